@@ -1,24 +1,23 @@
 """genbench from Python: the same names, settings and results folder as on the command line."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from genbench.analysis.suite_results import load_suites
 from genbench.analysis.values import read_values
 from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.report.formats.writers import means
 from genbench.results import frames
-from genbench.results.reader import RECORDS
+from genbench.results.reader import RECORDS, join, read_groups
 from genbench.runs import run as runner
 from genbench.runs import store, weights_file
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import identity
-from genbench.runs.record_types import Record, Row
+from genbench.runs.record_types import Record
 from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
@@ -99,8 +98,7 @@ def load(results: str | Path, run: str = "") -> Model:
     folder = Path(results) / "runs" / run if run else Path(results)
     spec = store.spec_at(folder)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    if weights_file.restore_weights(model, folder / "model.safetensors", spec) is None:
-        raise ConfigError(f"{folder} holds no model.safetensors; run it again to train it")
+    weights_file.restore_weights(model, folder / "model.safetensors", spec)
     return model.eval()
 
 
@@ -133,26 +131,16 @@ def table(results: str | Path = "results") -> pd.DataFrame:
 
 
 def _records(results: Path) -> list[Record]:
-    """Read the records that are not outdated; one of several suites once, with the values that any of them states."""
-    folder = results.resolve()
-    if not folder.is_dir():
+    """Read the records that are not outdated; one of several suites once, with the metrics that any of them has."""
+    if not results.is_dir():
         raise ConfigError(f"no folder at {results}: name a results folder, or the folder of a suite in it")
+    folder = results.resolve()
     is_suite = (folder / RECORDS).exists()
-    suites = load_suites(store.Store(folder.parent), [folder.name]) if is_suite else load_suites(store.Store(results))
-    merged: dict[tuple[str, str], Record] = {}
-    for record in (record for each in suites for record in each.records):
-        first = merged.setdefault(identity(record), record)
-        stated = {(row["metric"], text) for row, text in _stated(first)}
-        more = [row for row, text in _stated(record) if (row["metric"], text) not in stated]
-        merged[identity(record)] = {**first, "results": [*first["results"], *more]}
-    if not merged:
-        raise ConfigError(f"{results} holds no records: name a results folder, or the folder of a suite in it")
-    return [*merged.values()]
-
-
-def _stated(record: Record) -> Iterator[tuple[Row, str | None]]:
-    """Yield each row with its protocol."""
-    return zip(record["results"], frames.protocols(record), strict=True)
+    groups = read_groups(store.Store(folder.parent if is_suite else results), [folder.name] if is_suite else ())
+    merged: dict[tuple[str, str], Record | None] = {}
+    for record in (run.record for group in groups for run in group.runs):
+        merged[identity(record)] = join(merged.get(identity(record)), record)
+    return [record for record in merged.values() if record is not None]
 
 
 def _summary(records: Sequence[Record]) -> pd.DataFrame:

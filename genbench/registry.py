@@ -4,12 +4,8 @@ The table components.toml and the entry points of other packages map a name to t
 So names are known without importing that module, and `genbench list` never waits for torch.
 """
 
-import hashlib
 import importlib
-import importlib.util
-import os
 import re
-import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,15 +14,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from genbench.errors import USER_MODULE, ConfigError, MissingFile, unknown
+from genbench import user_code
+from genbench.errors import ConfigError, MissingFile, unknown
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
-
-FILES = "GENBENCH_FILES"
-"""Environment variable for the processes of this one: Python files of the user, which register affine@1f2e3d4c."""
-
-_loading: list[str] = []
-"""Hashes of the files that are being executed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Entry:
         version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
         traits: what else its kind of component declares: the plan of a model, and the setting that tables state even
             where it has its default; `held_out=False` of models and couplings whose pairs cannot be of held-out data;
-            the direction of a metric.
+            the direction and the possible values of a metric.
     """
 
     name: str
@@ -98,8 +89,8 @@ class Registry:
         def decorate(build: Builder) -> Builder:
             _check_name(self.kind, name, version)
             # A component of a package, which the file has imported, keeps its name.
-            of_file = _loading and self.module(name) != build.__module__
-            full_name = f"{name}@{_loading[-1]}" if of_file else name
+            of_file = user_code.executing and self.module(name) != build.__module__
+            full_name = f"{name}@{user_code.executing[-1]}" if of_file else name
             self._entries[full_name] = Entry(full_name, build, version, traits)
             return build
 
@@ -110,7 +101,8 @@ class Registry:
 
     def __contains__(self, name: str) -> bool:
         if "@" in name and name not in self._entries:
-            _load_files()
+            for path in user_code.named_files():
+                user_code.execute_file(path)
         return name in self._entries or self.module(name) is not None or self._family(name) is not None
 
     def _family(self, name: str) -> str | None:
@@ -135,7 +127,8 @@ class Registry:
     def load(self, path: str | Path, name: str = "") -> str:
         """Execute a Python file of the user, and return the name of a component that it registers.
 
-        The name ends in a hash of the file, so that results of another version of it are never mixed up.
+        The name ends in a hash of the file and of the modules of its folder that it imports, so that results of another
+        version of them are never mixed up.
 
         Args:
             name: under which it registers the component; may be empty if it registers one only.
@@ -143,7 +136,7 @@ class Registry:
         Raises:
             ConfigError: if the file is broken, or registers no such component.
         """
-        digest = load_file(Path(path))
+        digest = user_code.load_file(Path(path))
         here = [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
         if name and name not in here:
             raise unknown(f"{path} registers no {self.kind}", name, here)
@@ -175,14 +168,6 @@ class Registry:
             raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}")
         return self._entries[name]
 
-    def version(self, name: str) -> int:
-        """Return the version of a component. FAMILY:NAME has version 1: its protocol states the version of its library.
-
-        Raises:
-            ConfigError: if there is none, or it cannot be imported.
-        """
-        return 1 if ":" in name and name in self and name not in self._entries else self[name].version
-
     def summary(self, name: str) -> str:
         """Return the first line of a builder's docstring; for a package that is not imported yet, the package."""
         if name in self._summaries:
@@ -209,54 +194,6 @@ def _check_name(kind: str, name: str, version: object) -> None:
 
 _NAME = re.compile(r"[A-Za-z0-9][\w+:-]{0,79}", re.ASCII)
 """No dots: they separate the parts of a setting, and a metric from its second value."""
-
-
-def _files() -> list[str]:
-    return list(filter(None, os.environ.get(FILES, "").split(os.pathsep)))
-
-
-def _load_files() -> None:
-    """Execute the files that the user has named, in this process or in the one that started it."""
-    for path in _files():
-        execute_file(Path(path))
-
-
-def load_file(path: Path) -> str:
-    """Execute a Python file, here and in the processes that this one starts; see `execute_file`."""
-    digest = execute_file(path)
-    os.environ[FILES] = os.pathsep.join(dict.fromkeys([*_files(), str(path.resolve())]))
-    return digest
-
-
-def execute_file(path: Path) -> str:
-    """Execute a Python file of the user, unless that is done already, and return a hash of its content.
-
-    The components that it registers have names that end in @ and the hash.
-
-    Raises:
-        ConfigError: if the file cannot be read or executed.
-    """
-    try:
-        source = path.read_bytes() if path.is_file() else None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    if source is None:
-        raise ConfigError(f"{path} does not exist or is not a file")
-    digest = hashlib.sha256(source).hexdigest()[:8]
-    module = f"{USER_MODULE}{digest}"
-    if module not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module, path.resolve())
-        assert spec is not None
-        loaded = sys.modules[module] = importlib.util.module_from_spec(spec)
-        _loading.append(digest)
-        try:
-            exec(compile(source, str(path), "exec"), loaded.__dict__)
-        except (Exception, SystemExit) as error:  # of the user's code
-            del sys.modules[module]
-            raise ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-        finally:
-            _loading.pop()
-    return digest
 
 
 @lru_cache

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -170,6 +170,17 @@ def settings_of(builder: Callable) -> Mapping[str, Setting]:
     {'sigma': 0.0, 'conditional': False, 'dropout': 0.2}
     """
     return _schema(getattr(builder, "__func__", builder))  # cached, a bound method would keep its object in memory
+
+
+def each_setting(builder: Callable, settings: Settings) -> Iterator[tuple[str, Setting, Any]]:
+    """Yield name, schema and value of each bound setting; those of nested components are called COMPONENT.SETTING."""
+    for name, setting in settings_of(builder).items():
+        value = settings.get(name)
+        if setting.nested is not None and isinstance(value, Mapping) and "name" in value:
+            inner = each_setting(setting.nested.registry[value["name"]].build, value)
+            yield from ((f"{name}.{own}", schema, item) for own, schema, item in inner)
+        else:
+            yield name, setting, value
 
 
 @lru_cache(maxsize=1024)

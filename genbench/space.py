@@ -55,7 +55,6 @@ class Pixels(Space):
         return 2.0 / self.levels
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Map integer levels to bin centers in [-1, 1]."""
         return (2 * raw.to(torch.float32) + 1) / self.levels - 1
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
@@ -89,11 +88,9 @@ class Real(Space):
     bin: float = 0.0
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Divide by the scale."""
         return raw / self.scale
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Multiply by the scale."""
         return x * self.scale
 
     @property
@@ -116,12 +113,10 @@ class Standardized(Space):
     bin: float = 0.0
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """Subtract the means and divide by the standard deviations."""
         raw = raw.float()
         return (raw - raw.new_tensor(self.mean)) / raw.new_tensor(self.std)
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        """Multiply by the standard deviations and add the means."""
         return x * x.new_tensor(self.std) + x.new_tensor(self.mean)
 
     @property

@@ -1,9 +1,7 @@
 """Validation: values against types, and in one line why they do not fit."""
 
 import json
-import math
 import reprlib
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,20 +29,24 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
     """Return a plain JSON value as the type has it.
 
     Raises:
-        ConfigError: if it is of another type, or holds a number that is not finite, needs more than 64 bits or is too
-            large for single precision.
+        ConfigError: if it is of another type, or holds a null byte or a number that is not finite, needs more than 64
+            bits or is too large for single precision.
     """
+
+    def check(number: str) -> None:
+        if not abs(float(number)) <= LARGEST or (number.lstrip("-").isdigit() and abs(int(number)) >= 2**63):
+            bounds = "numbers are finite and below 3.4e38, whole numbers below 2^63"
+            raise ConfigError(f"{what}: {number[:40]} is wrong: {bounds}")
+
     try:
         text = json.dumps(value)
+        json.loads(text, parse_int=check, parse_float=check, parse_constant=check)
+        if "\\u0000" in text:
+            raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: it holds a null byte")
     except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
-    for number in _numbers(value):
-        if isinstance(number, int) and abs(number) >= 2**63:
-            raise ConfigError(f"{what}: {reprlib.repr(number)} is wrong: whole numbers are below 2^63")
-        if not math.isfinite(number):
-            raise ConfigError(f"{what}: {number} is wrong: numbers are finite")
-        if abs(number) > LARGEST:
-            raise ConfigError(f"{what}: {number} is wrong: numbers of single precision are below 3.4e38")
     try:
         # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
         return type_.validate_json(text, strict=True)
@@ -52,16 +54,3 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
         # A union has one message per type.
         messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
-
-
-def _numbers(value: Any) -> Iterator[int | float]:
-    """Yield the numbers in plain JSON."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            waiting += item.values()
-        elif isinstance(item, list | tuple):
-            waiting += item
-        elif isinstance(item, int | float):
-            yield item

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import shape_checks  # noqa: F401 (before genbench, whose signatures it checks)
 from helpers.command_line import SUITE, begin, genbench
 
 from genbench.core import Model, Samples, Transport

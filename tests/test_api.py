@@ -78,7 +78,7 @@ def test_a_run_of_two_suites_has_the_values_of_both(tmp_path):
     assert (genbench.table(tmp_path).seeds == 1).all()
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty"])
+@pytest.mark.parametrize("name", ["nothing", "empty", "a\0b"])
 def test_a_folder_without_records_is_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     for read in (genbench.frame, genbench.table):

@@ -83,7 +83,7 @@ def test_defaults_are_filled_in_as_plain_json():
         ({"count": 1.5}, r"it\.count: 1\.5 is wrong"),
         ({"count": True}, r"it\.count: True is wrong"),
         ({"size": "2"}, r"it\.size: '2' is wrong: input should be a valid number"),
-        ({"size": float("nan")}, r"it\.size: nan is wrong"),
+        ({"size": float("nan")}, r"it\.size: NaN is wrong"),
         ({"pair": [1.0]}, r"it\.pair: \[1\.0\] is wrong"),
         ({"kind": "c"}, r"it\.kind: 'c' is wrong: input should be 'a' or 'b'"),
         ({"share": 1.1}, r"it\.share: 1\.1 is wrong"),

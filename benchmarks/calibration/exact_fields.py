@@ -19,7 +19,7 @@ from genbench.seeds import derive
 from genbench.settings import settings_in
 
 FIELDS = ("8gaussians", "gaussian")
-METRICS = ("path_energy", "straightness", "npe", "curvature", "nll")
+METRICS = ("path_energy", "straightness", "npe", "detour", "nll")
 
 
 class ExactField(Model, Transport):

@@ -17,10 +17,9 @@ from torch import Tensor
 from benchmarks.calibration import faults
 from benchmarks.calibration.faults import Fault, Pool, Real
 from genbench.core import Batch, Data
-from genbench.metrics.classifiers.caption_accuracy import accuracies
 from genbench.metrics.classifiers.captions_cnn import SIZES, caption_classifier, marginal_argmax
-from genbench.metrics.classifiers.class_balance import balance
 from genbench.metrics.classifiers.classifier import raw_images
+from genbench.metrics.classifiers.recognition import accuracies, balance
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.fid import distance_to_reference

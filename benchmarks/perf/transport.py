@@ -1,6 +1,5 @@
 """Optimal transport between samples, for metrics and for couplings in training, compared with POT."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,13 +7,12 @@ import torch
 from harness import Row, Sides
 from torch import Tensor
 
-from genbench.core import Normal
-from genbench.metrics.wasserstein import ITERATIONS, random_directions, sorted_projections, squared_w2
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.core import Event, Normal
+from genbench.metrics.wasserstein import random_directions, sorted_projections
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
 from genbench.registry import datasets
 
-CONVERGED = ITERATIONS
 IMAGE = (3, 32, 32)
 SHORT = 8
 """Number of images in the timed training step; its time is scaled to a batch of 128."""
@@ -24,27 +22,6 @@ def points(n: int) -> tuple[Tensor, Tensor]:
     """Return n points of noise and of data in the plane, in float64."""
     data = datasets["8gaussians"].build()
     return data.source.sample(n, torch.Generator().manual_seed(0)).double(), data.test.take(n, 0).x.double()
-
-
-def exact(n: int) -> Sides:
-    """Return the exact distance; POT's solver runs to convergence, since its default limit stops it early."""
-    import ot
-
-    x, y = points(n)
-    a, b = x.numpy(), y.numpy()
-
-    def theirs() -> float:
-        return ot.emd2(ot.unif(n), ot.unif(n), ot.dist(a, b), numItermax=CONVERGED)
-
-    seen: list[float] = []
-
-    def agreed(value: float) -> float:
-        seen.append(value)
-        if not math.isclose(seen[0], value, rel_tol=1e-9):
-            raise AssertionError(f"squared W2 of {seen[0]} and {value}")
-        return value
-
-    return Sides(lambda: agreed(squared_w2(x, y)), lambda: agreed(theirs()), note=f"n = {n:,}")
 
 
 def sliced(n: int, directions: int) -> Sides:
@@ -81,7 +58,8 @@ def coupling(pair: Callable[[], object], batch: int) -> Callable[[], Sides]:
 
 def gibbs(batch: int) -> Callable[[], object]:
     """Return the coupling of W-CFM on a batch of images."""
-    weighted, stream = Gibbs(epsilon=5.0), torch.Generator().manual_seed(0)
+    weighted = Gibbs(Event(IMAGE), 0, kernel=KernelSettings(epsilon=5.0))
+    stream = torch.Generator().manual_seed(0)
     x0, x1 = (Normal(IMAGE).sample(batch, stream) for _ in range(2))
     weighted.calibrate(weighted.log_kernel(x0, x1), torch.zeros(batch, dtype=torch.int64))
     return lambda: weighted(x0, x1, None, stream)
@@ -106,16 +84,6 @@ def rows() -> list[Row]:
             sides=coupling(permutation(256), 256),
             aim=0.1,
             **shared,
-        ),
-        Row(name="w2-2048", work="exact W2 in 2D", peer="POT, converged", sides=lambda: exact(2048), aim=1.0, rounds=5),
-        Row(
-            name="w2-10000",
-            work="exact W2 in 2D",
-            peer="POT, converged",
-            sides=lambda: exact(10_000),
-            aim=1.0,
-            rounds=1,
-            warm=False,
         ),
         Row(name="sliced", work="sliced W2 in 2D", peer="POT", sides=lambda: sliced(10_000, 256), aim=10.0, rounds=5),
     ]

@@ -47,7 +47,7 @@ def theirs(net: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float
     def step() -> float:
         optimizer.zero_grad()
         t, xt, ut = matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1)
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        with torch.autocast(x1.device.type, dtype, enabled=dtype != torch.float32):
             loss = torch.mean((net(t, xt) - ut) ** 2)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -68,13 +68,13 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
     average = [parameter.detach().clone() for parameter in trained]
     optimizer = Adam(trained, PLAN.optimizer, betas=PLAN.betas)
     update = get_ema_multi_avg_fn(PLAN.ema)
-    generator = torch.Generator().manual_seed(0)
-    batch = Batch(x1, torch.zeros(len(x1), dtype=torch.long))
+    generator = torch.Generator(x1.device).manual_seed(0)
+    batch = Batch(x1, torch.zeros(len(x1), dtype=torch.long, device=x1.device))
     model.train()
 
     def step() -> float:
         example = model.draw(batch, generator)
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        with torch.autocast(x1.device.type, dtype, enabled=dtype != torch.float32):
             loss = module(example)["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, PLAN.clip)
@@ -157,12 +157,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time of all threads")
+    parser.add_argument("--device", default="cpu", help="such as cuda; every step ends by waiting for it")
     parser.add_argument("--compile", action="store_true", help="also time genbench with plan.compile (needs g++)")
     arguments = parser.parse_args()
     clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
     torch.set_num_threads(arguments.threads)
-    reference, model = build()
-    x1 = torch.rand(arguments.batch, *SHAPE) * 2 - 1
+    device = torch.device(arguments.device)
+    reference, model = (side.to(device) for side in build())
+    x1 = torch.rand(arguments.batch, *SHAPE, device=device) * 2 - 1
     steps: dict[str, Callable[[], float]] = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         steps[f"torchcfm {name}"] = theirs(copy.deepcopy(reference), x1, dtype)
@@ -176,9 +178,10 @@ def main() -> None:
             step()
             if round:  # round 0 is a warm-up
                 taken[name].append(clock() - start)
+    named = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the {device.type}"
     print(
-        f"torch {torch.__version__}, {arguments.threads} threads, batch {arguments.batch}, {arguments.rounds} rounds, "
-        f"seconds of {arguments.clock} time a step\n\n"
+        f"torch {torch.__version__} on {named}, {arguments.threads} threads, batch {arguments.batch}, "
+        f"{arguments.rounds} rounds, seconds of {arguments.clock} time a step\n\n"
         "| | s | torchcfm as it ships / this | quartiles | torchcfm under autocast / this | quartiles |\n"
         "|---|---|---|---|---|---|"
     )

@@ -74,6 +74,8 @@ interrupted
 # sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
 # ```
 #
+# Several tasks of `srun` would each do the whole of a `genbench run`: it refuses, and names the command by which they share it.
+#
 # ## Ray
 #
 # ```sh

@@ -43,7 +43,7 @@ class Difference(NamedTuple):
 
     @property
     def detectable(self) -> float | None:
-        """The difference that is detected in this family with 80 % power; None if there is none."""
+        """The difference that is detected in this family with 80 % power; None for a single pair."""
         error = self.paired.error
         return None if error is None else detectable(error, self.paired.pairs, self.family)
 
@@ -53,9 +53,9 @@ class Difference(NamedTuple):
         if self.paired.mean == 0 and not self.paired.error:
             return "equal"
         if self.p is None:
-            return "one pair only: may be noise"
+            return "too few seeds"
         if self.p > LEVEL:
-            return "within noise"
+            return "not separated"
         if self.better not in ("lower", "higher"):
             return "differs"
         return "better" if (self.paired.mean < 0) == (self.better == "lower") else "worse"
@@ -67,16 +67,14 @@ class Difference(NamedTuple):
             return f"{self.metric}: {one} and {other} are equal."
         low, high = (one, other) if self.paired.mean > 0 else (other, one)
         if self.p is None or self.paired.low is None or self.paired.high is None:
-            return f"{self.metric}: {low} is lower than {high} by {size} with one common seed, which may be noise."
+            return f"{self.metric}: {low} is lower than {high} by {size} with one common seed: too few seeds."
         sign = math.copysign(1, self.paired.mean)
         ends = sorted((sign * self.paired.low, sign * self.paired.high))
         test = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.p:.2g}"
         test += f" in a family of {self.family}" if self.family > 1 else ""
-        if verdict == "within noise":
-            power = f"{self.paired.pairs} seeds cannot detect any difference in a family of this size"
-            if self.detectable is not None:
-                power = f"{100 * POWER:g} % power to detect a difference of {self.detectable:.2g}"
-            return f"{self.metric}: no significant difference ({size}, {test}); {power}."
+        if verdict == "not separated":
+            power = f"{100 * POWER:g} % power to detect a difference of {self.detectable:.2g}"
+            return f"{self.metric}: not separated ({size}, {test}); {power}."
         if self.better == "higher":
             return f"{self.metric}: {high} is better than {low}, higher by {size} ({test})."
         how = f"better than {high}, lower by" if self.better == "lower" else f"lower than {high} by"
@@ -85,7 +83,7 @@ class Difference(NamedTuple):
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         fields = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
-        fields |= {**self.paired._asdict(), "test": self.paired.test, "detectable": self.detectable}
+        fields |= {**self.paired._asdict(), "detectable": self.detectable}
         return fields | {"p_corrected": self.p, "verdict": self.verdict}
 
 

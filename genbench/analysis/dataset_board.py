@@ -1,22 +1,24 @@
-"""The leaderboard of one data set: its methods by its headline metric, with ranks and costs.
+"""The methods on one task, by its headline metric.
 
-Methods are compared under one protocol and one budget (training steps and batch size): those with the most methods and
-seeds. A method that was measured with another budget or other seeds is listed with a mark, and not ranked.
+A task is a data set under one protocol, number of samples and budget (training steps and batch size): those with the
+most methods and seeds. A method that was measured otherwise has an entry that says so, and is compared with no other.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from genbench.analysis.effects import Task
+from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.ranking import ranks
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import Value, group_by, headline_metric, stated_protocol
+from genbench.analysis.pairwise import Pairwise, compare_all
+from genbench.analysis.values import Failure, Value, digest, group_by, headline_metric, stated_protocol
 from genbench.results.reader import Run
 
-NEAR = 0.05
-"""A curve has reached its best quality where it is within this share of it."""
-OTHER_BUDGET, OTHER_SEEDS = "other budget", "other seeds"
+BASELINE = "cfm"
+"""The method to which others are compared across tasks, and whose quality sets the target of NFE."""
+NEAR = 1.1
+"""A curve reaches the target where its excess over the floor is at most this multiple of the baseline's."""
 
 
 class Budget(NamedTuple):
@@ -30,50 +32,46 @@ class Budget(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A method on a data set.
+    """A method on a task.
 
     Args:
         label: label of its model, with the settings that are not defaults.
-        values: {seed: headline metric}.
-        rank: with ties by paired tests; None if it is not ranked.
-        mark: why it is not ranked, if its budget or its seeds are not those of the others; otherwise empty.
-        nfe: function evaluations at which its curve comes near its best; None without a curve.
-        train_seconds: mean time of training, of all that had to be trained.
-        points: values along its curve and of the main solver, of the metric of the curves.
+        values: {seed: headline metric}; empty without a value.
+        compared: whether it was measured as the others were, with no failed run.
+        note: what is missing or different, in words; empty if nothing is.
         stated: the setting that decides most about it, if its label does not name it.
+        points: values along its curve and of the main solver, of the metric of the curves.
     """
 
     method: str
     label: str
-    budget: Budget
+    budget: Budget | None
     values: Mapping[int, float]
-    rank: int | None = None
-    mark: str = ""
-    nfe: float | None = None
-    train_seconds: float | None = None
-    points: tuple[Value, ...] = ()
+    compared: bool
+    note: str = ""
     stated: str = ""
+    points: tuple[Value, ...] = ()
 
     @property
-    def mean(self) -> float:
-        """Mean over seeds."""
-        return mean_and_error(self.values.values())[0]
+    def mean(self) -> float | None:
+        """Mean over seeds; None without a value."""
+        return mean_and_error(self.values.values())[0] if self.values else None
 
     @property
     def half(self) -> float | None:
-        """Half the 95 % t interval of the mean; None for one seed."""
-        return mean_and_half(self.values.values())[1]
+        """Half the 95 % t interval of the mean; None for fewer than two seeds."""
+        return mean_and_half(self.values.values())[1] if self.values else None
 
 
 class Board(NamedTuple):
-    """The methods on one data set, best mean first, those that are not ranked last.
+    """The methods on one task: compared ones by their mean, then the others.
 
     Args:
-        budget: budget of the methods that are ranked.
-        seeds: seeds of the methods that are ranked.
+        seeds: all seeds of the methods that are compared.
         floor: {seed: value of real data}.
-        curve: metric of the curves that `Entry.nfe` is read from; empty without curves.
+        curve: metric of the curves that NFE is read from; empty without curves.
         original: whether all data is the checksummed original.
+        pairs: the comparison of all pairs of methods.
     """
 
     data: str
@@ -86,98 +84,143 @@ class Board(NamedTuple):
     curve: str
     entries: tuple[Entry, ...]
     original: bool
+    pairs: Pairwise
 
     @property
-    def ranked(self) -> dict[str, Entry]:
-        """{method: entry} of the methods that are ranked."""
-        return {entry.method: entry for entry in self.entries if entry.rank is not None}
+    def compared(self) -> dict[str, Mapping[int, float]]:
+        """{method: values} of the methods that are compared."""
+        return {entry.method: entry.values for entry in self.entries if entry.compared}
+
+    @property
+    def task(self) -> Task:
+        """The values that are compared across tasks."""
+        return Task(self.data, self.better, self.compared, self.floor, self.pairs)
+
+    def entry(self, method: str) -> Entry | None:
+        """Return the entry of a method."""
+        return next((entry for entry in self.entries if entry.method == method), None)
+
+    def nfe(self, method: str) -> float | None:
+        """Return the NFE at which a method reaches the target: infinite if it never does, None without a curve.
+
+        The target is the quality of the baseline's main solver, with 10 % more excess over the floor.
+        """
+        own, base = self.entry(method), self.entry(BASELINE)
+        known = [v for v in base.points if v.point == "main" and v.value is not None] if base else []
+        if own is None or not own.compared or not known:
+            return None
+        floors = [v.floor for v in known if v.floor is not None]
+        floor = mean_and_error(floors)[0] if floors else 0.0
+        return nfe_to_target(own.points, floor + NEAR * (_mean(known) - floor))
 
 
 def compare_methods(
-    values: Sequence[Value], runs: Mapping[str, Run], seconds: Mapping[str, float], *, variants: bool = False
+    values: Sequence[Value], runs: Mapping[str, Run], failures: Sequence[Failure], *, variants: bool
 ) -> tuple[Board | None, int]:
     """Compare the methods on a data set.
 
     Args:
         values: measured on this data set, under the labels of their models.
         runs: {name: run} of these values; of a run that was sampled with several settings, any of its evaluations.
-        seconds: {name of a run: time of training}.
+        failures: failed runs on this data set.
         variants: whether every setting of a method has an entry.
 
     Returns:
         The board, or None without values of a headline metric; and the number of variants that it leaves out.
     """
     metric = headline_metric(runs[values[0].run].record["spec"]["data"]["name"], values)
-    main = [v for v in values if v.point == "main" and v.metric == metric and v.value is not None]
-    main = [v for v in main if v.better in ("lower", "higher")]
+    measured = [v for v in values if v.point == "main" and v.metric == metric]
+    main = [v for v in measured if v.value is not None and v.better in ("lower", "higher")]
     if not main:
         return None, 0
     plans = {run: runs[run].record["spec"]["plan"] for run in {v.run for v in main}}
     budgets = {run: Budget(plan["steps"], plan["batch_size"]) for run, plan in plans.items()}
-    same = _largest_comparison(main, budgets)
-    first, budget = same[0], budgets[same[0].run]
-    comparable = [v for v in main if (v.protocol, v.n) == (first.protocol, first.n)]
-    methods = _one_setting_each(comparable, budget, budgets, runs, variants)
-    seeds = _usual(frozenset(v.seed for v in rows) for rows in methods.values() if budgets[rows[0].run] == budget)
-    ranked = {(v.run, v.model) for rows in methods.values() for v in rows if budgets[v.run] == budget}
-    curve = _curve_metric(metric, [v for v in values if (v.run, v.model) in ranked])
-    entries = []
-    for method, rows in methods.items():
-        mark = OTHER_BUDGET if budgets[rows[0].run] != budget else ""
-        mark = mark or ("" if seeds <= {v.seed for v in rows} else OTHER_SEEDS)
-        counted = {v.seed: v.value for v in rows if v.value is not None and (mark or v.seed in seeds)}
-        # Not a set: the sum of seconds would depend on its order, which varies between processes.
-        names = dict.fromkeys(v.run for v in rows)
-        train_seconds = [seconds[name] for name in names if name in seconds]
-        own = [v for v in values if v.run in names and v.model == rows[0].model]
-        points = tuple(v for v in own if v.metric == curve and v.point != "training")
-        entries.append(
-            Entry(
-                method=method,
-                label=rows[0].model,
-                budget=budgets[rows[0].run],
-                values=dict(sorted(counted.items())),
-                mark=mark,
-                nfe=near_best(points),
-                train_seconds=mean_and_error(train_seconds)[0] if train_seconds else None,
-                points=points,
-                stated=runs[rows[0].run].stated,
-            )
-        )
-    floors = group_by([v for v in same if v.floor is not None and v.seed in seeds], lambda v: v.seed)
-    board = Board(
-        data=first.data,
-        metric=metric,
-        better=first.better,
-        protocol=stated_protocol(first),
-        budget=budget,
-        seeds=tuple(sorted(seeds)),
-        floor={seed: mean_and_error(v.floor for v in rows if v.floor is not None)[0] for seed, rows in floors.items()},
-        curve=curve,
-        entries=_ranked(entries, first.better, len(seeds)),
-        original=all(v.original is not False for v in same),
-    )
-    return board, len({v.model for v in comparable}) - len({entry.label for entry in entries})
 
+    def conditions(value: Value) -> tuple[Any, ...]:
+        return value.protocol, value.n, budgets[value.run]
 
-def _largest_comparison(main: Sequence[Value], budgets: Mapping[str, Budget]) -> list[Value]:
-    """Return the values of one protocol and one budget: those with most methods times seeds, then most steps."""
+    def method(label: str) -> str:
+        return label if variants else label.partition(" ")[0]
 
     def size(rows: Sequence[Value]) -> tuple[int, int, int]:
-        return len({(_method(v.model, False), v.seed) for v in rows}), len(rows), budgets[rows[0].run].steps
+        return len({(v.model.partition(" ")[0], v.seed) for v in rows}), len(rows), budgets[rows[0].run].steps
 
-    return max(group_by(main, lambda v: (v.protocol, v.n, budgets[v.run])).values(), key=size)
+    same = max(group_by(main, conditions).values(), key=size)
+    usual = conditions(same[0])
+    settings = group_by(main, lambda v: (v.model, conditions(v)))
+    # Each method by the setting that was measured as the others were, or else most alike, with the fewest changes.
+    order = sorted(settings, key=lambda s: (s[1] != usual, s[1][:2] != usual[:2], len(s[0].split()), -s[1][2].steps))
+    chosen: dict[str, list[Value]] = {}
+    for setting in order:
+        chosen.setdefault(method(setting[0]), _one_per_seed(settings[setting], runs))
+    seeds = {v.seed for rows in chosen.values() if conditions(rows[0]) == usual for v in rows}
+    compared_runs = {v.run for v in same}
+    curve = _curve_metric(metric, [v for v in values if v.run in compared_runs])
+    failed = {label: {f.seed for f in own} for label, own in group_by(failures, lambda f: f.model).items()}
+    entries = []
+    for name, rows in chosen.items():
+        label, lost = rows[0].model, failed.get(rows[0].model, set()) - {v.seed for v in rows}
+        note = _difference(conditions(rows[0]), usual)
+        if not note and lost:
+            note = _failed(lost, lost | {v.seed for v in rows})
+        compared = not note
+        if compared and len(rows) < len(seeds):
+            note = f"{len(rows)} of {counted(len(seeds), 'seed')}{': too few' if len(rows) == 1 else ''}"
+        own = {v.run for v in rows}
+        entries.append(
+            Entry(
+                method=name,
+                label=label,
+                budget=budgets[rows[0].run],
+                values={v.seed: v.value for v in sorted(rows, key=lambda v: v.seed) if v.value is not None},
+                compared=compared,
+                note=note,
+                stated=runs[rows[0].run].stated,
+                points=tuple(v for v in values if v.run in own and (v.model, v.metric) == (label, curve)),
+            )
+        )
+    without = {method(v.model): (v.model, f"unsupported: {v.reason}") for v in measured if v.value is None}
+    without |= {method(label): (label, _failed(own, own)) for label, own in failed.items()}
+    for name, (label, note) in without.items():
+        if name not in chosen:
+            entries.append(Entry(name, label, None, {}, compared=False, note=note))
+    floors = group_by([v for v in same if v.floor is not None], lambda v: v.seed)
+    floor = {seed: mean_and_error(v.floor for v in rows if v.floor is not None)[0] for seed, rows in floors.items()}
+    pairs = compare_all({e.method: e.values for e in entries if e.compared}, same[0].better, floor)
+    sign = -1 if same[0].better == "higher" else 1
+    board = Board(
+        data=same[0].data,
+        metric=metric,
+        better=same[0].better,
+        protocol=stated_protocol(same[0]),
+        budget=budgets[same[0].run],
+        seeds=tuple(sorted(seeds)),
+        floor=floor,
+        curve=curve,
+        entries=tuple(sorted(entries, key=lambda e: (not e.compared, not e.values, sign * (e.mean or 0)))),
+        original=all(v.original is not False for v in same),
+        pairs=pairs,
+    )
+    return board, len({v.model for v in same}) - sum(entry.compared for entry in entries)
 
 
-def _one_setting_each(
-    values: Sequence[Value], budget: Budget, budgets: Mapping[str, Budget], runs: Mapping[str, Run], variants: bool
-) -> dict[str, list[Value]]:
-    """Return {method: values} of the setting that represents it: with this budget, and the fewest changed settings."""
-    settings = group_by(values, lambda v: (v.model, budgets[v.run]))
-    methods: dict[str, list[Value]] = {}
-    for setting in sorted(settings, key=lambda key: (key[1] != budget, len(key[0].split()), -key[1].steps)):
-        methods.setdefault(_method(setting[0], variants), _one_per_seed(settings[setting], runs))
-    return methods
+def _mean(rows: Sequence[Value]) -> float:
+    return mean_and_error(v.value for v in rows if v.value is not None)[0]
+
+
+def _failed(lost: Collection[int], seeds: Collection[int]) -> str:
+    return f"failed {len(lost)} of {counted(len(seeds), 'seed')}"
+
+
+def _difference(conditions: tuple[Any, ...], usual: tuple[Any, ...]) -> str:
+    """Return how the conditions of a measurement differ from the usual ones, in words."""
+    (protocol, n, budget), (usual_protocol, usual_n, usual_budget) = conditions, usual
+    words = [str(budget)] if budget != usual_budget else []
+    if n != usual_n and n is not None:
+        words.append(f"n = {n:,}")
+    elif (protocol, n) != (usual_protocol, usual_n):
+        words.append("another protocol")
+    return ", ".join(words)
 
 
 def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]:
@@ -190,30 +233,26 @@ def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]
     return [same[0] for same in group_by(best, lambda v: v.seed).values()]
 
 
-def _ranked(entries: Sequence[Entry], better: str, seeds: int) -> tuple[Entry, ...]:
-    """Return the entries with their ranks, unless there is one seed only: best mean first, those without ranks last."""
-    places = ranks({e.method: e.values for e in entries if not e.mark}, better) if seeds > 1 else {}
-    entries = [entry._replace(rank=places.get(entry.method)) for entry in entries]
-    sign = -1 if better == "higher" else 1
-    return tuple(sorted(entries, key=lambda entry: (entry.rank is None, sign * entry.mean)))
+def nfe_to_target(points: Sequence[Value], target: float) -> float | None:
+    """Return the NFE at which the means of a curve and of its main solver reach a value.
 
-
-def near_best(points: Sequence[Value]) -> float | None:
-    """Return the smallest NFE whose mean is within 5 % of the best mean along the curve and of the main solver."""
-    means = {}
-    for nfe, rows in group_by([v for v in points if v.value is not None and v.nfe], _place).items():
-        nfe = nfe or mean_and_error(v.nfe for v in rows if v.nfe is not None)[0]
-        means[nfe] = mean_and_error(v.value for v in rows if v.value is not None)[0]
-    if len(means) < 2 or min(means.values()) <= 0:
+    Between two points by a line in logarithms, unless a value is not positive. Infinite if they never reach it; None
+    with fewer than two points.
+    """
+    known = [v for v in points if v.value is not None and v.nfe and v.point != "training"]
+    places = group_by(known, lambda v: v.nfe if v.point == "curve" else None)  # the main solver's varies between seeds
+    means = {nfe or mean_and_error(v.nfe for v in rows if v.nfe)[0]: _mean(rows) for nfe, rows in places.items()}
+    if len(means) < 2:
         return None
-    if points[0].better == "higher":
-        return min(nfe for nfe, mean in means.items() if mean >= (1 - NEAR) * max(means.values()))
-    return min(nfe for nfe, mean in means.items() if mean <= (1 + NEAR) * min(means.values()))
-
-
-def _place(value: Value) -> float | None:
-    """Return the NFE of a point of the curve; None for the main solver, whose NFE varies between seeds."""
-    return value.nfe if value.point == "curve" else None
+    sign, before = -1 if known[0].better == "higher" else 1, None
+    for nfe, mean in sorted(means.items()):
+        if sign * mean <= sign * target:
+            if before is None or min(target, mean, before[1]) <= 0:
+                return nfe
+            share = math.log(target / before[1]) / math.log(mean / before[1])
+            return before[0] * (nfe / before[0]) ** share
+        before = nfe, mean
+    return math.inf
 
 
 def _curve_metric(headline: str, values: Sequence[Value]) -> str:
@@ -222,14 +261,3 @@ def _curve_metric(headline: str, values: Sequence[Value]) -> str:
     metrics = [v.metric for v in curve if v.better in ("lower", "higher")]
     close = [metric for metric in metrics if metric.endswith(f"_{headline}")]  # sliced_w2 for w2
     return headline if headline in metrics else next(iter([*close, *metrics]), "")
-
-
-def _method(label: str, variants: bool) -> str:
-    """Return the name of a method in a label; the whole label if every setting has an entry."""
-    return label if variants else label.partition(" ")[0]
-
-
-def _usual(seeds: Iterable[frozenset[int]]) -> frozenset[int]:
-    """Return the seeds that most methods have; among equals, the most seeds."""
-    counts = Counter(seeds)
-    return max(counts, key=lambda each: (counts[each], len(each), sorted(each)))

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import SuiteResults
 from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
 from genbench.results.reader import RECORDS, Run, suite_names
 from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
-from genbench.runs.versions import without_outdated
+from genbench.runs.versions import impossible, without_outdated
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -75,7 +75,7 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
     """
     name, states = submission_name(path), remembered(path)
     known = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
-    confirmed, seeds, missing = [], defaultdict(set), defaultdict(set)
+    confirmed, repeated, seeds, missing = [], 0, defaultdict(set), defaultdict(set)
     with opened(path) as store:
         for place in store.record_paths():
             try:
@@ -83,7 +83,13 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
             except Damaged as error:
                 log.warning("%s: %s is left out: %s", path.name, evaluation_name(place), error)
                 continue
-            if not record["results"] or (record["labels"]["run"], json.dumps(record["results"])) in known:
+            if why := impossible(record["results"]):
+                log.warning("%s: %s is left out: %s", path.name, evaluation_name(place), why)
+                continue
+            if (record["labels"]["run"], json.dumps(record["results"])) in known:
+                repeated += bool(record["results"])
+                continue
+            if not record["results"]:
                 continue
             method = f"{name}:{record['labels']['model']}", record["labels"]["data"]
             seeds[method].add(record["spec"]["seed"])
@@ -91,6 +97,8 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
             confirmed += current
             if not current:
                 missing[method].add(record["spec"]["seed"])
+    if repeated:
+        log.warning("%s: %s of its records are among those it is ranked beside, and count once", path.name, repeated)
     renamed = [_renamed(record, name) for record in confirmed]
     found = [Run(record, record["labels"]["model"], None) for record in renamed]
     rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]

@@ -1,15 +1,22 @@
-"""Values: what tables and charts are made from, one row per measured value, run or failure."""
+"""Values: what tables and charts are made from, one row per measured value, run or failure, by suites."""
 
+import hashlib
+import json
 import logging
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import cost_of, names_of, protocols
+from genbench.results.reader import Run, read_groups
+from genbench.runs.record import failure_line
 from genbench.runs.record_types import Record, Row
+from genbench.runs.store import Store
 
 log = logging.getLogger("genbench")
 
@@ -41,6 +48,10 @@ class Value(NamedTuple):
     """Of the training steps of its plan, for a value that was measured during training."""
     label: str = ""
     """The label of its model; `model` adds the budget where models of one label differ in it."""
+
+
+OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
+"""Fields of a value that are those of its row in a record."""
 
 
 class Cost(NamedTuple):
@@ -88,25 +99,18 @@ def read_values(records: Sequence[Record]) -> list[Value]:
         labels, spec = record["labels"], record["spec"]
         original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
         for row, protocol in zip(record["results"], protocols(record), strict=True):
+            step = row.get("step")
+            own: dict[str, Any] = {name: row.get(name) for name in OF_ROW}
             value = Value(
+                **own,
                 run=labels["run"],
                 model=model,
                 data=labels["data"],
                 seed=spec["seed"],
-                metric=row["metric"],
-                value=row["value"],
-                floor=row.get("floor"),
-                n=row.get("n"),
                 protocol=protocol,
-                better=row["better"],
-                point=row["point"],
-                solver=row["solver"],
-                nfe=row["nfe"],
-                step=row.get("step"),
-                reason=row.get("reason"),
                 original=original,
                 half=half_interval(row),
-                share=_share(row.get("step"), steps),
+                share=step / steps if step and steps else None,  # records of others may state no steps, or 0
                 label=labels["model"],
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
@@ -116,11 +120,6 @@ def read_values(records: Sequence[Record]) -> list[Value]:
         log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
                     v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
     return list(kept.values())
-
-
-def _share(step: float | None, steps: int | None) -> float | None:
-    """Return the share of a plan that a step has reached; records of others may state no steps of their plan, or 0."""
-    return step / steps if step and steps else None
 
 
 def half_interval(row: Row | Mapping[str, Any]) -> float | None:
@@ -189,3 +188,48 @@ def _identity(value: Value) -> tuple:
     """Return what identifies a value; the solver is part of it along a curve, but a choice of the model otherwise."""
     place = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
     return (value.model, value.data, value.seed, value.metric, value.protocol, value.n, value.point, *place)
+
+
+@dataclass(frozen=True)
+class SuiteResults:
+    """The results of a suite.
+
+    Args:
+        runs: without outdated ones.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    failures: tuple[Failure, ...]
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of its runs."""
+        return [run.record for run in self.runs]
+
+    @cached_property
+    def values(self) -> list[Value]:
+        """All measured values."""
+        return read_values(self.records)
+
+    @cached_property
+    def costs(self) -> list[Cost]:
+        """The costs of all runs."""
+        return read_costs(self.records)
+
+
+def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
+    """Read the suites of a results folder, then its other runs. See `genbench.results.reader.read_groups`."""
+    groups = read_groups(store, only)
+    return [SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures))) for group in groups]
+
+
+def failure_of(record: Record) -> Failure:
+    """Return the row of a run that failed."""
+    labels, seed = record["labels"], record["spec"]["seed"]
+    return Failure(labels["model"], labels["data"], seed, failure_line(record))
+
+
+def digest(*parts: Any) -> str:
+    """Return a short hash of plain JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

@@ -15,12 +15,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import evaluate, lookup, reading, results_folder, run, submissions, sweep, tune
+from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
-from genbench.registry import load_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.training.allocator import keep_freed
+from genbench.user_code import load_file
 
 
 class ByTask(TyperGroup):
@@ -49,7 +49,7 @@ app = typer.Typer(
 TASKS = {
     "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
     "Read results": {"report": reading.report, "leaderboard": reading.leaderboard, "compare": reading.compare},
-    "Keep and share results": {"submit": submissions.submit, "verify": submissions.verify_command},
+    "Keep and share results": {"submit": sharing.submit, "verify": sharing.verify_command},
     "Look up and extend": {
         "list": lookup.list_command,
         "show": lookup.show,
@@ -63,7 +63,7 @@ for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
 folder = typer.Typer(help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
-for function in (results_folder.status, results_folder.clean, results_folder.merge):
+for function in (sharing.status, sharing.clean, sharing.merge):
     folder.command()(function)
 app.add_typer(folder, name="results", rich_help_panel="Keep and share results")
 

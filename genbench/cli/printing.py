@@ -88,21 +88,28 @@ def _differences(part: Comparison) -> Table:
         found = value.paired
         interval = "" if found.low is None else f"{found.low:.2g} .. {found.high:.2g}"
         p = "" if value.p is None else f"{value.p:.2g}"
-        numbers = (f"{value.one:.3g}", f"{value.other:.3g}", f"{found.mean:.3g}", interval, p, value.verdict)
+        numbers = (
+            f"{value.one:.3g}",
+            f"{value.other:.3g}",
+            f"{found.mean:.3g}",
+            interval,
+            p,
+            f"{value.verdict}{' ?' * found.doubtful}",
+        )
         rows.append(Row(value.metric, tuple(Cell(text=text) for text in numbers)))
     return Table(title, columns, tuple(rows), head="metric")
 
 
 def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
     values = [value for part in comparisons for value in part.values]
-    tests = sorted({value.paired.test for value in values if value.p is not None})
-    if tests:
+    if any(value.p is not None for value in values):
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        doubtful = " ?: a sign-flip test disagrees at 5 %." if any(value.paired.doubtful for value in values) else ""
         console.print(
             f"[dim]Change: second minus first over {over} common seeds, which share evaluation noise and "
-            f"held-out data. p: {' or '.join(tests)}, Holm's correction over all values of a comparison; interval: "
-            f"of a single value, by the same test.[/dim]",
+            f"held-out data. p: paired t test, Holm's correction over all values of a comparison; interval: of a "
+            f"single value, by the same test.{doubtful}[/dim]",
             highlight=False,
         )
 

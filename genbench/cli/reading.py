@@ -11,6 +11,9 @@ from genbench.storage import files
 from genbench.storage.memory import paused_collection
 from genbench.suites import find
 
+WIDE = 1000
+"""Characters of a table in Markdown, which pages wrap themselves."""
+
 
 @paused_collection()
 def report(
@@ -47,9 +50,9 @@ def leaderboard(
     suite: Annotated[list[str] | None, typer.Option(metavar="SUITE", help="Only this suite. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
-    add: Annotated[list[Path] | None, typer.Option(help="A submission to rank too (see genbench submit).")] = None,
+    add: Annotated[list[Path] | None, typer.Option(help="A submission to compare too (see genbench submit).")] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw quality against NFE and time: FILE.svg, FILE.pdf or FILE.png.")
+        Path | None, typer.Option(help="Also draw quality against NFE: FILE.svg, FILE.pdf or FILE.png.")
     ] = None,
     export: Annotated[
         Path | None,
@@ -57,22 +60,24 @@ def leaderboard(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: options.AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
-    """Rank the methods on each data set, and over the data sets.
+    """Compare the methods on each data set, and across data sets.
 
-    On each data set by its headline metric, with intervals and paired tests.
+    By the headline metric of each data set, with intervals and paired tests.
     """
     files.require_folder(results, there=not add)
-    if as_csv and as_json:
-        raise ConfigError("--csv and --json each print nothing else: choose one")
+    if as_csv + as_json + as_markdown > 1:
+        raise ConfigError("--csv, --json and --markdown each print nothing else: choose one")
     for path in add or ():
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
 
     from genbench.analysis import leaderboard
     from genbench.analysis.submitted import read_submission, submission_name
-    from genbench.analysis.suite_results import load_suites
-    from genbench.report.formats import leaderboard as formats
+    from genbench.analysis.values import load_suites
+    from genbench.report.formats import terminal, writers
+    from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
     from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
 
@@ -83,24 +88,28 @@ def leaderboard(
     own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
     joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
     suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
-    found = leaderboard.leaderboard(suites, dataset or (), variants=variants, submitted=submitted)
+    most = None if suite or dataset else TASKS
+    found = leaderboard.leaderboard(suites, dataset or (), most=most, variants=variants, submitted=submitted)
+    table = leaderboard_table(found, most and METHODS)
     if not found.boards and not found.submitted:
-        raise ConfigError(f"{results} has nothing to rank: no run has measured a metric with a direction")
+        raise ConfigError(f"{results} has nothing to compare: no run has measured a metric with a direction")
     if figure is not None:
         from genbench.report.formats.figures import write_charts
         from genbench.report.plots import pareto
 
         if (drawn := pareto(found)) is None:
-            raise ConfigError(f"--figure: {results} has no curves and no times of training to draw")
-        typer.echo(f"written: {write_charts(drawn, figure, formats.methods(found))}", err=True)
+            raise ConfigError(f"--figure: {results} has no curves to draw")
+        typer.echo(f"written: {write_charts(drawn, figure, found.methods)}", err=True)
     if export is not None:
-        typer.echo(f"written: {', '.join(map(str, formats.export(found, export)))}", err=True)
+        typer.echo(f"written: {', '.join(map(str, writers.export_leaderboard(found, export)))}", err=True)
     if as_json:
         options.print_json(found.json())
     elif as_csv:
-        typer.echo(formats.document(found), nl=False)
+        typer.echo(writers.leaderboard_csv(found), nl=False)
+    elif as_markdown:
+        typer.echo(writers.markdown(table, width=WIDE), nl=False)
     else:
-        typer.echo("\n".join(formats.lines(found)))
+        terminal.show([table], options.stdout())
         if any(each.confirmed < each.seeds for each in found.submitted):
             added = " or ".join(path.name for path in add or ())
             options.print_wrapped(

@@ -1,5 +1,7 @@
 """The command run."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,7 +11,7 @@ import typer
 from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
-from genbench.training.torchrun_variables import local_rank
+from genbench.training.torchrun_variables import local_rank, require_one_task
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
@@ -43,6 +45,7 @@ def run(
 
     settings, seeds = parse_set_options(set_ or []), options.parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
+    require_one_task(shlex.join(["genbench", *sys.argv[1:]]))
     if len(seeds) > 1 and (accelerator, devices) != ("auto", 1):
         raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)

@@ -65,5 +65,5 @@ def sweep(
     with ProgressDisplay(labels, options.stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
-    publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records)
+    publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
     options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")

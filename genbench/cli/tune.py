@@ -1,21 +1,32 @@
 """The command tune."""
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genbench.cli.options import AsJson, Jobs, Quiet, Results, stderr, stdout
 from genbench.errors import ConfigError
 from genbench.registry import metrics, models
+from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
+
+if TYPE_CHECKING:
+    from genbench.runs.spec import Spec
+    from genbench.runs.store import Store
 
 
 def tune(
-    methods: Annotated[list[str], typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")],
-    dataset: Annotated[str, typer.Option(help="Name of a data set; only its validation split is used.")],
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Name of a data set; only its validation split is used.")] = None,
+    track: Annotated[
+        str | None, typer.Option(help="Run the trials that this track declares, and keep its choices beside its file.")
+    ] = None,
     over: Annotated[
         list[str] | None,
         typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] is for that model only."),
@@ -23,7 +34,7 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="Deciding metric; default: the data set's first on samples.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate, from 100 on: tables report others.")] = 3,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value.")
     ] = None,
@@ -36,6 +47,14 @@ def tune(
 
     A single model without --over: the kappa of W-CFM, by the elbow rule.
     """
+    if track is not None:
+        if methods or dataset or over or metric or set_:
+            raise ConfigError("--track declares models, data sets and candidates itself: leave the others out")
+        _tune_track(track, jobs, results, as_json)
+        return
+    if not methods or dataset is None:
+        raise ConfigError("name models and --dataset, or a --track")
+
     from genbench.sweeps import user_files
 
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
@@ -52,18 +71,14 @@ def tune(
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
     from genbench.tuning.grid_search import grid_search
     from genbench.tuning.kappa import by_elbow
 
     if over:
-        search = grid_search(methods, dataset, candidates, metric=metric, seeds=range(seeds), settings=settings)
+        search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds, settings=settings)
         store = writable_store(results / "tuning")
-        missing = search.missing(store)
-        typer.echo(f"{len(search.candidates)} candidates, {len(missing)} runs missing", err=True)
-        with ProgressDisplay(list(missing), stderr()) as display:
-            execute(list(missing.values()), store, local(store, jobs), display.on_event)
+        typer.echo(f"{len(search.candidates)} candidates", err=True)
+        _run(search.missing(store), store, jobs)
         found, rule = search.measured(store), search.metric
     else:
         store = writable_store(results / "tuning")
@@ -79,3 +94,30 @@ def tune(
         return
     show([found.table()], stdout())
     typer.echo(f"written: {path}")
+
+
+def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
+    """Run the trials of a track, and write what they choose beside its file, and their values to the results."""
+    path = find(track)
+
+    from genbench.runs.store import writable_store
+    from genbench.storage import files
+    from genbench.tuning.track_tuning import track_tuning
+
+    tuning, store = track_tuning(path), writable_store(results / "tuning")
+    _run(tuning.missing(store), store, jobs)
+    found = tuning.measured(store)
+    files.write(found.path, found.text())
+    trials = store.root / f"{path.stem}.json"
+    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    typer.echo(found.text() if as_json else f"written: {found.path}, {trials}", nl=not as_json)
+
+
+def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
+    """Run what is missing of a search; a run that fails is excluded later."""
+    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.progress import ProgressDisplay
+
+    typer.echo(f"{len(missing)} runs missing", err=True)
+    with ProgressDisplay(list(missing), stderr()) as display:
+        execute(list(missing.values()), store, local(store, jobs), display.on_event)

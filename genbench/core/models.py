@@ -56,7 +56,10 @@ class Learner(Trainable):
     """Whether a thread draws the next example during a step: for slow draws that release the GIL, without weights."""
 
     full_precision: bool = False
-    """Whether the loss is computed in float32 under bf16, too: it is of differences that bf16 rounds off."""
+    """Whether the loss is computed in IEEE float32 whatever the plan: lower precision rounds off its differences."""
+
+    not_compiled: str = ""
+    """Why plan.compile=true is refused; empty for a loss that compiles into one graph."""
 
     def stages(self) -> Iterator[Stage]:
         yield Stage(self)
@@ -94,6 +97,11 @@ class Learner(Trainable):
         """
         if steps[0]:
             raise RunFailed(why_training_failed(steps[0]))
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What `prepare` chose by a rule on the training data, by name, for the record."""
+        return {}
 
     @property
     def reasons(self) -> Sequence[str | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
 from genbench.space import Space
@@ -100,6 +100,10 @@ Encode = Callable[[Tensor], Tensor]
 """A function from samples in model space to latents."""
 
 
+COUNTED = 2**16
+"""Samples of a distribution in which classes are counted where their probabilities are not known."""
+
+
 class Split(ABC):
     """One part of a data set. Its methods are pure: the same arguments give the same samples."""
 
@@ -120,6 +124,10 @@ class Split(ABC):
     def stand_in(self, n: int, seed: int) -> Batch:
         """Return n distinct samples that stand for the distribution, by default those of `take`."""
         return self.take(n, seed)
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return how frequent each class is, up to a common factor; by default counted in samples of `take`."""
+        return torch.bincount(self.take(self.size or COUNTED, 0).label, minlength=classes).double()
 
     def raw(self, n: int, seed: int) -> Rows | None:
         """Return the samples of `take` as raw data, read lazily; None if the split does not store raw data."""
@@ -184,6 +192,7 @@ class Data:
         evaluation: default evaluation settings of this data set.
         metrics: names of the default metrics.
         provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
+        remarks: what the user should know about files that were read, a line each.
     """
 
     event: Event
@@ -198,3 +207,4 @@ class Data:
     truth: Truth = field(default_factory=Truth)
     captions: Captions | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -30,8 +31,8 @@ TOP = 16
 """Brightest level of the digits."""
 
 TEMPLATES = (
-    ("a handwritten {kind}", "{a_style} handwritten {kind}"),
-    ("a scan of {a_kind}", "a scan of {a_style} {kind}"),
+    ("a handwritten {kind}", "a {style} handwritten {kind}"),
+    ("a scan of a {kind}", "a scan of a {style} {kind}"),
     ("the digit {kind}", "the digit {kind}, {style}"),
 )
 """Wordings of a caption in the plain style and in any other."""
@@ -150,10 +151,6 @@ def _rank(kind: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     return (F.one_hot(kind).cumsum(0) - 1).gather(1, kind[:, None])[:, 0]
 
 
-def _worded(template: int, style: str, name: str) -> str:
-    words = {"kind": name, "style": style, "a_kind": _article(name), "a_style": _article(style)}
-    return TEMPLATES[template][style != "plain"].format_map(words)
-
-
-def _article(word: str) -> str:
-    return f"{'an' if word[0] in 'aeiou' and word != 'one' else 'a'} {word}"
+def _worded(template: int, style: str, kind: str) -> str:
+    text = TEMPLATES[template][style != "plain"].format(style=style, kind=kind)
+    return re.sub(r"\ba (?=[aei])", "an ", text)  # an inverted, an eight, but a one

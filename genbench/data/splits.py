@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
@@ -26,14 +26,16 @@ Draw = Callable[[int, torch.Generator], Batch]
 BLOCK = 2**17
 """Numbers drawn at once from a distribution: a call costs as much as a small batch, so batches share it."""
 
+RESIDENT = 2**30
+"""Bytes of the raw rows of a split up to which they are all kept on the device that trains on them."""
+
 REMEMBERED = 64
 """Seeds whose current block or order is kept: the members of an ensemble take turns."""
 
-Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def remember(known: dict[Key, Value], key: Key, value: Value) -> Value:
+def remember(known: dict[Any, Value], key: Any, value: Value) -> Value:
     """Store a value, drop all but the REMEMBERED latest ones, and return it."""
     known.pop(key, None)
     while len(known) >= REMEMBERED:
@@ -42,26 +44,47 @@ def remember(known: dict[Key, Value], key: Key, value: Value) -> Value:
     return value
 
 
+def move(x: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device; the host does not wait for the copy."""
+    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+
 class Endless(Split):
     """A split of a distribution: every batch is fresh, and the same again for the same step, size and seed.
 
-    Training batches are cut from blocks, each drawn from its generator; the current block of each seed is
-    kept.
+    Training batches are cut from blocks, each drawn from its generator; the current block of each seed is kept.
 
     Args:
         name: name of the split, so that no two splits share a random stream.
         take: draws samples for evaluation, if not in the same way (stratified by mode, say).
         stand_in: draws samples that stand for the distribution, if not in the same way as those for evaluation.
+        weights: probability of each class up to a common factor; by default all are equal.
     """
 
     size = None
 
-    def __init__(self, draw: Draw, name: str, *, take: Draw | None = None, stand_in: Draw | None = None) -> None:
+    def __init__(
+        self,
+        draw: Draw,
+        name: str,
+        *,
+        take: Draw | None = None,
+        stand_in: Draw | None = None,
+        weights: Float[Tensor, " classes"] | None = None,
+    ) -> None:
         self._draw = draw
+        self._weights = weights
         self._take = take or draw
         self._stand_in = stand_in or self._take
         self._name = name
         self._blocks: dict[tuple[int, int], tuple[int, Batch]] = {}
+        self._device = torch.device("cpu")
+
+    def on(self, device: torch.device) -> "Endless":
+        """Return this split with its blocks on a device: they are drawn as before, and moved once."""
+        there = copy(self)
+        there._blocks, there._device = {}, device
+        return there
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed."""
@@ -70,7 +93,8 @@ class Endless(Split):
         block = self._blocks.get((size, seed))
         if block is None or block[0] != number:
             stream = generator(seed, "data", self._name, size, number)
-            block = remember(self._blocks, (size, seed), (number, self._draw(batches * size, stream)))
+            drawn = Batch(*(move(part, self._device) for part in self._draw(batches * size, stream)))
+            block = remember(self._blocks, (size, seed), (number, drawn))
         x, label = block[1]
         return Batch(x[place * size : (place + 1) * size], label[place * size : (place + 1) * size])
 
@@ -81,6 +105,10 @@ class Endless(Split):
     def stand_in(self, n: int, seed: int) -> Batch:
         """Return n fresh samples that stand for the distribution."""
         return self._stand_in(n, generator(seed, "take", self._name))
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return the probability of each class, up to a common factor."""
+        return (torch.ones(classes) if self._weights is None else self._weights).double()
 
     @cached_property
     def _dims(self) -> int:
@@ -113,6 +141,7 @@ class Finite(Split):
         self._space = space
         self._orders: dict[int, tuple[int, Tensor]] = {}
         self._device = torch.device("cpu")
+        self._resident: Arrays | None = None
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed.
@@ -120,20 +149,27 @@ class Finite(Split):
         Raises:
             Unsupported: if this split is empty.
         """
-        arrays = self._arrays
         indices, mirrored = self.batch_indices(step, size, seed)
-        rows = arrays.rows[indices]
-        raw = arrays.raw[rows].to(self._device)
-        if isinstance(arrays.raw, CachedRows):
-            arrays.raw.read_ahead(arrays.rows[self.batch_indices(step + 1, size, seed)[0]])
+        if self._resident is not None:
+            rows = move(indices, self._device)
+            raw, label = self._resident.raw[rows], self._resident.label[rows]
+        else:
+            arrays = self._arrays
+            rows = arrays.rows[indices]
+            raw, label = move(arrays.raw[rows], self._device), move(arrays.label[rows], self._device)
+            if isinstance(arrays.raw, CachedRows):
+                arrays.raw.read_ahead(arrays.rows[self.batch_indices(step + 1, size, seed)[0]])
         if self.augmented:
-            raw = torch.where(mirrored.to(self._device)[:, None, None, None], raw.flip(-1), raw)
-        return Batch(self._space.encode(raw), arrays.label[rows].to(self._device))
+            raw = torch.where(move(mirrored, self._device)[:, None, None, None], raw.flip(-1), raw)
+        return Batch(self._space.encode(raw), label)
 
     def on(self, device: torch.device) -> "Finite":
-        """Return this split with its batches on a device: raw rows are augmented and encoded there."""
-        there = copy(self)
+        """Return this split with its batches on a device: raw rows, which stay there if they fit, are encoded there."""
+        there, arrays = copy(self), self._arrays
         there._device = device
+        if device.type != "cpu" and self.size * arrays.raw[arrays.rows[:1]].nbytes <= RESIDENT:
+            raw, label = arrays.raw[arrays.rows].to(device), arrays.label[arrays.rows].to(device)
+            there._resident = Arrays(raw, label, torch.arange(self.size))
         return there
 
     def take(self, n: int, seed: int) -> Batch:
@@ -152,6 +188,10 @@ class Finite(Split):
             Unsupported: if there are fewer than n.
         """
         return SelectedRows(self._arrays.raw, self._arrays.rows[self.sample_indices(n, seed)])
+
+    def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
+        """Return the number of samples of each class."""
+        return torch.bincount(self._arrays.label[self._arrays.rows], minlength=classes).double()
 
     def batch_indices(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
         """Return which rows of this split are in the step-th batch, and which of them are mirrored."""
@@ -232,11 +272,19 @@ class Encoded(Split):
         self._latents = latents
         self._unchanged = latents.shape[0] - split.size
         self._label = label
+        self._device = torch.device("cpu")
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the step-th batch of that size under that seed."""
         indices, mirrored = self._split.batch_indices(step, size, seed)
-        return Batch(self._latents[torch.where(mirrored, 0, self._unchanged) + indices], self._label[indices])
+        z = self._latents[torch.where(mirrored, 0, self._unchanged) + indices]
+        return Batch(move(z, self._device), move(self._label[indices], self._device))
+
+    def on(self, device: torch.device) -> "Encoded":
+        """Return this split with its batches on a device."""
+        there = copy(self)
+        there._device = device
+        return there
 
     def take(self, n: int, seed: int) -> Batch:
         """Return the latents of n distinct samples without augmentation."""
@@ -280,21 +328,20 @@ class Collection:
     load: Callable[[], tuple[Rows, Int[Tensor, " n"]]]
     provenance: Mapping[str, Any]
 
-    def splits(self, *, valid: int, test: int, space: Space, flip: bool) -> dict[str, Finite]:
+    def splits(self, held_out: Mapping[str, int], space: Space, *, flip: bool) -> dict[str, Finite]:
         """Return the training, validation and test split; a missing one is held out from train.
 
         Held-out images are stratified by class and always the same.
 
         Args:
-            valid: images held out for validation if the collection has no such split.
-            test: images held out for testing if the collection has no such split.
+            held_out: images to hold out for "valid" and "test", in that order, if the collection has no such split.
             flip: whether training images are mirrored at random.
 
         Raises:
             ConfigError: if train has too few images for that.
         """
         sizes = {split: sum(counts) for split, counts in self.counts.items()}
-        held_out = {split: n for split, n in (("valid", valid), ("test", test)) if split not in sizes}
+        held_out = {split: n for split, n in held_out.items() if split not in sizes}
         total, wanted = sizes["train"], sum(held_out.values())
         if wanted >= total:
             raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")

@@ -11,7 +11,7 @@ from genbench.space import Real
 PLAN = {"steps": 5000, "batch_size": 256, "lr": 1e-3}
 EVALUATION = {"n": 2048, "batch": 2048, "curve": [1, 2, 4, 8, 16, 32]}
 DISTANCES = ("w2", "sliced_w2", "mmd", "energy_distance")
-OF_THE_MODEL = ("nll", "path_energy", "straightness", "npe", "curvature", "nfe", "parameters", "failed")
+OF_THE_MODEL = ("nll", "path_energy", "straightness", "npe", "detour", "nfe", "parameters", "failed")
 
 
 def vectors(
@@ -22,9 +22,9 @@ def vectors(
     classes: int = 0,
     conditions: int = 0,
     stratified: Draw | None = None,
+    weights: Float[Tensor, " classes"] | None = None,
     source: Source | None = None,
     truth: Truth | None = None,
-    scale: float = 1.0,
 ) -> Data:
     """Build the task of generating a distribution of vectors; every draw is fresh.
 
@@ -32,19 +32,19 @@ def vectors(
         name: where the data comes from, for the provenance.
         conditions: number of the last coordinates that are conditions; the source must draw them too.
         stratified: draws by mode the validation and test samples, and those that stand for the distribution.
+        weights: probability of each class up to a common factor; by default all are equal.
         source: where sampling starts; N(0, I) by default.
-        scale: units of the data per unit of model space.
     """
     truth = truth or Truth()
     several = truth.modes is not None and len(truth.modes) > 1
-    space = Real(scale)
+    space = Real()
     return Data(
         event=Event((dims,), classes, space.bin, conditions=conditions),
         space=space,
         source=source or Normal((dims,)),
-        train=Endless(draw, "train", stand_in=stratified),
-        valid=Endless(draw, "valid", take=stratified),
-        test=Endless(draw, "test", take=stratified),
+        train=Endless(draw, "train", stand_in=stratified, weights=weights),
+        valid=Endless(draw, "valid", take=stratified, weights=weights),
+        test=Endless(draw, "test", take=stratified, weights=weights),
         plan=PLAN,
         evaluation=EVALUATION,
         metrics=(

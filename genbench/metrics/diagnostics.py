@@ -18,7 +18,7 @@ ROWS = 128
 """Pairs passed to a coupling at once: it may compare all pairs of a batch."""
 
 
-@metrics.register("nfe", version=1, better="lower", of="samples", floor=False, curve=False)
+@metrics.register("nfe", version=1, better="lower", bounds=(0, None), of="samples", floor=False, curve=False)
 def nfe(evaluation: Evaluation) -> Value:
     """Number of network evaluations (NFE) per sample, counted while sampling."""
     if evaluation.nfe is None:
@@ -26,7 +26,7 @@ def nfe(evaluation: Evaluation) -> Value:
     return Value(evaluation.nfe, len(evaluation.x), f"counted, mean over batches of {evaluation.batch}")
 
 
-@metrics.register("parameters", version=1, better="none", of="model")
+@metrics.register("parameters", version=1, better="none", bounds=(0, None), of="model")
 def parameters(evaluation: Evaluation) -> Value:
     """Number of trainable parameters of the model."""
     if evaluation.model is None:
@@ -35,7 +35,9 @@ def parameters(evaluation: Evaluation) -> Value:
     return Value(float(count), 1, "trainable parameters")
 
 
-@metrics.register("failed", version=1, better="lower", of="samples", floor=False, curve=False, halves=False)
+@metrics.register(
+    "failed", version=1, better="lower", bounds=(0, None), of="samples", floor=False, curve=False, halves=False
+)
 def failed(evaluation: Evaluation) -> Value:
     """Number of samples that are not finite; they are never redrawn."""
     n, count = len(evaluation.x), evaluation.failures
@@ -43,7 +45,7 @@ def failed(evaluation: Evaluation) -> Value:
     return Value(float(count), n, "samples that are not finite", details=error)
 
 
-@metrics.register("norm", version=1, better="none", of="samples")
+@metrics.register("norm", version=1, better="none", bounds=(0, None), of="samples")
 def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of samples; by default all"] = None) -> Value:
     """Mean Euclidean norm of samples in model space; its floor is that of data. Weighted couplings shift it."""
     lengths = evaluation.samples(n or len(evaluation.x)).double().flatten(1).norm(dim=1)
@@ -52,7 +54,9 @@ def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of sample
     return Value(float(lengths.mean()), len(lengths), f"model space, n={len(lengths)}", details=details)
 
 
-@metrics.register("tilt", version=2, better="lower", of="model")
+@metrics.register(
+    "tilt", version=2, better="lower", bounds={"source": (-1, None), "data": (-1, None), "ess": (0, 1)}, of="model"
+)
 @torch.no_grad()
 def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.

@@ -18,7 +18,6 @@ from genbench.metrics.wasserstein import (
     sliced_influence,
     sorted_projections,
     squared_w2,
-    squared_w2_and_influence,
 )
 from genbench.registry import metrics
 from genbench.seeds import generator
@@ -32,7 +31,7 @@ SAMPLES = 2048
 N = Annotated[Count | None, f"number of samples and of test points; by default all of both, up to {SAMPLES}"]
 
 
-@metrics.register("w2", version=1, better="lower", of="samples", memory=exact_transport_bytes)
+@metrics.register("w2", version=1, better="lower", bounds=(0, None), of="samples", memory=exact_transport_bytes)
 def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 
@@ -43,11 +42,10 @@ def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
-    squared, influence = squared_w2_and_influence(x, y) if evaluation.errors else (squared_w2(x, y), None)
-    return _root(squared, influence, len(x), f"exact OT, raw units, n={len(x)} against test data")
+    return _root(*squared_w2(x, y), f"exact OT, raw units, n={len(x)} against test data")
 
 
-@metrics.register("sliced_w2", version=1, better="lower", of="samples")
+@metrics.register("sliced_w2", version=1, better="lower", bounds=(0, None), of="samples")
 def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Count = 256) -> Value:
     """Sliced 2-Wasserstein distance, the root of the mean square over random directions, in raw units.
 
@@ -63,12 +61,11 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     axes = random_directions(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
     of_y = evaluation.cached_for_task(("sliced_w2", len(y), directions), lambda: sorted_projections(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
-    value = math.sqrt(float((sorted_projections(x, axes) - of_y).square().mean()))
-    details = standard_error(sliced_influence(x, of_y, axes), scale=1 / (2 * value)) if value else {}
-    return Value(value, len(x), protocol, details=details)
+    squared = float((sorted_projections(x, axes) - of_y).square().mean())
+    return _root(squared, sliced_influence(x, of_y, axes), protocol)
 
 
-@metrics.register("conditional_w2", version=1, better="lower", of="samples")
+@metrics.register("conditional_w2", version=1, better="lower", bounds=(0, None), of="samples")
 def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
@@ -85,12 +82,12 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     if len(x) < 2 * bins:
         raise Unsupported(f"{len(x)} samples are fewer than 2 in each of {bins} bins")
     parts = [torch.tensor_split(points[points[:, -1].argsort(), :-1], bins) for points in (x, y)]
-    squared, influences = zip(*(squared_w2_and_influence(*pair) for pair in zip(*parts, strict=True)), strict=True)
+    squared, influences = zip(*(squared_w2(*pair) for pair in zip(*parts, strict=True)), strict=True)
     protocol = f"exact OT within {bins} bins of the condition, raw units, n={len(x)} against test data"
-    return _root(sum(squared) / bins, torch.cat(influences), len(x), protocol)
+    return _root(sum(squared) / bins, torch.cat(influences), protocol)
 
 
-@metrics.register("mmd", version=1, better="lower", of="samples", halves=True)
+@metrics.register("mmd", version=1, better="lower", bounds=(-10, 10), of="samples", halves=True)
 def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
     """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
 
@@ -119,7 +116,7 @@ def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
     return Value(value, len(x), protocol, details={"median": median})
 
 
-@metrics.register("energy_distance", version=1, better="lower", of="samples", halves=True)
+@metrics.register("energy_distance", version=1, better="lower", bounds=(None, None), of="samples", halves=True)
 def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
 
@@ -131,7 +128,7 @@ def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 
 
-@metrics.register("mode_coverage", version=1, better="higher", of="samples", halves=True)
+@metrics.register("mode_coverage", version=1, better="higher", bounds=(0, 1), of="samples", halves=True)
 def mode_coverage(
     evaluation: Evaluation, *, n: Count | None = None, share: Fraction = 0.1, quantile: Fraction = 0.99
 ) -> list[Value]:
@@ -187,11 +184,11 @@ def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Floa
     return x.double().flatten(1), y.double().flatten(1)
 
 
-def _root(squared: float, influence: Float[Tensor, " n"] | None, n: int, protocol: str) -> Value:
-    """Return the root of a squared distance, with its standard error if influences are given."""
+def _root(squared: float, influence: Float[Tensor, " n"], protocol: str) -> Value:
+    """Return the root of a squared distance, with the standard error that the influence of each sample gives."""
     value = math.sqrt(squared)
-    details = {} if influence is None or not value else standard_error(influence, scale=1 / (2 * value))
-    return Value(value, n, protocol, details=details)
+    details = standard_error(influence, scale=1 / (2 * value)) if value else {}
+    return Value(value, len(influence), protocol, details=details)
 
 
 def _nearest(x: Float[Tensor, "n d"], modes: Float[Tensor, "modes d"]) -> tuple[Tensor, Tensor]:

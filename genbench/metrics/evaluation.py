@@ -9,9 +9,12 @@ samples from other programs, and on real data, which gives its floor. `of="model
 paths) and is measured once. An interval has one of two sources: a mean, a W2 or a Frechet distance states its standard
 error in its details; a metric registered with `halves=True` is measured again on random halves of the samples, which
 takes about six times as long as the value. With `halves=False` it never has one: a count grows with the number of
-samples. With `drops=True` a metric takes more samples than the n of its values.
+samples. With `drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the values
+that are possible, `bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with another
+value is refused.
 """
 
+import zlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -23,7 +26,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
-from genbench.errors import Unsupported
+from genbench.errors import RunFailed, Unsupported
+from genbench.metrics.sampling import EQUAL_LABELS, LabelRule, drawn_labels
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
@@ -81,9 +85,10 @@ class Evaluation:
         x: samples in model space.
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
+        labels: rule by which labels are chosen where a conditional model is sampled.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
-        errors: whether metrics state standard errors that take about as long to find as their values.
+        errors: whether values without a standard error have an interval from random halves.
         image_grids: raw images that metrics show, ten per row, by the name of the grid.
     """
 
@@ -95,11 +100,16 @@ class Evaluation:
     model: Model | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: int = 512
+    labels: LabelRule = "shares"
     seconds: float = 0.0
     group: Group = ALONE
     errors: bool = True
     image_grids: dict[str, Tensor] = field(default_factory=dict, init=False)
     _cache: dict[Hashable, Once] = field(default_factory=dict, init=False)
+    _shared: list[tuple[Tensor, int]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._watch(self.x, self.label)
 
     @cached_property
     def failures(self) -> int:
@@ -125,7 +135,7 @@ class Evaluation:
     def part(self, rows: Int[Tensor, " m"]) -> "Evaluation":
         """Return the evaluation of some of the samples, whose features are not computed again."""
         label = None if self.label is None else self.label[rows]
-        part = replace(self, x=self.x[rows], label=label, group=ALONE, errors=False)
+        part = replace(self, x=self.x[rows], label=label, group=ALONE)
         for key, once in list(self._cache.items()):  # another thread may add to it
             if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
                 part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
@@ -133,7 +143,21 @@ class Evaluation:
 
     def reference(self, n: int) -> Batch:
         """Return n samples of the test split in model space, the same for every model."""
-        return self.cached(("reference", n), lambda: self.data.test.take(n, derive(self.seed, "reference")))
+
+        def take() -> Batch:
+            batch = self.data.test.take(n, derive(self.seed, "reference"))
+            self._watch(*batch)
+            return batch
+
+        return self.cached(("reference", n), take)
+
+    def _watch(self, *tensors: Tensor | None) -> None:
+        self._shared += [(tensor, _checksum(tensor)) for tensor in tensors if tensor is not None]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a metric wrote into samples, labels or test data, which metrics share."""
+        return any(_checksum(tensor) != checksum for tensor, checksum in self._shared)
 
     def density_model(self) -> Model:
         """Return the model, for its density. Raises Unsupported without a model, and for guided sampling."""
@@ -161,6 +185,16 @@ class Evaluation:
             return self
         return replace(self, data=data, x=torch.empty(0, *data.event.shape), label=None, nfe=None, model=model)
 
+    def sampled_labels(self, n: int) -> Int[Tensor, " n"] | None:
+        """Return the labels of the first n noises for the model; None if it is not conditional, or there is none."""
+        return None if self.model is None else drawn_labels(self.model, self.data, n, self.seed, self.labels)
+
+    @property
+    def stated_labels(self) -> str:
+        """What protocols say of the labels that the model is sampled for; nothing, if they follow the data."""
+        conditional = self.model is not None and self.model.conditional
+        return EQUAL_LABELS if conditional and self.labels == "equal" else ""
+
     @property
     def space(self) -> str:
         """Where the samples, paths and densities are, for protocols: latents differ from encoder to encoder."""
@@ -177,8 +211,17 @@ class Evaluation:
 
 
 def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
-    """Call a registered metric. Raises Unsupported if it has no value."""
-    measured = call(metric.build, evaluation, settings=settings)
+    """Call a registered metric.
+
+    Raises:
+        Unsupported: if it has no value.
+        RunFailed: if it wrote into its samples or into test data, so that other metrics would measure what it left.
+    """
+    try:
+        measured = call(metric.build, evaluation, settings=settings)
+    finally:
+        if evaluation.changed:
+            raise RunFailed(f"{metric.name} must not write into samples or test data; let it write into a clone()")
     return [measured] if isinstance(measured, Value) else list(measured)
 
 
@@ -205,6 +248,10 @@ def wilson(share: float, n: int) -> dict[str, float]:
     center = (share + weight / 2) / (1 + weight)
     half = NORMAL * (share * (1 - share) / n + weight / (4 * n)) ** 0.5 / (1 + weight)
     return {"half_interval": half + abs(center - share)}
+
+
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.detach().cpu().contiguous().numpy().data)
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another

@@ -54,7 +54,7 @@ class Densities(NamedTuple):
     details: dict[str, Any]
 
 
-@metrics.register("nll", version=1, better="lower", of="model")
+@metrics.register("nll", version=1, better="lower", bounds=(None, None), of="model")
 def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of test data in nats per sample, for data in raw units.
 
@@ -70,7 +70,7 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
     return Value(value, len(measured.model), protocol, floor=floor, details=measured.details)
 
 
-@metrics.register("bits_per_dim", version=1, better="lower", of="model")
+@metrics.register("bits_per_dim", version=1, better="lower", bounds=(0, None), of="model")
 def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of quantized test data in bits per dimension, uniformly dequantized.
 
@@ -92,7 +92,7 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     return Value(bits(measured.model), len(measured.model), protocol, floor=floor, details=details)
 
 
-@metrics.register("latent_bits_per_dim", version=1, better="lower", of="model")
+@metrics.register("latent_bits_per_dim", version=1, better="lower", bounds=(None, None), of="model")
 def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-density of encoded test data in bits per dimension of the latents, under a model of latents.
 

@@ -14,7 +14,8 @@ from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.floor import floor_of
 from genbench.metrics.jackknife import half_intervals
-from genbench.metrics.sampling import Sampling, draw
+from genbench.metrics.sampling import Sampling, draw, drawn_labels
+from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.seeds import derive
 from genbench.training.process_group import ALONE, Group
@@ -29,6 +30,7 @@ _SPREAD = {"standard_error", "half_interval"}
 """Details that state how far a value would move with other samples."""
 
 
+@float32_products("ieee")
 def evaluate(
     model: Model,
     data: Data,
@@ -45,7 +47,7 @@ def evaluate(
     The processes of a group share sampling and all that runs in batches; each of them returns the same.
 
     Args:
-        errors: whether values of the main solver state standard errors that take as long to find as they do, or longer.
+        errors: whether values of the main solver have intervals from random halves, where they state no standard error.
 
     Returns:
         The rows of the record, and the evaluation with the samples of the main solver.
@@ -54,13 +56,15 @@ def evaluate(
     if sampling.split == "valid":
         data = validation_as_test(data)
 
-    with_samples = partial(Evaluation, data, seed, model=model, batch=sampling.batch, group=group)
+    label = drawn_labels(model, data, sampling.n, seed, sampling.labels)
+    shared = {"model": model, "label": label, "labels": sampling.labels, "batch": sampling.batch, "group": group}
+    with_samples = partial(Evaluation, data, seed, **shared)
 
     def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
         began = time.perf_counter()
-        x, label, nfe = draw(model, sampling.n, sampling.batch, seed, options, group)
+        x, nfe = draw(model, sampling.n, sampling.batch, seed, options, group, label=label)
         seconds = time.perf_counter() - began
-        return with_samples(x=x, label=label, nfe=nfe, options=options, seconds=seconds, errors=errors)
+        return with_samples(x=x, nfe=nfe, options=options, seconds=seconds, errors=errors)
 
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen
@@ -136,7 +140,7 @@ def measure(
                 "value": value.value,
                 "floor": floor,
                 "n": value.n,
-                "protocol": value.protocol,
+                "protocol": value.protocol + (evaluation.stated_labels if of_samples else ""),
                 "better": value.better or row["better"],
                 **({"details": dict(value.details)} if value.details else {}),
             }

@@ -10,12 +10,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Model, Samples, Source
+from genbench.core import Data, Model, Samples, Source
 from genbench.errors import RunFailed
 from genbench.numerics.ode import FixedStepMethod
-from genbench.seeds import derive
+from genbench.seeds import derive, generator
 from genbench.settings import Count, typed
 from genbench.training.process_group import ALONE, Group
+
+LabelRule = Literal["shares", "equal"]
+"""Shares of the classes among the samples of a conditional model: those of the data, or equal."""
+
+EQUAL_LABELS = ", equally many samples of each class"
+"""What protocols say where they are equal by this rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +37,8 @@ class Sampling:
         floor: whether each metric of samples is also measured on real data.
         interval: whether metrics of samples that state no interval, such as those of plug-ins, have one from random
             halves of the samples of the main solver, which takes six times as long as the value.
+        labels: classes that a conditional model is sampled for: in the shares of the test split, as a model without
+            labels learns them, or equally often.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
             Metrics that compare with training images by default compare with held-out ones by `metric.NAME.split=test`.
     """
@@ -42,6 +50,7 @@ class Sampling:
     curve_metrics: tuple[str, ...] = ()
     floor: bool = True
     interval: bool = False
+    labels: LabelRule = "shares"
     split: Literal["test", "valid"] = "test"
 
 
@@ -62,35 +71,68 @@ def _noise(source: Source, n: int, seed: int, start: int) -> Float[Tensor, "n *e
     return torch.cat(drawn)
 
 
-def starting_points(model: Model, rows: range, seed: int) -> tuple[Float[Tensor, "b *event"], Int[Tensor, " b"] | None]:
+def drawn_labels(model: Model, data: Data, n: int, seed: int, rule: LabelRule) -> Int[Tensor, " n"] | None:
+    """Return the labels that a conditional model draws n samples for; None for another model.
+
+    Each class has its share of the test split, up to one sample (largest remainders first), or an equal share. The
+    j-th of the c samples of a class stands at (j + 1/2) / c, so that the first samples have nearly these shares; equal
+    shares give all classes in turn. With fewer samples than classes, the seed decides between equal remainders.
+    """
+    if not model.conditional:
+        return None
+    classes = data.event.classes
+    weights = data.test.frequencies(classes) if rule == "shares" else torch.ones(classes, dtype=torch.float64)
+    due = n * weights / weights.sum()
+    count = (due + 1e-9).floor().long()
+    order = torch.arange(classes) if n >= classes else torch.randperm(classes, generator=generator(seed, "labels"))
+    by_remainder = order[(due - count)[order].argsort(descending=True, stable=True)]
+    count[by_remainder[: n - int(count.sum())]] += 1
+    place = torch.cat([(torch.arange(c).double() + 0.5) / c for c in count.tolist()])
+    return torch.repeat_interleave(count)[place.argsort(stable=True)]
+
+
+def starting_points(
+    model: Model, rows: range, seed: int, label: Int[Tensor, " n"] | None
+) -> tuple[Float[Tensor, "b *event"], Int[Tensor, " b"] | None]:
     """Return the noise and the labels of the samples with these indices, on the model's device.
 
-    Sample i has its own noise and, from a conditional model, the label i modulo the number of classes.
+    Args:
+        label: labels of all samples (`drawn_labels`); None for a model that is not conditional.
     """
     device = next(model.parameters()).device
-    label = torch.arange(rows.start, rows.stop, device=device) % model.event.classes if model.conditional else None
-    return noise(model.source, len(rows), seed, start=rows.start).to(device), label
+    own = None if label is None else label[rows.start : rows.stop].to(device)
+    return noise(model.source, len(rows), seed, start=rows.start).to(device), own
 
 
 @torch.no_grad()
 def draw(
-    model: Model, n: int, batch: int, seed: int, options: Mapping[str, Any], group: Group = ALONE
-) -> tuple[Float[Tensor, "n *event"], Int[Tensor, " n"] | None, float]:
+    model: Model,
+    n: int,
+    batch: int,
+    seed: int,
+    options: Mapping[str, Any],
+    group: Group = ALONE,
+    *,
+    label: Int[Tensor, " n"] | None = None,
+) -> tuple[Float[Tensor, "n *event"], float]:
     """Draw n samples in batches, which the processes of a group share.
 
+    Args:
+        label: what a conditional model draws each sample for (`drawn_labels`).
+
     Returns:
-        Samples, labels (None from an unconditional model) and the mean NFE.
+        Samples and the mean NFE.
     """
     arguments = typed(model.sampler, options)
 
-    def one(rows: range) -> tuple[Tensor, Tensor | None, float]:
-        x0, label = starting_points(model, rows, seed)
-        drawn = model.sample(x0, label=label, **arguments)
+    def one(rows: range) -> tuple[Tensor, float]:
+        x0, own = starting_points(model, rows, seed, label)
+        drawn = model.sample(x0, label=own, **arguments)
         _check(drawn, (len(x0), *model.event.shape))
-        return drawn.x.float().cpu(), None if label is None else label.cpu(), drawn.nfe * len(x0)
+        return drawn.x.float().cpu(), drawn.nfe * len(x0)
 
-    samples, labels, evaluations = zip(*group.map(one, batches(n, batch)), strict=True)
-    return torch.cat(samples), torch.cat(labels) if model.conditional else None, sum(evaluations) / n
+    samples, evaluations = zip(*group.map(one, batches(n, batch)), strict=True)
+    return torch.cat(samples), sum(evaluations) / n
 
 
 def _check(drawn: Samples, shape: tuple[int, ...]) -> None:

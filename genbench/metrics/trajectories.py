@@ -25,6 +25,9 @@ def default_paths(event: Event) -> int:
 N = Annotated[Count | None, ByEvent(default_paths), "number of paths; by default 2048 for vectors, 256 for images"]
 Tol = Annotated[Positive, "tolerance of dopri5, which solves for path and integrals together"]
 
+ROUGH = -0.01
+"""Lower bound of what is 0 for straight paths, up to the error of the solver."""
+
 
 class Paths(NamedTuple):
     """Per path: energy, the integral of |v|^2; length, the integral of |v|; chord |z1 - z0|; in float64."""
@@ -40,7 +43,7 @@ class Paths(NamedTuple):
         return Value(float(each.mean()), len(each), self.protocol, details={"standard_error": error})
 
 
-@metrics.register("path_energy", version=1, better="none", of="model")
+@metrics.register("path_energy", version=1, better="none", bounds=(0, None), of="model")
 def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
 
@@ -52,7 +55,7 @@ def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Valu
     return paths.value(paths.energy)
 
 
-@metrics.register("straightness", version=1, better="lower", of="model")
+@metrics.register("straightness", version=1, better="lower", bounds=(ROUGH, None), of="model")
 def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Straightness E integral |z1 - z0 - v(t, z_t)|^2 dt of the learned ODE, in model space; 0 is straight.
 
@@ -64,7 +67,9 @@ def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Val
     return paths.value(paths.energy - paths.chord.square())
 
 
-@metrics.register("npe", version=1, better="lower", of="model")
+@metrics.register(
+    "npe", version=1, better="lower", bounds={"": (0, None), "path": (ROUGH, None), "transport": (-1, None)}, of="model"
+)
 def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     """Normalised path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
@@ -100,11 +105,12 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     ]
 
 
-@metrics.register("curvature", version=1, better="lower", of="model")
-def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
-    """Curvature 1 - E|z1 - z0| / E length of the paths of the learned ODE; 0 is straight.
+@metrics.register("detour", version=1, better="lower", bounds=(ROUGH, 1), of="model")
+def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
+    """Detour 1 - E|z1 - z0| / E length: the share of the paths of the learned ODE that a straight line saves.
 
-    A ratio of means, so that paths that hardly move carry no weight.
+    A ratio of means, so that paths that hardly move carry no weight. The curvature of Lee et al. (2023) is
+    `straightness`.
     """
     paths = _paths(evaluation, n, tol)
     length = float(paths.length.mean())
@@ -114,19 +120,19 @@ def curvature(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
-    evaluation = evaluation.inner
-    n = n or default_paths(evaluation.data.event)
-    return evaluation.cached(("paths", n, tol), lambda: _solve_paths(evaluation, n, tol))
+    inner = evaluation.inner
+    n = n or default_paths(inner.data.event)
+    return inner.cached(("paths", n, tol), lambda: _solve_paths(inner, evaluation.sampled_labels(n), n, tol))
 
 
 @torch.no_grad()
-def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
-    """Solve for the paths that start at the noise of the first n samples."""
+def _solve_paths(evaluation: Evaluation, labels: Int[Tensor, " n"] | None, n: int, tol: float) -> Paths:
+    """Solve for the paths that start at the noise of n samples with these labels."""
     model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
 
     def solve(rows: range) -> list[Tensor]:
-        z0, label = starting_points(model, rows, evaluation.seed)
+        z0, label = starting_points(model, rows, evaluation.seed, labels)
         return [each.cpu() for each in _solve_batch(velocity, z0, label, tol)]
 
     parts = evaluation.group.map(solve, batches(n, evaluation.batch))
@@ -134,7 +140,8 @@ def _solve_paths(evaluation: Evaluation, n: int, tol: float) -> Paths:
     bad = int((~torch.isfinite(energy + chord)).sum())
     if bad:
         raise Unsupported(f"{bad} of {n} paths are not finite")
-    return Paths(energy, length, chord, f"{evaluation.space}, dopri5 tol {tol:g}, n={n}")
+    protocol = f"{evaluation.space}, dopri5 tol {tol:g}, n={n}{evaluation.stated_labels}"
+    return Paths(energy, length, chord, protocol)
 
 
 def _solve_batch(

@@ -12,7 +12,7 @@ from genbench.seeds import derive, generator
 from genbench.settings import Count
 
 
-@metrics.register("validation_loss", version=1, better="none", of="model")
+@metrics.register("validation_loss", version=1, better="none", bounds=(None, None), of="model")
 @torch.no_grad()
 def validation_loss(evaluation: Evaluation, *, draws: Count = 1024) -> list[Value]:
     """Training loss on the validation split, also as `bits` per dimension for models that are trained by likelihood.

@@ -12,17 +12,14 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import RunFailed, Unsupported
-from genbench.numerics.optimal_transport import PAIR, assignment, assignment_with_potentials, pot
+from genbench.numerics.optimal_transport import pot
 from genbench.seeds import derive, generator
 from genbench.storage import cache
 
 ITERATIONS = 10**9
 """Pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
 
-ASSIGNMENT_LIMIT = 4096
-"""Points up to which shortest augmenting paths find the optimum faster than the network simplex."""
-
-SIMPLEX_PAIR = 56
+PAIR = 56
 """Bytes of the network simplex for each pair of points."""
 
 MAX_DIMS = 4
@@ -65,11 +62,14 @@ def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Transpor
     """Solve the assignment of two samples to optimality by network simplex.
 
     Raises:
-        RunFailed: if the solver stops before the optimum.
+        RunFailed: if a distance is not finite, or the solver stops before the optimum.
 
     Reference: Bonneel et al., 2011; Flamary et al., 2021 (POT).
     """
-    cost, log = pot().emd2([], [], squared_distances(x, y).numpy(), numItermax=ITERATIONS, log=True)
+    costs = squared_distances(x, y)
+    if not bool(torch.isfinite(costs).all()):
+        raise RunFailed("two samples have no optimal transport plan: not every distance between them is finite")
+    cost, log = pot().emd2([], [], costs.numpy(), numItermax=ITERATIONS, log=True)
     if log["warning"] is not None:
         raise RunFailed(f"exact optimal transport did not finish: {log['warning']}")
     return TransportPlan(float(cost), torch.as_tensor(log["u"]), torch.as_tensor(log["v"]))
@@ -77,32 +77,21 @@ def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Transpor
 
 def exact_transport_bytes(n: int) -> int:
     """Return the least bytes of memory that `squared_w2` needs for n points in more than one dimension."""
-    return (PAIR if n <= ASSIGNMENT_LIMIT else SIMPLEX_PAIR) * n**2
+    return PAIR * n**2
 
 
-def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> float:
-    """Return the exact squared 2-Wasserstein distance of two samples of equal size."""
-    if x.shape[1] == 1:
-        return float((x.sort(0).values - y.sort(0).values).square().mean())
-    if len(x) > ASSIGNMENT_LIMIT:
-        return transport_plan(x, y).cost
-    cost = squared_distances(x, y)
-    return float(cost[assignment(cost), torch.arange(len(x))].mean())
+def squared_w2(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> tuple[float, Float[Tensor, " n"]]:
+    """Return the exact squared 2-Wasserstein distance of two samples of equal size, and each point's influence on it.
 
-
-def squared_w2_and_influence(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> tuple[float, Float[Tensor, " n"]]:
-    """Return `squared_w2`, and the influence of each point of x on it: its dual potential, with mean 0.
+    The influence of a point of x is its dual potential, with mean 0.
 
     Reference: del Barrio and Loubes, 2019.
     """
     if x.shape[1] == 1:
-        return squared_w2(x, y), sliced_influence(x, y.sort(0).values.T, x.new_ones(1, 1))
-    if len(x) > ASSIGNMENT_LIMIT:
-        plan = transport_plan(x, y)
-        return plan.cost, plan.f - plan.f.mean()
-    cost = squared_distances(x, y)
-    rows, potential = assignment_with_potentials(cost)
-    return float(cost[rows, torch.arange(len(x))].mean()), potential - potential.mean()
+        line = y.sort(0).values
+        return float((x.sort(0).values - line).square().mean()), sliced_influence(x, line.T, x.new_ones(1, 1))
+    plan = transport_plan(x, y)
+    return plan.cost, plan.f - plan.f.mean()
 
 
 def random_directions(dims: int, count: int, stream: torch.Generator) -> Float[Tensor, "directions d"]:

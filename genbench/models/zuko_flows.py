@@ -32,6 +32,8 @@ class ZukoFlow(Model):
         ConfigError: if zuko is not installed.
     """
 
+    not_compiled = "the transformations of zuko do not compile into one graph"
+
     mean: Tensor
     std: Tensor
 

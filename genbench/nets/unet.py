@@ -16,7 +16,9 @@ from genbench.settings import Count, Fraction, Layers, Positive
 class Norm(nn.GroupNorm):
     """Group normalization with 32 groups, or fewer where a group would have less than 4 channels.
 
-    Computed in float32 for bfloat16 inputs: more accurate, and several times faster on CPU.
+    Its output has the precision and the memory format of its input: autocast would return float32, which moves twice as
+    many bytes as bfloat16, and kernels for GPUs return the format without channels_last. Means and deviations are found
+    in float32 by all kernels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -24,13 +26,22 @@ class Norm(nn.GroupNorm):
         super().__init__(groups, channels)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        exact = input.to(torch.promote_types(input.dtype, torch.float32))
-        return super().forward(exact).to(input.dtype)
+        if torch.compiler.is_compiling():  # which has no forward derivative of the kernel, and fuses arithmetic anyway
+            exact = input.to(torch.promote_types(input.dtype, torch.float32))
+            parts = exact.unflatten(1, (self.num_groups, -1))
+            variance, mean = torch.var_mean(parts, (2, 3, 4), unbiased=False, keepdim=True)
+            normed = ((parts - mean) * (variance + self.eps).rsqrt()).flatten(1, 2)
+            return (normed * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+        weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        with torch.autocast(input.device.type, enabled=False):
+            normed = F.group_norm(input, self.num_groups, weight, bias, self.eps)
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        return normed.contiguous(memory_format=torch.channels_last) if last else normed
 
 
 def attend(q: Float[Tensor, "b k n d"], k: Float[Tensor, "b k n d"], v: Float[Tensor, "b k n d"]) -> Tensor:
     """Return softmax(q k' / sqrt(d)) v."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # where the fused kernel is half as fast
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # where the fused kernel takes 1.4 times as long
         return torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, -1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 

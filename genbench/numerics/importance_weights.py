@@ -76,7 +76,7 @@ def tilt_of_batch(weight: Float[Tensor, "n n"], label: Int[Tensor, " n"]) -> Flo
         weight: weight of each pair of independent noise (rows) and data (columns); 0 between classes.
         label: classes of noise and data.
     """
-    partners = torch.bincount(label)[label]
+    partners = (label[:, None] == label).sum(1)
     columns = []
     for w in (weight, weight.T):
         total, square = w.sum(1), w.square().sum(1)

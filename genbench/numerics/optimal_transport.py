@@ -6,7 +6,6 @@ their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x
 
 import math
 import warnings
-from collections.abc import Callable
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -32,10 +31,6 @@ PAIR, ENTROPIC_PAIR = 28, 20
 
 MIN_REDUCED = 100
 """Size from which on `assignment` gains more from potentials than they cost."""
-
-NEAREST, SLACK, ROUNDING = 32, 0.03, 1e-9
-"""Arcs of each point along which `assignment_with_potentials` seeks shortest paths between its looks at all arcs, and
-the shares of the mean and of the largest cost by which its potentials may violate a cost."""
 
 SCALINGS = 50
 """Scalings by a fixed kernel between two steps in the log domain, which take twenty times as long."""
@@ -72,62 +67,13 @@ def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
 
     References: Kosowsky and Yuille, 1994 (cooling); Crouse, 2016 (augmenting paths, SciPy).
     """
-    return _matched(_reduced(cost))
-
-
-def assignment_with_potentials(cost: Float64[Tensor, "n n"]) -> tuple[Int[Tensor, " n"], Float64[Tensor, " n"]]:
-    """Return the optimal matching of `assignment`, and the dual potential of each row, up to a constant.
-
-    With slacks s_kj = c_kj - c_jj (row k matched to column k), the potentials g of columns are the lengths of shortest
-    paths, g_j = min_k g_k + s_kj, by the method of Bellman and Ford; f_k = c_kk - g_k.
-
-    Reference: Villani, 2009, Optimal Transport, theorem 5.10 (potentials as infima over chains).
-    """
-    costs = _reduced(cost)
-    rows, columns, reduced = _matched(costs), torch.arange(len(cost)), torch.from_numpy(costs)
-    matched = cost[rows, columns]
-    slack = reduced[rows]
-    slack = slack - slack.diagonal()[:, None]
-    near = min(NEAREST, len(cost))
-    into, out = (slack.topk(near, dim, largest=False).indices for dim in (0, 1))
-    start = torch.cat([into.flatten(), columns.repeat_interleave(near)])
-    end = torch.cat([columns.repeat(near), out.flatten()])
-    length = slack[start, end]
-    tolerance = max(SLACK * float(matched.mean()), ROUNDING * float(cost.max()))
-
-    def along_short_arcs(path: Tensor) -> Tensor:  # which are few
-        return path.scatter_reduce(0, end, path[start] + length, "amin")
-
-    def along_all_arcs(path: Tensor) -> Tensor:
-        path = _settled(path, along_short_arcs, tolerance)
-        return (slack + path[:, None]).min(0).values.minimum(path)
-
-    path = _settled(torch.zeros_like(matched), along_all_arcs, tolerance)
-    potential = torch.empty_like(matched)
-    potential[rows] = matched - path - (cost[0] - reduced[0])
-    return rows, potential
-
-
-def _settled(path: Tensor, shorten: Callable[[Tensor], Tensor], tolerance: float) -> Tensor:
-    """Shorten paths until none changes by more than the tolerance; each has fewer arcs than there are points."""
-    for _ in range(len(path)):
-        before, path = path, shorten(path)
-        if bool((before - path <= tolerance).all()):
-            break
-    return path
-
-
-def _matched(reduced: Float64[np.ndarray, "n n"]) -> Int[Tensor, " n"]:
     from scipy.optimize import linear_sum_assignment  # imported here, since it takes a fifth of a second
 
-    return torch.from_numpy(linear_sum_assignment(reduced)[1].argsort())
-
-
-def _reduced(cost: Float64[Tensor, "n n"]) -> Float64[np.ndarray, "n n"]:
     costs = cost.numpy()
     if not np.isfinite(costs).all():
         raise RunFailed("a batch has no optimal transport plan: not every distance in it is finite")
-    return costs if len(costs) < MIN_REDUCED else _reduce(costs)
+    reduced = costs if len(costs) < MIN_REDUCED else _reduce(costs)
+    return torch.from_numpy(linear_sum_assignment(reduced)[1].argsort())
 
 
 def _reduce(cost: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
@@ -155,7 +101,7 @@ def _reduce(cost: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
 class Kernel(NamedTuple):
     """The Gibbs kernel exp(-c / epsilon) of the cost |x - y| ("norm") or its square ("sqnorm")."""
 
-    epsilon: float
+    epsilon: float | Float64[Tensor, ""]
     cost: Cost
 
     def log(

@@ -7,9 +7,7 @@ same blocks: paragraphs, tables, charts, pictures, and the origins of numbers.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-from genbench.analysis.ranking import Mark
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -21,19 +19,22 @@ class Cell:
         half: half its 95 % interval over seeds; None with a single seed.
         text: shown instead of a number: "-", "failed (2)", or empty if not measured.
         notes: numbers of the notes below the table that belong to the cell.
-        mark: "best" if significantly better than all others of the column; "tie" if it is the best mean or does not
-            differ significantly from it.
+        letters: models of a column that share a letter were not separated; empty if nothing was tested.
+        leading: whether no other was separated from it and better, where some were separated.
+        sign: "°" for a value that is not distinguishable from the floor, "?" for a doubtful test.
+        aside: whether it is shown in parentheses, since it is compared with no other.
         values: (seed, value) pairs.
-        rank: rank of the mean among the models of the column, from 1; None if the column has no direction.
     """
 
     mean: float | None = None
     half: float | None = None
     text: str = ""
     notes: tuple[int, ...] = ()
-    mark: Mark | Literal[""] = ""
+    letters: str = ""
+    leading: bool = False
+    sign: str = ""
+    aside: bool = False
     values: tuple[tuple[int, float], ...] = ()
-    rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its label, one cell for each column, and whether it is the floor, which is never ranked."""
+    """A row: its label, one cell for each column, and whether it is the floor, which is never compared."""
 
     label: str
     cells: tuple[Cell, ...]

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import group_by, headline_metric
+from genbench.analysis.values import SuiteResults, by_model, group_by
+from genbench.errors import ConfigError
 from genbench.report import plots
-from genbench.report.blocks import Block, Report, Section
-from genbench.report.losses import loss_picture
-from genbench.report.origins import origins
+from genbench.report.blocks import Block, Origin, Origins, Report, Section
 from genbench.report.pictures import sample_picture
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
+from genbench.runs.make_spec import restore_spec
+from genbench.suites import FOLDER
+from genbench.sweeps.shell_commands import command
 from genbench.training.plan import Plan
 
 READING = (
@@ -23,10 +24,9 @@ READING = (
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
     "perfect sampler. Differences near the floor are small against what real data varies by. Samples of finite labeled "
     "data do not repeat, and have its class shares: there a perfect sampler does not quite reach the floor.",
-    "A model is marked best only if it differs significantly from all others (paired test, Holm's correction, 5 %). "
-    "Otherwise the best mean and all models that do not differ significantly from it are marked as ties; if "
-    "no model is significantly worse, none is marked. Ranks are of the means alone. Models with failed "
-    "runs, or with one seed where others have more, are neither marked nor ranked.",
+    "Models of a column that share a letter are not separated: paired t tests over common seeds, Holm's correction "
+    "over all pairs of the column, 5 %. Not separated does not mean equal. Models with failed runs are shown in "
+    "parentheses and compared with no other. One seed is too few to compare.",
     "NFE is the measured number of network evaluations per sample, not the requested number of solver steps.",
     "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )
@@ -69,18 +69,17 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     values = [value for value in suite.values if value.data == data]
     failures = [failure for failure in suite.failures if failure.data == data]
     costs = [cost for cost in suite.costs if cost.data == data]
-    metric = headline_metric(runs[0].record["spec"]["data"]["name"], values) if runs else ""
     settings = plots.quality_vs_settings(runs, values)
-    parts: dict[str, tuple[Block | None, ...]] = {
+    parts: dict[str, Sequence[Block | None]] = {
         "Quality vs. NFE": (plots.quality_vs_nfe(values), *curve_tables(values, failures)),
         **{charts.title: (charts,) for charts in settings},
         "Samples": (sample_picture(folder, data, runs),),
         "Training": (
-            loss_picture(folder, data, runs),
+            plots.loss_picture(folder, data, runs),
             plots.quality_vs_steps(values),
             *training_tables(values, failures),
         ),
-        "Cost": (plots.quality_vs_time(values, costs, metric), *cost_tables(costs, values)),
+        "Cost": cost_tables(costs, values),
         "Origin of these numbers": (origins(runs, suite.name),),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
@@ -138,3 +137,74 @@ def _setting(value: Any) -> str:
 def _listed(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else str(last)
+
+
+def origins(runs: Sequence[Run], suite: str) -> Origins:
+    """Return the origins of all numbers of a suite on a data set, one entry per model."""
+    return tuple(_origin(model, of_model, suite) for model, of_model in by_model(runs))
+
+
+def _origin(model: str, runs: Sequence[Run], suite: str) -> Origin:
+    runs = sorted(runs, key=lambda run: run.seed)
+    provenances = [run.record["provenance"] for run in runs]
+    measured = [measurement for p in provenances for measurement in p["measurements"]]
+    made = [*(p["training"] for p in provenances), *measured, *(m["training"] for m in measured if "training" in m)]
+    facts = {
+        "code": _alternatives(_code(origin["code"]) for origin in made),
+        "data": _alternatives(_data(p["data"]) for p in provenances),
+        "machine": _alternatives(_machine(origin["machine"]) for origin in made),
+        "libraries": _alternatives(_pairs(origin["machine"].get("libraries", {})) for origin in made),
+    }
+    absent = sum(run.folder is None for run in runs)
+    if absent:
+        number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
+        facts["kept"] = f"{number} not kept here; only their published records are"
+    spec = runs[0].record["spec"]
+    return Origin(
+        model,
+        tuple((run.seed, run.record["labels"]["run"]) for run in runs),
+        tuple((name, text) for name, text in facts.items() if text),
+        _reproducing(spec, suite),
+        json.dumps(spec, indent=1),
+    )
+
+
+def _reproducing(spec: Mapping[str, Any], suite: str) -> str:
+    """Return the command that repeats a run; the sweep of the suite for one that is trained in an ensemble."""
+    if spec.get("stack"):
+        name = suite if (FOLDER / f"{suite}.toml").is_file() else f"{suite}.toml"
+        return "" if suite == OTHER_RUNS else f"genbench sweep {name}"
+    try:
+        return command(restore_spec(spec))
+    except ConfigError:
+        return ""
+
+
+def _alternatives(texts: Iterable[str]) -> str:
+    return "; or ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _pairs(parts: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value)
+
+
+def _code(code: Mapping[str, Any]) -> str:
+    if not code.get("genbench"):
+        return ""
+    commit = f", commit {code['commit'][:12]}" if code.get("commit") else ""
+    return f"genbench {code['genbench']}{commit}{' with uncommitted changes' if code.get('dirty') else ''}"
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    parts = [str(data["source"])] if data.get("source") else []
+    parts += [f"{name} {value}" for name, value in data.items() if name not in ("source", "original")]
+    if data.get("original") is False:
+        parts.append("a file, not a published original")
+    return ", ".join(parts)
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    if "python" not in machine:
+        return f"unknown, {machine['device']}" if machine.get("device") else ""
+    system = f"{machine['system']} on {machine['machine']}, {machine['processor']}, {machine['cores']} cores"
+    return f"{system}, {machine['device']}, Python {machine['python']}"

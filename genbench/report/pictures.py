@@ -18,11 +18,10 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from scipy.ndimage import gaussian_filter
 
 from genbench.analysis.labels import plain, slug
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import by_model
+from genbench.analysis.values import by_model, digest
 from genbench.core import Data, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
-from genbench.metrics.sampling import draw, noise
+from genbench.metrics.sampling import draw, drawn_labels, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
@@ -30,7 +29,7 @@ from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.record import identity
-from genbench.runs.spec import build_data, plan_of
+from genbench.runs.spec import build_data, plan_of, sampling_of
 from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
 from genbench.space import Pixels
@@ -203,7 +202,8 @@ def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
             x0 = noise(model.source, DENSITY_SAMPLES, seed)
             path = trajectory(lambda t, x: model.velocity(t, x, None), x0, torch.tensor(TIMES), tol=1e-4).x
     else:
-        path = draw(model, DENSITY_SAMPLES, spec.evaluation["batch"], seed, spec.sample)[0][None]
+        label = drawn_labels(model, data, DENSITY_SAMPLES, seed, sampling_of(spec).labels)
+        path = draw(model, DENSITY_SAMPLES, spec.evaluation["batch"], seed, spec.sample, label=label)[0][None]
     raw = _raw(data, path)
     if not np.isfinite(raw).all():
         raise Unsupported("some of its samples are not finite")

@@ -1,19 +1,28 @@
-"""Plots: charts of measured values. Means over seeds are shown with their 95 % t interval."""
+"""Plots: charts of measured values and of training losses. Means over seeds are shown with their 95 % t interval."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float
 
 from genbench.analysis.dataset_board import Board
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.suite_results import digest
-from genbench.analysis.values import COSTS, Cost, Value, by_model, group_by
-from genbench.report.blocks import Axis, Chart, Charts, Point, Series
+from genbench.analysis.values import Value, by_model, digest, group_by
+from genbench.errors import first_line
+from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
+from genbench.report.formats.figures import write_charts
+from genbench.report.pictures import MAX_BYTES, name_of
 from genbench.results.reader import Run
+from genbench.storage import files
+
+log = logging.getLogger("genbench")
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
@@ -26,6 +35,12 @@ MIN_GRID = 3
 """Number of values of a setting that make a grid."""
 MAX_METRICS = 2
 """Metrics that are drawn against a setting; those with a floor first."""
+BINS, MAX_HEADER = 48, 10_000
+"""Points of a curve; bytes of the head of a log."""
+LOSSES = (
+    "Training loss: mean over seeds, from its first value to its lowest. Losses of different methods are different "
+    "quantities, of which only the shapes are comparable."
+)
 
 
 def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
@@ -60,21 +75,6 @@ def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
     return Charts("Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
-def quality_vs_time(values: Sequence[Value], costs: Sequence[Cost], metric: str) -> Charts | None:
-    """Draw a metric against the time of training."""
-    label, _ = COSTS["train_seconds"]
-    seconds = {(c.run, c.model): c.train_seconds for c in costs if c.train_seconds}
-    main = [v for v in values if v.metric == metric and v.point == "main" and v.value is not None]
-    series = []
-    for model, rows in by_model(main):
-        known = [seconds[v.run, v.model] for v in rows if (v.run, v.model) in seconds]
-        if known:
-            series.append(Series(model, (_mean(rows, mean_and_error(known)[0]),), joined=False))
-    caption = f"Each mark is the mean of a model; bars: {INTERVAL}. Times are those of the machine used."
-    chart = _chart(label, label, metric, series, main)
-    return Charts(f"{metric} vs. cost", (chart,), caption, small=True) if series else None
-
-
 def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
     """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 
@@ -91,45 +91,28 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
     return Charts("Training loss", (chart,), "")
 
 
-def pareto(ranked: Leaderboard) -> Charts | None:
-    """Draw quality against NFE, then against training time, with the Pareto front.
-
-    The data sets are those of the mean ranks, or the first ones without mean ranks.
-    """
-    boards = [board for board in ranked.boards if board.data in ranked.over] or list(ranked.boards)
-    boards = [board for board in boards if len(board.entries) > 1][:MAX_PARETO]
-    charts = [chart for draw in (_against_nfe, _against_time) for board in boards if (chart := draw(board)).series]
+def pareto(found: Leaderboard) -> Charts | None:
+    """Draw quality against NFE on the first data sets of the leaderboard's table, with the Pareto front."""
+    boards = [board for board in found.boards[: found.shown] if len(board.pairs.order) > 1][:MAX_PARETO]
+    charts = [chart for board in boards if (chart := _against_nfe(board)).series]
     caption = (
         f"Bars: {INTERVAL}. Lines: fixed-step solvers; single marks: the main solver. Broad gray: the Pareto front of "
-        "the means; dashed: the floor, real vs. real. Times are those of the machine used."
+        "the means; dashed: the floor, real vs. real."
     )
     others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
     caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
-    title = "Quality against NFE and training time"
-    return Charts(title, tuple(charts), caption) if charts else None
+    return Charts("Quality against NFE", tuple(charts), caption) if charts else None
 
 
 def _against_nfe(board: Board) -> Chart:
     series, rows = [], []
-    for entry in (entry for entry in board.entries if not entry.mark):
+    for entry in (entry for entry in board.entries if entry.compared):
         curve, main = ([v for v in entry.points if v.point == point and v.nfe] for point in ("curve", "main"))
         series += [Series(entry.method, _means(curve, lambda v: v.nfe or 0.0))] if curve else []
         series += [Series(entry.method, (_mean(main),), joined=False)] if main else []
         rows += entry.points
     drawn = _chart(board.data, "NFE", board.curve, series, rows)
     return replace(drawn, front=_front(series, rows[0].better if rows else ""))
-
-
-def _against_time(board: Board) -> Chart:
-    series = []
-    for entry in (entry for entry in board.entries if entry.train_seconds and not entry.mark):
-        ends = (None, None) if entry.half is None else (entry.mean - entry.half, entry.mean + entry.half)
-        series.append(Series(entry.method, (Point(entry.train_seconds or 0.0, entry.mean, *ends),), joined=False))
-    drawn = _chart(board.data, "training, s", board.metric, series, [])
-    floor = mean_and_error(board.floor.values())[0] if board.floor else None
-    label = Axis(f"{board.metric}{ARROWS[board.better]}", drawn.y.log)
-    floor = None if floor is None or (drawn.y.log and floor <= 0) else floor
-    return replace(drawn, y=label, floor=floor, front=_front(series, board.better))
 
 
 def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], ...]:
@@ -222,3 +205,43 @@ def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequ
 
 def _wide(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > 6 * min(values)
+
+
+def loss_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | None:
+    """Return the training losses on a data set, drawn if the logs of all runs are saved or there is no picture yet."""
+    path, curves = folder / "pictures" / f"{name_of(data)}-loss.svg", {}
+    logs = {
+        run.folder: log for run in runs if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None
+    }
+    for model, own in by_model(runs):
+        if known := [logs[run.folder] for run in own if run.folder in logs]:
+            curves[model] = _binned(known)
+    if logs and (len(logs) == len(runs) or not path.exists()):
+        write_charts(training_loss(curves), path)
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return None
+    return Picture(path, "Training loss", LOSSES)
+
+
+def _log(path: Path) -> pd.DataFrame | None:
+    """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
+    try:
+        with files.open_regular(path, files.MAX_TEXT) as file:
+            names = file.readline(MAX_HEADER).decode().strip().split(",")  # pandas renames repeated ones in square time
+            read = pd.read_csv(file, names=names, usecols=["step", "loss"], dtype=float)
+        if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
+            return read
+        log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        log.warning("%s is not drawn: %s", files.shown(path), first_line(error))
+    return None
+
+
+def _binned(logs: Sequence[pd.DataFrame]) -> tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "seeds bins"]]:
+    """Return steps and losses, averaged within bins."""
+    length = min(map(len, logs))
+    parts = np.array_split(np.arange(length), min(BINS, length))
+    steps, losses = logs[0]["step"].to_numpy(), np.array([log["loss"].to_numpy()[:length] for log in logs])
+    return np.array([steps[part].mean() for part in parts]), np.array([losses[:, part].mean(1) for part in parts]).T

@@ -8,12 +8,10 @@ from typing import cast
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import SuiteResults, failure_of, load_suites
-from genbench.analysis.values import read_costs, read_values
+from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.leaderboard import lines
 from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import (
     COLUMNS,
@@ -24,12 +22,13 @@ from genbench.report.formats.writers import (
     markdown_report,
     means,
 )
+from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
 from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs.record import failure_line, format_published, identity, read_published
-from genbench.runs.record_types import Record, SpecJson
+from genbench.runs.record_types import Place, Record, SpecJson
 from genbench.runs.spec import Spec, without_folders
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.runs.versions import log_left_out
@@ -54,6 +53,7 @@ def publish_suite(
     console: Console | None = None,
     failed: Mapping[Path, str] | None = None,
     known: Sequence[Record | None] = (),
+    places: Sequence[Place] = (),
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
@@ -67,6 +67,7 @@ def publish_suite(
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
         known: records that were read already, one per cell; None where a cell has none.
+        places: of a track, where each cell stands.
     """
     with store.lock_tables():
         folder = store.root / name
@@ -76,8 +77,8 @@ def publish_suite(
         records: list[Record] = []
         failed_here: list[Record] = []
         left_out: list[str] = []
-        kept, replaced, cells = 0, 0, set()
-        for spec, record in zip(specs, known or [None] * len(specs), strict=True):
+        kept, replaced, cells, nothing = 0, 0, set(), [None] * len(specs)
+        for spec, record, place in zip(specs, known or nothing, places or nothing, strict=True):
             labels = labels_of(spec)
             cell = labels["run"], labels["evaluation"]
             cells.add(cell)
@@ -85,13 +86,13 @@ def publish_suite(
             chosen, texts = standing(here, before)
             left_out += texts
             if chosen is not None:
-                records.append(chosen)
+                records.append(_placed(chosen, place))
                 kept += here is None
                 replaced += before is not None and bool(compare(before, chosen).beyond(TOLERANCE))
             elif reason := (failed or {}).get(store.record_path(spec)) or store.failure(spec):
-                failed_here.append(failed_record(spec, reason))
+                failed_here.append(_placed(failed_record(spec, reason), place))
             elif here is None and cell in earlier_failed:
-                failed_here.append(earlier_failed[cell])
+                failed_here.append(_placed(earlier_failed[cell], place))
         log_left_out(left_out)
         if kept:
             counts = name, kept, len(specs)
@@ -111,6 +112,11 @@ def publish_suite(
                 if path.exists():
                     files.set_aside(path)
         return write_suite(folder, records, failed_here)
+
+
+def _placed(record: Record, place: Place | None) -> Record:
+    """Return a record with its place in a track."""
+    return record if place is None else {**record, "track": place}
 
 
 def require_own_folder(folder: Path) -> None:
@@ -147,7 +153,7 @@ def refresh_suite(suite: Path, store: Store) -> str:
     loaded = suites.load(suite)
     if loaded.name in published and not any(store.record(spec) for spec in loaded.specs):
         return loaded.name
-    if not publish_suite(loaded.name, loaded.specs, store):
+    if not publish_suite(loaded.name, loaded.specs, store, places=loaded.places):
         raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
     return loaded.name
 
@@ -169,10 +175,10 @@ def publish_report(
     from genbench.report.formats.page import pages
 
     suites = load_suites(store, [only] if only else [])
-    ranked = leaderboard(suites)
+    found = leaderboard(suites, most=None if only else TASKS)
     with store.lock_tables():
         report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, ranked, page.name).items()}
+    texts = {page.parent / name: text for name, text in pages(report, found, page.name).items()}
     others = {
         "md": lambda: markdown_report(report),
         "tex": lambda: latex_report(report),
@@ -184,8 +190,8 @@ def publish_report(
             files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    if ranked.boards:
-        console.print("\n".join(lines(ranked)), highlight=False, markup=False)
+    if found.boards or found.failed:
+        show([leaderboard_table(found, None if only else METHODS)], console)
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)
     return list(texts)

@@ -1,4 +1,4 @@
-"""Tables: from measured values to rows of models, with mean and error over seeds, floor, marks, and notes.
+"""Tables: from measured values to rows of models, with mean and error over seeds, floor, letters, and notes.
 
 Values of different protocols are never mixed: a metric measured under two protocols becomes two columns. Everything
 that a cell leaves out (a failed seed, an unsupported metric) is a numbered note below the table.
@@ -12,8 +12,8 @@ from statistics import fmean, median
 from typing import TypeVar
 
 from genbench.analysis.labels import counted
-from genbench.analysis.means import LEVEL, mean_and_half
-from genbench.analysis.ranking import Mark, against_best, marks
+from genbench.analysis.means import mean_and_half
+from genbench.analysis.pairwise import SEPARATION, Pairwise, compare_all
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 
@@ -27,6 +27,12 @@ ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its sample
 
 MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
+
+SIGNS = {
+    "°": "°: not distinguishable from the floor (Welch's interval, 95 %); such values are not ordered.",
+    "?": "?: the t test and a sign-flip test disagree about the difference from the best mean (5 %).",
+}
+"""Signs of cells, and what they say."""
 
 COUNTS = ("nfe", "failed")
 """Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
@@ -150,25 +156,12 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
             found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in by_model(part)}
             contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}))
         runs = {c.run for c in part}
-        own = [v for v in values if v.run in runs]
-        main = {(v.model, v.seed): v for v in own if v.point == "main" and v.nfe is not None}
+        main = {(v.model, v.seed): v for v in values if v.run in runs and v.point == "main" and v.nfe is not None}
         contents.append(_nfe_of(main.values(), Column("NFE", "lower")))
         legend = ["Times hold for this machine and its load; training includes the training of prerequisites."]
         if any(len(rows) > 1 and len({c.steps_per_second for c in rows}) == 1 for _, rows in by_model(part)):
             legend.append("Models trained as one ensemble share its time equally: an error of 0 is not measured.")
-        legend.append("No model is marked as best.")
         tables.append(_table(f"{data}: cost on {device}", part, contents, [], legend, marked=False))
-        measured = {m: {v.step for v in rows if v.point == "training" and v.step} for m, rows in by_model(own)}
-        steps = _evenly(sorted({step for found in measured.values() for step in found}))
-        pace = {m: {c.seed: c.steps_per_second for c in rows if c.steps_per_second} for m, rows in by_model(part)}
-        contents = []
-        for step in steps:
-            reached = {m: seeds for m, seeds in pace.items() if step <= max(measured.get(m, ()), default=0)}
-            found = {m: {seed: step / speed for seed, speed in seeds.items()} for m, seeds in reached.items()}
-            contents.append(_Content(Column(f"{step:g}", "lower"), found))
-        if contents:
-            title = f"{data}: seconds of training to reach a step, on {device}"
-            tables.append(_table(title, part, contents, [], ["At the mean speed of the whole run."], marked=False))
     return tables
 
 
@@ -188,11 +181,9 @@ def _table(
     failures = dict(by_model(failed))
     # The mean of the runs that did not fail is not the mean of the method.
     whole = [replace(c, found={m: found for m, found in c.found.items() if m not in failures}) for c in contents]
-    all_marks = [marks(content.found, content.column.better) if marked else {} for content in whole]
-    ranks = [_ranks(content) if marked else {} for content in whole]
+    pairs = [_pairs(content) if marked else None for content in whole]
     columns = [
-        _cells(*column, models, failures, finished, usual, notes)
-        for column in zip(contents, all_marks, ranks, strict=True)
+        _cells(*column, models, failures, finished, usual, notes) for column in zip(contents, pairs, strict=True)
     ]
     rows = [Row(model, tuple(column[i] for column in columns)) for i, model in enumerate(models)]
     floor = tuple(_floor(content, notes) for content in contents)
@@ -206,12 +197,11 @@ def _table(
         head.append(f"The data{which} is a file, not a published original: do not compare with published numbers.")
     if any(cell.mean is None and not cell.text for row in rows if not row.floor for cell in row.cells):
         head.append("An empty cell was not measured.")
-    tested = [against_best(c.found, c.column.better) for c, mark in zip(whole, all_marks, strict=True) if mark]
-    tests = sorted({difference.test for column in tested for difference in column.values()})
-    tail = [f"Marks: {' or '.join(tests)}, Holm's correction within a column, {100 * LEVEL:g} %."] if tests else []
-    marked_found = [c.found for c, mark in zip(contents, all_marks, strict=True) if mark]
-    if any(model in failures or len(seeds) == 1 for found in marked_found for model, seeds in found.items()):
-        tail.append("Models with failed runs or with one seed are not marked.")
+    cells = [cell for row in rows for cell in row.cells]
+    tail = [SEPARATION] if any(cell.letters for cell in cells) else []
+    tail += [text for sign, text in SIGNS.items() if any(sign in cell.sign for cell in cells)]
+    if any(cell.aside for cell in cells):
+        tail.append("In parentheses: models with failed runs, which are compared with no other.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
 
 
@@ -221,10 +211,16 @@ def _evenly(steps: list[T]) -> list[T]:
     return steps[::-1][::every][::-1] if steps else steps
 
 
+def _pairs(content: _Content) -> Pairwise | None:
+    """Compare the models of a column; None if it has no direction."""
+    floor = {seed: fmean(floors) for seed, floors in content.floors.items()}
+    directed = content.column.better in ("lower", "higher")
+    return compare_all(content.found, content.column.better, floor) if directed and content.found else None
+
+
 def _cells(
     content: _Content,
-    marked: Mapping[str, Mark],
-    ranks: Mapping[str, int],
+    pairs: Pairwise | None,
     models: Sequence[str],
     failures: Mapping[str, Sequence[Failure]],
     finished: set[str],
@@ -241,29 +237,24 @@ def _cells(
         if failed:
             texts.append(f"{counted(len(failed), 'run')} failed: {_distinct(f.reason for f in failed)}")
         if seeds and len(seeds) < usual and not texts:
-            texts.append(f"{counted(len(seeds), 'seed')} only")
+            texts.append(f"{counted(len(seeds), 'seed')} only{', too few to compare' if len(seeds) == 1 else ''}")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
-            mean, half = mean_and_half(seeds.values())
-            values, rank = tuple(sorted(seeds.items())), ranks.get(model)
-            cells.append(Cell(mean, half, notes=numbers, mark=marked.get(model, ""), values=values, rank=rank))
+            found = compared_cell(seeds, pairs, model)
+            cells.append(replace(found, notes=numbers, aside=bool(failed)))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))
     return cells
 
 
-def _ranks(content: _Content) -> dict[str, int]:
-    """Rank the means, equal ones alike; nothing if no direction is better or all means are equal."""
-    sign = {"lower": 1, "higher": -1}.get(content.column.better)
-    if sign is None:
-        return {}
-    usual = max(map(len, content.found.values()), default=0)  # a mean over fewer seeds is not ranked among the others
-    full = {model: seeds for model, seeds in content.found.items() if len(seeds) == usual}
-    means = {model: sign * fmean(seeds.values()) for model, seeds in full.items()}
-    if len(set(means.values())) < 2:
-        return {}
-    return {model: 1 + sum(other < mean for other in means.values()) for model, mean in means.items()}
+def compared_cell(seeds: Mapping[int, float], pairs: Pairwise | None, model: str) -> Cell:
+    """Return the cell of a model with its values by seed, and how it compares in its column."""
+    cell = Cell(*mean_and_half(seeds.values()), values=tuple(sorted(seeds.items())))
+    if pairs is None or model not in pairs.letters:
+        return cell
+    sign = "°" * (model in pairs.at_floor) + "?" * (model in pairs.doubtful)
+    return replace(cell, letters=pairs.letters[model], leading=model in pairs.leading, sign=sign)
 
 
 def _floor(content: _Content, notes: dict[str, int]) -> Cell:
@@ -301,7 +292,7 @@ def _protocol(value: Value) -> str:
 
 def _seeds(seeds: Sequence[int], usual: int) -> str:
     if len(seeds) == 1:
-        return f"One seed ({seeds[0]}): no interval."
+        return f"One seed ({seeds[0]}): no interval, and too few seeds to compare models."
     listed = ", ".join(map(str, seeds))
     return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genbench.runs.record_types import Record, Row, metric_of
-from genbench.runs.versions import outdated_metrics
+from genbench.runs.versions import other_versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OF_RUN = ["model", "data", "seed", "original", "run"]
 COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
 COLUMNS += ["step", "reason", "original", "run"]
+ERRORS = 4
+"""Standard errors by which a likelihood may be better than the entropy of the data."""
+
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
 
@@ -39,7 +42,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 
 def protocols(record: Record) -> list[str | None]:
     """Return the protocol of each row; those of outdated metrics, which only published records have, state it."""
-    outdated = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
+    outdated = {name: record["spec"]["metrics"][name]["version"] for name in other_versions(record)}
     stated = []
     for row in record["results"]:
         text, name = protocol(row), metric_of(row)
@@ -49,12 +52,25 @@ def protocols(record: Record) -> list[str | None]:
 
 def protocol(row: Row | Mapping[str, Any]) -> str | None:
     """Return all that must agree before a value may be compared, and what is known of the bias that it implies."""
-    known = row.get("details") or {}
-    if row.get("protocol") is None or "bias" not in known:
-        return row.get("protocol")
+    known, text = row.get("details") or {}, row.get("protocol")
+    if text is not None and _beats_entropy(row):
+        text += "; lower than the entropy of the data, which no density is: an error of the density, or a forged value"
+    if text is None or "bias" not in known:
+        return text
     if known["bias"] is None:
-        return f"{row['protocol']}; its bias is not known, of no more real images than features"
-    return f"{row['protocol']}; its bias would be {known['bias']:.3g} if features were Gaussian"
+        return f"{text}; its bias is not known, of no more real images than features"
+    return f"{text}; its bias would be {known['bias']:.3g} if features were Gaussian"
+
+
+def _beats_entropy(row: Row | Mapping[str, Any]) -> bool:
+    """Return whether a likelihood is better than that of the true density at the same points, beyond sampling error.
+
+    The floor of a likelihood estimates the entropy of the data; nothing but samples and solvers can be below it.
+    """
+    value, floor, known = row["value"], row.get("floor"), row.get("details") or {}
+    if metric_of(row) not in ("nll", "bits_per_dim") or value is None or floor is None:
+        return False
+    return value < floor - ERRORS * (known.get("standard_error") or 0.0) - (known.get("tolerance_difference") or 0.0)
 
 
 def cost_of(record: Record) -> dict[str, Any]:

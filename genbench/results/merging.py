@@ -12,13 +12,13 @@ from zipfile import BadZipFile, ZipFile
 from torch import Tensor
 
 from genbench.errors import ConfigError, reason_of
-from genbench.results.comparing import compare
+from genbench.results.comparing import TOLERANCE, compare
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
-from genbench.runs.versions import outdated_metrics
+from genbench.runs.versions import impossible, outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged
@@ -39,9 +39,9 @@ class Merged(NamedTuple):
     """The outcome for a record, or for the weights of a run without one.
 
     Args:
-        what: "new", "the same" or "extended by METRICS"; "different" if its values or weights are not those here,
-            whereupon "left out" is all else of its run; "weights" if only weights are new; "busy" if another process
-            holds the run.
+        what: "new", "the same" or "extended by METRICS"; "different" if its values are not those here within the
+            tolerance of `verify`; "left out" if another record or the weights of its run differ; "weights" if only
+            weights are new; "busy" if another process holds the run.
         why: the first value that differs.
     """
 
@@ -83,11 +83,13 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
         with _left_out_if(Exception):  # of any content
             record = read_kept(path)
             _check_trust(record["spec"], trusted)
+            if why := impossible(record["results"]):
+                raise Damaged(f"{files.shown(path)}: {why}")
             plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
     weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
     if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):
         for _, _, outcome in plans.values():
-            yield outcome if outcome.what == "different" else outcome._replace(what="left out")
+            yield outcome if outcome.what in ("different", "the same") else outcome._replace(what="left out")
         return
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:
@@ -124,7 +126,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)
     added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
-    if why := _conflict(path, kept, record, added) or "".join(map(str, found.deviations[:1])):
+    if why := _conflict(path, kept, record, added) or "".join(map(str, found.beyond(TOLERANCE)[:1])):
         return None, Merged(name, "different", why)
     if not added:
         return None, Merged(name, "the same")

@@ -17,7 +17,7 @@ from genbench.results.frames import names_of
 from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import current, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import current, impossible, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 
@@ -59,6 +59,9 @@ class Run:
         model = self.record["spec"]["model"]
         known = installed_version(models, model["name"]) is not None
         setting = models[model["name"]].traits.get("stated", "") if known else ""
+        chosen = self.record["provenance"]["training"].get("cost", {}).get(setting)
+        if chosen is not None:  # by a rule, on the training data
+            return f"{setting}={chosen:.4g}"
         hidden = model.get(setting) is not None and f" {setting}=" not in self.model
         return f"{setting}={model[setting]}" if hidden else ""
 
@@ -87,8 +90,10 @@ class _Found:
     failure: Record | None = None
 
     def standing(self) -> tuple[Record | None, list[str]]:
-        """Return the record that stands, and what is left out as outdated, in words."""
-        return standing(self.saved, self.published)
+        """Return the record that stands, with its place in a track, and what is left out as outdated, in words."""
+        record, texts = standing(self.saved, self.published)
+        place = (self.published or {}).get("track")
+        return record if record is None or place is None else {**record, "track": place}, texts
 
 
 def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:
@@ -221,6 +226,9 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         records = _joined(Store(path.resolve().parent), [path.resolve().name])
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
+    refused = {identity(record): why for record in records if (why := impossible(record["results"]))}
+    log_left_out(f"{run}: {why}" for (run, _), why in refused.items())
+    records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")
     return records

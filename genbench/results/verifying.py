@@ -30,6 +30,7 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, build_data
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
+from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, tensors, trust
 from genbench.storage.files import Damaged
@@ -158,6 +159,8 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
     name, weights = evaluation_name(path), path.parents[1] / "model.safetensors"
     try:
         record, state, digest = read_kept(path), {}, ""
+        if why := impossible(record["results"]):
+            return ReadRecord(path, Verdict(name, "refused", why))
         if os.path.lexists(weights):
             state, header, _ = read_weights(weights)
             own = SPEC.validate_python(record["spec"])
@@ -168,8 +171,7 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
         try:
             spec = _spec(record, guest)
             if guest is not None and spec.kind == "model":
-                data = spec.build_data()
-                check_memory(data, spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+                check_memory(spec)
         except (ConfigError, Unsupported) as error:
             return ReadRecord(path, Verdict(name, "not measured", _line(error)), None, seed, trained, hashes)
         other = ""

@@ -3,8 +3,8 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache, wraps
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 from genbench.core import Model
 from genbench.errors import ConfigError
@@ -12,8 +12,6 @@ from genbench.registry import Entry, Registry
 from genbench.runs.record_types import by_content
 from genbench.settings import Nested, Settings, bind, plain, settings_in, settings_of
 from genbench.storage import content_hash
-
-T = TypeVar("T")
 
 
 def component(registry: Registry, name: str, settings: Settings, context: Any = None) -> dict[str, Any]:
@@ -28,9 +26,13 @@ def component(registry: Registry, name: str, settings: Settings, context: Any = 
 
 def identity(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
     """Return what enters a key: name, version and the settings that are not defaults, files by their content."""
-    build, settings = registry[component["name"]].build, settings_in(component)
-    known = by_content(settings, content_hash.of_settings(build, settings, component["name"]))
-    return {"name": component["name"], "version": component["version"]} | differing(build, known)
+    known = known_by_content(registry[component["name"]].build, settings_in(component), component["name"])
+    return {"name": component["name"], "version": component["version"]} | known
+
+
+def known_by_content(builder: Callable, bound: Settings, what: str) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, with the hashes of files and folders in place of paths."""
+    return differing(builder, by_content(bound, content_hash.of_settings(builder, bound, what)))
 
 
 def with_content(registry: Registry, component: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,25 +69,6 @@ def with_files(row: Any, content: Mapping[str, str]) -> Any:
     protocol = row.get("protocol")
     unstated = [f"{name} {sha256[:8]}" for name, sha256 in content.items() if sha256[:8] not in (protocol or "")]
     return {**row, "protocol": ", ".join([protocol, *unstated])} if protocol and unstated else row
-
-
-def same_version(registry: Registry, name: str, version: int) -> None:
-    """Raise ConfigError if the installed component has another version."""
-    installed = registry[name].version
-    if installed != version:
-        raise ConfigError(f"it was made with version {version} of {registry.kind} '{name}', which is now {installed}")
-
-
-def cached_across_seeds(compute: Callable[[Any], T]) -> "cached_property[T]":
-    """Make a property that is computed once for specs that differ in their seeds and metrics only."""
-    known: dict[str, T] = {}
-
-    def get(spec: Any) -> T:
-        if spec.text not in known:
-            known[spec.text] = compute(spec)
-        return known[spec.text]
-
-    return cached_property(wraps(compute)(get))
 
 
 def sampler(entry: Entry) -> Callable:

@@ -1,23 +1,27 @@
 """Specs are made here: from names and settings, which are checked and completed, or from a record."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from genbench import registry
 from genbench.core import Event
 from genbench.errors import ConfigError, unknown
 from genbench.metrics.sampling import Sampling
 from genbench.registry import couplings, datasets, encoders, metrics, models
-from genbench.runs.component import component, model_class, same_version, sampler, with_content
+from genbench.runs.component import component, model_class, sampler, with_content
 from genbench.runs.memory_estimate import check_memory
-from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, encoder_spec, latent_event
+from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, content_of, encoder_spec, latent_event
 from genbench.runs.versions import differences
 from genbench.settings import Settings, bind, merge, settings_in
 from genbench.storage import content_hash
 from genbench.training.plan import Plan
 from genbench.validation import explain
+
+log = logging.getLogger("genbench")
 
 VALIDATION = "validation_loss"
 """The metric that is measured every `plan.validate_every` steps."""
@@ -47,17 +51,19 @@ def make_spec(
     spec = complete_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
-    check_memory(spec.build_data(), spec.model, spec.encoder, spec.plan, spec.evaluation, spec.metrics)
+    check_memory(spec)
     for part, builder, chosen in spec.parts():
         content_hash.of_settings(builder, chosen, part)  # refuses a file that is not there
-    return replace(spec, metrics=_with_content(spec.metrics))
+    for line in spec.build_data().remarks:
+        log.warning("%s", line)
+    return replace(spec, metrics={name: with_content(registry.metrics, part) for name, part in spec.metrics.items()})
 
 
 def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:
     """Fill in every default, without the checks of memory and files; see `make_spec`."""
     part = _by_section(settings)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on")
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed: {seed!r} is wrong: a seed is a whole number from 0 on, below 2^63")
     data_spec = component(datasets, dataset, part["data"])
     data = build_data(data_spec)
     encoder = ENCODER.resolve(part["model"].pop("encoder", None), "model.encoder", data.event)
@@ -88,22 +94,18 @@ def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | 
         metrics=chosen,
         seed=seed,
         encoder=encoder,
-        content=None if data_spec.get("path") is None else data.provenance["sha256"],
+        content=content_of(data_spec),
     )
 
 
 def _by_section(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return a table for each section. Raises ConfigError unless settings are tables by section."""
+    """Raises ConfigError unless settings are tables by section."""
     for section, table in settings.items():
         if section not in SECTIONS:
             raise unknown("no section of settings", section, SECTIONS)
         if not isinstance(table, Mapping):
             raise ConfigError(f"{section}={table!r}: write {section}.name=value")
     return {section: dict(settings.get(section, {})) for section in SECTIONS}
-
-
-def _with_content(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: with_content(metrics, part) for name, part in chosen.items()}
 
 
 def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
@@ -132,35 +134,31 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
     """
     try:
         spec = SPEC.validate_python(record)
-        parts = [(datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)]
-        for registry, part in parts:
-            if part is not None:
-                same_version(registry, part["name"], part["version"])
-        if spec.kind == "encoder":
-            data = component(datasets, spec.data["name"], settings_in(spec.data))
-            built = build_data(data)
-            encoder = ENCODER.resolve(spec.model, "model.encoder", built.event)
-            assert encoder is not None
-            return encoder_spec(data, encoder, None if data.get("path") is None else built.provenance["sha256"])
-        known = {name: part for name, part in spec.metrics.items() if "@" in name or name in metrics}
-        current = {name: part for name, part in known.items() if not any(differences(metrics, part))}
-        along = spec.evaluation.get("curve_metrics", [])
-        if not isinstance(along, list | tuple) or not all(isinstance(name, str) for name in along):
-            raise ConfigError("not the spec of a run: evaluation.curve_metrics is no list of names")
-        for name in (name for member in spec.stack or () for name in member):
-            if name not in ("seed", *spec.model):
-                raise unknown(f"stack: {spec.model['name']} has no setting", name, settings_in(spec.model))
-        evaluation = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
-        settings = replace(spec, metrics=current, evaluation=evaluation).settings
-        rebuilt = complete_spec(spec.model["name"], spec.data["name"], spec.seed, list(current), settings)
-        # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
-        evaluation = {**rebuilt.evaluation, "curve_metrics": [*along]}
-        # A teacher has no metrics, whatever its plan asks for.
-        hashes = {name: {"content": part["content"]} if "content" in part else {} for name, part in current.items()}
-        chosen = {name: rebuilt.metrics[name] | hashes[name] for name in current}
-        return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
     except ValidationError as error:
         raise ConfigError(f"not the spec of a run: {explain(error)}") from error
+    for kind, part in ((datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)):
+        for why in differences(kind, part) if part is not None else ():
+            raise ConfigError(f"it was {why}")
+    if spec.kind == "encoder":
+        data = component(datasets, spec.data["name"], settings_in(spec.data))
+        encoder = ENCODER.resolve(spec.model, "model.encoder", build_data(data).event)
+        assert encoder is not None
+        return encoder_spec(data, encoder, content_of(data))
+    for name in (name for member in spec.stack or () for name in member):
+        if name not in ("seed", *spec.model):
+            raise unknown(f"stack: {spec.model['name']} has no setting", name, settings_in(spec.model))
+    known = {name: part for name, part in spec.metrics.items() if "@" in name or name in metrics}
+    current = {name: part for name, part in known.items() if not any(differences(metrics, part))}
+    along = bind(Sampling, spec.evaluation, "evaluation")["curve_metrics"]
+    evaluation = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}
+    settings = replace(spec, metrics=current, evaluation=evaluation).settings
+    rebuilt = complete_spec(spec.model["name"], spec.data["name"], spec.seed, current, settings)
+    # A teacher has no metrics, whatever its plan asks for.
+    hashes = {name: {"content": part["content"]} if "content" in part else {} for name, part in current.items()}
+    chosen = {name: rebuilt.metrics[name] | hashes[name] for name in current}
+    # Outdated metrics of the curve stay in the evaluation, which names the folder of the record.
+    evaluation = {**rebuilt.evaluation, "curve_metrics": along}
+    return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
 
 
 def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:

@@ -1,67 +1,67 @@
 """Estimates of the memory that a run needs at least, from its settings alone."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from genbench import registry
-from genbench.core import Data
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.numerics.optimal_transport import ENTROPIC_PAIR, PAIR
+from genbench.runs.spec import Spec
 from genbench.storage import memory
 
 FLOAT = 4
 """Bytes of a number."""
 
-Part = Mapping[str, Any]
 
-
-def check_memory(
-    data: Data, model: Part, encoder: Part | None, plan: Part, evaluation: Part, metrics: Mapping[str, Part]
-) -> None:
+def check_memory(spec: Spec) -> None:
     """Refuse a run that cannot fit into the memory of this machine, or whose model cannot be built.
-
-    Args:
-        model: as in a spec, and so are the encoder, the plan, the evaluation and the metrics.
 
     Raises:
         ConfigError: if there is too little memory for a batch, for the samples, or for the weights, or if sizes of the
             model do not fit one another.
     """
-    sample = FLOAT * data.event.dims
+    event, model, batch, n = spec.event, spec.model, spec.plan["batch_size"], spec.evaluation["n"]
+    sample = FLOAT * event.dims
     # Of a batch: data, noise, the point between, its velocity. Of an evaluation: samples, noise, data to compare with.
-    batch = plan["batch_size"]
     memory.require(4 * sample * batch, f"plan.batch_size={batch}")
-    if encoder is not None:
-        size = encoder.get("batch_size", 0)
+    if spec.encoder is not None:
+        size = spec.encoder.get("batch_size", 0)
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
     coupling = model.get("coupling") or model
-    classes = data.event.classes if model.get("conditional") else 0
+    classes = event.classes if model.get("conditional") else 0
     _check_pairs(coupling, batch, max(classes, 1))  # building the model refuses labels that the data does not have
     points = coupling.get("points", 0)
     memory.require(sample * points, f"points={points}")
-    memory.require(3 * sample * evaluation["n"], f"evaluation.n={evaluation['n']}")
-    for name, part in metrics.items():
+    memory.require(3 * sample * n, f"evaluation.n={n}")
+    for name, part in spec.metrics.items():
         size = part.get("n") or 0
         memory.require(3 * sample * size, f"metric.{name}.n={size}")
         pairwise = registry.metrics[name].traits.get("memory")
-        if pairwise is not None and data.event.dims > 1:  # on a line, points are sorted
-            compared = min(size, evaluation["n"])
+        if pairwise is not None and event.dims > 1:  # on a line, points are sorted
+            compared = min(size, n)
             memory.require(pairwise(compared), f"metric.{name}.n={compared}")
-    weights = _weights(data, model, encoder)
-    what = f"{model['name']} with {weights:,} weights on {data.event.dims:,} coordinates"
+    weights = _weights(spec)
+    what = f"{model['name']} with {weights:,} weights on {event.dims:,} coordinates"
     memory.require(4 * FLOAT * weights, what)  # weights, gradients, and the two moments of Adam
 
 
-def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
-    """Refuse a coupling whose pairs of points do not fit into memory.
+def exhausted(error: Exception) -> str | None:
+    """Return in one line that an allocation failed, and what to set; None for any other error."""
+    allocators = ("CUDA out of memory", "can't allocate memory")
+    if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(a in str(error) for a in allocators):
+        return None
+    asked = re.search(r"allocate [\d.]+ \w+", str(error))
+    what = f" to {asked[0]}" if asked else ""
+    training = "for training raise plan.accumulate or set model.net.checkpoint=true"
+    return f"not enough memory{what}: {training}, for evaluation lower evaluation.batch"
 
-    Args:
-        coupling: its settings.
-        classes: number of classes to pair within.
-    """
+
+def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:
+    """Refuse a coupling whose pairs of points, within each class, do not fit into memory."""
     if coupling.get("plan") in ("exact", "sinkhorn"):
         pool = coupling["pool"]
         points = batch * pool // (classes if coupling["mismatch"] is None else 1)
@@ -71,7 +71,7 @@ def _check_pairs(coupling: Part, batch: int, classes: int) -> None:
         memory.require(ENTROPIC_PAIR * coupling["reference"] ** 2, f"reference={coupling['reference']}")
 
 
-def _weights(data: Data, model: Part, encoder: Part | None) -> int:
+def _weights(spec: Spec) -> int:
     """Count the weights of a model that is built without memory for them; 0 where it cannot be built so.
 
     Raises:
@@ -79,7 +79,8 @@ def _weights(data: Data, model: Part, encoder: Part | None) -> int:
     """
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            return sum(weight.numel() for weight in build_model(model, encoder, data).parameters())
+            model = build_model(spec.model, spec.encoder, spec.build_data())
+            return sum(weight.numel() for weight in model.parameters())
     except ConfigError:
         raise
     except Exception:  # a builder that computes with its weights fails without them, and not in the run

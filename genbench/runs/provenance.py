@@ -6,7 +6,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,16 +16,15 @@ from typing import Any, cast
 import torch
 
 from genbench.runs.record_types import Code, Machine, Origin
-from genbench.training.plan import VERSION
 
 LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-learn", "scipy")
 
 
 @lru_cache
 def code() -> dict[str, Any]:
-    """Return the versions of genbench and of its training, and the commit where it runs from its own checkout."""
+    """Return the version of genbench, and the commit where it runs from its own checkout."""
     package = Path(__file__).resolve().parents[1]
-    description: dict[str, Any] = {"genbench": _version("genbench"), "training": VERSION}
+    description: dict[str, Any] = {"genbench": _version("genbench")}
     # Only a checkout that tracks this file is genbench's; the working directory may be another repository.
     if _git(package, "ls-files", "--error-unmatch", "runs/provenance.py") is not None:
         description["commit"] = _git(package, "rev-parse", "HEAD")
@@ -41,10 +41,14 @@ def machine(device: torch.device) -> dict[str, Any]:
     return description | {"libraries": {name: _version(name) for name in LIBRARIES}}
 
 
-def origin(device: torch.device, cost: Mapping[str, float]) -> Origin:
-    """Return the origin of something that was made by this process, with its cost rounded."""
+def origin(device: torch.device, cost: Mapping[str, float], **versions: int) -> Origin:
+    """Return the origin of something that was made by this process, with its cost rounded.
+
+    Args:
+        versions: of other code than genbench as a whole, such as that of its training.
+    """
     spent = {name: round(value, 4) for name, value in cost.items()}
-    return {"code": cast(Code, code()), "machine": cast(Machine, machine(device)), "cost": spent}
+    return {"code": cast(Code, code() | versions), "machine": cast(Machine, machine(device)), "cost": spent}
 
 
 class Meter:
@@ -65,6 +69,15 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._start = time.perf_counter()
         return self
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave the time of a block out."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - began
 
     def __exit__(self, *error: object) -> None:
         if self.device.type == "cuda":

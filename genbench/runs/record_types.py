@@ -41,7 +41,7 @@ Component = Annotated[dict[str, Any], AfterValidator(_named)]
 Stack = list[Annotated[dict[str, Any], AfterValidator(_seeded)]]
 """The members of an ensemble: the seed of each, and the settings in which they differ."""
 
-Seed = Annotated[int, Strict(), Ge(0)]
+Seed = Annotated[int, Strict(), Ge(0), Le(2**63 - 1)]
 Kind = Literal["model", "encoder"]
 
 
@@ -114,7 +114,7 @@ class Row(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Code(TypedDict):
-    """The version of genbench, its commit, and the version of its training (`genbench.training.plan.VERSION`)."""
+    """The version of genbench, its commit, and the version of its training (`genbench.training.plan.VERSIONS`)."""
 
     genbench: NotRequired[str]
     commit: NotRequired[str | None]
@@ -175,14 +175,27 @@ neither trained nor measured."""
 
 
 @with_config(ConfigDict(extra="forbid"))
+class Place(TypedDict):
+    """Where a run stands in a track: the row of its model, named by its default settings, in which of the tables.
+
+    Models are compared by the headline metric.
+    """
+
+    row: str
+    headline: str
+    tables: list[Literal["default", "tuned"]]
+
+
+@with_config(ConfigDict(extra="forbid"))
 class Record(TypedDict):
-    """What a run measured; for one that failed, why, and no results."""
+    """What a run measured; for one that failed, why, and no results. A published record of a track has its place."""
 
     labels: Labels
     spec: SpecJson
     results: list[Row]
     provenance: Provenance
     failure: NotRequired[str]
+    track: NotRequired[Place]
 
 
 def no_origin() -> Origin:

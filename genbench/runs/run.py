@@ -16,9 +16,11 @@ from genbench.core import Data, Model, Trainable
 from genbench.errors import ConfigError, RunFailed, Unsupported, described, full_reason
 from genbench.metrics.image.feature_sets import check_features
 from genbench.metrics.measurement import evaluate, unsupported
+from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.runs import provenance
 from genbench.runs.component import with_files
+from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
 from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
@@ -178,6 +180,7 @@ def _train(
     return {each.train_key: reason for each, reason in zip(specs, reasons, strict=True) if reason is not None}
 
 
+@float32_products("ieee")
 def learn_from_prerequisites(
     spec: Spec,
     model: Trainable,
@@ -215,7 +218,8 @@ def _trained(
             if not has_weights:
                 raise
         try:
-            training = restore_weights(model, store.weights_path(spec), spec)
+            path = store.weights_path(spec)
+            training = restore_weights(model, path, spec) if path.exists() else None
         except Damaged:
             with launch.hold(store, spec) as held:
                 training = take_weights(model, spec, held)
@@ -235,7 +239,8 @@ def _measure(
     except Unsupported as reason:
         rows = [row for name in missing for row in unsupported(name, str(reason))]
         return _write(spec, held, data, record, rows, missing, no_origin(), {}, group)
-    training = take_weights(model, spec, held) if may_train else _required_weights(model, spec, held)
+    path = held.weights_path(spec)
+    training = take_weights(model, spec, held) if may_train else restore_weights(model, path, spec)
     if training is None:
         return None
     _check_files(missing, data)
@@ -257,17 +262,6 @@ def _measure(
             save_samples(folder, main, data)
         cost = {"sample_seconds": main.seconds, "evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
     return _write(spec, held, data, record, rows, missing, training, cost, group)
-
-
-def _required_weights(model: Trainable, spec: Spec, store: Store) -> Origin:
-    """Load the kept weights of a run that may not train, and return the origin of training."""
-    try:
-        training = restore_weights(model, store.weights_path(spec), spec)
-    except Damaged as error:
-        raise ConfigError(f"{error}; run it again to train it") from error
-    if training is None:
-        raise ConfigError(f"{files.shown(store.folder(spec))} holds no model.safetensors; run it again to train it")
-    return training
 
 
 def _check_files(measured: Metrics, data: Data) -> None:
@@ -314,7 +308,11 @@ def _write(
 
 @contextmanager
 def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
-    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs."""
+    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs.
+
+    Raises:
+        ConfigError: if memory does not suffice, with what to set.
+    """
     try:
         # Rounding depends on the number of threads: it is set by the plan, not by the machine.
         with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):
@@ -322,6 +320,8 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     except (ConfigError, Busy):  # not a failure of the run
         raise
     except Exception as error:
+        if (why := exhausted(error)) is not None:
+            raise ConfigError(why) from error
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)

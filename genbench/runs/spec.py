@@ -17,27 +17,19 @@ from genbench.errors import ConfigError
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
 from genbench.runs.component import (
-    cached_across_seeds,
     component,
     differing,
     identity,
+    known_by_content,
     label,
     model_class,
     nested_label,
     sampler,
 )
 from genbench.runs.record_types import Component, Kind, Seed, Stack
-from genbench.settings import (
-    Nested,
-    Settings,
-    bind,
-    build_component,
-    settings_in,
-    settings_of,
-    typed,
-)
+from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
 from genbench.storage import content_hash
-from genbench.training.plan import VERSION, Plan
+from genbench.training.plan import Plan, training_version
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -78,22 +70,10 @@ class Spec:
         parts = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         return {name: part for name, part in parts if name not in usual or part != usual[name]}
 
-    @cached_property
-    def text(self) -> str:
-        """Everything but the seed and the metrics, as text, with what changes when a file is overwritten."""
-        parts = [self.kind, self.data, self.model, self.encoder, self.stack, self.plan, self.sample, self.evaluation]
-        return json.dumps([*parts, self._content, list(self._stamps())], sort_keys=True)
-
-    def _stamps(self) -> Iterator[str]:
-        """Yield the stamps of the files that settings name; the file of the data has its hash in `_content`."""
-        for part, builder, settings in replace(self, metrics={}).parts():
-            for name, path in content_hash.paths_in(builder, settings):
-                if (part, name) != ("data", "path") and path.exists():
-                    yield content_hash.stamp(path)
-
     def check_files(self) -> None:
         """Raise ConfigError if a file that settings of the model name has changed since this spec was made."""
-        if replace(self).train_key != self.train_key:
+        now = replace(self)
+        if (now.train_key, now.evaluation_key) != (self.train_key, self.evaluation_key):
             raise ConfigError(f"{self.model_label}: a file among its settings has changed since the run was requested")
 
     def build_data(self) -> Data:
@@ -103,11 +83,10 @@ class Spec:
     @cached_property
     def _content(self) -> dict[str, Any]:
         """What stands for a path in keys: the hash of its content."""
-        if self.data.get("path") is None:
-            return {}
-        return {"path": self.content or build_data(self.data).provenance["sha256"]}
+        sha256 = self.content or content_of(self.data)
+        return {"path": sha256} if sha256 else {}
 
-    @cached_across_seeds
+    @cached_property
     def event(self) -> Event:
         """The event of the data."""
         return self.build_data().event
@@ -136,7 +115,7 @@ class Spec:
         if self.encoder is not None:
             yield "encoder", encoders[self.encoder["name"]].build, self.encoder
         if self.kind == "model":
-            yield "sample", sampler(models[self.model["name"]]), self.sample
+            yield "sample", self._options, self.sample
         for member in self.stack or ():
             yield "stack", self.registry[self.model["name"]].build, member
         for name, part in self.metrics.items():
@@ -168,46 +147,41 @@ class Spec:
     @cached_property
     def train_key(self) -> str:
         """Hash of what determines the trained model: values equal to their defaults do not count."""
-        parts = self._identities | ({"seed": self.seed} if self.kind == "model" else {})
-        if "teacher" in self.prerequisites:
-            parts["teacher"] = self.prerequisites["teacher"].train_key
-        return _hash(parts)
-
-    @cached_across_seeds
-    def _identities(self) -> dict[str, Any]:
-        """What determines the trained model beside the seed and the teacher."""
         parts = {
             "data": identity(datasets, self.data) | self._content,
             self.kind: identity(self.registry, self.model),
-            "train": VERSION,
+            "train": training_version(self.plan),
         }
         if self.kind == "model":
-            parts["plan"] = differing(Plan, self.plan)
+            parts |= {"plan": differing(Plan, self.plan), "seed": self.seed}
         if self.encoder is not None:
             parts["encoder"] = identity(encoders, self.encoder)
         if self.stack:
             parts["stack"] = self.stack
-        return parts
+        if "teacher" in self.prerequisites:
+            parts["teacher"] = self.prerequisites["teacher"].train_key
+        return _hash(parts)
 
     @cached_property
     def evaluation_key(self) -> str:
         """Hash of how its samples are drawn; metrics have their own versions in the record."""
-        return _hash({"sample": self._chosen_options, "evaluation": differing(Sampling, self.evaluation)})
+        sample = known_by_content(self._options, self.sample, "sample")
+        return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
 
     @property
-    def _chosen_options(self) -> dict[str, Any]:
-        """The sampling options that are not defaults."""
-        return differing(sampler(models[self.model["name"]]), self.sample) if self.kind == "model" else {}
+    def _options(self) -> Callable:
+        """The schema of the sampling options."""
+        return sampler(models[self.model["name"]]) if self.kind == "model" else lambda: None
 
-    @cached_across_seeds
+    @cached_property
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
-        extra = self._chosen_options
+        extra = differing(self._options, self.sample)
         if self.encoder is not None:
             extra = {"encoder": nested_label(ENCODER, self.encoder, None, self.event)} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, self.event))
 
-    @cached_across_seeds
+    @cached_property
     def data_label(self) -> str:
         """The name of the data set in tables, with settings that are not defaults; paths are shown by their hash."""
         text = label(datasets, self.data, hidden=("path",))
@@ -268,6 +242,11 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
 def _build_data(text: str, stamp: str) -> Data:
     """Build a data set whose file has this stamp."""
     return build_component(datasets, json.loads(text))
+
+
+def content_of(data: Component) -> str | None:
+    """Return the sha256 of the file of a data set; None if it has none."""
+    return None if data.get("path") is None else build_data(data).provenance["sha256"]
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:

@@ -25,7 +25,7 @@ from genbench.storage.files import Damaged
 from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import Progress, fit, no_progress
-from genbench.training.plan import Plan
+from genbench.training.plan import Plan, training_version
 from genbench.training.process_group import Group
 
 log = logging.getLogger("genbench")
@@ -49,6 +49,8 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
     Damaged weights are reported and removed: trained again they will be the same. Weights of another run are set aside.
     """
     path = held.weights_path(spec)
+    if not held.has_weights(spec):
+        return None
     try:
         return restore_weights(model, path, spec)
     except Misfiled as error:
@@ -122,11 +124,14 @@ def fit_and_save(
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
+                uncounted=meter.paused,
             )
             _add_reasons(reasons, stage.learner)
     seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
     cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
+    if "pairs" in spent:
+        cost["pair_passes"] = plan.steps * plan.batch_size / spent["pairs"]
     if spent:
         cost["total_train_seconds"] = cost["train_seconds"] + sum(v for n, v in spent.items() if n.endswith("_seconds"))
     if plan.stop == "validation" and (best := evaluations[0].best_step()) is not None:
@@ -138,7 +143,8 @@ def fit_and_save(
                 member.store.write_failure(member.spec, reason)
             elif not member.store.has_weights(member.spec):
                 cost["parameters"] = sum(parameter.numel() for parameter in member.model.parameters())
-                training = provenance.origin(group.device, cost)
+                chosen = member.model.chosen if isinstance(member.model, Model) else {}
+                training = provenance.origin(group.device, cost | chosen, training=training_version(first.plan))
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
         for evaluation in evaluations:

@@ -1,4 +1,4 @@
-"""Versions: which records and values today's components would not make again.
+"""Versions and bounds: which records and values today's components would not make.
 
 A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
 cannot be judged, since a component is not installed here or cannot be imported, is not outdated.
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from genbench.errors import ConfigError
+from genbench.metrics.sampling import EQUAL_LABELS
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
-from genbench.runs.record_types import Record
-from genbench.training.plan import VERSION
+from genbench.runs.record_types import Record, Row, metric_of
+from genbench.training.plan import training_version
 
 log = logging.getLogger("genbench")
 
@@ -21,9 +22,12 @@ NESTED = (couplings, nets, encoders, texts, extractors)
 
 
 def installed_version(registry: Registry, name: str) -> int | None:
-    """Return the version of a component; None if it is not installed here, or cannot be imported."""
+    """Return the version of a component; None if it is not installed here, or cannot be imported.
+
+    FAMILY:NAME has version 1: its protocol states the version of its library, which is not imported.
+    """
     try:
-        return registry.version(name)
+        return 1 if ":" in name and name in registry else registry[name].version
     except ConfigError:
         return None
 
@@ -46,8 +50,10 @@ def why_outdated(record: Record) -> str | None:
     for registry, component in _trained(record["spec"]):
         for why in differences(registry, component):
             return why
-    version = record["provenance"]["training"]["code"].get("training", VERSION)
-    return f"trained by version {version} of training, which is now {VERSION}" if version != VERSION else None
+    now = training_version(record["spec"]["plan"])
+    code = record["provenance"]["training"]["code"]  # empty where nothing was trained
+    version = code.get("training", 1) if code else now
+    return f"trained by version {version} of training, which is now {now}" if version != now else None
 
 
 def unknown_components(record: Record) -> list[str]:
@@ -58,14 +64,54 @@ def unknown_components(record: Record) -> list[str]:
     return [f"{registry.kind} '{name}'" for registry, name in components if installed_version(registry, name) is None]
 
 
-def outdated_metrics(record: Record) -> dict[str, str]:
-    """Return {metric: why its values are outdated}."""
+def other_versions(record: Record) -> dict[str, str]:
+    """Return {metric: how its version differs from the installed one}."""
     outdated = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
     return {name: why for name, why in outdated.items() if why is not None}
 
 
+ROUNDING = 1e-6
+"""By how much a value may be beyond the bounds of its metric."""
+
+
+def impossible(rows: Iterable[Row]) -> str:
+    """Return which value is beyond the bounds that its metric declares, in words; empty if none is."""
+    for row in rows:
+        lower, upper = bounds_of(row["metric"])
+        for what, number in (("", row["value"]), ("the floor of ", row.get("floor"))):
+            if number is not None and lower is not None and number < lower - ROUNDING:
+                return f"{what}{row['metric']} is {number:g}, and cannot be below {lower:g}"
+            if number is not None and upper is not None and number > upper + ROUNDING:
+                return f"{what}{row['metric']} is {number:g}, and cannot be above {upper:g}"
+    return ""
+
+
+def bounds_of(value: str) -> tuple[float | None, float | None]:
+    """Return the lower and the upper bound of a value METRIC.PART; None for one that is not known."""
+    name, _, part = value.partition(".")
+    if installed_version(metrics, name) is None or ":" in name:  # the classes of another library declare none
+        return None, None
+    bounds = metrics[name].traits.get("bounds", (None, None))
+    return bounds.get(part, bounds.get("", (None, None))) if isinstance(bounds, Mapping) else bounds
+
+
+def outdated_metrics(record: Record) -> dict[str, str]:
+    """Return {metric: why its values are outdated}.
+
+    Before labels followed the shares of the data, conditional models were sampled for all classes equally often.
+    """
+    if record["spec"]["evaluation"].get("labels", "shares") != "shares":
+        return other_versions(record)
+    equal = [metric_of(row) for row in record["results"] if (row.get("protocol") or "").endswith(EQUAL_LABELS)]
+    return dict.fromkeys(equal, "sampled equally often for each class; labels now have the shares of the data") | (
+        other_versions(record)
+    )
+
+
 def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
-    """Return what of a record has results and is not outdated, and what is left out as outdated, in words.
+    """Return what of a record has results and is not outdated, and what is left out, in words.
+
+    A record with an impossible value is left out whole.
 
     Args:
         published: whether it keeps the values of outdated metrics, whose version tables state.
@@ -73,7 +119,7 @@ def current(record: Record, *, published: bool = False) -> tuple[Record | None, 
     if not record["results"]:  # a prerequisite is only trained
         return None, []
     name = f"{record['labels']['model']} on {record['labels']['data']}"
-    if (why := why_outdated(record)) is not None:
+    if why := why_outdated(record) or impossible(record["results"]):
         return None, [f"{name}: {why}"]
     outdated = {} if published else outdated_metrics(record)
     left_out = [f"{name}: {metric}, {text}" for metric, text in outdated.items()]
@@ -88,9 +134,9 @@ def without_outdated(records: Iterable[Record]) -> list[Record]:
 
 
 def log_left_out(texts: Iterable[str]) -> None:
-    """Log what is left out as outdated, each text once with the number of records."""
+    """Log what is left out as outdated or impossible, each text once with the number of records."""
     for text, count in Counter(texts).items():
-        log.warning("left out as outdated: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
+        log.warning("left out: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
+from genbench.errors import ConfigError
 from genbench.runs.record import check_request, check_run
 from genbench.runs.record_types import TRAINING_COSTS, Origin, check_origin
 from genbench.runs.spec import SPEC, Spec
@@ -35,10 +36,11 @@ def save_weights(path: Path, run: str, spec: Spec, state: Mapping[str, Tensor], 
     tensors.save(path, weights, {"run": run, "spec": json.dumps(spec.json()), "training": json.dumps(training)})
 
 
-def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin | None:
-    """Load trained weights into a model, and return the origin of training; None if there is no such file.
+def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin:
+    """Load trained weights into a model, and return the origin of training.
 
     Raises:
+        ConfigError: if there is no such file.
         Damaged: if the file does not hold what was written.
         Misfiled: if it belongs to another run than that of the spec.
     """
@@ -47,8 +49,9 @@ def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin | None:
         check_request(path, kept | {"sample": spec.sample, "evaluation": spec.evaluation}, spec)
         model.load_state_dict(state)
         return training
-    except FileNotFoundError:
-        return None
+    except FileNotFoundError as error:
+        folder = files.shown(path.parent)
+        raise ConfigError(f"{folder} holds no {path.name}; run it again to train it") from error
     except RuntimeError as error:
         why = str(error).splitlines()[-1].strip()
         raise Damaged(f"{files.shown(path)} holds the weights of another network: {why}") from error

@@ -2,13 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from genbench.errors import ConfigError
-from genbench.settings import OnDisk, Settings, marker_in, settings_of
+from genbench.settings import OnDisk, Setting, Settings, each_setting, marker_in
 from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
@@ -37,20 +38,30 @@ def remembered(path: Path) -> str:
     return cache.text("content", cache.key(path=str(path.resolve()), signature=signature), make)
 
 
+DOUBT = 2.0
+"""Seconds after a change in which another one may leave the times as they are: those of file systems are coarse."""
+
+
 def stamp(path: Path) -> str:
-    """Return what changes with the content of a file or folder: sizes, times, and which files there are."""
-    return _stamp(path.stat()) if not path.is_dir() else _combined(path, lambda entry: _stamp(entry.stat()))
+    """Return what changes with the content of a file or folder: sizes, times, inodes, and which files there are.
+
+    Programs can restore the time of modification, as rsync and tar do, but not that of the change of the inode. A
+    change of the last seconds leaves doubt: then the stamp holds the hash of the content.
+    """
+    changes: list[float] = []
+
+    def one(status: os.stat_result) -> str:
+        changes.append(status.st_ctime)
+        return _stamp(status)
+
+    text = _combined(path, lambda entry: one(entry.stat())) if path.is_dir() else one(path.stat())
+    return f"{text} {sha256(path)}" if max(changes, default=0.0) > time.time() - DOUBT else text
 
 
 def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]]:
     """Yield the name and the path of each bound setting that is a path; nested ones are called COMPONENT.SETTING."""
-    for name, setting in settings_of(builder).items():
-        value, marker = settings.get(name), marker_in(setting.type, OnDisk)
-        if marker is None and _takes_path(setting.type):
-            marker = OnDisk()
-        if setting.nested is not None and isinstance(value, Mapping):
-            nested = paths_in(setting.nested.registry[value["name"]].build, value)
-            yield from ((f"{name}.{inner}", path) for inner, path in nested)
+    for name, setting, value in each_setting(builder, settings):
+        marker = path_marker(setting)
         if value is not None and marker is not None:
             path = Path(str(value)).expanduser()
             is_default = str(value) == str(setting.default)  # such as the name of a file that is yet to be written
@@ -73,6 +84,11 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
             raise ConfigError(f"{what}.{name}: {path} does not exist")
         found[name] = remembered(path)
     return found
+
+
+def path_marker(setting: Setting) -> OnDisk | None:
+    """Return the marker of a setting that is a path; None for others."""
+    return marker_in(setting.type, OnDisk) or (OnDisk() if _takes_path(setting.type) else None)
 
 
 def _takes_path(annotation: Any) -> bool:
@@ -107,8 +123,8 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a ValueError of a path with a null byte
+        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _combined(folder: Path, describe: Callable[[os.DirEntry], str]) -> str:

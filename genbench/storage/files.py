@@ -64,7 +64,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
 
 def require_folder(path: Path, *, there: bool = False) -> None:
     """Raise ConfigError if a results folder is something else or, where it has to be there, is not."""
-    if there and not path.exists():
+    if "\0" in str(path) or (there and not path.exists()):
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
         raise ConfigError(f"{path} is not a folder: name another one for results")

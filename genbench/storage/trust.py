@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin
 
 from genbench.errors import ConfigError
-from genbench.settings import settings_of
+from genbench.settings import each_setting
 
 Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
 """Parts of a spec: how messages call each, its builder, and its settings as plain JSON."""
@@ -39,16 +39,9 @@ def texts(parts: Parts) -> set[str]:
 
 def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the settings that are free text and no defaults, those of nested components included."""
-    schema = settings_of(builder)
-    for name, value in settings.items():
-        setting = schema.get(name)
-        if setting is None:  # name and version, or a setting that is refused later
-            continue
-        if setting.nested is not None and isinstance(value, Mapping) and "name" in value:
-            yield from _texts(f"{what}.{name}", setting.nested.registry[value["name"]].build, value)
-        else:
-            known = {*_choices(setting.type), *_strings(setting.default)}
-            yield from ((f"{what}.{name}", text) for text in _strings(value) if text not in known)
+    for name, setting, value in each_setting(builder, settings):
+        known = {*_choices(setting.type), *_strings(setting.default)}
+        yield from ((f"{what}.{name}", text) for text in _strings(value) if text not in known)
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -10,14 +10,22 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import NamedTuple
 
+import torch
+
 from genbench.runs.store import Store
-from genbench.sweeps import child_process
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
+from genbench.training.allocator import keep_freed
+
+log = logging.getLogger("genbench")
 
 MAX_TRIES = 2
 """Number of times that a job is started whose process is killed."""
+
+GRACE = 60.0
+"""Seconds in which a stopped worker may save the checkpoint of its training before it is killed."""
 
 
 class Finished(NamedTuple):
@@ -27,12 +35,17 @@ class Finished(NamedTuple):
 
 
 class Worker:
-    """A process that runs the jobs it is sent."""
+    """A process that runs the jobs it is sent.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        gpu: the only GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty where there is none.
+    """
+
+    def __init__(self, store: Store, gpu: str = "") -> None:
+        self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.pipe, child_end = context.Pipe()
-        self.process = context.Process(target=child_process.start, args=(__name__, serve.__name__, child_end))
+        self.process = context.Process(target=serve, args=(child_end, gpu))
         # The child inherits the blocked signals, so that Ctrl-C never reaches it: its parent answers.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -51,23 +64,24 @@ class Worker:
         self.pipe.send(job)
 
     def stop(self) -> None:
-        """Stop the process: at once if it runs a job."""
+        """Stop the process, which may save the checkpoint of its training first."""
         if self.job is not None:
             self.process.terminate()
         with suppress(OSError):
             self.pipe.send(None)
-        self.pipe.close()
-        self.process.join(timeout=10)
+        self.process.join(timeout=GRACE)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
+        self.pipe.close()
 
 
 class ProcessPool:
     """Executor that runs jobs in several processes on this machine.
 
     Args:
-        processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores.
+        processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores. Each has
+            one GPU for itself, if there are enough.
     """
 
     def __init__(self, store: Store, processes: int) -> None:
@@ -75,8 +89,12 @@ class ProcessPool:
         self.processes = processes
         self.max_threads = max(processes, _cores())
         self.workers: list[Worker] = []
+        self.gpus = visible_gpus()
 
     def __enter__(self) -> "ProcessPool":
+        if 0 < len(self.gpus) < self.processes:
+            text = "%d processes share %d GPUs; --jobs %d gives each a GPU of its own"
+            log.warning(text, self.processes, len(self.gpus), len(self.gpus))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -116,7 +134,8 @@ class ProcessPool:
             if fitting is None or (idle is None and len(self.workers) >= self.processes):
                 return
             if idle is None:
-                idle = Worker(self.store)
+                used_gpus = Counter(worker.gpu for worker in self.workers)
+                idle = Worker(self.store, min(self.gpus, key=used_gpus.__getitem__, default=""))
                 self.workers.append(idle)
             waiting.remove(fitting)
             with suppress(OSError):  # if it was killed while it was idle, its pipe is found closed later
@@ -147,9 +166,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def serve(pipe: Connection) -> None:
-    """Run the jobs that the parent sends after the store, until it sends None."""
-    store: Store = pipe.recv()
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [name.strip() for name in named.split(",")][:count] if named else [str(index) for index in range(count)]
+
+
+def serve(pipe: Connection, gpu: str) -> None:
+    """Run the jobs that the parent sends after the store, until it sends None or SIGTERM, which it does on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    keep_freed()
     lock = threading.Lock()  # warnings may come from other threads
 
     def send(message: JobEvent | Finished) -> None:
@@ -157,6 +187,24 @@ def serve(pipe: Connection) -> None:
             pipe.send(message)
 
     logging.getLogger("genbench").addHandler(WarningForwarder(send))
-    with suppress(EOFError):
+    try:
+        store: Store = pipe.recv()
         while (job := pipe.recv()) is not None:
             send(Finished(run_job(job, store, send)))
+    except (EOFError, BrokenPipeError):  # the parent has stopped the pool, or was killed
+        pass
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave leases and checkpoints as Ctrl-C does; a second signal does not interrupt that."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -18,8 +18,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from genbench import user_code
 from genbench.errors import ConfigError, first_line, reason_of
-from genbench.registry import FILES, load_file
 from genbench.runs.store import Store
 from genbench.storage import files, lease
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
@@ -37,14 +37,14 @@ class Request(NamedTuple):
     Args:
         probe: a file that a machine sees if it shares the results folder.
         cwd: to which the paths of data are relative.
-        code: the Python files of the user, by numbered names.
+        code: the Python files of the user, each followed by the modules that it imports: {relative path: content}.
     """
 
     job: Job
     store: Store
     probe: Path
     cwd: Path
-    code: dict[str, bytes]
+    code: list[dict[str, bytes]]
 
 
 class Returned(NamedTuple):
@@ -114,8 +114,7 @@ class RayExecutor:
         """
         queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._stay_here()})
         remote = self.ray.remote(_run_task)
-        paths = [Path(path) for path in os.environ.get(FILES, "").split(os.pathsep) if path]
-        code = {f"{number}/{path.name}": path.read_bytes() for number, path in enumerate(paths)}
+        code = [user_code.sources(path) for path in user_code.named_files()]
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
@@ -202,9 +201,11 @@ def _run_task(request: Request, queue: Any) -> Returned | str:
     log.addHandler(forwarder)
     try:
         with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
-            for name, content in request.code.items():
-                files.write(Path(folder, "code", name), content)
-                load_file(Path(folder, "code", name))
+            for number, sources in enumerate(request.code):
+                places = [Path(folder, "code", str(number), name) for name in sources]
+                for place, content in zip(places, sources.values(), strict=True):
+                    files.write(place, content)
+                user_code.load_file(places[0])
             return Returned(ended, run_job(request.job, request.store, on_event))
     finally:
         log.removeHandler(forwarder)

@@ -1,29 +1,47 @@
 """Suites: the cells that a suite file stands for."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from genbench.errors import ConfigError
-from genbench.registry import Registry, datasets, models
+from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record_types import same_component
-from genbench.runs.spec import Spec
+from genbench.runs.record_types import Place, same_component
+from genbench.runs.spec import ENCODER, Spec
 from genbench.runs.store import run_name
-from genbench.settings import Settings, merge, plain, settings_of
+from genbench.settings import Setting, Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
-from genbench.sweeps.suite_file import DataEntry, Entry, Exclude, ModelEntry, Seeds, Suite, read
+from genbench.sweeps.suite_file import (
+    DataEntry,
+    Entry,
+    Exclude,
+    ModelEntry,
+    Seeds,
+    Suite,
+    folder_of,
+    read,
+    with_entries,
+)
+from genbench.sweeps.user_files import from_folder, placed
 
 
 class Sweep(NamedTuple):
-    """The cells of a suite, in the order of its tables. Tables are called by its name."""
+    """The cells of a suite, in the order of its tables. Tables are called by its name.
+
+    Args:
+        places: of a track, where each cell stands.
+        baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
+    """
 
     name: str
     specs: list[Spec]
+    places: Sequence[Place] = ()
+    baseline: str = ""
 
 
 class DataChoice(NamedTuple):
@@ -55,14 +73,34 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")
     contents = read(path)
     try:
-        return Sweep(path.stem, _cells(contents, settings or {}))
+        contents = with_paths(contents, folder_of(path))
+        if contents.track is None:
+            return Sweep(path.stem, _cells(contents, settings or {}))
+        return Sweep(path.stem, *_track_cells(contents, settings or {}), contents.track.baseline)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def with_paths(suite: Suite, folder: Path) -> Suite:
+    """Return a suite in which the paths among the settings of components are relative to the working folder."""
+
+    def of_metrics(tables: Mapping[str, Any]) -> dict[str, Any]:
+        known = [name for name, table in tables.items() if isinstance(table, Mapping) and name in ALL["metrics"]]
+        return {**tables, **{n: from_folder(ALL["metrics"][n].build, tables[n], folder) for n in known}}
+
+    def moved(kind: str, part: Entry) -> Entry:
+        settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
+        if kind == "models" and "encoder" in settings:
+            encoder = Setting("encoder", Annotated[Any, ENCODER], None, "")
+            settings["encoder"] = placed(encoder, settings["encoder"], folder)
+        return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
+
+    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
+
+
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    cells = _once(_product(suite, own, suite.models, suite.seeds, override))
+    cells = _once(spec for _, spec in _product(suite, own, suite.models, suite.seeds, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -72,10 +110,31 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     for addition in suite.include:
         seeds = addition.seeds or suite.seeds
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
-        cells = _once([*cells, *_product(suite, added, [addition.model], seeds, override)])
+        more = _product(suite, added, [addition.model], seeds, override)
+        cells = _once([*cells, *(spec for _, spec in more)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
+
+
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Place]]:
+    """Return the cells of a track, first those with default settings, and where each stands."""
+    own = [choice for entry in suite.datasets for choice in _data(entry)]
+    places: dict[tuple[str, str], Place] = {}
+    cells = []
+    for table in ("default", "tuned"):
+        for (row, headline), spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
+            cells.append(spec)
+            place = places.setdefault(_identity(spec), {"row": row, "headline": headline, "tables": []})
+            if table not in place["tables"]:
+                place["tables"].append(table)
+    specs = _once(cells)
+    ordered = [places[_identity(spec)] for spec in specs]
+    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
+
+
+def _identity(spec: Spec) -> tuple[str, str]:
+    return run_name(spec), spec.evaluation_key
 
 
 def _once(specs: Iterable[Spec]) -> list[Spec]:
@@ -86,27 +145,54 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
     """
     unique: dict[tuple[str, str], Spec] = {}
     for spec in specs:
-        cell = unique.setdefault((run_name(spec), spec.evaluation_key), spec)
+        cell = unique.setdefault(_identity(spec), spec)
         for name in spec.metrics.keys() & cell.metrics.keys():
             if not same_component(cell.metrics[name], spec.metrics[name]):
                 what = f"{spec.model_label} on {spec.data_label}"
                 raise ConfigError(f"{what} has {name} with two settings: a run has one value of each metric")
         if more := spec.metrics.keys() - cell.metrics.keys():
             metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
-            unique[run_name(spec), spec.evaluation_key] = replace(cell, metrics=metrics)
+            unique[_identity(spec)] = replace(cell, metrics=metrics)
     return list(unique.values())
 
 
 def _product(
-    suite: Suite, chosen_data: Iterable[DataChoice], of_models: Iterable[ModelEntry], seeds: Seeds, override: Settings
-) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, for each seed."""
-    chosen_models = [(entry, settings) for entry in of_models for settings in _grid(models, entry, "model")]
-    for data, (model, model_settings) in itertools.product(chosen_data, chosen_models):
-        settings = merge(suite.sections, data.settings, model_settings, override)
+    suite: Suite,
+    chosen_data: Iterable[DataChoice],
+    of_models: Iterable[ModelEntry],
+    seeds: Seeds,
+    override: Settings,
+    *,
+    tuned: bool = False,
+) -> Iterator[tuple[tuple[str, str], Spec]]:
+    """Yield the cells in which each data set meets each model, at each budget and for each seed.
+
+    Before each come its row, the label of its model with the settings of the suite, and its first metric.
+
+    Args:
+        tuned: whether models have the settings that tuning chose for the data set, if it chose any.
+    """
+    budgets = [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
+    for (budget, its_seeds), (data, model, own) in itertools.product(budgets, pairs(suite, chosen_data, of_models)):
+        settings = merge(own, budget)
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=settings)
-        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds)
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
+        row, headline = spec.model_label, next(iter(chosen or spec.metrics), "")
+        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(row)):
+            spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
+        yield from (((row, headline), replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
+
+
+def pairs(
+    suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
+) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
+    """Yield the settings with which each data set meets each model, by default those of the suite."""
+    own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
+    chosen_models = [
+        (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")
+    ]
+    for data, (model, settings) in itertools.product(own, chosen_models):
+        yield data, model, merge(suite.sections, data.settings, settings)
 
 
 def _data(entry: DataEntry) -> list[DataChoice]:

@@ -1,7 +1,9 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
 
+import json
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -9,6 +11,7 @@ from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
+from genbench.suites import FOLDER
 from genbench.sweeps.user_files import component_name
 from genbench.validation import explain
 
@@ -75,6 +78,9 @@ class Entry(Sections):
 
 E = TypeVar("E", bound=Entry)
 
+CHOSEN = ".tuned.json"
+"""Ending of the file beside a track with the settings that tuning chose, in place of .toml."""
+
 
 class DataEntry(Entry):
     """A data set. `metrics` replaces those of the suite."""
@@ -83,9 +89,13 @@ class DataEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training."""
+    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training.
+
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}.
+    """
 
     seeds: Seeds | None = None
+    trials: dict[str, dict[str, Any]] = {}
 
 
 class Include(Table):
@@ -110,10 +120,35 @@ class Exclude(Table):
     seed: Any = None
 
 
+class Budget(Table):
+    """A length of training, and the seeds of all models that train so long."""
+
+    steps: Annotated[int, Ge(1)]
+    seeds: Seeds
+
+
+class Tuning(Table):
+    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate."""
+
+    steps: Annotated[int, Ge(1)]
+    seeds: Annotated[int, Ge(1)]
+
+
+class Track(Table):
+    """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
+
+    The first metric of a data set is its headline, by which models are compared and tuned.
+    """
+
+    baseline: str
+    tuning: Tuning
+
+
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed.
+    """The contents of a suite file: every data set meets every model with every seed, at every budget.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
+    `chosen` is read from a file beside that of a track, see `CHOSEN`: {data set: {model: its tuned settings}}.
     """
 
     datasets: Annotated[list[DataEntry], MinLen(1)]
@@ -123,10 +158,44 @@ class Suite(Sections):
     include: list[Include] = []
     exclude: list[Exclude] = []
     stack: list[str] = []
+    budgets: list[Budget] = []
+    track: Track | None = None
+    chosen: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Suite":
+        """Refuse what a track does not have: cells of some models only, and unequal numbers of trials."""
+        if self.track is None:
+            if self.chosen or any(model.trials for model in self.models):
+                raise ValueError("trials and chosen settings are parts of a track: add [track]")
+            return self
+        if self.track.baseline not in [model.name for model in self.models]:
+            raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
+        if not self.metrics or any(data.metrics == [] for data in self.datasets):
+            raise ValueError("metrics: name those of the track, the one by which models are compared first")
+        if self.include or self.exclude or any(model.seeds for model in self.models):
+            raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
+        numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}
+        if len(set(numbers.values())) > 1:
+            raise ValueError(f"trials: every model of a track needs the same number, not {numbers}")
+        return self
+
+
+def _lists(trials: Mapping[str, Any]) -> list[list[Any]]:
+    """Return the lists of values among nested settings."""
+    found = []
+    for values in trials.values():
+        if isinstance(values, Mapping):
+            found += _lists(values)
+        elif isinstance(values, list) and values:
+            found.append(values)
+        else:
+            raise ValueError("trials: write a list of values for each setting")
+    return found
 
 
 def read(path: Path) -> Suite:
-    """Read a suite file.
+    """Read a suite file, and of a track the settings that were chosen for it.
 
     Raises:
         ConfigError: if it is not a suite, or names an unknown component.
@@ -134,7 +203,10 @@ def read(path: Path) -> Suite:
     try:
         if path.stat().st_size > LARGEST:
             raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
-        suite = Suite.model_validate(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
+        if "track" in contents and chosen.exists():
+            contents["chosen"] = json.loads(chosen.read_text(encoding="utf-8"))
+        suite = Suite.model_validate(contents)
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -144,33 +216,39 @@ def read(path: Path) -> Suite:
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{path} is not TOML: {error}") from error
     try:
-        return _with_components(suite, path.parent)
+        return _with_components(suite, folder_of(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder in which relative paths of a suite start: its own; for one of genbench, the working folder."""
+    return Path() if path.parent == FOLDER else path.parent
 
 
 def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
 
-    def entry(kind: str, component: E) -> E:
-        name, settings = component_name(kind, component.name, folder)
-        return component.model_copy(update={"name": name, **settings})
+    def named(kind: str, part: E) -> E:
+        name, settings = component_name(kind, part.name, folder)
+        own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
+        return part.model_copy(update={"name": name, **settings, **own})
 
-    def metrics(names: list[str] | None) -> list[str] | None:
+    def metric_names(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
 
-    def data(part: DataEntry) -> DataEntry:
-        return entry("datasets", part).model_copy(update={"metrics": metrics(part.metrics)})
+    return with_entries(suite, named).model_copy(update={"metrics": metric_names(suite.metrics)})
 
+
+def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
+    """Return a suite whose entries are changed, given the kind of component and the entry."""
     include = [
-        part.model_copy(update={"dataset": data(part.dataset), "model": entry("models", part.model)})
-        for part in suite.include
+        {"dataset": change("datasets", part.dataset), "model": change("models", part.model)} for part in suite.include
     ]
     return suite.model_copy(
         update={
-            "datasets": [data(part) for part in suite.datasets],
-            "models": [entry("models", part) for part in suite.models],
-            "metrics": metrics(suite.metrics),
-            "include": include,
+            "datasets": [change("datasets", part) for part in suite.datasets],
+            "models": [change("models", part) for part in suite.models],
+            "include": [part.model_copy(update=own) for part, own in zip(suite.include, include, strict=True)],
         }
     )

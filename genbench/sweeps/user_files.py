@@ -1,20 +1,21 @@
 """Files of the user in place of names: Python files that register components, and files of data."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import ALL
-from genbench.settings import Settings, merge
+from genbench.settings import Setting, Settings, merge, settings_of
+from genbench.storage import content_hash
 
 POINTS = (".npy", ".npz", ".csv", ".parquet")
 ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
 
 
 def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
-    """Return the name and the settings of a component that may be given as a file.
+    """Return the name and the settings of a component that may be given as a file; its path stays as it is given.
 
     Args:
         kind: models, metrics or datasets.
@@ -38,6 +39,27 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     return text, {}
 
 
+def from_folder(builder: Callable, table: Settings, folder: Path) -> dict[str, Any]:
+    """Return settings of a component, or lists of them, whose relative paths start in a folder."""
+    schema = settings_of(builder)
+    return {name: placed(schema[name], value, folder) if name in schema else value for name, value in table.items()}
+
+
+def placed(setting: Setting, value: Any, folder: Path) -> Any:
+    """Return the value of a setting, or a list of them, whose relative paths start in a folder."""
+    if isinstance(value, list):
+        return [placed(setting, item, folder) for item in value]
+    if setting.nested is not None and isinstance(value, Mapping):
+        name = value.get("name", next(iter(setting.nested.allowed), None))
+        known = isinstance(name, str) and name in setting.nested.registry
+        return from_folder(setting.nested.registry[name].build, value, folder) if known else value
+    marker = content_hash.path_marker(setting)
+    if marker is None or not isinstance(value, str):
+        return value
+    path = folder / Path(value).expanduser()
+    return value if marker.or_name and not path.exists() else str(path)
+
+
 def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the settings of the data set that reads a file or folder; None for any other text."""
     hub = re.fullmatch(r"hf:([^:]+)(?::([^:]+))?", text)
@@ -45,14 +67,14 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
         from genbench.data.hugging_face import export  # which imports much
 
         path = export(hub[1], hub[2], folder)
-        return "points" if path.suffix in POINTS else "folder", {"path": str(path)}
+        return "points" if path.suffix in POINTS else "folder", {"path": str(path.absolute())}
     path = folder / text
     if path.suffix in POINTS:
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
-        return "points", {"path": str(path)}
+        return "points", {"path": str(Path(text))}
     if ARCHIVE.search(text) or path.is_dir():
-        return "folder", {"path": str(path)}
+        return "folder", {"path": str(Path(text))}
     return None
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from genbench.errors import ConfigError, RunFailed, Unsupported, described
-from genbench.registry import Registry, datasets, execute_file, metrics, models
+from genbench.registry import Registry, datasets, metrics, models
 from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
 from genbench.testing.metrics import check_metric
 from genbench.testing.models import check_model
+from genbench.user_code import execute_file
 
 
 def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:

@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import torch
 
@@ -23,11 +23,7 @@ def findings() -> Iterator[str]:
     about = code()
     commit = f", commit {about['commit'][:10]}{' and changes' if about['dirty'] else ''}" if "commit" in about else ""
     yield f"ok  genbench {about['genbench']}{commit}, Python {platform.python_version()}"
-    for library in LIBRARIES:
-        try:
-            yield f"ok  {library} {version(library)}"
-        except PackageNotFoundError:
-            yield f"--  {library} is missing: reinstall genbench (pip install -e .)"
+    yield from (f"ok  {library} {version(library)}" for library in LIBRARIES)
     yield f"ok  {os.cpu_count()} CPU cores"
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):

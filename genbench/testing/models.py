@@ -195,7 +195,7 @@ def _state(model: Model, fresh: Model, example: Any) -> None:
         loaded = fresh.loss(example)
         for name, value in model.loss(example).items():
             assert_equal(loaded[name], value, f"a model loaded from its state has another '{name}'", 1e-6)
-    x, again = (draw(each, SIZE, SIZE, 0, _fixed_steps(model))[0] for each in (model, fresh))
+    x, again = (_drawn(each, _fixed_steps(model))[0] for each in (model, fresh))
     assert_equal(again, x, "a model loaded from its state must sample the same", 1e-6)
 
 
@@ -203,12 +203,12 @@ def _sample(model: Model) -> None:
     options, fixed = _defaults(model), _fixed_steps(model)
     with no_global_randomness("sample"):
         try:
-            x = draw(model, SIZE, SIZE, 0, options)[0]
+            x = _drawn(model, options)[0]
         except RunFailed as error:  # samples that no model may return
             raise AssertionError(str(error)) from error
-        again = draw(model, SIZE, SIZE, 0, options)[0]
-        batched, single = (draw(model, SIZE, batch, 0, fixed)[0] for batch in (SIZE, 1))
-    x0, label = starting_points(model, range(SIZE), 0)
+        again = _drawn(model, options)[0]
+        batched, single = (_drawn(model, fixed, batch=batch)[0] for batch in (SIZE, 1))
+    x0, label = starting_points(model, range(SIZE), 0, _labels(model, SIZE))
     with torch.no_grad():
         model.sample(x0, label=label, **typed(model.sampler, fixed))
     assert_equal(x0, noise(model.source, SIZE, 0), "sample must not write into its noise")
@@ -225,7 +225,7 @@ def _budget(model: Model) -> None:
             options = model.at_budget(_defaults(model), "euler", asked)
         except Unsupported:  # consistency models take a multiple of their segments
             continue
-        nfe = draw(model, SIZE, SIZE, 0, options)[2]
+        nfe = _drawn(model, options)[1]
         assert nfe == asked, f"at a budget of {asked} network evaluations per sample, it counts {nfe}"
         met += 1
     assert met, "a model with a curve of NFE must meet a budget of 1, 2 or 4 network evaluations"
@@ -251,7 +251,7 @@ def _log_prob(model: Model, data: Data) -> None:
 
 def _normalized(model: Model) -> None:
     """Sum the density over a grid that covers the samples with a margin."""
-    x = draw(model, 256, 256, 0, _fixed_steps(model))[0]
+    x = _drawn(model, _fixed_steps(model), 256, 256)[0]
     low, high = x.min(0).values, x.max(0).values
     side, cells = (high - low) * 1.5, 36
     axes = [(low[i] + high[i]) / 2 + side[i] * ((torch.arange(cells) + 0.5) / cells - 0.5) for i in range(2)]
@@ -273,6 +273,15 @@ def _velocity(model: Model, data: Data) -> None:
 
 def _defaults(model: Model) -> dict[str, Any]:
     return bind(own_options(type(model)), {}, "sample")
+
+
+def _labels(model: Model, n: int) -> Tensor | None:
+    return torch.arange(n) % model.event.classes if model.conditional else None
+
+
+def _drawn(model: Model, options: Mapping[str, Any], n: int = SIZE, batch: int = SIZE) -> tuple[Tensor, float]:
+    """Return n samples of a model, of all classes in turn, and the mean NFE."""
+    return draw(model, n, batch, 0, options, label=_labels(model, n))
 
 
 def _fixed_steps(model: Model) -> Mapping[str, Any]:

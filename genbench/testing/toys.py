@@ -25,11 +25,9 @@ class Blobs(Split):
     size: int | None = None
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the training batch of a step."""
         return self._draw(size, generator(seed, self.part, "batch", step))
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n samples."""
         return self._draw(n, generator(seed, self.part, "take"))
 
     def _draw(self, n: int, draws: torch.Generator) -> Batch:
@@ -82,24 +80,19 @@ class AffineFlow(Model, Transport, Coupled):
         self.shift = nn.Parameter(torch.full(event.shape, 0.1))
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        """Draw nothing: likelihood needs no noise."""
         return batch
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
-        """Return the negative log-likelihood per dimension."""
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}
 
     def sample(self, x0: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
-        """Scale and shift the noise."""
         return Samples(x0 * self.log_scale.exp() + self.shift, 1.0)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return log p(x) = log source((x - m) / s) - sum log s in nats."""
         return self.source.log_prob((x - self.shift) / self.log_scale.exp()) - self.log_scale.sum()
 
     def velocity(
         self, t: Float[Tensor, ""], x: Float[Tensor, "b *event"], label: Int[Tensor, " b"] | None = None
     ) -> Float[Tensor, "b *event"]:
-        """Return the velocity of the straight paths."""
         scale = self.log_scale.exp()
         return (scale - 1) * (x - t * self.shift) / (1 - t + t * scale) + self.shift

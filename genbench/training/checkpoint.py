@@ -1,8 +1,8 @@
 """Checkpoints: the state of a training in one safetensors file; the previous file is kept."""
 
 import logging
-import math
-from collections.abc import Mapping
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,8 @@ from genbench.storage import files, tensors
 log = logging.getLogger("genbench")
 NAME = "checkpoint.safetensors"
 """File name, in the folder of the run; the previous checkpoint has the prefix "previous-"."""
+SHARE = 0.02
+"""Largest share of the time of a training that saving may take."""
 FIELDS = ("step", "seconds", "run")
 
 
@@ -40,16 +42,54 @@ def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
     tensors.save(path, checkpoint.tensors, header)
 
 
-def exists(path: Path) -> bool:
-    """Return whether there is a checkpoint to resume."""
-    return path.exists() or _previous(path).exists()
+class Saver:
+    """Saves the checkpoints of a training, seldom enough to take at most 2 % of its time.
+
+    Args:
+        path: where they are written.
+        run: identifies the training.
+        save_every: seconds between checkpoints, of those that take up to 2 % of 30 s; slower ones are rarer.
+        background: whether a thread writes a copy of the state, in as much memory of the host as the file takes.
+    """
+
+    def __init__(self, path: Path, run: str, save_every: float, *, background: bool) -> None:
+        self.path, self.run, self.save_every, self.background = path, run, save_every, background
+        self.ended, self.cost, self.step = time.monotonic(), 0.0, 0
+        self._thread = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def due(self) -> bool:
+        """Return whether it is time for the next checkpoint."""
+        return time.monotonic() - self.ended > self.save_every * max(1.0, self.cost / (SHARE * 30))
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint, after the previous one has been written.
+
+        Raises:
+            OSError: if this one, or the previous one, cannot be written.
+        """
+        self.wait()
+        began = time.monotonic()
+        if self.background:
+            tensors = {name: value.detach().to("cpu", copy=True) for name, value in checkpoint.tensors.items()}
+            self._writing = self._thread.submit(save, self.path, checkpoint._replace(tensors=tensors), self.run)
+        else:
+            save(self.path, checkpoint, self.run)
+        self.step, self.ended = checkpoint.step, time.monotonic()
+        self.cost = self.ended - began
+
+    def wait(self) -> None:
+        """Wait until the latest checkpoint is written. Raises OSError if it cannot be."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
 
 def elapsed(path: Path) -> float:
     """Return the seconds of training until a checkpoint; 0 if none can be read."""
     for candidate in (path, _previous(path)):
         try:
-            return _progress(tensors.head(candidate, FIELDS))[1]
+            return float(tensors.head(candidate, FIELDS)["seconds"])
         except (FileNotFoundError, ValueError):  # Damaged is one
             continue
     return 0.0
@@ -66,26 +106,17 @@ def read(path: Path, run: str) -> Checkpoint | None:
     for candidate in (path, _previous(path)):
         try:
             state, header = tensors.load(candidate, FIELDS)
-            saved = Checkpoint(state, *_progress(header))
         except FileNotFoundError:
             continue
-        except ValueError as error:  # Damaged is one
+        except files.Damaged as error:
             log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
             files.discard(candidate)
             continue
         if header["run"] != run:
             other = header["run"] or "without a name"
             raise ConfigError(f"{files.shown(candidate)} belongs to another run, {other}: remove it")
-        return saved
+        return Checkpoint(state, int(header["step"]), float(header["seconds"]))
     return None
-
-
-def _progress(header: Mapping[str, str]) -> tuple[int, float]:
-    """Return the steps and the seconds in a header. Raises ValueError if they are none."""
-    step, seconds = int(header["step"]), float(header["seconds"])
-    if step < 0 or not 0 <= seconds < math.inf:
-        raise ValueError(f"a checkpoint of {step} steps in {seconds} seconds")
-    return step, seconds
 
 
 def _previous(path: Path) -> Path:

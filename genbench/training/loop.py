@@ -5,11 +5,13 @@ k too. The state of a run is its weights, their average, the best validated weig
 generator is kept, and a resumed run still equals an uninterrupted one bit for bit.
 """
 
+import logging
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +19,10 @@ import torch
 
 from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
+from genbench.numerics.precision import deterministic_kernels, float32_products
 from genbench.seeds import derive
 from genbench.training import checkpoint
+from genbench.training.interrupts import Interrupts
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
 from genbench.training.second_thread import prefetch, second_thread_allowed
@@ -26,6 +30,7 @@ from genbench.training.state import TrainingState
 from genbench.training.step import Step
 from genbench.training.train_log import TrainLog
 
+log = logging.getLogger("genbench")
 BLOCK = 100
 """Steps between two checks of the losses: a check makes a GPU wait."""
 
@@ -42,6 +47,7 @@ def no_progress(step: int, steps: int, logs: dict[str, float]) -> None:
     """Ignore the progress of a training."""
 
 
+@float32_products("ieee")
 def fit(
     learner: L,
     data: Data,
@@ -54,6 +60,7 @@ def fit(
     progress: Sequence[Progress] = (),
     evaluate: Callback | None = None,
     save_every: float = 30.0,
+    uncounted: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> L:
     """Train a model, or an ensemble, and return it with the weights that are to be evaluated.
 
@@ -68,88 +75,155 @@ def fit(
         progress: called after every block of steps, one per model.
         evaluate: called after the steps for which `plan.evaluates_after` is true; the averaged weights are in use then.
             With `plan.stop` at validation, those of the lowest loss that it returns are kept.
-        save_every: least seconds between checkpoints; one is saved at the next logged end of a row of train.csv.
-            Results do not depend on it.
+        save_every: least seconds between checkpoints, which take at most 2 % of the time. Results do not depend on it.
+            A signal that stops the training also saves one.
+        uncounted: context of what is not training: saving.
 
     Raises:
         RunFailed: if the loss is not finite, with the step.
-        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, or the plan needs
-            a compiler that is not there.
+        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, the plan needs a
+            compiler that is not there, or the model does not fit on the device.
     """
-    _check(plan, group)
+    _check(plan, group, learner)
     torch.set_num_threads(plan.threads)
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
+    _check_memory(learner, plan, group)
     learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
     state = TrainingState(learner, plan)
     if saved is not None and path is not None:
         state.restore(saved, path)
-    if state.step >= plan.steps:
+        if group.is_first:
+            log.warning("resuming from step %s", f"{state.step:,}")
+    if not plan.steps:
         return state.finish()
 
     learner.train()
-    step = Step(state, plan, group, seed)
-    log = TrainLog([path / "train.csv" for path in folders if group.is_first], state.step, plan.steps)
-    schedule = SaveSchedule(state.step, plan.steps, log.steps_per_row, save_every, by_time=group.size == 1)
-    for example in _examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device):
-        log.add(step.take(example))
-        logs_due = schedule.logs_due(state.step)
-        if logs_due:
-            logs = log.flush(group, learner)
-            for callback, latest in zip(progress, logs if group.is_first else (), strict=False):
-                callback(state.step, plan.steps, latest)
-        if evaluate is not None and plan.evaluates_after(state.step):
-            with state.averaged_weights():
-                loss = group.broadcast(evaluate(state.step))
-                if plan.stop == "validation":
-                    state.keep_if_best(loss)
-        # After the evaluation of its step, which a resumed run does not repeat.
-        if path is not None and group.is_first and logs_due and schedule.save_due(state.step):
-            checkpoint.save(path, state.checkpoint(), run)
+    loop = _Loop(state, plan, group, seed, [path / "train.csv" for path in folders if group.is_first], saved)
+    loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
+    if path is not None and group.is_first:
+        loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
+    with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
+        loop.run(_examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device))
     return state.finish()
 
 
-class SaveSchedule:
-    """After which steps a training logs, and saves a checkpoint.
+class _Loop:
+    """The steps of a training, and what happens between them.
 
     Args:
-        start: finished steps.
-        stop: all steps.
-        steps_per_row: steps that a row of train.csv averages.
-        save_every: least seconds between checkpoints.
-        by_time: whether slow steps are also logged by time: of a single process only, since the clocks of several
-            differ.
+        tables: files train.csv, one for each model that is trained.
+        saved: the checkpoint that the training resumes from, if there is one.
     """
 
-    def __init__(self, start: int, stop: int, steps_per_row: int, save_every: float, *, by_time: bool) -> None:
-        self.always_logged = (start + 1, start + 20, stop)
-        self.steps_per_row, self.save_every, self.by_time = steps_per_row, save_every, by_time
-        self.last_logs = self.last_save = time.monotonic()
+    evaluate: Callback | None
+    progress: Sequence[Progress]
+    uncounted: Callable[[], AbstractContextManager[None]]
+    log_every: float
+    saver: checkpoint.Saver | None = None
 
-    def logs_due(self, step: int) -> bool:
-        """Return whether the losses are checked and logged after a step."""
-        now, row_ends = time.monotonic(), self.by_time and step % self.steps_per_row == 0
-        due = step in self.always_logged or step % BLOCK == 0
-        due = due or (row_ends and now - self.last_logs > self.save_every / 2)
-        self.last_logs = now if due else self.last_logs
-        return due
+    def __init__(
+        self,
+        state: TrainingState,
+        plan: Plan,
+        group: Group,
+        seed: int,
+        tables: Sequence[Path],
+        saved: checkpoint.Checkpoint | None,
+    ) -> None:
+        self.state, self.plan, self.group, self.resumed = state, plan, group, saved is not None
+        self.step = Step(state, plan, group, seed)
+        self.log = TrainLog(tables, state.step, plan.steps, {} if saved is None else saved.tensors)
+        self.always_logged, self.logged = (state.step + 1, state.step + 20, plan.steps), time.monotonic()
+        self.interrupts = Interrupts(together=group.size > 1)
 
-    def save_due(self, step: int) -> bool:
-        """Return whether a checkpoint is saved after a step: at the end of a row, where a resumed run begins."""
-        now = time.monotonic()
-        due = step % self.steps_per_row == 0 and now - self.last_save > self.save_every
-        self.last_save = now if due else self.last_save
-        return due
+    def run(self, examples: Iterator[Example]) -> None:
+        """Take all steps. Raises KeyboardInterrupt, after a checkpoint, if a signal stops the training."""
+        try:
+            if self.resumed:  # an evaluation that was interrupted is repeated, any other one was kept
+                self._evaluate()
+            while self.state.step < self.plan.steps:
+                with self.interrupts.uninterrupted():  # drawing may move a state of the learner
+                    self.log.add(self.step.take(next(examples)))
+                    logs = self._flush() if self._logs_due() else None
+                if logs is not None:
+                    for callback, latest in zip(self.progress, logs if self.group.is_first else (), strict=False):
+                        callback(self.state.step, self.plan.steps, latest)
+                self._evaluate()
+                if logs is not None and self.saver is not None and self.saver.due():
+                    self._save(self.saver)
+                if self.group.any_asked(self.interrupts.asked):
+                    self._save_interrupted()
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if self.group.size == 1 and not self.interrupts.busy:
+                self._save_interrupted()
+            raise
+        finally:
+            if self.saver is not None:
+                with self.uncounted():
+                    self.saver.wait()
+
+    def _logs_due(self) -> bool:
+        """Return whether the losses are checked and logged now: by time only where one process has the only clock."""
+        step = self.state.step
+        slow = self.group.size == 1 and time.monotonic() - self.logged > self.log_every
+        return slow or step % BLOCK == 0 or step in self.always_logged
+
+    def _flush(self) -> list[dict[str, float]]:
+        self.logged = time.monotonic()
+        return self.log.flush(self.group, self.state.learner)
+
+    def _evaluate(self) -> None:
+        """Evaluate the averaged weights if that is due after this step."""
+        if self.evaluate is None or not self.plan.evaluates_after(self.state.step):
+            return
+        with self.state.paused(), self.state.averaged_weights():
+            loss = self.group.broadcast(self.evaluate(self.state.step))
+            if self.plan.stop == "validation":
+                self.state.keep_if_best(loss)
+
+    def _save(self, saver: checkpoint.Saver) -> None:
+        with self.state.paused(), self.uncounted():
+            saved = self.state.checkpoint()
+            saver.save(saved._replace(tensors=saved.tensors | self.log.incomplete_rows()))
+
+    def _save_interrupted(self) -> None:
+        """Save a checkpoint of the latest step, unless there is one."""
+        if self.log.pending:
+            self._flush()
+        if self.saver is not None and self.state.step > self.saver.step:
+            self._save(self.saver)
+            log.warning("stopped after step %s, with a checkpoint", f"{self.state.step:,}")
 
 
-def _check(plan: Plan, group: Group) -> None:
-    """Refuse a plan that this group or machine cannot follow."""
+def _check(plan: Plan, group: Group, learner: Learner) -> None:
+    """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
+    if plan.compile and learner.not_compiled:
+        raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
+
+
+def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:
+    """Refuse a model whose state does not fit on the device: each device holds all of it."""
+    if group.device.type != "cuda":
+        return
+    device = torch.cuda.get_device_properties(group.device)
+    trained = sum(p.numel() * p.element_size() for p in learner.parameters() if p.requires_grad)
+    kept = sum(t.numel() * t.element_size() for t in [*learner.parameters(), *learner.buffers()])
+    # Gradients and two moments; the average, and the weights that it replaces during an evaluation.
+    needed = kept + trained * (3 + 2 * (plan.ema > 0) + (plan.stop == "validation"))
+    if needed > device.total_memory:
+        raise ConfigError(
+            f"a model of {trained / 4e6:,.1f} M weights needs {needed / 2**30:,.2f} GiB for weights, gradients, Adam"
+            f" and averages, and {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
+            " model: choose a smaller model or a larger device"
+        )
 
 
 def _examples(

@@ -1,16 +1,22 @@
 """The plan of a training: its budget and its optimizer, shared by all runs of a table."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 
 from genbench.errors import ConfigError
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
-VERSION = 1
-"""Raised whenever the same plan would train another model."""
+VERSIONS = {"fp32": 1, "tf32": 1, "bf16": 2}
+"""Versions of training, by precision; raised whenever the same plan would train another model."""
+
+
+def training_version(plan: Mapping[str, Any]) -> int:
+    """Return the version of training by a plan, as in a spec."""
+    return VERSIONS[plan.get("precision", "fp32")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +35,14 @@ class Plan:
         lr_min: final learning rate of the cosine, as a fraction of the peak.
         clip: largest norm of the gradient; 0 does not clip.
         ema: decay of the averaged weights that are evaluated, ramped as (1 + step) / (10 + step); 0 averages nothing.
-        precision: fp32, or bf16 autocast, without effect on `consistency`.
+        precision: arithmetic of products and convolutions: fp32 (IEEE), tf32 (GPUs only) or bf16 autocast. It never
+            rounds the data, the noise or the times. Samples are drawn in fp32; models that learn from differences of
+            predictions (`consistency`, `meanflow`) are trained in fp32.
         accumulate: number of parts in which a batch is processed, to save memory.
         threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
+        deterministic: whether a GPU repeats a training bit for bit, by slower kernels; a CPU always does, with the
+            same versions and as many threads.
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
@@ -50,10 +60,11 @@ class Plan:
     lr_min: Fraction = 0.0
     clip: NonNegative = 0.0
     ema: Fraction = 0.0
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     accumulate: Count = 1
     threads: Annotated[int, Ge(1), Le(1024)] = 1
     compile: bool = False
+    deterministic: bool = False
     eval_every: Size = 0
     grid_every: Size = 10_000
     validate_every: Size = 0

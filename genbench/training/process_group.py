@@ -48,6 +48,7 @@ class Group:
 
     def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
         self.device, self.rank, self.size = device, rank, size
+        self._asked: tuple[Tensor, distributed.Work] | None = None
 
     @property
     def is_first(self) -> bool:
@@ -60,7 +61,8 @@ class Group:
             return module
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
-            return DistributedDataParallel(module, device_ids=ids)
+            # Buffers are equal everywhere without a broadcast: all processes draw the same examples of the whole batch.
+            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
 
     @contextmanager
     def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:
@@ -80,6 +82,19 @@ class Group:
         with self._watch():
             distributed.all_reduce(values)
         return values / self.size
+
+    def any_asked(self, asks: bool) -> bool:
+        """Return whether a process asked in the previous call; all get the same answer, and hardly wait for it."""
+        if self.size == 1:
+            return False
+        previous, flag = self._asked, torch.tensor(int(asks))
+        with self._watch():
+            if previous is not None:
+                previous[1].wait()
+            work = distributed.all_reduce(flag, distributed.ReduceOp.MAX, async_op=True)
+        assert work is not None
+        self._asked = flag, work
+        return previous is not None and bool(previous[0])
 
     def broadcast(self, value: T) -> T:
         """Return the value of the first process."""

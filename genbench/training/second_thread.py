@@ -39,18 +39,13 @@ def beside(idle: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
     Args:
         idle: False runs each function at once, in this thread.
     """
-    if not idle:
-
-        def at_once(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], Any]:
-            result = function(*arguments, **options)
-            return lambda: result
-
-        yield at_once
-        return
     with ThreadPoolExecutor(1) as thread:
 
         def submit(function: Callable[..., Any], *arguments: Any, **options: Any) -> Callable[[], Any]:
             work = partial(function, *arguments, **options)
+            if not idle:
+                result = work()
+                return lambda: result
             future = thread.submit(work)
             return lambda: work() if future.cancel() else future.result()
 

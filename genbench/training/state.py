@@ -36,7 +36,7 @@ class TrainingState(Generic[L]):
         self.step = 0
         self.best_loss = math.inf  # of the validations so far
         self.best: list[Tensor] = []  # weights and buffers of that validation
-        self._began = time.monotonic()  # minus the seconds before a resumption, plus those of evaluations
+        self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
 
     def checkpoint(self) -> Checkpoint:
         """Return what restores this state, and the seconds of training so far."""
@@ -76,9 +76,17 @@ class TrainingState(Generic[L]):
         self._began = time.monotonic() - saved.seconds
 
     @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
-        """Give the learner its averaged weights for the duration of a block, whose time does not count as training."""
+    def paused(self) -> Iterator[None]:
+        """Let the time of a block not count as training."""
         began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Give the learner its averaged weights for the duration of a block."""
         raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
         self._load(self.average)
         try:
@@ -86,7 +94,6 @@ class TrainingState(Generic[L]):
         finally:
             self._load(raw)
             self.learner.train()
-            self._began += time.monotonic() - began
 
     def keep_if_best(self, loss: float | None) -> None:
         """Keep the weights in use, and the buffers, if no validation so far had a loss as low."""

@@ -1,12 +1,15 @@
 """A step of a training: the gradients of a batch, the optimizer, the average."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from genbench.core import Example
+from genbench.numerics.precision import float32_products
 from genbench.seeds import derive
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
@@ -30,6 +33,7 @@ class Step:
         compiled = torch.compile(self.module) if plan.compile else self.module
         precision = "fp32" if state.learner.full_precision else plan.precision
         self.scalars_of = _in_precision(compiled, precision, group.device)
+        self.arithmetic = partial(float32_products, "tf32") if precision == "tf32" else nullcontext
 
     def take(self, example: Example) -> dict[str, Tensor]:
         """Take a step on a global batch, and return its scalars."""
@@ -39,7 +43,7 @@ class Step:
         # Every process draws the whole batch and takes its share, so that a coupling sees the global batch.
         for part in range(plan.accumulate):
             share = _share(example, group.rank * plan.accumulate + part, self.parts)
-            with group.backward(self.module, last=part + 1 == plan.accumulate):
+            with self.arithmetic(), group.backward(self.module, last=part + 1 == plan.accumulate):
                 scalars = self.scalars_of(share)
                 (scalars["loss"].sum() / plan.accumulate).backward()  # an ensemble has one loss per member
             for name, value in scalars.items():
@@ -74,13 +78,15 @@ def _share(example: Example, part: int, parts: int) -> Example:
 def _in_precision(
     module: Callable[[Example], dict[str, Tensor]], precision: str, device: torch.device
 ) -> Callable[[Example], dict[str, Tensor]]:
-    """Return the function from an example to its scalars, computed in a precision; bf16 rounds the example, too."""
-    if precision == "fp32":
+    """Return the function from an example to its scalars, with the arithmetic of a precision.
+
+    bf16 is autocast: products and convolutions round their inputs, and the data, the noise and the times do not change.
+    """
+    if precision != "bf16":
         return module
 
     def scalars_of(example: Example) -> dict[str, Tensor]:
         with torch.autocast(device.type, torch.bfloat16):
-            rounded = (item.bfloat16() if item is not None and item.is_floating_point() else item for item in example)
-            return {name: value.float() for name, value in module(type(example)(*rounded)).items()}
+            return {name: value.float() for name, value in module(example).items()}
 
     return scalars_of

@@ -27,3 +27,28 @@ def variable(name: str, default: str = "") -> int:
     if not value.isdecimal():
         raise ConfigError(f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset it")
     return int(value)
+
+
+def require_one_task(command: str) -> None:
+    """Check that this process is not one of several tasks of srun, each of which would do all of the same run.
+
+    Args:
+        command: the command of this process, which the message repeats.
+
+    Raises:
+        ConfigError: if it is, with the command that lets the tasks share the run.
+    """
+    found = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS", "")
+    tasks = int(found) if found.isdecimal() and "SLURM_PROCID" in os.environ else 1
+    if tasks == 1 or by_torchrun():
+        return
+    found = os.environ.get("SLURM_NNODES", "")
+    nodes = int(found) if found.isdecimal() and int(found) else 1
+    if nodes == 1:
+        better = f"srun --ntasks=1 {command} --devices {tasks}"
+    else:
+        better = (
+            f"srun --ntasks={nodes} --ntasks-per-node=1 torchrun --nnodes={nodes} --nproc-per-node={tasks // nodes} "
+            f"--rdzv-backend=c10d --rdzv-endpoint=$(hostname):29500 --no-python {command}"
+        )
+    raise ConfigError(f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}")

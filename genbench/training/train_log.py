@@ -1,9 +1,8 @@
 """The log of a training: train.csv, with every scalar of every step."""
 
 import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -34,14 +33,22 @@ class TrainLog:
         paths: where train.csv is written, one for each model that is trained; none writes nothing.
         start: finished steps.
         steps: all steps of the training.
+        saved: the tensors of the checkpoint that the training resumes from.
     """
 
-    def __init__(self, paths: Sequence[Path], start: int, steps: int) -> None:
+    def __init__(self, paths: Sequence[Path], start: int, steps: int, saved: Mapping[str, Tensor]) -> None:
         self.step, self.steps_per_row = start, steps_per_row(steps)
         self.trial = start + min(TRIAL, steps)
         self.vanishes: Tensor | None = None
         self.pending: list[dict[str, Tensor]] = []
         self.tables = [TrainCsv(path, start, self.steps_per_row) for path in paths]
+        for i, table in enumerate(self.tables):
+            table.rows = saved[f"log.{i}"].tolist() if f"log.{i}" in saved else []
+
+    def incomplete_rows(self) -> dict[str, Tensor]:
+        """Return the scalars of steps whose row of train.csv is not complete, for a checkpoint."""
+        tables = enumerate(self.tables)
+        return {f"log.{i}": torch.tensor(table.rows, dtype=torch.float64) for i, table in tables if table.rows}
 
     def add(self, scalars: dict[str, Tensor]) -> None:
         """Keep the scalars of one step; vectors where several models are trained."""
@@ -61,8 +68,7 @@ class TrainLog:
         learner.diverged(torch.where(finite.all(0), self._learned_nothing(names, values), first).tolist())
         for table, good, of_model in zip(self.tables, finite.all(0).tolist(), values.unbind(2), strict=False):
             if good:
-                scalars = (dict(zip(names, row, strict=True)) for row in of_model.tolist())
-                table.add([{"step": self.step + 1 + i, **row} for i, row in enumerate(scalars)])
+                table.add(names, [[self.step + 1 + i, *row] for i, row in enumerate(of_model.tolist())])
         self.step += len(rows)
         self.pending = []
         return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
@@ -92,37 +98,31 @@ class TrainCsv:
 
     def __init__(self, path: Path, start: int, steps_per_row: int) -> None:
         self.path, self.steps_per_row = path, steps_per_row
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[list[float]] = []  # of steps whose row is not complete: the step, then its scalars
         files.make(path.parent)
         self._drop_rows_after(start)
 
-    def add(self, rows: list[dict[str, float]]) -> None:
-        """Add the scalars of a block of steps, and write the rows that are complete."""
+    def add(self, names: Sequence[str], rows: list[list[float]]) -> None:
+        """Add the steps of a block with their scalars, and write the rows that are complete."""
         self.rows += rows
         ready = len(self.rows) // self.steps_per_row * self.steps_per_row
         if not ready:
             return
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if not self.path.exists():
-            writer.writerow(self.rows[0])
-        for i in range(0, ready, self.steps_per_row):
-            part = self.rows[i : i + self.steps_per_row]
-            mean = [sum(row[name] for row in part) / len(part) for name in part[0] if name != "step"]
-            writer.writerow([int(part[-1]["step"]), *(f"{value:.6g}" for value in mean)])
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(["step", *names])
+            for i in range(0, ready, self.steps_per_row):
+                part = self.rows[i : i + self.steps_per_row]
+                mean = [sum(values) / len(part) for values in zip(*part, strict=True)]
+                writer.writerow([int(part[-1][0]), *(f"{value:.6g}" for value in mean[1:])])
         self.rows = self.rows[ready:]
 
     def _drop_rows_after(self, start: int) -> None:
-        try:
-            text = files.read(self.path).decode(errors="replace")
-        except FileNotFoundError:
+        if not self.path.exists():
             return
-        except files.Damaged:  # no regular file
-            text = ""
         # A kill may have cut the last line off.
-        header, *rows = text.rpartition("\n")[0].splitlines() or [""]
+        header, *rows = self.path.read_text(errors="replace").rpartition("\n")[0].splitlines() or [""]
         kept = [row for row in rows if row.partition(",")[0].isdigit() and int(row.partition(",")[0]) <= start]
         if kept:
             files.write(self.path, "\n".join([header, *kept]) + "\n")

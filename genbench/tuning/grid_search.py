@@ -1,6 +1,6 @@
 """Grid search: settings chosen on the validation split, with equal budgets and equally many candidates per method.
 
-The test split is never read; tables use it for the chosen settings only.
+Trials see neither the test split nor the seeds that tables report: those are trained after the choice.
 """
 
 import json
@@ -30,6 +30,9 @@ from genbench.sweeps.set_options import as_set_options
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
 
+FIRST_SEED = 100
+"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
+
 MAX_CANDIDATES = 10_000
 """Candidates of a method."""
 
@@ -39,12 +42,16 @@ class Candidate:
     """A candidate.
 
     Args:
+        settings: those that it changes, nested by section.
+        default: whether its settings are those of the method.
         records: records of the runs that did not fail.
     """
 
     method: str
     text: str
+    settings: Settings
     specs: tuple[Spec, ...]
+    default: bool = False
     records: tuple[Record, ...] = ()
 
     def values(self, metric: str) -> dict[int, float]:
@@ -83,25 +90,36 @@ class GridSearch:
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 
     def chosen(self) -> dict[str, Candidate]:
-        """Return the candidate with the best mean for each method.
+        """Return the candidate with the best mean for each method; the default, if it is within one standard error.
+
+        The standard error is that of the differences between the two, which share their seeds.
 
         Raises:
             RunFailed: if a method has none.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
-        best: dict[str, Candidate] = {}
+        chosen: dict[str, Candidate] = {}
         for method, candidates in group_by(self.candidates, lambda candidate: candidate.method).items():
             means = [(sign * mean, c) for c in candidates if (mean := c.mean(self.metric)) is not None]
             if not means:
                 raise RunFailed(f"no candidate of {method} has a value of {self.metric} for every seed")
-            best[method] = min(means, key=lambda pair: pair[0])[1]
-        return best
+            best = min(means, key=lambda pair: pair[0])[1]
+            defaults = (c for _, c in means if c.default)
+            chosen[method] = next((c for c in defaults if self._tied(c, best)), best)
+        return chosen
+
+    def _tied(self, one: Candidate, other: Candidate) -> bool:
+        """Return whether the mean difference of two candidates is at most its standard error over seeds."""
+        values, others = one.values(self.metric), other.values(self.metric)
+        mean, error = mean_and_error(values[seed] - others[seed] for seed in values)
+        return abs(mean) <= (error or 0.0)
 
     def table(self) -> Table:
         """Return the candidates as a table."""
         values = read_values([record for candidate in self.candidates for record in candidate.records])
         (table,) = comparison_tables([value for value in values if value.metric == self.metric])
         legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
+        legend += ["A default within one standard error of the best candidate is chosen instead of it."]
         excluded = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
         legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
         title = f"{table.title}: {self.metric} on the validation split"
@@ -111,7 +129,7 @@ class GridSearch:
         """Return plain JSON."""
         first = self.candidates[0].specs[0]
         return {
-            "rule": "best mean on the validation split",
+            "rule": "best mean on the validation split; a default within one standard error of it",
             "metric": self.metric,
             "data": without_folder(first.data),
             "budget": _budget(first),
@@ -128,14 +146,17 @@ def grid_search(
     over: Settings,
     *,
     metric: str | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: int = 3,
     settings: Settings | None = None,
+    defaults: bool = False,
 ) -> GridSearch:
     """Return the candidates of each method: every combination of the given values, measured on the validation split.
 
     Args:
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
+        seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
+        defaults: whether the defaults of each method are a candidate, too.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
@@ -148,12 +169,19 @@ def grid_search(
     name = metric.partition(".")[0]
     fixed = {"evaluation": {"split": "valid"}, "metric": {name: _held_out(name)}}
     candidates = []
+    trials = range(FIRST_SEED, FIRST_SEED + seeds)
+
+    def specs_of(method: str, point: Settings) -> list[Spec]:
+        whole = merge({"evaluation": {"curve": []}}, settings, point, fixed)
+        return [make_spec(method, dataset, seed=seed, metrics=[name], settings=whole) for seed in trials]
+
     for method in methods:
-        for point in points(over, method, methods):
-            whole = merge({"evaluation": {"curve": []}}, settings, point, fixed)
+        default = specs_of(method, {})
+        for point in [*([{}] if defaults else []), *points(over, method, methods)]:
             text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
-            specs = [make_spec(method, dataset, seed=seed, metrics=[name], settings=whole) for seed in seeds]
-            candidates.append(Candidate(method, text or "its defaults", tuple(form_ensembles(specs, ["seed"]))))
+            specs = specs_of(method, point)
+            stacked = tuple(form_ensembles(specs, ["seed"]))
+            candidates.append(Candidate(method, text or "its defaults", point, stacked, specs == default))
     _check_budgets(candidates)
     if candidates[0].specs[0].metrics[name].get("statistics"):
         raise ConfigError(f"metric.{name}.statistics: tuning compares with images of the validation split, not a file")

@@ -3,30 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import FLAT, GRID, Gibbs, elbow
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
+from genbench.numerics.importance_weights import Tilt
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import without_folder
 from genbench.runs.run import learn_from_prerequisites
 from genbench.runs.spec import Spec, build_data
 from genbench.runs.store import Store
-from genbench.seeds import derive, generator
 from genbench.settings import Settings
-from genbench.space import dequantise
-
-GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
-"""Default candidates of kappa: from 1/32 to 8, a factor of sqrt(2) apart."""
-FLAT = 0.1
-"""Decrease of the relative variance per doubling of kappa that counts as flat."""
-POINTS, PAIRS = 8192, 2**20
-"""Numbers of samples and of pairs that the tilt is estimated from."""
 
 
 @dataclass(frozen=True)
@@ -111,35 +101,10 @@ def by_elbow(
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
         raise ConfigError(f"the elbow rule is for wcfm without labels; name candidates of {model} with --over")
-    n = min(POINTS, data.train.size or POINTS)
-    batch = data.train.take(n, derive(0, "elbow"))
-    x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
-    x0 = data.source.sample(n, generator(0, "elbow", "noise"))
-    # Fewer pairs on images, to take at most a minute: the tilt varies less there.
-    partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
-    costs = [-coupling.epsilon * coupling.log_kernel(noise, x1) for noise in cyclic_shifts(x0, partners)]
-    root = math.sqrt(data.event.dims)
-    curve = tuple((kappa, estimate_tilt(-cost / (kappa * root) for cost in costs)) for kappa in sorted(grid))
+    curve = coupling.tilt_curve(data, grid)
     chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known])
     if chosen is None:
         raise ConfigError(
             f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values"
         )
     return Elbow(spec, curve, chosen)
-
-
-def elbow(curve: Sequence[tuple[float, float]]) -> float | None:
-    """Return the smallest x above which a curve (x, y) is flat: no doubling of x lowers y by more than FLAT.
-
-    Returns:
-        The x; None if the curve still falls faster at its end.
-
-    >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)])
-    4
-    """
-    chosen = None
-    for (low, before), (high, after) in reversed(list(pairwise(curve))):
-        if before - after > FLAT * math.log2(high / low):
-            break
-        chosen = low
-    return chosen

@@ -83,18 +83,30 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
     (w2,) = part.values
     text = w2.sentence("A", "B")
-    assert w2.verdict == "within noise"
-    assert text.startswith("w2: no significant difference (")
+    assert w2.verdict == "not separated"
+    assert text.startswith("w2: not separated (")
     assert text.endswith(f"80 % power to detect a difference of {w2.detectable:.2g}.")
     part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons")
     assert value_of(part, "mode_coverage").sentence("A", "B").endswith("are equal.")
     (w2,) = compare_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
-    assert w2.sentence("cfm", "wcfm").endswith("with one common seed, which may be noise.")
+    assert w2.sentence("cfm", "wcfm").endswith("with one common seed: too few seeds.")
 
 
-def test_ten_pairs_or_more_get_the_sign_flip_test():
+def test_any_number_of_seeds_gets_the_same_test_and_a_doubtful_one_a_mark(tmp_path, cli):
+    """From ten seeds on a sign-flip test decided, whose p is never below 2/1024."""
     (w2,) = compare_models(sweep(12), "cfm", "wcfm", "moons", ["w2"]).values
-    assert (w2.paired.test, w2.paired.p) == ("paired sign-flip permutation test", 2 / 2**12)
+    assert w2.paired.p < 1e-9
+    values = [(1.0, 1.0 + gap) for gap in (1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.1, 0.9, 30.0)]
+    records = [
+        record(m, s, {"w2": (v, "lower")})
+        for s, pair in enumerate(values)
+        for m, v in zip(("cfm", "wcfm"), pair, strict=True)
+    ]
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/records.jsonl.gz").write_bytes(format_published(records))
+    out = cli("compare", "cfm", "wcfm", "--dataset", "moons", "--metric", "w2", "--results", tmp_path)[1]
+    assert "not separated ?" in out
+    assert "?: a sign-flip test disagrees at 5 %." in " ".join(out.split())
 
 
 def test_impossible_comparisons_are_refused_with_a_suggestion():
@@ -168,7 +180,7 @@ def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
     one = folder("one", [1.0, 2.0, 3.0, 4.0, 5.0])
     steady = folder("steady", [0.9, 1.91, 2.9, 3.89, 4.9], sigma=0.5)
     noise = folder("noise", [1.1, 1.8, 3.2, 3.9, 5.0])
-    for other, verdict in ((steady, "better"), (noise, "within noise"), (one, "equal")):
+    for other, verdict in ((steady, "better"), (noise, "not separated"), (one, "equal")):
         (part,), alone = compare_records(load_records(one), load_records(other))
         assert [value.verdict for value in part.values] == [verdict]
         assert not alone
@@ -185,7 +197,7 @@ def test_runs_of_two_models_and_published_records_are_compared_too(cli, swept, f
     runs = [first_path(results, f"runs/{name}*").name for name in ("cfm-moons-0", "wcfm-moons-0")]
     out = json.loads(cli("compare", *runs, "--results", results, "--json")[1])
     (part,) = out["comparisons"]
-    assert {value["verdict"] for value in part["values"]} <= {"one pair only: may be noise", "equal"}
+    assert {value["verdict"] for value in part["values"]} <= {"too few seeds", "equal"}
     assert ["model.name", "cfm", "wcfm"] in [[c["name"], c["one"], c["other"]] for c in part["spec"]]
     assert not part["only"]
     assert not [c for c in part["code"] if None in (c["one"], c["other"])]

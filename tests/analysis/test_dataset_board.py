@@ -1,56 +1,102 @@
 """A board: which methods it compares, by which metric, and what it says of the others."""
 
-from helpers.leaderboards import entry, known, run, suite
+import dataclasses
+import math
 
-from genbench.analysis.dataset_board import OTHER_BUDGET, OTHER_SEEDS, near_best
+import pytest
+from helpers.leaderboards import known, run, suite
+from helpers.reports import refusal, row
+
+from genbench.analysis.dataset_board import BASELINE, nfe_to_target
 from genbench.analysis.leaderboard import leaderboard
+from genbench.analysis.values import Failure
 from genbench.registry import datasets, metrics
-from genbench.report.formats import leaderboard as formats
 
 
-def test_methods_with_another_budget_or_other_seeds_are_marked_and_not_ranked():
+def board_of(runs, failures=(), **options):
+    (board,) = leaderboard([dataclasses.replace(suite(runs), failures=tuple(failures))], **options).boards
+    return board
+
+
+def test_no_method_is_dropped_and_what_was_measured_otherwise_says_how():
+    """Methods with fewer seeds were not ranked, and those with another n were left out without a word."""
     runs = known(datas=["moons"])
     runs += [run("vp", seed, 1.0 + seed / 99, plan={"steps": 90}) for seed in range(12)]
     runs += [run("fm", seed, 1.0 + seed / 99) for seed in range(3)]
-    (board,) = leaderboard([suite(runs)]).boards
-    assert {e.method: e.mark for e in board.entries if e.rank is None} == {"vp": OTHER_BUDGET, "fm": OTHER_SEEDS}
-    assert entry(board, "cfm").rank == 1
-    text = "\n".join(formats.lines(leaderboard([suite(runs)])))
-    assert "† 90 steps of 4: not ranked. ‡ 3 seeds: not ranked." in text
+    runs += [run("sdcfm", seed, 1.0 + seed / 99, n=32) for seed in range(12)] + [run("reflow", 0, 0.5)]
+    runs += [run("meanflow", seed, 1.0 + seed / 99) for seed in range(10)]
+    failures = [Failure("meanflow", "moons", seed, "the loss is not finite") for seed in (10, 11)]
+    failures += [Failure("shortcut", "moons", seed, "the loss is not finite") for seed in (0, 0, 1)]
+    board = board_of(runs, failures)
+    assert {e.method: e.note for e in board.entries if e.note} == {
+        "vp": "90 steps of 4",
+        "fm": "3 of 12 seeds",
+        "sdcfm": "n = 32",
+        "reflow": "1 of 12 seeds: too few",
+        "meanflow": "failed 2 of 12 seeds",
+        "shortcut": "failed 2 of 2 seeds",
+    }
+    assert board.compared.keys() == {"cfm", "otcfm", "sbcfm", "fm", "reflow"}
+    assert board.pairs.pairs["fm", "cfm"].pairs == 3
+    assert board.pairs.letters["reflow"] == ""  # its mean is the best, but one seed tells nothing
+    assert board.entry("meanflow").mean == pytest.approx(1.0 + 4.5 / 99)
 
 
-def test_more_seeds_than_the_others_are_no_advantage():
-    runs = [r for r in known(datas=["moons"]) if r.seed < 5 or r.model == "cfm"]
-    (board,) = leaderboard([suite(runs)]).boards
-    assert board.seeds == (0, 1, 2, 3, 4)
-    assert entry(board, "cfm").values.keys() == {0, 1, 2, 3, 4}
-    assert {e.mark for e in board.entries} == {""}
+def test_a_method_that_cannot_have_the_metric_says_why():
+    refused = [
+        v._replace(model="flow", label="flow") for v in (refusal("flow", 0, "no flow"), refusal("flow", 1, "no flow"))
+    ]
+    found = suite(known(2, ["moons"]))
+    found.__dict__["values"] = [*found.values, *refused]
+    (board,) = leaderboard([found]).boards
+    assert (board.entry("flow").values, board.entry("flow").note) == ({}, "unsupported: no flow")
 
 
-def test_steps_to_quality_are_where_the_curve_is_within_5_percent_of_its_best():
-    (board,) = leaderboard([suite([run("cfm", 0, 2.9, curve=[(1.0, 9.0), (4.0, 3.1), (16.0, 3.0)])])]).boards
-    assert entry(board, "cfm").nfe == 16  # 3.0 <= 1.05 x 2.9 < 3.1
-    rows = suite([run("cfm", 0, 0.9, curve=[(1.0, 0.5), (4.0, 0.86)], better="higher")]).values
-    assert near_best(rows) == 4  # .86 >= .95 x .9
-    assert near_best(rows[:1]) is None
+def test_failures_of_another_budget_do_not_count_where_the_seed_finished():
+    failures = [Failure("cfm", "moons", seed, "on fire") for seed in (0, 0, 1)]
+    board = board_of(known(2, ["moons"]), failures)
+    assert (board.entry("cfm").note, board.entry("cfm").compared) == ("", True)
 
 
-def test_curves_are_those_of_the_runs_that_are_ranked():
+def test_all_seeds_of_a_method_count_and_pairs_take_the_common_ones():
+    board = board_of([r for r in known(datas=["moons"]) if r.seed < 5 or r.model == "cfm"])
+    assert board.seeds == tuple(range(12))
+    assert board.pairs.pairs["cfm", "otcfm"].pairs == 5
+    assert {e.note for e in board.entries} == {"", "5 of 12 seeds"}
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_the_nfe_to_a_target_lies_on_a_line_in_logarithms(better):
+    """Along value = 8 / NFE (or its inverse) the target is reached where the line says, between measured points."""
+    law = (lambda nfe: 8 / nfe) if better == "lower" else (lambda nfe: nfe / 8)
+    curve = [row("m", s, law(nfe), point="curve", nfe=float(nfe), better=better) for nfe in (1, 4, 16) for s in (0, 1)]
+    curve += [row("m", s, law(64), nfe=64.0 + s, better=better) for s in (0, 1)]
+    for nfe in (1, 3, 4, 11):
+        assert nfe_to_target(curve, law(nfe)) == pytest.approx(nfe)
+    assert nfe_to_target(curve, law(0.5)) == 1  # the first measured point
+    assert nfe_to_target(curve, law(99)) == math.inf
+    assert nfe_to_target(curve[:2], law(1)) is None
+    shifted = [v._replace(value=v.value - 1) for v in curve]  # not positive: the first measured point that reaches it
+    assert nfe_to_target(shifted, law(11) - 1) in (16, 64)
+
+
+def test_all_methods_have_the_target_of_the_baseline():
+    runs = [run(BASELINE, s, 1.1, curve=[(1.0, 9.0), (4.0, 1.2), (16.0, 1.15)]) for s in (0, 1)]
+    runs += [run("otcfm", s, 1.5, curve=[(1.0, 1.6), (4.0, 1.2)]) for s in (0, 1)]
+    board = board_of(runs)  # the floor is 0.1, so the target is 0.1 + 1.1 x 1.0 = 1.2
+    assert (board.nfe(BASELINE), board.nfe("otcfm")) == (pytest.approx(4), pytest.approx(4))
+    assert board_of([each for each in runs if each.model == "otcfm"]).nfe("otcfm") is None
+
+
+def test_curves_are_those_of_the_runs_that_are_compared():
     """Runs of another budget, whose curves have another metric, change nothing of what is said of these."""
     runs = known(datas=["moons"])
     for each in runs:
         each.record["results"][1:] = [row | {"metric": "sliced_w2"} for row in each.record["results"][1:]]
-    (alone,) = leaderboard([suite(runs)]).boards
     others = [run("cfm", seed, 3.0, plan={"steps": 90}, curve=[(1.0, 3.0), (4.0, 3.0)]) for seed in range(12)]
-    (board,) = leaderboard([suite([*runs, *others])]).boards
+    alone, board = board_of(runs), board_of([*runs, *others])
     assert (alone.curve, board.curve) == ("sliced_w2", "sliced_w2")
-    assert entry(board, "cfm").nfe == entry(alone, "cfm").nfe
-
-
-def test_a_single_seed_has_no_rank():
-    (board,) = leaderboard([suite(r for r in known(datas=["moons"]) if r.seed == 0)]).boards
-    assert {e.rank for e in board.entries} == {None}
-    assert not any(e.mark for e in board.entries)
+    assert board.entry("cfm").points == alone.entry("cfm").points
 
 
 def test_the_headline_metric_of_every_data_set_is_one_that_it_measures_and_has_a_direction():

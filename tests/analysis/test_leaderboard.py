@@ -1,9 +1,9 @@
-"""The leaderboard: ranks, mean ranks and costs of results whose order is known."""
+"""The leaderboard: methods, effects and choices of results whose order is known."""
 
 import dataclasses
 
 import pytest
-from helpers.leaderboards import NOISE, entry, known, run, suite
+from helpers.leaderboards import NOISE, known, run, suite
 from scipy import stats
 
 from genbench.analysis.leaderboard import Failed, leaderboard
@@ -11,24 +11,26 @@ from genbench.analysis.values import Failure
 from genbench.errors import ConfigError
 
 
-def test_ranks_have_ties_where_the_paired_test_sees_no_difference():
+def test_letters_and_effects_say_what_was_planted():
     found = leaderboard([suite(known())])
     for board in found.boards:
-        assert {e.method: e.rank for e in board.entries} == {"cfm": 1, "otcfm": 2, "sbcfm": 2}
+        assert board.pairs.letters == {"cfm": "a", "otcfm": "b", "sbcfm": "b"}
         assert (board.metric, board.better, board.budget, board.seeds) == ("w2", "lower", (9, 4), tuple(range(12)))
-        assert entry(board, "cfm").mean == pytest.approx(3 + NOISE[0].mean())
-        assert entry(board, "cfm").half == pytest.approx(stats.sem(NOISE[0]) * stats.t.ppf(0.975, 11))
-        assert entry(board, "cfm").train_seconds == 2 + 5.5
-    first, second, third = found.standings
-    assert (first.method, first.mean, first.low, first.high, first.letters) == ("cfm", 1, 1, 1, "a")
-    assert {second.letters, third.letters} == {"b"}
-    assert second.low < 2.5 < third.high
+        entry = board.entry("cfm")
+        assert entry.mean == pytest.approx(3 + NOISE[0].mean())
+        assert entry.half == pytest.approx(stats.sem(NOISE[0]) * stats.t.ppf(0.975, 11))
+    assert found.effects.scored == ("moons", "mixture")
+    excess = 2.9 + NOISE[0].mean()  # the floor is 0.1
+    ratios = {summary.method: summary.ratio for summary in found.effects.summaries}
+    planted = {"otcfm": 0.5 + NOISE[1].mean() / 20, "sbcfm": 0.5 + NOISE[2].mean() / 20, "cfm": 0}
+    assert ratios == pytest.approx({method: 1 + more / excess for method, more in planted.items()})
+    assert found.methods[0] == "cfm"
 
 
 def test_a_method_is_represented_by_its_fewest_settings_unless_all_are_asked_for():
     runs = known(2, ["moons"]) + [run("cfm", seed, 0.5, settings={"sigma": 0.5}) for seed in range(2)]
     found = leaderboard([suite(runs)])
-    assert (entry(found.boards[0], "cfm").label, found.variants) == ("cfm", 1)
+    assert (found.boards[0].entry("cfm").label, found.variants) == ("cfm", 1)
     found = leaderboard([suite(runs)], variants=True)
     assert {e.method for e in found.boards[0].entries} == {"cfm", "cfm sigma=0.5", "otcfm", "sbcfm"}
     assert found.variants == 0
@@ -45,12 +47,12 @@ def test_a_seed_counts_once_however_often_it_failed():
     assert found.failed == (Failed("cfm", "moons", 2, 3),)
 
 
-def test_mean_ranks_use_the_data_sets_with_most_comparisons():
-    runs = known(2, ["moons", "mixture", "branches"]) + [run("cfm", s, 1.0, "gaussian") for s in range(2)]
-    runs += [run("vp", s, 9.0, "moons") for s in range(2)]
-    found = leaderboard([suite(runs)])
-    assert set(found.over) == {"moons", "mixture", "branches"}  # three pairs on each of three, not six on one
-    assert {standing.method for standing in found.standings} == {"cfm", "otcfm", "sbcfm"}
+def test_the_table_takes_the_data_sets_on_which_most_methods_are_compared():
+    runs = known(2, ["moons", "mixture", "branches"]) + [run("cfm", s, 1.0 + s / 99, "gaussian") for s in range(2)]
+    runs += [run("vp", s, 9.0 + s / 99, "mixture") for s in range(2)]
+    found = leaderboard([suite(runs)], most=2)
+    assert [board.data for board in found.boards][::3] == ["mixture", "gaussian"]
+    assert (found.shown, len(found.effects.scored) + len(found.effects.unscored)) == (2, 2)
 
 
 def test_an_unknown_data_set_is_refused():
@@ -66,25 +68,8 @@ def test_more_methods_with_fewer_seeds_do_not_replace_a_budget_with_more_runs():
     ]
     (board,) = leaderboard([suite(known(datas=["moons"])), suite(few, "few")]).boards
     assert (board.budget.steps, len(board.seeds)) == (9, 12)
-    assert not entry(board, "cfm").mark
-    assert entry(board, "fm").mark
-
-
-def test_mean_ranks_are_over_data_sets_with_the_same_seeds():
-    runs = [*known(datas=["moons", "mixture"]), *known(seeds=5, datas=["8gaussians"])]
-    ranking = leaderboard([suite(runs)])
-    assert set(ranking.over) == {"moons", "mixture"}
-    assert [board.data for board in ranking.boards][-1] == "8gaussians"
-
-
-def test_data_sets_of_changed_settings_come_last():
-    changed = [
-        run(model, seed, 3 + number + NOISE[number, seed], "mixture", settings={"net": {"name": "mlp", "width": 8}})
-        for number, model in enumerate(["cfm", "otcfm", "sbcfm", "fm"])
-        for seed in range(12)
-    ]
-    ranking = leaderboard([suite([*changed, *known(datas=["moons"])])])
-    assert [board.data for board in ranking.boards] == ["moons", "mixture"]
+    assert board.entry("cfm").compared
+    assert not board.entry("fm").compared
 
 
 def test_evaluations_of_one_run_with_other_sampling_settings_are_methods_of_their_own():
@@ -101,10 +86,10 @@ def test_evaluations_of_one_run_with_other_sampling_settings_are_methods_of_thei
     for each in board.entries:
         assert {v.value for v in each.points} == {each.mean, 4 * each.mean}
     found = leaderboard([suite(runs)])
-    assert (entry(found.boards[0], "cfm").label, entry(found.boards[0], "cfm").mean, found.variants) == ("cfm", 2.0, 2)
+    assert (found.boards[0].entry("cfm").label, found.boards[0].entry("cfm").mean, found.variants) == ("cfm", 2.0, 2)
 
 
 def test_a_grid_of_sampling_settings_that_differs_between_seeds_loses_no_seed():
     runs = [run("cfm", seed, 2.0 + seed) for seed in range(2)] + [run("cfm", 1, 9.0, sample={"tol": 1e-3})]
     (board,) = leaderboard([suite(runs)]).boards
-    assert entry(board, "cfm").values == {0: 2.0, 1: 3.0}
+    assert board.entry("cfm").values == {0: 2.0, 1: 3.0}

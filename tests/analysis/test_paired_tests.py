@@ -1,13 +1,10 @@
 """Paired tests: coverage of intervals, errors of tests, and agreement with SciPy."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.analysis.paired_tests import detectable, holm, noncentrality, paired, sign_flip_interval, sign_flip_p
-from genbench.analysis.ranking import against_best, marks
+from genbench.analysis.paired_tests import detectable, holm, noncentrality, paired, sign_flip_p
 
 
 def by_seed(values):
@@ -25,31 +22,13 @@ def differences(law, pairs, times, seed=0):
     return {"normal": stream.normal, "laplace": stream.laplace}[law](0, 1, (times, pairs))
 
 
-@cache
-def experiments(law, pairs, times):
-    """Return the comparison with zeros of each experiment of `differences`; several tests read it."""
-    return [alone(row) for row in differences(law, pairs, times)]
-
-
 def test_a_paired_difference_is_that_of_scipy():
     stream = np.random.default_rng(1)
     one, other = stream.normal(0.5, 1, 6), stream.normal(0, 1, 6)
     found, known = paired(by_seed(one), by_seed(other)), stats.ttest_rel(one, other)
     assert found.p == pytest.approx(known.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
-    assert (found.pairs, found.test) == (6, "paired t test")
-
-
-@pytest.mark.parametrize("pairs", [10, 12, 14, 16])
-def test_the_interval_holds_the_differences_that_the_test_does_not_reject(pairs):
-    for row in differences("laplace", pairs, 20, seed=pairs) + 0.3:
-        low, high = sign_flip_interval(row)
-        assert low < row.mean() < high
-        step = 1e-6 * (high - low)
-        for inside, outside in ((low + step, low - step), (high - step, high + step)):
-            assert sign_flip_p(row - inside) > 0.05 >= sign_flip_p(row - outside)
-        assert (low <= 0 <= high) == (sign_flip_p(row) > 0.05)
-        assert (alone(row).low, alone(row).high) == (low, high)
+    assert found.pairs == 6
 
 
 @pytest.mark.parametrize("pairs", [10, 11, 14])
@@ -59,14 +38,17 @@ def test_sign_flips_are_those_of_scipy_exactly(pairs):
         (values,), lambda x, axis: x.sum(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
     )
     assert sign_flip_p(values) == pytest.approx(known.pvalue, abs=1e-12)
-    assert alone(values).p == sign_flip_p(values)
 
 
-def test_the_random_flips_of_many_pairs_are_reproducible():
-    values = np.random.default_rng(3).normal(0.5, 1, 24)
-    known = stats.ttest_1samp(values, 0).pvalue
-    assert sign_flip_p(values) == sign_flip_p(values) == pytest.approx(known, abs=0.006)
-    assert sign_flip_p(np.ones(24)) == 1 / 2**16  # never 0
+def test_a_contradiction_of_the_two_tests_is_stated():
+    outlier = np.array([1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.1, 0.9, 30.0])  # all signs agree, one size does not
+    found = alone(outlier)
+    assert sign_flip_p(outlier) == 2 / 2**10
+    assert found.p > 0.05
+    assert found.doubtful
+    assert not alone(outlier[:9]).doubtful
+    assert not alone(outlier[6:]).doubtful  # four pairs: sign flips cannot reject
+    assert not alone(np.resize(outlier, 30)).doubtful  # too many to enumerate
 
 
 def test_only_common_seeds_count():
@@ -81,24 +63,19 @@ def test_only_common_seeds_count():
 def test_constant_differences(pairs):
     steady = paired(dict.fromkeys(range(pairs), 0.3), dict.fromkeys(range(pairs), 0.1))
     assert (steady.error, detectable(steady.error, pairs)) == (0, 0)
-    assert steady.p == (0 if pairs < 10 else 2 / 2**pairs)
+    assert steady.p == 0
     assert alone(np.zeros(pairs)).p == 1
-
-
-@pytest.mark.parametrize("pairs", [5, 10])
-@pytest.mark.parametrize("law", ["normal", "laplace"])
-def test_coverage_of_the_interval(law, pairs):
-    found = experiments(law, pairs, 2000)
-    assert 0.93 <= np.mean([f.low <= 0 <= f.high for f in found]) <= 0.97
 
 
 @pytest.mark.parametrize("pairs", [5, 10, 20])
 @pytest.mark.parametrize("law", ["normal", "laplace"])
 def test_type_one_error_of_the_test(law, pairs):
-    times = 2000 if pairs < 20 else 100
-    rate = np.mean([found.p <= 0.05 for found in experiments(law, pairs, times)])
+    times = 2000
+    found = [alone(row) for row in differences(law, pairs, times)]
+    assert all((each.low <= 0 <= each.high) == (each.p > 0.05) for each in found)  # the interval is that of the test
+    rate = np.mean([each.p <= 0.05 for each in found])
     assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
-    assert rate >= (0.03 if law == "laplace" or pairs == 20 else 0.038)  # and is not idle
+    assert rate >= (0.025 if law == "laplace" else 0.038)  # and is not idle
 
 
 @pytest.mark.parametrize("pairs", [3, 5, 10])
@@ -110,10 +87,6 @@ def test_a_detectable_difference_is_detected_with_80_percent_power(pairs):
     assert detectable(alone(values).error, pairs) == pytest.approx(shift * values.std(ddof=1))
 
 
-def test_the_detectable_difference_of_many_pairs_approaches_that_of_the_normal_distribution():
-    assert noncentrality(10_000) == pytest.approx(stats.norm.ppf(0.975) + stats.norm.ppf(0.8), rel=1e-3)
-
-
 def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power():
     family, pairs = 9, 5
     rows = differences("normal", pairs, 4000)
@@ -123,8 +96,7 @@ def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power
         nothing = [1.0] * (family - 1)  # p values of the others, none of which is ever rejected
         seen.append(holm([alone(shifted).p, *nothing])[0] <= 0.05)
     assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
-    assert detectable(1.0, 10, 25) is not None
-    assert detectable(1.0, 10, 26) is None  # 26 x 2 / 1024 > 5 %: never rejected
+    assert detectable(1.0, 10, 26) < detectable(1.0, 9, 26)  # one more seed never hurts
 
 
 def test_holm_keeps_the_order_and_the_family_error():
@@ -136,16 +108,3 @@ def test_holm_keeps_the_order_and_the_family_error():
     assert wrong == pytest.approx(0.05, abs=0.011)
     everything_null_rejected_alone = np.mean(stream.uniform(size=(4000, 6)).min(1) <= 0.05)
     assert everything_null_rejected_alone > 0.2
-
-
-def test_the_test_depends_on_the_number_of_pairs():
-    best, other = by_seed(np.linspace(0, 1, 10)), by_seed(np.linspace(0, 1, 10) + np.linspace(0.1, 0.2, 10))
-    few = {seed: value + 5 for seed, value in list(other.items())[:5]}
-    found = against_best({"best": best, "other": other, "few": few, "alone": {99: 1000.0}}, "lower")
-    names = {name: rival.test for name, rival in found.items()}
-    assert names == {"other": "paired sign-flip permutation test", "few": "paired t test"}
-    assert found["other"].p == 2 / 2**10
-    assert marks({"best": best, "other": other, "few": few}, "lower") == {"best": "best"}
-    # A model with one seed, or without a seed in common with the best, cannot be compared: it is not marked.
-    for alone in ({99: -1000.0}, {98: 1000.0, 99: 1001.0}):
-        assert marks({"best": best, "other": other, "alone": alone}, "lower") == {"best": "best"}

@@ -10,8 +10,8 @@ from genbench.runs.record import read_record
 
 
 @pytest.fixture
-def ranks(cli):
-    """ranks(results, *arguments) -> {method: row of the leaderboard}."""
+def rows(cli):
+    """rows(results, *arguments) -> {method: row of the leaderboard}."""
 
     def call(results, *arguments):
         code, out, err = cli("leaderboard", "--results", results, "--csv", *arguments)
@@ -21,12 +21,12 @@ def ranks(cli):
     return call
 
 
-def test_only_confirmed_seeds_count_and_the_row_says_how_many_are(forger, tmp_path, ranks, cli):
+def test_only_confirmed_seeds_count_and_the_row_says_how_many_are(forger, tmp_path, rows, cli):
     """A submission whose bad seeds fail to verify must not look confirmed (C4)."""
     forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", lambda value: value / 9)
     path, root = forger.submit(tmp_path / "theirs.genbench.zip"), tmp_path / "nothing"
-    unverified = ranks(root, "--add", path)
-    assert {name: (row["confirmed"], row["mean"], row["rank"]) for name, row in unverified.items()} == {
+    unverified = rows(root, "--add", path)
+    assert {name: (row["confirmed"], row["mean"], row["letters"]) for name, row in unverified.items()} == {
         "theirs:cfm": ("0 of 2 seeds confirmed", "", ""),
         "theirs:wcfm": ("0 of 2 seeds confirmed", "", ""),
     }
@@ -34,27 +34,29 @@ def test_only_confirmed_seeds_count_and_the_row_says_how_many_are(forger, tmp_pa
     assert out.count("0 of 2 seeds confirmed") == 2
     assert "genbench verify theirs.genbench.zip --sample N" in " ".join(out.split())
     assert cli("verify", path, "--sample", "9")[0] == 1
-    found = ranks(root, "--add", path)
+    found = rows(root, "--add", path)
     assert found["theirs:cfm"]["confirmed"] == "2 of 2 seeds confirmed"
     assert (found["theirs:wcfm"]["confirmed"], found["theirs:wcfm"]["seeds"]) == ("1 of 2 seeds confirmed", "1")
     rows = read_record(forger.record_of("wcfm", 0))["results"]
     honest = next(row["value"] for row in rows if row["metric"] == "sliced_w2" and row["point"] == "main")
     assert float(found["theirs:wcfm"]["mean"]) == honest
-    assert found["theirs:wcfm"]["rank"] == ""
+    assert found["theirs:wcfm"]["letters"] == ""
     out = cli("leaderboard", "--results", root, "--add", path)[1]
-    assert "theirs:wcfm kappa=0.5  moons  1 of 2 seeds confirmed" in out
-    assert "theirs:cfm             moons  2 of 2 seeds confirmed" in out
+    assert "theirs:wcfm kappa=0.5 on moons: 1 of 2 seeds confirmed." in out
+    assert "theirs:cfm on moons: 2 of 2 seeds confirmed." in out
 
 
-def test_a_submission_is_ranked_beside_ones_own_results(forger, tmp_path, ranks, cli):
+def test_a_submission_is_compared_beside_ones_own_results(forger, tmp_path, rows, cli):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert cli("verify", path, "--sample", "9")[0] == 0
     for seed in (0, 1):
         forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value + 0.01)  # another machine
-    found = ranks(forger.store.root, "--add", path)
+    found = rows(forger.store.root, "--add", path)
     assert found.keys() == {"cfm", "wcfm", "theirs:cfm"}  # those of wcfm are the same as one's own
     assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs:cfm"]["mean"]) + 0.01)
-    assert found["theirs:cfm"]["rank"]
+    assert found["theirs:cfm"]["letters"]
+    err = cli("leaderboard", "--results", forger.store.root, "--add", path).stderr
+    assert "theirs.genbench.zip: 2 of its records are among those it is ranked beside, and count once" in err
 
 
 def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_path, cli):
@@ -72,7 +74,7 @@ def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):
     assert "two submissions are called mine: rename one" in err
 
 
-def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, ranks, cli):
+def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, rows, cli):
     """A further record of seed 0, with other samples, holds a value that its weights do not give."""
     path = forger.record_of("cfm", 0)
     shutil.copytree(path.parent, later := path.parents[1] / "later")
@@ -82,7 +84,7 @@ def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, rank
     later.rename(later.with_name(key))
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert cli("verify", path, "--sample", "9")[0] == 1
-    found = ranks(tmp_path / "nothing", "--add", path)
+    found = rows(tmp_path / "nothing", "--add", path)
     assert found["theirs:cfm"]["confirmed"] == "1 of 2 seeds confirmed"
 
 
@@ -91,3 +93,16 @@ def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
     shutil.copytree(path.parent, path.parents[1] / "0123456789ab")
     before = [each for each in forger.store.record_paths() if each.parts[-2] != "0123456789ab"]
     assert record_paths(forger.store, "tiny") == before
+
+
+def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, cli):
+    """An unverified submission of w2 = -5 ranked first."""
+    forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: -5.0)
+    path = forger.submit(tmp_path / "theirs.genbench.zip")
+    code, out, err = cli("leaderboard", "--results", tmp_path / "none", "--add", path)
+    assert (code, "0 of 1 seeds confirmed" in out) == (0, True)
+    assert "is left out: sliced_w2 is -5, and cannot be below 0" in err
+    (forger.store.root / "tiny/records.jsonl.gz").unlink()  # whose record stands in
+    code, out, err = cli("leaderboard", "--results", forger.store.root, "--csv")
+    assert (code, "-5" in out) == (0, False)
+    assert "left out: cfm on moons: sliced_w2 is -5, and cannot be below 0 (1 record)" in err

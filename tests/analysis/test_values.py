@@ -2,9 +2,12 @@
 
 import copy
 
+import pytest
 from helpers.leaderboards import run
 
-from genbench.analysis.values import read_values
+from genbench.analysis.values import load_suites, read_values
+from genbench.runs.store import Store
+from genbench.sweeps.suite import load
 
 
 def test_of_two_values_for_one_cell_and_seed_the_first_counts_and_the_other_is_reported(caplog):
@@ -17,3 +20,25 @@ def test_of_two_values_for_one_cell_and_seed_the_first_counts_and_the_other_is_r
     assert not caplog.text
     assert read_values([record, other]) == once
     assert caplog.text.count("later contradicts an earlier value of w2 for cfm on moons, seed 0") == 1
+
+
+def test_a_suite_has_the_values_costs_and_failures_of_its_runs(swept):
+    suite, results = swept
+    store, specs = Store(results), load(suite).specs
+    with store.hold(specs[0]) as held:
+        held.write_failure(specs[0], "no memory\nat step 3")
+    (found,) = load_suites(store)
+    assert [(run.model, run.seed) for run in found.runs] == [
+        ("cfm", 0),
+        ("cfm", 1),
+        ("wcfm kappa=0.5", 0),
+        ("wcfm kappa=0.5", 1),
+    ]
+    assert {value.metric for value in found.values} == {"sliced_w2", "nfe"}
+    assert len(found.values) == sum(len(run.record["results"]) for run in found.runs)
+    for each, cost in zip(found.runs, found.costs, strict=True):
+        assert (cost.run, cost.model, cost.seed) == (each.record["labels"]["run"], each.model, each.seed)
+        assert cost.train_seconds == each.record["provenance"]["training"]["cost"]["train_seconds"]
+        assert cost.sample_seconds == pytest.approx(
+            each.record["provenance"]["measurements"][0]["cost"]["sample_seconds"]
+        )

@@ -21,6 +21,8 @@ PATIENCE = 60.0
 DONE, REFUSED, FAILED, STOPPED = (frozenset({ending}) for ending in ("done", "refused", "failed", "stopped"))
 """How a command may end: exit code 0; or 2, 1 or 130 with a last line on stderr that says why."""
 EITHER = REFUSED | DONE
+REMARK = re.compile(r"genbench: .*: ([\d,]+ (rows|images|test)|classes with)")
+"""What is said about data of the user before a refusal."""
 ENDS = EITHER | FAILED
 
 
@@ -174,7 +176,7 @@ def _ending(code: int | None, stderr: str) -> str:
     *_, last = lines = stderr.splitlines() or [""]
     if name != "done" and not last.startswith("genbench"):
         return f"{name} without a line that says why"
-    if name == "refused" and len(lines) > 1:
+    if name == "refused" and not all(map(REMARK.match, lines[:-1])):
         return f"refused in {len(lines)} lines"
     if len(last) > 1000:
         return f"{name} with a line of {len(last)} characters"

@@ -1,14 +1,11 @@
-"""Names and values that are wrong: of components, suites, settings and options."""
+"""Names and values that are wrong: of components, suites and settings."""
 
 from collections.abc import Iterator
 
 from campaign.extremes import settings
-from campaign.harness import DONE, EITHER, REFUSED, Case
+from campaign.harness import EITHER, REFUSED, Case
 
 RUN = ("run", "--dry-run", "--model", "cfm", "--dataset", "moons")
-TUNE = ("tune", "cfm", "--dataset", "moons")
-SWEEP = ("sweep", "smoke", "--dry-run")
-MEMBERS = '[{"seed": 0}, {"seed": 1}]'
 
 NAMES = {
     "empty": "",
@@ -79,37 +76,9 @@ VALUES = {
 ALWAYS_WRONG = ("table", "list of lists", "deep", "many digits", "escape")
 """Values that no setting of a number, a name or a list accepts."""
 
-OPTIONS = {  # tests/cli/test_main.py and tests/sweeps/test_set_options.py have more
-    "option without value": (*RUN, "--seed"),
-    "argument too many": (*RUN, "x"),
-    "model missing": ("run", "--dataset", "moons"),
-    "dataset missing": ("run", "--model", "cfm"),
-    "seed is negative": (*RUN, "--seed", "-1"),
-    "devices are 100000": (*RUN, "--devices", "100000"),
-    "set of an unknown section": (*RUN, "--set", "plam.steps=3"),
-    "dims are huge": ("run", "--dry-run", "--model", "cfm", "--dataset", "gaussian", "--set", "data.dims=1000000000"),
-    "width is huge": (*RUN, "--set", "model.net.width=100000000"),
-    "vectors for images": ("run", "--dry-run", "--model", "nsf", "--dataset", "digits"),
-    "results is a file": (*RUN[:1], *RUN[2:], "--results", "/etc/passwd"),
-    "results is a device": (*RUN[:1], *RUN[2:], "--results", "/dev/null"),
-    "results in proc": (*RUN[:1], *RUN[2:], "--results", "/proc/x"),
-    "results has a NUL": (*RUN, "--results", "a\0b"),
-    "results has a long name": (*RUN[:1], *RUN[2:], "--results", "x" * 300),
-    "sweep without a suite": ("sweep",),
-    "jobs are none": (*SWEEP, "--jobs", "0"),
-    "jobs are a word": (*SWEEP, "--jobs", "two"),
-    "check of an unknown module": ("check", "no_such_module"),
-    "check of a module without components": ("check", "json"),
-    "compare of one": ("compare", "cfm"),
-    "tune without seeds": (*TUNE, "--over", "plan.lr=[0.1]", "--seeds", "0"),
-    "clean of nothing": ("results", "clean", "--results", "nowhere"),
-    "merge of nothing": ("results", "merge", "nowhere", "--results", "into"),
-    "eval of an array without its data set": ("eval", "x.npy"),
-}
-
 
 def cases() -> Iterator[Case]:
-    """Yield cases of wrong names, wrong options and wrong values of settings."""
+    """Yield cases of wrong names and wrong values of settings."""
     for kind, arguments in {
         "model": ("run", "--dry-run", "--dataset", "moons", "--model"),
         "dataset": ("run", "--dry-run", "--model", "cfm", "--dataset"),
@@ -124,10 +93,6 @@ def cases() -> Iterator[Case]:
         for name, text in NAMES.items():
             expect = REFUSED if name != "none" else EITHER
             yield Case(f"names/{kind}, {name}", (*RUN, "--set", f"model.{kind}={text}"), expect)
-    # The record says why a metric has no value; the other metrics have theirs.
-    yield Case("options/a metric of images for vectors", (*RUN, "--metric", "fd-digits_cnn"), DONE)
-    for name, arguments in OPTIONS.items():
-        yield Case(f"options/{name}", arguments)
     for number, (setting, _, request) in enumerate(settings()):
         for name, value in list(VALUES.items())[number % 10 :: 10]:  # a tenth of the values each
             what = f"settings/{setting} of {request[2]} on {request[4]}, {name}"

@@ -28,7 +28,7 @@ def test_settings_of_a_section_name_the_components_that_have_them():
     assert "mixture" in describe_section("data")["settings"]["data"]["modes"]["of"]
     steps = describe_section("plan")["settings"]["plan"]["steps"]
     assert (steps["default"], steps["type"], "of" in steps) == (5000, "int >= 0", False)
-    assert describe("wcfm", ALL["models"])["settings"]["model"]["kappa"]["type"] == "float > 0 | none"
+    assert describe("wcfm", ALL["models"])["settings"]["model"]["kappa"]["type"] == "float > 0 | elbow | none"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from helpers.command_line import genbench, without_torch
 
 from genbench.cli.descriptions import describe_section
-from genbench.registry import FILES
+from genbench.user_code import FILES
 
 
 def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):

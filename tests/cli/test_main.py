@@ -45,6 +45,7 @@ NAMES = [
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
     (("eval", "nowhere"), "is not a kept run"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
+    (("eval", "x.npy"), "add --dataset NAME, the data set to compare them with"),
     (("eval", "some-run", "--seed", "7"), "--seed is for samples made elsewhere"),
     (("verify", "nowhere"), "no results folder or submission at nowhere"),
     (("submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
@@ -52,7 +53,6 @@ NAMES = [
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
     (("report", "--results", "nowhere"), "no results folder at nowhere"),
     (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
-    (("results", "status", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
     (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is not a folder"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
     (("list", "modells"), "did you mean 'models'?"),
@@ -69,7 +69,7 @@ SETTINGS = [
     ((*RUN, "--metric", "mmd", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
     ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
     ((*RUN, "--set", "plan.steps=-5"), "plan.steps: -5 is wrong"),
-    ((*RUN, "--set", "plan.lr=inf"), "plan.lr: inf is wrong: numbers are finite"),
+    ((*RUN, "--set", "plan.lr=inf"), "plan.lr: Infinity is wrong: numbers are finite"),
     ((*RUN, "--set", "plan.batch_size=100000000000000"), "plan.batch_size=100000000000000 needs at least"),
     ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "64 cannot be divided into 3 devices"),
     ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
@@ -81,7 +81,7 @@ SETTINGS = [
     (("run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"), "sbcfm.clip: 0.9 is wrong"),
     (
         ("run", "--model", "cfm", "--dataset", "mixture", "--set", "data.placement=9223372036854775808"),
-        "whole numbers are below 2^63",
+        "whole numbers below 2^63",
     ),
     (("run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"), "nowhere"),
     (

@@ -43,7 +43,7 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         ["doctor"],
         ["leaderboard", "--results", results],
         ["results", "status", "--results", results],
-        ["results", "status", "--results", results, "--suite", suite],
+        ["sweep", suite, "--results", results, "--dry-run"],
         ["report", "--results", results],
         ["compare", "cfm", "wcfm", "--dataset", "moons", "--results", results],
         ["submit", suite, "--to", "x.genbench.zip", "--results", results],

@@ -143,4 +143,5 @@ def test_a_dry_run_checks_files_and_takes_the_settings_that_a_suite_needs_from_o
     measured = 'metrics = ["fid-legacy"]\n[metric]\nfid-legacy = { statistics = "nowhere.npz" }\n'
     suite.write_text('datasets = ["digits"]\nmodels = ["cfm"]\n' + measured)
     code, _, err = cli(*words)
-    assert (code, err) == (2, f"genbench: {suite}: metric.fid-legacy.statistics: nowhere.npz does not exist\n")
+    place = tmp_path / "nowhere.npz"
+    assert (code, err) == (2, f"genbench: {suite}: metric.fid-legacy.statistics: {place} does not exist\n")

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from genbench.core import Event, Model, Normal, Samples, Trainable
-from genbench.errors import RunFailed, Unsupported
+from genbench.core import Event, Normal
 from genbench.seeds import derive
 from genbench.testing.toys import AffineFlow, toy_tasks
 
@@ -30,33 +29,6 @@ def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):
         assert not torch.equal(first[0], example(step, seed)[0])
     again = model.draw(data.train.batch(3, 16, 0), torch.Generator().manual_seed(derive(0, "train", 3)))
     assert torch.equal(first[0], again[0])
-
-
-def test_a_learner_is_its_own_stage_and_fails_at_its_step(model):
-    ((learner, name, plan),) = model.stages()
-    assert (learner, name, plan) == (model, "", None)
-    model.diverged([0])
-    with pytest.raises(RunFailed, match="step 7"):
-        model.diverged([7])
-
-
-def test_what_a_model_does_not_have_it_refuses():
-    class Bare(Model):
-        def draw(self, batch, generator):
-            return batch
-
-        def loss(self, example):
-            return {}
-
-        def sample(self, x0, *, label=None):
-            return Samples(x0, 0)
-
-    with pytest.raises(Unsupported, match="Bare has no likelihood"):
-        Bare().log_prob(torch.zeros(1, 2))
-    with pytest.raises(Unsupported, match="Bare has a fixed number"):
-        Bare().at_budget({}, "euler", 3)
-    with pytest.raises(TypeError, match="abstract"):
-        Trainable()
 
 
 def test_samples_carry_no_graph_and_losses_do(model):

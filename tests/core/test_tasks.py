@@ -2,11 +2,7 @@
 
 import torch
 
-from genbench.core import Event, Normal
-
-
-def test_the_number_of_coordinates_is_the_product_of_the_shape():
-    assert [Event(shape).dims for shape in ((7,), (3, 4, 5))] == [7, 60]
+from genbench.core import Normal
 
 
 def test_the_normal_source_has_the_density_of_its_samples():

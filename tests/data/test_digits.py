@@ -1,5 +1,7 @@
 """Digits: the known images, their units and their parts."""
 
+import functools
+
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -12,38 +14,38 @@ from genbench.errors import RunFailed
 from genbench.registry import datasets
 
 
-def test_the_parts_are_all_digits_once_in_seventeen_levels():
-    data = datasets["digits"].build()
-    parts = [data.train.take(1197, 0), data.valid.take(100, 0), data.test.take(500, 0)]
-    raw = data.space.decode(torch.cat([part.x for part in parts])).numpy()
-    label = torch.cat([part.label for part in parts]).numpy()
-    bundle = sklearn.datasets.load_digits()
-    ours = {(image.tobytes(), int(digit)) for image, digit in zip(raw, label, strict=True)}
-    theirs = {
-        (im.astype(np.uint8).tobytes(), int(digit)) for im, digit in zip(bundle.images, bundle.target, strict=True)
-    }
-    assert len(raw) == 1797
-    assert ours == theirs
-    assert np.unique(raw).tolist() == list(range(17))
-    assert data.event.shape == (1, 8, 8)
-    assert data.event.bin == 2 / 17
-    torch.testing.assert_close(parts[0].x.unique().min(), torch.tensor(1 / 17 - 1))
+def digits_and_theirs():
+    return datasets["digits"].build(), sklearn.datasets.load_digits(return_X_y=True)
 
 
-def test_mnist5k_is_a_subset_whose_test_images_its_classifier_never_saw():
-    data = datasets["mnist5k"].build()
-    pixels, classes = mnist_data()
+@functools.cache
+def mnist5k_and_theirs():
+    return datasets["mnist5k"].build(), mnist_data()
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes", "side", "levels"),
+    [(digits_and_theirs, [1197, 100, 500], 8, 17), (mnist5k_and_theirs, [4000, 500, 500], 28, 256)],
+)
+def test_the_parts_are_all_images_once_with_equal_shares_of_the_classes(make, sizes, side, levels):
+    data, (pixels, classes) = make()
     parts = [split.take(split.size, 0) for split in (data.train, data.valid, data.test)]
-    assert [len(part.x) for part in parts] == [4000, 500, 500]
-    assert all((torch.bincount(part.label) == len(part.x) // 10).all() for part in parts)
+    assert [len(part.x) for part in parts] == sizes
+    assert all((10 * torch.bincount(part.label) / len(part.x) - 1).abs().max() < 0.1 for part in parts)
     raw = data.space.decode(torch.cat([part.x for part in parts])).numpy()
     label = torch.cat([part.label for part in parts]).numpy()
     ours = {(image.tobytes(), int(digit)) for image, digit in zip(raw, label, strict=True)}
     assert ours == {(im.astype(np.uint8).tobytes(), int(digit)) for im, digit in zip(pixels, classes, strict=True)}
+    assert np.unique(raw).tolist() == list(range(levels))
+    assert (data.event.shape, data.event.bin) == ((1, side, side), 2 / levels)
+    torch.testing.assert_close(parts[0].x.min(), torch.tensor(1 / levels - 1))
+
+
+def test_the_classifier_of_mnist5k_never_saw_its_test_images():
+    data, (pixels, classes) = mnist5k_and_theirs()
     held_out = stratified(torch.from_numpy(classes).long(), (500,), seed=0)[1]  # as benchmarks/features/train.py does
     unseen = {pixels[row].astype(np.uint8).tobytes() for row in held_out}
-    assert {image.tobytes() for image in data.space.decode(parts[2].x).numpy()} == unseen
-    assert data.provenance["original"] is False
+    assert {image.tobytes() for image in data.space.decode(data.test.take(500, 0).x).numpy()} == unseen
 
 
 def test_building_loads_nothing_and_other_images_are_refused(monkeypatch):

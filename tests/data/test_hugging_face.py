@@ -34,7 +34,7 @@ def built(path):
 
 
 def test_images_keep_their_splits_classes_and_pixels(tmp_path):
-    hf.DatasetDict({"train": photos(), "test": photos(8, 100)}).save_to_disk(tmp_path / "saved")
+    hf.DatasetDict({"train": photos(), "Testing": photos(8, 100)}).save_to_disk(tmp_path / "saved")
     data = built(tmp_path / "saved")
     assert data.provenance["classes"] == ["0-zebra", "1-ant-eater"]
     found = data.test.take(8, 0)
@@ -95,11 +95,31 @@ def test_a_damaged_export_is_made_again(tmp_path, caplog):
         ({"text": ["a", "b"]}, "text holds neither images nor vectors"),
         ({"point": [[1.0], [1.0, 2.0]]}, "the rows of point differ in length"),
         ({"label": [0, 1]}, "holds no images and no vectors"),
+        ({"a": [1.0, 2.0], "Target": [0, 1]}, "call Target label if it holds classes"),
+        ({"__index_level_0__": [0, 1], "a": [1.0, 2.0]}, "column 1 has no name: if it is an index"),
     ],
 )
 def test_what_is_neither_is_refused(tmp_path, content, message):
     hf.Dataset.from_dict(content).save_to_disk(tmp_path / "saved")
     with pytest.raises(ConfigError, match=re.escape(message)):
+        export(str(tmp_path / "saved"), None)
+
+
+@pytest.mark.parametrize("name", ["LABEL", "kind"])
+def test_a_label_in_any_case_or_the_only_class_label_is_the_label(tmp_path, name):
+    kind = hf.ClassLabel(names=["x", "y"]) if name == "kind" else hf.Value("int64")
+    features = hf.Features({"a": hf.Value("float64"), name: kind})
+    hf.Dataset.from_dict({"a": [1.0, 2.0], name: [0, 1]}, features=features).save_to_disk(tmp_path / "saved")
+    with np.load(export(str(tmp_path / "saved"), None)) as arrays:
+        assert (arrays["samples"].tolist(), arrays["label"].tolist()) == ([[1.0], [2.0]], [0, 1])
+
+
+def test_several_columns_of_classes_are_no_coordinates(tmp_path):
+    kind = hf.ClassLabel(names=["x", "y"])
+    features = hf.Features({"a": hf.Value("float64"), "fine": kind, "coarse": kind})
+    rows = hf.Dataset.from_dict({"a": [1.0, 2.0], "fine": [0, 1], "coarse": [0, 1]}, features=features)
+    rows.save_to_disk(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="fine, coarse hold classes: keep one such column, and call it label"):
         export(str(tmp_path / "saved"), None)
 
 

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from helpers.image_trees import SPLITS, build, image, pack, png, raw, write_images
+from helpers.image_trees import SPLITS, build, deep, encoded, image, pack, png, raw, several, write_images
 from PIL import Image
 
 from genbench.data import image_decoding, image_tree
@@ -114,34 +114,22 @@ def test_grey_images(tmp_path):
     np.testing.assert_array_equal(repeated, alone.repeat(3, 1))
 
 
-def replace_by_noise(root):
-    (root / "train" / "cat" / "1.png").write_bytes(b"noise")
-
-
-def truncate_image(root):
-    file = root / "train" / "cat" / "1.png"
-    file.write_bytes(file.read_bytes()[:-100])
-
-
 UNDECODABLE = {
-    "noise": (replace_by_noise, r"train/cat/1.png cannot be decoded: it is none of BMP"),
-    "truncated": (truncate_image, r"train/cat/1.png cannot be decoded"),
-    "rgba": (
-        lambda root: image(0, mode="RGBA").save(root / "train/cat/1.png"),
-        r"cat/1.png has the mode RGBA, not RGB",
-    ),
-    "grey": (lambda root: image(0, mode="L").save(root / "train/cat/1.png"), r"cat/1.png has the mode L, not RGB"),
+    "noise": (b"noise", r"cannot be decoded: it is none of BMP"),
+    "truncated": (encoded(image(0))[:-100], r"cannot be decoded"),
+    "rgba": (encoded(image(0, mode="RGBA")), r"has the mode RGBA, not RGB"),
+    "grey": (encoded(image(0, mode="L")), r"has the mode L, not RGB"),
 }
 
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("case", UNDECODABLE)
 def test_a_wrong_image_is_named_when_used(tmp_path, case, packed):
-    change, message = UNDECODABLE[case]
+    content, message = UNDECODABLE[case]
     write_images(tmp_path / "tree", SPLITS)
-    change(tmp_path / "tree")
+    (tmp_path / "tree/train/cat/1.png").write_bytes(content)
     data = build(pack(tmp_path / "tree", tmp_path / "a.tar.gz") if packed else tmp_path / "tree")
-    with pytest.raises(ConfigError, match=message) as caught:
+    with pytest.raises(ConfigError, match=f"train/cat/1.png {message}") as caught:
         data.test.take(1, 0)
     assert "\n" not in str(caught.value)
 
@@ -150,11 +138,6 @@ def test_images_of_two_formats_are_kept_apart(tmp_path):
     write_images(tmp_path / "tree", {"": 3}, size=(12, 12))
     sizes = {raw(build(tmp_path / "tree", size=size, test=0.0).train)[0].shape for size in (8, 12, 8)}
     assert sizes == {(3, 3, 8, 8), (3, 3, 12, 12)}
-    assert image_decoding.decode((tmp_path / "tree" / "0.png").read_bytes(), "0", ImageFormat(12, 3)).shape == (
-        3,
-        12,
-        12,
-    )
 
 
 def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
@@ -173,6 +156,21 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
 def test_an_image_that_claims_to_be_enormous_is_refused(size):
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
         image_decoding.decode(png(*size), "x.png", ImageFormat(8, 3, resize=True))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP", "MPO"])
+def test_pages_and_animations_are_refused_whatever_the_format(kind):
+    with pytest.raises(ConfigError, match=r"^x holds 3 images .pages, or frames of an animation.: [^\n]+$"):
+        image_decoding.decode(several(kind), "x", ImageFormat(8, 3))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF"])
+def test_images_of_16_bits_are_refused_whatever_the_format(kind):
+    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel, not 8; convert it first$"):
+        image_decoding.decode(deep(kind), "x", ImageFormat(8, 3))
+    gray = encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)), kind)
+    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel"):
+        image_decoding.decode(gray, "x", ImageFormat(8, 1))
 
 
 def test_what_is_no_file_among_images_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Trees of images: every layout as a folder and as an archive, and every wrong one in one line."""
 
+import itertools
 import lzma
 import shutil
 import tarfile
@@ -43,13 +44,22 @@ def test_splits_and_classes_may_be_missing(tmp_path):
     data = build(tmp_path / "flat", test=0.25, valid=0.1)
     assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (0, 13, 2, 5)
     assert data.train.take(13, 0).label.tolist() == [0] * 13
-    write_images(tmp_path / "classes", {"a": 40, "train": 20})  # a class may be called like a part
+    write_images(tmp_path / "classes", {"a": 40, "trains": 20})
     data = build(tmp_path / "classes", test=0.2, valid=0.1)
     assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (2, 42, 6, 12)
     assert torch.bincount(data.test.take(12, 0).label).tolist() == [8, 4]
-    write_images(tmp_path / "parts", {"train": 9, "val": 2, "test": 3})
-    data = build(tmp_path / "parts")
-    assert (data.event.classes, data.train.size, data.valid.size, data.test.size) == (0, 9, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "names", itertools.product(("train", "Training"), ("val", "DEV", "validation"), ("TEST", "testing"))
+)
+@pytest.mark.parametrize("classes", [("",), ("/a", "/b")])
+def test_splits_by_any_of_their_usual_names_are_splits(tmp_path, names, classes):
+    counts = dict(zip(names, (9, 2, 3), strict=True))
+    write_images(tmp_path / "tree", {f"{split}{kind}": n for split, n in counts.items() for kind in classes})
+    data, each = build(tmp_path / "tree"), len(classes)
+    assert data.event.classes == (each if each > 1 else 0)
+    assert [split.size for split in (data.train, data.valid, data.test)] == [9 * each, 2 * each, 3 * each]
 
 
 def replace_by_text(root):
@@ -90,7 +100,7 @@ WRONG = {
         lambda root: (root / "train/cat/notes.txt").write_text(""),
         r"train/cat/notes.txt is in a folder of images",
     ),
-    "empty class": (lambda root: (root / "train" / "eel").mkdir(), r"train/eel holds no images"),
+    "empty class": (lambda root: (root / "train" / "eel").mkdir(), r"class 'eel' of train holds no images"),
     "class missing in test": (
         lambda root: shutil.rmtree(root / "test" / "dog"),
         r"class 'dog' is in train and not in test",
@@ -100,8 +110,20 @@ WRONG = {
         r"class 'eel' is in test and not in train",
     ),
     "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test and no train"),
-    "split or class": (lambda root: write_images(root, {"more": 1}), r"more is beside test, train"),
-    "two names": (lambda root: write_images(root, {"val/cat": 1, "validation/cat": 1}), r"are two names of one split"),
+    "class beside splits": (
+        lambda root: write_images(root, {"more": 1}),
+        r"more is beside test, train, which is read as",
+    ),
+    "class beside a split": (
+        lambda root: (root / "test").rename(root / "dog"),
+        r"dog is beside train, which is read as",
+    ),
+    "two names": (lambda root: write_images(root, {"val/cat": 1, "Dev/cat": 1}), r"two of Dev, .*val are names of one"),
+    "split in a class": (lambda root: write_images(root, {"train/cat/Test": 1}), r"lies in Test .* write test/CLASS"),
+    "split in a split": (
+        lambda root: write_images(root, {"train/training/cat": 1}),
+        r"in training .* write train/CLASS",
+    ),
     "loose": (add_an_image_beside_classes, r"train/0.png is beside class folders"),
 }
 

@@ -1,18 +1,20 @@
 """Image data sets: originals and their stand-ins from a folder, and CIFAR-10 from its archive."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from helpers.image_trees import SPLITS, image, write_images
 from helpers.photographs import CIFAR10
 from PIL import Image
 
-from genbench.data import image_originals
-from genbench.errors import ConfigError
+from genbench.data import images
+from genbench.errors import ConfigError, RunFailed
 from genbench.registry import datasets
 from genbench.runs.make_spec import make_spec
-from genbench.storage import content_hash
+from genbench.storage import cache, content_hash, files
 
 
 @pytest.mark.usefixtures("own_home")
@@ -70,14 +72,66 @@ def test_originals_are_known_without_a_download(name, train, shape):
     assert len(data.provenance["sha256"]) == 64
 
 
+class TinyMNIST:
+    """What torchvision's MNIST does, without a network: leaves its archive in the root, and has data and targets."""
+
+    def __init__(self, root, train, download):
+        assert download
+        print("Files already downloaded and verified")
+        Path(root).mkdir(parents=True, exist_ok=True)
+        (Path(root) / "archive.gz").write_bytes(b"archive")
+        self.targets = torch.tensor([1, 0, 1, 1] if train else [0, 1])
+        self.data = (3 + self.targets).to(torch.uint8)[:, None, None].expand(-1, 4, 4)
+
+    def __len__(self):
+        return len(self.targets)
+
+
+def tiny_original(content=b"archive"):
+    file = cache.home() / "expected"
+    files.write(file, content)
+    return images.Original(
+        "MNIST", (1, 4, 4), {"archive.gz": content_hash.sha256(file)}, (1, 3), (1, 1), ("zero", "one")
+    )
+
+
+@pytest.mark.usefixtures("own_home")
+def test_an_original_is_downloaded_verified_and_kept(monkeypatch, capsys):
+    monkeypatch.setattr(torchvision.datasets, "MNIST", TinyMNIST)
+    stored, label = images._downloaded("tiny", tiny_original()).load()
+    assert label.tolist() == [1, 0, 1, 1, 0, 1]
+    assert stored.shape == (6, 1, 4, 4)
+    raw = stored[torch.arange(6)]
+    torch.testing.assert_close(raw[:, 0, 0, 0].long(), label + 3)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(torchvision.datasets, "MNIST", None)
+    torch.testing.assert_close(images._downloaded("tiny", tiny_original()).load()[0][torch.arange(6)], raw)
+
+
+@pytest.mark.usefixtures("own_home")
+def test_a_file_that_is_not_the_original_is_refused(monkeypatch):
+    monkeypatch.setattr(torchvision.datasets, "MNIST", TinyMNIST)
+    with pytest.raises(RunFailed, match="has the sha256"):
+        images._downloaded("tiny", tiny_original(b"other")).load()
+
+
+@pytest.mark.usefixtures("own_home")
+def test_without_a_network_one_line_names_the_alternative(monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("Error downloading x:\nTried this\nTried that")
+
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
+    with pytest.raises(RunFailed, match=r"tiny cannot be downloaded \(Error downloading x\).*data.path") as caught:
+        images._downloaded("tiny", tiny_original()).load()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not CIFAR10.exists(), reason="the CIFAR-10 archive is not at hand")
 def test_cifar10_from_its_archive():
     data = datasets["cifar10"].build(path=str(CIFAR10))
     assert (data.train.size, data.valid.size, data.test.size) == (49_000, 1000, 10_000)
-    assert (
-        data.provenance["classes"] == list(image_originals.CIFAR10.classes) == sorted(image_originals.CIFAR10.classes)
-    )
+    assert data.provenance["classes"] == list(images.CIFAR10.classes) == sorted(images.CIFAR10.classes)
     assert data.provenance["note"].startswith("60000 of 60000 images are JPEG")
     test = data.test.take(10_000, 0)
     assert torch.bincount(test.label).tolist() == [1000] * 10

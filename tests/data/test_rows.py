@@ -8,26 +8,19 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.image_trees import build, write_images
 from PIL import Image
 
-from genbench.data import rows
-from genbench.data.splits import Finite
-from genbench.registry import datasets
+from genbench.data import rows, splits
+from genbench.data.splits import Arrays, Finite
 from genbench.space import Pixels
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    for i in range(30):
-        pixels = np.random.default_rng(i).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        (tmp_path / "images" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / "images" / "ab"[i % 2] / f"{i}.png")
-    return tmp_path / "images"
-
-
-def build(path):
-    return datasets["folder"].build(path=str(path), size=8, valid=0.2, test=0.2)
+def train(tmp_path, own_home):
+    """The training images of a folder, on disk and mirrored at random."""
+    write_images(tmp_path / "images", {"a": 15, "b": 15})
+    return build(tmp_path / "images", valid=0.2, test=0.2, flip=True).train
 
 
 @pytest.fixture
@@ -36,9 +29,8 @@ def array():
 
 
 @pytest.fixture
-def cached(tmp_path, monkeypatch, array):
+def cached(own_home, array):
     """Return what opens the array as cached rows, and the calls that made it."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     calls = []
 
     def open_rows(shape=array.shape, dtype=np.uint8, make=lambda: reversed(list(enumerate(array)))):
@@ -116,8 +108,7 @@ def test_a_copy_under_another_name_is_not_taken(cached, array, tmp_path):
     torch.testing.assert_close(found[torch.tensor([7])], torch.from_numpy(255 - array[[7]]))
 
 
-def test_batches_from_disk_are_those_from_memory(folder):
-    train = build(folder).train
+def test_batches_from_disk_are_those_from_memory(train):
     arrays = train._arrays
     assert isinstance(arrays.raw, rows.CachedRows)
     held = Finite(lambda: arrays._replace(raw=arrays.raw[torch.arange(30)]), train.size, Pixels(256), flip=True)
@@ -127,8 +118,7 @@ def test_batches_from_disk_are_those_from_memory(folder):
     assert torch.equal(held.take(6, 0).x, train.take(6, 0).x)
 
 
-def test_the_next_batch_is_read_ahead(folder, monkeypatch):
-    train = build(folder).train
+def test_the_next_batch_is_read_ahead(train, monkeypatch):
     train.batch(0, 5, 0)
     stored, reads = train._arrays.raw, []
     read = rows.CachedRows._read
@@ -140,13 +130,28 @@ def test_the_next_batch_is_read_ahead(folder, monkeypatch):
     assert torch.equal(reads[0], train._arrays.rows[train.batch_indices(2, 5, 0)[0]])
 
 
-def test_augmentation_and_encoding_are_done_on_the_device(folder):
+@pytest.mark.parametrize("resident", [0, 2**30])
+def test_augmentation_and_encoding_are_done_on_the_device(train, monkeypatch, resident):
     """The meta device keeps shapes only, and refuses to meet a tensor that stayed behind."""
-    train = build(folder).train
+    monkeypatch.setattr(splits, "RESIDENT", resident)
     there = train.on(torch.device("meta")).batch(0, 7, 0)
     assert (there.x.device.type, there.label.device.type) == ("meta", "meta")
     assert there.x.shape == (7, 3, 8, 8)
     assert torch.equal(train.on(torch.device("cpu")).batch(0, 7, 0).x, train.batch(0, 7, 0).x)
+
+
+def test_rows_that_fit_are_moved_to_the_device_once(train, monkeypatch):
+    there = train.on(torch.device("meta"))
+    monkeypatch.setattr(rows.CachedRows, "__getitem__", None)
+    assert there.batch(0, 7, 0).x.shape == there.batch(1, 7, 0).x.shape == (7, 3, 8, 8)
+
+
+def test_batches_of_rows_on_the_device_are_those_of_the_disk(train):
+    there, arrays = train.on(torch.device("cpu")), train._arrays
+    there._resident = Arrays(arrays.raw[arrays.rows], arrays.label[arrays.rows], torch.arange(train.size))
+    for step in (0, 1, 4, 9):
+        for here, moved in zip(train.batch(step, 7, 3), there.batch(step, 7, 3), strict=True):
+            assert torch.equal(here, moved)
 
 
 MEBIBYTES = 32

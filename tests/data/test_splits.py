@@ -39,6 +39,13 @@ def test_endless_batches_of_all_blocks_are_fresh():
     torch.testing.assert_close(x.mean(0), torch.full((3,), 0.5), rtol=0, atol=5 * (1 / 12 / len(x)) ** 0.5)
 
 
+def test_blocks_of_a_distribution_are_moved_to_the_device():
+    split = Endless(numbers, "train")
+    there = split.on(torch.device("meta")).batch(3, 70, 0)
+    assert (there.x.device.type, there.label.device.type, there.x.shape) == ("meta", "meta", (70, 3))
+    assert torch.equal(split.on(torch.device("cpu")).batch(3, 70, 0).x, split.batch(3, 70, 0).x)
+
+
 def test_endless_serves_batches_larger_than_a_block():
     assert Endless(numbers, "train").batch(1, 300_000, 0).x.shape == (300_000, 3)
 

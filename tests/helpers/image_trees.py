@@ -27,14 +27,33 @@ def encoded(picture, kind="PNG", **options):
     return file.getvalue()
 
 
-def png(width, height, data=b""):
+def png(width, height, data=b"", depth=8):
     """Return a PNG of a few bytes whose header claims any size."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    claimed = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    claimed = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + claimed + chunk(b"IDAT", zlib.compress(data, 9)) + chunk(b"IEND", b"")
+
+
+def several(kind):
+    """Return a file of three images."""
+    file, pages = io.BytesIO(), [image(i) for i in range(3)]
+    pages[0].save(file, kind, save_all=True, append_images=pages[1:])
+    return file.getvalue()
+
+
+def deep(kind):
+    """Return an image of three channels of 16 bits."""
+    if kind == "PPM":
+        return b"P6 8 8 65535\n" + bytes(range(192)) * 2
+    if kind == "PNG":
+        return png(8, 8, bytes(8 * (1 + 8 * 6)), depth=16)
+    numbers = {256: 8, 257: 8, 258: 8, 259: 1, 262: 2, 273: 14, 277: 3, 278: 8, 279: 384}
+    entries = [struct.pack("<HHII", tag, 3, 3 if tag == 258 else 1, value) for tag, value in numbers.items()]
+    head = b"II*\0" + struct.pack("<I", 14 + 384) + struct.pack("<HHH", 16, 16, 16)
+    return head + bytes(range(192)) * 2 + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
 
 
 def write_images(root, counts, *, mode="RGB", size=(8, 8)):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genbench.analysis.suite_results import SuiteResults
+from genbench.analysis.values import SuiteResults
 from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import labels_of
@@ -11,7 +11,9 @@ from helpers.records import provenance
 NOISE = np.random.default_rng(0).normal(size=(4, 12))
 
 
-def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None, **more):
+def run(
+    model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None, n=64, **more
+):
     spec = make_spec(
         model,
         data,
@@ -19,7 +21,7 @@ def run(model, seed, value, data="moons", plan=None, curve=(), metric="w2", bett
         metrics=["w2"],
         settings={"model": settings or {}, "plan": {"steps": 9, "batch_size": 4} | (plan or {}), **more},
     )
-    at = {"metric": metric, "floor": 0.1, "n": 64, "solver": "dopri5", "protocol": "exact", "better": better}
+    at = {"metric": metric, "floor": 0.1, "n": n, "solver": "dopri5", "protocol": "exact", "better": better}
     rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
     rows += [at | {"point": "curve", "value": y, "nfe": x, "solver": "euler"} for x, y in curve]
     made = provenance(spec.metrics, train_seconds=2.0 + seed, original=True)
@@ -41,7 +43,3 @@ def known(seeds=12, datas=("moons", "mixture")):
             runs.append(run("otcfm", seed, shared + 0.5 + NOISE[1, seed] / 20, data))
             runs.append(run("sbcfm", seed, shared + 0.5 + NOISE[2, seed] / 20, data))
     return runs
-
-
-def entry(board, method):
-    return next(e for e in board.entries if e.method == method)

@@ -51,7 +51,7 @@ def _build(weights, shape, patch, head):
         order=tuple("flip" if i % 2 == (0 if start else 1) else "identity" for i in reversed(range(count))),
         norm="layer" if "blocks.0.attn_blocks.0.attention.norm.bias" in weights else "rms",
         output_norm="rms" if start else None,
-        rotary="published",
+        rotary="literal",
         null="learned" if start else "mean",
         penalty_over="sum",
         conditional=classes > 0,

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import genbench
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.suite_results import SuiteResults, load_suites
-from genbench.analysis.values import Value
+from genbench.analysis.values import SuiteResults, Value, load_suites
 from genbench.report.blocks import Report
 from genbench.report.content import gather
 from genbench.report.tables import comparison_tables
@@ -97,7 +96,7 @@ def curve_rows():
 
 def wide_table():
     rows = [row(m, s, v + s / 50, metric) for metric in ("w2", "sliced_w2", "mmd", "energy_distance", "straightness",
-            "npe", "curvature", "nll") for m, v in (("cfm", 1.0), ("wcfm kappa=0.5", 1.2), ("ot|cfm", 2.0))
+            "npe", "detour", "nll") for m, v in (("cfm", 1.0), ("wcfm kappa=0.5", 1.2), ("ot|cfm", 2.0))
             for s in range(3)]  # fmt: skip
     return comparison_table(rows)
 

@@ -16,6 +16,7 @@ seconds), in which functions of os (or "step": a step of training), and at which
 """
 
 import errno
+import inspect
 import itertools
 import json
 import multiprocessing
@@ -105,7 +106,7 @@ def child(request, arguments, fault, report, said):
     # A forked worker starts at once; one that is spawned imports torch first.
     process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
     if "save_every" in request:
-        loop.fit.__kwdefaults__["save_every"] = request["save_every"]
+        inspect.unwrap(loop.fit).__kwdefaults__["save_every"] = request["save_every"]
     if "patience" in request:
         lease.EXPIRY, lease.HEARTBEAT = request["patience"], request["patience"] / 10
     if "commits" in request:

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from helpers.records import published
 
+from genbench.runs.weights_file import WEIGHTS
+from genbench.storage import tensors
+
 SUITE = """
 datasets = ["moons"]
 models = ["cfm", "wcfm"]
@@ -74,7 +77,7 @@ class Driver:
         shutil.rmtree(self.results, ignore_errors=True)
 
     def outcome(self):
-        """What has to be the same: tables, records without provenance, logs of training."""
+        """What has to be the same: tables, records without provenance, logs of training, weights."""
         found = {ending: (self.results / f"tiny/table.{ending}").read_bytes() for ending in TABLES}
         found["records"] = published(self.results / "tiny/records.jsonl.gz")
         for path in sorted(self.results.glob("runs/*/*/record.json")):
@@ -82,6 +85,9 @@ class Driver:
             found[str(path.relative_to(self.results))] = [record[part] for part in ("labels", "spec", "results")]
         for path in sorted(self.results.glob("runs/**/train.csv")):
             found[str(path.relative_to(self.results))] = path.read_bytes()
+        for path in sorted(self.results.glob("runs/*/model.safetensors")):
+            state = tensors.load(path, WEIGHTS)[0]
+            found[str(path.relative_to(self.results))] = {name: x.numpy().tobytes() for name, x in state.items()}
         return found
 
     def check(self):

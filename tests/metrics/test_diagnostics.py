@@ -10,7 +10,6 @@ from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 from genbench.testing.toys import AffineFlow
@@ -104,12 +103,22 @@ def test_the_measured_potentials_are_those_of_training():
     assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
 
 
-def test_dependent_pairs_pairs_within_classes_and_samples_alone_have_no_tilt():
-    with pytest.raises(Unsupported, match="not independent"):
-        measured(*built("otcfm", "moons"))
-    with pytest.raises(Unsupported, match="not trained on pairs"):
-        measured(*built("cfm", "moons", {"conditional": True}))
-    data, _ = built("cfm", "moons")
+@pytest.mark.parametrize(
+    ("model", "data", "settings", "reason"),
+    [
+        ("otcfm", "moons", {}, "not independent"),
+        ("cfm", "moons", {"conditional": True}, "not trained on pairs"),
+        ("reflow", "moons", {}, "its pairs are of noise and its teacher's samples"),
+        ("wcfm", "8gaussians", {"kappa": 0.1}, "too few of 131072 pairs carry weight"),
+    ],
+)
+def test_dependent_or_hardly_weighted_pairs_have_no_tilt(model, data, settings, reason):
+    with pytest.raises(Unsupported, match=reason):
+        measured(*built(model, data, settings))
+
+
+def test_samples_alone_have_no_tilt():
+    data = datasets["moons"].build()
     with pytest.raises(Unsupported, match="not trained on pairs"):
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
 
@@ -119,16 +128,4 @@ def test_couplings_that_draw_have_their_generator_on_the_device_of_the_model(dev
     data, model = built("otcfm", "moons", {"resample": True})
     model.to(device)
     with pytest.raises(Unsupported, match="not independent"):
-        measured(data, model)
-
-
-def test_pairs_of_a_teacher_have_no_tilt():
-    with pytest.raises(Unsupported, match="its pairs are of noise and its teacher's samples"):
-        measured(*built("reflow", "moons"))
-
-
-def test_too_few_weighted_pairs_give_no_tilt():
-    data, model = built("wcfm", "8gaussians", {"kappa": 0.1})
-    assert isinstance(model.coupling, Gibbs)
-    with pytest.raises(Unsupported, match="too few of 131072 pairs carry weight"):
         measured(data, model)

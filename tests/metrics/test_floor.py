@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.floor import real_vs_real
+from genbench.metrics.floor import _training_samples, real_vs_real
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
 from genbench.seeds import derive
@@ -13,13 +13,6 @@ def moons():
     return datasets["moons"].build()
 
 
-def test_the_floor_is_the_metric_of_training_samples():
-    moons = datasets["moons"].build()
-    real = moons.train.take(64, derive(5, "floor")).x
-    expected = metrics["sliced_w2"].build(Evaluation(moons, 5, x=real)).value
-    assert real_vs_real(moons, "sliced_w2", "{}", 5, 64)[""].value == pytest.approx(expected)
-
-
 def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
     def quantiles(evaluation, *, at: tuple[float, ...] = (0.1, 0.9), kind: dict[str, int] | None = None):
         return Value(float(evaluation.x.quantile(at[-1])), len(evaluation.x), "p")
@@ -28,6 +21,12 @@ def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
     evaluation = Evaluation(moons, 0, x=moons.train.take(9, 0).x)
     (row,) = measure(evaluation, "quantiles", {"at": [0.5], "kind": {"a": 1}}, True)
     assert row["floor"] == real_vs_real(moons, "quantiles", '{"at": [0.5], "kind": {"a": 1}}', 0, 9)[""].value
+
+
+def test_one_set_of_training_samples_stays_in_memory(moons):
+    for n in (10, 20, 30):
+        real_vs_real(moons, "norm", f'{{"n": {n}}}', 0, n)
+    assert _training_samples.cache_info().currsize == 1
 
 
 def test_a_metric_without_a_value_has_no_floor():

@@ -53,6 +53,31 @@ def test_numbers_that_are_not_finite_fail(moons, metric, value, message):
         measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "broken", {}, True)
 
 
+def _sorting(x):
+    x[:] = x.flip(0)  # of the same sum
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda evaluation: evaluation.samples(9).mul_(2),
+        lambda evaluation: _sorting(evaluation.x),
+        lambda evaluation: evaluation.samples(9).numpy().sort(axis=0),
+        lambda evaluation: evaluation.label.zero_(),
+        lambda evaluation: evaluation.reference(9).x.add_(1),
+    ],
+)
+def test_a_metric_that_writes_into_what_others_measure_ends_the_run(moons, metric, write):
+    def writing(evaluation):
+        write(evaluation)
+        return Value(1.0, 9, "p")
+
+    metric("writing", writing)
+    x, label = moons.train.take(9, 0)
+    with pytest.raises(RunFailed, match=r"writing must not write into samples or test data; .* clone\(\)"):
+        measure(Evaluation(moons, 0, x=x, label=1 + label), "writing", {}, False)
+
+
 def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error(moons, metric):
     def mean(evaluation, **details):
         return Value(float(evaluation.x.mean()), len(evaluation.x), "p", details=details)
@@ -85,7 +110,7 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
         return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
 
     metric("mean", mean)
-    chosen = {"curvature": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
+    chosen = {"detour": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
     sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
     torch.manual_seed(0)
     model = models["cfm"].build(moons.event, moons.source).eval()

@@ -1,34 +1,109 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from helpers.fixed_samples import task_of
 from torch.testing import assert_close
 
 from genbench.core import Event, Normal, Samples
 from genbench.errors import RunFailed
-from genbench.metrics.sampling import batches, draw, noise, starting_points
+from genbench.metrics.measurement import evaluate
+from genbench.metrics.sampling import Sampling, draw, drawn_labels, noise
+from genbench.registry import datasets
 
 
 def test_samples_do_not_depend_on_the_batch(fixed_density):
     model = fixed_density(Event((2,)), Normal((2,)), None)
-    whole, label, nfe = draw(model, 50, 50, 3, {})
+    whole, nfe = draw(model, 50, 50, 3, {})
     for batch in (1, 7, 64):
         torch.testing.assert_close(draw(model, 50, batch, 3, {})[0], whole, rtol=0, atol=0)
-    assert (label, nfe) == (None, 0)
+    assert nfe == 0
     assert not torch.equal(draw(model, 50, 50, 4, {})[0], whole)
     torch.testing.assert_close(draw(model, 20, 50, 3, {})[0], whole[:20], rtol=0, atol=0)  # more are added at the end
 
 
-def test_labels_of_a_conditional_model_come_in_turn(fixed_density):
-    model = fixed_density(Event((2,), 3), Normal((2,)), None)
+def conditional(fixed_density, classes):
+    model = fixed_density(Event((2,), classes), Normal((2,)), None)
     model.conditional = True
-    labels = torch.cat([starting_points(model, rows, 0)[1] for rows in batches(8, 5)])
-    assert labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    return model
 
 
-def test_sample_i_has_the_same_noise_however_many_are_drawn():
-    source = Normal((3, 4))
-    whole = noise(source, 20, seed=5)
-    assert_close(torch.cat([noise(source, 7, 5), noise(source, 13, 5, start=7)]), whole, rtol=0, atol=0)
-    assert not torch.equal(noise(source, 20, seed=6), whole)
+def with_labels(label, classes, x=None):
+    """Return a task of classes with these test labels."""
+    x = torch.zeros(len(label), 2) if x is None else x
+    data = task_of(x, label=torch.as_tensor(label))
+    return replace(data, event=replace(data.event, classes=classes))
+
+
+def test_equal_shares_give_all_classes_in_turn(fixed_density):
+    for classes, n in ((3, 8), (10, 15), (7, 70)):
+        model, data = conditional(fixed_density, classes), with_labels([*range(classes)] * 4, classes)
+        for rule in ("shares", "equal"):
+            assert drawn_labels(model, data, n, 0, rule).tolist() == [i % classes for i in range(n)]
+    uneven = with_labels([0, 0, 0, 1], 2)
+    assert drawn_labels(conditional(fixed_density, 2), uneven, 4, 0, "equal").tolist() == [0, 1, 0, 1]
+    assert drawn_labels(fixed_density(Event((2,), 2), Normal((2,)), None), uneven, 4, 0, "shares") is None
+
+
+@pytest.mark.parametrize("n", [7, 40, 1000])
+def test_labels_have_the_shares_of_the_test_split_from_the_first_sample_on(fixed_density, n):
+    label = torch.repeat_interleave(torch.arange(4), torch.tensor([190, 7, 3, 0]))
+    drawn = drawn_labels(conditional(fixed_density, 4), with_labels(label, 4), n, 0, "shares")
+    due = torch.bincount(label, minlength=4) / 200
+    assert ((torch.bincount(drawn, minlength=4) - n * due).abs() < 1).all()
+    shares = torch.bincount(drawn, minlength=4) / n
+    for first in range(1, n):
+        assert ((torch.bincount(drawn[:first], minlength=4) - first * shares).abs() <= 1).all()
+
+
+def test_of_more_classes_than_samples_the_frequent_ones_come_first_and_equal_ones_by_chance(fixed_density):
+    model, uneven = conditional(fixed_density, 100), with_labels([*range(100), *([99] * 100)], 100)
+    drawn = drawn_labels(model, uneven, 50, 0, "shares")
+    assert (drawn == 99).sum() == 25
+    assert len(drawn.unique()) == 26
+    equal = with_labels(range(100), 100)
+    seen = torch.stack([drawn_labels(model, equal, 50, seed, "shares").sort().values for seed in range(20)])
+    assert (seen.diff() > 0).all()  # no class twice
+    assert len(seen.unique()) == 100
+
+
+def test_a_model_that_is_exact_for_each_class_scores_the_floor_on_uneven_classes(fixed_density):
+    """Equally many samples of the rare class would be far from the data."""
+    stream = torch.Generator().manual_seed(0)
+    label = (torch.arange(2000) % 20 == 0).long()
+    law = 10.0 * label[:, None] + torch.randn(2000, 2, generator=stream)
+    data = with_labels(label, 2, law)
+
+    class Exact(type(conditional(fixed_density, 2))):
+        def sample(self, x0, *, label=None):
+            return Samples(x0 + 10.0 * label[:, None], 1)
+
+    model = conditional(fixed_density, 2)
+    model.__class__ = Exact
+    found = {}
+    for rule in ("shares", "equal"):
+        sampling = Sampling(n=1000, labels=rule)
+        rows, _ = evaluate(model, data, {"w2": {"n": None}}, sample={}, sampling=sampling, seed=0)
+        found[rule] = rows[0]
+    assert found["shares"]["value"] < 0.4 < 5 < found["equal"]["value"]
+    assert found["equal"]["protocol"] == found["shares"]["protocol"] + ", equally many samples of each class"
+
+
+def test_labels_of_a_drawn_mixture_have_its_weights(fixed_density):
+    weights = (0.5, 0.3, 0.2)
+    data = datasets["mixture"].build(modes=3, weights=weights)
+    drawn = drawn_labels(conditional(fixed_density, 3), data, 100, 0, "shares")
+    assert torch.bincount(drawn).tolist() == [50, 30, 20]
+    moons = datasets["moons"].build()
+    assert drawn_labels(conditional(fixed_density, 2), moons, 5, 0, "shares").tolist() == [0, 1, 0, 1, 0]
+
+
+def test_digits_and_captions_follow_their_test_images(fixed_density):
+    for name, n in (("digits", 500), ("digits-captions", 900)):
+        data = datasets[name].build()
+        drawn = drawn_labels(conditional(fixed_density, data.event.classes), data, n, 0, "shares")
+        test = torch.bincount(data.test.take(data.test.size, 0).label) * n / data.test.size
+        assert ((torch.bincount(drawn) - test).abs() < 1).all()
 
 
 def test_noise_is_standard_normal():

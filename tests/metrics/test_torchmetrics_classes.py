@@ -9,18 +9,17 @@ import torchvision
 from helpers import photographs
 from helpers.encoders import Scaled
 from torchmetrics.functional.image.lpips import _LPIPS
-from torchmetrics.image import KernelInceptionDistance, PeakSignalNoiseRatio
+from torchmetrics.image import PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
 from genbench.errors import ConfigError
-from genbench.metrics.classifiers.digit_classifiers import digits_cnn
+from genbench.metrics.classifiers.classifier import digits_cnn
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.frechet import Moments, frechet
-from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.real_images import real_images
 from genbench.metrics.measurement import measure
-from genbench.metrics.torchmetrics_classes import Given, trunk_file
+from genbench.metrics.torchmetrics_classes import trunk_file
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
@@ -101,16 +100,6 @@ def test_names_and_settings_are_checked():
     with pytest.raises(ConfigError, match=r"has no setting 'subset_sise'; did you mean 'subset_size'\?"):
         bind(metrics["torchmetrics:KID"].build, {"subset_sise": 3}, "torchmetrics:KID")
     assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
-
-
-def test_our_kernel_distance_is_that_of_torchmetrics():
-    stream = torch.Generator().manual_seed(0)
-    real, generated = (torch.randn(300, 20, generator=stream, dtype=torch.float64) + shift for shift in (0, 0.1))
-    theirs = KernelInceptionDistance(feature=Given(20), subsets=1, subset_size=300)  # the one subset is everything
-    theirs.set_dtype(torch.float64)
-    theirs.update(real, real=True)
-    theirs.update(generated, real=False)
-    assert squared_mmd(generated, real) == pytest.approx(float(theirs.compute()[0]), rel=1e-4)
 
 
 @pytest.mark.parametrize("weights", ["AlexNet_Weights", "VGG16_Weights", "SqueezeNet1_1_Weights"])

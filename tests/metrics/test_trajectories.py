@@ -66,14 +66,14 @@ def test_gaussian_to_gaussian_is_the_closed_form(s, energy, straight, npe, evalu
     assert abs(parts["transport"]) < 5e-4
     nearest = s / math.sqrt(1 + s * s)  # the least of sd_t, from where the path turns back
     length = (1 - nearest) + (s - nearest)
-    torch.testing.assert_close(read("curvature", where), 1 - abs(s - 1) / length, atol=2e-3, rtol=0)
+    torch.testing.assert_close(read("detour", where), 1 - abs(s - 1) / length, atol=2e-3, rtol=0)
 
 
 def test_optimal_transport_is_straight_and_has_npe_zero(evaluation):
     where = evaluation(lambda t, x: -0.5 * x / (1 - 0.5 * t), d=3, w2_squared=3 * 0.25)
     torch.testing.assert_close(read("path_energy", where), 0.75, atol=1e-4, rtol=0)
     assert abs(read("straightness", where)) < 1e-4
-    assert abs(read("curvature", where)) < 1e-4
+    assert abs(read("detour", where)) < 1e-4
     assert all(abs(value) < 2e-4 for value in read("npe", where).values())
 
 
@@ -83,7 +83,7 @@ def test_the_paths_of_a_rotation_are_arcs(evaluation):
     chord = 2 * math.sin(angle / 2)
     torch.testing.assert_close(read("path_energy", where), 2 * angle**2, atol=1e-3, rtol=0)
     torch.testing.assert_close(read("straightness", where), 2 * (angle**2 - chord**2), atol=1e-3, rtol=0)
-    torch.testing.assert_close(read("curvature", where), 1 - chord / angle, atol=1e-4, rtol=0)
+    torch.testing.assert_close(read("detour", where), 1 - chord / angle, atol=1e-4, rtol=0)
 
 
 def test_a_flow_that_stops_short_has_a_negative_transport_part(evaluation):
@@ -105,7 +105,7 @@ def test_metrics_share_one_solution_whose_error_is_far_below_the_standard_error(
     where = evaluation(field, w2_squared=0.25, source=Normal((1,)))
     value = metrics["path_energy"].build(where, n=2048)
     spent = calls
-    read_again = [metrics[name].build(where, n=2048) for name in ("straightness", "npe", "curvature")]
+    read_again = [metrics[name].build(where, n=2048) for name in ("straightness", "npe", "detour")]
     assert calls == spent
     assert len(read_again) == 3
     tight = metrics["path_energy"].build(where, n=2048, tol=1e-6)
@@ -126,9 +126,9 @@ def test_the_reason_is_given_where_there_is_no_value(evaluation):
     (row,) = measure(where, "npe", {"n": 10}, True)
     assert "source of the task" in row["reason"]
     still = evaluation(lambda t, x: 0 * x)
-    assert "no length" in measure(still, "curvature", {"n": 10}, True)[0]["reason"]
+    assert "no length" in measure(still, "detour", {"n": 10}, True)[0]["reason"]
     alone = Evaluation(where.data, 0, x=torch.zeros(1, 9))
-    for name in ("path_energy", "straightness", "npe", "curvature"):
+    for name in ("path_energy", "straightness", "npe", "detour"):
         assert "ODE" in measure(alone, name, {}, True)[0]["reason"]
 
 

@@ -121,16 +121,13 @@ def test_settings_of_a_net_override_its_defaults():
     assert resolve("unet")["channels"] == NET.resolve(None, "net", CIFAR)["channels"]
 
 
-def test_conditions_are_read_and_do_not_move():
-    net = presets.build(Event((3,), conditions=1), 0, None)
-    x = torch.randn(5, 3)
-    v = net(torch.tensor(0.5), x, None)
-    assert torch.equal(v[:, 2], torch.zeros(5))
-    assert (v[:, :2] != 0).all()
-    assert not torch.equal(net(torch.tensor(0.5), x + torch.tensor([0.0, 0.0, 1.0]), None)[:, :2], v[:, :2])
-
-
-def test_channels_of_images_may_be_conditions():
-    net = presets.build(Event((3, 8, 8), conditions=2), 0, None, times=2)
-    v = net(torch.tensor(0.5), torch.randn(2, 3, 8, 8), None, torch.tensor(0.1))
-    assert torch.equal(v[:, 1:], torch.zeros(2, 2, 8, 8))
+@pytest.mark.parametrize("event", [Event((3,), conditions=1), Event((3, 8, 8), conditions=1)])
+def test_conditions_are_read_and_do_not_move(event):
+    net = presets.build(event, 0, {"name": "mlp"} if event.is_vector else {**TINY, "attention": []})
+    x, t = images(event), torch.tensor(0.5)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    v, moved = net(t, x), net(t, torch.cat([x[:, :-1], x[:, -1:] + 1], 1))
+    assert not v[:, -1].any()
+    assert (v[:, :-1] != 0).all()
+    assert not torch.equal(moved, v)

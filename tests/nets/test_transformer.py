@@ -57,18 +57,6 @@ def test_rotary_products_depend_on_differences_of_places_along_every_axis(axes, 
         assert (product(zero, one) - q @ k).abs() > 1e-3
 
 
-def test_the_cache_is_allocated_once_and_written_in_place():
-    net = perturbed("starflow", IMAGE).flow.blocks[0].net
-    cache = net.start()
-    tokens = torch.randn(2, 6, 8)
-    with torch.no_grad():
-        net.step(tokens[:, :1], cache, 0)
-        where = [layer.memory[0].data_ptr() for layer in cache.layers]
-        net.step(tokens[:, 1:4], cache, 1)
-    assert [layer.memory[0].data_ptr() for layer in cache.layers] == where
-    assert cache.layers[0].memory[0].shape[2] == 6
-
-
 @pytest.mark.parametrize("tokens", [1, 2, 7])
 def test_attention_of_a_stack_is_batched_and_equals_that_of_each_member(tokens, recwarn):
     q, k, v = torch.randn(3, 4, 5, 2, tokens, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -77,3 +65,15 @@ def test_attention_of_a_stack_is_batched_and_equals_that_of_each_member(tokens, 
     alone = torch.stack([F.scaled_dot_product_attention(*member, is_causal=True) for member in members])
     assert_close(stacked, alone, rtol=1e-14, atol=1e-14)
     assert not [w for w in recwarn if "performance drop" in str(w.message)]
+
+
+@pytest.mark.parametrize("inject", ["prefix", "add"])
+def test_the_residual_stream_is_float32_under_bf16(inject):
+    model = perturbed("starflow", IMAGE, conditional=True, inject=inject)
+    net, seen = model.flow.blocks[0].net, []
+    for layer in net.layers:
+        layer.register_forward_hook(lambda layer, inputs, output: seen.extend([inputs[0].dtype, output.dtype]))
+    with torch.autocast("cpu", torch.bfloat16):
+        net(model.flow.patches.split(points(IMAGE, 3)), model.classes(LABEL).bfloat16())
+    assert len(seen) == 2 * net.depth
+    assert set(seen) == {torch.float32}

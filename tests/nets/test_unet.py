@@ -6,6 +6,7 @@ from helpers.toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, images, make, par
 from torch import nn
 from torch.testing import assert_close
 
+from genbench.core import Event
 from genbench.nets import presets
 from genbench.nets.unet import Attention, Up
 
@@ -61,6 +62,31 @@ def test_bf16_stays_near_fp32():
         with torch.autocast("cpu", torch.bfloat16):
             rough = net(t, x)
     assert 0 < (rough - exact).square().mean() < 1e-3 * exact.square().mean()
+
+
+def test_norms_return_the_precision_and_the_memory_format_of_their_input(monkeypatch):
+    """Kernels for GPUs return images without channels_last, and autocast would have float32 images written."""
+    event = Event((3, 16, 32))
+    net, formats, written = make(event, 0, TINY), [], set()
+    group_norm = torch.nn.functional.group_norm
+
+    def on_a_gpu(*arguments):
+        normed = group_norm(*arguments).contiguous()
+        written.add(normed.dtype)
+        return normed
+
+    def note(conv, inputs):
+        formats.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+
+    monkeypatch.setattr(torch.nn.functional, "group_norm", on_a_gpu)
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_pre_hook(note)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        net(torch.tensor(0.5), images(event))
+    assert len(formats) > 20
+    assert all(formats)
+    assert written == {torch.bfloat16}
 
 
 def test_attention_is_at_the_chosen_sizes():

@@ -30,7 +30,7 @@ def read(numbers):
 
 
 def error(found, known):
-    return float((found.detach() - known).abs().max())
+    return float((found - known).detach().abs().max())
 
 
 @pytest.mark.parametrize(("path", "case"), FILES)
@@ -57,6 +57,18 @@ def test_official_weights_give_the_official_numbers(path, case):
         ).x
         errors[name] = error(x, numbers[name])
     assert max(errors.values()) < 1e-12
+
+
+def test_a_condition_takes_all_rotated_pairs_of_official_heads_of_16(monkeypatch):
+    """There the papers' code leaves none for row and column, so no token is rotated by its place."""
+    numbers = golden(GOLDEN, "starflow_class") | {"head": torch.tensor(16)}
+    model, label = read(numbers), numbers["label"]
+    z = model.flow(numbers["x"], model.classes(label)).z
+    for block in model.flow.blocks:
+        monkeypatch.setattr(block.net, "_rotation", lambda *_: None)
+    assert error(model.flow(numbers["x"], model.classes(label)).z, z) < 1e-12
+    unconditional = golden(GOLDEN, "starflow_rms") | {"head": torch.tensor(16)}
+    assert read(unconditional).flow.blocks[0].net.architecture.pairs == (4, 4)
 
 
 def test_official_weights_without_scales_preserve_volume():

@@ -14,7 +14,7 @@ from helpers.reports import blocks
 from PIL import Image
 
 import genbench
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
 from genbench.report import pictures

@@ -1,12 +1,16 @@
 """Plots: charts have the means of the tables."""
 
+import os
+from dataclasses import replace
+
 import pytest
-from helpers.reports import blocks, gathered, row
+from helpers.reports import blocks, gathered
 
 import genbench
-from genbench.analysis.values import Cost
+from genbench.analysis.values import load_suites
 from genbench.report.blocks import Charts, Table
-from genbench.report.plots import quality_vs_time
+from genbench.report.plots import loss_picture
+from genbench.runs.store import Store
 
 
 def test_a_grid_of_a_setting_is_drawn_with_level_lines_of_models_without_it(report):
@@ -29,11 +33,27 @@ def test_a_grid_of_constant_values_has_no_charts(tmp_path):
     assert all(block.charts for block in blocks(gathered(tmp_path)[0], Charts))
 
 
-def test_evaluations_of_one_run_are_drawn_at_their_own_times():
-    values = [row("cfm", 0, 3.0, run="cfm-0"), row("cfm guidance=1.0", 0, 2.0, run="cfm-0"), row("vp", 0, 1.0)]
-    cost = {"data": "moons", "seed": 0, "peak_mib": 1.0, "steps_per_second": 1.0, "sample_seconds": 1.0}
-    cost |= {"parameters": 9.0, "device": "cpu", "run": "cfm-0"}
-    costs = [Cost(model=v.model, train_seconds=v.value, **cost) for v in values]
-    (chart,) = quality_vs_time(values, costs, "w2").charts
-    assert {one.model: one.points[0].x for one in chart.series} == {"cfm": 3.0, "cfm guidance=1.0": 2.0}
-    assert quality_vs_time(values, [], "w2") is None
+def tiny(results):
+    return next(suite for suite in load_suites(Store(results)) if suite.name == "tiny").runs
+
+
+def test_a_loss_curve_of_fewer_runs_does_not_take_the_place_of_a_published_one(tmp_path, results):
+    runs = tiny(results)
+    some = [runs[0], *(replace(run, folder=None) for run in runs[1:])]
+    texts = [loss_picture(tmp_path, "moons", own).path.read_text() for own in (some, runs, some)]
+    assert texts[0] != texts[1] == texts[2]
+
+
+NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]
+NO_LOGS += [f"step,loss{',x' * n}\n1,2{',3' * n}\n" for n in (3, 200_000)]  # which pandas would rename for hours
+
+
+@pytest.mark.parametrize("text", [*NO_LOGS, None])
+def test_a_log_without_steps_and_losses_is_left_out(tmp_path, results, text, caplog):
+    run = replace(tiny(results)[0], folder=tmp_path / "evaluation")
+    if text is None:
+        os.mkfifo(tmp_path / "train.csv")
+    else:
+        (tmp_path / "train.csv").write_text(text)
+    assert loss_picture(tmp_path / "none", "moons", [run]) is None
+    assert "train.csv is not drawn" in caplog.text

@@ -187,8 +187,9 @@ def test_more_than_can_be_read_is_not_published(swept, monkeypatch):
     suite, results = swept
     publish_suite("tiny", load(suite).specs[:3], Store(results))
     published = files_of(results / "tiny")
-    monkeypatch.setattr("genbench.runs.record.MAX_LINES", 3)
-    with pytest.raises(ConfigError, match=r"4 records of .* are too many to publish: at most 3 of .* are read"):
+    size = len(gzip.decompress(published["records.jsonl.gz"]))
+    monkeypatch.setattr("genbench.runs.record.MAX_PUBLISHED", size)
+    with pytest.raises(ConfigError, match=rf"bytes of records, .*, are too many to publish: at most {size:,}, "):
         publish_suite("tiny", load(suite).specs, Store(results))
     assert files_of(results / "tiny") == published
 

@@ -5,6 +5,7 @@ import pytest
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from scipy import stats
 
+from genbench.analysis.pairwise import SEPARATION
 from genbench.analysis.values import Cost, Failure
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
@@ -45,19 +46,34 @@ def test_the_interval_of_one_evaluation_stands_apart_from_the_spread_over_seeds(
 def test_one_seed_has_no_interval():
     table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 3, 0.25)])
     assert cells_of(table, "cfm")[0].half is None
-    assert table.legend[0] == "One seed (3): no interval."
+    assert table.legend[0] == "One seed (3): no interval, and too few seeds to compare models."
     assert "±" not in markdown(table).partition("\n- ")[0]
-    assert not any(r.cells[0].mark for r in table.rows)
-    assert not any("Marks" in line for line in table.legend)
+    assert not any(r.cells[0].letters for r in table.rows)
+    assert SEPARATION not in table.legend
 
 
 @pytest.mark.parametrize(("better", "best"), [("lower", "b"), ("higher", "a"), ("none", None)])
-def test_the_best_is_marked_where_the_direction_is_known(better, best):
-    rows = [row(m, s, v + s / 100, better=better) for m, v in (("a", 2.0), ("b", 1.0)) for s in range(3)]
+def test_models_are_compared_where_the_direction_is_known(better, best):
+    jitter = (0.0, 0.011, 0.019)
+    rows = [
+        row(m, s, v + v * jitter[s], better=better, floor=None) for m, v in (("a", 2.0), ("b", 1.0)) for s in range(3)
+    ]
     table = comparison_table(rows)
-    assert [r.label for r in table.rows if r.cells[0].mark == "best"] == ([best] if best else [])
-    assert not cells_of(table, FLOOR)[0].mark
-    assert not cells_of(comparison_table(rows[:3]), "a")[0].mark  # it is alone
+    letters = {r.label: r.cells[0].letters for r in table.rows if r.cells[0].letters}
+    assert letters == ({} if best is None else {best: "a", "ab".replace(best, ""): "b"})
+    assert [r.label for r in table.rows if r.cells[0].leading] == ([best] if best else [])
+    assert not cells_of(comparison_table(rows[:3]), "a")[0].letters  # it is alone
+
+
+def test_values_at_the_floor_are_marked_and_not_ordered():
+    near, clear = ([1.0, 1.001, 0.999], [1.01, 1.012, 1.009]), [2.0, 2.1, 1.9]
+    rows = three_seeds(a=near[0], b=near[1], far=clear)
+    rows = [v._replace(floor=1.0 + 0.05 * (v.seed - 1)) for v in rows]
+    table = comparison_table(rows)
+    assert {r.label: (r.cells[0].sign, r.cells[0].letters) for r in table.rows[1:]} == {
+        "a": ("°", "a"), "b": ("°", "a"), "far": ("", "b"),
+    }  # fmt: skip
+    assert any(line.startswith("°: ") for line in table.legend)
 
 
 def test_an_unsupported_metric_is_a_dash_with_its_reason():
@@ -106,18 +122,16 @@ def test_failures_are_counted():
     assert cells_of(tables[1], "a")[0].text == "failed (1)"
 
 
-def test_the_survivors_of_failed_runs_are_neither_best_nor_tied():
+def test_the_survivors_of_failed_runs_are_compared_with_no_other():
     near, far = [1.0, 1.1, 1.2, 1.15], [2.0, 2.13, 2.21, 2.1]
-    left_out = "Models with failed runs or with one seed are not marked."
     table = comparison_table(three_seeds(cfm=near, wcfm=far))
-    assert [cells_of(table, model)[0].mark for model in ("cfm", "wcfm")] == ["best", ""]
-    assert left_out not in table.legend
+    assert [cells_of(table, model)[0].letters for model in ("cfm", "wcfm")] == ["a", "b"]
     for survived in ([0.1], [0.1, 0.11], [5359.0]):
         failures = [Failure("otcfm", "moons", seed, "NaN at step 7") for seed in range(len(survived), 4)]
         table = comparison_table(three_seeds(cfm=near, wcfm=far, otcfm=survived), failures)
-        assert [cells_of(table, model)[0].mark for model in ("cfm", "wcfm", "otcfm")] == ["best", "", ""]
-        assert [cells_of(table, model)[0].rank for model in ("cfm", "wcfm", "otcfm")] == [1, 2, None]
-        assert left_out in table.legend
+        cells = [cells_of(table, model)[0] for model in ("cfm", "wcfm", "otcfm")]
+        assert [(cell.letters, cell.aside) for cell in cells] == [("a", False), ("b", False), ("", True)]
+        assert "In parentheses: models with failed runs, which are compared with no other." in table.legend
 
 
 def test_fewer_seeds_than_other_models_have_a_note():
@@ -128,12 +142,12 @@ def test_fewer_seeds_than_other_models_have_a_note():
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
 def test_two_protocols_are_two_columns(other):
-    pairs = [row(model, s, value + s / 99) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]
+    pairs = [row(model, s, value * (1 + s / 999)) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]
     table = comparison_table([*pairs, row("vp", 0, 0.5, **other), row("vp", 1, 0.5, **other)])
     assert [c.title for c in table.columns] == ["w2 (a)", "w2 (b)"]
     assert [cell.mean for cell in cells_of(table, "vp")] == [None, 0.5]
-    assert [cell.mark for cell in cells_of(table, "vp")] == ["", ""]  # it is alone in its column
-    assert cells_of(table, "cfm")[0].mark == "best"
+    assert [cell.letters for cell in cells_of(table, "vp")] == ["", ""]  # it is alone in its column
+    assert cells_of(table, "cfm")[0].leading
     assert "w2 was measured under 2 protocols, which may not be compared." in table.legend
     assert "An empty cell was not measured." in table.legend
 
@@ -187,20 +201,20 @@ def test_costs_of_devices_are_separate_and_unmarked():
     assert not any("one ensemble" in line for line in cuda.legend)
     assert named["parameters"].mean == 9000
     assert named["NFE"].mean == 45
-    assert not any(cell.mark for table in (cpu, cuda) for r in table.rows for cell in r.cells)
+    assert not any(cell.letters for table in (cpu, cuda) for r in table.rows for cell in r.cells)
 
 
-def test_the_legend_names_the_test_that_was_used():
+def test_the_legend_explains_letters_and_a_doubtful_test_has_a_sign():
     drawn = np.random.default_rng(0).normal(size=12)
-    ten = comparison_table(three_seeds(a=drawn, b=drawn + 9))
-    mixed = comparison_table(three_seeds(a=drawn, b=drawn + 9, c=drawn[:4]))
-    assert "Marks: paired sign-flip permutation test, Holm's correction within a column, 5 %." in ten.legend
-    assert any("sign-flip permutation test or paired t test" in line for line in mixed.legend)
+    assert SEPARATION in comparison_table(three_seeds(a=drawn, b=drawn + 9)).legend
+    gaps = np.array([1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.1, 0.9, 30.0])  # all signs agree, one size does not
+    table = comparison_table(three_seeds(a=0 * gaps, b=gaps))
+    assert [cells_of(table, model)[0].sign for model in "ab"] == ["°", "°?"]
+    assert any(line.startswith("?: ") for line in table.legend)
 
 
-def test_a_cell_has_the_value_of_each_seed_and_its_rank():
+def test_a_cell_has_the_value_of_each_seed():
     table = comparison_table(three_seeds(a=[3.0, 4.0, 5.0], b=[1.0, 2.0, 3.0], c=[3.0, 4.0, 5.0]))
-    assert {r.label: r.cells[0].rank for r in table.rows} == {FLOOR: None, "a": 2, "b": 1, "c": 2}
     assert cells_of(table, "b")[0].values == ((0, 1.0), (1, 2.0), (2, 3.0))
     assert table.columns[0].protocol == "exact; n = 2048."
 

@@ -1,6 +1,8 @@
 import shutil
 import stat
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,8 +10,9 @@ import torch
 
 import genbench
 from genbench.errors import ConfigError
-from genbench.results import verifying
+from genbench.results import archive, verifying
 from genbench.results.archive import pack, remembered, unpack
+from genbench.results.verifying import Verdict
 from genbench.runs import spec as specs
 
 
@@ -138,6 +141,21 @@ def test_what_was_confirmed_before_an_interruption_is_remembered(forger, tmp_pat
     monkeypatch.setattr(verifying, "measure_again", interrupted)
     cli("verify", path, "--sample", 9)
     assert [*remembered(path).values()] == ["confirmed"] * 2
+
+
+def test_two_verifies_at_a_time_remember_what_both_find(packed, monkeypatch):
+    read = archive._states
+
+    def slowly(entry):
+        states = read(entry)
+        time.sleep(0.02)  # without a lock, the other verify writes now
+        return states
+
+    monkeypatch.setattr(archive, "_states", slowly)
+    found = [[Verdict(f"run-{n}/{i}", "confirmed") for i in range(5)] for n in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda own: [*archive.remembering(packed, own)], found))
+    assert len(remembered(packed)) == 10
 
 
 @pytest.fixture

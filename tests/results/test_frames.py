@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import genbench
-from genbench.results.frames import COLUMNS, cost_of, frame
+from genbench.results.frames import COLUMNS, cost_of, frame, protocol
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
@@ -96,5 +96,32 @@ def test_outdated_and_damaged_records_are_left_out_and_reported(records, tmp_pat
     table = genbench.frame(tmp_path)
     assert len(table) == len(records[0]["results"]) + len(records[1]["results"]) - 1
     pd.testing.assert_frame_equal(table, frame(without_outdated([read_record(path) for path in paths[:3]])))
-    assert "left out as outdated: wcfm on moons: made with version 0 of model 'wcfm'" in caplog.text
+    assert "left out: wcfm on moons: made with version 0 of model 'wcfm'" in caplog.text
     assert "is not a record" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("row", "marked"),
+    [
+        ({"value": 1.5, "floor": 2.0}, True),
+        ({"value": 1.7, "floor": 2.0}, False),  # within the sampling error
+        ({"value": 2.3, "floor": 2.0}, False),
+        ({"value": 1.5, "floor": None}, False),  # the entropy is not known
+        ({"value": 1.5, "floor": 2.0, "metric": "w2"}, False),
+        ({"value": 1.5, "floor": 2.0, "details": {"standard_error": 0.1, "tolerance_difference": 0.2}}, False),
+        ({"value": 1.9, "floor": 2.0, "details": {}}, True),
+    ],
+)
+def test_a_likelihood_better_than_the_entropy_of_the_data_is_marked_in_words(row, marked):
+    row = {"metric": "nll", "protocol": "nats", "details": {"standard_error": 0.1}} | row
+    assert ("lower than the entropy of the data" in protocol(row)) == marked
+
+
+def test_a_likelihood_that_no_density_reaches_is_printed_with_the_mark(cli, tmp_path, edit_record, first_path):
+    run = ["run", "--model", "gaussian", "--dataset", "gaussian", "--metric", "nll", "--results", tmp_path]
+    run += ["--set", "evaluation.n=64", "--set", "evaluation.curve=[]", "--set", "plan.steps=1"]
+    assert "entropy" not in cli(*run)[1]
+    edit_record(first_path(tmp_path), lambda record: record["results"][0].update(value=0.1))
+    assert "lower than the entropy of the data" in " ".join(cli(*run)[1].split())
+    cli("report", "--results", tmp_path, "--markdown")
+    assert "lower than the entropy of the data" in (tmp_path / "report.md").read_text()

@@ -210,3 +210,32 @@ def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path
     code, out, err = cli("results", "merge", results, "--results", mine)
     assert (code, "3 new" in out) == (0, True), err
     assert "it is left out" in err
+
+
+@pytest.mark.parametrize(("factor", "outcome"), [(1 + 1e-9, "4 the same"), (1.01, "1 different, 3 the same")])
+def test_rounding_is_no_difference(cli, swept, tmp_path, first_path, edit_record, factor, outcome):
+    """The same run on another machine: other rounding, in weights and values."""
+    _, results = swept
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    path = first_path(results)
+    before = path.read_bytes()
+
+    def rounded(record):
+        for row in record["results"]:
+            row["value"] *= factor
+
+    edit_record(other / path.relative_to(results), rounded)
+    weights = other / path.parents[1].relative_to(results) / "model.safetensors"
+    state, header = tensors.load(weights, ("spec",))
+    tensors.save(weights, {name: value * (1 + 1e-6) for name, value in state.items()}, header)
+    assert outcome in cli("results", "merge", other, "--results", results)[1]
+    assert path.read_bytes() == before
+
+
+def test_a_record_with_an_impossible_value_is_not_copied(cli, swept, tmp_path, first_path, edit_record):
+    _, results = swept
+    edit_record(first_path(results), lambda record: record["results"][1].update(value=-5.0))
+    code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
+    assert (code, "3 new" in out) == (0, True), err
+    assert "sliced_w2 is -5, and cannot be below 0; it is left out" in " ".join(err.split())

@@ -16,12 +16,13 @@ from helpers.reports import DIGITS
 from PIL import Image
 
 import genbench
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.errors import ConfigError
 from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records, read_groups
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import identity, read_kept, read_published
+from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
@@ -240,3 +241,22 @@ def test_committed_records_are_read_with_what_is_known_of_their_origin():
     assert provenance["training"]["code"]["commit"] == "e3c41571a3244b1088af5971e962791ee7c747db"
     assert provenance["training"]["cost"]["train_seconds"] == 2.155
     assert provenance["measurements"][0]["cost"]["evaluate_seconds"] == 3.191
+
+
+def test_a_saved_record_has_the_place_that_its_published_one_has_in_a_track(tmp_path):
+    specs = [
+        make_spec("cfm", "moons", metrics=["parameters"], settings={"plan": {"steps": 1}}, seed=seed) for seed in (0, 1)
+    ]
+    store = Store(tmp_path)
+    for spec in specs:
+        run(spec, store)
+    places = [
+        {"row": "cfm", "headline": "parameters", "tables": ["default", "tuned"]},
+        {"row": "cfm", "headline": "parameters", "tables": ["tuned"]},
+    ]
+    publish_suite("plane", specs, store, places=places)
+    for saved in (True, False):
+        (group,) = read_groups(store)
+        assert [each.record.get("track") for each in group.runs] == places
+        if saved:
+            shutil.rmtree(tmp_path / "runs")

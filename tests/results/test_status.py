@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -166,17 +165,6 @@ def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli,
     assert len(json.loads(cli("results", "status", "--results", results, "--json")[1])["unknown"]) == 2
     assert cli("results", "clean", "--results", results, "--stale")[1] == ""
     assert path.exists()
-
-
-@pytest.mark.parametrize("what", ["link", "pipe", "file"])
-def test_a_results_folder_that_is_no_folder_is_refused_before_anything_is_run(cli, swept, tmp_path, what):
-    path = tmp_path / "no-folder"
-    {"link": lambda: path.symlink_to("nowhere"), "pipe": lambda: os.mkfifo(path), "file": path.touch}[what]()
-    for command in (["sweep", swept[0]], ["results", "status"], ["report"], ["results", "merge", swept[1]]):
-        code, _, err = cli(*command, "--results", path)
-        assert code == 2
-        assert err.startswith("genbench: ")
-        assert "no-folder" in err
 
 
 def test_cells_without_metrics_are_to_be_run_until_their_weights_are_kept(tmp_path):

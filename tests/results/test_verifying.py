@@ -133,6 +133,7 @@ def without_seal(forger):
 
 REFUSED = {
     "a value edited without its seal": without_seal,
+    "a distance below 0": lambda f: f.set_value(f.record_of("cfm", 0), "sliced_w2", lambda value: -5.0),
     "a value that is not a number": first_value(float("nan")),
     "a value that is infinite": first_value(float("inf")),
     "a value of 400 digits": first_value(10**400),

@@ -13,7 +13,6 @@ from genbench.runs.component import (
     identity,
     label,
     model_class,
-    same_version,
     sampler,
     with_content,
 )
@@ -127,9 +126,6 @@ def test_other_versions_are_named_where_they_are_nested():
     (found,) = [text for text in differences(models, kept) if "net" in text]
     assert found.startswith("made with version 77 of net 'mlp', which is now")
     assert list(differences(boxes, {"name": "crate", "version": 1})) == []  # not installed here: it cannot be judged
-    same_version(boxes, "box", 5)
-    with pytest.raises(ConfigError, match="it was made with version 4 of box 'box', which is now 5"):
-        same_version(boxes, "box", 4)
 
 
 def test_the_sampling_options_of_a_model_are_those_of_its_class():

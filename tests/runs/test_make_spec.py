@@ -22,8 +22,8 @@ def test_a_spec_of_another_version_is_refused():
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
-        ("evaluation", {"curve_metrics": None}, "curve_metrics is no list of names"),
-        ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics is no list of names"),
+        ("evaluation", {"curve_metrics": None}, "curve_metrics: None is wrong"),
+        ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics: [['w2']] is wrong"),
         ("stack", [{"seed": 0}, {"seed": None}], "a member of a stack needs a seed"),
         ("stack", [{"seed": 0}, {"seed": 1, "kapa": 2.0}], "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
     ],
@@ -63,9 +63,10 @@ def test_wrong_requests_are_one_line_with_a_correction(arguments, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_negative_seed_is_refused():
-    with pytest.raises(ConfigError, match="seed"):
-        make_spec("cfm", "moons", seed=-1)
+@pytest.mark.parametrize("seed", [-1, 2**63, True])
+def test_a_seed_that_no_table_holds_is_refused(seed):
+    with pytest.raises(ConfigError, match="a seed is a whole number from 0 on, below"):
+        make_spec("cfm", "moons", seed=seed)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ import json
 import random
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from genbench.registry import models
 from genbench.runs import record as records
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import Misfiled, check_request, format_published, format_record, read_published, read_record
-from genbench.runs.record_types import MEASUREMENT_COSTS, RECORD, TRAINING_COSTS
+from genbench.runs.record_types import MEASUREMENT_COSTS, TRAINING_COSTS
 from genbench.runs.spec import SPEC
 from genbench.runs.store import run_name
 from genbench.storage.files import Damaged
@@ -106,13 +105,12 @@ def test_published_texts_and_numbers_are_such_that_tables_can_be_written(record,
         read_published(path)
 
 
-@pytest.mark.parametrize(("bound", "value"), [("MAX_PUBLISHED", 5000), ("MAX_LINES", 10)])
-def test_a_published_file_is_read_up_to_a_size_however_well_it_is_compressed(tmp_path, monkeypatch, bound, value):
+def test_a_published_file_is_read_up_to_a_size_however_well_it_is_compressed(tmp_path, monkeypatch):
     """Each line of such a file was bounded, but not their number: a file of 60 KB could hold gigabytes of records."""
     path = tmp_path / "records.jsonl.gz"
     path.write_bytes(format_published(read_published(PUBLISHED[0])[:20]))
     assert len(read_published(path)) == 20
-    monkeypatch.setattr(records, bound, value)
+    monkeypatch.setattr(records, "MAX_PUBLISHED", 5000)
     with pytest.raises(Damaged, match="it has more than"):
         read_published(path)
 
@@ -123,14 +121,6 @@ def test_a_change_that_the_checksum_does_not_cover_is_noticed(record, tmp_path):
         path.write_text(text)
         with pytest.raises(Damaged, match="its checksum differs"):
             read_record(path)
-
-
-def test_the_schema_accepts_committed_records_and_refuses_others(record):
-    schema = RECORD.json_schema()
-    jsonschema.validate(record, schema)
-    for place, value in ((("results", 0, "value"), "3"), (("spec", "seed"), -1), (("labels", "run"), 3)):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(edited(record, *place, value=value), schema)
 
 
 def test_records_of_components_that_are_not_installed_are_read(record, tmp_path):

@@ -1,13 +1,14 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 import torch
-from PIL import Image
+from helpers.image_trees import write_images
 
-from genbench.core import Event, Source
+from genbench.core import Event, Samples, Source
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.models.flow_matching.velocity_model import FlowMatching
@@ -18,6 +19,7 @@ from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.settings import OnDisk
 from genbench.storage import content_hash
+from genbench.testing.toys import AffineFlow
 
 
 def key(**settings):
@@ -64,32 +66,9 @@ def test_a_spec_survives_json():
     assert (again.train_key, again.evaluation_key) == (spec.train_key, spec.evaluation_key)
 
 
-def test_a_path_counts_by_what_it_holds(tmp_path):
-    from PIL import Image
-
-    def tree(name, shade):
-        for split in ("train", "test"):
-            for one in ("a", "b"):
-                folder = tmp_path / name / split / one
-                folder.mkdir(parents=True)
-                for i in range(12):
-                    Image.new("RGB", (32, 32), (shade, i, 0)).save(folder / f"{i}.png")
-        return str(tmp_path / name)
-
-    def keyed(path):
-        settings = {"data": {"path": path, "size": 32}}
-        return make_spec("cfm", "folder", metrics=[], settings=settings).train_key
-
-    here, there, other = tree("here", 5), tree("there", 5), tree("other", 6)
-    assert keyed(here) == keyed(there) != keyed(other)
-
-
 @pytest.mark.parametrize(("dataset", "label"), [("folder", "folder size=16"), ("cifar10", "cifar10")])
 def test_a_label_names_the_content_of_a_path_not_its_place(dataset, label, tmp_path):
-    for part in ("train", "test"):
-        for kind in range(10):
-            (tmp_path / part / str(kind)).mkdir(parents=True)
-            Image.new("RGB", (32, 32)).save(tmp_path / part / str(kind) / "a.png")
+    write_images(tmp_path, {f"{part}/{kind}": 1 for part in ("train", "test") for kind in range(10)}, size=(32, 32))
     settings = {"path": str(tmp_path), "valid": 0} | ({"size": 16} if dataset == "folder" else {})
     spec = make_spec("cfm", dataset, metrics=[], settings={"data": settings})
     said = spec.data_label.replace(" valid=0.0", "").replace(" valid=0", "")
@@ -115,10 +94,12 @@ def of(path, seed=0):
     return make_spec("cfm", "points", seed=seed, metrics=["norm"], settings=settings)
 
 
-def test_a_file_that_is_overwritten_is_another_data_set(points):
+def test_a_file_counts_by_what_it_holds(points, tmp_path):
     path, write = points
     before = of(path)
     label = before.data_label
+    shutil.copy(path, tmp_path / "copy.csv")
+    assert of(tmp_path / "copy.csv").train_key == before.train_key
     write(1)
     after = of(path)
     assert before.train_key != after.train_key
@@ -176,6 +157,37 @@ def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_
         run(one, store)
     path.write_text("one")
     assert spec().train_key == one.train_key
+
+
+def test_a_file_that_a_sampling_option_names_counts_by_its_content(tmp_path, monkeypatch):
+    """It counted by its path: another content was taken for the evaluation of the old one."""
+    monkeypatch.setattr(models, "_entries", dict(models._entries))
+
+    class Listed(AffineFlow):
+        def sample(self, x0, *, label=None, table: Annotated[Path | None, "a file"] = None) -> Samples:
+            return super().sample(x0 + float(table.read_text()))
+
+    @models.register("listed", version=1)
+    def listed(event: Event, source: Source) -> Listed:
+        """Build a model that samples by a file."""
+        return Listed(event, source)
+
+    def spec(path):
+        settings = {"plan": {"steps": 0}, "sample": {"table": str(path)}, "evaluation": {"n": 16, "curve": []}}
+        return make_spec("listed", "moons", metrics=["norm"], settings=settings)
+
+    one, copy, store = tmp_path / "one", tmp_path / "copy", Store(tmp_path / "results")
+    one.write_text("1")
+    copy.write_text("1")
+    first = spec(one)
+    before = run(first, store)
+    assert spec(copy).evaluation_key == first.evaluation_key
+    one.write_text("5")
+    assert spec(one).train_key == first.train_key
+    assert run(spec(one), store)["results"][0]["value"] > before["results"][0]["value"] + 2
+    store.record_path(first).unlink()
+    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+        run(first, store)
 
 
 def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):

@@ -10,7 +10,15 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
 from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
-from genbench.runs.versions import current, outdated_metrics, unknown_components, why_outdated, without_outdated
+from genbench.runs.versions import (
+    bounds_of,
+    current,
+    impossible,
+    outdated_metrics,
+    unknown_components,
+    why_outdated,
+    without_outdated,
+)
 
 
 @pytest.fixture
@@ -36,10 +44,25 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
         assert stated == protocol(row) + version
 
 
+def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked_for(record):
+    mark, (row, *_) = ", equally many samples of each class", record["results"]
+    known = outdated_metrics(record).keys()
+    record["results"] = [each | {"protocol": each["protocol"] + mark} for each in record["results"][:1]]
+    assert outdated_metrics(record).keys() == known | {row["metric"].partition(".")[0]}
+    record["spec"]["evaluation"]["labels"] = "equal"
+    assert outdated_metrics(record).keys() == known
+
+
 def test_a_record_that_another_version_of_training_made_is_outdated(record):
     assert why_outdated(record) is None
     record["provenance"]["training"]["code"]["training"] = 0
     assert why_outdated(record) == "trained by version 0 of training, which is now 1"
+
+
+@pytest.mark.parametrize(("suite", "outdated"), [("cifar10-small", 12), ("digits", 0), ("starflow", 0)])
+def test_of_published_runs_only_those_in_bf16_were_trained_by_an_older_version(suite, outdated):
+    records = read_published(Path(__file__).parents[2] / "results" / suite / "records.jsonl.gz")
+    assert [why_outdated(r) for r in records].count("trained by version 1 of training, which is now 2") == outdated
 
 
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
@@ -72,3 +95,41 @@ def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
     assert kept is not None
     assert name in {row["metric"] for row in kept["results"]}
     assert Run(record, name, None).stated == ""
+
+
+@pytest.mark.parametrize("name", metrics)
+def test_every_metric_declares_which_values_are_possible(name):
+    declared = metrics[name].traits["bounds"]
+    for part, bounds in declared.items() if isinstance(declared, dict) else [("", declared)]:
+        lower, upper = bounds
+        assert lower is None or upper is None or lower < upper
+        assert bounds_of(f"{name}.{part}" if part else name) == bounds
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "said"),
+    [
+        ("w2", -5.0, "w2 is -5, and cannot be below 0"),
+        ("w2", -1e-9, ""),  # rounding
+        ("energy_distance", -0.01, ""),  # unbiased
+        ("precision_recall.recall", 1.2, "precision_recall.recall is 1.2, and cannot be above 1"),
+        ("memorisation.ratio", 1.2, ""),
+        ("memorisation", 1.2, "memorisation is 1.2, and cannot be above 1"),
+        ("caption_accuracy.classes_above_80", 9.0, ""),
+        ("caption_accuracy.look", 9.0, "caption_accuracy.look is 9, and cannot be above 1"),
+        ("nll", -300.0, ""),
+        ("of-a-package", -5.0, ""),
+        ("torchmetrics:PSNR", -5.0, ""),
+    ],
+)
+def test_a_value_beyond_the_bounds_of_its_metric_is_impossible(metric, value, said):
+    assert impossible([{"metric": metric, "value": value}]) == said
+    of_floor = [{"metric": metric, "value": None, "floor": value}]
+    assert impossible(of_floor) == (said and f"the floor of {said}")
+
+
+def test_a_record_with_an_impossible_value_is_left_out_whole(record, caplog):
+    record["results"][-1]["value"] = -5.0
+    assert without_outdated([record]) == []
+    assert f"{record['results'][-1]['metric']} is -5, and cannot be below 0" in caplog.text
+    assert current(record, published=True)[0] is None

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def test_a_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
     tree = tmp_path / "tree"
     (tree / "sub").mkdir(parents=True)
     (tree / "sub/a").write_text("a")
+    monkeypatch.setattr(content_hash, "DOUBT", 0.0)
     calls, compute = [], content_hash.sha256
     monkeypatch.setattr(content_hash, "sha256", lambda path: calls.append(path) or compute(path))
 
@@ -54,6 +56,28 @@ def test_a_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
     assert known() == 2
     (tree / "empty").mkdir()
     assert known() == 3
+
+
+@pytest.mark.parametrize("within", ["file", "folder"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["written", "renamed"])
+@pytest.mark.parametrize("coarse", [False, True], ids=["exact", "coarse"])
+def test_another_content_of_the_same_size_and_time_is_noticed(tmp_path, monkeypatch, within, replaced, coarse):
+    """Archives and rsync restore times; on a coarse clock two changes have one time, and a renamed file one inode."""
+    monkeypatch.setattr(content_hash, "DOUBT", 2.0 if coarse else 0.0)
+    if coarse:
+        monkeypatch.setattr(content_hash, "_stamp", lambda status: str(status.st_size))
+    file = tmp_path / "data/file"
+    file.parent.mkdir()
+    file.write_text("one")
+    path = file if within == "file" else file.parent
+    before, times = content_hash.remembered(path), file.stat()
+    time.sleep(0.02)  # longer than a tick
+    other = tmp_path / "other" if replaced else file
+    other.write_text("two")
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(file)
+    assert file.stat().st_mtime_ns == times.st_mtime_ns
+    assert content_hash.remembered(path) == content_hash.sha256(path) != before
 
 
 def test_a_path_that_cannot_be_read_is_one_line(tmp_path):

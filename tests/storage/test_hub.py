@@ -1,7 +1,6 @@
 """The hub: files of its cache are those that the hub has, or are not used."""
 
 import hashlib
-import json
 
 import pytest
 
@@ -70,31 +69,10 @@ def test_a_local_folder_must_have_all_shards_of_its_index(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"weight_map": ["1.safetensors"]}', b'{"weight_map": {"a": 1}}'],
+    [b"", b"{", b"\xff\xfe", b"[]", b"{}", b'{"weight_map": ["1.safetensors"]}', b'{"weight_map": ' * 100_000],
 )
 def test_a_damaged_index_is_named(tmp_path, content):
     (tmp_path / "1.safetensors").touch()
     (tmp_path / INDEX).write_bytes(content)
     with pytest.raises(ConfigError, match=f"{INDEX} is no index of sharded weights: [^\n]*$"):
-        sharded(tmp_path)
-
-
-@pytest.mark.parametrize("shard", ["../1.safetensors", "/etc/passwd", "a/../../1.safetensors"])
-def test_an_index_names_no_file_outside_of_its_folder(tmp_path, shard):
-    (tmp_path / "1.safetensors").touch()
-    (tmp_path / "within").mkdir()
-    (tmp_path / "within" / "1.safetensors").touch()
-    (tmp_path / "within" / INDEX).write_text(json.dumps({"weight_map": {"a": shard}}))
-    with pytest.raises(ConfigError, match="outside of the folder"):
-        sharded(tmp_path / "within")
-
-
-def test_a_deeply_nested_or_huge_index_is_refused(tmp_path):
-    (tmp_path / "1.safetensors").touch()
-    (tmp_path / INDEX).write_text('{"weight_map": ' * 100_000)
-    with pytest.raises(ConfigError, match="no index of sharded weights"):
-        sharded(tmp_path)
-    with (tmp_path / INDEX).open("wb") as file:
-        file.truncate(2**40)
-    with pytest.raises(ConfigError, match="more than"):
         sharded(tmp_path)

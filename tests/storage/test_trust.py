@@ -1,6 +1,5 @@
 """What a record of another author names is not opened without --trust; one's own results need no permission."""
 
-import json
 import shutil
 import sys
 
@@ -17,26 +16,20 @@ from genbench.runs.spec import SPEC
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 
-SETTINGS = ["data.size=8", "data.valid=0.0", "plan.steps=2", "plan.batch_size=2", "evaluation.n=4"]
-SETTINGS += ['model.net={"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attention": []}']
+NET = {"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attention": []}
 opened = []
 sys.addaudithook(lambda event, details: event in ("open", "os.scandir", "os.listdir") and opened.append(details[0]))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The results of a run on a folder of images: (images, results, record)."""
+    """A folder of images, and the results of a run on it."""
     place = tmp_path_factory.mktemp("made")
     write_images(place / "images", {"train/a": 8, "train/b": 8, "test/a": 4, "test/b": 4})
-    settings = {"data": {"path": str(place / "images")}}
-    for text in SETTINGS:
-        name, value = text.split("=", 1)
-        section, setting = name.split(".")
-        settings.setdefault(section, {})[setting] = json.loads(value)
-    from genbench import run
-
-    record = run("cfm", "folder", metrics=["norm"], settings=settings, results=place / "results")
-    return place / "images", place / "results", record
+    settings = {"data": {"path": str(place / "images"), "size": 8, "valid": 0.0}, "model": {"net": NET}}
+    settings |= {"plan": {"steps": 2, "batch_size": 2}, "evaluation": {"n": 4}}
+    genbench.run("cfm", "folder", metrics=["norm"], settings=settings, results=place / "results")
+    return place / "images", place / "results"
 
 
 @pytest.fixture

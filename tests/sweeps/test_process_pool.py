@@ -1,7 +1,11 @@
-"""The pool: what becomes of a cell whose process is killed again and again, and of the cells after it."""
+"""The pool: what becomes of a cell whose process is killed, and of the processes when their parent is."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -43,3 +47,106 @@ def test_no_process_is_started_where_there_is_no_job(tmp_path):
         assert pool.workers == []
         assert pool.max_threads >= 3
     assert Job({0: cell(threads=7)}).threads == 7
+
+
+IN_FORKS = """
+import json, multiprocessing, os, pathlib, signal, sys, time
+from genbench.runs.store import Store
+from genbench.sweeps import process_pool
+from genbench.sweeps.jobs import JobEvent
+
+process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
+folder = pathlib.Path(sys.argv[1])
+"""
+
+
+def exists(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+ONE_WORKER = (
+    IN_FORKS
+    + """
+def work(job, store, send):
+    send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        (folder / "saved").touch()
+        raise
+
+process_pool.run_job = work
+worker = process_pool.Worker(Store(folder))
+worker.send("a job")
+print(json.dumps(worker.pipe.recv()), flush=True)
+sys.stdin.readline()
+worker.stop()
+print(worker.process.exitcode)
+"""
+)
+
+
+@pytest.fixture
+def parent(tmp_path):
+    """A process with one worker, which it stops when it reads a line."""
+    command = [sys.executable, "-c", ONE_WORKER, str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_worker_outlives_ctrl_c_and_not_its_parent(parent):
+    pid, deaf = json.loads(parent.stdout.readline())
+    assert deaf
+    os.kill(pid, signal.SIGINT)
+    assert exists(pid)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while exists(pid):
+        assert time.monotonic() < deadline, "the worker is left"
+        time.sleep(0.02)
+
+
+def test_a_stopped_worker_may_save_its_training(parent, tmp_path):
+    parent.stdout.readline()
+    out, _ = parent.communicate("stop\n")
+    assert (out, (tmp_path / "saved").exists()) == (f"{128 + signal.SIGTERM}\n", True)
+
+
+GPUS = (
+    IN_FORKS
+    + """
+process_pool.torch.cuda.device_count = lambda: 2
+
+def work(job, store, send):
+    send(JobEvent(0, "warning", message=os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
+    while len(list(folder.iterdir())) < 3:  # until each process has a job
+        (folder / str(os.getpid())).touch()
+        time.sleep(0.01)
+
+class Job:
+    threads, cells = 0, {}
+
+process_pool.run_job = work
+seen = []
+with process_pool.ProcessPool(Store(folder), 3) as pool:
+    pool.run([Job() for _ in range(3)], lambda event: seen.append(event.message))
+print(json.dumps(sorted(seen)))
+"""
+)
+
+
+@pytest.mark.parametrize(("visible", "names"), [(None, ["0", "0", "1"]), ("5,GPU-7", ["5", "5", "GPU-7"])])
+def test_each_process_sees_one_gpu_and_sharing_is_said(tmp_path, visible, names):
+    """Every worker took cuda:0."""
+    known = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    env = known | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
+    done = subprocess.run([sys.executable, "-c", GPUS, str(tmp_path)], env=env, capture_output=True, text=True)
+    assert json.loads(done.stdout) == names, done.stderr
+    assert "3 processes share 2 GPUs; --jobs 2 gives each a GPU of its own" in done.stderr

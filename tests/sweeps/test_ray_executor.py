@@ -203,7 +203,9 @@ def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatc
     made, _ = nodes
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GENBENCH_FILES", raising=False)
-    (tmp_path / "mine.py").write_text(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0])
+    code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
+    (tmp_path / "mine.py").write_text(f"import aside\n{code}")
+    (tmp_path / "aside.py").touch()
     (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(400)))
     text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
     (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))

@@ -140,3 +140,46 @@ def test_a_suite_cannot_have_the_name_of_something_in_the_results_folder(tmp_pat
     path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
     with pytest.raises(ConfigError, match="rename the suite"):
         load(path)
+
+
+TRACK = """
+datasets = ["moons", { name = "mixture", dims = 8 }]
+models = ["cfm", { name = "wcfm", trials = { model = { kappa = [0.25, 0.5] } } }]
+metrics = ["nfe"]
+budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]
+[track]
+baseline = "cfm"
+tuning = { steps = 20, seeds = 2 }
+"""
+
+
+def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_settings(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    (tmp_path / "some.tuned.json").write_text('{"mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    track = load(tmp_path / "some.toml")
+    assert track.baseline == "cfm"
+    cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
+    assert len(set(cells)) == len(cells)
+    assert [place["row"] for place in track.places] == [spec.model["name"] for spec in track.specs]
+    for table, kappa in (("default", 1.0), ("tuned", 0.5)):
+        found = {cell for cell, place in zip(cells, track.places, strict=True) if table in place["tables"]}
+        kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
+        assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('metrics = ["nfe"]', "", "the one by which models are compared first"),
+        ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
+        ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "the same number, not"),
+        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),
+        ("[0.25, 0.5]", "0.5", "write a list of values for each setting"),
+        ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
+    ],
+)
+def test_a_track_with_unequal_conditions_is_refused(tmp_path, old, new, reason):
+    assert old in TRACK
+    (tmp_path / "some.toml").write_text(TRACK.replace(old, new))
+    with pytest.raises(ConfigError, match=reason):
+        load(tmp_path / "some.toml")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 
 import genbench
 from genbench.errors import ConfigError
-from genbench.registry import FILES, models
-from genbench.sweeps.suite import load
+from genbench.registry import models
+from genbench.storage.content_hash import sha256
+from genbench.sweeps.suite import load, with_paths
+from genbench.sweeps.suite_file import read
 from genbench.sweeps.user_files import component_name
+from genbench.user_code import FILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 TINY = {"plan": {"steps": 10}, "evaluation": {"n": 40, "curve": []}}
@@ -156,3 +160,32 @@ def test_a_wrong_name_in_a_file_is_refused(folder):
         component_name("models", "my_model.py:affin")
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
         component_name("models", "nowhere.py")
+
+
+def test_paths_in_the_settings_of_a_suite_are_relative_to_it_and_those_of_set_to_the_working_folder(cli, folder):
+    """A name of a file was relative to the suite, and a path among its settings to the working folder."""
+    (folder / "sub").mkdir()
+    shutil.move(folder / "points.npy", folder / "sub/points.npy")
+    np.save(folder / "others.npy", np.ones((300, 2)) * np.arange(300)[:, None])
+    (folder / "sub/suite.toml").write_text(
+        'datasets = ["points.npy", { name = "points", path = ["points.npy"], valid = 0.2 }]\nmodels = ["cfm"]\n'
+        'metrics = ["norm"]\ninclude = [{ model = "otcfm", dataset = { name = "points", path = "points.npy" } }]\n'
+    )
+    by_name, by_setting, included = load("sub/suite.toml").specs
+    assert by_name.content == by_setting.content == included.content == sha256(folder / "sub/points.npy")
+    assert {spec.data["path"] for spec in (by_name, by_setting, included)} == {"sub/points.npy"}
+    (other, *_) = load("sub/suite.toml", {"data": {"path": "others.npy"}}).specs
+    assert other.content == sha256(folder / "others.npy")
+
+
+def test_paths_of_nested_components_and_metrics_are_relative_to_the_suite_and_names_stay(folder):
+    (folder / "sub/vae").mkdir(parents=True)
+    (folder / "sub/suite.toml").write_text(
+        'datasets = ["moons"]\nmodels = [{ name = "starflow", text = { name = "transformers", model = "owner/name" }, '
+        'encoder = { name = "diffusers", model = "vae" } }]\n[metric.fid-legacy]\nstatistics = "real.npz"\n'
+    )
+    suite = with_paths(read(folder / "sub/suite.toml"), folder / "sub")
+    (model,) = suite.models
+    assert model.settings["text"] == {"name": "transformers", "model": "owner/name"}
+    assert model.settings["encoder"]["model"] == str(folder / "sub/vae")
+    assert suite.metric["fid-legacy"]["statistics"] == str(folder / "sub/real.npz")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_trainings import Stop, stop_at, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
 from genbench.runs.train_or_load import build_untrained
-from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
@@ -28,8 +28,10 @@ def specs_of(model, own, dataset="moons", settings=None, **plan):
     return [make_spec(model, dataset, seed=o["seed"], metrics=[], settings=s) for o, s in zip(own, chosen, strict=True)]
 
 
-def weights(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
+def stack_of(specs):
+    """Return an ensemble, and the data of its members."""
+    data = build_data(specs[0].data)
+    return Ensemble([build_untrained(spec, data) for spec in specs], [spec.seed for spec in specs]), data
 
 
 def train(specs, folder=None, **options):
@@ -71,10 +73,12 @@ WCFM += [{"seed": 3, "kappa": 2.0, "normaliser": "batch"}]
         ("cfm", [{"seed": 5, "sigma": 0.0}, {"seed": 5, "sigma": 0.3}], "moons", {"conditional": True}),
         ("otcfm", [{"seed": 0}, {"seed": 1}], "8gaussians-moons", {}),
         ("wcfm", WCFM, "moons", {}),
+        ("tarflow", [{"seed": 0}, {"seed": 1}], "moons", {"width": 16, "blocks": [2, 1]}),
+        ("starflow", [{"seed": 0}, {"seed": 1}], "moons", {"width": 16, "blocks": [2, 1]}),
     ],
 )
 def test_members_are_what_they_are_alone(model, own, dataset, settings):
-    specs = specs_of(model, own, dataset, settings, steps=100)
+    specs = specs_of(model, own, dataset, settings, steps=60)
     for spec, member in zip(specs, train(specs), strict=True):
         (alone,) = train([spec])
         assert_close(weights(member), weights(alone), rtol=0, atol=1e-4)
@@ -82,27 +86,11 @@ def test_members_are_what_they_are_alone(model, own, dataset, settings):
             assert_close(dict(member.named_buffers())[name], buffer, equal_nan=True)
 
 
-@pytest.mark.parametrize("model", ["tarflow", "starflow"])
-def test_members_of_transformer_flows_are_what_they_are_alone(model):
-    specs = specs_of(model, [{"seed": 0}, {"seed": 1}], settings={"width": 16, "blocks": [2, 1]}, steps=60)
-    for spec, member in zip(specs, train(specs), strict=True):
-        assert_close(weights(member), weights(train([spec])[0]), rtol=0, atol=1e-4)
-
-
-class Stop(Exception):
-    pass
-
-
 def test_an_interrupted_stack_resumes_bit_for_bit(tmp_path):
-    def interrupt(step, steps, logs):
-        if step == 200:
-            raise Stop
-
     specs = specs_of("wcfm", WCFM, steps=210)
     whole = train(specs, tmp_path / "whole")
     with pytest.raises(Stop):
-        train(specs, tmp_path / "cut", progress=[interrupt], save_every=0)
-    assert checkpoint.exists(tmp_path / "cut/0/checkpoint.safetensors")
+        train(specs, tmp_path / "cut", progress=[stop_at(200)], save_every=0)
     seen = []
     again = train(specs, tmp_path / "cut", progress=[lambda step, steps, logs: seen.append(step)])
     assert seen[0] > 100
@@ -114,14 +102,9 @@ def test_an_interrupted_stack_resumes_bit_for_bit(tmp_path):
 
 
 def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path):
-    def interrupt(step, steps, logs):
-        if step == 100:
-            raise Stop
-
     def started(spoiled):
         specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}, {"seed": 2}], steps=130)
-        data, plan = build_data(specs[0].data), plan_of(specs[0])
-        stack = Ensemble([build_untrained(spec, data) for spec in specs], [0, 1, 2])
+        (stack, data), plan = stack_of(specs), plan_of(specs[0])
         inner, count = stack.members[1].draw, iter(range(1, 1000))
 
         def draw(batch, generator):
@@ -135,7 +118,7 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     stack, data, plan = started(True)
     folders = [tmp_path / str(i) for i in range(3)]
     with pytest.raises(Stop):
-        fit(stack, data, plan, start_group("cpu"), seed=0, folders=folders, progress=[interrupt], save_every=0)
+        fit(stack, data, plan, start_group("cpu"), seed=0, folders=folders, progress=[stop_at(100)], save_every=0)
     stack, data, plan = started(False)
     fit(stack, data, plan, start_group("cpu"), seed=0, folders=folders)
     assert stack.reasons == [None, "the loss is not finite at step 42", None]
@@ -148,9 +131,7 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
 
 
 def test_a_stack_of_which_all_fail_fails():
-    stack = Ensemble(
-        [build_untrained(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}, {"seed": 1}])], [0, 1]
-    )
+    stack, _ = stack_of(specs_of("cfm", [{"seed": 0}, {"seed": 1}]))
     stack.diverged([0, 7])
     stack.diverged([0, 8])
     with pytest.raises(RunFailed, match=r"step 9; the loss is not finite at step 7$"):
@@ -158,10 +139,7 @@ def test_a_stack_of_which_all_fail_fails():
 
 
 def test_gradients_are_clipped_by_member():
-    specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}])
-    data = build_data(specs[0].data)
-    models = [build_untrained(spec, data) for spec in specs]
-    stack = Ensemble(models, [0, 1])
+    stack, data = stack_of(specs_of("cfm", [{"seed": 0}, {"seed": 1}]))
     example = stack.example(stack.batch_source(data), 0, 64, 0, torch.Generator())
     (stack(example)["loss"] * torch.tensor([1.0, 1e-4])).sum().backward()
     before = [p.grad.clone() for p in stack.stacked]
@@ -172,9 +150,9 @@ def test_gradients_are_clipped_by_member():
 
 
 def ensemble_over(couplings, dataset="8gaussians"):
-    specs = specs_of("meanflow", [{"seed": 0, "coupling": coupling} for coupling in couplings], dataset)
-    data = build_data(specs[0].data)
-    ensemble = Ensemble([build_untrained(spec, data) for spec in specs], [0] * len(specs))
+    ensemble, data = stack_of(
+        specs_of("meanflow", [{"seed": 0, "coupling": coupling} for coupling in couplings], dataset)
+    )
     ensemble.prepare(data, 0)
     return ensemble, data
 

@@ -4,6 +4,7 @@ import csv
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,6 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.training import checkpoint
 from genbench.training.loop import fit
 from genbench.training.process_group import Group, start_group
 
@@ -26,7 +26,7 @@ def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkey
     train(folder=tmp_path / "whole", steps=230)
     with pytest.raises(Stop):
         train(folder=tmp_path / "cut", progress=stop_at(200), save_every=1e-9, steps=230)
-    assert checkpoint.exists(tmp_path / "cut" / "checkpoint.safetensors")
+    assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
     train(folder=tmp_path / "cut", steps=230)
     whole = (tmp_path / "whole/train.csv").read_text()
     assert whole.count("\n") == 1 + 230 // 7
@@ -167,6 +167,20 @@ def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, b
         assert {name: float(value) for name, value in a.items()} == pytest.approx(
             {name: float(value) for name, value in b.items()}, rel=1e-5
         )
+
+
+def test_a_model_that_is_too_large_for_the_card_is_refused_before_training(monkeypatch):
+    """28 bytes a weight: itself, its gradient and two moments, its average, what that replaces, and the best one."""
+    model, data, plan = start("cfm", ema=0.9, stop="validation", validate_every=10)
+    size = 28 * weights(model).numel()
+    card = SimpleNamespace(name="a card", total_memory=size - 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(model, "to", lambda device: (_ for _ in ()).throw(Stop))
+    with pytest.raises(ConfigError, match=r"^a model of 0\.0 M weights needs 0\.00 GiB .* a card has 0\.00 GiB"):
+        fit(model, data, plan, Group(torch.device("cuda")), seed=0)
+    card.total_memory = size
+    with pytest.raises(Stop):
+        fit(model, data, plan, Group(torch.device("cuda")), seed=0)
 
 
 def test_a_missing_compiler_is_named(monkeypatch):

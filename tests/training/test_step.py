@@ -1,5 +1,6 @@
 """A step: parts of a batch, precision, clipping, compilation."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,17 @@ import torch
 from helpers.toy_trainings import TESTS, start, train, weights
 from torch.testing import assert_close
 
-from genbench.models.build import build_model
-from genbench.models.flow_matching.consistency import Consistency
+from genbench.core import Data, Event, Normal
+from genbench.data.splits import Arrays, Finite
+from genbench.errors import ConfigError
+from genbench.models.starflow.transformer_flow import TransformerFlow
+from genbench.numerics.precision import deterministic_kernels
+from genbench.registry import models
 from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data, plan_of
+from genbench.settings import bind, call
+from genbench.space import Pixels
 from genbench.training.loop import fit
+from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
 
 
@@ -22,37 +29,90 @@ def test_accumulated_parts_make_the_same_step():
     assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("model", ["cfm", "meanflow", "tarflow"])
+@pytest.mark.parametrize("model", ["cfm", "shortcut", "tarflow"])
 def test_bf16_trains_close_to_fp32(model):
     a, b = train(model, steps=50), train(model, steps=50, precision="bf16")
     assert not torch.equal(weights(a), weights(b))
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("encoder", [None, "autoencoder"])
-def test_bf16_does_not_round_times_that_are_closer_than_its_numbers(monkeypatch, encoder):
-    """Near 1/2 they are 1/256 apart: half of the times at a distance of 1/1000 would be compared with themselves."""
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_precision_rounds_no_pixel_and_costs_no_bits(monkeypatch, precision):
+    """One level of 256, and the normal law of its bin: ½ log2(2πe/12) bits. bf16 numbers there are half a bin apart."""
+    level, event = 192, Event((1, 2, 2), 0, Pixels(256).bin)
+    arrays = Arrays(torch.full((4096, *event.shape), level, dtype=torch.uint8), torch.zeros(4096), torch.arange(4096))
+    split = Finite(lambda: arrays, 4096, Pixels(256))
+    data = Data(event, Pixels(256), Normal(event.shape), train=split, valid=split, test=split)
+    settings = {"width": 16, "head": 16, "blocks": [1], "patch": 1, "first": "start"}
+    build = models["tarflow"].build
+    model = call(build, event, data.source, settings=bind(build, settings, "tarflow", context=event))
+    (block,) = model.flow.blocks
+    with torch.no_grad():
+        block.net.proj_out.bias.copy_(
+            torch.tensor([math.log(event.bin / 12**0.5), Pixels(256).encode(torch.tensor(level))])
+        )
     seen = []
-    loss = Consistency.loss
+    loss = TransformerFlow.loss
 
     def watched(self, example):
-        seen.append((example.end - example.t).min().item())
+        seen.append((example.x, loss(self, example)))
+        return seen[0][1]
+
+    monkeypatch.setattr(TransformerFlow, "loss", watched)
+    fit(model, data, Plan(steps=1, batch_size=4096, precision=precision), start_group("cpu"), seed=0)
+    ((x, scalars),) = seen
+    assert (Pixels(256).decode(x) == level).all()
+    bits = (scalars["nll_per_dim"].item() + data.space.log_scale) / math.log(2)
+    assert bits == pytest.approx(math.log2(2 * math.pi * math.e / 12) / 2, abs=0.01)
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn.conv, "fp32_precision"), reason="torch before 2.9")
+@pytest.mark.parametrize(("plan", "flag"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
+def test_a_plan_sets_the_arithmetic_of_the_loss_alone(monkeypatch, plan, flag):
+    before = torch.backends.cudnn.conv.fp32_precision
+    seen = {}
+    for name in ("draw", "loss"):
+        method = getattr(TransformerFlow, name)
+
+        def watched(self, *arguments, name=name, method=method):
+            seen[name] = torch.backends.cudnn.conv.fp32_precision
+            return method(self, *arguments)
+
+        monkeypatch.setattr(TransformerFlow, name, watched)
+    train("tarflow", "moons", steps=1, precision=plan)
+    assert seen == {"draw": "ieee", "loss": flag}
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_deterministic_plan_trains_with_deterministic_kernels_and_has_a_key_of_its_own(monkeypatch, wanted):
+    seen, loss = [], TransformerFlow.loss
+
+    def watched(self, example):
+        seen.append(torch.are_deterministic_algorithms_enabled())
         return loss(self, example)
 
-    monkeypatch.setattr(Consistency, "loss", watched)
-    spec = make_spec(
-        "consistency",
-        "digits",
-        metrics=[],
-        settings={
-            "plan": {"steps": 1, "precision": "bf16", "grid_every": 0},
-            "model": {"end_steps": 0, "net": "dit"} | ({"encoder": encoder} if encoder else {}),
-        },
-    )
-    data = build_data(spec.data)
-    fit(build_model(spec.model, spec.encoder, data), data, plan_of(spec), start_group("cpu"), seed=0)
-    assert len(seen) == 1
-    assert seen[0] > 0
+    monkeypatch.setattr(TransformerFlow, "loss", watched)
+    train("tarflow", "moons", steps=1, deterministic=wanted)
+    assert seen == [wanted]
+    assert not torch.are_deterministic_algorithms_enabled()
+    key, other = (make_spec("cfm", "moons", settings={"plan": p}).train_key for p in ({}, {"deterministic": wanted}))
+    assert (key != other) == wanted
+
+
+def test_an_operation_without_a_deterministic_kernel_is_named():
+    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
+    with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
+        raise RuntimeError("put_ does not have a deterministic implementation\nmore")
+
+
+@pytest.mark.parametrize(
+    ("model", "encoder"), [("consistency", None), ("consistency", "autoencoder"), ("meanflow", None)]
+)
+def test_models_that_learn_from_differences_ignore_bf16(model, encoder):
+    dataset, settings = ("digits", {"encoder": encoder, "net": "dit"}) if encoder else ("moons", {})
+    a, b = (train(model, dataset, settings, steps=3, precision=each) for each in ("fp32", "bf16"))
+    assert torch.equal(weights(a), weights(b))
 
 
 def test_clipping_bounds_the_step():
@@ -88,18 +148,19 @@ print(torch._dynamo.explain(stack)(example).graph_break_count)
 """
 
 
+def printed_by(script):
+    """Return the number that a process prints; what checks shapes in tests cannot be compiled in this one."""
+    command = [sys.executable, "-c", script.format(tests=TESTS)]
+    return float(subprocess.run(command, check=True, timeout=300, capture_output=True, text=True).stdout)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_step_is_the_same_step():
-    # In a process of its own: what checks shapes in tests cannot be compiled.
-    script = COMPILED.format(tests=TESTS)
-    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
-    assert float(done.stdout) < 1e-5
+    assert printed_by(COMPILED) < 1e-5
 
 
 @pytest.mark.slow
 def test_a_stack_of_flows_compiles_as_one_graph():
     """A break inside the stack would leave all of it uncompiled, without a word."""
-    script = BREAKS.format(tests=TESTS)
-    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
-    assert int(done.stdout) == 0
+    assert printed_by(BREAKS) == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.training.torchrun_variables import local_rank, variable
+from genbench.training.torchrun_variables import local_rank, require_one_task
 
 
 def test_the_rank_is_that_of_torchrun_and_0_without_it(monkeypatch):
@@ -20,7 +20,30 @@ def test_a_variable_that_is_no_whole_number_is_refused(monkeypatch, value):
         local_rank()
 
 
-def test_a_variable_without_default_is_required(monkeypatch):
-    monkeypatch.delenv("RANK", raising=False)
-    with pytest.raises(ConfigError, match="RANK=unset"):
-        variable("RANK")
+RUN = "genbench run --model cfm --dataset moons"
+SEVERAL_NODES = "srun --ntasks=2 --ntasks-per-node=1 torchrun --nnodes=2 --nproc-per-node=4 --rdzv-backend=c10d"
+
+
+@pytest.mark.parametrize(
+    ("variables", "typed"),
+    [
+        ({"SLURM_NTASKS": "8"}, f"srun --ntasks=1 {RUN} --devices 8"),
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, SEVERAL_NODES),
+        ({"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "1"}, ""),
+        ({"SLURM_NTASKS": "8", "LOCAL_WORLD_SIZE": "4"}, ""),
+        ({"SLURM_NTASKS": "1"}, ""),
+        ({}, ""),
+    ],
+)
+def test_tasks_of_srun_that_would_each_do_all_are_refused_with_the_command_to_type(monkeypatch, variables, typed):
+    for name in ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_NNODES", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"SLURM_PROCID": "0"} | variables).items():
+        monkeypatch.setenv(name, value)
+    if not typed:
+        require_one_task(RUN)
+        return
+    with pytest.raises(ConfigError, match=r"8 tasks of Slurm would each do the whole run") as refused:
+        require_one_task(RUN)
+    assert typed in str(refused.value)
+    assert RUN in str(refused.value)

@@ -1,7 +1,5 @@
 """The log of a training: what it writes is tested with the loop; here, when a training has learned nothing."""
 
-import os
-
 import pytest
 
 import genbench
@@ -9,7 +7,7 @@ from genbench import RunFailed
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.suite import load
-from genbench.training.train_log import TRIAL, TrainLog, steps_per_row
+from genbench.training.train_log import TRIAL, steps_per_row
 
 
 def settings(kappa, steps=2 * TRIAL):
@@ -51,19 +49,3 @@ stack = ["kappa"]
 
 def test_a_long_training_has_ten_thousand_rows_at_most():
     assert [steps_per_row(steps) for steps in (0, 1, 10_000, 10_001, 400_000)] == [0, 1, 1, 2, 40]
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        os.mkfifo,
-        os.mkdir,
-        lambda path: path.symlink_to("nowhere"),
-        lambda path: path.symlink_to("/dev/zero"),
-        lambda path: path.write_bytes(b"\xff\xfe\n\0"),
-    ],
-)
-def test_what_is_no_log_in_its_place_is_replaced(tmp_path, make):
-    make(tmp_path / "train.csv")
-    TrainLog([tmp_path / "train.csv"], 5, 10)
-    assert not os.path.lexists(tmp_path / "train.csv")

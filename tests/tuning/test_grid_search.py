@@ -49,7 +49,7 @@ def measured(search, store):
 
 def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     over = {"model": {"kappa": [0.5, 2.0]}}
-    search = grid_search(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=[0, 1], settings=QUICK)
+    search = grid_search(["wcfm"], "8gaussians", over, metric="sliced_w2", seeds=2, settings=QUICK)
     found = measured(search, Store(tmp_path))
     assert [candidate.text for candidate in found.candidates] == ["model.kappa=0.5", "model.kappa=2.0"]
     means = {c.text: sum(c.values("sliced_w2").values()) / 2 for c in found.candidates}
@@ -74,7 +74,7 @@ def test_values_on_the_validation_split_use_validation_data():
 
 def test_images_are_compared_with_those_of_the_validation_split(tmp_path):
     rate, settings = {"plan": {"lr": [1e-3]}}, QUICK | {"metric": {"kid": {"split": "train"}}}
-    search = grid_search(["cfm"], "digits", rate, metric="kid", seeds=[0], settings=settings)  # the split is ignored
+    search = grid_search(["cfm"], "digits", rate, metric="kid", seeds=1, settings=settings)  # the split is ignored
     ((row,),) = [record["results"] for record in measured(search, Store(tmp_path)).candidates[0].records]
     held_out = datasets["digits"].build().valid.size
     assert f"against {held_out} test images" in row["protocol"]
@@ -126,6 +126,38 @@ def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
         assert {row["point"] for _, row in rows} == {"main", "curve", "training"}
         assert candidate.values("sliced_w2") == {seed: row["value"] for seed, row in rows if row["point"] == "main"}
     assert found.table().rows
+
+
+def with_values(default, other, better="sliced_w2"):
+    """Return a search whose second candidate, sigma = 0, is the default, with these values by seed."""
+    search = grid_search(["cfm"], "moons", {"model": {"sigma": [0.1, 0.0]}}, metric=better, seeds=len(default))
+    rows = ([(s.seed, value) for s, value in zip(c.specs, values, strict=True)]
+            for c, values in zip(search.candidates, (other, default), strict=True))  # fmt: skip
+    records = [
+        tuple({"spec": {"seed": seed}, "results": [{"metric": better, "point": "main", "value": x}]} for seed, x in own)
+        for own in rows
+    ]
+    candidates = [replace(c, records=own) for c, own in zip(search.candidates, records, strict=True)]
+    return replace(search, candidates=tuple(candidates))
+
+
+def test_trials_use_seeds_that_no_table_reports():
+    search = grid_search(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e-2]}}, settings=QUICK)
+    assert {spec.seed for spec in search.specs} == {100, 101, 102}
+
+
+@pytest.mark.parametrize(
+    ("default", "other", "chosen"),
+    [
+        ([1.0, 1.2, 1.4], [1.1, 1.1, 1.2], "0.0"),  # better on average, by less than the error of the difference
+        ([1.1, 1.3, 1.5], [1.0, 1.2, 1.4], "0.1"),  # better for each seed, by the same: seeds vary more, but in common
+        ([1.0, 1.2, 1.4], [1.4, 1.2, 1.5], "0.0"),
+        ([1.0], [0.9], "0.1"),  # one seed states no error
+        ([1.0], [1.0], "0.0"),
+    ],
+)
+def test_a_tie_within_one_standard_error_goes_to_the_default(default, other, chosen):
+    assert with_values(default, other).chosen()["cfm"].text == f"model.sigma={chosen}"
 
 
 BOTH = ("cfm", "wcfm")

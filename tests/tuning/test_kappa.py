@@ -4,8 +4,9 @@ import pytest
 from helpers.toy_flows import gaussian_tilt
 
 from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings.gibbs import FLAT, elbow
 from genbench.runs.store import Store
-from genbench.tuning.kappa import FLAT, by_elbow, elbow
+from genbench.tuning.kappa import by_elbow
 
 
 def test_the_elbow_is_where_the_closed_form_becomes_flat():

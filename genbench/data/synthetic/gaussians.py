@@ -1,14 +1,171 @@
-"""Gaussians and Gaussian mixtures in any dimension, with exact density and field."""
+"""Gaussians and their mixtures in any dimension: exact densities and fields, samples stratified by mode."""
+
+import math
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
-from genbench.core import Data, Truth
-from genbench.data.synthetic.mixture import Gaussian, Mixture
-from genbench.data.vectors import vectors
+from genbench.core import Batch, Data, Source, Truth
+from genbench.data.vectors import unlabeled, vectors
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Positive, Size
 from genbench.storage import memory
+
+BLOCK = 2**26
+"""Numbers of a sample, a mode and a coordinate each that a density holds in memory at once."""
+
+POINTS = 2**15 + 1
+"""Points of the integral of a distance along a line."""
+
+
+class Mixture(Source):
+    """A mixture of isotropic Gaussians, sum_k w_k N(m_k, s_k^2 I), in any dimension.
+
+    Args:
+        weights: the modes' probabilities; all equal by default.
+    """
+
+    def __init__(
+        self,
+        means: Float[Tensor, "modes d"],
+        stds: Float[Tensor, " modes"],
+        weights: Float[Tensor, " modes"] | None = None,
+    ) -> None:
+        modes = len(means)
+        self.means = means.float()
+        self.stds = stds.float()
+        self.weights = torch.full((modes,), 1 / modes) if weights is None else (weights / weights.sum()).float()
+        self.shape = (means.shape[1],)
+
+    @property
+    def w2_squared(self) -> float | None:
+        """Squared 2-Wasserstein distance from N(0, I); None unless all centers lie on a line and all widths are equal.
+
+        Source and mixture are then products of their laws along the line, where transport is monotone, and across:
+
+        W2^2 = 1 + E y^2 - 2 integral phi(Phi^-1(F(y))) dy + |c|^2 + (d - 1) (s - 1)^2
+
+        for the coordinate y along the line, its distribution function F, and the distance |c| of the line from 0.
+        """
+        means, s, weights = self.means.double(), float(self.stds[0]), self.weights.double()
+        offsets = means - means[0]
+        longest = offsets[offsets.norm(dim=1).argmax()]
+        length = float(longest.norm())
+        axis = longest / length if length else torch.eye(means.shape[1], dtype=torch.float64)[0]
+        along = means @ axis
+        across = means - along[:, None] * axis
+        if (across - across[0]).norm(dim=1).max() > 1e-5 * length or (self.stds != self.stds[0]).any():
+            return None
+        y = torch.linspace(float(along.min()) - 9 * s, float(along.max()) + 9 * s, POINTS, dtype=torch.float64)
+        below = torch.zeros_like(y)
+        for weight, center in zip(weights, along, strict=True):
+            below += weight * torch.special.ndtr((y - center) / s)
+        z = torch.special.ndtri(below.clamp(1e-300, 1))
+        overlap = float(torch.trapezoid(torch.exp(-z.square() / 2), y)) / math.sqrt(2 * math.pi)
+        line = 1 + float(weights @ (along.square() + s**2)) - 2 * overlap
+        return line + float(across[0].square().sum()) + (means.shape[1] - 1) * (s - 1) ** 2
+
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n independent samples, on the generator's device."""
+        return self.draw(n, generator).x
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw n independent samples labeled by their mode."""
+        uniform = torch.rand(n, generator=generator, device=generator.device)
+        borders = self.weights.cumsum(0)[:-1].to(generator.device)
+        return self._around(torch.bucketize(uniform, borders, right=True), generator)
+
+    def stratified(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw n samples with the expected count in every mode, up to the remainder, in random order.
+
+        Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
+        mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
+        """
+        return self._around(stratified_labels(self.weights, n, generator), generator)
+
+    def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """Return the log-density in nats."""
+        parts = x.split(max(1, BLOCK // self.means.numel()))
+        return torch.cat([self._joint(rows, self.means, self.stds).logsumexp(-1) for rows in parts])
+
+    def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws.
+
+        Given the mode, x1 - x0 and x_t are jointly Gaussian, so the conditional mean is linear in x; the modes
+        are weighted by their posterior probability at x.
+        """
+        means, stds = self.means.to(x), self.stds.to(x)
+        variance = (1 - t) ** 2 + (t * stds) ** 2
+        posterior = self._joint(x, t * means, variance.sqrt()).softmax(-1)
+        slope = (t * stds**2 - (1 - t)) / variance
+        return (posterior @ (means - (slope * t)[:, None] * means)) + (posterior @ slope)[:, None] * x
+
+    def _around(self, label: Int[Tensor, " n"], generator: torch.Generator) -> Batch:
+        noise = torch.randn(len(label), *self.shape, generator=generator, device=generator.device)
+        return Batch(self.means.to(noise)[label] + self.stds.to(noise)[label, None] * noise, label)
+
+    def _joint(
+        self, x: Float[Tensor, "b d"], means: Float[Tensor, "modes d"], stds: Float[Tensor, " modes"]
+    ) -> Float[Tensor, "b modes"]:
+        means, stds = means.to(x), stds.to(x)
+        square = (x[:, None] - means).square().sum(-1) / stds**2
+        scale = self.shape[0] * (stds.log() + 0.5 * math.log(2 * math.pi))
+        return self.weights.to(x).log() - scale - square / 2
+
+
+def stratified_labels(weights: Float[Tensor, " modes"], n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
+    """Return n labels with the expected count of each, up to the remainder, in random order.
+
+    Args:
+        weights: the probabilities of the labels.
+    """
+    expected = weights.double() * n
+    counts = (expected + 1e-6).floor().long()
+    # Ties between remainders are broken at random, so that no mode is favored over many draws.
+    rest = expected - counts + 1e-9 * torch.rand(len(counts), generator=generator, dtype=torch.float64)
+    counts[rest.topk(n - int(counts.sum())).indices] += 1
+    label = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    return label[torch.randperm(n, generator=generator)]
+
+
+class Gaussian(Source):
+    """N(m, C) in any dimension, with its distance from N(0, I)."""
+
+    def __init__(self, mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"]) -> None:
+        # In float64 and kept by eigenvectors: the density, the distance and the field are functions of eigenvalues.
+        values, self._axes = torch.linalg.eigh(covariance.double())
+        self._mean = mean.double()
+        self._stds = values.sqrt()
+        self.shape = (len(mean),)
+        self._factor = (self._axes * self._stds).T.float()
+
+    @property
+    def w2_squared(self) -> float:
+        """Squared 2-Wasserstein distance from N(0, I)."""
+        return float(self._mean.square().sum() + (self._stds - 1).square().sum())
+
+    def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
+        """Draw n independent samples, on the generator's device."""
+        noise = torch.randn(n, *self.shape, generator=generator, device=generator.device)
+        return noise @ self._factor.to(noise) + self._mean.to(noise)
+
+    def draw(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw n independent samples, all labeled 0."""
+        return unlabeled(self.sample(n, generator))
+
+    def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """Return the log-density in nats."""
+        white = (x - self._mean.to(x)) @ (self._axes / self._stds).to(x)
+        scale = float(self._stds.log().sum()) + 0.5 * self.shape[0] * math.log(2 * math.pi)
+        return -white.square().sum(-1) / 2 - scale
+
+    def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws."""
+        mean, axes, variance = self._mean.to(x), self._axes.to(x), self._stds.to(x) ** 2
+        slope = (t * variance - (1 - t)) / ((1 - t) ** 2 + t**2 * variance)
+        return mean + ((x - t * mean) @ axes * slope) @ axes.T
 
 
 @datasets.register("gaussian", version=1, headline="energy_distance")
@@ -81,4 +238,5 @@ def mixture(
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)
     law = Mixture(centers, torch.full((modes,), std), None if weights is None else torch.tensor(weights))
     truth = Truth(log_prob=law.log_prob, modes=law.means, w2_squared=law.w2_squared, velocity=law.velocity)
-    return vectors("mixture", law.draw, dims=dims, classes=modes, stratified=law.stratified, truth=truth)
+    law_of_modes = {"stratified": law.stratified, "weights": law.weights}
+    return vectors("mixture", law.draw, dims=dims, classes=modes, **law_of_modes, truth=truth)

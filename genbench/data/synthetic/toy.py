@@ -6,14 +6,16 @@ equal counts to the arcs; here the position on the arc is uniform and the arc is
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
-from genbench.data.synthetic.mixture import Mixture
+from genbench.data.splits import Draw
+from genbench.data.synthetic.gaussians import Mixture, stratified_labels
 from genbench.data.vectors import vectors
 from genbench.registry import datasets
 from genbench.settings import Count, Positive
@@ -86,6 +88,70 @@ def ring(modes: int, radius: float, std: float) -> Mixture:
     memory.require(40 * modes, f"modes={modes}")
     angle = torch.arange(modes, dtype=torch.float64) * (2 * math.pi / modes)
     return Mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), torch.full((modes,), std))
+
+
+@datasets.register("checkerboard", version=1, headline="sliced_w2")
+def checkerboard() -> Data:
+    """A uniform law on the eight dark squares of a board on [-4, 4]^2, with exact density; the label is the square.
+
+    Validation and test samples have equal counts in all squares, up to the remainder.
+
+    Reference: Grathwohl et al., 2019, "FFJORD", https://arxiv.org/abs/1810.01367.
+    """
+
+    def log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+        cell = torch.floor(x / 2)
+        dark = (x.abs() < 4).all(1) & (cell.sum(1) % 2 == 0)
+        return torch.where(dark, -math.log(32), -math.inf)
+
+    draw, stratified = _by_label(8, _squares)
+    return vectors("checkerboard", draw, classes=8, stratified=stratified, truth=Truth(log_prob=log_prob))
+
+
+def _squares(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    """Draw from the dark squares: two in each row of the board."""
+    row, place = label // 2, label % 2
+    corner = torch.stack([2 * (2 * place + row % 2) - 4, 2 * row - 4], 1)
+    return corner + 2 * torch.rand(len(label), 2, generator=generator, device=generator.device)
+
+
+@datasets.register("pinwheel", version=1, headline="sliced_w2")
+def pinwheel() -> Data:
+    """Five curved arms around the origin, thin across and dense near their base; the label is the arm.
+
+    An arm is N((1, 0), diag(.3^2, .1^2)), turned by exp(x1) / 4 and the angle of its arm, then scaled by 2. Validation
+    and test samples have equal counts in all arms, up to the remainder.
+
+    Reference: Johnson et al., 2016, https://arxiv.org/abs/1603.06277, on the scale of Grathwohl et al., 2019.
+    """
+    draw, stratified = _by_label(5, _arms)
+    return vectors("pinwheel", draw, classes=5, stratified=stratified)
+
+
+def _arms(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    x = _normal(len(label), 2, generator)
+    along, across = 1 + 0.3 * x[:, 0], 0.1 * x[:, 1]
+    angle = label * (2 * math.pi / 5) + 0.25 * along.exp()
+    cos, sin = angle.cos(), angle.sin()
+    return 2 * torch.stack([along * cos + across * sin, across * cos - along * sin], 1)
+
+
+def _by_label(classes: int, draw: Callable[[Tensor, torch.Generator], Tensor]) -> tuple[Draw, Draw]:
+    """Return independent draws with equally probable labels, and draws with equal counts of them.
+
+    Args:
+        draw: returns one point for each label.
+    """
+
+    def independent(n: int, generator: torch.Generator) -> Batch:
+        label = torch.randint(classes, (n,), generator=generator, device=generator.device)
+        return Batch(draw(label, generator), label)
+
+    def stratified(n: int, generator: torch.Generator) -> Batch:
+        label = stratified_labels(torch.full((classes,), 1 / classes), n, generator)
+        return Batch(draw(label, generator), label)
+
+    return independent, stratified
 
 
 def _arcs(n: int, generator: torch.Generator) -> Batch:

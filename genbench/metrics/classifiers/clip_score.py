@@ -30,7 +30,7 @@ Clip = Annotated[
     OnDisk(or_name=True),
     "CLIP of transformers: a folder, or a name on the hub (owner/name), with weights in safetensors",
 ]
-N = Annotated[Count | None, "number of samples, by default all; best a multiple of the captions, which come in turn"]
+N = Annotated[Count | None, "number of samples, by default all; best so many that each caption has one"]
 Revision = Annotated[str | None, "branch, tag or commit of the name"]
 
 

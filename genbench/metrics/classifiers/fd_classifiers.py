@@ -8,18 +8,20 @@ from torch import Tensor
 
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
-from genbench.metrics.classifiers.digit_classifiers import digits_cnn, mnist5k_cnn
+from genbench.metrics.classifiers.classifier import digits_cnn, mnist5k_cnn
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.feature_sets import sample_features
-from genbench.metrics.image.frechet import Moments, bias, frechet, frechet_of_few, influence, influence_of_few
+from genbench.metrics.image.fid import distance_to_reference, influence_on_distance
+from genbench.metrics.image.frechet import Moments
+from genbench.metrics.image.reference_statistics import Statistics
 from genbench.registry import metrics
 from genbench.settings import Count
 
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 
 
-@metrics.register("fd-digits_cnn", version=2, better="lower", of="samples")
+@metrics.register("fd-digits_cnn", version=2, better="lower", bounds=(0, None), of="samples")
 def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
@@ -31,7 +33,7 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, digits_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-mnist5k_cnn", version=1, better="lower", of="samples")
+@metrics.register("fd-mnist5k_cnn", version=1, better="lower", bounds=(0, None), of="samples")
 def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
 
@@ -42,7 +44,7 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, mnist5k_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-captions_cnn", version=2, better="lower", of="samples", drops=True)
+@metrics.register("fd-captions_cnn", version=2, better="lower", bounds=(0, None), of="samples", drops=True)
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
@@ -71,15 +73,9 @@ def _to_test_images(
         x = x if evaluation.label is None else x[~held_out[evaluation.label[: len(x)]]]
     if min(len(x), len(y)) < 2:
         raise Unsupported("a covariance needs at least 2 images")
-    few = min(len(x), len(y)) <= x.shape[1]
-    moments_x, moments_y = Moments([x]), Moments([y])
-    return Value(
-        frechet_of_few(x, y) if few else frechet(moments_x, moments_y),
-        len(x),
-        f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {len(y)} test images",
-        details={
-            "bias": bias(moments_y, len(x), len(y)),
-            "n_reference": len(y),
-            **standard_error(influence_of_few(x, moments_y) if few else influence(x, moments_x, moments_y)),
-        },
-    )
+    reference = Statistics(f"{len(y)} test images", Moments([y]), y)
+    bias = reference.bias_constant * (1 / len(x) + 1 / len(y))
+    error = standard_error(influence_on_distance(x, reference))
+    protocol = f"{network.name} {network.sha256[:8]}, resize {network.resize}, n={len(x)} against {reference.source}"
+    details = {"bias": bias, "n_reference": len(y), **error}
+    return Value(distance_to_reference(x, reference), len(x), protocol, details=details)

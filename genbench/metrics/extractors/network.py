@@ -1,6 +1,7 @@
 """Pretrained networks as extractors: images are resized and passed in batches of one size, in exact float32."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, UInt8
@@ -11,6 +12,7 @@ from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.metrics.extractors.resize import NAMES, Rule
+from genbench.numerics.precision import float32_products
 from genbench.space import Pixels
 
 BATCH = {"cpu": 16, "cuda": 128}
@@ -59,9 +61,20 @@ class Network(FeatureExtractor):
         images = images.expand(-1, 3, -1, -1)
         x = self.rule(images, self.size) if self.size else images.float()
         x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, size - n)).to(self.device)
-        # Tensor cores would round to 10 bits, and cuDNN's benchmark may choose another kernel each time.
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with float32_products("ieee"), _deterministic_kernels():
             return self.net(x)[:n].float().cpu()
+
+
+@contextmanager
+def _deterministic_kernels() -> Iterator[None]:
+    """Let cuDNN choose the same kernel each time; its benchmark may choose another one."""
+    flags = torch.backends.cudnn
+    before = flags.benchmark, flags.deterministic
+    flags.benchmark, flags.deterministic = False, True
+    try:
+        yield
+    finally:
+        flags.benchmark, flags.deterministic = before
 
 
 def extractor_device() -> torch.device:

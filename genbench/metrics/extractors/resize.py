@@ -1,6 +1,7 @@
 """Rules of resizing images to the input of a network, each channel separately, in 0..255; FID depends on them."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from jaxtyping import Float, UInt8
@@ -45,7 +46,8 @@ def _by_clean_fid(images: Tensor, size: int, *, quantize: bool) -> Tensor:
     from cleanfid.resize import make_resizer
 
     resizer = make_resizer("PIL", quantize, "bicubic", (size, size))
-    resized = [torch.from_numpy(resizer(image)) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
+    with ThreadPoolExecutor() as pool:  # Pillow resizes without Python's lock
+        resized = [*map(torch.from_numpy, pool.map(resizer, images.permute(0, 2, 3, 1).cpu().numpy()))]
     return torch.stack(resized).permute(0, 3, 1, 2).to(images.device).float()
 
 

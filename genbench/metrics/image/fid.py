@@ -46,7 +46,7 @@ Inception = Annotated[
 ]
 
 
-@metrics.register("fid-legacy", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fid-legacy", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fid_legacy(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Legacy = None
 ) -> Value:
@@ -57,7 +57,7 @@ def fid_legacy(
     return _distance(feature_sets(evaluation, features or "inception-legacy", images), statistics)
 
 
-@metrics.register("fid-clean", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fid-clean", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fid_clean(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Clean = None
 ) -> Value:
@@ -68,35 +68,35 @@ def fid_clean(
     return _distance(feature_sets(evaluation, features or "inception-clean", images), statistics)
 
 
-@metrics.register("sfid", version=1, better="lower", of="samples", floor=False)
+@metrics.register("sfid", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def sfid(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
 ) -> Value:
-    """Frechet distance in spatial features of Inception, which see where in the image something is.
+    """Frechet distance to training images in spatial features of Inception, which see where something is.
 
     Reference: Nash et al., 2021.
     """
     return _distance(feature_sets(evaluation, features or "inception-spatial", images), statistics)
 
 
-@metrics.register("fd-dinov2", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fd-dinov2", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fd_dinov2(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: DINOv2 = None
 ) -> Value:
-    """Frechet distance in the features of DINOv2. Not an FID.
+    """Frechet distance to training images in the features of DINOv2. Not an FID.
 
     Reference: Stein et al., 2023.
     """
     return _distance(feature_sets(evaluation, features or "dinov2", images), statistics)
 
 
-@metrics.register("fd-efficientnet_lite0", version=1, better="lower", of="samples", floor=False)
+@metrics.register("fd-efficientnet_lite0", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, features: Lite = None) -> Value:
-    """Frechet distance in the features of EfficientNet-Lite0, which needs no download. Not an FID."""
+    """Frechet distance to training images in the features of EfficientNet-Lite0, without a download. Not an FID."""
     return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
 
 
-@metrics.register("reconstruction_fd", version=1, better="lower", of="model")
+@metrics.register("reconstruction_fd", version=1, better="lower", bounds=(0, None), of="model")
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
@@ -120,18 +120,26 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
     return evaluation.cached_for_task(key, measured)
 
 
-@metrics.register("fid-infinity", version=1, better="lower", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "fid-infinity", version=1, better="lower", bounds=(None, None), of="samples", floor=False, curve=False, halves=True
+)
 def fid_infinity(
     evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Inception = None
 ) -> Value:
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
+
+    Below as many samples as features it is no line: the fewest of which it takes one, a tenth of all, must be as many.
+    So must be those of its floor and of its interval, which is from halves.
 
     Args:
         points: how many n, evenly spaced from a tenth of the samples to all; at least 2.
 
     Reference: Chong and Forsyth, 2020.
     """
-    sets = feature_sets(evaluation, features or "inception-legacy", images, n_min=100)
+    sets = feature_sets(evaluation, features or "inception-legacy", images)
+    least = 10 * sets.samples.shape[1]
+    if sets.n < least:
+        raise Unsupported(f"a line in 1/n needs {least:,} samples, 10 for each feature; there are {sets.n:,}")
     if points < 2:
         raise Unsupported("a line needs 2 points at least")
 
@@ -144,14 +152,17 @@ def fid_infinity(
         return torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution.tolist()
 
     value, slope = line(sets.samples)
-    floor = sets.floor(evaluation, ("fid-infinity", points), lambda x: line(x)[0], least=100)
+    floor = sets.floor(evaluation, ("fid-infinity", points), lambda x: line(x)[0], least=least)
     protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
     details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(sets.floor_samples)}
     return Value(value, sets.n, protocol, floor=floor, details=details)
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
-    """Return the distance; its floor is that of held-out real images, corrected to the same number of samples."""
+    """Return the distance; its floor is that of as many held-out real images.
+
+    Of fewer, a detail extrapolates it: their excess bias is subtracted, which is estimated for Gaussian features.
+    """
     reference = sets.reference if statistics is None else published(statistics, sets.extractor)
     n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
@@ -163,10 +174,10 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     per_sample = reference.bias_constant if full_rank else 0.0
     details |= standard_error(influence_on_distance(sets.samples, reference))
     details["bias"] = per_sample * (1 / sets.n + (1 / n_real if n_real else 0.0)) if full_rank else None
-    # The bias is linear in 1/n: the excess of a floor of fewer images is subtracted.
-    comparable = len(floor_samples) > 1 and (full_rank or len(floor_samples) == sets.n)
-    excess = per_sample * (1 / len(floor_samples) - 1 / sets.n) if comparable else 0.0
-    floor = distance_to_reference(floor_samples, reference) - excess if comparable else None
+    of_held_out = distance_to_reference(floor_samples, reference) if len(floor_samples) > 1 else None
+    floor = of_held_out if len(floor_samples) == sets.n else None
+    if of_held_out is not None and floor is None and full_rank:
+        details["extrapolated_floor"] = of_held_out - per_sample * (1 / len(floor_samples) - 1 / sets.n)
     protocol = sets.protocol if n_real else f"{sets.network}, n={sets.n} against {reference.source}"
     return Value(distance_to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
 

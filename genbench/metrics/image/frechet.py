@@ -120,13 +120,8 @@ def _centered(x: Float[Tensor, "n k"]) -> tuple[Float64[Tensor, " k"], Float64[T
     return x.mean(0), (x - x.mean(0)) / (len(x) - 1) ** 0.5
 
 
-def bias(moments: Moments, n: int, m: int) -> float:
-    """Estimate the mean distance between two samples of one distribution, of n and m: K (1/n + 1/m)."""
-    return bias_constant(moments) * (1 / n + 1 / m)
-
-
 def bias_constant(moments: Moments) -> float:
-    """Return the K of the bias.
+    """Return the K in K (1/n + 1/m), the mean distance between two samples of one distribution, of n and m.
 
     K = tr S + sum over i, j of (1 + delta_ij) l_i l_j / (2 (l_i + l_j)) for the eigenvalues l of the covariance:
     exact for Gaussian features in the limit of many samples, too low for heavier tails.

@@ -24,7 +24,7 @@ BANDWIDTH = 10.0
 """Width h of the kernel exp(-|x - y|^2 / (2 h^2)) of CMMD."""
 
 
-@metrics.register("kid", version=1, better="lower", of="samples", floor=False, halves=True)
+@metrics.register("kid", version=1, better="lower", bounds=(None, None), of="samples", floor=False, halves=True)
 def kid(
     evaluation: Evaluation,
     *,
@@ -60,7 +60,7 @@ def kid(
     return Value(float(values.mean()), sets.n, protocol, floor=floor, details=details)
 
 
-@metrics.register("cmmd", version=1, better="lower", of="samples", floor=False, halves=True)
+@metrics.register("cmmd", version=1, better="lower", bounds=(-2000, 2000), of="samples", floor=False, halves=True)
 def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = None) -> Value:
     """1000 times the squared MMD of a Gaussian kernel of bandwidth 10, on CLIP's features at unit length.
 

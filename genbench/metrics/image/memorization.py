@@ -10,7 +10,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
-from genbench.metrics.image.neighbors import nearest, squared_distance_blocks
+from genbench.metrics.image.neighbors import ROWS, nearest, squared_distance_blocks
 from genbench.metrics.image.precision_recall import MAX_IMAGES
 from genbench.metrics.image.real_images import real_images
 from genbench.registry import metrics
@@ -22,7 +22,16 @@ GRID_ROWS, NEIGHBORS = 10, 9
 """Rows of the image grid: samples, and nearest training images next to each."""
 
 
-@metrics.register("memorisation", version=1, better="none", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "memorisation",
+    version=1,
+    better="none",
+    bounds={"": (0, 1), "ratio": (0, None)},
+    of="samples",
+    floor=False,
+    curve=False,
+    halves=True,
+)
 def memorisation(
     evaluation: Evaluation,
     *,
@@ -37,7 +46,8 @@ def memorisation(
     `ratio` is the median distance of samples to their nearest training image, relative to that of test images: 1 for
     independent images, less for copies. Bad samples may read either: blurred ones lie near the center of the features,
     and so close to everything. Read it next to a distance between the distributions, never alone. The samples closest
-    to training images are shown with these in an image grid, `neighbours.png`.
+    to training images are shown with these in an image grid, `neighbours.png`. Test images that are copies of training
+    images are no baseline, and are left out; the detail `duplicates` counts them.
 
     Args:
         share: share of test images that count as close.
@@ -46,16 +56,19 @@ def memorisation(
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES)
     test, train = sets.held_out.rows, sets.reference.rows
-    if not 0 < share < 1 or len(test) * share < 1:
-        raise Unsupported(f"{len(test)} test images are too few to know the nearest {share:.2%} of them")
-    distance, _ = nearest(sets.samples, train)
     key = ("nearest", sets.reference.source, sets.held_out.source)
     test_distance = evaluation.cached_for_task(key, lambda: nearest(test, train)[0])
+    test_distance = test_distance[test_distance > 0]
+    if not 0 < share < 1 or len(test_distance) * share < 1:
+        raise Unsupported(f"{len(test_distance)} test images are too few to know the nearest {share:.2%} of them")
+    distance, _ = nearest(sets.samples, train)
     limit = test_distance.quantile(share)
     evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
     protocol = f"{sets.network}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
     median, test_median = float(distance.median()), float(test_distance.median())
     details = {"limit": float(limit), "median": median, "median_test": test_median}
+    if len(test_distance) < len(test):
+        details["duplicates"] = len(test) - len(test_distance)
     close = distance < limit
     share_close = float(close.double().mean())
     details |= standard_error(close) | wilson(share_close, sets.n)
@@ -65,7 +78,17 @@ def memorisation(
     ]
 
 
-@metrics.register("fld", version=1, better="lower", of="samples", floor=False, curve=False, novel=True, halves=True)
+@metrics.register(
+    "fld",
+    version=2,
+    better="lower",
+    bounds=(None, None),
+    of="samples",
+    floor=False,
+    curve=False,
+    novel=True,
+    halves=True,
+)
 def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, features: Extractor = None) -> list[Value]:
     """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
 
@@ -80,12 +103,12 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     Reference: Jiralerspong et al., 2023.
     """
     sets = feature_sets(evaluation, features, Images(n=n, n_real=n_real), n_max=MAX_IMAGES, n_min=4)
-    test, train = sets.held_out.rows.double(), sets.reference.rows.double()
-    mean, scale = test.mean(0), test.std(0)
+    test, train = sets.held_out.rows, sets.reference.rows
+    mean, scale = (each.float() for each in (test.double().mean(0), test.double().std(0)))
     known = scale > 0  # a feature that never varies cannot be standardized
     if not known.any():
         raise Unsupported("all test images have the same features")
-    x, test, train = (((each - mean) / scale)[:, known] for each in (sets.samples.double(), test, train))
+    x, test, train = (((each - mean) / scale)[:, known] for each in (sets.samples, test, train))
     stream = generator(evaluation.seed, "fld")
 
     def baseline_nats() -> tuple[float, Tensor]:
@@ -125,17 +148,21 @@ class CenteredMixture:
     def __init__(self, centers: Float[Tensor, "n k"], points: Float[Tensor, "m k"], stream: torch.Generator) -> None:
         points = points[torch.randperm(len(points), generator=stream)]
         self.centers = centers
-        squares = torch.cat(list(squared_distance_blocks(points, centers)))
-        from_mean = self.NEARER**2 * (points - points.mean(0)).square().sum(1, keepdim=True)
-        self.log_variance = nn.Parameter(((squares.min(0).values + 1e-3) / centers.shape[1]).log())
-        broad = nn.Parameter(squares.new_zeros(1))
+        # Every epoch needs all distances: in single precision 2 GB for 10,000 centers and 50,000 points.
+        squares = torch.empty(len(points), len(centers))
+        for rows, block in zip(squares.split(ROWS), squared_distance_blocks(points, centers), strict=True):
+            rows.copy_(block)
+        from_mean = self.NEARER**2 * (points - points.mean(0)).square().sum(1, keepdim=True, dtype=torch.float64)
+        self.log_variance = nn.Parameter(((squares.min(0).values.double() + 1e-3) / centers.shape[1]).log())
+        broad = nn.Parameter(self.log_variance.new_zeros(1))
         optimizer = Adam([self.log_variance, broad])
         with torch.enable_grad():
             for _ in range(self.EPOCHS):
                 for near, far in zip(squares.split(self.BATCH), from_mean.split(self.BATCH), strict=True):
-                    parts = [self._log_parts(near, self.log_variance) - math.log(len(centers))]
-                    log_density = torch.cat([*parts, self._log_parts(far, broad)], 1).logsumexp(1)
-                    (-log_density.mean() / centers.shape[1]).backward()
+                    for some, own in zip(near.split(ROWS), far.split(ROWS), strict=True):
+                        parts = [self._log_parts(some.double(), self.log_variance) - math.log(len(centers))]
+                        log_density = torch.cat([*parts, self._log_parts(own, broad)], 1).logsumexp(1)
+                        (-log_density.sum() / (len(near) * centers.shape[1])).backward()
                     optimizer.step(self.RATE)
                     self.log_variance.data.clamp_(-40, 20)
         self.log_variance.requires_grad_(False)

@@ -24,7 +24,7 @@ BLOCK = 100
 Directions = Annotated[Count, "number of lines; published values use 100 to 1024"]
 
 
-@metrics.register("mind", version=1, better="lower", of="samples", floor=False)
+@metrics.register("mind", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def mind(
     evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Inception = None
 ) -> Value:
@@ -38,7 +38,7 @@ def mind(
     return _distance(evaluation, feature_sets(evaluation, features or "inception-fidelity", images), directions)
 
 
-@metrics.register("monge_distance", version=1, better="lower", of="samples", floor=False)
+@metrics.register("monge_distance", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
 def monge_distance(
     evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Extractor = None
 ) -> Value:

@@ -18,7 +18,7 @@ def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) ->
     squares = y.square().sum(1)
     for rows in x.split(ROWS):
         rows = rows.double()
-        yield (rows.square().sum(1)[:, None] + squares - 2 * rows @ y.T).clamp_(min=0)
+        yield torch.addmm(squares, rows, y.T, alpha=-2).add_(rows.square().sum(1)[:, None]).clamp_(min=0)
 
 
 class Neighborhoods:
@@ -57,6 +57,10 @@ def _smallest(values: Float64[Tensor, "n m"], count: int) -> Float64[Tensor, "n 
 
 
 def nearest(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Float64[Tensor, " n"], Int[Tensor, " n"]]:
-    """Return the distance of each row of x to the nearest row of y, and the index of that row."""
-    values, indices = zip(*(block.min(1) for block in squared_distance_blocks(x, y)), strict=True)
-    return torch.cat(values).sqrt(), torch.cat(indices)
+    """Return the distance of each row of x to the nearest row of y, and the index of that row.
+
+    Distances are those of differences: exactly 0 between equal rows.
+    """
+    indices = torch.cat([block.argmin(1) for block in squared_distance_blocks(x, y)])
+    parts = zip(x.split(ROWS), indices.split(ROWS), strict=True)
+    return torch.cat([(rows.double() - y[index].double()).norm(dim=1) for rows, index in parts]), indices

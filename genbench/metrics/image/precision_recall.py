@@ -18,7 +18,9 @@ OF_AS_MANY = ("recall", "coverage")
 """Values that depend on the number of samples, so that only as many held-out images give their floor."""
 
 
-@metrics.register("precision_recall", version=1, better="higher", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "precision_recall", version=1, better="higher", bounds=(0, 1), of="samples", floor=False, curve=False, halves=True
+)
 def precision_recall(
     evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 3, features: Extractor = None
 ) -> list[Value]:
@@ -35,7 +37,16 @@ def precision_recall(
     return _values(evaluation, sets, k, precision_and_recall)
 
 
-@metrics.register("density_coverage", version=1, better="higher", of="samples", floor=False, curve=False, halves=True)
+@metrics.register(
+    "density_coverage",
+    version=1,
+    better="higher",
+    bounds={"density": (0, None), "coverage": (0, 1)},
+    of="samples",
+    floor=False,
+    curve=False,
+    halves=True,
+)
 def density_coverage(
     evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 5, features: Extractor = None
 ) -> list[Value]:

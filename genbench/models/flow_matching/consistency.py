@@ -1,11 +1,12 @@
 """Consistency flow matching: every point of a segment of the flow predicts the segment's end."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.core import Event, Source, Split
 from genbench.errors import ConfigError
@@ -27,8 +28,8 @@ class Consistency(FewStep):
 
     The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
     `boundary` on. Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
-    https://arxiv.org/abs/2407.02398. The loss is computed in float32 under plan.precision=bf16, too, which rounds times
-    by more than delta.
+    https://arxiv.org/abs/2407.02398. The loss is computed in float32 whatever plan.precision is: it is a difference of
+    two predictions that lower precision rounds off.
 
     Args:
         segments: equal parts of [0, 1]; samples take a multiple of that many steps.
@@ -62,6 +63,9 @@ class Consistency(FewStep):
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
         self.limits, self.fewest = {"segments": segments}, segments
+        self.dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in self.net.modules())
+        if self.dropout:
+            self.not_compiled = "consistency cannot draw a dropout mask twice when compiled; set model.net.dropout=0"
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         example = super().example(batch_source, step, size, seed, generator)
@@ -82,7 +86,8 @@ class Consistency(FewStep):
         assert later is not None
         end, x_later = self.segment_end(t), x + expand(later - t, x) * example.velocity
         # Both predictions use the same dropout mask: the second starts from the random state before the first.
-        with torch.no_grad(), torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        devices = [x.device] if x.device.type == "cuda" else []
+        with torch.no_grad(), torch.random.fork_rng(devices) if self.dropout else nullcontext():
             v_later = self.net(later, x_later, label)
         v = self.net(t, x, label)
         ends = x + expand(end - t, x) * v - (x_later + expand(end - later, x) * v_later)

@@ -6,12 +6,11 @@ from annotated_types import Gt, Lt
 
 from genbench.core import Event, Normal, Source
 from genbench.errors import Unsupported
-from genbench.models.flow_matching.couplings.balanced import REFERENCE, ReferenceSettings, balanced
+from genbench.models.flow_matching.couplings.balanced import REFERENCE, Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import Independent
-from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, KernelSettings, WeightSettings, gibbs
-from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, ot
-from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, SemidiscreteSettings, semidiscrete
-from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
+from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, Gibbs, KernelSettings, WeightSettings
+from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, Sinkhorn, ot
+from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, Semidiscrete, SemidiscreteSettings
 from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
 from genbench.models.flow_matching.velocity_model import FlowMatching
@@ -68,7 +67,7 @@ def sdcfm(
     Potentials of all points are found once, and kept in the cache; pairing then takes one product of matrices. The
     points are not augmented: data.flip has no effect.
     """
-    coupling = semidiscrete(event, shared.classes(event), settings=transport)
+    coupling = Semidiscrete(event, shared.classes(event), settings=transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
@@ -88,7 +87,7 @@ def wcfm(
     Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270. It learns the flow between the
     marginals tilted by the weights; the effective sample size and the tilt are logged and measured.
     """
-    coupling = gibbs(event, shared.classes(event), kernel=kernel, settings=weights)
+    coupling = Gibbs(event, shared.classes(event), kernel=kernel, settings=weights)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 
@@ -109,7 +108,7 @@ def wcfm_balanced(
     (https://arxiv.org/abs/2507.22270) do not. The potentials are estimated on a reference sample (Cuturi, 2013,
     https://arxiv.org/abs/1306.0895) that follows training (Mensch and Peyre, 2020, https://arxiv.org/abs/2003.01415).
     """
-    coupling = balanced(event, shared.classes(event), kernel=kernel, settings=reference)
+    coupling = Balanced(event, shared.classes(event), kernel=kernel, settings=reference)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 

@@ -96,11 +96,16 @@ class PairModel(Model, Coupled):
         self.density = "dequantised data" if self.bin_width else "data"
         self._pool: tuple[tuple[int, int, int], tuple[Pairs, Tensor | None]] | None = None
 
+    @property
+    def chosen(self) -> dict[str, float]:
+        return self.coupling.chosen
+
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         return settings["net"]["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
+        self.coupling.choose(data)
         if count := self.coupling.pilot_size:
             width = self.bin_width
             pairs = pilot_pairs(data.train, self.source, count, seed, bin_width=width, labeled=self.conditional)

@@ -11,11 +11,13 @@ from torch.nn import functional as F
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError, RunFailed
-from genbench.models.latent import decoder_finetuning
-from genbench.models.latent.encoder import Encoder, grid, in_parts
+from genbench.models.latent.decoder_finetuning import TuningSettings
+from genbench.models.latent.encoder import CHUNK, Encoder, grid, in_blocks, in_parts
 from genbench.nets.unet import Norm, zero
 from genbench.registry import encoders
-from genbench.settings import ByEvent, Count, NonNegative, Positive, Size
+from genbench.settings import ByEvent, Count, Positive
+
+TUNING = TuningSettings(batch_size=64, lr=2e-3)
 
 
 class Residual(nn.Module):
@@ -96,10 +98,6 @@ class Autoencoder(Encoder):
             default 16 for images up to 16 pixels, else 32.
         kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
         steps: training steps; by default 1500 for images up to 16 pixels, 10,000 for larger ones.
-        batch_size: batch of the training and of the fine-tuning of the decoder.
-        lr: peak learning rate of a cosine schedule.
-        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (L2 loss).
-        tune: steps of that fine-tuning; 0 for none.
 
     Raises:
         ConfigError: if the data is not images, the factor does not divide their sides, or only one of noise and tune
@@ -118,18 +116,13 @@ class Autoencoder(Encoder):
         width: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).width)] = None,
         kl: Positive = 1e-2,
         steps: Annotated[Count | None, ByEvent(lambda event: default_sizes(event).steps)] = None,
-        batch_size: Count = 64,
-        lr: Positive = 2e-3,
-        noise: NonNegative = 0.0,
-        tune: Size = 0,
+        tuning: TuningSettings = TUNING,
     ) -> None:
-        decoder_finetuning.check(noise, tune)
         usual = default_sizes(event)
         factor, width = factor or usual.factor, width or usual.width
         shape = latent_shape(event, {"factor": factor, "channels": channels or usual.channels})
         super().__init__(event, shape)
-        self.kl, self.steps = kl, steps or usual.steps
-        self.batch_size, self.lr, self.noise, self.tune = batch_size, lr, noise, tune
+        self.kl, self.steps, self.tuning = kl, steps or usual.steps, tuning
         self.inward = encoder_net(event.shape[0], width, factor, shape[0])
         self.outward = decoder_net(event.shape[0], width, factor, shape[0])
         # Latents are (mean - shift) / scale in each channel.
@@ -153,19 +146,16 @@ class Autoencoder(Encoder):
 
     def stages(self) -> Iterator[Stage]:
         self.requires_grad_(True)
-        plan = {"steps": self.steps, "batch_size": self.batch_size, "lr": self.lr, "schedule": "cosine"}
-        yield Stage(Reconstruction(self, self.kl), "reconstruction", {**plan, "weight_decay": 0.0})
+        yield Stage(Reconstruction(self, self.kl), "reconstruction", self.tuning.plan(self.steps))
         self.requires_grad_(False)
-        yield from decoder_finetuning.tuning(
-            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
-        )
+        yield from self.tuning.stages(self)
 
     @torch.no_grad()
     def calibrate(self, data: Data) -> None:
         """Measure mean and standard deviation of every channel of the latents on up to 10,000 training images."""
-        size = data.train.size
-        x = data.train.take(10_000 if size is None else min(size, 10_000), 0).x.to(self.shift.device)
-        mean = in_parts(lambda part: self.posterior(part)[0], x, self.event.dims).double()
+        count = min(10_000, data.train.size or 10_000)
+        images = in_blocks(data.train, data.space, count, max(1, CHUNK // self.event.dims))
+        mean = torch.cat([self.posterior(x.to(self.shift.device))[0] for x in images]).double()
         variance, center = torch.var_mean(mean, (0, 2, 3), keepdim=True)
         for channel, value in enumerate(variance.flatten().tolist()):
             if not 0 < value < float("inf"):

@@ -1,7 +1,8 @@
 """Fine-tuning of decoders on noised latents, for models of latents that are trained with noise."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -10,6 +11,7 @@ from torch import Tensor
 from genbench.core import Batch, Data, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError
 from genbench.models.latent.encoder import Encoder
+from genbench.settings import Count, NonNegative, Positive, Size
 
 
 class Example(NamedTuple):
@@ -52,26 +54,45 @@ class DecoderTuning(Model):
         return Samples(self.encoder.decode(x0), 0)
 
 
-def tuning(encoder: Encoder, *, noise: float, steps: int, batch_size: int, lr: float) -> Iterator[Stage]:
-    """Yield the stage that fine-tunes the decoder of a frozen encoder, if it has any steps.
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings:
+    """Settings of the fine-tuning of a decoder.
 
-    The decoder is free while the stage is the current one; the learning rate falls from its peak along a cosine.
+    Args:
+        batch_size: batch of the fine-tuning of the decoder, and of the training of an encoder that has one.
+        lr: peak learning rate of both, on a cosine schedule.
+        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
+        tune: steps of that fine-tuning, with a squared error; 0 for none.
     """
-    if not steps:
-        return
-    encoder.decoder.requires_grad_(True)
-    plan = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": 0.0, "schedule": "cosine"}
-    yield Stage(DecoderTuning(encoder, noise), "decoder", plan)
-    encoder.requires_grad_(False)
 
+    batch_size: Count
+    lr: Positive
+    noise: NonNegative = 0.0
+    tune: Size = 0
 
-def check(noise: float, tune: int) -> None:
-    """Raise ConfigError unless noise and steps are given together."""
-    if tune and not noise:
-        raise ConfigError(
-            f"model.encoder.tune={tune} steps train the decoder on noised latents; set model.encoder.noise, such as 0.3"
-        )
-    if noise and not tune:
-        raise ConfigError(
-            f"model.encoder.noise={noise:g} is for fine-tuning the decoder; set model.encoder.tune, such as 1000 steps"
-        )
+    def __post_init__(self) -> None:
+        if self.tune and not self.noise:
+            raise ConfigError(
+                f"model.encoder.tune={self.tune} steps train the decoder on noised latents; set model.encoder.noise, "
+                "such as 0.3"
+            )
+        if self.noise and not self.tune:
+            raise ConfigError(
+                f"model.encoder.noise={self.noise:g} is for fine-tuning the decoder; set model.encoder.tune, such as "
+                "1000 steps"
+            )
+
+    def plan(self, steps: int) -> dict[str, Any]:
+        """Return the plan of a training of so many steps."""
+        schedule = {"schedule": "cosine", "weight_decay": 0.0}
+        return {"steps": steps, "batch_size": self.batch_size, "lr": self.lr, **schedule}
+
+    def stages(self, encoder: Encoder) -> Iterator[Stage]:
+        """Yield the stage that fine-tunes the decoder of a frozen encoder, if it has any steps.
+
+        The decoder is free while the stage is the current one.
+        """
+        if self.tune:
+            encoder.decoder.requires_grad_(True)
+            yield Stage(DecoderTuning(encoder, self.noise), "decoder", self.plan(self.tune))
+            encoder.requires_grad_(False)

@@ -12,14 +12,16 @@ from torch import Tensor, nn
 
 from genbench.core import Event, Stage
 from genbench.errors import ConfigError, first_line
-from genbench.models.latent import decoder_finetuning
+from genbench.models.latent.decoder_finetuning import TuningSettings
 from genbench.models.latent.encoder import Encoder, grid, image_sides, in_parts
 from genbench.registry import encoders
-from genbench.settings import Count, NonNegative, OnDisk, Positive, Size
+from genbench.settings import OnDisk
 from genbench.storage import hub
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The files of an AutoencoderKL."""
+
+TUNING = TuningSettings(batch_size=16, lr=1e-4)
 
 
 def constants(config: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
@@ -88,10 +90,6 @@ class DiffusersVAE(Encoder):
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
             safetensors.
         revision: branch, tag or commit of the name; only a commit never changes.
-        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
-        tune: steps of that fine-tuning; 0 for none.
-        batch_size: batch of that fine-tuning.
-        lr: peak learning rate of that fine-tuning, on a cosine schedule.
         posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 
     Raises:
@@ -107,20 +105,15 @@ class DiffusersVAE(Encoder):
         *,
         model: Annotated[str, OnDisk(or_name=True)] = "stabilityai/sd-vae-ft-mse",
         revision: str | None = None,
-        noise: NonNegative = 0.0,
-        tune: Size = 0,
-        batch_size: Count = 16,
-        lr: Positive = 1e-4,
+        tuning: TuningSettings = TUNING,
         posterior: Literal["mean", "sample"] = "mean",
     ) -> None:
-        decoder_finetuning.check(noise, tune)
         shape = latent_shape(event, {"model": model, "revision": revision})
         super().__init__(event, shape)
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         self.model, self.revision, self.samples_posterior = model, revision, posterior == "sample"
-        self.noise, self.tune, self.batch_size, self.lr = noise, tune, batch_size, lr
-        self.white = 1 - event.bin / 2
+        self.tuning, self.white = tuning, 1 - event.bin / 2
         config = configuration(model, revision)
         self.vae: Any = AutoencoderKL.from_config(config)
         shift, scale = constants(config, shape[0])
@@ -146,10 +139,7 @@ class DiffusersVAE(Encoder):
             raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {first_line(error)}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
-        def mean(part: Tensor) -> Tensor:
-            return (self.vae.encode(part / self.white).latent_dist.mean - self.shift) * self.scale
-
-        return in_parts(mean, x, self.event.dims)
+        return self.moments(x).chunk(2, 1)[0]
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
         def both(part: Tensor) -> Tensor:
@@ -166,6 +156,4 @@ class DiffusersVAE(Encoder):
 
     def stages(self) -> Iterator[Stage]:
         self.load()
-        yield from decoder_finetuning.tuning(
-            self, noise=self.noise, steps=self.tune, batch_size=self.batch_size, lr=self.lr
-        )
+        yield from self.tuning.stages(self)

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genbench.core import Data, Event, Stage, Trainable
+from genbench.core import Data, Event, Split, Stage, Trainable
 from genbench.errors import ConfigError, Unsupported
+from genbench.space import Space
 
 CHUNK = 2**21
 """Numbers encoded or decoded at once: memory must not grow with the batch, and small images go in one piece."""
@@ -81,6 +82,15 @@ def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"],
         dims: numbers in a sample of data.
     """
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])
+
+
+def in_blocks(split: Split, space: Space, n: int, size: int) -> Iterator[Float[Tensor, "b *event"]]:
+    """Yield the samples of `split.take(n, 0)` in blocks; stored ones are read one block at a time."""
+    stored = split.raw(n, 0)
+    if stored is None:
+        yield from split.take(n, 0).x.split(size)
+    else:
+        yield from (space.encode(stored[rows]) for rows in torch.arange(n).split(size))
 
 
 def grid(event: Event, channels: int, factor: int, name: str) -> tuple[int, ...]:

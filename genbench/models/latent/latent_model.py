@@ -34,7 +34,12 @@ class Latent(Model):
         self.event, self.source = event, model.source
         self.conditional, self.nfe_curve = model.conditional, model.nfe_curve
         self.model, self.full_precision = model, model.full_precision
+        self.prefetch, self.not_compiled = model.prefetch, model.not_compiled
         self.encoder = encoder.requires_grad_(False)
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        return self.model.chosen
 
     @property
     def sampler(self) -> Callable[..., Samples]:
@@ -88,7 +93,7 @@ class Latent(Model):
 
         @torch.no_grad()
         def encode(x: Tensor) -> Tensor:
-            return encoder(x.to(device)).to(x.device)
+            return encoder(x.to(device))
 
         def encoding(split: Split) -> Split:
             encoded = Encoding(split, encode)
@@ -112,19 +117,22 @@ class Latent(Model):
 
 
 class Encoding(Split):
-    """A split whose samples are encoded as they are served."""
+    """A split whose samples are encoded as they are served, on the CPU unless `on` has named a device."""
 
-    def __init__(self, split: Split, encode: Encode) -> None:
+    def __init__(self, split: Split, encode: Encode, device: torch.device = CPU) -> None:
         self.size, self.augmented = split.size, split.augmented
-        self._split, self._encode = split, encode
+        self._split, self._encode, self._device = split, encode, device
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
         x, label = self._split.batch(step, size, seed)
-        return Batch(self._encode(x), label)
+        return Batch(self._encode(x).to(self._device), label)
 
     def take(self, n: int, seed: int) -> Batch:
         x, label = self._split.take(n, seed)
-        return Batch(self._encode(x), label)
+        return Batch(self._encode(x).cpu(), label)
+
+    def on(self, device: torch.device) -> "Encoding":
+        return Encoding(self._split.on(device), self._encode, device)
 
 
 class PosteriorSamples(Split):

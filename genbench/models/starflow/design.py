@@ -1,7 +1,7 @@
 """The settings of transformer flows. TARFlow and STARFlow are two sets of their values."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import MinLen
 
@@ -17,10 +17,23 @@ Noise = Literal["uniform"] | Positive | None
 Blocks = Annotated[tuple[Layers, ...], MinLen(1)]
 
 
-def _size(event: Event) -> Literal["vector", "small", "large"]:
+class Sizes(NamedTuple):
+    """Default sizes: of tokens and heads, the layers of each block, and the largest number of tokens of an image."""
+
+    width: int
+    head: int
+    tarflow: Blocks
+    starflow: Blocks  # a deep block and shallow ones, with as many layers
+    tokens: int = 0
+
+
+def sizes(event: Event) -> Sizes:
+    """Return the sizes for vectors, for images of up to 8x8, and for larger images."""
     if event.is_vector:
-        return "vector"
-    return "small" if event.shape[-1] * event.shape[-2] <= 64 else "large"
+        return Sizes(64, 16, (1,) * 8, (3, 1, 1, 1, 1, 1))
+    if event.shape[-1] * event.shape[-2] <= 64:
+        return Sizes(64, 16, (2,) * 4, (5, 1, 1, 1), tokens=16)
+    return Sizes(128, 32, (4,) * 4, (10, 2, 2, 2), tokens=64)
 
 
 def _patch(event: Event) -> int:
@@ -28,27 +41,8 @@ def _patch(event: Event) -> int:
     if event.is_vector:
         return 1
     height, width = event.shape[-2:]
-    most = 16 if _size(event) == "small" else 64
     divisors = [p for p in range(1, height + 1) if height % p == width % p == 0]
-    return next((p for p in divisors if (height // p) * (width // p) <= most), divisors[-1])
-
-
-def tarflow_blocks(event: Event) -> Blocks:
-    """Return equal blocks."""
-    return {"vector": (1,) * 8, "small": (2,) * 4, "large": (4,) * 4}[_size(event)]
-
-
-def starflow_blocks(event: Event) -> Blocks:
-    """Return a deep block and shallow ones, with as many layers."""
-    return {"vector": (3, 1, 1, 1, 1, 1), "small": (5, 1, 1, 1), "large": (10, 2, 2, 2)}[_size(event)]
-
-
-def _width(event: Event) -> int:
-    return 128 if _size(event) == "large" else 64
-
-
-def _head_dim(event: Event) -> int:
-    return 32 if _size(event) == "large" else 16
+    return next((p for p in divisors if (height // p) * (width // p) <= sizes(event).tokens), divisors[-1])
 
 
 _BLOCKS = (
@@ -56,8 +50,8 @@ _BLOCKS = (
     " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow distributes the same layers as"
     " 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
 )
-TarflowBlocks = Annotated[Blocks | None, ByEvent(tarflow_blocks), _BLOCKS]
-StarflowBlocks = Annotated[Blocks | None, ByEvent(starflow_blocks), _BLOCKS]
+TarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).tarflow), _BLOCKS]
+StarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).starflow), _BLOCKS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +74,8 @@ class Design:
         output_norm: the norm before the output; none takes that of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
             consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
-            of a head of 64); a quarter for the condition in heads of less than 32.
+            of a head of 64); a quarter for the condition in heads of less than 32. literal gives the condition 8 of
+            such heads too, as the papers' code does: a head of 16 then has none for row and column.
         null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
@@ -97,8 +92,8 @@ class Design:
     """
 
     patch: Annotated[Count | None, ByEvent(_patch)] = None
-    width: Annotated[Count | None, ByEvent(_width)] = None
-    head: Annotated[Count | None, ByEvent(_head_dim)] = None
+    width: Annotated[Count | None, ByEvent(lambda event: sizes(event).width)] = None
+    head: Annotated[Count | None, ByEvent(lambda event: sizes(event).head)] = None
     order: tuple[Order, ...]
     first: Literal["start", "shift"]
     scale: Literal["exp", "softplus", "unit"]
@@ -107,7 +102,7 @@ class Design:
     norm: Norm
     final_norm: bool
     output_norm: Norm | None = None
-    rotary: Literal["alternating", "published"] = "alternating"
+    rotary: Literal["alternating", "published", "literal"] = "alternating"
     null: Literal["mean", "learned"] = "mean"
     noise: Noise = "uniform"
     penalty: NonNegative
@@ -131,7 +126,7 @@ class Design:
 
     def architecture(self, event: Event) -> Architecture:
         """Return what the layers share."""
-        width, head_dim = self.width or _width(event), self.head or _head_dim(event)
+        width, head_dim = self.width or sizes(event).width, self.head or sizes(event).head
         if width % head_dim or head_dim % 2:
             raise ConfigError(f"model.head={head_dim} must be even and divide model.width={width}")
         return Architecture(
@@ -149,17 +144,18 @@ class Design:
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
         """Return the published division of rotated pairs: some for a prefix, the others equally for the axes of data.
 
-        The papers' code gives 8 pairs to a prefix, which heads of less than 32 do not have to spare.
+        The papers' code gives 8 pairs to a prefix, which leaves none for the data in heads of 16: "literal" follows it,
+        "published" gives a quarter to the prefix of such heads.
         """
         if self.rotary == "alternating" or self.positions == "learned":
             return None
         prefix = ()
         if self.inject == "prefix" and self.labeled:
-            prefix = (8 if head_dim >= 32 else head_dim // 8,)
+            prefix = (8 if head_dim >= 32 or self.rotary == "literal" else head_dim // 8,)
         each, rest = divmod(head_dim // 2 - sum(prefix), axes)
-        if rest or each < 1 or not all(prefix):
+        if rest or each < (self.rotary == "published") or not all(prefix):
             raise ConfigError(
-                f"model.rotary=published cannot divide the {head_dim // 2} pairs of model.head={head_dim} among"
+                f"model.rotary={self.rotary} cannot divide the {head_dim // 2} pairs of model.head={head_dim} among"
                 f" {axes + len(prefix)} positions; choose model.head=16, 32 or 64, or model.rotary=alternating"
             )
         return (each,) * axes + prefix

@@ -1,4 +1,4 @@
-"""The transformer flow. TARFlow and STARFlow (`methods.py`) are two sets of its settings."""
+"""The transformer flow. TARFlow and STARFlow are two sets of its settings."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.core import CPU, Batch, Data, Event, Model, Normal, Samples, Source, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
-from genbench.models.starflow.design import Design
+from genbench.models.starflow.design import (
+    PLAN,
+    STARFLOW,
+    TARFLOW,
+    Design,
+    StarflowBlocks,
+    TarflowBlocks,
+    sizes,
+)
 from genbench.models.starflow.guidance import RULES, Guidance, weights
 from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
 from genbench.models.text.conditioning import TEXT, TextEncoder
+from genbench.registry import models
 from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantise
 
@@ -103,9 +112,10 @@ class TransformerFlow(Model):
             raise ConfigError("captions need a model with a text encoder, such as model.text=words on digits-captions")
         return self.classes.labels(captions)
 
-    def prepare(self, data: Data, seed: int) -> None:
+    def batch_source(self, data: Data, device: torch.device = CPU) -> Split:
         if isinstance(self.classes, TextEncoder):
             self.classes.prepare()
+        return super().batch_source(data, device)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         x, label = batch
@@ -229,3 +239,26 @@ class TransformerFlow(Model):
     def _null(self, n: int, device: torch.device) -> Tensor:
         assert self.classes is not None
         return self.classes(torch.full((n,), -1, device=device))
+
+
+@models.register("tarflow", version=2, plan=PLAN)
+def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, design: Design = TARFLOW) -> TransformerFlow:
+    """Autoregressive transformer flow of equal blocks, with an exact likelihood (TARFlow).
+
+    Zhai et al., 2024, "Normalizing flows are capable generative models", https://arxiv.org/abs/2412.06329.
+    All blocks share one table of label embeddings.
+    """
+    return TransformerFlow(event, source, blocks or sizes(event).tarflow, design)
+
+
+@models.register("starflow", version=2, plan=PLAN)
+def starflow(
+    event: Event, source: Source, *, blocks: StarflowBlocks = None, design: Design = STARFLOW
+) -> TransformerFlow:
+    """Deep-shallow autoregressive transformer flow, with an exact likelihood (STARFlow).
+
+    Gu et al., 2025, "STARFlow: scaling latent normalizing flows for high-resolution image synthesis",
+    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
+    paper's code.
+    """
+    return TransformerFlow(event, source, blocks or sizes(event).starflow, design)

@@ -45,7 +45,7 @@ class TextEncoder(nn.Module, ABC):
         return torch.tensor([self.label[caption] for caption in captions], dtype=torch.long)
 
     def prepare(self) -> None:
-        """Compute what the encoder needs, once before training."""
+        """Compute what the encoder needs, each time that training starts or is resumed."""
 
     @abstractmethod
     def add_captions(self, captions: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +16,7 @@ from genbench.errors import ConfigError, first_line
 from genbench.models.text.conditioning import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count, OnDisk
-from genbench.storage import hub
+from genbench.storage import cache, content_hash, hub, tensors
 
 BATCH = 64
 CONFIG_FILES = ("config.json", "*.json", "*.txt", "*.model")
@@ -43,9 +44,9 @@ class TransformersEncoder(TextEncoder):
     """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
 
     Hidden states are projected to the width of a prefix and padded by a learned token. The states of all captions are
-    a buffer. They are NaN until `prepare` computes them before training, or weights are loaded: a trained model needs
-    the text encoder for new captions only. Their shape is a setting that a run records, so that a model is built
-    without the encoder.
+    computed once and kept in the cache, by the content of the encoder and the captions; they are no part of the
+    weights. A trained model needs the text encoder for new captions, and where the cache has no states. Their shape is
+    a setting that a run records, so that a model is built without the encoder.
 
     Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
 
@@ -60,8 +61,8 @@ class TransformersEncoder(TextEncoder):
         ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.
     """
 
-    states: Tensor
-    length: Tensor
+    states: Tensor | None
+    length: Tensor | None
 
     def __init__(
         self,
@@ -79,37 +80,46 @@ class TransformersEncoder(TextEncoder):
         if shape is None:
             shape = complete(event, {"model": model, "revision": revision, "tokens": tokens, "shape": None})["shape"]
             assert shape is not None
-        length, size = shape
-        self.register_buffer("states", torch.full((self.rows, length, size), float("nan")))
-        self.register_buffer("length", torch.full((self.rows,), length))
-        self.projection = nn.Linear(size, width)
+        self.shape = shape
+        self.register_buffer("states", None, persistent=False)
+        self.register_buffer("length", None, persistent=False)
+        self.projection = nn.Linear(shape[1], width)
         self.padding = nn.Parameter(1e-2 * torch.randn(width))
 
     def prepare(self) -> None:
-        states, length = self._encoded(self.captions)
-        self.states.copy_(states)
-        self.length.copy_(length)
+        self._table()
 
     def add_captions(self, captions: Sequence[str]) -> None:
-        states, length = self._encoded(captions)
-        self.states = torch.cat([self.states, states.to(self.states)])
-        self.length = torch.cat([self.length, length.to(self.length)])
+        new = self._encoded(captions)
+        self.states, self.length = (torch.cat([old, new[name].to(old)]) for name, old in self._table().items())
 
     def forward(self, label: Int[Tensor, " b"]) -> Float[Tensor, "b tokens width"]:
-        inside = torch.arange(self.states.shape[1], device=label.device) < self.length[label + 1][:, None]
-        return torch.where(inside[..., None], self.projection(self.states[label + 1]), self.padding)
+        states, length = self._table().values()
+        inside = torch.arange(states.shape[1], device=label.device) < length[label + 1][:, None]
+        return torch.where(inside[..., None], self.projection(states[label + 1]), self.padding)
 
-    def _encoded(self, captions: Sequence[str]) -> tuple[Float[Tensor, "n tokens size"], Int[Tensor, " n"]]:
+    def _table(self) -> dict[str, Tensor]:
+        """Return the hidden states of each row and the number of its tokens, read or computed when first needed."""
+        if self.states is None or self.length is None:
+            folder = Path(self.model).expanduser()
+            encoder = content_hash.remembered(folder) if folder.is_dir() else f"{self.model} {self.revision}"
+            name = f"{cache.key(encoder=encoder, captions=self.captions, shape=self.shape)}.safetensors"
+            found = tensors.cached("captions", name, lambda: self._encoded(self.captions))
+            self.states, self.length = (found[each].to(self.padding.device) for each in ("states", "length"))
+        return {"states": self.states, "length": self.length}
+
+    def _encoded(self, captions: Sequence[str]) -> dict[str, Tensor]:
         encoded = encode(self.model, self.revision, captions)
         length = torch.tensor([len(each) for each in encoded])
-        tokens = self.states.shape[1]
-        if length.max() > tokens:
+        if length.max() > self.shape[0]:
             longest = captions[int(length.argmax())]
-            raise ConfigError(f"caption '{longest}' has {length.max()} tokens; a prefix of this model has {tokens}")
-        states = torch.zeros(len(encoded), *self.states.shape[1:])
+            raise ConfigError(
+                f"caption '{longest}' has {length.max()} tokens; a prefix of this model has {self.shape[0]}"
+            )
+        states = torch.zeros(len(encoded), *self.shape)
         for row, each in zip(states, encoded, strict=True):
             row[: len(each)] = each
-        return states, length
+        return {"states": states, "length": length}
 
 
 @torch.no_grad()

@@ -1,6 +1,5 @@
 """A text encoder with a vocabulary of the captions' own words, trained with the model."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -11,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from genbench.core import Event
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
 from genbench.models.text.conditioning import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count, Size
@@ -69,17 +68,13 @@ class VocabularyEncoder(TextEncoder):
             words = words_of(caption)
             for word in words:
                 if word not in self.vocabulary:
-                    raise ConfigError(f"caption '{caption}': '{word}' is not in the vocabulary; {self._hint(word)}")
+                    raise unknown(f"caption '{caption}': the vocabulary lacks", word, self.vocabulary)
             if len(words) > self.longest:
                 raise ConfigError(
                     f"caption '{caption}' has {len(words)} words; the longest in training had {self.longest}"
                 )
             row[: len(words)] = torch.tensor([self.vocabulary[word] for word in words])
         return rows
-
-    def _hint(self, word: str) -> str:
-        close = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5)
-        return f"close: {', '.join(close)}" if close else f"known: {', '.join(self.vocabulary)}"
 
 
 def words_of(caption: str) -> list[str]:

@@ -18,18 +18,18 @@ from PIL import Image
 
 from genbench.analysis.labels import shared_words, slug
 from genbench.analysis.leaderboard import Leaderboard
-from genbench.analysis.means import format_mean
 from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
-from genbench.report.formats import leaderboard as ranked
-from genbench.report.formats.writers import cell_text, columns_of, heading, panels
+from genbench.report.formats.writers import cell_text, columns_of, heading, number, panels
+from genbench.report.leaderboard_table import leaderboard_table, task_tables
 from genbench.report.pictures import SCALE
 from genbench.report.plots import pareto
 from genbench.storage import files
 
 MAX_COLUMNS = 6
 """Number of columns of the table of a data set; the others are on the page of all numbers."""
-MAX_BOARDS = 5
+MAX_TASKS = 5
+"""Number of data sets of a further table of the leaderboard."""
 MAX_CHARTS = 6
 """Number of charts of a group."""
 WIDTH = 120
@@ -64,7 +64,7 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, drawn) if isinstance(block, Charts) for chart in block.charts]
     series = [each.model for chart in charts for each in chart.series]
-    looks = figures.styles([*ranked.methods(found), *rows, *series])
+    looks = figures.styles([*found.methods, *rows, *series])
     environment = _environment(looks, {board.data: board.metric for board in found.boards})
 
     assets = resources.files("genbench.report").joinpath("templates")
@@ -80,9 +80,8 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
         whole = {"style": Markup(style), "script": Markup(script), "body": Markup(body)}
         return environment.get_template("frame.html").render(title=title, policy=policy, **whole)
 
-    boards = ranked.compared(found)
-    columns = boards[:MAX_BOARDS], boards[MAX_BOARDS:]
-    written = {name: page("overview.html", report.title, drawn=drawn, found=found, folder=folder, columns=columns)}
+    tables = leaderboard_table(found), list(task_tables(found, MAX_TASKS))
+    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, tables=tables)}
     for suite in suites:
         for file, template in ((suite.file, "suite.html"), (suite.numbers, "numbers.html")):
             written[f"{folder}/{file}"] = page(template, suite.section.title, suite=suite, overview=f"../{name}")
@@ -98,12 +97,12 @@ def _colors() -> str:
 
 
 def _main_columns(table: Table, headlines: Mapping[str, str]) -> Table:
-    """Return a table with the columns that matter most: the headline metric, then those that rank models."""
+    """Return a table with the columns that matter most: the headline metric, then those that compare models."""
 
     def matters(index: int) -> tuple[bool, bool, bool]:
-        ranked = any(row.cells[index].rank is not None for row in table.rows)
+        compared = any(row.cells[index].letters for row in table.rows)
         floor = any(row.floor and row.cells[index].mean is not None for row in table.rows)
-        return table.columns[index].title.partition(" (")[0] != headlines.get(table.title), not ranked, not floor
+        return table.columns[index].title.partition(" (")[0] != headlines.get(table.title), not compared, not floor
 
     return columns_of(table, sorted(range(len(table.columns)), key=matters)[:MAX_COLUMNS])
 
@@ -120,15 +119,14 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
     made.filters |= {
         "heading": heading,
         "main_columns": partial(_main_columns, headlines=headlines),
+        "number": number,
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
-        "panels": partial(panels, text=lambda cell: cell_text(cell, {}), width=WIDTH),
+        "panels": partial(panels, text=cell_text, width=WIDTH),
         "picture": lambda picture: _inline(files.read(picture.path), TYPES[picture.path.suffix]),
         "shared": shared_words,
         "width": _width,
     }
     made.globals |= {
-        "mean": format_mean,
-        "ranked": ranked,
         "looks": looks,
         "chart": lambda drawn, small: _inline(figures.encoded(figures.chart(drawn, looks, small=small))),
         "shown": {"charts": MAX_CHARTS, "open": FIRST},

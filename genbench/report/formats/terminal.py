@@ -12,18 +12,16 @@ from rich.text import Text
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.means import format_mean
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import half_interval, read_values
+from genbench.analysis.values import SuiteResults, half_interval, read_values
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.leaderboard import LINES, lines
-from genbench.report.formats.writers import MARKS, cell_text, frame, heading, panels, used_marks
+from genbench.report.formats.writers import cell_text, grid, heading, panels
+from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, protocol
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.sweeps.progress import duration
 
-SIGNS = {"best": "* {}", "tie": "~ {}"}
 LABEL, GAP = 32, 2
 """Characters of a label, at most, and between two columns."""
 
@@ -39,28 +37,28 @@ def _table(table: Table, width: int) -> Group:
     names = distinct((plain(row.label) for row in table.rows), LABEL)
     parts: list[RichTable | Text] = [styled(table.title, "bold")]
     for panel in panels(table, _cell, width, lambda label: names[plain(label)], GAP):
-        texts = frame(panel, _cell, plain).reset_index()
+        head, *body = grid(panel, _cell, plain)
         drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-        for number, column in enumerate(texts.columns):
-            drawn.add_column(Text(column), justify="right" if number else "left", no_wrap=True)
-        for row, (label, *cells) in zip(panel.rows, texts.to_numpy(), strict=True):
+        for number, title in enumerate(head):
+            drawn.add_column(Text(title), justify="right" if number else "left", no_wrap=True)
+        for row, (label, *cells) in zip(panel.rows, body, strict=True):
             drawn.add_row(Text(names[label]), *map(Text, cells), style="dim" if row.floor else "")
         parts.append(drawn)
-    below = [styled(f"[{i}] {note}") for i, note in enumerate(table.notes, 1)]
+    notes = "; ".join(f"[{i}] {note}" for i, note in enumerate(table.notes, 1))
+    below = [styled(notes)] if notes else []
     below += [styled(line, "dim") for line in table.legend]
-    below += [Text(SIGNS[mark].format(f"{MARKS[mark]}.")) for mark in used_marks(table)]
     return Group(*parts, *below)
 
 
 def _cell(cell: Cell) -> str:
-    return cell_text(cell, SIGNS, plain)
+    return cell_text(cell, escape=plain).replace(" ± ", "±")
 
 
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     """Print the leaderboard of a suite, and where the rest is."""
-    found = leaderboard([suite], variants=True)
-    if found.boards:
-        console.print("\n".join(lines(found, LINES - 2)), highlight=False, markup=False)
+    found = leaderboard([suite], most=TASKS, variants=True)
+    if found.boards or found.failed:
+        show([leaderboard_table(found, METHODS)], console)
     print_line(console, f"All tables: {folder / 'table.md'}")
 
 

@@ -1,25 +1,25 @@
-"""Writers: a table as a pandas frame of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
+"""Writers: a table as lines of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
 
+import json
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.labels import guarded, plain, shared_words
+from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import format_mean, mean_and_error
-from genbench.analysis.suite_results import SuiteResults
-from genbench.analysis.values import Failure, Value, group_by
+from genbench.analysis.values import Failure, SuiteResults, Value, group_by
+from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
+from genbench.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ARROWS = {"lower": "↓", "higher": "↑"}
-MARKS = {
-    "best": "better than every other model of the column",
-    "tie": "the best mean of the column, or not significantly different from it",
-}
 COLUMNS = ("data", "model", "metric", "better", "point", "step", "solver", "n", "protocol", "original", "nfe", "value")
 COLUMNS += ("standard_error", "seeds", "floor", "reason", "failed_runs")
 """Columns of a table of means."""
@@ -32,27 +32,24 @@ def heading(column: Column) -> str:
     return f"{column.title} {ARROWS[column.better]}" if column.better in ARROWS else column.title
 
 
-def cell_text(cell: Cell, wrap: Mapping[str, str], escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
-    """Write a cell; `wrap` has the format string of each mark, `note` that for the numbers of notes."""
-    text = escape(cell.text if cell.mean is None else format_mean(cell.mean, cell.half))
-    marked = wrap.get(cell.mark, "{}").format(text)
-    return f"{marked} {note.format(','.join(map(str, cell.notes)))}".strip() if cell.notes else marked
+def cell_text(cell: Cell, bold: str = "{}", escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
+    """Write a cell; `bold` is the format string of leading values, `note` that for the numbers of notes."""
+    text = escape(number(cell))
+    text = bold.format(text) if cell.leading else text
+    parts = (text, cell.letters, note.format(",".join(map(str, cell.notes))) if cell.notes else "")
+    return " ".join(filter(None, parts))
 
 
-def used_marks(table: Table) -> list[str]:
-    """Return the marks that occur in a table."""
-    return [mark for mark in MARKS if any(cell.mark == mark for row in table.rows for cell in row.cells)]
+def number(cell: Cell) -> str:
+    """Write the text or the number of a cell with its sign, in parentheses if it is compared with no other."""
+    text = cell.text if cell.text or cell.mean is None else format_mean(cell.mean, cell.half)
+    return f"({text})" if cell.aside else f"{text}{cell.sign}"
 
 
-def frame(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> "pd.DataFrame":
-    """Return the texts of a table: one row per model, with its label as index; labels and headings are escaped."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        [[text(cell) for cell in row.cells] for row in table.rows],
-        index=pd.Index([escape(row.label) for row in table.rows], name=escape(table.head), dtype=object),
-        columns=[escape(heading(column)) for column in table.columns],
-    )
+def grid(table: Table, text: Callable[[Cell], str], escape: Callable[[str], str] = str) -> list[list[str]]:
+    """Return the texts of a table, the headings first; labels and headings are escaped."""
+    head = [table.head, *map(heading, table.columns)]
+    return [[escape(title) for title in head], *([escape(row.label), *map(text, row.cells)] for row in table.rows)]
 
 
 def panels(
@@ -91,24 +88,21 @@ def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
         shared, short = shared_words(row.label for row in table.rows if not row.floor)
         rows = tuple(replace(row, label=short.get(row.label, row.label)) for row in table.rows)
         table = replace(table, rows=rows, legend=(f"All models: {shared}.", *table.legend) if shared else table.legend)
-    wrap = {"best": "**{}**", "tie": "*{}*"}
 
     def text(cell: Cell) -> str:
-        return cell_text(cell, wrap, _markdown)
+        return cell_text(cell, "**{}**", _markdown)
 
     lines = [f"{'#' * level} {_markdown(table.title)}", ""]
     for panel in panels(table, text, width, _markdown):
-        drawn = frame(panel, text, _markdown).reset_index()
-        grid = [list(drawn.columns), *drawn.to_numpy().tolist()]
-        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        head, *body = grid(panel, text, _markdown)
+        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-        for first, *rest in [grid[0], rule, *grid[1:]]:
+        for first, *rest in [head, rule, *body]:
             cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:], strict=True))]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     below = [f"- [{i}] {_markdown(note)}" for i, note in enumerate(table.notes, 1)]
     below += [f"- {_markdown(line)}" for line in table.legend]
-    below += [f"- {wrap[mark].format(mark.capitalize())}: {MARKS[mark]}." for mark in used_marks(table)]
     return "\n".join([*lines, *below]) + "\n"
 
 
@@ -139,14 +133,14 @@ PREAMBLE = r"% needs \usepackage{booktabs}"
 
 def latex(table: Table, *, width: int = 100) -> str:
     """Write a table for the package booktabs; columns beyond the width, in characters, continue in a second tabular."""
-    wrap = {"best": r"\textbf{{{}}}", "tie": r"\textit{{{}}}"}
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
-    for panel in panels(table, lambda cell: cell_text(cell, {}), width):
-        drawn = frame(panel, lambda cell: cell_text(cell, wrap, _latex, "$^{{{}}}$"), _latex).reset_index()
-        lines.append(drawn.to_latex(index=False, column_format="l" + "r" * len(panel.columns)) + r"\par\medskip")
+    for panel in panels(table, cell_text, width):
+        texts = grid(panel, lambda cell: cell_text(cell, r"\textbf{{{}}}", _latex, "$^{{{}}}$"), _latex)
+        head, *body = (rf"{' & '.join(line)} \\" for line in texts)
+        lines += [rf"\begin{{tabular}}{{l{'r' * len(panel.columns)}}}", r"\toprule", head, r"\midrule", *body]
+        lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
     below = [rf"$^{{{i}}}$ {_latex(note)}" for i, note in enumerate(table.notes, 1)]
     below += [_latex(line) for line in table.legend]
-    below += [f"{wrap[mark].format(mark.capitalize())}: {_latex(MARKS[mark])}." for mark in used_marks(table)]
     if below:
         lines += [r"\begin{minipage}{\linewidth}\footnotesize\raggedright", " \\\\\n".join(below), r"\end{minipage}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
@@ -160,6 +154,7 @@ def latex_report(report: Report) -> str:
 SYMBOLS = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
 SYMBOLS |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "…": r"\dots{}"}
 SYMBOLS |= {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$"}
+SYMBOLS["°"] = r"$^\circ$"
 GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
 
 
@@ -217,3 +212,50 @@ def csv_report(suites: Sequence[SuiteResults]) -> str:
 
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
     return csv(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
+
+
+def leaderboard_csv(found: Leaderboard) -> str:
+    """Write the leaderboard, one row for each method and data set, in full precision."""
+    import pandas as pd
+
+    return csv(pd.DataFrame(found.rows()))
+
+
+def export_leaderboard(found: Leaderboard, path: Path) -> list[Path]:
+    """Write the leaderboard in the format of the suffix, and return the files.
+
+    .yaml writes one file for each method, NAME-METHOD.yaml, which belongs into the folder .eval_results of that model's
+    repository on the hub (https://huggingface.co/docs/hub/eval-results).
+
+    Raises:
+        ConfigError: on another suffix, or where pyarrow is missing.
+    """
+    import pandas as pd
+
+    if path.suffix == ".csv":
+        files.write(path, leaderboard_csv(found))
+        return [path]
+    if path.suffix == ".parquet":
+        try:
+            files.replace(path, lambda temporary: pd.DataFrame(found.rows()).to_parquet(temporary))
+        except ImportError as error:
+            raise ConfigError("writing Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
+        return [path]
+    if path.suffix != ".yaml":
+        raise ConfigError(f"--export {path}: the name ends with .csv, .parquet or .yaml")
+    rows = [row for row in found.rows() if row["mean"] is not None]
+    entries = group_by(rows, lambda row: re.sub(r"[^\w.-]", "_", row["method"]))
+    written = {path.with_name(f"{path.stem}-{name}.yaml"): "".join(map(_yaml, own)) for name, own in entries.items()}
+    for target, text in written.items():
+        files.write(target, text)
+    return list(written)
+
+
+def _yaml(row: dict[str, Any]) -> str:
+    """Return a YAML entry; JSON strings and numbers are YAML."""
+    notes = f"{row['model']}: {format_mean(row['mean'], row['half_interval'])} (95 %), {row['seeds']} seeds; "
+    notes += f"{row['steps']} steps of {row['batch_size']}; {row['protocol']}; measured by genbench"
+    return (
+        f"- dataset:\n    id: {json.dumps('genbench/' + row['data'])}\n    task_id: {json.dumps(row['metric'])}\n"
+        f"  value: {json.dumps(row['mean'])}\n  notes: {json.dumps(notes)}\n"
+    )

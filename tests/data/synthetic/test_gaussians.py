@@ -1,23 +1,108 @@
-"""The data sets of Gaussians: distances in closed form, placement of modes, and what is refused."""
+"""Gaussians and their mixtures: densities, exact fields, distances and strata against closed forms and the ODE."""
+
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 from scipy.linalg import sqrtm
 
+from genbench.core import Normal
 from genbench.errors import ConfigError
+from genbench.metrics.wasserstein import source_to_data
+from genbench.numerics.ode import log_density
 from genbench.registry import datasets
 
+TASKS = {
+    "isotropic": ("gaussian", {"dims": 3, "std": 2.0}),
+    "correlated": ("gaussian", {"dims": 4, "mean": 0.7, "std": 0.8, "spread": 5.0, "correlation": 0.6}),
+    "8gaussians": ("8gaussians", {}),
+    "weighted": ("mixture", {"dims": 3, "modes": 4, "weights": (1.0, 2.0, 3.0, 10.0)}),
+    "explicit": ("mixture", {"dims": 1, "modes": 2, "means": ((-2.0,), (3.0,)), "std": 0.3}),
+}
 
-def test_path_energy_of_a_gaussian_along_the_exact_field():
-    """s = 1/2 in one dimension: energy .46460184 by the closed form of metrics.md."""
-    data = datasets["gaussian"].build(dims=1, std=0.5)
-    assert data.truth.w2_squared == pytest.approx(0.25)
-    times = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
-    one = torch.ones(1, 1, dtype=torch.float64)
-    # v is linear in x, so E v^2 at time t is the slope squared times the variance.
-    variance = (1 - times) ** 2 + times**2 / 4
-    slope = torch.stack([data.truth.velocity(t, one)[0, 0] for t in times])
-    assert float((slope.square() * variance).mean()) == pytest.approx(0.46460184, abs=1e-6)
+
+each_task = pytest.mark.parametrize("task", TASKS)
+
+
+def build(task):
+    name, settings = TASKS[task]
+    return datasets[name].build(**settings)
+
+
+@each_task
+def test_the_exact_field_solves_the_regression_of_flow_matching(task):
+    """E[(x1 - x0 - v(t, x_t)) g(x_t)] = 0 for every function g, and for no other field."""
+    data = build(task)
+    n, d = 200_000, data.event.shape[0]
+    x0 = torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x1 = data.train.take(n, 0).x.double()
+    for t in (0.05, 0.3, 0.7, 0.95):
+        x = (1 - t) * x0 + t * x1
+        residual = x1 - x0 - data.truth.velocity(torch.tensor(t, dtype=torch.float64), x)
+        for g in (torch.ones_like(x), x, torch.sin(3 * x), x.roll(1, 1), (x[:, :1] > 0).double()):
+            product = residual * g
+            assert (product.mean(0).abs() / (product.std(0) / math.sqrt(n))).max() < 5
+
+
+@each_task
+def test_the_exact_field_carries_the_source_to_the_exact_density(task):
+    data = build(task)
+    x = data.test.take(40, 0).x.double()
+    solved = log_density(data.truth.velocity, x, Normal(data.event.shape).log_prob, tol=1e-8)
+    torch.testing.assert_close(solved.x, data.truth.log_prob(x), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dims", [2, 8, 50])
+def test_mixture_against_torch(dims):
+    data = datasets["mixture"].build(dims=dims, modes=3, weights=(1.0, 1.0, 2.0), std=0.4)
+    law = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.tensor([1.0, 1.0, 2.0])),
+        torch.distributions.Independent(torch.distributions.Normal(data.truth.modes, 0.4), 1),
+    )
+    x = data.train.take(1000, 0).x
+    torch.testing.assert_close(data.truth.log_prob(x), law.log_prob(x))
+    shares = torch.bincount(data.train.take(100_000, 1).label) / 100_000
+    torch.testing.assert_close(shares, torch.tensor([0.25, 0.25, 0.5]), rtol=0, atol=0.01)
+    assert torch.bincount(data.test.take(101, 0).label).tolist() in ([25, 25, 51], [26, 25, 50], [25, 26, 50])
+
+
+def test_the_distance_of_a_mixture_on_a_line_from_the_source():
+    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives .70890."""
+    gaussian = datasets["mixture"].build(dims=3, modes=1, means=((1.0, -2.0, 0.5),), std=0.3)
+    assert gaussian.truth.w2_squared == pytest.approx(5.25 + 3 * 0.49, rel=1e-6)
+    line = (-2.0, -0.5, 0.3, 0.4, 3.0)
+    points = datasets["mixture"].build(dims=1, modes=5, means=tuple((y,) for y in line), std=1e-3)
+    assert points.truth.w2_squared == pytest.approx(0.70890, abs=2e-3)
+    slanted = tuple((1 + 0.6 * y, -1 + 0.8 * y) for y in line)
+    tilted = datasets["mixture"].build(dims=2, modes=5, means=slanted, std=0.5).truth.w2_squared
+    straight = (
+        datasets["mixture"].build(dims=1, modes=5, means=tuple((y - 0.2,) for y in line), std=0.5).truth.w2_squared
+    )
+    assert tilted == pytest.approx(straight + 1.4**2 + 0.25, rel=1e-6)
+    assert datasets["mixture"].build(dims=2, modes=3).truth.w2_squared is None
+
+
+@pytest.mark.parametrize("dims", [2, 4])
+def test_the_distance_of_two_modes_agrees_with_the_estimate_from_samples(dims):
+    data = datasets["mixture"].build(dims=dims, modes=2)
+    unknown = replace(data, truth=replace(data.truth, w2_squared=None))
+    assert source_to_data(data).squared == pytest.approx(source_to_data(unknown).squared, rel=0.02)
+
+
+def test_parts_of_the_rows_have_the_densities_of_all(monkeypatch):
+    data = datasets["8gaussians"].build()
+    x = data.train.take(50, 0).x
+    whole = data.truth.log_prob(x)
+    monkeypatch.setattr("genbench.data.synthetic.gaussians.BLOCK", 100)
+    torch.testing.assert_close(data.truth.log_prob(x), whole)
+
+
+def test_ties_of_the_remainder_favour_no_mode():
+    data = datasets["mixture"].build(modes=8)
+    total = sum(torch.bincount(data.test.take(9, seed).label, minlength=8) for seed in range(400))
+    assert total.min() > 400 + 25
+    assert total.max() < 400 + 80
 
 
 def test_gaussian_against_torch_and_scipy():

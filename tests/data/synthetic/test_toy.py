@@ -16,7 +16,7 @@ def build(name, **settings):
     return datasets[name].build(**settings)
 
 
-@pytest.mark.parametrize("name", ["moons", "8gaussians", "mixture", "8gaussians-moons"])
+@pytest.mark.parametrize("name", ["moons", "8gaussians", "checkerboard", "pinwheel", "mixture", "8gaussians-moons"])
 def test_consecutive_samples_are_independent(name):
     x, label = build(name).train.batch(0, N, 0)
     series = torch.cat([x, x.square(), torch.atan2(x[:, 1:], x[:, :1]), label[:, None].float()], 1)
@@ -110,3 +110,39 @@ def test_evaluation_is_stratified_by_mode_and_training_is_not(name):
             assert label[:100].unique().numel() == 8  # no sample order by mode
     counts = torch.bincount(data.train.take(1003, 0).label)
     assert counts.max() - counts.min() > 5
+
+
+def test_the_board_has_two_dark_squares_in_each_row_and_column_and_its_density_integrates_to_one():
+    data = build("checkerboard")
+    x, label = data.train.batch(0, N, 0)
+    cells = torch.floor(x / 2).long() + 2
+    assert int(cells.min()) == 0
+    assert int(cells.max()) == 3
+    counts = torch.zeros(4, 4).index_put_((cells[:, 0], cells[:, 1]), torch.ones(N), accumulate=True)
+    assert ((counts > 0).sum(0) == 2).all()
+    assert ((counts > 0).sum(1) == 2).all()
+    assert ((counts == 0) | ((counts - N / 8).abs() < 5 * math.sqrt(N / 8))).all()
+    assert len({(int(a), int(b), int(c)) for (a, b), c in zip(cells, label, strict=True)}) == 8
+    assert torch.isfinite(data.truth.log_prob(x)).all()
+    points, cell = grid(-5, 5, 1000)
+    assert float(data.truth.log_prob(points).exp().sum() * cell) == pytest.approx(1, rel=1e-6)
+
+
+def test_arms_of_the_pinwheel_are_turned_copies():
+    x, label = build("pinwheel").train.batch(0, 5 * N, 0)
+    angle = 2 * math.pi / 5 * label
+    cos, sin = angle.cos(), angle.sin()
+    back = torch.stack([x[:, 0] * cos - x[:, 1] * sin, x[:, 0] * sin + x[:, 1] * cos], 1)
+    for arm in range(1, 5):
+        error = back.std(0) / math.sqrt(N)
+        assert ((back[label == arm].mean(0) - back[label == 0].mean(0)).abs() < 7 * error).all()
+    # |x / 2|^2 = (1 + .3 a)^2 + (.1 b)^2 with normal a and b: turning keeps it.
+    square = (x / 2).square().sum(1).double()
+    assert abs(float(square.mean()) - 1.1) < 5 * float(square.std()) / math.sqrt(5 * N)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("checkerboard", 8), ("pinwheel", 5)])
+def test_evaluation_has_equal_counts_of_labels(name, classes):
+    counts = torch.bincount(build(name).test.take(1003, 0).label)
+    assert len(counts) == classes
+    assert counts.max() - counts.min() == 1

@@ -15,6 +15,7 @@ def test_real_digits_are_at_the_floor_and_noise_is_far_from_it(digits, digit_sam
     assert bad["value"] > 20 * bad["floor"]
     assert bad["floor"] == row["floor"]
     assert row["details"]["n_reference"] == 500
+    assert row["protocol"].endswith("n=500 against 500 test images")
     assert 0 < row["details"]["bias"] < 2 * row["floor"]
 
 

@@ -28,9 +28,12 @@ def test_the_distance_is_the_closed_form_with_its_bias_and_floor(data):
     fresh = [_distance(pixel_sets(data, normal_images(2000, seed))) for seed in range(20, 30)]
     mean = sum(each.value for each in fresh) / len(fresh)
     assert mean == pytest.approx(fresh[0].details["bias"], rel=0.25)
-    # The floor is measured on 1,000 held-out images and corrected to 2,000.
-    assert fresh[0].details["n_floor"] == 1000
-    assert fresh[0].floor == pytest.approx(mean, rel=0.4)
+    # There are 1,000 held-out images: what they would give if they were 2,000 is an estimate, not a floor.
+    assert (fresh[0].details["n_floor"], fresh[0].floor) == (1000, None)
+    assert fresh[0].details["extrapolated_floor"] == pytest.approx(mean, rel=0.4)
+    as_many = _distance(pixel_sets(data, normal_images(1000, 20)))
+    assert as_many.floor == distance(data, data.test._arrays.raw)
+    assert "extrapolated_floor" not in as_many.details
 
 
 def test_the_distance_of_reconstructions_is_what_the_encoder_adds(data, fixed_density):
@@ -45,6 +48,15 @@ def test_the_distance_of_reconstructions_is_what_the_encoder_adds(data, fixed_de
     assert reconstructed(0)["protocol"].startswith("reconstructions, pixels")
     plain = Evaluation(data, 0, x=torch.zeros(9, *data.event.shape))
     assert "no encoder" in measure(plain, "reconstruction_fd", {"features": "pixels"}, True)[0]["reason"]
+
+
+def test_no_line_is_drawn_where_the_distance_is_none_in_the_number_of_samples(data):
+    (row,) = measured("fid-infinity", data, normal_images(119, 3)).values()
+    assert row["reason"] == "a line in 1/n needs 120 samples, 10 for each feature; there are 119"
+    row = measured("fid-infinity", data, normal_images(120, 3))["fid-infinity"]
+    assert row["floor"] is not None
+    few = task(normal_images(3000, 1), normal_images(119, 2))
+    assert measured("fid-infinity", few, normal_images(120, 3))["fid-infinity"]["floor"] is None
 
 
 def test_extrapolation_removes_the_bias_of_the_samples(data):

@@ -4,7 +4,7 @@ import torch
 
 from genbench.metrics.image.frechet import (
     Moments,
-    bias,
+    bias_constant,
     frechet,
     frechet_from_few,
     frechet_of_few,
@@ -102,14 +102,14 @@ def test_the_bias_is_that_of_gaussian_features(n, m):
         return Moments([torch.randn(count, 16, dtype=torch.float64, generator=stream) * scale])
 
     measured = torch.tensor([frechet(draw(n), draw(m)) for _ in range(60)])
-    expected = bias(draw(100_000), n, m)
+    expected = bias_constant(draw(100_000)) * (1 / n + 1 / m)
     assert abs(measured.mean() - expected) < 3 * measured.std() / 60**0.5 + 0.03 * expected
 
 
 def test_in_one_dimension_the_bias_is_that_of_a_mean_and_a_standard_deviation():
     # A sample mean has variance v/n, a standard deviation v/2n.
     line = Moments([exact_moments(50, torch.zeros(1).double(), torch.tensor([[3.0]]).double())])
-    assert bias(line, 100, 400) == pytest.approx(9 * 1.5 * (1 / 100 + 1 / 400))
+    assert bias_constant(line) == pytest.approx(9 * 1.5)
 
 
 def test_the_influence_of_few_samples_is_that_of_many():

@@ -1,8 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 import torch
-from helpers.pixel_features import evaluation, measured, normal_images
+from helpers.pixel_features import evaluation, measured, normal_images, task
 
-from genbench.metrics.image.memorization import CenteredMixture
+from genbench.metrics.image.memorization import CenteredMixture, fld
 from genbench.metrics.measurement import measure
 
 
@@ -19,6 +22,43 @@ def test_copies_are_found_and_shown_next_to_their_originals(data):
     copies = measured("memorisation", data, train[:200])
     assert copies["memorisation"]["value"] == 1.0
     assert copies["memorisation.ratio"]["value"] == 0.0
+
+
+def test_test_images_that_are_training_images_are_no_baseline():
+    """With them copies would be no closer to training images than 1 % of the test images, and read 0."""
+    train = normal_images(3000, 1)
+    leaking = task(train, torch.cat([normal_images(950, 2), train[:50]]))
+    copies, fresh = (measured("memorisation", leaking, raw) for raw in (train[100:300], normal_images(200, 11)))
+    assert copies["memorisation"]["value"] == 1.0
+    assert copies["memorisation"]["details"]["duplicates"] == 50
+    assert copies["memorisation.ratio"]["value"] == 0.0
+    clean = measured("memorisation", task(train, normal_images(950, 2)), normal_images(200, 11))
+    assert {name: row["value"] for name, row in fresh.items()} == {name: row["value"] for name, row in clean.items()}
+    (row,) = measured("memorisation", task(train, train[:1000]), normal_images(200, 11)).values()
+    assert row["reason"].startswith("0 test images are too few")
+
+
+AT_SIZE = """
+import resource
+
+import torch
+
+from genbench.metrics.image.memorization import CenteredMixture
+from genbench.metrics.image.neighbors import nearest
+
+torch.manual_seed(0)
+train, samples = torch.randn(50_000, 2048), torch.randn(10_000, 2048)
+nearest(samples[:2000], train)
+CenteredMixture.EPOCHS = 1
+CenteredMixture(samples, train, torch.Generator()).nats(samples[:1000])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+@pytest.mark.slow
+def test_fifty_thousand_images_of_2048_features_take_less_than_6_gb():
+    done = subprocess.run([sys.executable, "-c", AT_SIZE], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 6
 
 
 def test_the_density_of_a_centered_mixture_is_that_of_torch():
@@ -43,8 +83,7 @@ def test_the_variance_around_one_center_is_the_mean_square_of_the_points():
 
 def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_copies(data):
     def values(raw):
-        found = measured("fld", data, raw)
-        return found["fld"]["value"], found["fld.gap"]["value"]
+        return [value.value for value in fld(evaluation(data, raw), features="pixels")]
 
     fresh, copies = values(normal_images(300, 5)), values(normal_images(3000, 1)[:300])
     shifted = values((normal_images(300, 5).float() + 20).clamp(max=255).byte())
@@ -55,5 +94,5 @@ def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_c
 
 def test_fld_of_equal_samples_is_the_same_whatever_was_measured_before(data, monkeypatch):
     monkeypatch.setattr(CenteredMixture, "BATCH", 100)  # of 3,000 images, so that their order counts
-    first, second = (measured("fld", data, normal_images(80, 5)) for _ in range(2))
+    first, second = (fld(evaluation(data, normal_images(80, 5)), features="pixels") for _ in range(2))
     assert first == second

@@ -25,6 +25,13 @@ def test_radii_are_the_distances_to_the_kth_other_point_for_any_block(monkeypatc
             torch.testing.assert_close(hoods.squared_radii(k), expected[:, k], rtol=1e-9, atol=1e-9)
 
 
+def test_equal_points_are_exactly_at_distance_0():
+    y = 1000 + points(25, 4)
+    distance, index = nearest(y.flip(0), y)
+    assert not distance.any()
+    assert index.tolist() == list(range(24, -1, -1))
+
+
 def test_the_nearest_point_and_its_distance():
     x, y = points(15, 3), points(25, 4)
     distance, index = nearest(x, y)

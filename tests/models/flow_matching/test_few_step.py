@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
+from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.few_step import COUPLING
 from genbench.registry import couplings
 from genbench.runs.make_spec import make_spec
@@ -53,6 +54,51 @@ def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name)
     for own, member in zip(alone, members, strict=True):
         for (key, a), b in zip(own.state_dict().items(), member.state_dict().values(), strict=True):
             assert_close(b, a, rtol=1e-3, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "steps", "error"),
+    [
+        ("consistency", {"end_steps": 400}, (0,), 0.02),
+        ("shortcut", {"share": 0.25, "finest": 32}, (1, 2, 4), 0.06),
+    ],
+)
+def test_training_finds_the_flow_of_gaussians(trained, drawn, name, model, steps, error):
+    plan = {"steps": 1200, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+    model, _ = trained(name, "gaussian", data={"mean": 1.0, "std": 0.4}, model=model, plan=plan)
+    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
+    for number in steps:
+        assert (drawn(model, steps=number) - due).square().mean() < error
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "steps", "message"),
+    [
+        ("consistency", {"segments": 2}, 3, r"a multiple of model\.segments=2"),
+        ("shortcut", {"finest": 8}, 3, r"a power of two up to model\.finest=8"),
+        ("shortcut", {"finest": 8}, 16, r"a power of two up to model\.finest=8"),
+    ],
+)
+def test_numbers_of_steps_that_a_model_does_not_know_are_refused(built, name, settings, steps, message):
+    model, _ = built(name, "gaussian", **settings)
+    with pytest.raises(ConfigError, match=message):
+        model.sample(torch.randn(1, 2), steps=steps)
+    with pytest.raises(Unsupported, match=message):
+        model.at_budget({"guidance": 0.0}, "euler", steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("consistency", {"segments": 4, "delta": 0.3}, "below the length of a segment"),
+        ("shortcut", {"finest": 12}, "power of two"),
+        ("shortcut", {"target_guidance": 2.0}, "conditional"),
+        ("meanflow", {"target_guidance": 2.0}, "conditional"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(built, name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        built(name, "gaussian", **settings)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -43,8 +43,6 @@ def test_a_jump_is_the_flow_and_two_jumps_are_one(built, exact, gaussian_flow):
     assert_close(model.jump(s, r, model.jump(t, s, x)), model.jump(t, r, x))
     assert_close(model.sample(x).x, 1 + 0.4 * x)
     assert_close(model.sample(x, steps=3).x, 1 + 0.4 * x)
-    with pytest.raises(ConfigError, match=r"the target time 0\.1 lies before the state's time 0\.4"):
-        model.jump(s, t, x)
 
 
 def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
@@ -121,8 +119,6 @@ def test_guidance_in_the_target_is_that_of_the_formula(built):
         guided = model.guided(example)
     assert_close(guided[label < 2], (0.5 * velocity + 0.25 * null + 0.25 * given)[label < 2])
     assert_close(guided[label == 2], velocity[label == 2])  # dropped labels stay unguided
-    with pytest.raises(ConfigError, match="conditional"):
-        built("meanflow", "moons", target_guidance=2.0)
 
 
 def test_attention_has_forward_derivatives_and_other_nets_are_refused(built):

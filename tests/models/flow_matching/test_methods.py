@@ -11,9 +11,13 @@ from torch.testing import assert_close
 from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
+from genbench.models.flow_matching.couplings.gibbs import GRID
 from genbench.models.flow_matching.paths import VariancePreserving
+from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
+from genbench.runs.run import run
 from genbench.runs.spec import build_data
+from genbench.runs.store import Store
 
 FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
@@ -51,10 +55,13 @@ def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normaliser, train
 
 def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
     plan = {"steps": 50, "batch_size": 64}
-    cfm, _ = trained("cfm", "8gaussians", plan=plan)
-    wcfm, _ = trained("wcfm", "8gaussians", model={"epsilon": 1e12}, plan=plan)
-    for a, b in zip(cfm.parameters(), wcfm.parameters(), strict=True):
-        assert_close(a, b, rtol=1e-4, atol=1e-5)
+    cfm, *weighted = (
+        trained(name, "8gaussians", model=model, plan=plan)[0]
+        for name, model in (("cfm", {}), ("wcfm", {"epsilon": 1e12}), ("wcfm-balanced", {"epsilon": 1e9}))
+    )
+    for model in weighted:
+        for a, b in zip(cfm.parameters(), model.parameters(), strict=True):
+            assert_close(b, a, rtol=1e-4, atol=1e-5)
 
 
 def test_vp_samples_by_its_probability_flow(exact):
@@ -105,3 +112,12 @@ def test_paths_from_the_normal_need_a_normal_source(name):
     spec = make_spec(name, "moons-8gaussians", metrics=[])
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
         build_model(spec.model, spec.encoder, build_data(spec.data))
+
+
+def test_the_record_of_a_run_states_the_kappa_that_the_elbow_rule_chose(tmp_path):
+    settings = {"model": {"kappa": "elbow"}, "plan": {"steps": 2, "batch_size": 16}}
+    settings |= {"evaluation": {"n": 32, "batch": 32, "curve": []}}
+    record = run(make_spec("wcfm", "moons", metrics=["failed"], settings=settings), Store(tmp_path))
+    chosen = record["provenance"]["training"]["cost"]["kappa"]
+    assert min(abs(chosen / kappa - 1) for kappa in GRID) < 1e-3
+    assert Run(record, "wcfm kappa=elbow", None).stated == f"kappa={chosen:.4g}"

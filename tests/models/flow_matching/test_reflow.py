@@ -1,4 +1,4 @@
-"""Rectified flow: straighter than its teacher, which is trained once, kept as a run of its own, and accounted for."""
+"""Rectified flow: a trained flow trained further, straighter than that, and accounted for."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.sampling import noise
 from genbench.metrics.trajectories import straightness
 from genbench.models.build import build_model
-from genbench.models.flow_matching.reflow import Reflow
+from genbench.models.flow_matching.reflow import Pool, Reflow
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.spec import build_data, plan_of
@@ -74,6 +74,30 @@ def test_pairs_are_noise_and_what_the_teacher_makes_of_it(trained):
     assert torch.equal(example.label, batch.label)
 
 
+@pytest.mark.parametrize(("dataset", "count"), [("moons", 32768), ("digits", 1197)])
+def test_training_starts_from_the_teacher_with_as_many_pairs_as_training_samples(
+    trained, built, monkeypatch, dataset, count
+):
+    teacher, data = trained("cfm", dataset, plan={"steps": 2, "batch_size": 8})
+    model, _ = built("reflow", dataset)
+    asked = []
+
+    def pairs(teacher, data, seed, count):
+        asked.append(count)
+        return Pool(torch.zeros(6, 2, *data.event.shape), torch.zeros(6, dtype=torch.long), 0.0)
+
+    monkeypatch.setattr(model, "pairs", pairs)
+    model.learn_from({"teacher": teacher}, data, 0)
+    for own, its in zip(model.parameters(), teacher.parameters(), strict=True):
+        assert torch.equal(own, its)
+    assert asked == [count]
+    anew, _ = built("reflow", dataset, start="anew")
+    fresh = [parameter.clone() for parameter in anew.parameters()]
+    monkeypatch.setattr(anew, "pairs", pairs)
+    anew.learn_from({"teacher": teacher}, data, 0)
+    assert all(torch.equal(own, before) for own, before in zip(anew.parameters(), fresh, strict=True))
+
+
 def test_without_pairs_or_with_broken_ones_it_refuses(trained):
     teacher, data = trained("cfm", "moons", plan={"steps": 1})
     model, _ = pupil("moons")
@@ -97,7 +121,7 @@ def test_the_teacher_is_the_run_of_cfm_and_the_record_gives_the_whole_budget(tmp
     kept = store.folder(cfm) / "model.safetensors"
     before = kept.read_bytes()
     cost = record["provenance"]["training"]["cost"]
-    assert (cost["teacher_steps"], cost["pairs"]) == (30, 128)
+    assert (cost["teacher_steps"], cost["pairs"], cost["pair_passes"]) == (30, 128, 30 * 32 / 128)
     assert cost["pair_evaluations"] >= 128 * 6  # at least one step of dopri5 for each
     total = cost["train_seconds"] + cost["teacher_seconds"] + cost["pair_seconds"]
     assert cost["total_train_seconds"] == pytest.approx(total, abs=1e-3)

@@ -6,11 +6,7 @@ from helpers.toy_flows import stream
 from torch.testing import assert_close
 
 from genbench.core import Batch
-from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.shortcut import AveragedWeights
-
-SHORT = {"batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
 def test_the_exact_flow_is_its_own_target(built, exact, gaussian_flow):
@@ -45,16 +41,6 @@ def test_the_smallest_step_learns_the_velocity_of_its_pair(built):
     assert_close(example.end - example.t, torch.full((64,), 1 / 128))
 
 
-def test_training_finds_the_flow_of_gaussians(trained, drawn):
-    settings = {"share": 0.25, "finest": 32}
-    model, _ = trained(
-        "shortcut", "gaussian", data={"mean": 1.0, "std": 0.4}, model=settings, plan=SHORT | {"steps": 1200}
-    )
-    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
-    for steps in (1, 2, 4):
-        assert (drawn(model, steps=steps) - due).square().mean() < 0.06
-
-
 def test_guidance_acts_on_the_smallest_half_steps_of_kept_labels(built):
     model, _ = built("shortcut", "moons", conditional=True, target_guidance=3.0, share=1.0, finest=4)
     plain, _ = built("shortcut", "moons", conditional=True, share=1.0, finest=4)
@@ -83,14 +69,3 @@ def test_averaged_weights_lag_behind_and_draw_without_dropout():
     assert torch.equal(average(net, x), average(net, x))
     assert net.training
     assert net[1].training
-
-
-def test_steps_that_are_no_power_of_two_are_refused(built):
-    model, _ = built("shortcut", "gaussian", finest=8)
-    for steps in (3, 16):
-        with pytest.raises(ConfigError, match=r"a power of two up to model\.finest=8"):
-            model.sample(torch.randn(1, 2), steps=steps)
-    with pytest.raises(Unsupported, match="power of two"):
-        model.at_budget({"guidance": 0.0}, "euler", 3)
-    with pytest.raises(ConfigError, match="power of two"):
-        built("shortcut", "gaussian", finest=12)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genbench.data.digits import digits
-from genbench.models.latent.decoder_finetuning import tuning
+from genbench.models.latent.decoder_finetuning import TuningSettings
 from genbench.registry import encoders
 from genbench.settings import bind, call
 from genbench.training.loop import fit
@@ -69,5 +69,5 @@ def plain(data, build_encoder, run_stages):
 def tuned(plain, data, run_stages):
     """The same autoencoder, its decoder tuned on noised latents."""
     encoder = copy.deepcopy(plain)
-    run_stages(tuning(encoder, noise=0.5, steps=100, batch_size=64, lr=5e-3), data)
+    run_stages(TuningSettings(noise=0.5, tune=100, batch_size=64, lr=5e-3).stages(encoder), data)
     return encoder

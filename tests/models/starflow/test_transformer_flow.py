@@ -8,7 +8,8 @@ from helpers.toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, pe
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, Unsupported
+from genbench.registry import datasets, models
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
 
@@ -57,19 +58,6 @@ def test_an_untrained_flow_is_the_identity_with_the_density_of_the_source(name, 
     assert_close(model.sample(x).x, x)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dims", [2, 10, 50])
-def test_mass_is_one_in_many_dimensions_too(name, dims):
-    """The mean of q(x) / p(x) over x from p is the mass of q: exactly 1, whatever the flow has learned."""
-    model = perturbed(name, Event((dims,)), 0.08 / dims**0.5, patch=1, blocks=[1, 1]).double()
-    x = Normal((dims,)).sample(2000, torch.Generator().manual_seed(3)).double()
-    with torch.no_grad():
-        log_ratio = model.log_prob(x) - Normal((dims,)).log_prob(x)
-    assert log_ratio.std() > 0.01
-    ratio = log_ratio.exp()
-    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 2000**0.5 < 0.2
-
-
 @pytest.mark.parametrize("dims", [2, 10, 50])
 def test_a_gaussian_built_by_hand_has_its_exact_likelihood(dims):
     event = Event((dims,))
@@ -103,17 +91,6 @@ def test_training_reaches_the_entropy_of_a_correlated_gaussian(name):
     with torch.no_grad():
         excess = (-model.log_prob(z @ factor.T) - exact).mean()
     assert -1e-3 < excess < 0.03
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("conditional", [False, True])
-def test_a_gradient_reaches_every_parameter(name, conditional):
-    model = perturbed(name, IMAGE, conditional=conditional)
-    model(model.draw(Batch(points(IMAGE, 6), torch.arange(6) % 3), torch.Generator().manual_seed(0)))["loss"].backward()
-    for place, weight in model.named_parameters():
-        assert weight.grad is not None, place
-        assert weight.grad.isfinite().all(), place
-        assert weight.grad.abs().max() > 0, place
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -201,3 +178,9 @@ def test_wrong_sampling_options_are_errors():
         build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)
     with pytest.raises(ConfigError, match=r"sample\.denoise needs .* Gaussian noise"):
         build("tarflow", IMAGE, **SMALL).sample(x0, denoise=True)
+
+
+def test_only_the_standard_normal_is_a_source():
+    for source in (datasets["8gaussians-moons"].build().source, Normal((4,))):
+        with pytest.raises(Unsupported, match=r"N\(0, I\)"):
+            models["tarflow"].build(Event((2,)), source)

@@ -41,8 +41,8 @@ def test_new_captions_of_known_words_get_labels_of_their_own():
 @pytest.mark.parametrize(
     ("caption", "message"),
     [
-        ("a bigg cat", "'bigg' is not in the vocabulary; close: big"),
-        ("a zebra", "'zebra' is not in the vocabulary; known: a, big, cat, dog, small, the"),
+        ("a bigg cat", "the vocabulary lacks 'bigg'; did you mean 'big'"),
+        ("a zebra", "the vocabulary lacks 'zebra'; known: a, big, cat, dog, small, the"),
         ("a big small cat", "has 4 words; the longest in training had 3"),
     ],
 )

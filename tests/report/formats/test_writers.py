@@ -11,13 +11,14 @@ import pytest
 from helpers.reports import blocks, comparison_table, curve_rows, gathered, refusal, tables, three_seeds, wide_table
 from scipy import stats
 
+from genbench.analysis.pairwise import SEPARATION
 from genbench.analysis.values import Failure
 from genbench.report.blocks import Cell, Column, Report, Section, Table
 from genbench.report.formats.writers import (
     cell_text,
     csv,
     csv_report,
-    frame,
+    grid,
     heading,
     latex,
     latex_report,
@@ -25,21 +26,20 @@ from genbench.report.formats.writers import (
     markdown_report,
     means,
     panels,
-    used_marks,
 )
-
-WRAP = {"best": "**{}**", "tie": "*{}*"}
 
 
 def text(cell):
-    return cell_text(cell, WRAP)
+    return cell_text(cell, "**{}**")
 
 
-def test_a_cell_is_its_text_or_its_mean_marked_and_noted():
+def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
     assert text(Cell(text="failed (2)", notes=(1, 3))) == "failed (2) [1,3]"
-    assert text(Cell(1.234, 0.05, mark="best")) == "**1.234 ± 0.050**"
-    assert text(Cell(1.234, 0.05, mark="tie", notes=(2,))) == "*1.234 ± 0.050* [2]"
-    assert cell_text(Cell(text="a|b"), {}, lambda text: text.replace("|", "!"), "^{}") == "a!b"
+    assert text(Cell(1.234, 0.05, letters="ab", leading=True)) == "**1.234 ± 0.050** ab"
+    assert text(Cell(1.234, 0.05, sign="°", letters="c", notes=(2,))) == "1.234 ± 0.050° c [2]"
+    assert text(Cell(1.234, 0.05, aside=True, notes=(1,))) == "(1.234 ± 0.050) [1]"
+    assert text(Cell(1.234, text="1.2 (1-2)")) == "1.2 (1-2)"
+    assert cell_text(Cell(text="a|b"), "{}", lambda text: text.replace("|", "!"), "^{}") == "a!b"
     assert heading(Column("w2", "lower")) == "w2 ↓"
     assert heading(Column("n")) == "n"
 
@@ -47,20 +47,13 @@ def test_a_cell_is_its_text_or_its_mean_marked_and_noted():
 @pytest.mark.parametrize("width", [1, 60, 80, 120, 1000])
 def test_panels_have_every_column_once_and_as_many_as_fit(width):
     table = wide_table()
-    whole, found = frame(table, text), [frame(panel, text) for panel in panels(table, text, width)]
-    pd.testing.assert_frame_equal(pd.concat(found, axis=1), whole)
-    label = max(map(len, whole.index)) + 3
-    sizes = [[3 + max(len(title), *map(len, cells)) for title, cells in part.items()] for part in found]
+    whole, found = grid(table, text), [grid(panel, text) for panel in panels(table, text, width)]
+    assert [[line[0][0], *(cell for part in line for cell in part[1:])] for line in zip(*found, strict=True)] == whole
+    label = max(len(line[0]) for line in whole) + 3
+    sizes = [[3 + max(map(len, column)) for column in [*zip(*part, strict=True)][1:]] for part in found]
     for own, following in zip(sizes, [*sizes[1:], None], strict=True):
         assert len(own) == 1 or label + sum(own) + 1 <= width
         assert following is None or label + sum(own) + following[0] + 1 > width
-
-
-def test_marks_are_those_of_the_cells():
-    table = comparison_table(three_seeds(cfm=[1.0, 1.1, 1.2], otcfm=[5.0, 5.1, 5.2]))
-    (mark,) = {cell.mark for row in table.rows for cell in row.cells} - {""}
-    assert used_marks(table) == [mark]
-    assert used_marks(comparison_table(three_seeds(cfm=[1.0, 1.1, 1.2]))) == []
 
 
 def test_every_writer_has_every_table(report, results):
@@ -89,16 +82,12 @@ def test_markdown_is_aligned_and_within_its_width():
     assert titles == [f"{c.title} ↓" for c in wide_table().columns]  # every column once, in order
 
 
-def test_markdown_explains_its_marks():
-    text = markdown(comparison_table(three_seeds(a=[1.0, 2.0, 3.0], b=[1.2, 1.7, 3.4], c=[9.0, 10.1, 11.0])))
-    assert "| *2.0 ± 2.5* |" in text
-    assert "| *2.1 ± 2.9* |" in text
-    assert "- *Tie*: the best mean of the column, or not significantly different from it." in text
-    assert "- Marks: paired t test, Holm's correction within a column, 5 %." in text
+def test_markdown_has_letters_and_says_how_to_read_them():
     text = markdown(comparison_table(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
-    assert "| **1.10 ± 0.25** |" in text
-    assert "- **Best**: better than every other model of the column." in text
-    assert "Tie" not in text
+    assert "| **1.10 ± 0.25** a |" in text
+    assert " b |" in text.splitlines()[6]
+    assert f"- {SEPARATION}" in text
+    assert "tie" not in text
 
 
 def test_texts_of_others_are_no_markup():

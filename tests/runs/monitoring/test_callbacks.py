@@ -11,7 +11,7 @@ from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import evaluate
 from genbench.registry import models
-from genbench.report.tables import cost_tables, training_tables
+from genbench.report.tables import cost_tables
 from genbench.runs.component import model_class
 from genbench.runs.make_spec import bind_metrics, make_spec, restore_spec
 from genbench.runs.monitoring import callbacks
@@ -47,18 +47,25 @@ def test_steps_on_the_way_read_what_shorter_runs_would(tmp_path):
     assert all(torch.equal(kept[0][name], kept[1][name]) for name in kept[0])
 
 
-def test_an_interrupted_run_measures_the_same_steps(tmp_path):
+VALIDATED = {"validate_every": 10, "eval_every": 0, "lr": 0.02, "ema": 0.0}
+
+
+def stop_at(last):
+    """Return a progress callback that interrupts a training at a step."""
+
     def stop(step, steps, logs):
-        if step == 60:
+        if step == last:
             raise KeyboardInterrupt
 
-    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
+    return stop
+
+
+@pytest.mark.parametrize("plan", [{}, VALIDATED | {"stop": "validation"}], ids=["metrics", "validation"])
+def test_an_interrupted_run_measures_the_same_steps(tmp_path, plan):
+    whole, broken, spec = Store(tmp_path / "whole"), Store(tmp_path / "broken"), spec_of(**plan)
     with pytest.raises(KeyboardInterrupt):
-        run(spec_of(), broken, progress=stop)
-    assert run(spec_of(), broken)["results"] == run(spec_of(), whole)["results"]
-
-
-VALIDATED = {"validate_every": 10, "eval_every": 0, "lr": 0.02, "ema": 0.0}
+        run(spec, broken, progress=stop_at(60))
+    assert run(spec, broken)["results"] == run(spec, whole)["results"]
 
 
 def losses(record):
@@ -92,18 +99,6 @@ def test_a_loss_that_cannot_choose_the_weights_ends_the_training_at_its_first_va
     with pytest.raises(RunFailed, match="cannot choose a step: semidiscrete"):
         run(spec, Store(tmp_path), progress=lambda step, *_: steps.append(step))
     assert max(steps) < 60
-
-
-def test_validation_survives_an_interruption(tmp_path):
-    def stop(step, steps, logs):
-        if step == 60:
-            raise KeyboardInterrupt
-
-    spec = spec_of(**VALIDATED, stop="validation")
-    whole, broken = Store(tmp_path / "whole"), Store(tmp_path / "broken")
-    with pytest.raises(KeyboardInterrupt):
-        run(spec, broken, progress=stop)
-    assert run(spec, broken)["results"] == run(spec, whole)["results"]
 
 
 def test_the_chosen_weights_have_the_buffers_of_their_step(tmp_path):
@@ -228,13 +223,8 @@ def test_a_training_that_is_resumed_for_another_evaluation_keeps_its_weights(tmp
     store, spec = Store(tmp_path), spec_of()
     other = replace(spec, evaluation={**spec.evaluation, "n": 32})
     assert other.train_key == spec.train_key
-
-    def stop(step, steps, logs):
-        if step == 30:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(spec, store, progress=stop)
+        run(spec, store, progress=stop_at(30))
     record = run(other, store)
     assert store.has_weights(other)
     found = training_values(record, "sliced_w2")
@@ -272,13 +262,8 @@ def test_a_metric_that_is_added_when_a_training_is_resumed_states_the_steps_that
     """Its curve of training began at the step of the resume, as if there had been none before."""
     monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
     store, spec = Store(tmp_path / "r"), spec_of()
-
-    def stop(step, steps, logs):
-        if step == 30:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run(spec, store, progress=stop)
+        run(spec, store, progress=stop_at(30))
     more = replace(spec, metrics=spec.metrics | bind_metrics(["energy_distance"], {}, build_data(spec.data).event))
     record, whole = run(more, store), run(more, Store(tmp_path / "whole"))
     for metric in spec.metrics:
@@ -295,13 +280,6 @@ def test_a_step_that_holds_something_else_is_damaged(tmp_path, text):
     files.write_sealed(path, text, "run/evaluation/steps/20.json")
     with pytest.raises(files.Damaged):
         read_step(path)
-
-
-def test_the_table_has_a_column_a_step_and_one_for_the_end(tmp_path):
-    table = training_tables(read_values([run(spec_of(), Store(tmp_path))]))[0]
-    assert [column.title for column in table.columns] == ["20", "40", "end"]
-    assert "training steps" in table.title
-    assert all(cell.mean is not None for row in table.rows for cell in row.cells)
 
 
 def test_steps_are_told_in_seconds_too(tmp_path):

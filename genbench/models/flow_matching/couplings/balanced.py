@@ -10,10 +10,10 @@ from torch import Tensor
 
 from genbench.core import Event
 from genbench.errors import ConfigError, RunFailed, Unsupported
-from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
-from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelSettings
+from genbench.models.flow_matching.couplings.base import Pairs, PilotPairs
+from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelCoupling, KernelSettings
 from genbench.numerics.importance_weights import tilt_of_batch
-from genbench.numerics.optimal_transport import Cost, Kernel, sinkhorn
+from genbench.numerics.optimal_transport import Kernel, sinkhorn
 from genbench.registry import couplings
 from genbench.settings import Count
 
@@ -34,8 +34,9 @@ class ReferenceSettings:
 REFERENCE = ReferenceSettings()
 
 
-class Balanced(Coupling):
-    """Independent pairs weighted by the density of the entropic transport plan with respect to independence.
+@couplings.register("balanced", version=1)
+class Balanced(KernelCoupling):
+    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt.
 
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
 
@@ -47,9 +48,8 @@ class Balanced(Coupling):
     There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is estimated from
     all pairs of the batch, and logged.
 
-    Args:
-        epsilon: temperature, in units of the cost.
-        classes: number of classes to balance within; 0 for none.
+    Raises:
+        Unsupported: on data with conditions: the weights would need potentials of every condition.
     """
 
     x0: Tensor
@@ -60,24 +60,25 @@ class Balanced(Coupling):
     oldest: Tensor
 
     def __init__(
-        self,
-        shape: tuple[int, ...],
-        *,
-        epsilon: float,
-        cost: Cost = "norm",
-        reference: int = 1024,
-        running: bool = True,
-        classes: int = 0,
+        self, event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
     ) -> None:
-        super().__init__()
-        self.kernel, self.running, self.classes = Kernel(epsilon, cost), running, classes
-        self.pilot_size = reference
-        self.register_buffer("x0", torch.zeros(reference, *shape))
-        self.register_buffer("x1", torch.zeros(reference, *shape))
+        if event.conditions:
+            raise Unsupported("its potentials do not know conditions")
+        super().__init__(event, kernel)
+        self.classes = classes
+        self.running, self.pilot_size = settings.running, settings.reference
+        reference = settings.reference
+        self.register_buffer("x0", torch.zeros(reference, *event.shape))
+        self.register_buffer("x1", torch.zeros(reference, *event.shape))
         self.register_buffer("label", torch.zeros(reference, dtype=torch.int64))
         self.register_buffer("phi", torch.full((reference,), math.nan))
         self.register_buffer("psi", torch.full((reference,), math.nan))
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel of all pairs."""
+        return Kernel(self.epsilon, self.cost)
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         for buffer, parts in zip((self.x0, self.x1, self.label), zip(*pairs, strict=True), strict=True):
@@ -129,21 +130,5 @@ class Balanced(Coupling):
 
     def _log_mass(self) -> Float[Tensor, " classes"]:
         """Return the log-probability of one reference point of each class; infinite for an absent class."""
-        return -torch.bincount(self.label, minlength=max(self.classes, 1)).to(self.phi).log()
-
-
-@couplings.register("balanced", version=1)
-def balanced(
-    event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
-) -> Balanced:
-    """Independent pairs weighted by the density of the entropic plan: W-CFM without the tilt."""
-    if event.conditions:  # the weights would need potentials of every condition
-        raise Unsupported("its potentials do not know conditions")
-    return Balanced(
-        event.shape,
-        epsilon=kernel.temperature(event),
-        cost=kernel.cost,
-        reference=settings.reference,
-        running=settings.running,
-        classes=classes,
-    )
+        member = self.label == torch.arange(max(self.classes, 1), device=self.label.device)[:, None]
+        return -member.sum(1).to(self.phi).log()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from genbench.core import Event, Source, Split
+from genbench.core import Data, Event, Source, Split
 from genbench.registry import couplings
 from genbench.seeds import generator
 from genbench.space import dequantise
@@ -63,11 +63,27 @@ class Coupling(nn.Module, ABC):
     ) -> Pairs:
         """Pair the batch, within classes if labels are given; the generator is on the device of the batch."""
 
+    def choose(self, data: Data) -> None:
+        """Choose what the settings leave to the training data, before `prepare`: the same for every seed.
+
+        Raises:
+            ConfigError: if the rule chooses nothing.
+        """
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        """What `choose` has chosen, by name."""
+        return {}
+
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
         """Estimate constants from `pilot_size` independent pairs; labels are 0 unless pairing is within classes."""
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
-        """Read what the coupling needs from the training data, each time that training starts or is resumed."""
+        """Read what the coupling needs from the training data, each time that training starts or is resumed.
+
+        Raises:
+            RunFailed: if `prepare` has not estimated its constants.
+        """
 
 
 class Coupled(ABC):
@@ -105,18 +121,25 @@ def pilot_pairs(
         yield PilotPairs(x0, dequantise(x1, bin_width, draws), label if labeled else torch.zeros_like(label))
 
 
-def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Reorder the noise by the partners found within each class (in the whole batch without labels)."""
+def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor], Tensor]) -> Tensor:
+    """Reorder the noise by partners within each class, or in the whole batch without labels.
+
+    Costs and labels reach the CPU in one copy, and the order the device, because each copy makes a GPU wait.
+
+    Args:
+        partners: returns the noise of each datum from the squared distances of noise and data, on the CPU.
+    """
+    cost = squared_distances(x0, x1)
     if label is None:
-        return x0[partners(x0, x1).to(x0.device)]
-    permuted = torch.empty_like(x0)
+        return x0[partners(cost.cpu()).to(x0.device)]
+    cost, label = torch.cat([cost, label[:, None]], 1).cpu().split([len(x0), 1], 1)
+    order = torch.empty(len(x0), dtype=torch.int64)
     for value in label.unique():
         members = (label == value).nonzero()[:, 0]
-        noise = x0[members]
-        permuted[members] = noise[partners(noise, x1[members]).to(x0.device)]
-    return permuted
+        order[members] = members[partners(cost[members][:, members]).cpu()]
+    return x0[order.to(x0.device)]
 
 
 def squared_distances(x0: Tensor, x1: Tensor) -> Float64[Tensor, "n m"]:
-    """Return |x0 - x1|^2 of all pairs, on the CPU."""
-    return torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square().cpu()
+    """Return |x0 - x1|^2 of all pairs."""
+    return torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()).square()

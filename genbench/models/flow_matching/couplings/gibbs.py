@@ -1,31 +1,36 @@
 """W-CFM: independent pairs weighted by a Gibbs kernel."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from genbench.core import Event
+from genbench.core import Data, Event, Source, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
+from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
 from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
+from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Positive
-
-Normaliser = Literal["constant", "running", "batch"]
-Weighting = Literal["pair", "data"]
+from genbench.space import dequantise
 
 MOMENTUM = 0.99
 """Decay of the running mean."""
 
+GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
+"""Candidates of kappa: from 1/32 to 8, a factor of sqrt(2) apart."""
 
-def default_kappa(event: Event) -> float:
-    """Return the published choice for CIFAR-10 on images, and 1 on vectors."""
-    return 0.0902 if event.is_image else 1.0
+FLAT = 0.1
+"""Decrease of the relative variance per doubling of kappa that counts as flat."""
+
+POINTS, PAIRS = 8192, 2**20
+"""Numbers of samples and of pairs that the tilt is estimated from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +38,24 @@ class KernelSettings:
     """Settings of the Gibbs kernel exp(-c(x0, x1) / epsilon).
 
     Args:
-        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 0.0902 for images, the published
-            choice for CIFAR-10, and 1 for vectors.
+        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 1. "elbow" chooses it on training
+            data before the first step, as `genbench tune` does: the smallest kappa above which the weights hardly tilt
+            source and data.
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
     """
 
-    kappa: Annotated[Positive | None, ByEvent(default_kappa, unless="epsilon")] = None
+    kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: 1.0, unless="epsilon")] = None
     epsilon: Positive | None = None
     cost: Cost = "norm"
 
     def temperature(self, event: Event) -> float:
-        """Return epsilon, from one of the two settings."""
+        """Return epsilon, from one of the two settings; NaN if the elbow rule is to choose it."""
         if self.epsilon is not None and self.kappa is not None:
             raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
-        return self.epsilon or (self.kappa or default_kappa(event)) * math.sqrt(event.dims)
+        if self.kappa == "elbow":
+            return math.nan
+        return self.epsilon or (self.kappa or 1.0) * math.sqrt(event.dims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +68,83 @@ class WeightSettings:
             noise of the batch: the same tilt without any coupling.
     """
 
-    normaliser: Normaliser = "constant"
-    weigh: Weighting = "pair"
+    normaliser: Literal["constant", "running", "batch"] = "constant"
+    weigh: Literal["pair", "data"] = "pair"
 
 
 KERNEL = KernelSettings()
 WEIGHTS = WeightSettings()
 
 
-class Gibbs(Coupling):
-    """Independent pairs weighted by the Gibbs kernel of a cost (W-CFM, arXiv 2507.22270).
+class KernelCoupling(Coupling):
+    """A coupling with the Gibbs kernel exp(-c(x0, x1) / epsilon)."""
+
+    epsilon: Tensor
+
+    def __init__(self, event: Event, kernel: KernelSettings) -> None:
+        super().__init__()
+        self.event, self.root = event, math.sqrt(event.dims)
+        self.cost: Cost = kernel.cost
+        self.by_elbow = kernel.kappa == "elbow"
+        self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
+
+    def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
+        """Return (kappa, tilt of its weights) on training data, from pairs that are the same for all seeds.
+
+        Conditions do not count; classes are taken together.
+        """
+        n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
+        batch = data.train.take(n, derive(0, "elbow"))
+        x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
+        x0 = data.source.sample(n, generator(0, "elbow", "noise"))
+        x0, x1 = (x[:, :-k] if k else x for x in (x0, x1))
+        # Fewer pairs on images, to take at most a minute: the tilt varies less there.
+        partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
+        costs = [self.costs(noise, x1) for noise in cyclic_shifts(x0, partners)]
+        return tuple((kappa, estimate_tilt(-cost / (kappa * self.root) for cost in costs)) for kappa in sorted(grid))
+
+    def choose(self, data: Data) -> None:
+        if self.by_elbow:
+            kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self.tilt_curve(data) if tilt.known])
+            if kappa is None:
+                raise ConfigError(f"model.kappa=elbow: the tilt is not flat up to {GRID[-1]:g}; give a larger kappa")
+            self.epsilon.fill_(kappa * self.root)
+
+    @property
+    def chosen(self) -> dict[str, float]:
+        return {"kappa": float(self.epsilon) / self.root} if self.by_elbow else {}
+
+    def costs(self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"]) -> Float64[Tensor, " b"]:
+        """Return c(x0, x1) of each pair."""
+        return self.cost_of(torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64))
+
+    def cost_of(self, distance: Tensor) -> Tensor:
+        """Return the cost of Euclidean distances."""
+        return distance if self.cost == "norm" else distance.square()
+
+
+def elbow(curve: Sequence[tuple[float, float]]) -> float | None:
+    """Return the smallest x above which a curve (x, y) is flat: no doubling of x lowers y by more than FLAT.
+
+    Returns:
+        The x; None if the curve still falls faster at its end.
+
+    >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)])
+    4
+    """
+    chosen = None
+    for (low, before), (high, after) in reversed(list(pairwise(curve))):
+        if before - after > FLAT * math.log2(high / low):
+            break
+        chosen = low
+    return chosen
+
+
+@couplings.register("gibbs", version=1)
+class Gibbs(KernelCoupling):
+    """Independent pairs weighted by a Gibbs kernel, as in W-CFM.
+
+    Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270.
 
     w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
 
@@ -78,37 +153,27 @@ class Gibbs(Coupling):
 
     A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
     the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
-
-    Args:
-        epsilon: temperature, in units of the cost.
-        classes: number of classes to normalize within; 0 for none.
-        weighting: `weigh` of `WeightSettings`.
     """
 
     log_mean: Tensor
     seen: Tensor
 
     def __init__(
-        self,
-        *,
-        epsilon: float,
-        cost: Cost = "norm",
-        normaliser: Normaliser = "constant",
-        classes: int = 0,
-        weighting: Weighting = "pair",
+        self, event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: WeightSettings = WEIGHTS
     ) -> None:
-        super().__init__()
-        self.epsilon, self.cost, self.normaliser, self.weighting = epsilon, cost, normaliser, weighting
-        self.pilot_size = 8192 if normaliser == "constant" else 0
+        super().__init__(event, kernel)
+        self.normaliser, self.weigh = settings.normaliser, settings.weigh
+        self.pilot_size = 8192 if self.normaliser == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
 
     def log_kernel(self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"]) -> Float64[Tensor, " b"]:
         """Return -c(x0, x1) / epsilon of each pair."""
-        return self._log_kernel(torch.linalg.vector_norm((x0 - x1).flatten(1), dim=1, dtype=torch.float64))
+        return -self.costs(x0, x1) / self.epsilon
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
-        parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in pairs]
+        moved = ((item.to(self.epsilon.device) for item in part) for part in pairs)
+        parts = [(self.log_kernel(x0, x1), label) for x0, x1, label in moved]
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 
     def calibrate(self, log_kernel: Float64[Tensor, " n"], label: Int[Tensor, " n"]) -> None:
@@ -117,12 +182,14 @@ class Gibbs(Coupling):
         overall = torch.logsumexp(log_kernel, 0) - math.log(len(log_kernel))
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))
 
-    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+    def attach(self, train: Split, source: Source, device: torch.device) -> None:
         if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
             raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         if label is None:
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        log_weight = self.log_kernel(x0, x1) if self.weighting == "pair" else self._log_mean_of_data(x0, x1, label)
+        log_weight = self.log_kernel(x0, x1) if self.weigh == "pair" else self._log_mean_of_data(x0, x1, label)
         log_mean = self.log_mean
         if self.normaliser != "constant":
             of_batch = self._log_mean(log_weight, label)
@@ -131,13 +198,9 @@ class Gibbs(Coupling):
             log_mean = of_batch if self.normaliser == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
         return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))
 
-    def _log_kernel(self, distance: Tensor) -> Tensor:
-        """Return the log of the kernel at Euclidean distances."""
-        return -(distance if self.cost == "norm" else distance.square()) / self.epsilon
-
     def _log_mean_of_data(self, x0: Tensor, x1: Tensor, label: Tensor) -> Float64[Tensor, " b"]:
         """Return for each data point the log of the mean kernel over the noise of its class."""
-        log_kernel = self._log_kernel(torch.cdist(x0.flatten(1).double(), x1.flatten(1).double()))
+        log_kernel = -self.cost_of(torch.cdist(x0.flatten(1).double(), x1.flatten(1).double())) / self.epsilon
         same_class = label[:, None] == label
         return torch.logsumexp(torch.where(same_class, log_kernel, -math.inf), 0) - same_class.sum(0).log()
 
@@ -156,15 +219,3 @@ class Gibbs(Coupling):
         first = torch.isnan(self.log_mean)
         self.log_mean.copy_(torch.where(present, torch.where(first, log_mean, moved), self.log_mean))
         self.seen.copy_(seen)
-
-
-@couplings.register("gibbs", version=1)
-def gibbs(event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: WeightSettings = WEIGHTS) -> Gibbs:
-    """Independent pairs weighted by a Gibbs kernel, as in W-CFM."""
-    return Gibbs(
-        epsilon=kernel.temperature(event),
-        cost=kernel.cost,
-        normaliser=settings.normaliser,
-        classes=classes,
-        weighting=settings.weigh,
-    )

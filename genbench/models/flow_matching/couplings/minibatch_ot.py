@@ -1,17 +1,17 @@
-"""OT-CFM: the exact optimal transport plan of each batch."""
+"""The optimal transport plan of each batch: exact, as in OT-CFM, or entropic."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from genbench.core import Event
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, permute_noise, squared_distances
-from genbench.models.flow_matching.couplings.sinkhorn import Sinkhorn
-from genbench.numerics.optimal_transport import assignment
+from genbench.numerics.optimal_transport import assignment, pot
 from genbench.registry import couplings
 from genbench.settings import Count, NonNegative, Positive
 
@@ -46,6 +46,9 @@ SHARE = 0.2
 LARGEST = 1e9
 """Largest weight of conditions."""
 
+STEPS, TOLERANCE = 10_000, 1e-6
+"""The most steps of Sinkhorn's algorithm, and the error of a marginal at which it has converged."""
+
 
 class MinibatchOT(Coupling):
     """The optimal transport plan of the batch for the squared Euclidean cost (Tong et al., 2023).
@@ -69,18 +72,19 @@ class MinibatchOT(Coupling):
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         if k := self.conditions:
-            cost, between = squared_distances(x0[:, :-k], x1[:, :-k]), squared_distances(x0[:, -k:], x1[:, -k:])
+            parts = (slice(-k), slice(-k, None))
+            cost, between = torch.stack([squared_distances(x0[:, part], x1[:, part]) for part in parts]).cpu()
             weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch
             x0 = x0[assignment(cost + weight * between).to(x0.device)]
         elif label is None or self.mismatch is None:
-            x0 = permute_noise(x0, x1, label, lambda a, b: assignment(squared_distances(a, b)))
+            x0 = permute_noise(x0, x1, label, assignment)
         else:
-            cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label).cpu()
-            x0 = x0[assignment(cost).to(x0.device)]
+            cost = squared_distances(x0, x1) + self.mismatch * (label[:, None] != label)
+            x0 = x0[assignment(cost.cpu()).to(x0.device)]
         weight = x0.new_ones(len(x0))
         if self.resample:
             drawn = torch.randint(len(x0), (len(x0),), generator=generator, device=x0.device)
-            weight = torch.bincount(drawn, minlength=len(x0)).to(x0)
+            weight = torch.zeros_like(weight).index_add(0, drawn, weight)
         return Pairs(x0, weight)
 
 
@@ -97,6 +101,45 @@ def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, 
     most = torch.where(between > 0, (cost.diagonal() - cost) / between, always).clamp(0, LARGEST).flatten()
     count = max(1, int(SHARE * len(most)))  # a batch of one or two has fewer than five pairs
     return float(most.kthvalue(len(most) - count + 1).values)
+
+
+class Sinkhorn(Coupling):
+    """Pairs drawn from the entropic plan of the batch (Tong et al., 2023).
+
+    P = argmin <P, |x0 - x1|^2> - reg H(P) over couplings of the batch;  x0 of each x1 ~ P[:, x1]
+
+    Args:
+        reg: strength of the entropy, in units of the squared distance.
+    """
+
+    prefetch = True
+
+    def __init__(self, *, reg: float) -> None:
+        super().__init__()
+        self.reg = reg
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        def partners(cost: Tensor) -> Tensor:
+            plan = entropic_plan(cost, self.reg)
+            return torch.multinomial(plan.T.float().to(generator.device), 1, generator=generator)[:, 0]
+
+        x0 = permute_noise(x0, x1, label, partners)
+        return Pairs(x0, x0.new_ones(len(x0)))
+
+
+def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
+    """Return the entropic plan between uniform marginals, by POT."""
+    ot = pot()
+    # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
+    method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
+    # A thread draws ahead: filters of warnings are the process's, and those of rounding are the thread's.
+    with np.errstate(all="ignore"):
+        plan, log = ot.sinkhorn(
+            [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True
+        )
+    if not (log["err"] and log["err"][-1] < TOLERANCE):  # nor is NaN below it
+        raise RunFailed(f"Sinkhorn at reg {reg:g} does not converge; a larger reg does")
+    return torch.from_numpy(plan)
 
 
 @couplings.register("ot", version=1)

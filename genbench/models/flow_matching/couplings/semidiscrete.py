@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench.core import Event, Source, Split
-from genbench.errors import ConfigError, Unsupported
+from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.numerics.semidiscrete import assign, potentials
 from genbench.registry import couplings
@@ -47,8 +47,11 @@ class SemidiscreteSettings:
 SEMIDISCRETE = SemidiscreteSettings()
 
 
+@couplings.register("semidiscrete", version=2, held_out=False)
 class Semidiscrete(Coupling):
-    """The optimal transport of the source to all training points (Mousavi-Hosseini et al., 2025).
+    """The optimal transport of the source to all training points, not augmented, as in SD-CFM.
+
+    Mousavi-Hosseini et al., 2025, https://arxiv.org/abs/2509.25519.
 
     x1 = argmax_j <x0, y_j> + h_j
 
@@ -57,12 +60,9 @@ class Semidiscrete(Coupling):
     data's marginal is exact up to `tolerance`. With labels, each class has its potentials. Many points
     in many dimensions need many draws: 4,000 in 784 take three minutes of a core. The points are not augmented:
     `data.flip` has no effect, and no mirrored image is seen in training.
-
-    Args:
-        classes: number of classes to pair within; 0 for none.
     """
 
-    def __init__(self, settings: SemidiscreteSettings, classes: int) -> None:
+    def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes
         self.targets: dict[int, tuple[Tensor, Tensor]] = {}
@@ -76,14 +76,19 @@ class Semidiscrete(Coupling):
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
             points = x[label == group] if self.classes else x
-            self.targets[group] = (points.to(device), self._potentials(points, source).to(device))
+            self.targets[group] = (points.to(device), self._potentials(points, source, device))
 
-    def _potentials(self, points: Float[Tensor, "n *event"], source: Source) -> Float[Tensor, " n"]:
+    def _potentials(
+        self, points: Float[Tensor, "n *event"], source: Source, device: torch.device
+    ) -> Float[Tensor, " n"]:
         flat = points.flatten(1).contiguous()
-        epsilon, tolerance, draws = self.settings.entropy, self.settings.tolerance, generator(0, "potentials")
+        epsilon, tolerance = self.settings.entropy, self.settings.tolerance
         law = hashlib.sha256(source.sample(64, generator(0, "identity")).numpy().tobytes()).hexdigest()
         content = hashlib.sha256(flat.numpy().data).hexdigest()
         determinants = {"points": content, "source": law, "entropy": epsilon, "tolerance": tolerance}
+        if device.type != "cpu":  # whose streams differ
+            determinants["device"] = device.type
+        draws = generator(0, "potentials", device=device)
 
         def make() -> dict[str, Tensor]:
             if flat.numel() > LARGE:
@@ -91,12 +96,12 @@ class Semidiscrete(Coupling):
                     "semidiscrete potentials of %d points in %d dimensions are found once and kept", *flat.shape
                 )
             solved = potentials(
-                flat, lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
+                flat.to(device), lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
             )
-            return {"h": solved.h}
+            return {"h": solved.h.cpu()}
 
         name = f"{cache.key(version=VERSION, **determinants)}.safetensors"
-        return tensors.cached("potentials", name, make)["h"]
+        return tensors.cached("potentials", name, make)["h"].to(device)
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         """Replace the data by the points that the noise goes to, within the classes of the batch.
@@ -105,23 +110,17 @@ class Semidiscrete(Coupling):
         """
         if not self.training or not self.targets:
             raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")
-        shape = next(points.shape[1:] for points, _ in self.targets.values())
-        if shape != x0.shape[1:]:
-            raise ConfigError(f"the potentials are of other data, of shape {tuple(shape)}, not {tuple(x0.shape[1:])}")
-        moved = torch.empty_like(x1)
+        weight = x0.new_ones(len(x0))
         if label is None:
-            label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        for group in label.unique().tolist():
-            if group not in self.targets:
-                raise ConfigError(f"the potentials are of other data, which has no class {group}")
-            points, h = self.targets[group]
-            rows = (label == group).nonzero()[:, 0]
-            chosen = assign(x0[rows].flatten(1), points.flatten(1), h, self.settings.entropy, generator)
-            moved[rows] = points[chosen]
-        return Pairs(x0, x0.new_ones(len(x0)), x1=moved)
+            return Pairs(x0, weight, x1=self._targets_of(x0, 0, generator))
+        # Labels are sorted on the CPU: each other way to find the noise of a class makes a GPU wait once for each.
+        ordered, order = torch.sort(label.cpu(), stable=True)
+        groups, counts = ordered.unique_consecutive(return_counts=True)
+        order = order.to(x0.device)
+        parts = x0[order].split(counts.tolist())
+        found = [self._targets_of(part, group, generator) for part, group in zip(parts, groups.tolist(), strict=True)]
+        return Pairs(x0, weight, x1=torch.empty_like(x1).index_copy(0, order, torch.cat(found)))
 
-
-@couplings.register("semidiscrete", version=2, held_out=False)
-def semidiscrete(event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> Semidiscrete:
-    """The optimal transport of the source to all training points, not augmented, as in SD-CFM."""
-    return Semidiscrete(settings, classes)
+    def _targets_of(self, x0: Tensor, group: int, generator: torch.Generator) -> Tensor:
+        points, h = self.targets[group]
+        return points[assign(x0.flatten(1), points.flatten(1), h, self.settings.entropy, generator)]

@@ -8,11 +8,12 @@ from helpers.toy_flows import stream, tilted
 from torch.distributions import MultivariateNormal, Normal
 from torch.testing import assert_close
 
+from genbench.core import Event
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.sampling import noise
-from genbench.models.flow_matching.couplings.balanced import Balanced
+from genbench.models.flow_matching.couplings.balanced import Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import PilotPairs
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings, WeightSettings
 from genbench.numerics.importance_weights import tilt_of_batch
 from genbench.numerics.optimal_transport import Kernel
 
@@ -21,9 +22,14 @@ def labels(n, classes=1):
     return torch.arange(n) % classes
 
 
+def balanced(shape=(2,), classes=0, epsilon=1.0, cost="norm", **settings):
+    kernel = KernelSettings(epsilon=epsilon, cost=cost)
+    return Balanced(Event(shape), classes, kernel=kernel, settings=ReferenceSettings(**settings))
+
+
 def shown(x0, x1, label=None, **settings):
     """Return the coupling whose reference these points are."""
-    coupling = Balanced(x0.shape[1:], reference=len(x0), running=False, **settings)
+    coupling = balanced(x0.shape[1:], reference=len(x0), running=False, **settings)
     coupling.prepare([PilotPairs(x0, x1, labels(len(x0)) if label is None else label)])
     return coupling
 
@@ -74,14 +80,6 @@ def test_a_small_epsilon_approaches_the_optimal_plan():
     assert lengths[2].item() == pytest.approx(shortest.item(), rel=0.03)
 
 
-def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
-    plan = {"steps": 50, "batch_size": 64}
-    cfm, _ = trained("cfm", "8gaussians", plan=plan)
-    balanced, _ = trained("wcfm-balanced", "8gaussians", model={"epsilon": 1e9}, plan=plan)
-    for name, value in cfm.state_dict().items():
-        assert_close(balanced.state_dict()[name], value, rtol=1e-4, atol=1e-5)
-
-
 def test_the_trained_variance_is_that_of_the_data(trained, drawn):
     """W-CFM under the same kernel has a closed form, to which test_flow_matching trains it: far from the data."""
     data, model = {"dims": 1, "std": 2.0}, {"cost": "sqnorm", "epsilon": 4.0}
@@ -110,7 +108,7 @@ def test_a_running_reference_averages_sampling_errors():
         return torch.randn(n, 2, generator=draws), 3 * torch.randn(n, 2, generator=draws)
 
     probe = pair(1000)
-    coupling = Balanced((2,), epsilon=1.0, reference=128)
+    coupling = balanced(reference=128)
     coupling.prepare([PilotPairs(*pair(128), labels(128))])
     fixed, mean = weights(coupling, *probe), torch.zeros(1000, 1000)
     for step in range(400):
@@ -139,13 +137,14 @@ def test_weights_of_images_are_finite_and_average_one():
     x1 = torch.randn(600, 1, 1, 1, generator=draws) * torch.ones(3, 32, 32)  # of norms from 0 to 200
     pairs = shown(x0[:400], x1[:400], epsilon=5.0)(x0[400:], x1[400:], None, draws)
     assert pairs.weight.mean().item() == pytest.approx(1.0, abs=0.05)
-    plain = Gibbs(epsilon=5.0, normaliser="batch")(x0[400:], x1[400:], None, draws).weight
+    kernel, own = KernelSettings(epsilon=5.0), WeightSettings(normaliser="batch")
+    plain = Gibbs(Event((3, 32, 32)), 0, kernel=kernel, settings=own)(x0[400:], x1[400:], None, draws).weight
     assert plain.max() > 4 > 2 > pairs.weight.max()
 
 
 def test_missing_potentials_and_wrong_settings_are_errors(trained):
     with pytest.raises(RunFailed, match="prepare"):
-        Balanced((2,), epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
+        balanced()(torch.randn(4, 2), torch.randn(4, 2), None, stream())
     with pytest.raises(ConfigError, match=r"model.reference=100 must be at least twice plan.batch_size=64"):
         trained("wcfm-balanced", "moons", model={"reference": 100}, plan={"steps": 1, "batch_size": 64})
     with pytest.raises(ConfigError, match="not both"):

@@ -5,14 +5,22 @@ import torch
 from helpers.toy_flows import stream
 from torch.testing import assert_close
 
+from genbench.core import Event, Normal
 from genbench.errors import RunFailed
-from genbench.models.flow_matching.couplings.gibbs import Gibbs
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings, WeightSettings
+from genbench.registry import datasets
+from genbench.tuning.kappa import by_elbow
+
+
+def gibbs_of(classes=0, epsilon=2.0, cost="norm", **weights):
+    kernel = KernelSettings(epsilon=epsilon, cost=cost)
+    return Gibbs(Event((1,)), classes, kernel=kernel, settings=WeightSettings(**weights))
 
 
 def test_weights_are_finite_where_the_kernel_underflows():
     d = 200_000
     x0, x1 = torch.randn(32, d), torch.randn(32, d)
-    gibbs = Gibbs(epsilon=0.5, normaliser="batch")
+    gibbs = gibbs_of(epsilon=0.5, normaliser="batch")
     assert torch.exp(gibbs.log_kernel(x0, x1)).float().max() == 0
     weight = gibbs(x0, x1, None, stream()).weight
     assert torch.isfinite(weight).all()
@@ -23,21 +31,21 @@ def test_constant_and_running_normalisers_agree_with_the_mean_weight():
     # E exp(-(x-y)^2 / eps) for x, y ~ N(0, 1) is (1 + 4/eps)^(-1/2): x - y has variance 2.
     eps = 2.0
     expected = -0.5 * math.log(1 + 4 / eps)
-    constant = Gibbs(epsilon=eps, cost="sqnorm")
+    constant = gibbs_of(epsilon=eps, cost="sqnorm")
     x, y = torch.randn(2, 200_000, 1)
     constant.calibrate(constant.log_kernel(x, y), torch.zeros(200_000).long())
     assert constant.log_mean.item() == pytest.approx(expected, abs=0.01)
-    running = Gibbs(epsilon=eps, cost="sqnorm", normaliser="running")
+    running = gibbs_of(epsilon=eps, cost="sqnorm", normaliser="running")
     for _ in range(1000):
         running(torch.randn(256, 1), torch.randn(256, 1), None, stream())
     assert running.log_mean.item() == pytest.approx(expected, abs=0.02)
-    assert set(running.state_dict()) == {"log_mean", "seen"}
+    assert set(running.state_dict()) == {"epsilon", "log_mean", "seen"}
 
 
 def test_weights_average_to_one_within_each_class():
     label = torch.arange(512) % 2
     x1 = torch.randn(512, 2) + 8 * label[:, None]
-    gibbs = Gibbs(epsilon=2.0, normaliser="batch", classes=2)
+    gibbs = gibbs_of(2, normaliser="batch")
     weight = gibbs(torch.randn(512, 2), x1, label, stream()).weight
     for one in (0, 1):
         assert_close(weight[label == one].mean(), torch.tensor(1.0))
@@ -45,13 +53,13 @@ def test_weights_average_to_one_within_each_class():
 
 def test_a_constant_normalizer_must_be_estimated_first():
     with pytest.raises(RunFailed, match="prepare"):
-        Gibbs(epsilon=1.0)(torch.randn(4, 2), torch.randn(4, 2), None, stream())
+        gibbs_of().attach(datasets["moons"].build().train, Normal((2,)), torch.device("cpu"))
 
 
 def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
     x0, x1 = torch.randn(64, 2), torch.randn(64, 2) * 3
     group = torch.arange(64) % 2
-    gibbs = Gibbs(epsilon=2.0, normaliser="batch", classes=2, weighting="data")
+    gibbs = gibbs_of(2, normaliser="batch", weigh="data")
     pairs = gibbs(x0, x1, group, stream())
     mine = group == 0
     by_hand = torch.exp(-(x0[mine][:, None] - x1[mine]).norm(dim=2) / 2).mean(0)
@@ -59,3 +67,24 @@ def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
     shuffled = x0.clone()
     shuffled[mine] = x0[mine].flip(0)
     assert_close(gibbs(shuffled, x1, group, stream()).weight, pairs.weight)
+
+
+@pytest.mark.parametrize("name", ["wcfm", "wcfm-balanced"])
+def test_the_elbow_rule_chooses_the_kappa_of_tune_for_every_seed(built, name):
+    chosen = by_elbow("wcfm", "gaussian", {}).chosen
+    for seed in (0, 1):
+        model, data = built(name, "gaussian", kappa="elbow")
+        model.prepare(data, seed)
+        assert model.chosen == pytest.approx({"kappa": chosen})
+        assert model.coupling.epsilon.item() == pytest.approx(chosen * 2**0.5)
+        again, _ = built(name, "gaussian", kappa="elbow")
+        again.load_state_dict(model.state_dict())
+        assert again.chosen == model.chosen
+    given, _ = built(name, "gaussian")
+    assert given.chosen == {}
+
+
+@pytest.mark.parametrize("dataset", ["moons", "digits"])
+def test_the_default_temperature_is_the_same_on_every_data_set(built, dataset):
+    model, data = built("wcfm", dataset)
+    assert model.coupling.epsilon.item() == pytest.approx(data.event.dims**0.5)

@@ -1,12 +1,14 @@
 import math
+import warnings
 
 import pytest
 import torch
 from helpers.toy_flows import stream
 from torch.testing import assert_close
 
-from genbench.errors import ConfigError
-from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT, weight_of_conditions
+from genbench.errors import ConfigError, RunFailed
+from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT, Sinkhorn, weight_of_conditions
+from genbench.numerics.optimal_transport import pot
 
 
 def test_optimal_transport_undoes_a_permutation_and_a_shift():
@@ -21,16 +23,6 @@ def test_resampling_weights_are_multiplicities_that_lose_37_percent():
     pairs = MinibatchOT(resample=True)(torch.randn(1000, 2), torch.randn(1000, 2), None, stream())
     assert pairs.weight.sum() == 1000
     assert (pairs.weight == 0).float().mean().item() == pytest.approx(math.exp(-1), abs=0.04)
-
-
-def test_pairing_stays_within_classes():
-    label = torch.arange(100) % 2
-    x1 = torch.randn(100, 2) + 10 * label[:, None]
-    x0 = torch.randn(100, 2)
-    paired = MinibatchOT()(x0, x1, label, stream()).x0
-    for one in (0, 1):
-        mine, theirs = x0[label == one], paired[label == one]
-        assert_close(theirs[theirs[:, 0].argsort()], mine[mine[:, 0].argsort()])
 
 
 def test_a_pool_pairs_the_batches_of_several_steps_together(built):
@@ -142,3 +134,32 @@ def test_settings_that_do_not_apply_are_refused(built):
         built("otcfm", "moons", mismatch=1.0)
     with pytest.raises(ConfigError, match="exact plan"):
         built("otcfm", "moons", plan="sinkhorn", pool=2)
+
+
+@pytest.mark.parametrize("reg", [0.1, 1.0, 1000.0])
+def test_sinkhorn_correlation_of_gaussians_is_the_closed_form(reg):
+    # The entropic plan of N(0,1) with itself for cost c = |x-y|^2 and strength reg is Gaussian with correlation
+    # rho solving rho / (1 - rho^2) = 2 / reg (Janati et al., 2020).
+    rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1000) + 0.5) / 1000)[:, None]
+    paired = Sinkhorn(reg=reg)(quantiles, quantiles, None, stream()).x0
+    assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.08)
+
+
+@pytest.mark.parametrize(("reg", "scale"), [(1e-6, 100.0), (1.0, math.nan)])
+def test_sinkhorn_without_convergence_is_an_error(reg, scale):
+    with pytest.raises(RunFailed, match="larger reg"):
+        Sinkhorn(reg=reg)(torch.randn(64, 2) * scale, torch.randn(64, 2), None, stream())
+
+
+def test_a_warning_of_another_thread_is_no_error(monkeypatch):
+    """Pairs are drawn in a thread; filters of warnings are those of all threads."""
+    sinkhorn = pot().sinkhorn
+
+    def beside(*args, **settings):
+        warnings.warn("of another thread", stacklevel=1)
+        return sinkhorn(*args, **settings)
+
+    monkeypatch.setattr(pot(), "sinkhorn", beside)
+    with pytest.warns(UserWarning, match="of another thread"):
+        Sinkhorn(reg=1.0)(torch.randn(8, 2), torch.randn(8, 2), None, stream())

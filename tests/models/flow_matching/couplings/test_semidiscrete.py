@@ -5,9 +5,9 @@ import torch
 from helpers.toy_flows import stream
 from torch.testing import assert_close
 
-from genbench.core import Batch, Normal, Split
+from genbench.core import Batch, Event, Normal, Split
 from genbench.data.splits import Arrays, Finite
-from genbench.errors import ConfigError, Unsupported
+from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings import semidiscrete as module
 from genbench.models.flow_matching.couplings.semidiscrete import Semidiscrete, SemidiscreteSettings
 from genbench.models.latent.latent_model import Encoding
@@ -32,8 +32,12 @@ class Points(Split):
         return Batch(self.x[:n], self.label[:n])
 
 
+def semidiscrete(classes=0, **settings):
+    return Semidiscrete(Event((1,)), classes, settings=SemidiscreteSettings(**settings))
+
+
 def attached(split, classes=0, **settings):
-    coupling = Semidiscrete(SemidiscreteSettings(**settings), classes)
+    coupling = semidiscrete(classes, **settings)
     coupling.attach(split, Normal(split.x.shape[1:]), CPU)
     return coupling
 
@@ -52,7 +56,7 @@ def test_pairs_use_every_point_equally_at_the_cost_of_optimal_transport():
 def test_points_of_a_mixture_hold_its_modes_in_their_proportions():
     """With 250 points drawn at random, a mode has 31 plus or minus 5 points, and the flow learns these proportions."""
     train = datasets["8gaussians"].build().train
-    coupling = Semidiscrete(SemidiscreteSettings(points=250), 0)
+    coupling = semidiscrete(points=250)
     coupling.attach(train, Normal((2,)), CPU)
     points, _ = coupling.targets[0]
     mode = (torch.atan2(points[:, 1], points[:, 0]) / (math.pi / 4)).round() % 8
@@ -84,20 +88,16 @@ def test_augmentation_that_has_no_effect_is_reported(flip, caplog):
     split = Finite(lambda: arrays, 20, Pixels(256), flip=flip)
     for each in (split, split.encoded(lambda x: x, (1, 2, 2), "identity"), Encoding(split, lambda x: x)):
         caplog.clear()
-        coupling = Semidiscrete(SemidiscreteSettings(tolerance=1.0), 0)
+        coupling = semidiscrete(tolerance=1.0)
         coupling.attach(each, Normal((1, 2, 2)), CPU)
         assert torch.equal(coupling.targets[0][0], split.take(20, 0).x)
         assert ("data.flip" in caplog.text) == flip
 
 
-def test_without_data_or_with_other_data_it_refuses():
+def test_without_data_it_refuses():
     x = torch.randn(4, 2)
     with pytest.raises(Unsupported, match="only in training"):
-        Semidiscrete(SemidiscreteSettings(), 0)(x, x, None, stream())
-    with pytest.raises(ConfigError, match=r"potentials are of other data, of shape \(3,\), not \(2,\)"):
-        attached(Points(torch.randn(20, 3)))(x, x, None, stream())
-    with pytest.raises(ConfigError, match="other data, which has no class 5"):
-        attached(Points(torch.randn(20, 2)), classes=6)(x, x, torch.full((4,), 5), stream())
+        semidiscrete()(x, x, None, stream())
 
 
 def test_training_pairs_are_dequantised_points_and_straighter_than_those_of_batches(built):

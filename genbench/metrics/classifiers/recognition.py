@@ -1,17 +1,65 @@
-"""Caption accuracy: the share of generated images that a classifier recognizes as what their caption says."""
+"""What a classifier recognizes in generated images: the balance of their classes, and what their captions say."""
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from genbench.core import Captions
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.captions_cnn import caption_classifier
+from genbench.metrics.classifiers.classifier import digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
+from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
 
 
-@metrics.register("caption_accuracy", version=2, better="higher", of="samples", drops=True, halves=True)
+@metrics.register("class_balance", version=2, better="higher", bounds=(0, 1), of="samples", halves=True)
+def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
+    """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
+
+    Classes of samples are those that a classifier predicts, those of test data are its labels. `accuracy` is the share
+    of samples that are recognized as the class they were generated for; its floor is that of test images. The floor of
+    the balance is that of training images: it includes the fluctuation of counts, but hardly errors of the classifier,
+    which was trained on them.
+
+    Args:
+        n: number of samples; by default all.
+    """
+    network = digit_classifier(evaluation.data)
+    images = evaluation.decoded(n or len(evaluation.x))
+    test, classes = evaluation.data.test, evaluation.data.event.classes
+    label = evaluation.reference(test.size or len(images)).label
+    features = sample_features(evaluation, network, len(images))
+    confidence, predicted = network.logits(features).softmax(1).max(1)
+    name = f"seen by {network.name} {network.sha256[:8]}"
+    details = {"confidence": float(confidence.mean()), "classifier_accuracy": network.test_accuracy}
+    protocol = f"classes {name}, n={len(images)} against {len(label)} test labels"
+    values = [Value(balance(predicted, label, classes), len(images), protocol, details=details)]
+    if evaluation.label is not None:
+        correct = predicted == evaluation.label[: len(images)]
+        accuracy = float(correct.double().mean())
+        error = standard_error(correct) | wilson(accuracy, len(correct))
+        floor = network.test_accuracy
+        values.append(Value(accuracy, len(images), f"class {name}", "accuracy", floor, details=error))
+    return values
+
+
+def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int) -> float:
+    """Return 1 minus the total variation distance between two samples of classes."""
+    shares = [torch.bincount(each, minlength=classes).double() / len(each) for each in (predicted, label)]
+    return 1 - float((shares[0] - shares[1]).abs().sum()) / 2
+
+
+@metrics.register(
+    "caption_accuracy",
+    version=2,
+    better="higher",
+    bounds={"": (0, 1), "classes_above_80": (0, None)},
+    of="samples",
+    drops=True,
+    halves=True,
+)
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples that a classifier recognizes as what their caption says: its class, its look, both.
 
@@ -20,7 +68,7 @@ def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[
     over the other combinations. The floor is what the classifier reads on test images with the same captions.
 
     Args:
-        n: number of samples; by default all. Captions come in turn, so it should be a multiple of their number.
+        n: number of samples; by default all; best so many that each caption has a sample.
     """
     data = evaluation.data
     network = caption_classifier(data)

@@ -1,4 +1,4 @@
-"""submit and verify: what is packed, what is refused, and what is found in a folder."""
+"""submit, verify, results status, clean, merge: what is packed, refused, and found in a folder."""
 
 import json
 import shutil
@@ -154,3 +154,17 @@ def test_a_changed_formula_makes_the_verdict_fail(cli, swept, tmp_path):
     code, out, err = cli("verify", again, "--against", results)
     assert (code, "8 values do not agree" in err) == (1, True)
     assert "sliced_w2: " in out
+
+
+def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):
+    _, results = swept
+    other = tmp_path / "other"
+    assert cli("results", "merge", results, "--results", other)[0] == 0
+    assert json.loads(cli("results", "status", "--results", other, "--json")[1])["records"] == 4
+    assert cli("results", "clean", "--results", other, "--dry-run")[2] == f"{other}: 0 would be removed\n"
+    code, _, err = cli("results", "status", other)
+    assert (code, "unexpected extra argument" in err) == (2, True)
+
+
+def test_without_a_command_the_help_is_shown(cli):
+    assert cli("results")[0] == 2

@@ -1,11 +1,12 @@
-"""Commands on submissions: submit, verify."""
+"""Commands that keep and share results: submit, verify, and genbench results status, clean, merge."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Results, Trust, print_json, print_wrapped
+from genbench.cli import options
+from genbench.cli.options import print_json, print_wrapped
 from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
 
@@ -17,9 +18,9 @@ SHOWN = 10
 def submit(
     what: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of suites that were swept.")],
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
-    results: Results = Path("results"),
+    results: options.Results = Path("results"),
 ) -> None:
-    """Pack runs into one file that others can verify and rank.
+    """Pack runs into one file that others can verify and compare.
 
     It holds records, hashes and small weights; paths are reduced to their last part.
     """
@@ -55,8 +56,8 @@ def verify_command(
     against: Annotated[
         Path | None, typer.Option(help="Measure nothing: compare with the published values of this results folder.")
     ] = None,
-    as_json: AsJson = False,
-    trust: Trust = False,
+    as_json: options.AsJson = False,
+    trust: options.Trust = False,
 ) -> None:
     """Check files, and measure some records again.
 
@@ -152,3 +153,69 @@ def _compare_published(what: Path, against: Path, tolerance: float, as_json: boo
         raise RunFailed(f"{len(found.absent)} published runs were not repeated, or not as a whole: {names}")
     if found.agreeing < found.compared:
         raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")
+
+
+def status(results: options.Results = Path("results"), as_json: options.AsJson = False) -> None:
+    """Show what is done, running, failed, outdated or damaged. See also: genbench sweep SUITE --dry-run."""
+    files.require_folder(results, there=True)
+
+    from genbench.cli.printing import print_folder
+    from genbench.results.status import of_folder
+    from genbench.runs.store import Store
+
+    folder = of_folder(Store(results))
+    if as_json:
+        options.print_json(vars(folder))
+    else:
+        print_folder(folder, results, options.stdout())
+
+
+def clean(
+    results: options.Results = Path("results"),
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
+    ] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Remove leftovers and, on request, outdated or failed runs.
+
+    Leftovers are leases and temporary files of dead processes.
+    """
+    files.require_folder(results, there=True)
+
+    from genbench.results.cleaning import clean as removals
+    from genbench.runs.store import Store
+
+    count = 0
+    for line in removals(Store(results), outdated=stale, failed=failed, remove=not dry_run):
+        options.print_plain(line)
+        count += 1
+    typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Results folders of other machines.")],
+    results: options.Results = Path("results"),
+    trust: options.Trust = False,
+) -> None:
+    """Copy the results of other machines into --results.
+
+    Nothing is copied of a run with a value that differs from the one here. Records that name files or downloads need
+    --trust.
+    """
+    for source in sources:
+        files.require_folder(source, there=True)
+
+    from collections import Counter
+
+    from genbench.results.merging import merge as merged
+    from genbench.runs.store import Store
+
+    for source in sources:
+        counts = Counter()
+        for run, what, why in merged(Store(results), Store(source), trusted=trust):
+            counts[what.partition(" by ")[0]] += 1
+            if what == "different":
+                options.print_plain(f"different values, not copied: {run}: {why}")
+        typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))

@@ -1,0 +1,140 @@
+"""Across tasks: how much of the excess over real data a method leaves, relative to a baseline.
+
+Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. The unit is the task: intervals and
+tests are t over tasks (a bootstrap over four to eight tasks covers 84 to 91 % at a stated 95 %). A task is scored if
+the baseline's excess exceeds three of its standard errors. An excess below one standard error of the floor is set to
+that, so a method at the floor gets the best score that the measurement supports.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+from genbench.analysis.means import LEVEL, mean_and_error, mean_and_half
+from genbench.analysis.paired_tests import holm, paired
+from genbench.analysis.pairwise import Pairwise, Values, letters
+
+SCORED = 3.0
+"""Standard errors by which the baseline's excess has to exceed 0 for a task to be scored."""
+
+
+class Task(NamedTuple):
+    """The values of all methods on a task.
+
+    Args:
+        models: {method: {seed: value}}.
+        floor: {seed: value of real data}.
+        compared: all pairs of methods, for the win rate.
+    """
+
+    name: str
+    better: str
+    models: Mapping[str, Values]
+    floor: Values
+    compared: Pairwise
+
+
+class Excess(NamedTuple):
+    """How far a mean lies above the floor, with its standard error; `limited` if it was set to that of the floor."""
+
+    value: float
+    error: float
+    limited: bool
+
+
+class Summary(NamedTuple):
+    """A method over the scored tasks.
+
+    Args:
+        ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
+        low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
+        letters: methods that share a letter were not told apart over tasks.
+        wins: share of pairs of task and opponent in which it was told apart as better; others count half.
+        lacks: scored tasks on which it has no value.
+    """
+
+    method: str
+    ratio: float | None
+    low: float | None
+    high: float | None
+    letters: str
+    wins: float
+    lacks: tuple[str, ...]
+
+
+class Effects(NamedTuple):
+    """The summaries of all methods, best ratio first, and the tasks that score nobody."""
+
+    summaries: tuple[Summary, ...]
+    scored: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        summaries = [summary._asdict() for summary in self.summaries]
+        return {"summaries": summaries, "scored": list(self.scored), "unscored": list(self.unscored)}
+
+
+def excess(task: Task, method: str) -> Excess | None:
+    """Return the excess of a method over the floor; None if the method or the floor has fewer than two seeds."""
+    values = task.models.get(method, {})
+    (mean, error), (floor, floor_error) = (
+        mean_and_error(v.values()) if v else (0.0, None) for v in (values, task.floor)
+    )
+    if error is None or floor_error is None:
+        return None
+    above = (floor - mean) if task.better == "higher" else (mean - floor)
+    return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
+
+
+def is_scored(task: Task, baseline: str) -> bool:
+    """Return whether the baseline is clearly above the floor."""
+    base = excess(task, baseline)
+    return base is not None and base.value > SCORED * base.error > 0
+
+
+def effects(tasks: Sequence[Task], baseline: str) -> Effects:
+    """Compare methods across tasks, relative to a baseline."""
+    scored = [task for task in tasks if is_scored(task, baseline)]
+    methods = list(dict.fromkeys(method for task in tasks for method in task.models))
+    logs: dict[str, dict[int, float]] = {method: {} for method in methods}
+    for index, task in enumerate(scored):
+        base = excess(task, baseline)
+        for method in methods:
+            own = excess(task, method)
+            if base is not None and own is not None and own.value > 0:
+                logs[method][index] = math.log(own.value / base.value)
+    complete = [method for method in methods if scored and len(logs[method]) == len(scored)]
+    order = sorted(complete, key=lambda method: sum(logs[method].values()))
+    pairs = list(combinations(order, 2)) if len(scored) > 1 else []
+    tested = {pair: paired(logs[pair[0]], logs[pair[1]]).p for pair in pairs}
+    corrected = holm([p for p in tested.values() if p is not None])
+    named = letters(order, [pair for pair, p in zip(tested, corrected, strict=True) if p <= LEVEL])
+    wins = {method: _wins(tasks, method) for method in methods}
+    summaries = [_summary(method, logs[method], named[method], wins[method]) for method in order]
+    for method in methods:
+        if method not in complete:
+            lacks = tuple(task.name for index, task in enumerate(scored) if index not in logs[method])
+            summaries.append(Summary(method, None, None, None, "", wins[method], lacks))
+    names = tuple(task.name for task in scored)
+    return Effects(tuple(summaries), names, tuple(task.name for task in tasks if task.name not in names))
+
+
+def _summary(method: str, logs: Mapping[int, float], named: str, wins: float) -> Summary:
+    mean, half = mean_and_half(logs.values())
+    ends = (None, None) if half is None else (math.exp(mean - half), math.exp(mean + half))
+    return Summary(method, math.exp(mean), *ends, named, wins, ())
+
+
+def _wins(tasks: Sequence[Task], method: str) -> float:
+    """Return the share of pairs of task and opponent that a method wins; pairs that were not told apart count half."""
+    points, pairs = 0.0, 0
+    for task in tasks:
+        order = task.compared.order
+        for other in order:
+            if method in order and other != method:
+                pairs += 1
+                ahead = order.index(method) < order.index(other)
+                points += ahead if task.compared.apart(method, other) else 0.5
+    return points / pairs if pairs else math.nan

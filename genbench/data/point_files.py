@@ -1,0 +1,239 @@
+"""Files of points: arrays and tables, read, or refused in one line that names the row and the column."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from genbench.errors import ConfigError, first_line
+from genbench.storage import arrays, memory
+
+LABEL = "label"
+"""Name, in any case, of the column or array that holds classes and no coordinate."""
+
+LIKE_LABEL = ("labels", "class", "classes", "target", "targets", "y")
+"""Names that may mean classes or a coordinate; `y` beside `x` is a coordinate."""
+
+INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""Names that pandas and Arrow give to columns without a name, such as the index of a table."""
+
+REMEDY = "if it is an index, write the file without it (pandas: index=False)"
+
+COUNTING = ("index", "idx", "id", "row")
+"""Names of a first column that is an index if it counts the rows."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+
+COARSEST = 1e-5
+"""Standard deviation of a column, as a share of its largest number, below which it is refused: 80 steps of float32."""
+
+MAX_REPEATED = 1000
+"""Repeated names of columns above which no table is read: pandas renames them in square time."""
+
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+
+
+class Points(NamedTuple):
+    """The rows of a file, with their classes.
+
+    Args:
+        names: names of the coordinates; empty where the file has none.
+        label: index of each row into the classes.
+        classes: names of the classes; None where the file has no labels.
+    """
+
+    values: Float[Tensor, "n d"]
+    names: tuple[str, ...]
+    label: Int[Tensor, " n"]
+    classes: tuple[str, ...] | None
+
+    def column(self, index: int) -> str:
+        """Return how messages call a column."""
+        return _column(self.names, index)
+
+
+def read(path: Path) -> Points:
+    """Read an .npy, .npz (array `samples`, or the only one), .csv or .parquet.
+
+    Raises:
+        ConfigError: if the file holds no rows of numbers, or something in it may be meant otherwise.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist or is not a file")
+    if path.suffix in arrays.SUFFIXES:
+        called, names = check_names(str(path), arrays.names(path)), ()
+        values, label = arrays.load_samples(path)
+        label = arrays.load(path, called) if called and label is None else label
+    else:
+        values, label, names = _table(path)
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
+        raise ConfigError(f"{path}: points are rows of real numbers; this is {values.shape} of {values.dtype}")
+    single = _single(path, values, names)
+    if label is None:
+        return Points(single, names, torch.zeros(len(single), dtype=torch.long), None)
+    if label.shape != (len(values),) or label.dtype.kind not in "iuUOb":
+        raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one a row")
+    classes, index = np.unique(label.astype(str) if label.dtype.kind == "O" else label, return_inverse=True)
+    return Points(single, names, torch.from_numpy(index.astype(np.int64)), tuple(map(str, classes)))
+
+
+def check_names(what: str, names: Iterable[str]) -> str | None:
+    """Return which name is that of the labels, if one is.
+
+    Raises:
+        ConfigError: if there are several, or a name may mean labels as well as a coordinate.
+    """
+    names = list(names)
+    labels = [name for name in names if name.casefold() == LABEL]
+    if len(labels) > 1:
+        raise ConfigError(f"{what}: more than one column is called {LABEL}")
+    for number, name in enumerate(names):
+        bare = name.strip(" #'\"").casefold()
+        if INDEX.fullmatch(name):
+            raise ConfigError(f"{what}: column {number + 1} has no name: {REMEDY}, else name or remove it")
+        if bare == LABEL and name not in labels:
+            raise ConfigError(f"{what}: there are blanks or signs around the name {LABEL}: remove them")
+        if bare in LIKE_LABEL and not (bare == "y" and "x" in map(str.casefold, names)):
+            raise ConfigError(f"{what}: call {name} {LABEL} if it holds classes; a coordinate needs another name")
+    return labels[0] if labels else None
+
+
+def _column(names: tuple[str, ...], index: int) -> str:
+    return f"column {names[index] if names else index + 1}"
+
+
+def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Tensor, "n d"]:
+    """Return numbers in float32; refuse those of which it keeps too little, or whose squared distances overflow."""
+    with np.errstate(over="ignore"):
+        single, wide = values.astype(np.float32), values.astype(np.float64)
+    bad = ~np.isfinite(single)
+    if bad.any():
+        row, column = divmod(int(np.argmax(bad)), values.shape[1])
+        value = wide[row, column]
+        why = "the value is missing" if np.isnan(value) else f"{value:g} is not a finite number of single precision"
+        raise ConfigError(f"{path}: row {row + 1}, {_column(names, column)}: {why}")
+    spread, largest = wide.std(0), np.abs(wide).max(0)
+    column = int(np.argmax(largest))
+    if 4 * np.square(largest).sum() > np.finfo(np.float32).max:
+        why = f"holds {largest[column]:.2g}, and squared distances overflow single precision: divide it by a constant"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}")
+    column = int(np.argmax((spread > 0) & (largest * COARSEST > spread)))
+    if 0 < spread[column] < largest[column] * COARSEST:
+        why = f"varies by {spread[column]:.2g} around {wide[:, column].mean():.4g}, which float32 rounds too much"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}: subtract an offset")
+    column = int(np.argmin(np.where(spread > 0, spread, np.inf)))
+    if 0 < spread[column] ** 2 < np.finfo(np.float32).tiny:
+        why = f"varies by {spread[column]:.2g}, whose square vanishes in single precision: multiply it by a constant"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}")
+    return torch.from_numpy(single)
+
+
+def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Return the coordinates, the labels if there are any, and the names of the coordinates."""
+    memory.require(4 * path.stat().st_size, str(path))
+    try:
+        table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+        label = check_names(str(path), map(str, table))
+        classes = None if label is None else _classes(path, table.pop(label))
+        names = tuple(map(str, table)) if table.columns.dtype.kind != "i" else ()
+        for number, (_, column) in enumerate(table.items()):
+            _refuse_words(path, column, _column(names, number))
+            if number == 0 and (not names or names[0].casefold() in COUNTING) and _counts_rows(column):
+                raise ConfigError(f"{path}: {_column(names, 0)} counts the rows: {REMEDY}, else give it another name")
+        return table.to_numpy(np.float64, na_value=np.nan), classes, names
+    except ConfigError:
+        raise
+    except ImportError as error:
+        raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
+    except Exception as error:  # of pandas, of Arrow, and of whatever a damaged file leads to
+        raise ConfigError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
+
+
+def _parquet(path: Path) -> Any:
+    import pandas as pd
+    from pyarrow.parquet import ParquetFile
+
+    known = ParquetFile(path).metadata  # a file of megabytes may unpack to terabytes
+    memory.require(16 * known.num_rows * known.num_columns, str(path))
+    return pd.read_parquet(path)
+
+
+def _csv(path: Path) -> Any:
+    import pandas as pd
+
+    header = None if _begins_with_numbers(path) else 0
+    table = pd.read_csv(path, header=header, encoding="utf-8-sig")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for names of rows
+        raise ConfigError(f"{path}: rows have more values than the header has names (commas separate values)")
+    for name in [name for name in table if str(name).casefold() == LABEL]:
+        # As it stands in the file: 01 and 1 differ, and NA is a name.
+        texts = pd.read_csv(path, usecols=[name], dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table[name] = texts[name].astype(object)
+    return table
+
+
+def _begins_with_numbers(path: Path) -> bool:
+    """Return whether the first line holds numbers only, which makes it a row and not a header."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = (line.strip() for line in iter(lambda: file.readline(1 << 20), "") if line.strip())
+        first, second = next(lines, ""), next(lines, "")
+    cells = first.split(",")
+    for separator, called in SEPARATORS.items():
+        possible = separator in ";\t" or "," not in first  # names may contain blanks and bars
+        if possible and 0 < first.count(separator) == second.count(separator) and not _are_numbers(second.split(",")):
+            raise ConfigError(f"{path}: values are separated by {called}: write commas (and points in decimal numbers)")
+    if len(cells) - len(set(cells)) > MAX_REPEATED:
+        raise ConfigError(f"{path}: more than {MAX_REPEATED:,} names of columns are repeated")
+    if cells == [str(number) for number in range(len(cells))]:
+        raise ConfigError(
+            f"{path}: the first line, {first[:40]}, is a row or counts the columns: begin the file with a line of names"
+        )
+    if _are_numbers(cells):
+        return True
+    check_names(str(path), cells)
+    return False
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
+def _counts_rows(column: Any) -> bool:
+    rows = np.arange(len(column))
+    return any(np.array_equal(column, rows + start) for start in (0, 1))
+
+
+def _refuse_words(path: Path, column: Any, what: str) -> None:
+    """Refuse a column of something else than numbers, and say where."""
+    if column.dtype.kind in "fiu" or not len(column):
+        return
+    import pandas as pd
+
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    words = numbers.isna() & column.notna()
+    if not words.any():
+        raise ConfigError(f"{path}: {what} holds values of type {column.dtype}: convert them to numbers")
+    row = int(words.to_numpy().argmax())
+    cell = str(column.iloc[row])[:40]
+    raise ConfigError(f"{path}: row {row + 1}, {what}: '{cell}' is not a number (classes: a column {LABEL})")
+
+
+def _classes(path: Path, column: Any) -> np.ndarray:
+    """Return classes, whole numbers as numbers, so that 10 comes after 9."""
+    label = column.to_numpy()
+    if label.dtype.kind != "O":
+        return label
+    import pandas as pd
+
+    missing = pd.isna(label) | (label.astype(str) == "")
+    if missing.any():
+        raise ConfigError(f"{path}: row {int(np.argmax(missing)) + 1} has no {LABEL}")
+    return label.astype(np.int64) if all(_WHOLE.fullmatch(str(each)) for each in label) else label

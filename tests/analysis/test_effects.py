@@ -1,0 +1,107 @@
+"""Effects across tasks: a planted excess, coverage, invariances, and what is left out with a reason."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genbench.analysis.effects import Task, effects, excess
+from genbench.analysis.pairwise import compare_all
+
+
+def make(name, columns, floor=None, better="lower"):
+    """Return a task of {method: values by seed}."""
+    models = {method: dict(enumerate(values)) for method, values in columns.items()}
+    floor = dict(enumerate([1.0, 1.01, 0.99] if floor is None else floor))
+    return Task(name, better, models, floor, compare_all(models, better, floor))
+
+
+def planted(stream, tasks, ratio, spread=0.0, seeds=5):
+    """Draw tasks on which a method has a multiple of the baseline's excess, which varies over tasks."""
+    made = []
+    for index in range(tasks):
+        scale, own = 10.0 ** stream.normal(), ratio * np.exp(spread * stream.normal())
+        values = {
+            name: scale * (1 + e * (1 + 0.02 * stream.normal(size=seeds))) for name, e in (("cfm", 1.0), ("mine", own))
+        }
+        made.append(make(f"t{index}", values, scale * (1 + 0.001 * stream.normal(size=seeds))))
+    return made
+
+
+def test_the_ratio_is_that_of_excesses_and_its_interval_that_of_t_over_tasks():
+    found = effects([make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]}),
+                     make("b", {"cfm": [3.0, 3.02, 2.98], "m": [1.5, 1.52, 1.48]})], "cfm")  # fmt: skip
+    first, second = found.summaries
+    assert (first.method, second.method, second.ratio) == ("m", "cfm", 1.0)
+    logs = np.log([0.5, 0.25])
+    assert first.ratio == pytest.approx(np.exp(logs.mean()))
+    low, high = stats.t.interval(0.95, 1, logs.mean(), stats.sem(logs))
+    assert (first.low, first.high) == pytest.approx((np.exp(low), np.exp(high)))
+
+
+@pytest.mark.parametrize("tasks", [4, 6])
+def test_a_planted_excess_lies_in_its_interval_in_nineteen_of_twenty_cases(tasks):
+    stream, times = np.random.default_rng(tasks), 400
+    held = []
+    for _ in range(times):
+        mine = next(s for s in effects(planted(stream, tasks, 0.6, spread=0.3), "cfm").summaries if s.method == "mine")
+        held.append(mine.low <= 0.6 <= mine.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=3 * (0.95 * 0.05 / times) ** 0.5)
+
+
+def test_scales_of_tasks_and_their_order_do_not_matter():
+    tasks = planted(np.random.default_rng(1), 5, 0.7, spread=0.2)
+    scaled = [make(t.name, {m: 50 * np.array([*v.values()]) for m, v in t.models.items()},
+                   50 * np.array([*t.floor.values()])) for t in reversed(tasks)]  # fmt: skip
+    for one, other in zip(effects(tasks, "cfm").summaries, effects(scaled, "cfm").summaries, strict=True):
+        assert one.method == other.method
+        assert (one.ratio, one.low, one.high) == pytest.approx((other.ratio, other.low, other.high))
+
+
+def test_higher_values_are_better_where_the_task_says_so():
+    lower = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
+    higher = make("a", {"cfm": [0.0, -0.02, 0.02], "m": [0.5, 0.48, 0.52]}, better="higher")
+    assert effects([higher], "cfm").summaries[0].ratio == pytest.approx(effects([lower], "cfm").summaries[0].ratio)
+
+
+def test_a_method_at_the_floor_gets_the_error_of_the_floor_and_a_mark():
+    task = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [0.9, 0.91, 0.92]})
+    found = excess(task, "m")
+    assert found.limited
+    assert found.value == pytest.approx(stats.sem([1.0, 1.01, 0.99]))
+    assert not excess(task, "cfm").limited
+
+
+def test_a_task_on_which_the_baseline_is_not_clear_of_the_floor_scores_nobody():
+    near = make("near", {"cfm": [1.01, 1.0, 1.02], "m": [1.0, 1.01, 0.99]})
+    far = make("far", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
+    found = effects([near, far], "cfm")
+    assert (found.scored, found.unscored) == (("far",), ("near",))
+    assert found.summaries[0].ratio == pytest.approx(0.5)
+    assert found.summaries[0].low is None  # one task has no interval
+    assert effects([far], "missing").scored == ()
+
+
+def test_a_method_without_a_task_has_no_ratio_and_says_which_it_lacks():
+    one = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48], "few": [1.1, 1.2, 1.3]})
+    other = make("b", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48], "few": [1.1]})
+    few = effects([one, other], "cfm").summaries[-1]
+    assert (few.method, few.ratio, few.lacks) == ("few", None, ("b",))
+
+
+def test_methods_that_are_equal_over_tasks_are_told_apart_in_at_most_one_of_twenty_cases():
+    stream, times, wrong = np.random.default_rng(2), 300, 0
+    for _ in range(times):
+        tasks = []
+        for index in range(6):
+            values = {f"m{i}": 1 + np.exp(0.3 * stream.normal()) * (1 + 0.02 * stream.normal(size=5)) for i in range(4)}
+            tasks.append(make(f"t{index}", values, 1 + 0.001 * stream.normal(size=5)))
+        found = effects(tasks, "m0").summaries
+        wrong += not set.intersection(*(set(s.letters) for s in found))
+    assert wrong / times <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
+
+
+def test_wins_count_ties_half():
+    clear = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
+    tied = make("b", {"cfm": [2.0, 2.5, 1.5], "m": [2.1, 2.4, 1.6]})
+    wins = {s.method: s.wins for s in effects([clear, tied], "cfm").summaries}
+    assert wins == {"m": 0.75, "cfm": 0.25}

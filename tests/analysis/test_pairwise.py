@@ -1,0 +1,137 @@
+"""All pairs within a task: size and power by simulation, invariances, the floor."""
+
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from genbench.analysis.means import LEVEL
+from genbench.analysis.pairwise import compare_all, letters, reaches
+
+TIMES = 400
+
+
+def by_seed(table):
+    """Return {model: {seed: value}} of an array (seeds, models)."""
+    return {f"m{i}": dict(enumerate(column)) for i, column in enumerate(np.asarray(table).T)}
+
+
+def task(stream, methods, seeds, means=0.0):
+    """Draw values with a common seed effect and spreads that differ between methods (lognormal, 0.7)."""
+    spread = np.exp(0.7 * stream.normal(size=methods))
+    return means + stream.normal(size=(seeds, 1)) + spread * stream.normal(size=(seeds, methods))
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(6, 5), (6, 10), (12, 5), (12, 10)])
+def test_equal_methods_are_told_apart_in_at_most_one_of_twenty_tables(methods, seeds):
+    stream = np.random.default_rng(methods + seeds)
+    tables = [compare_all(by_seed(task(stream, methods, seeds)), "lower") for _ in range(TIMES)]
+    wrong = np.mean([any(p <= LEVEL for p in found.p.values()) for found in tables])
+    assert wrong <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / TIMES) ** 0.5
+    assert wrong > 0.01  # and is not idle
+
+
+@pytest.mark.parametrize(("methods", "seeds", "power"), [(6, 5, 0.41), (6, 10, 0.76), (12, 5, 0.51), (12, 10, 0.83)])
+def test_pairs_that_differ_by_standard_deviations_are_told_apart(methods, seeds, power):
+    """Methods stand in a row, one median standard deviation of a difference between neighbors."""
+    stream, shares = np.random.default_rng(0), []
+    for _ in range(100):
+        found = compare_all(by_seed(task(stream, methods, seeds, 2**0.5 * np.arange(methods))), "lower")
+        shares.append(np.mean([p <= LEVEL for p in found.p.values()]))
+    assert np.mean(shares) == pytest.approx(power, abs=0.06)
+
+
+@cache
+def example():
+    stream = np.random.default_rng(3)
+    return task(stream, 5, 8, means=np.arange(5) * 1.5)
+
+
+def verdicts(found):
+    return {frozenset(pair): found.apart(*pair) for pair in combinations(found.order, 2)}
+
+
+def test_the_order_of_methods_and_seeds_does_not_matter():
+    values = by_seed(example())
+    known = verdicts(compare_all(values, "lower"))
+    shuffled = {m: dict(reversed(values[m].items())) for m in reversed(values)}
+    assert verdicts(compare_all(shuffled, "lower")) == known
+    assert verdicts(compare_all(by_seed(example() * 1000 - 7), "lower")) == known
+    turned = compare_all(by_seed(-example()), "higher")
+    assert (verdicts(turned), turned.order) == (known, compare_all(values, "lower").order)
+
+
+def test_other_methods_widen_the_correction_and_never_turn_a_pair_over():
+    values = by_seed(example())
+    small = compare_all({m: values[m] for m in ("m0", "m3")}, "lower")
+    large = compare_all(values, "lower")
+    assert large.p["m0", "m3"] >= small.p["m0", "m3"]
+    assert large.pairs["m0", "m3"] == small.pairs["m0", "m3"]
+
+
+def test_a_seed_with_the_mean_differences_never_removes_a_rejection():
+    """With sign flips, the tenth seed did: their smallest p is 2/1024."""
+    table = example()
+    for _ in range(6):
+        before = verdicts(compare_all(by_seed(table), "lower"))
+        table = np.vstack([table, table.mean(0)])
+        after = verdicts(compare_all(by_seed(table), "lower"))
+        assert all(after[pair] for pair, apart in before.items() if apart)
+
+
+def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_seed_is_not():
+    values = by_seed(example()) | {"few": {0: -50.0, 1: -49.0, 2: -50.5}, "single": {0: 0.0}, "other": {77: 0.0}}
+    found = compare_all(values, "lower")
+    assert found.order[0] == "few"
+    assert found.pairs["few", "m0"].pairs == 3
+    assert found.letters["single"] == found.letters["other"] == ""
+    assert not any("single" in pair or "other" in pair for pair in found.p)
+    assert all(found.letters[m] for m in by_seed(example()))
+
+
+def test_methods_at_the_floor_are_not_told_apart_from_one_another():
+    stream = np.random.default_rng(0)
+    near = {f"near{i}": dict(enumerate(1 + i / 1000 + stream.normal(0, 1e-5, 10))) for i in range(3)}
+    floor, far = dict(enumerate(1 + stream.normal(0, 0.1, 10))), dict(enumerate(2 + stream.normal(0, 0.1, 10)))
+    assert compare_all(near | {"far": far}, "lower").apart("near0", "near2")
+    found = compare_all(near | {"far": far}, "lower", floor)
+    assert found.at_floor == set(near)
+    assert len({found.letters[m] for m in near}) == 1
+    assert found.apart("near0", "far")
+    assert found.leading == set(near)
+
+
+def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
+    stream = np.random.default_rng(5)
+    draws = stream.normal(size=(2000, 2, 8)) * [[1.0], [0.3]]
+    found = [reaches(dict(enumerate(a)), dict(enumerate(b)), "lower") for a, b in draws]
+    assert np.mean(found) == pytest.approx(0.975, abs=0.012)  # values below the floor are at it, too
+    assert not reaches({0: 1.0}, {0: 2.0, 1: 2.1}, "lower")
+    assert reaches({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, "lower")
+    assert not reaches({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}, "higher")
+
+
+def maximal_cliques(items, joined):
+    cliques = [set(group) for size in range(1, len(items) + 1) for group in combinations(items, size)]
+    cliques = [group for group in cliques if all(pair in joined for pair in combinations(sorted(group), 2))]
+    return [group for group in cliques if not any(group < other for other in cliques)]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8])
+def test_two_items_share_a_letter_exactly_if_they_were_not_told_apart(share):
+    stream = np.random.default_rng(int(10 * share))
+    for _ in range(30):
+        items = list("abcdefg")
+        apart = [pair for pair in combinations(items, 2) if stream.random() < share]
+        found = letters(items, apart)
+        for one, other in combinations(items, 2):
+            assert bool(set(found[one]) & set(found[other])) == ((one, other) not in apart)
+        joined = set(combinations(items, 2)) - set(apart)
+        assert len(set("".join(found.values()))) == len(maximal_cliques(items, joined))
+
+
+def test_letters_follow_the_order_and_never_run_out():
+    assert letters("zyx", [("z", "x")]) == {"z": "a", "y": "ab", "x": "b"}
+    many = letters(list(map(str, range(60))), combinations(map(str, range(60)), 2))
+    assert len(set(many.values())) == 60

@@ -1,0 +1,53 @@
+"""Tuning of a track: its trials, and what they choose for the cells of its table."""
+
+import json
+
+import pytest
+
+from genbench.errors import ConfigError
+from genbench.sweeps.suite import load
+
+TRACK = """
+datasets = ["moons", { name = "gaussian", dims = 3 }]
+models = ["gaussian", { name = "cfm", trials = { plan = { lr = [1e-9] } } }]
+metrics = ["sliced_w2"]
+evaluation = { n = 256, batch = 256 }
+stack = ["seed"]
+budgets = [{ steps = 30, seeds = [0] }]
+[track]
+baseline = "gaussian"
+tuning = { steps = 60, seeds = 2 }
+"""
+
+
+def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tmp_path, cli):
+    """A learning rate of 1e-9 learns nothing; beside it the default is chosen, and as a default it is replaced."""
+    path = tmp_path / "some.toml"
+    path.write_text(TRACK)
+    results = tmp_path / "results"
+    assert cli("tune", "--track", path, "--results", results)[0] == 0
+    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {
+        "moons": {"cfm": {}},
+        "gaussian dims=3": {"cfm": {}},
+    }
+    assert all(place["tables"] == ["default", "tuned"] for place in load(path).places)
+
+    path.write_text(TRACK.replace("1e-9", "2e-3").replace('{ name = "cfm",', '{ name = "cfm", plan = { lr = 1e-9 },'))
+    assert cli("tune", "--track", path, "--results", results)[0] == 0
+    track = load(path)
+    rates = [(p["tables"], s.plan["lr"]) for s, p in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"]
+    assert rates == [(["default"], 1e-9)] * 2 + [(["tuned"], 2e-3)] * 2
+    trials = json.loads((results / "tuning/some.json").read_text())
+    assert {seed for each in trials for one in each["candidates"] for seed in one["values"]} == {"100", "101"}
+    assert {each["budget"]["steps"] for each in trials} == {60}
+
+
+def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
+    code, _, err = cli("tune", "--track", "smoke", "--results", tmp_path)
+    assert code == 2
+    assert "is not a track: it has no [track]" in err
+    assert cli("tune", "cfm", "--track", "smoke")[0] == 2
+    path = tmp_path / "some.toml"
+    path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", trials = { plan = { lr = [1] } } }]\n')
+    with pytest.raises(ConfigError, match=r"add \[track\]"):
+        load(path)
