@@ -48,7 +48,7 @@ def vectors() -> Iterator[Case]:
         elif model not in FEW_STEPS:
             metrics += ("nll",)
         if model == "cfm":
-            metrics += ("straightness", "curvature", "parameters")
+            metrics += ("straightness", "detour", "parameters")
         settings["metric"] = {
             name: {"n": 16} | ({"tol": 1e-1} if model in SOLVED else {})
             for name in metrics
