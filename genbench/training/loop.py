@@ -192,6 +192,7 @@ class _Loop:
 
     def _save_interrupted(self) -> None:
         """Save a checkpoint of the latest step, unless there is one."""
+        self.state.take_back_trained()
         if self.log.pending:
             self._flush()
         if self.saver is not None and self.state.step > self.saver.step:

@@ -36,6 +36,7 @@ class TrainingState(Generic[L]):
         self.step = 0
         self.best_loss = math.inf  # of the validations so far
         self.best: list[Tensor] = []  # weights and buffers of that validation
+        self._raw: list[Tensor] = []  # the trained weights while the learner has their average
         self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
 
     def checkpoint(self) -> Checkpoint:
@@ -87,13 +88,18 @@ class TrainingState(Generic[L]):
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
         """Give the learner its averaged weights for the duration of a block."""
-        raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
-        self._load(self.average)
+        self._raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
         try:
+            self._load(self.average)
             yield
         finally:
-            self._load(raw)
-            self.learner.train()
+            self.take_back_trained()
+
+    def take_back_trained(self) -> None:
+        """Give the learner the weights that it trains, also where a signal interrupted `averaged_weights` halfway."""
+        self._load(self._raw)
+        self._raw = []
+        self.learner.train()
 
     def keep_if_best(self, loss: float | None) -> None:
         """Keep the weights in use, and the buffers, if no validation so far had a loss as low."""
