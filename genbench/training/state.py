@@ -36,6 +36,8 @@ class TrainingState(Generic[L]):
         self.step = 0
         self.best_loss = math.inf  # of the validations so far
         self.best: list[Tensor] = []  # weights and buffers of that validation
+        persistent = learner.state_dict().keys()  # other buffers are computed again, perhaps after a checkpoint is read
+        self._buffers = [name for name, _ in learner.named_buffers() if name in persistent]
         self._raw: list[Tensor] = []  # the trained weights while the learner has their average
         self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
 
@@ -113,7 +115,7 @@ class TrainingState(Generic[L]):
 
     def _in_use(self) -> list[Tensor]:
         """Return the weights in use and the buffers, such as a running mean that moves with them."""
-        return [*(parameter.detach() for parameter in self.trained), *self.learner.buffers()]
+        return [*(parameter.detach() for parameter in self.trained), *map(self.learner.get_buffer, self._buffers)]
 
     def _load(self, values: Sequence[Tensor]) -> None:
         """Copy weights, perhaps with buffers, or none, into the learner, which is in evaluation mode from then on."""
