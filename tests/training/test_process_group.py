@@ -36,6 +36,11 @@ def test_alone_nothing_changes():
 EXCHANGE = """
 assert start_group("cpu").size == group.size == 3
 torch.testing.assert_close(group.mean(torch.tensor([group.rank, 1.0])), torch.tensor([1.0, 1.0]))
+norm = torch.nn.BatchNorm1d(1)  # its running mean moves by a tenth of the way to the mean of a batch
+module = group.wrap(norm)
+for _ in range(5):
+    module(torch.full((2, 1), float(group.rank)))
+torch.testing.assert_close(norm.running_mean, torch.tensor([0.1 * group.rank]))  # one step from the first process's 0
 who = []
 assert group.map(lambda n: who.append(n) or n * n, range(7)) == [n * n for n in range(7)]
 assert who == list(range(group.rank, 7, group.size))  # unequal shares
