@@ -189,6 +189,8 @@ def repeat_in_processes(processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    # Seconds from a signal to a kill, in which processes end their step or evaluation, and save a checkpoint.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
     logging.disable(logging.CRITICAL)  # torchrun's: each process reports why it failed
     command = [sys.executable, *sys.orig_argv[1:]]
     try:

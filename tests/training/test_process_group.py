@@ -1,5 +1,6 @@
 """Groups of processes: how they start, what they exchange, and how they end."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,9 +9,11 @@ import time
 
 import pytest
 import torch
+from torch.distributed import run as torchrun
+from torch.distributed.launcher.api import LaunchConfig
 
 from genbench.errors import ConfigError
-from genbench.training.process_group import start_group
+from genbench.training.process_group import repeat_in_processes, start_group
 
 
 def start(code, folder):
@@ -56,6 +59,22 @@ def test_torchrun_repeats_a_command_in_processes_that_exchange_values(tmp_path):
     process = start(EXCHANGE, tmp_path)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, sorted(out.splitlines())) == (0, ["0 of 3"] * 3), err
+
+
+@pytest.mark.skipif(not hasattr(LaunchConfig, "shutdown_timeout"), reason="a torch that always waits for 30 s")
+def test_processes_have_ten_minutes_from_a_signal_to_their_checkpoint(monkeypatch):
+    configured = []
+
+    def launched(command):
+        configured.append(torchrun.config_from_args(torchrun.parse_args(command))[0])
+
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "")
+    monkeypatch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT")  # and what is set below ends with the test
+    monkeypatch.setattr(logging, "disable", lambda level: None)
+    monkeypatch.setattr(torchrun, "main", launched)
+    with pytest.raises(SystemExit):
+        repeat_in_processes(2)
+    assert [config.shutdown_timeout for config in configured] == [600]
 
 
 PIDS = """
