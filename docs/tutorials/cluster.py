@@ -75,6 +75,11 @@ interrupted
 # ```
 #
 # Several tasks of `srun` would each do the whole of a `genbench run`: it refuses, and names the command by which they share it.
+# Tasks with runs of their own say so:
+#
+# ```sh
+# srun -n 8 bash -c 'unset SLURM_STEP_NUM_TASKS; genbench run --model cfm --dataset moons --seed $SLURM_PROCID'
+# ```
 #
 # ## Ray
 #

@@ -49,15 +49,22 @@ def check_memory(spec: Spec) -> None:
     memory.require(4 * FLOAT * weights, what)  # weights, gradients, and the two moments of Adam
 
 
-def exhausted(error: Exception) -> str | None:
-    """Return in one line that an allocation failed, and what to set; None for any other error."""
+def exhausted(error: Exception, model: Mapping[str, Any]) -> str | None:
+    """Return in one line that an allocation failed, and what to set; None for any other error.
+
+    Args:
+        model: of the spec; some models, and the nets of others, can compute activations again to save memory.
+    """
     allocators = ("CUDA out of memory", "can't allocate memory")
     if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(a in str(error) for a in allocators):
         return None
     asked = re.search(r"allocate [\d.]+ \w+", str(error))
     what = f" to {asked[0]}" if asked else ""
-    training = "for training raise plan.accumulate or set model.net.checkpoint=true"
-    return f"not enough memory{what}: {training}, for evaluation lower evaluation.batch"
+    parts = {"model": model, "model.net": model.get("net") or {}}
+    again = "".join(
+        f" or set {name}.checkpoint=true" for name, part in parts.items() if part.get("checkpoint") is False
+    )
+    return f"not enough memory{what}: for training raise plan.accumulate{again}, for evaluation lower evaluation.batch"
 
 
 def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:

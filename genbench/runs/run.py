@@ -320,7 +320,7 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     except (ConfigError, Busy):  # not a failure of the run
         raise
     except Exception as error:
-        if (why := exhausted(error)) is not None:
+        if (why := exhausted(error, specs[0].model)) is not None:
             raise ConfigError(why) from error
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))

@@ -68,8 +68,8 @@ class Saver:
         Raises:
             OSError: if this one, or the previous one, cannot be written.
         """
-        self.wait()
         began = time.monotonic()
+        self.wait()
         if self.background:
             tensors = {name: value.detach().to("cpu", copy=True) for name, value in checkpoint.tensors.items()}
             self._writing = self._thread.submit(save, self.path, checkpoint._replace(tensors=tensors), self.run)

@@ -36,6 +36,8 @@ class Ensemble(Learner):
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
         self.prefetch = all(member.prefetch for member in members)
+        self.full_precision = any(member.full_precision for member in members)
+        self.not_compiled = next((member.not_compiled for member in members if member.not_compiled), "")
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):

@@ -192,6 +192,7 @@ class _Loop:
 
     def _save_interrupted(self) -> None:
         """Save a checkpoint of the latest step, unless there is one."""
+        self.state.take_back_trained()
         if self.log.pending:
             self._flush()
         if self.saver is not None and self.state.step > self.saver.step:
@@ -202,6 +203,8 @@ class _Loop:
 def _check(plan: Plan, group: Group, learner: Learner) -> None:
     """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
+    if plan.precision == "tf32" and group.device.type != "cuda":
+        raise ConfigError("plan.precision=tf32 is arithmetic of GPUs, and this training runs on a CPU: choose fp32")
     if plan.compile and learner.not_compiled:
         raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice

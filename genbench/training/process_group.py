@@ -22,6 +22,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.rendezvous import rendezvous
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.errors import ConfigError, RunFailed, first_line
@@ -61,8 +62,10 @@ class Group:
             return module
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
-            # Buffers are equal everywhere without a broadcast: all processes draw the same examples of the whole batch.
-            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+            # All processes draw the same examples of the whole batch, so that buffers are equal everywhere without a
+            # broadcast. Only batch norms keep means of what one process computes: those of the first process count.
+            norms = any(isinstance(part, _BatchNorm) for part in module.modules())
+            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=norms)
 
     @contextmanager
     def backward(self, module: nn.Module, *, last: bool) -> Iterator[None]:
@@ -186,6 +189,8 @@ def repeat_in_processes(processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+    # Seconds from a signal to a kill, in which processes end their step or evaluation, and save a checkpoint.
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
     logging.disable(logging.CRITICAL)  # torchrun's: each process reports why it failed
     command = [sys.executable, *sys.orig_argv[1:]]
     try:

@@ -36,6 +36,9 @@ class TrainingState(Generic[L]):
         self.step = 0
         self.best_loss = math.inf  # of the validations so far
         self.best: list[Tensor] = []  # weights and buffers of that validation
+        persistent = learner.state_dict().keys()  # other buffers are computed again, perhaps after a checkpoint is read
+        self._buffers = [name for name, _ in learner.named_buffers() if name in persistent]
+        self._raw: list[Tensor] = []  # the trained weights while the learner has their average
         self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
 
     def checkpoint(self) -> Checkpoint:
@@ -87,13 +90,18 @@ class TrainingState(Generic[L]):
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
         """Give the learner its averaged weights for the duration of a block."""
-        raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
-        self._load(self.average)
+        self._raw = [parameter.detach().clone() for parameter in self.trained] if self.average else []
         try:
+            self._load(self.average)
             yield
         finally:
-            self._load(raw)
-            self.learner.train()
+            self.take_back_trained()
+
+    def take_back_trained(self) -> None:
+        """Give the learner the weights that it trains, also where a signal interrupted `averaged_weights` halfway."""
+        self._load(self._raw)
+        self._raw = []
+        self.learner.train()
 
     def keep_if_best(self, loss: float | None) -> None:
         """Keep the weights in use, and the buffers, if no validation so far had a loss as low."""
@@ -107,7 +115,7 @@ class TrainingState(Generic[L]):
 
     def _in_use(self) -> list[Tensor]:
         """Return the weights in use and the buffers, such as a running mean that moves with them."""
-        return [*(parameter.detach() for parameter in self.trained), *self.learner.buffers()]
+        return [*(parameter.detach() for parameter in self.trained), *map(self.learner.get_buffer, self._buffers)]
 
     def _load(self, values: Sequence[Tensor]) -> None:
         """Copy weights, perhaps with buffers, or none, into the learner, which is in evaluation mode from then on."""

@@ -1,6 +1,7 @@
 """The environment variables by which torchrun tells a process its place; they are checked before torch is imported."""
 
 import os
+import re
 
 from genbench.errors import ConfigError
 
@@ -36,14 +37,15 @@ def require_one_task(command: str) -> None:
         command: the command of this process, which the message repeats.
 
     Raises:
-        ConfigError: if it is, with the command that lets the tasks share the run.
+        ConfigError: if it is, with the command that lets the tasks share the run, and how each does a run of its own.
     """
-    found = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("SLURM_NTASKS", "")
-    tasks = int(found) if found.isdecimal() and "SLURM_PROCID" in os.environ else 1
+    found = os.environ.get("SLURM_STEP_NUM_TASKS", "")  # of this step: a script of sbatch is one task
+    tasks = int(found) if found.isdecimal() else 1
     if tasks == 1 or by_torchrun():
         return
     found = os.environ.get("SLURM_NNODES", "")
     nodes = int(found) if found.isdecimal() and int(found) else 1
+    command = re.sub(r" --devices[ =]\d+", "", command)
     if nodes == 1:
         better = f"srun --ntasks=1 {command} --devices {tasks}"
     else:
@@ -51,4 +53,7 @@ def require_one_task(command: str) -> None:
             f"srun --ntasks={nodes} --ntasks-per-node=1 torchrun --nnodes={nodes} --nproc-per-node={tasks // nodes} "
             f"--rdzv-backend=c10d --rdzv-endpoint=$(hostname):29500 --no-python {command}"
         )
-    raise ConfigError(f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}")
+    raise ConfigError(
+        f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}; if each has a run of its"
+        " own, such as another seed, let it unset SLURM_STEP_NUM_TASKS first"
+    )

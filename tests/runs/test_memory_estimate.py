@@ -1,5 +1,6 @@
 """Estimates: what cannot fit into memory is refused before it is allocated, and what fits is not."""
 
+import re
 import resource
 from contextlib import nullcontext
 
@@ -99,7 +100,7 @@ def test_a_builder_that_computes_with_its_weights_is_left_to_the_run(monkeypatch
 
 def test_an_allocation_that_fails_says_what_to_set(tmp_path, monkeypatch):
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a capacity of 79 GiB")
-    said = "^not enough memory to allocate 2.50 GiB: for training raise plan.accumulate .* lower evaluation.batch$"
+    said = "^not enough memory to allocate 2.50 GiB: for training raise plan.accumulate, .* lower evaluation.batch$"
 
     def loss(self, example):
         raise error
@@ -108,5 +109,20 @@ def test_an_allocation_that_fails_says_what_to_set(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=said):
         genbench.run("cfm", "moons", metrics=[], results=tmp_path)
     assert not list(tmp_path.rglob("failure.json"))
-    assert exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
-    assert exhausted(RuntimeError("other")) is None
+    assert exhausted(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), {})
+    assert exhausted(RuntimeError("other"), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "advised"),
+    [
+        ("cfm", {}, "model.net.checkpoint"),
+        ("cfm", {"net": {"checkpoint": True}}, None),
+        ("cfm", {"net": "dit"}, None),
+        ("starflow", {}, "model.checkpoint"),
+    ],
+)
+def test_a_failed_allocation_advises_a_setting_that_the_model_has(name, settings, advised):
+    error = exhausted(MemoryError(), make_spec(name, "digits", metrics=[], settings={"model": settings}).model)
+    assert error is not None
+    assert re.findall(r"set (\S+)=true", error) == ([] if advised is None else [advised])

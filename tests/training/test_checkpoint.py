@@ -112,6 +112,32 @@ def test_saving_takes_two_percent_of_the_time_at_most(tmp_path, monkeypatch):
     assert 0.015 < 3.0 * len(saves) / now[0] <= 0.021
 
 
+def test_waiting_for_a_thread_that_writes_slowly_takes_two_percent_too(tmp_path, monkeypatch):
+    """A disk that takes 90 s for what is written every 30 s."""
+    now, waited = [0.0], [0.0]
+
+    class Disk:
+        def __init__(self, threads):
+            self.free = 0.0
+
+        def submit(self, *arguments):
+            self.free = now[0] + 90.0
+            return self
+
+        def result(self):
+            waited[0] += max(self.free - now[0], 0.0)
+            now[0] = max(self.free, now[0])
+
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "ThreadPoolExecutor", Disk)
+    saver = checkpoint.Saver(tmp_path / "file", "run", 30.0, background=True)
+    while now[0] < 30_000:
+        now[0] += 1.0
+        if saver.due():
+            saver.save(checkpoint.Checkpoint({}, 1, 0.0))
+    assert 0.01 < waited[0] / now[0] <= 0.021
+
+
 def test_a_thread_writes_the_state_of_the_moment_of_saving(tmp_path):
     state = {"weight": torch.zeros(1000)}
     saver = checkpoint.Saver(tmp_path / "file", "run", 0.0, background=True)

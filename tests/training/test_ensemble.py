@@ -170,6 +170,14 @@ def test_a_thread_draws_ahead_only_where_no_member_has_a_state_that_moves():
     assert not ensemble_over(["ot", running])[0].prefetch
 
 
+def test_members_keep_their_precision_and_what_they_refuse():
+    own, net = [{"seed": 0}, {"seed": 1}], {"net": {"name": "unet", "channels": 8, "dropout": 0.1}}
+    exact, planned = (train(specs_of("consistency", own, steps=3, precision=each)) for each in ("fp32", "bf16"))
+    assert all(torch.equal(weights(a), weights(b)) for a, b in zip(exact, planned, strict=True))
+    with pytest.raises(ConfigError, match=r"^plan\.compile=true: consistency cannot draw a dropout mask twice"):
+        train(specs_of("consistency", own, "digits", net, steps=1, compile=True))
+
+
 def test_members_of_different_shapes_are_refused():
     models = [build_untrained(spec, build_data(spec.data)) for spec in specs_of("cfm", [{"seed": 0}])]
     models += [

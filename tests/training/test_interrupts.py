@@ -12,6 +12,7 @@ from genbench.storage import tensors
 from genbench.training import checkpoint
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
+from genbench.training.state import TrainingState
 
 
 def step_of(folder):
@@ -80,6 +81,30 @@ def test_an_evaluation_that_was_interrupted_is_repeated(tmp_path):
         go(tmp_path / "cut", signalled)
     assert step_of(tmp_path / "cut") == 40
     assert torch.equal(weights(go(tmp_path / "cut")), weights(train("cfm", steps=40)))
+
+
+@pytest.mark.parametrize("load", [1, 2])
+def test_a_signal_while_weights_are_exchanged_saves_the_trained_ones(tmp_path, monkeypatch, load):
+    """Load 1 takes the average, load 2 takes the trained weights back; the signal comes in the middle."""
+    inner, loads = TrainingState._load, []
+
+    def signalled(state, values):
+        loads.append(1)
+        if len(loads) == load:
+            inner(state, values[: len(values) // 2])
+            signal.raise_signal(signal.SIGTERM)
+        inner(state, values)
+
+    def go(folder):
+        model, data, plan = start("cfm", steps=40, ema=0.9, validate_every=20)
+        return weights(fit(model, data, plan, start_group("cpu"), seed=0, folders=[folder], evaluate=lambda step: 0.0))
+
+    whole = go(tmp_path / "whole")
+    monkeypatch.setattr(TrainingState, "_load", signalled)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "cut")
+    assert step_of(tmp_path / "cut") == 20
+    assert torch.equal(go(tmp_path / "cut"), whole)
 
 
 def test_an_error_in_a_step_leaves_no_checkpoint_of_half_a_step(tmp_path):

@@ -1,5 +1,6 @@
 """Groups of processes: how they start, what they exchange, and how they end."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,9 +9,11 @@ import time
 
 import pytest
 import torch
+from torch.distributed import run as torchrun
+from torch.distributed.launcher.api import LaunchConfig
 
 from genbench.errors import ConfigError
-from genbench.training.process_group import start_group
+from genbench.training.process_group import repeat_in_processes, start_group
 
 
 def start(code, folder):
@@ -36,6 +39,11 @@ def test_alone_nothing_changes():
 EXCHANGE = """
 assert start_group("cpu").size == group.size == 3
 torch.testing.assert_close(group.mean(torch.tensor([group.rank, 1.0])), torch.tensor([1.0, 1.0]))
+norm = torch.nn.BatchNorm1d(1)  # its running mean moves by a tenth of the way to the mean of a batch
+module = group.wrap(norm)
+for _ in range(5):
+    module(torch.full((2, 1), float(group.rank)))
+torch.testing.assert_close(norm.running_mean, torch.tensor([0.1 * group.rank]))  # one step from the first process's 0
 who = []
 assert group.map(lambda n: who.append(n) or n * n, range(7)) == [n * n for n in range(7)]
 assert who == list(range(group.rank, 7, group.size))  # unequal shares
@@ -51,6 +59,22 @@ def test_torchrun_repeats_a_command_in_processes_that_exchange_values(tmp_path):
     process = start(EXCHANGE, tmp_path)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, sorted(out.splitlines())) == (0, ["0 of 3"] * 3), err
+
+
+@pytest.mark.skipif(not hasattr(LaunchConfig, "shutdown_timeout"), reason="a torch that always waits for 30 s")
+def test_processes_have_ten_minutes_from_a_signal_to_their_checkpoint(monkeypatch):
+    configured = []
+
+    def launched(command):
+        configured.append(torchrun.config_from_args(torchrun.parse_args(command))[0])
+
+    monkeypatch.setenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "")
+    monkeypatch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT")  # and what is set below ends with the test
+    monkeypatch.setattr(logging, "disable", lambda level: None)
+    monkeypatch.setattr(torchrun, "main", launched)
+    with pytest.raises(SystemExit):
+        repeat_in_processes(2)
+    assert [config.shutdown_timeout for config in configured] == [600]
 
 
 PIDS = """

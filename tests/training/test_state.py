@@ -42,6 +42,29 @@ def test_the_state_of_the_best_validation_is_kept_through_an_interruption(tmp_pa
     assert not any(torch.equal(whole[name], last[name]) for name in ("coupling.log_mean", "net.first.weight"))
 
 
+def test_a_table_that_is_computed_again_is_no_part_of_the_best_state(tmp_path, monkeypatch):
+    """Such as the states of captions, which appear in the first step, after a checkpoint has been read."""
+
+    def go(**watch):
+        model, data, plan = start("cfm", steps=40, validate_every=20, stop="validation")
+        model.register_buffer("table", None, persistent=False)
+        inner = model.batch_source
+
+        def batch_source(*arguments):
+            model.table = torch.zeros(3)
+            return inner(*arguments)
+
+        monkeypatch.setattr(model, "batch_source", batch_source)
+        how = {"folders": [tmp_path], "save_every": 0, "evaluate": float, **watch}
+        return fit(model, data, plan, start_group("cpu"), seed=0, **how)
+
+    with pytest.raises(Stop):
+        go(progress=[stop_at(40)])
+    state, _ = tensors.load(tmp_path / checkpoint.NAME, checkpoint.FIELDS)
+    assert not any(value.shape == (3,) for name, value in state.items() if name.startswith("best."))
+    assert torch.equal(weights(go()), weights(train("cfm", steps=20)))
+
+
 def test_moments_of_weights_that_lie_otherwise_in_memory_are_restored(tmp_path):
     """Fused optimizers walk through memory, and files hold tensors row by row."""
 

@@ -36,7 +36,7 @@ def test_bf16_trains_close_to_fp32(model):
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_precision_rounds_no_pixel_and_costs_no_bits(monkeypatch, precision):
     """One level of 256, and the normal law of its bin: ½ log2(2πe/12) bits. bf16 numbers there are half a bin apart."""
     level, event = 192, Event((1, 2, 2), 0, Pixels(256).bin)
@@ -69,6 +69,7 @@ def test_a_precision_rounds_no_pixel_and_costs_no_bits(monkeypatch, precision):
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn.conv, "fp32_precision"), reason="torch before 2.9")
 @pytest.mark.parametrize(("plan", "flag"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
 def test_a_plan_sets_the_arithmetic_of_the_loss_alone(monkeypatch, plan, flag):
+    monkeypatch.setattr("genbench.training.loop._check", lambda *_: None)  # which refuses tf32 on a CPU
     before = torch.backends.cudnn.conv.fp32_precision
     seen = {}
     for name in ("draw", "loss"):

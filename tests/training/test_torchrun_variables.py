@@ -27,11 +27,11 @@ SEVERAL_NODES = "srun --ntasks=2 --ntasks-per-node=1 torchrun --nnodes=2 --nproc
 @pytest.mark.parametrize(
     ("variables", "typed"),
     [
-        ({"SLURM_NTASKS": "8"}, f"srun --ntasks=1 {RUN} --devices 8"),
-        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2"}, SEVERAL_NODES),
+        ({"SLURM_STEP_NUM_TASKS": "8"}, f"srun --ntasks=1 {RUN} --devices 8;"),
+        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_NNODES": "2"}, SEVERAL_NODES),
+        ({"SLURM_NTASKS": "8"}, ""),  # a script of sbatch
         ({"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "1"}, ""),
-        ({"SLURM_NTASKS": "8", "LOCAL_WORLD_SIZE": "4"}, ""),
-        ({"SLURM_NTASKS": "1"}, ""),
+        ({"SLURM_STEP_NUM_TASKS": "8", "LOCAL_WORLD_SIZE": "4"}, ""),
         ({}, ""),
     ],
 )
@@ -43,7 +43,10 @@ def test_tasks_of_srun_that_would_each_do_all_are_refused_with_the_command_to_ty
     if not typed:
         require_one_task(RUN)
         return
-    with pytest.raises(ConfigError, match=r"8 tasks of Slurm would each do the whole run") as refused:
-        require_one_task(RUN)
-    assert typed in str(refused.value)
-    assert RUN in str(refused.value)
+    for command in (RUN, f"{RUN} --devices 4", f"{RUN} --devices=4"):
+        with pytest.raises(ConfigError, match=r"8 tasks of Slurm would each do the whole run") as refused:
+            require_one_task(command)
+        assert typed in str(refused.value)
+        assert RUN in str(refused.value)
+        assert "--devices 4" not in str(refused.value)
+    assert str(refused.value).endswith("let it unset SLURM_STEP_NUM_TASKS first")

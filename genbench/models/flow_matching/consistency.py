@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
 
 from genbench.core import Event, Source, Split
 from genbench.errors import ConfigError
@@ -63,7 +64,7 @@ class Consistency(FewStep):
         self.segments, self.delta, self.alpha = segments, delta, alpha
         self.boundary, self.end_steps = boundary, end_steps
         self.limits, self.fewest = {"segments": segments}, segments
-        self.dropout = any(isinstance(part, nn.Dropout) and part.p > 0 for part in self.net.modules())
+        self.dropout = any(isinstance(part, _DropoutNd) and part.p > 0 for part in self.net.modules())
         if self.dropout:
             self.not_compiled = "consistency cannot draw a dropout mask twice when compiled; set model.net.dropout=0"
 

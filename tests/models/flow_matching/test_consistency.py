@@ -5,10 +5,12 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.pair_model import Example
+from genbench.nets.unet import Residual
 
 UNET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
@@ -68,7 +70,15 @@ def test_the_loss_compiles_into_one_graph():
         assert compiled == pytest.approx(eager, rel=1e-4)
 
 
-def test_both_predictions_of_a_net_with_dropout_have_the_same_mask(built):
+@pytest.mark.parametrize("kind", [nn.Dropout, nn.Dropout2d])
+def test_both_predictions_of_a_net_with_dropout_have_the_same_mask(built, monkeypatch, kind):
+    inner = Residual.__init__
+
+    def residual(self, in_channels, out_channels, embedding, dropout):
+        inner(self, in_channels, out_channels, embedding, dropout)
+        self.dropout = kind(dropout)
+
+    monkeypatch.setattr(Residual, "__init__", residual)
     model, data = built("consistency", "digits", net=UNET | {"dropout": 0.5}, alpha=1e6, delta=1e-6)
     with torch.no_grad():
         for parameter in model.parameters():
