@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from genbench.errors import ConfigError
 from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.runs.make_spec import make_spec
+from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record_types import Place, same_component
 from genbench.runs.spec import ENCODER, Spec
 from genbench.runs.store import run_name
@@ -17,6 +17,7 @@ from genbench.settings import Setting, Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.suite_file import (
+    CHOSEN,
     DataEntry,
     Entry,
     Exclude,
@@ -27,6 +28,7 @@ from genbench.sweeps.suite_file import (
     read,
     with_entries,
 )
+from genbench.sweeps.trials import points
 from genbench.sweeps.user_files import from_folder, placed
 
 
@@ -50,6 +52,24 @@ class DataChoice(NamedTuple):
     name: str
     metrics: list[str] | None
     settings: dict[str, Any]
+
+
+class TrackRow(NamedTuple):
+    """A model with its default settings on a data set of a track.
+
+    Args:
+        settings: nested by section.
+        dataset: label of the data set in tables.
+        label: of the model in tables.
+        metrics: the headline first.
+    """
+
+    data: DataChoice
+    model: ModelEntry
+    settings: dict[str, Any]
+    dataset: str
+    label: str
+    metrics: list[str]
 
 
 RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "report", "runs", "tuning")
@@ -100,7 +120,7 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    cells = _once(spec for _, spec in _product(suite, own, suite.models, suite.seeds, override))
+    cells = _once(_product(suite, own, suite.models, suite.seeds, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -110,8 +130,7 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     for addition in suite.include:
         seeds = addition.seeds or suite.seeds
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
-        more = _product(suite, added, [addition.model], seeds, override)
-        cells = _once([*cells, *(spec for _, spec in more)])
+        cells = _once([*cells, *_product(suite, added, [addition.model], seeds, override)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
@@ -119,18 +138,47 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
 
 def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Place]]:
     """Return the cells of a track, first those with default settings, and where each stands."""
-    own = [choice for entry in suite.datasets for choice in _data(entry)]
+    rows = track_rows(suite)
+    _check_chosen(suite.chosen, rows)
     places: dict[tuple[str, str], Place] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (row, headline), spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
-            cells.append(spec)
-            place = places.setdefault(_identity(spec), {"row": row, "headline": headline, "tables": []})
-            if table not in place["tables"]:
-                place["tables"].append(table)
+        for (budget, seeds), row in itertools.product(_lengths(suite, suite.seeds), rows):
+            choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
+            if choice is None:  # nothing was chosen yet
+                continue
+            settings = merge(row.settings, choice, budget, override)
+            spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
+            for cell in (replace(spec, seed=seed) for seed in seeds):
+                cells.append(cell)
+                place: Place = {"row": row.label, "headline": row.metrics[0], "tables": []}
+                place = places.setdefault(_identity(cell), place)
+                if table not in place["tables"]:
+                    place["tables"].append(table)
     specs = _once(cells)
     ordered = [places[_identity(spec)] for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
+
+
+def track_rows(suite: Suite) -> list[TrackRow]:
+    """Return every model of a track on every data set."""
+    rows = []
+    for data, model, settings in pairs(suite):
+        chosen = (suite.metrics if data.metrics is None else data.metrics) or []
+        spec = complete_spec(model.name, data.name, 0, chosen, settings)
+        rows.append(TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen))
+    return rows
+
+
+def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]) -> None:
+    """Raises ConfigError if a choice is for no row, or neither its defaults nor one of its trials."""
+    declared = {(row.dataset, row.label): row.model.trials for row in rows}
+    for dataset, choices in chosen.items():
+        for label, choice in choices.items():
+            if (dataset, label) not in declared:
+                raise ConfigError(f"{CHOSEN}: this track has no row {label} on {dataset}: tune it again")
+            if choice and choice not in list(points(declared[dataset, label], what="trials")):
+                raise ConfigError(f"{CHOSEN}: {choice} is no trial of {label} on {dataset}: tune the track again")
 
 
 def _identity(spec: Spec) -> tuple[str, str]:
@@ -162,25 +210,18 @@ def _product(
     of_models: Iterable[ModelEntry],
     seeds: Seeds,
     override: Settings,
-    *,
-    tuned: bool = False,
-) -> Iterator[tuple[tuple[str, str], Spec]]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed.
-
-    Before each come its row, the label of its model with the settings of the suite, and its first metric.
-
-    Args:
-        tuned: whether models have the settings that tuning chose for the data set, if it chose any.
-    """
-    budgets = [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
-    for (budget, its_seeds), (data, model, own) in itertools.product(budgets, pairs(suite, chosen_data, of_models)):
-        settings = merge(own, budget)
+) -> Iterator[Spec]:
+    """Yield the cells in which each data set meets each model, at each budget and for each seed."""
+    of_pairs = pairs(suite, chosen_data, of_models)
+    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite, seeds), of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
-        row, headline = spec.model_label, next(iter(chosen or spec.metrics), "")
-        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(row)):
-            spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
-        yield from (((row, headline), replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
+        yield from (replace(spec, seed=seed) for seed in model.seeds or its_seeds)
+
+
+def _lengths(suite: Suite, seeds: Seeds) -> list[tuple[dict[str, Any], Seeds]]:
+    """Return the settings and the seeds of each budget, or these seeds if a suite has no budgets."""
+    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
 
 
 def pairs(

@@ -151,11 +151,12 @@ budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]
 baseline = "cfm"
 tuning = { steps = 20, seeds = 2 }
 """
+CHOICES = '{"moons": {"wcfm": {}}, "mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}'
 
 
 def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_settings(tmp_path):
     (tmp_path / "some.toml").write_text(TRACK)
-    (tmp_path / "some.tuned.json").write_text('{"mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml")
     assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
@@ -165,6 +166,40 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
         found = {cell for cell, place in zip(cells, track.places, strict=True) if table in place["tables"]}
         kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
+
+
+def test_settings_laid_over_a_track_keep_its_rows_and_choices(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})
+    assert {place["row"] for place in track.places} == {"cfm", "wcfm"}
+    assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, 1.0, 0.5}
+
+
+def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    for choices, more in (("{}", set()), ('{"moons": {"wcfm": {}}}', {("moons", "wcfm")})):
+        (tmp_path / "some.tuned.json").write_text(choices)
+        track = load(tmp_path / "some.toml")
+        cells = [(s.data["name"], s.model["name"], p["tables"]) for s, p in zip(track.specs, track.places, strict=True)]
+        assert {cell[:2] for cell in cells if "tuned" in cell[2]} == more | {("moons", "cfm"), ("mixture", "cfm")}
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ('{"moons": {"nosuch": {}}}', "no row nosuch on moons"),
+        ('{"mixture": {"wcfm": {}}}', "no row wcfm on mixture"),
+        ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is no trial of wcfm on moons"),
+        ('{"moons": {"wcfm": {"plan": {"steps": 999}}}}', "is no trial of wcfm on moons"),
+        ('{"moons": {"cfm": {"plan": {"lr": 0.1}}}}', "is no trial of cfm on moons"),
+    ],
+)
+def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reason):
+    (tmp_path / "some.toml").write_text(TRACK)
+    (tmp_path / "some.tuned.json").write_text(choices)
+    with pytest.raises(ConfigError, match=reason):
+        load(tmp_path / "some.toml")
 
 
 @pytest.mark.parametrize(
