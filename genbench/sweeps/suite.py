@@ -36,13 +36,13 @@ class Sweep(NamedTuple):
     """The cells of a suite, in the order of its tables. Tables are called by its name.
 
     Args:
-        places: of a track, where each cell stands.
+        places: of a track, where each cell stands: rows may share it.
         baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
     """
 
     name: str
     specs: list[Spec]
-    places: Sequence[Place] = ()
+    places: Sequence[list[Place]] = ()
     baseline: str = ""
 
 
@@ -136,11 +136,11 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
-def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Place]]:
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[list[Place]]]:
     """Return the cells of a track, first those with default settings, and where each stands."""
     rows = track_rows(suite)
     _check_chosen(suite.chosen, rows)
-    places: dict[tuple[str, str], Place] = {}
+    places: dict[tuple[str, str], dict[str, Place]] = {}
     cells = []
     for table in ("default", "tuned"):
         for (budget, seeds), row in itertools.product(_lengths(suite, suite.seeds), rows):
@@ -151,12 +151,12 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Pla
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
             for cell in (replace(spec, seed=seed) for seed in seeds):
                 cells.append(cell)
-                place: Place = {"row": row.label, "headline": row.metrics[0], "tables": []}
-                place = places.setdefault(_identity(cell), place)
+                here = places.setdefault(_identity(cell), {})
+                place = here.setdefault(row.label, {"row": row.label, "headline": row.metrics[0], "tables": []})
                 if table not in place["tables"]:
                     place["tables"].append(table)
     specs = _once(cells)
-    ordered = [places[_identity(spec)] for spec in specs]
+    ordered = [list(places[_identity(spec)].values()) for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
 
 

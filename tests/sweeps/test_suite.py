@@ -161,9 +161,9 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
-    assert [place["row"] for place in track.places] == [spec.model["name"] for spec in track.specs]
+    assert [place["row"] for (place,) in track.places] == [spec.model["name"] for spec in track.specs]
     for table, kappa in (("default", 1.0), ("tuned", 0.5)):
-        found = {cell for cell, place in zip(cells, track.places, strict=True) if table in place["tables"]}
+        found = {cell for cell, (place,) in zip(cells, track.places, strict=True) if table in place["tables"]}
         kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
 
@@ -172,7 +172,7 @@ def test_settings_laid_over_a_track_keep_its_rows_and_choices(tmp_path):
     (tmp_path / "some.toml").write_text(TRACK)
     (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})
-    assert {place["row"] for place in track.places} == {"cfm", "wcfm"}
+    assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
     assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, 1.0, 0.5}
 
 
@@ -181,8 +181,24 @@ def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
     for choices, more in (("{}", set()), ('{"moons": {"wcfm": {}}}', {("moons", "wcfm")})):
         (tmp_path / "some.tuned.json").write_text(choices)
         track = load(tmp_path / "some.toml")
-        cells = [(s.data["name"], s.model["name"], p["tables"]) for s, p in zip(track.specs, track.places, strict=True)]
+        cells = [
+            (s.data["name"], s.model["name"], p["tables"]) for s, (p,) in zip(track.specs, track.places, strict=True)
+        ]
         assert {cell[:2] for cell in cells if "tuned" in cell[2]} == more | {("moons", "cfm"), ("mixture", "cfm")}
+
+
+def test_rows_that_share_a_run_stand_there_both(tmp_path):
+    """The row of the tuned settings was left out of the tuned table."""
+    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    track = load(tmp_path / "some.toml")
+    shared = [
+        places
+        for spec, places in zip(track.specs, track.places, strict=True)
+        if (spec.data["name"], spec.model.get("kappa")) == ("mixture", 0.5)
+    ]
+    own, tuned = {"row": "wcfm kappa=0.5", "tables": ["default", "tuned"]}, {"row": "wcfm", "tables": ["tuned"]}
+    assert shared == [[{**place, "headline": "nfe"} for place in (own, tuned)]] * 3
 
 
 @pytest.mark.parametrize(

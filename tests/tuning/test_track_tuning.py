@@ -30,12 +30,14 @@ def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tm
         "moons": {"cfm": {}},
         "gaussian dims=3": {"cfm": {}},
     }
-    assert all(place["tables"] == ["default", "tuned"] for place in load(path).places)
+    assert all(place["tables"] == ["default", "tuned"] for (place,) in load(path).places)
 
     path.write_text(TRACK.replace("1e-9", "2e-3").replace('{ name = "cfm",', '{ name = "cfm", plan = { lr = 1e-9 },'))
     assert cli("tune", "--track", path, "--results", results)[0] == 0
     track = load(path)
-    rates = [(p["tables"], s.plan["lr"]) for s, p in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"]
+    rates = [
+        (p["tables"], s.plan["lr"]) for s, (p,) in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"
+    ]
     assert rates == [(["default"], 1e-9)] * 2 + [(["tuned"], 2e-3)] * 2
     trials = json.loads((results / "tuning/some.json").read_text())
     assert {seed for each in trials for one in each["candidates"] for seed in one["values"]} == {"100", "101"}
