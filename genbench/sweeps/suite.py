@@ -161,13 +161,20 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:
-    """Return every model of a track on every data set."""
-    rows = []
+    """Return every model of a track on every data set.
+
+    Raises:
+        ConfigError: if tables have one label for two of them.
+    """
+    rows: dict[tuple[str, str], TrackRow] = {}
     for data, model, settings in pairs(suite):
         chosen = (suite.metrics if data.metrics is None else data.metrics) or []
         spec = complete_spec(model.name, data.name, 0, chosen, settings)
-        rows.append(TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen))
-    return rows
+        row = TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen)
+        if (row.dataset, row.label) in rows:
+            raise ConfigError(f"a track has one row of a label: {row.label} on {row.dataset} is there twice")
+        rows[row.dataset, row.label] = row
+    return list(rows.values())
 
 
 def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]) -> None:

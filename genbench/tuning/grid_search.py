@@ -146,7 +146,7 @@ def grid_search(
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
         seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
-        defaults: whether the defaults of each method are a candidate, too.
+        defaults: whether the defaults of each method are a candidate, too, once.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
@@ -168,8 +168,10 @@ def grid_search(
     for method in methods:
         default = specs_of(method, {})
         for point in [*([{}] if defaults else []), *points(over, method, methods)]:
-            text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
             specs = specs_of(method, point)
+            if defaults and point and specs == default:
+                continue
+            text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
             stacked = tuple(form_ensembles(specs, ["seed"]))
             candidates.append(Candidate(method, text or "its defaults", point, stacked, specs == default))
     _check_budgets(candidates)

@@ -88,16 +88,17 @@ def track_tuning(path: Path) -> TrackTuning:
 
 
 def _trials(suite: Suite, tuning: Tuning) -> Iterator[Trials]:
-    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": []}}
+    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": [], "curve_metrics": []}}
     for row in track_rows(suite):
         if row.model.trials:
+            tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
             search = grid_search(
                 [row.model.name],
                 row.data.name,
                 row.model.trials,
                 metric=row.metrics[0],
                 seeds=tuning.seeds,
-                settings=merge(row.settings, short),
+                settings=merge(row.settings, short) | {"metric": tables},
                 defaults=True,
             )
             yield Trials(row.dataset, row.label, search)
