@@ -1,7 +1,6 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
 
 import json
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError,
 
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
+from genbench.sweeps.trials import FIRST_SEED, points
 from genbench.sweeps.user_files import component_name
 from genbench.validation import explain
 
@@ -164,34 +164,27 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse what a track does not have: cells of some models only, and unequal numbers of trials."""
+        """Refuse what a track does not have: cells of some models only, unequal trials, and the seeds of trials."""
         if self.track is None:
             if self.chosen or any(model.trials for model in self.models):
                 raise ValueError("trials and chosen settings are parts of a track: add [track]")
             return self
         if self.track.baseline not in [model.name for model in self.models]:
             raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
-        if not self.metrics or any(data.metrics == [] for data in self.datasets):
+        if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name those of the track, the one by which models are compared first")
         if self.include or self.exclude or any(model.seeds for model in self.models):
             raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
-        numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}
-        if len(set(numbers.values())) > 1:
-            raise ValueError(f"trials: every model of a track needs the same number, not {numbers}")
+        numbers = [
+            (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
+        ]
+        if len({number for _, number in numbers}) > 1:
+            counts = ", ".join(f"{name} has {number}" for name, number in numbers)
+            raise ValueError(f"trials: every model of a track needs the same number: {counts}")
+        reported = {*self.seeds, *(seed for budget in self.budgets for seed in budget.seeds)}
+        if seen := sorted(reported.intersection(range(FIRST_SEED, FIRST_SEED + self.track.tuning.seeds))):
+            raise ValueError(f"seeds: tuning has seed {seen[0]}: a track reports others, from 0 on")
         return self
-
-
-def _lists(trials: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the lists of values among nested settings."""
-    found = []
-    for values in trials.values():
-        if isinstance(values, Mapping):
-            found += _lists(values)
-        elif isinstance(values, list) and values:
-            found.append(values)
-        else:
-            raise ValueError("trials: write a list of values for each setting")
-    return found
 
 
 def read(path: Path) -> Suite:

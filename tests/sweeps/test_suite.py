@@ -187,6 +187,14 @@ def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
         assert {cell[:2] for cell in cells if "tuned" in cell[2]} == more | {("moons", "cfm"), ("mixture", "cfm")}
 
 
+def test_a_track_may_name_the_metrics_of_each_data_set_and_the_seeds_beside_those_of_tuning(tmp_path):
+    names = '"moons", { name = "mixture", dims = 8 }'
+    own = '{ name = "moons", metrics = ["nfe"] }, { name = "mixture", dims = 8, metrics = ["nfe"] }'
+    text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
+    (tmp_path / "some.toml").write_text(text)
+    assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
+
+
 def test_rows_that_share_a_run_stand_there_both(tmp_path):
     """The row of the tuned settings was left out of the tuned table."""
     (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
@@ -223,9 +231,17 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
     [
         ('metrics = ["nfe"]', "", "the one by which models are compared first"),
         ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
-        ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "the same number, not"),
+        ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
+        (
+            '"cfm", {',
+            '"cfm", { name = "wcfm", kappa = 2.0, trials = { plan = { lr = [0.1] } } }, {',
+            "wcfm has 1, wcfm",
+        ),
+        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: a track reports others"),
+        ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
+        ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),
-        ("[0.25, 0.5]", "0.5", "write a list of values for each setting"),
+        ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],
 )
