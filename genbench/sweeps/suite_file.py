@@ -1,13 +1,12 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
 
-import json
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
@@ -80,6 +79,10 @@ E = TypeVar("E", bound=Entry)
 
 CHOSEN = ".tuned.json"
 """Ending of the file beside a track with the settings that tuning chose, in place of .toml."""
+
+
+CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
+"""{data set: {model: its tuned settings, empty if its defaults were best}}."""
 
 
 class DataEntry(Entry):
@@ -198,7 +201,7 @@ def read(path: Path) -> Suite:
             raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
         contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
         if "track" in contents and chosen.exists():
-            contents["chosen"] = json.loads(chosen.read_text(encoding="utf-8"))
+            contents["chosen"] = _chosen(chosen)
         suite = Suite.model_validate(contents)
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
@@ -212,6 +215,14 @@ def read(path: Path) -> Suite:
         return _with_components(suite, folder_of(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _chosen(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the settings that were chosen for a track."""
+    try:
+        return CHOICES.validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} holds no choices of tuning: {explain(error)}") from error
 
 
 def folder_of(path: Path) -> Path:

@@ -212,6 +212,8 @@ def test_rows_that_share_a_run_stand_there_both(tmp_path):
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
+        ('{"moons":', r"some\.tuned\.json holds no choices of tuning: .* invalid JSON"),
+        ('{"moons": []}', r"some\.tuned\.json holds no choices of tuning: moons: \[\] is wrong"),
         ('{"moons": {"nosuch": {}}}', "no row nosuch on moons"),
         ('{"mixture": {"wcfm": {}}}', "no row wcfm on mixture"),
         ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is no trial of wcfm on moons"),
