@@ -120,7 +120,7 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    cells = _once(_product(suite, own, suite.models, suite.seeds, override))
+    cells = _once(_product(suite, own, suite.models, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -128,9 +128,8 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
             raise ConfigError(f"exclude: no cell is like number {number + 1}, {stated}")
         cells = kept
     for addition in suite.include:
-        seeds = addition.seeds or suite.seeds
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
-        cells = _once([*cells, *_product(suite, added, [addition.model], seeds, override)])
+        cells = _once([*cells, *_product(suite, added, [addition.model], override, addition.seeds)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
@@ -143,7 +142,7 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     places: dict[tuple[str, str], dict[str, Place]] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (budget, seeds), row in itertools.product(_lengths(suite, suite.seeds), rows):
+        for (budget, seeds), row in itertools.product(_lengths(suite), rows):
             choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
             if choice is None:  # nothing was chosen yet
                 continue
@@ -215,20 +214,24 @@ def _product(
     suite: Suite,
     chosen_data: Iterable[DataChoice],
     of_models: Iterable[ModelEntry],
-    seeds: Seeds,
     override: Settings,
+    seeds: Seeds | None = None,
 ) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed."""
+    """Yield the cells in which each data set meets each model, at each budget and for each seed.
+
+    Args:
+        seeds: in place of those of the suite or its budgets.
+    """
     of_pairs = pairs(suite, chosen_data, of_models)
-    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite, seeds), of_pairs):
+    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite), of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
-        yield from (replace(spec, seed=seed) for seed in model.seeds or its_seeds)
+        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
 
 
-def _lengths(suite: Suite, seeds: Seeds) -> list[tuple[dict[str, Any], Seeds]]:
-    """Return the settings and the seeds of each budget, or these seeds if a suite has no budgets."""
-    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
+def _lengths(suite: Suite) -> list[tuple[dict[str, Any], Seeds]]:
+    """Return the settings and the seeds of each budget, or those of a suite without budgets."""
+    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, suite.seeds)]
 
 
 def pairs(

@@ -148,7 +148,7 @@ class Track(Table):
 
 
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed, at every budget.
+    """The contents of a suite file: every data set meets every model with every seed, or at every budget with its.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
     `chosen` is read from a file beside that of a track, see `CHOSEN`: {data set: {model: its tuned settings}}.
@@ -167,7 +167,9 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse what a track does not have: cells of some models only, unequal trials, and the seeds of trials."""
+        """Refuse seeds that no cell has, and in a track cells of some models only, unequal trials, and their seeds."""
+        if self.budgets and "seeds" in self.model_fields_set:
+            raise ValueError("seeds: every budget has seeds of its own: write one or the other")
         if self.track is None:
             if self.chosen or any(model.trials for model in self.models):
                 raise ValueError("trials and chosen settings are parts of a track: add [track]")

@@ -64,6 +64,17 @@ def test_cells_can_be_included_once(tmp_path):
     ]
 
 
+def test_seeds_of_included_cells_take_the_place_of_those_of_budgets(tmp_path):
+    text = BOTH + "budgets = [{steps = 5, seeds = [0]}, {steps = 7, seeds = [1]}]\n"
+    added = [
+        c
+        for seeds in ("", ", seeds = [8, 9]")
+        for c in write(tmp_path, text + f'include = [{{dataset = "moons", model = "otcfm"{seeds}}}]')
+        if c[1] == "otcfm"
+    ]
+    assert [c[-1] for c in added] == [0, 1, 8, 9, 8, 9]
+
+
 def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
     (tmp_path / "suite.toml").write_text(
         'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
