@@ -29,7 +29,7 @@ from genbench.sweeps.suite_file import (
     with_entries,
 )
 from genbench.sweeps.trials import points
-from genbench.sweeps.user_files import from_folder, placed
+from genbench.sweeps.user_files import from_folder, named_component, placed
 
 
 class Sweep(NamedTuple):
@@ -115,7 +115,26 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
             settings["encoder"] = placed(encoder, settings["encoder"], folder)
         return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
 
-    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
+    def of_condition(condition: Exclude) -> Exclude:
+        stated = [key for key in ("dataset", "model") if key in condition.model_fields_set]
+        return condition.model_copy(update={key: _wanted(f"{key}s", getattr(condition, key), folder) for key in stated})
+
+    update = {"metric": of_metrics(suite.metric), "exclude": list(map(of_condition, suite.exclude))}
+    return with_entries(suite, moved).model_copy(update=update)
+
+
+def _wanted(kind: str, part: Any, folder: Path) -> list[Mapping[str, Any]]:
+    """Return the components that a part of a condition stands for, as tables, with paths as `with_paths` has them."""
+    if isinstance(part, list):
+        return [table for each in part for table in _wanted(kind, each, folder)]
+    table = part if isinstance(part, Mapping) else {"name": part}
+    name = table.get("name")
+    if isinstance(name, list):
+        return _wanted(kind, [{**table, "name": each} for each in name], folder)
+    if not isinstance(name, str):
+        return [table]
+    table = {**table, **named_component(kind, name, table, folder)}
+    return [from_folder(ALL[kind][table["name"]].build, table, folder)]
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
@@ -295,15 +314,21 @@ def _choices(builder: Callable, name: str, value: Any, key: str) -> list[Any]:
 
 
 def _matches(spec: Spec, condition: Exclude) -> bool:
-    """Return whether a cell has all values that a condition names; a list means any of its values."""
+    """Return whether a cell has all values that a condition names, of one of the tables of each component."""
     parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
     for key, wanted in condition.model_dump(exclude_unset=True).items():
-        table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
-        for name, value in table.items():
-            actual = parts[key].get(name)
-            values = [value, *value] if isinstance(value, list) else [value]
-            if not any(_same(actual, each) for each in values):
-                return False
+        tables = [{"name": wanted}] if key == "seed" else wanted
+        if not any(_has(parts[key], table) for table in tables):
+            return False
+    return True
+
+
+def _has(part: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
+    """Return whether a component has all values of a table; a list means any of its values."""
+    for name, value in table.items():
+        values = [value, *value] if isinstance(value, list) else [value]
+        if not any(_same(part.get(name), each) for each in values):
+            return False
     return True
 
 

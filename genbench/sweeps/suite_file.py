@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, Val
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
 from genbench.sweeps.trials import FIRST_SEED, points
-from genbench.sweeps.user_files import component_name
+from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 LARGEST = 2**20
@@ -236,9 +236,9 @@ def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
 
     def named(kind: str, part: E) -> E:
-        name, settings = component_name(kind, part.name, folder)
+        found = named_component(kind, part.name, part.settings, folder)
         own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
-        return part.model_copy(update={"name": name, **settings, **own})
+        return part.model_copy(update={**found, **own})
 
     def metric_names(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
