@@ -34,7 +34,9 @@ def tune(
     metric: Annotated[
         str | None, typer.Option(help="Deciding metric; default: the data set's first on samples.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds per candidate, from 100 on: tables report others.")] = 3,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds per candidate, from 100 on: tables report others; default: 3.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value.")
     ] = None,
@@ -48,8 +50,8 @@ def tune(
     A single model without --over: the kappa of W-CFM, by the elbow rule.
     """
     if track is not None:
-        if methods or dataset or over or metric or set_:
-            raise ConfigError("--track declares models, data sets and candidates itself: leave the others out")
+        if methods or dataset or over or metric or seeds or set_:
+            raise ConfigError("--track declares models, data sets, candidates and seeds itself: leave the others out")
         _tune_track(track, jobs, results, as_json)
         return
     if not methods or dataset is None:
@@ -75,7 +77,7 @@ def tune(
     from genbench.tuning.kappa import by_elbow
 
     if over:
-        search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds, settings=settings)
+        search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds or 3, settings=settings)
         store = writable_store(results / "tuning")
         typer.echo(f"{len(search.candidates)} candidates", err=True)
         _run(search.missing(store), store, jobs)

@@ -53,7 +53,7 @@ def publish_suite(
     console: Console | None = None,
     failed: Mapping[Path, str] | None = None,
     known: Sequence[Record | None] = (),
-    places: Sequence[Place] = (),
+    places: Sequence[list[Place]] = (),
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
@@ -78,7 +78,7 @@ def publish_suite(
         failed_here: list[Record] = []
         left_out: list[str] = []
         kept, replaced, cells, nothing = 0, 0, set(), [None] * len(specs)
-        for spec, record, place in zip(specs, known or nothing, places or nothing, strict=True):
+        for spec, record, its_places in zip(specs, known or nothing, places or nothing, strict=True):
             labels = labels_of(spec)
             cell = labels["run"], labels["evaluation"]
             cells.add(cell)
@@ -86,13 +86,13 @@ def publish_suite(
             chosen, texts = standing(here, before)
             left_out += texts
             if chosen is not None:
-                records.append(_placed(chosen, place))
+                records.append(_placed(chosen, its_places))
                 kept += here is None
                 replaced += before is not None and bool(compare(before, chosen).beyond(TOLERANCE))
             elif reason := (failed or {}).get(store.record_path(spec)) or store.failure(spec):
-                failed_here.append(_placed(failed_record(spec, reason), place))
+                failed_here.append(_placed(failed_record(spec, reason), its_places))
             elif here is None and cell in earlier_failed:
-                failed_here.append(_placed(earlier_failed[cell], place))
+                failed_here.append(_placed(earlier_failed[cell], its_places))
         log_left_out(left_out)
         if kept:
             counts = name, kept, len(specs)
@@ -114,9 +114,9 @@ def publish_suite(
         return write_suite(folder, records, failed_here)
 
 
-def _placed(record: Record, place: Place | None) -> Record:
-    """Return a record with its place in a track."""
-    return record if place is None else {**record, "track": place}
+def _placed(record: Record, places: list[Place] | None) -> Record:
+    """Return a record with its places in a track."""
+    return record if places is None else {**record, "track": places}
 
 
 def require_own_folder(folder: Path) -> None:

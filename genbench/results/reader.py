@@ -90,10 +90,10 @@ class _Found:
     failure: Record | None = None
 
     def standing(self) -> tuple[Record | None, list[str]]:
-        """Return the record that stands, with its place in a track, and what is left out as outdated, in words."""
+        """Return the record that stands, with its places in a track, and what is left out as outdated, in words."""
         record, texts = standing(self.saved, self.published)
-        place = (self.published or {}).get("track")
-        return record if record is None or place is None else {**record, "track": place}, texts
+        places = (self.published or {}).get("track")
+        return record if record is None or places is None else {**record, "track": places}, texts
 
 
 def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:

@@ -188,14 +188,14 @@ class Place(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class Record(TypedDict):
-    """What a run measured; for one that failed, why, and no results. A published record of a track has its place."""
+    """What a run measured; for one that failed, why, and no results. A published record of a track has its places."""
 
     labels: Labels
     spec: SpecJson
     results: list[Row]
     provenance: Provenance
     failure: NotRequired[str]
-    track: NotRequired[Place]
+    track: NotRequired[list[Place]]
 
 
 def no_origin() -> Origin:

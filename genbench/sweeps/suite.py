@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from genbench.errors import ConfigError
 from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.runs.make_spec import make_spec
+from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record_types import Place, same_component
 from genbench.runs.spec import ENCODER, Spec
 from genbench.runs.store import run_name
@@ -17,6 +17,7 @@ from genbench.settings import Setting, Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.suite_file import (
+    CHOSEN,
     DataEntry,
     Entry,
     Exclude,
@@ -27,20 +28,21 @@ from genbench.sweeps.suite_file import (
     read,
     with_entries,
 )
-from genbench.sweeps.user_files import from_folder, placed
+from genbench.sweeps.trials import points
+from genbench.sweeps.user_files import from_folder, named_component, placed
 
 
 class Sweep(NamedTuple):
     """The cells of a suite, in the order of its tables. Tables are called by its name.
 
     Args:
-        places: of a track, where each cell stands.
+        places: of a track, where each cell stands: rows may share it.
         baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
     """
 
     name: str
     specs: list[Spec]
-    places: Sequence[Place] = ()
+    places: Sequence[list[Place]] = ()
     baseline: str = ""
 
 
@@ -50,6 +52,24 @@ class DataChoice(NamedTuple):
     name: str
     metrics: list[str] | None
     settings: dict[str, Any]
+
+
+class TrackRow(NamedTuple):
+    """A model with its default settings on a data set of a track.
+
+    Args:
+        settings: nested by section.
+        dataset: label of the data set in tables.
+        label: of the model in tables.
+        metrics: the headline first.
+    """
+
+    data: DataChoice
+    model: ModelEntry
+    settings: dict[str, Any]
+    dataset: str
+    label: str
+    metrics: list[str]
 
 
 RESERVED = ("cache", "external", "foreign", "leases", "other-runs", "report", "runs", "tuning")
@@ -95,12 +115,31 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
             settings["encoder"] = placed(encoder, settings["encoder"], folder)
         return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
 
-    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
+    def of_condition(condition: Exclude) -> Exclude:
+        stated = [key for key in ("dataset", "model") if key in condition.model_fields_set]
+        return condition.model_copy(update={key: _wanted(f"{key}s", getattr(condition, key), folder) for key in stated})
+
+    update = {"metric": of_metrics(suite.metric), "exclude": list(map(of_condition, suite.exclude))}
+    return with_entries(suite, moved).model_copy(update=update)
+
+
+def _wanted(kind: str, part: Any, folder: Path) -> list[Mapping[str, Any]]:
+    """Return the components that a part of a condition stands for, as tables, with paths as `with_paths` has them."""
+    if isinstance(part, list):
+        return [table for each in part for table in _wanted(kind, each, folder)]
+    table = part if isinstance(part, Mapping) else {"name": part}
+    name = table.get("name")
+    if isinstance(name, list):
+        return _wanted(kind, [{**table, "name": each} for each in name], folder)
+    if not isinstance(name, str):
+        return [table]
+    table = {**table, **named_component(kind, name, table, folder)}
+    return [from_folder(ALL[kind][table["name"]].build, table, folder)]
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
-    cells = _once(spec for _, spec in _product(suite, own, suite.models, suite.seeds, override))
+    cells = _once(_product(suite, own, suite.models, override))
     for number, condition in enumerate(suite.exclude):
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
@@ -108,29 +147,63 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
             raise ConfigError(f"exclude: no cell is like number {number + 1}, {stated}")
         cells = kept
     for addition in suite.include:
-        seeds = addition.seeds or suite.seeds
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
-        more = _product(suite, added, [addition.model], seeds, override)
-        cells = _once([*cells, *(spec for _, spec in more)])
+        cells = _once([*cells, *_product(suite, added, [addition.model], override, addition.seeds)])
     if not cells:
         raise ConfigError("exclude removes every cell")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
-def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[Place]]:
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[list[Place]]]:
     """Return the cells of a track, first those with default settings, and where each stands."""
-    own = [choice for entry in suite.datasets for choice in _data(entry)]
-    places: dict[tuple[str, str], Place] = {}
+    rows = track_rows(suite)
+    _check_chosen(suite.chosen, rows)
+    places: dict[tuple[str, str], dict[str, Place]] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (row, headline), spec in _product(suite, own, suite.models, suite.seeds, override, tuned=table == "tuned"):
-            cells.append(spec)
-            place = places.setdefault(_identity(spec), {"row": row, "headline": headline, "tables": []})
-            if table not in place["tables"]:
-                place["tables"].append(table)
+        for (budget, seeds), row in itertools.product(_lengths(suite), rows):
+            choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
+            if choice is None:  # nothing was chosen yet
+                continue
+            settings = merge(row.settings, choice, budget, override)
+            spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
+            for cell in (replace(spec, seed=seed) for seed in seeds):
+                cells.append(cell)
+                here = places.setdefault(_identity(cell), {})
+                place = here.setdefault(row.label, {"row": row.label, "headline": row.metrics[0], "tables": []})
+                if table not in place["tables"]:
+                    place["tables"].append(table)
     specs = _once(cells)
-    ordered = [places[_identity(spec)] for spec in specs]
+    ordered = [list(places[_identity(spec)].values()) for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
+
+
+def track_rows(suite: Suite) -> list[TrackRow]:
+    """Return every model of a track on every data set.
+
+    Raises:
+        ConfigError: if tables have one label for two of them.
+    """
+    rows: dict[tuple[str, str], TrackRow] = {}
+    for data, model, settings in pairs(suite):
+        chosen = (suite.metrics if data.metrics is None else data.metrics) or []
+        spec = complete_spec(model.name, data.name, 0, chosen, settings)
+        row = TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen)
+        if (row.dataset, row.label) in rows:
+            raise ConfigError(f"a track has one row of a label: {row.label} on {row.dataset} is there twice")
+        rows[row.dataset, row.label] = row
+    return list(rows.values())
+
+
+def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]) -> None:
+    """Raises ConfigError if a choice is for no row, or neither its defaults nor one of its trials."""
+    declared = {(row.dataset, row.label): row.model.trials for row in rows}
+    for dataset, choices in chosen.items():
+        for label, choice in choices.items():
+            if (dataset, label) not in declared:
+                raise ConfigError(f"{CHOSEN}: this track has no row {label} on {dataset}: tune it again")
+            if choice and choice not in list(points(declared[dataset, label], what="trials")):
+                raise ConfigError(f"{CHOSEN}: {choice} is no trial of {label} on {dataset}: tune the track again")
 
 
 def _identity(spec: Spec) -> tuple[str, str]:
@@ -160,27 +233,24 @@ def _product(
     suite: Suite,
     chosen_data: Iterable[DataChoice],
     of_models: Iterable[ModelEntry],
-    seeds: Seeds,
     override: Settings,
-    *,
-    tuned: bool = False,
-) -> Iterator[tuple[tuple[str, str], Spec]]:
+    seeds: Seeds | None = None,
+) -> Iterator[Spec]:
     """Yield the cells in which each data set meets each model, at each budget and for each seed.
 
-    Before each come its row, the label of its model with the settings of the suite, and its first metric.
-
     Args:
-        tuned: whether models have the settings that tuning chose for the data set, if it chose any.
+        seeds: in place of those of the suite or its budgets.
     """
-    budgets = [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, seeds)]
-    for (budget, its_seeds), (data, model, own) in itertools.product(budgets, pairs(suite, chosen_data, of_models)):
-        settings = merge(own, budget)
+    of_pairs = pairs(suite, chosen_data, of_models)
+    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite), of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, override))
-        row, headline = spec.model_label, next(iter(chosen or spec.metrics), "")
-        if tuned and (choice := suite.chosen.get(spec.data_label, {}).get(row)):
-            spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(settings, choice, override))
-        yield from (((row, headline), replace(spec, seed=seed)) for seed in model.seeds or its_seeds)
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
+        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
+
+
+def _lengths(suite: Suite) -> list[tuple[dict[str, Any], Seeds]]:
+    """Return the settings and the seeds of each budget, or those of a suite without budgets."""
+    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, suite.seeds)]
 
 
 def pairs(
@@ -244,15 +314,21 @@ def _choices(builder: Callable, name: str, value: Any, key: str) -> list[Any]:
 
 
 def _matches(spec: Spec, condition: Exclude) -> bool:
-    """Return whether a cell has all values that a condition names; a list means any of its values."""
+    """Return whether a cell has all values that a condition names, of one of the tables of each component."""
     parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
     for key, wanted in condition.model_dump(exclude_unset=True).items():
-        table = wanted if isinstance(wanted, Mapping) else {"name": wanted}
-        for name, value in table.items():
-            actual = parts[key].get(name)
-            values = [value, *value] if isinstance(value, list) else [value]
-            if not any(_same(actual, each) for each in values):
-                return False
+        tables = [{"name": wanted}] if key == "seed" else wanted
+        if not any(_has(parts[key], table) for table in tables):
+            return False
+    return True
+
+
+def _has(part: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
+    """Return whether a component has all values of a table; a list means any of its values."""
+    for name, value in table.items():
+        values = [value, *value] if isinstance(value, list) else [value]
+        if not any(_same(part.get(name), each) for each in values):
+            return False
     return True
 
 

@@ -1,18 +1,17 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
 
-import json
-import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
-from genbench.sweeps.user_files import component_name
+from genbench.sweeps.trials import FIRST_SEED, points
+from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 LARGEST = 2**20
@@ -82,6 +81,10 @@ CHOSEN = ".tuned.json"
 """Ending of the file beside a track with the settings that tuning chose, in place of .toml."""
 
 
+CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
+"""{data set: {model: its tuned settings, empty if its defaults were best}}."""
+
+
 class DataEntry(Entry):
     """A data set. `metrics` replaces those of the suite."""
 
@@ -145,7 +148,7 @@ class Track(Table):
 
 
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed, at every budget.
+    """The contents of a suite file: every data set meets every model with every seed, or at every budget with its.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
     `chosen` is read from a file beside that of a track, see `CHOSEN`: {data set: {model: its tuned settings}}.
@@ -164,34 +167,29 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse what a track does not have: cells of some models only, and unequal numbers of trials."""
+        """Refuse seeds that no cell has, and in a track cells of some models only, unequal trials, and their seeds."""
+        if self.budgets and "seeds" in self.model_fields_set:
+            raise ValueError("seeds: every budget has seeds of its own: write one or the other")
         if self.track is None:
             if self.chosen or any(model.trials for model in self.models):
                 raise ValueError("trials and chosen settings are parts of a track: add [track]")
             return self
         if self.track.baseline not in [model.name for model in self.models]:
             raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
-        if not self.metrics or any(data.metrics == [] for data in self.datasets):
+        if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name those of the track, the one by which models are compared first")
         if self.include or self.exclude or any(model.seeds for model in self.models):
             raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
-        numbers = {model.name: math.prod(map(len, _lists(model.trials))) for model in self.models if model.trials}
-        if len(set(numbers.values())) > 1:
-            raise ValueError(f"trials: every model of a track needs the same number, not {numbers}")
+        numbers = [
+            (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
+        ]
+        if len({number for _, number in numbers}) > 1:
+            counts = ", ".join(f"{name} has {number}" for name, number in numbers)
+            raise ValueError(f"trials: every model of a track needs the same number: {counts}")
+        reported = {*self.seeds, *(seed for budget in self.budgets for seed in budget.seeds)}
+        if seen := sorted(reported.intersection(range(FIRST_SEED, FIRST_SEED + self.track.tuning.seeds))):
+            raise ValueError(f"seeds: tuning has seed {seen[0]}: a track reports others, from 0 on")
         return self
-
-
-def _lists(trials: Mapping[str, Any]) -> list[list[Any]]:
-    """Return the lists of values among nested settings."""
-    found = []
-    for values in trials.values():
-        if isinstance(values, Mapping):
-            found += _lists(values)
-        elif isinstance(values, list) and values:
-            found.append(values)
-        else:
-            raise ValueError("trials: write a list of values for each setting")
-    return found
 
 
 def read(path: Path) -> Suite:
@@ -205,7 +203,7 @@ def read(path: Path) -> Suite:
             raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
         contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
         if "track" in contents and chosen.exists():
-            contents["chosen"] = json.loads(chosen.read_text(encoding="utf-8"))
+            contents["chosen"] = _chosen(chosen)
         suite = Suite.model_validate(contents)
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
@@ -221,6 +219,14 @@ def read(path: Path) -> Suite:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def _chosen(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the settings that were chosen for a track."""
+    try:
+        return CHOICES.validate_json(path.read_bytes(), strict=True)
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} holds no choices of tuning: {explain(error)}") from error
+
+
 def folder_of(path: Path) -> Path:
     """Return the folder in which relative paths of a suite start: its own; for one of genbench, the working folder."""
     return Path() if path.parent == FOLDER else path.parent
@@ -230,9 +236,9 @@ def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
 
     def named(kind: str, part: E) -> E:
-        name, settings = component_name(kind, part.name, folder)
+        found = named_component(kind, part.name, part.settings, folder)
         own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
-        return part.model_copy(update={"name": name, **settings, **own})
+        return part.model_copy(update={**found, **own})
 
     def metric_names(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None

@@ -32,11 +32,23 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     """
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
     if code:
-        return ALL[kind].load(folder / code[1], code[2] or ""), {}
+        return ALL[kind].load(folder / Path(code[1]).expanduser(), code[2] or ""), {}
     if kind == "datasets" and text not in ALL[kind] and (found := _data(text, folder)) is not None:
         return found
     ALL[kind].require(text)
     return text, {}
+
+
+def named_component(kind: str, text: str, stated: Settings, folder: Path = Path()) -> dict[str, Any]:
+    """Return the name and the settings of a component that may be given as a file, beside which settings are stated.
+
+    Raises:
+        ConfigError: as `component_name` does; if the path is stated, too.
+    """
+    name, settings = component_name(kind, text, folder)
+    if twice := settings.keys() & stated.keys():
+        raise ConfigError(f"{text} is a {twice.pop()} already: leave the other out")
+    return {"name": name, **settings}
 
 
 def from_folder(builder: Callable, table: Settings, folder: Path) -> dict[str, Any]:
@@ -68,13 +80,14 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
 
         path = export(hub[1], hub[2], folder)
         return "points" if path.suffix in POINTS else "folder", {"path": str(path.absolute())}
-    path = folder / text
+    own = Path(text).expanduser()
+    path = folder / own
     if path.suffix in POINTS:
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
-        return "points", {"path": str(Path(text))}
+        return "points", {"path": str(own)}
     if ARCHIVE.search(text) or path.is_dir():
-        return "folder", {"path": str(Path(text))}
+        return "folder", {"path": str(own)}
     return None
 
 

@@ -4,16 +4,14 @@ Trials see neither the test split nor the seeds that tables report: those are tr
 """
 
 import json
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.values import group_by, read_values
-from genbench.errors import ConfigError, RunFailed, unknown
+from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.image.feature_sets import Images
 from genbench.registry import metrics
 from genbench.report.blocks import Table
@@ -26,15 +24,7 @@ from genbench.runs.store import Store
 from genbench.settings import Settings, merge, settings_of
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_options
-
-TUNED = ("model", "plan", "sample")
-"""Sections whose settings may differ between candidates."""
-
-FIRST_SEED = 100
-"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
-
-MAX_CANDIDATES = 10_000
-"""Candidates of a method."""
+from genbench.sweeps.trials import FIRST_SEED, points
 
 
 @dataclass(frozen=True)
@@ -156,7 +146,7 @@ def grid_search(
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
         seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
-        defaults: whether the defaults of each method are a candidate, too.
+        defaults: whether the defaults of each method are a candidate, too, once.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
@@ -178,50 +168,16 @@ def grid_search(
     for method in methods:
         default = specs_of(method, {})
         for point in [*([{}] if defaults else []), *points(over, method, methods)]:
-            text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
             specs = specs_of(method, point)
+            if defaults and point and specs == default:
+                continue
+            text = " ".join(word for section, table in point.items() for word in as_set_options(section, table))
             stacked = tuple(form_ensembles(specs, ["seed"]))
             candidates.append(Candidate(method, text or "its defaults", point, stacked, specs == default))
     _check_budgets(candidates)
     if candidates[0].specs[0].metrics[name].get("statistics"):
         raise ConfigError(f"metric.{name}.statistics: tuning compares with images of the validation split, not a file")
     return GridSearch(metric, tuple(candidates))
-
-
-def points(over: Settings, method: str, methods: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the settings of every candidate of a method: every combination of the given values.
-
-    Args:
-        over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
-
-    Raises:
-        ConfigError: if values are not lists, or there are too many combinations.
-    """
-    for section in over:
-        if section not in (*TUNED, *methods):
-            raise unknown("--over: nothing to tune in", section, [*TUNED, *methods])
-    axes = []
-    for section, table in over.items():
-        if section in (*TUNED, method):
-            axes += _axes(("model" if section == method else section,), section, table)
-    if math.prod(map(len, axes)) > MAX_CANDIDATES:
-        raise ConfigError(f"--over: more than {MAX_CANDIDATES:,} candidates of {method}")
-    yield from (merge(*combination) for combination in product(*axes))
-
-
-def _axes(path: tuple[str, ...], written: str, value: Any) -> Iterator[list[dict[str, Any]]]:
-    """Yield, for each list of values in nested settings, the nested settings with each of its values."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _axes((*path, name), f"{written}.{name}", part)
-    elif isinstance(value, list) and value:
-        yield [_nested(path, item) for item in value]
-    else:
-        raise ConfigError(f"--over {written}={value}: write a list of values, as in {written}=[1, 2]")
-
-
-def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
-    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}
 
 
 def _held_out(metric: str) -> Settings:

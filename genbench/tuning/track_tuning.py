@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
-from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import merge
-from genbench.sweeps.suite import pairs, with_paths
+from genbench.sweeps.suite import track_rows, with_paths
 from genbench.sweeps.suite_file import CHOSEN, Suite, Tuning, folder_of, read
 from genbench.tuning.grid_search import GridSearch, grid_search
 
@@ -89,19 +88,17 @@ def track_tuning(path: Path) -> TrackTuning:
 
 
 def _trials(suite: Suite, tuning: Tuning) -> Iterator[Trials]:
-    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": []}}
-    for data, model, settings in pairs(suite):
-        if model.trials:
-            own = merge(settings, short)
-            spec = make_spec(model.name, data.name, metrics=[], settings=own)
-            headline = (data.metrics or suite.metrics or [])[0]
+    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": [], "curve_metrics": []}}
+    for row in track_rows(suite):
+        if row.model.trials:
+            tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
             search = grid_search(
-                [model.name],
-                data.name,
-                model.trials,
-                metric=headline,
+                [row.model.name],
+                row.data.name,
+                row.model.trials,
+                metric=row.metrics[0],
                 seeds=tuning.seeds,
-                settings=own,
+                settings=merge(row.settings, short) | {"metric": tables},
                 defaults=True,
             )
-            yield Trials(spec.data_label, spec.model_label, search)
+            yield Trials(row.dataset, row.label, search)

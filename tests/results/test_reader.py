@@ -22,6 +22,7 @@ from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records, read_groups
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import identity, read_kept, read_published
+from genbench.runs.record_types import Place
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
@@ -243,16 +244,16 @@ def test_committed_records_are_read_with_what_is_known_of_their_origin():
     assert provenance["measurements"][0]["cost"]["evaluate_seconds"] == 3.191
 
 
-def test_a_saved_record_has_the_place_that_its_published_one_has_in_a_track(tmp_path):
+def test_a_saved_record_has_the_places_that_its_published_one_has_in_a_track(tmp_path):
     specs = [
         make_spec("cfm", "moons", metrics=["parameters"], settings={"plan": {"steps": 1}}, seed=seed) for seed in (0, 1)
     ]
     store = Store(tmp_path)
     for spec in specs:
         run(spec, store)
-    places = [
-        {"row": "cfm", "headline": "parameters", "tables": ["default", "tuned"]},
-        {"row": "cfm", "headline": "parameters", "tables": ["tuned"]},
+    places: list[list[Place]] = [
+        [{"row": "cfm", "headline": "parameters", "tables": ["default", "tuned"]}],
+        [{"row": row, "headline": "parameters", "tables": ["tuned"]} for row in ("cfm", "cfm sigma=0.1")],
     ]
     publish_suite("plane", specs, store, places=places)
     for saved in (True, False):

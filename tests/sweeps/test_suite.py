@@ -64,6 +64,17 @@ def test_cells_can_be_included_once(tmp_path):
     ]
 
 
+def test_seeds_of_included_cells_take_the_place_of_those_of_budgets(tmp_path):
+    text = BOTH + "budgets = [{steps = 5, seeds = [0]}, {steps = 7, seeds = [1]}]\n"
+    added = [
+        c
+        for seeds in ("", ", seeds = [8, 9]")
+        for c in write(tmp_path, text + f'include = [{{dataset = "moons", model = "otcfm"{seeds}}}]')
+        if c[1] == "otcfm"
+    ]
+    assert [c[-1] for c in added] == [0, 1, 8, 9, 8, 9]
+
+
 def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
     (tmp_path / "suite.toml").write_text(
         'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
@@ -151,20 +162,81 @@ budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]
 baseline = "cfm"
 tuning = { steps = 20, seeds = 2 }
 """
+CHOICES = '{"moons": {"wcfm": {}}, "mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}'
 
 
 def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_settings(tmp_path):
     (tmp_path / "some.toml").write_text(TRACK)
-    (tmp_path / "some.tuned.json").write_text('{"mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml")
     assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
-    assert [place["row"] for place in track.places] == [spec.model["name"] for spec in track.specs]
+    assert [place["row"] for (place,) in track.places] == [spec.model["name"] for spec in track.specs]
     for table, kappa in (("default", 1.0), ("tuned", 0.5)):
-        found = {cell for cell, place in zip(cells, track.places, strict=True) if table in place["tables"]}
+        found = {cell for cell, (place,) in zip(cells, track.places, strict=True) if table in place["tables"]}
         kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
+
+
+def test_settings_laid_over_a_track_keep_its_rows_and_choices(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})
+    assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
+    assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, 1.0, 0.5}
+
+
+def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    for choices, more in (("{}", set()), ('{"moons": {"wcfm": {}}}', {("moons", "wcfm")})):
+        (tmp_path / "some.tuned.json").write_text(choices)
+        track = load(tmp_path / "some.toml")
+        cells = [
+            (s.data["name"], s.model["name"], p["tables"]) for s, (p,) in zip(track.specs, track.places, strict=True)
+        ]
+        assert {cell[:2] for cell in cells if "tuned" in cell[2]} == more | {("moons", "cfm"), ("mixture", "cfm")}
+
+
+def test_a_track_may_name_the_metrics_of_each_data_set_and_the_seeds_beside_those_of_tuning(tmp_path):
+    names = '"moons", { name = "mixture", dims = 8 }'
+    own = '{ name = "moons", metrics = ["nfe"] }, { name = "mixture", dims = 8, metrics = ["nfe"] }'
+    text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
+    (tmp_path / "some.toml").write_text(text)
+    assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
+
+
+def test_rows_that_share_a_run_stand_there_both(tmp_path):
+    """The row of the tuned settings was left out of the tuned table."""
+    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    track = load(tmp_path / "some.toml")
+    shared = [
+        places
+        for spec, places in zip(track.specs, track.places, strict=True)
+        if (spec.data["name"], spec.model.get("kappa")) == ("mixture", 0.5)
+    ]
+    own, tuned = {"row": "wcfm kappa=0.5", "tables": ["default", "tuned"]}, {"row": "wcfm", "tables": ["tuned"]}
+    assert shared == [[{**place, "headline": "nfe"} for place in (own, tuned)]] * 3
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ('{"moons":', r"some\.tuned\.json holds no choices of tuning: .* invalid JSON"),
+        ('{"moons": []}', r"some\.tuned\.json holds no choices of tuning: moons: \[\] is wrong"),
+        ('{"moons": {"nosuch": {}}}', "no row nosuch on moons"),
+        ('{"mixture": {"wcfm": {}}}', "no row wcfm on mixture"),
+        ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is no trial of wcfm on moons"),
+        ('{"moons": {"wcfm": {"plan": {"steps": 999}}}}', "is no trial of wcfm on moons"),
+        ('{"moons": {"cfm": {"plan": {"lr": 0.1}}}}', "is no trial of cfm on moons"),
+    ],
+)
+def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reason):
+    (tmp_path / "some.toml").write_text(TRACK)
+    (tmp_path / "some.tuned.json").write_text(choices)
+    with pytest.raises(ConfigError, match=reason):
+        load(tmp_path / "some.toml")
 
 
 @pytest.mark.parametrize(
@@ -172,9 +244,17 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     [
         ('metrics = ["nfe"]', "", "the one by which models are compared first"),
         ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
-        ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "the same number, not"),
+        ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
+        (
+            '"cfm", {',
+            '"cfm", { name = "wcfm", kappa = 2.0, trials = { plan = { lr = [0.1] } } }, {',
+            "wcfm has 1, wcfm",
+        ),
+        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: a track reports others"),
+        ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
+        ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),
-        ("[0.25, 0.5]", "0.5", "write a list of values for each setting"),
+        ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],
 )

@@ -19,6 +19,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
+        ("seeds = [0]\nbudgets = [{steps = 5, seeds = [0]}]", "seeds: every budget has seeds of its own"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
         (
