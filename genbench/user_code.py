@@ -56,22 +56,25 @@ def execute_file(path: Path) -> str:
     if module not in sys.modules:
         spec = importlib.util.spec_from_file_location(module, path.resolve())
         assert spec is not None
-        loaded, before, searched = importlib.util.module_from_spec(spec), {*sys.modules}, {*sys.path}
+        loaded, before, searched = importlib.util.module_from_spec(spec), {*sys.modules}, [*sys.path]
         executing.append(digest)
         try:
             own = _own_modules(path)
             _forget(own, path)
+            before -= own.keys()
             sys.modules[module] = loaded
             with _importable(path, own):
                 exec(compile(code[path.name], str(path), "exec"), loaded.__dict__)
-            added = {str(Path(folder).resolve()) for folder in {*sys.path} - searched}
-            for name in sorted({*sys.modules} - before - own.keys() - {module}):
-                if _own_place(path, name, getattr(sys.modules[name], "__spec__", None), added):
-                    raise ConfigError(
-                        f"{path} imports {name} unseen by its hash: write `import {name}`, from beside the file"
-                    )
+            unseen = min(_user_modules(path, before, searched) - own.keys() - {module}, default=None)
+            if unseen is not None:
+                raise ConfigError(
+                    f"{path} imports {unseen} unseen by its hash: write `import {unseen}`, from beside the file"
+                )
         except (Exception, SystemExit) as error:  # of the user's code
             sys.modules.pop(module, None)
+            for name in _user_modules(path, before, searched):  # or the next try would find what this one imported
+                del sys.modules[name]
+            sys.path[:] = searched
             raise _refusal(path, error) from error
         finally:
             executing.pop()
@@ -205,6 +208,18 @@ def _own_place(path: Path, name: str, spec: ModuleSpec | None, added: Container[
     place = root / place.relative_to(place.parents[depth])
     of_package = folder.is_relative_to(root / top) and place.is_relative_to(folder)
     return place if root == folder or of_package or str(root) in added else None
+
+
+def _user_modules(path: Path, before: Container[str], searched: Container[str]) -> set[str]:
+    """Return the modules that a file has imported from folders of the user; itself may be among them.
+
+    Args:
+        before: modules that were loaded before.
+        searched: folders that were searched for modules before.
+    """
+    added = {str(Path(folder).resolve()) for folder in sys.path if folder not in searched}
+    specs = {name: getattr(loaded, "__spec__", None) for name, loaded in [*sys.modules.items()] if name not in before}
+    return {name for name, spec in specs.items() if _own_place(path, name, spec, added)}
 
 
 def _forget(own: Mapping[str, Path], path: Path) -> None:

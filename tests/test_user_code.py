@@ -138,6 +138,7 @@ def test_an_import_that_the_hash_cannot_cover_is_refused_in_one_line(tmp_path, m
     path = written(tmp_path / "mine.py", imports)
     (tmp_path / helper).parent.mkdir(exist_ok=True)
     (tmp_path / helper).write_text("x = (" if "Syntax" in message else "x = 1\n")
-    with pytest.raises(ConfigError, match=message) as refused:
-        user_code.execute_file(path)
-    assert "\n" not in str(refused.value)
+    for _ in range(2):  # the second try found the module that the first one had imported
+        with pytest.raises(ConfigError, match=message) as refused:
+            user_code.execute_file(path)
+        assert "\n" not in str(refused.value)

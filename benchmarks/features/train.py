@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.core import Batch
-from genbench.data.splits import stratified
+from genbench.data.rows import stratified
 from genbench.metrics.classifiers.captions_cnn import blank_captions_cnn, in_every_look
 from genbench.metrics.classifiers.classifier import Classifier, blank_digits_cnn, blank_mnist5k_cnn, raw_images
 from genbench.registry import datasets

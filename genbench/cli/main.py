@@ -19,7 +19,7 @@ from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
-from genbench.training.allocator import keep_freed
+from genbench.storage.memory import keep_freed
 from genbench.user_code import load_file
 
 

@@ -150,8 +150,12 @@ def _class_labels(rows: "Dataset") -> list[str]:
     return [column for column, feature in rows.features.items() if type(feature).__name__ == "ClassLabel"]
 
 
-def _label_column(rows: "Dataset", name: str) -> str | None:
+def _label_column(rows: "Dataset", name: str, *, images: bool = False) -> str | None:
+    """Return the column of the classes, if there is one: beside images, further columns need no other name."""
     classes = _class_labels(rows)
+    clear = [column for column in rows.features if column.casefold() == LABEL] or classes
+    if images and len(clear) == 1:
+        return clear[0]
     named = check_names(f"hf:{name}", [column for column in rows.features if column not in classes or column == LABEL])
     return named or (classes[0] if len(classes) == 1 else None)
 
@@ -176,7 +180,7 @@ def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str
 
 def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, bytes]]:
     """Yield the folder of its class, "" without classes, and the file of each image."""
-    label = _label_column(rows, name)
+    label = _label_column(rows, name, images=True)
     named = getattr(rows.features[label], "names", None) if label else None
     values = list(named or sorted({*rows[label]} - {None})) if label else []
     width = len(str(len(values) - 1))

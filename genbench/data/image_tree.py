@@ -7,7 +7,7 @@ cat/1.png  dog/2.png ...                                 classes
 ```
 Folders around all of it are skipped, and so are names that begin with a dot. A folder that holds images holds no other
 files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of splits: a class
-cannot have such a name.
+cannot have such a name. Classes trainA and testA, or cifar_train and cifar_test, may be splits, and are refused.
 """
 
 import re
@@ -41,6 +41,9 @@ SPLITS = {"train": "train", "val": "valid", "dev": "valid", "test": "test"}
 SPLIT_NAME = re.compile(
     r"(train|val|dev|test)(ing|id|idation)?([\W_]*(set|split|data|images?))?[\W_\d]*", re.IGNORECASE
 )
+
+SPLIT_WORD = re.compile(r"(?<![^\W\d_])(?i:(train|val|dev|test)(ing|id|idation)?)(?=[A-Z]?([\W\d_]|$))")
+"""Word of a split within another name, as in cifar_train, or before one capital, as in trainA."""
 
 Layout = dict[str, dict[str, list[str]]]
 """{split: {class: names of its images}}, all sorted; the class is "" where there are no class folders."""
@@ -117,7 +120,23 @@ def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
         raise ConfigError(f"{path} has {named} and no train")
     if len(set(found.values())) < len(found):
         raise ConfigError(f"{path}: two of {named} are names of one split")
+    if not found:
+        _refuse_pooled_splits(path, children)
     return found
+
+
+def _refuse_pooled_splits(path: Path, children: set[str]) -> None:
+    """Refuse classes of which one seems to hold training images, and another one validation or test images."""
+    seeming: dict[str, str] = {}
+    for folder in sorted(child for child in children if not _is_image(child)):
+        for match in SPLIT_WORD.finditer(folder):
+            seeming.setdefault(SPLITS[match[1].lower()], folder)
+    held_out = seeming.get("test") or seeming.get("valid")
+    if "train" in seeming and held_out:
+        raise ConfigError(
+            f"{path}: {seeming['train']} and {held_out} may be splits: write train/CLASS and test/CLASS, "
+            "or rename them if they are classes"
+        )
 
 
 def names_in(layout: Layout) -> Iterator[str]:

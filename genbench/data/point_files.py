@@ -1,5 +1,6 @@
 """Files of points: arrays and tables, read, or refused in one line that names the row and the column."""
 
+import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,9 @@ LIKE_LABEL = ("labels", "class", "classes", "target", "targets", "y")
 
 INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 """Names that pandas and Arrow give to columns without a name, such as the index of a table."""
+
+AROUND = " #'\""
+"""Blanks and signs that may stand around a name, as # before a header of `numpy.savetxt`."""
 
 REMEDY = "if it is an index, write the file without it (pandas: index=False)"
 
@@ -92,13 +96,13 @@ def check_names(what: str, names: Iterable[str]) -> str | None:
     labels = [name for name in names if name.casefold() == LABEL]
     if len(labels) > 1:
         raise ConfigError(f"{what}: more than one column is called {LABEL}")
-    for number, name in enumerate(names):
-        bare = name.strip(" #'\"").casefold()
+    stripped = [name.strip(AROUND).casefold() for name in names]
+    for number, (name, bare) in enumerate(zip(names, stripped, strict=True)):
         if INDEX.fullmatch(name):
             raise ConfigError(f"{what}: column {number + 1} has no name: {REMEDY}, else name or remove it")
         if bare == LABEL and name not in labels:
             raise ConfigError(f"{what}: there are blanks or signs around the name {LABEL}: remove them")
-        if bare in LIKE_LABEL and not (bare == "y" and "x" in map(str.casefold, names)):
+        if bare in LIKE_LABEL and not (bare == "y" and "x" in stripped):
             raise ConfigError(f"{what}: call {name} {LABEL} if it holds classes; a coordinate needs another name")
     return labels[0] if labels else None
 
@@ -182,10 +186,10 @@ def _begins_with_numbers(path: Path) -> bool:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         lines = (line.strip() for line in iter(lambda: file.readline(1 << 20), "") if line.strip())
         first, second = next(lines, ""), next(lines, "")
-    cells = first.split(",")
+    cells = _cells(first)
     for separator, called in SEPARATORS.items():
         possible = separator in ";\t" or "," not in first  # names may contain blanks and bars
-        if possible and 0 < first.count(separator) == second.count(separator) and not _are_numbers(second.split(",")):
+        if possible and 0 < first.count(separator) == second.count(separator) and not _are_numbers(_cells(second)):
             raise ConfigError(f"{path}: values are separated by {called}: write commas (and points in decimal numbers)")
     if len(cells) - len(set(cells)) > MAX_REPEATED:
         raise ConfigError(f"{path}: more than {MAX_REPEATED:,} names of columns are repeated")
@@ -197,6 +201,10 @@ def _begins_with_numbers(path: Path) -> bool:
         return True
     check_names(str(path), cells)
     return False
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line])) or [""]
 
 
 def _are_numbers(cells: list[str]) -> bool:

@@ -11,7 +11,8 @@ from genbench.core import Data, Event, Normal
 from genbench.data import point_files
 from genbench.data.point_files import Points
 from genbench.data.remarks import listed, remarks
-from genbench.data.splits import Arrays, Finite, stratified
+from genbench.data.rows import stratified
+from genbench.data.splits import Arrays, Finite
 from genbench.data.vectors import DISTANCES, EVALUATION, OF_THE_MODEL, PLAN
 from genbench.errors import ConfigError
 from genbench.registry import datasets

@@ -1,4 +1,4 @@
-"""Rows of arrays on disk, in .npy files of the cache: read when they are indexed."""
+"""Rows of arrays in .npy files of the cache, read when they are indexed, and how rows are cut into parts."""
 
 import math
 import os
@@ -12,6 +12,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from genbench.core import LazyRows, Rows
+from genbench.seeds import generator
 from genbench.storage import arrays, content_hash, files
 
 NumberedRows = Iterable[tuple[int, np.ndarray]]
@@ -86,3 +87,26 @@ class SelectedRows(LazyRows):
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
         """Return some rows, in the given order."""
         return self._rows[self._indices[rows]]
+
+
+def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> list[Int[Tensor, " rows"]]:
+    """Cut rows into disjoint parts with the class proportions of the whole, drawn from the seed.
+
+    Args:
+        label: the class of each row.
+        counts: size of each part but the first, which gets the remaining rows.
+        seed: decides which rows go where.
+
+    Returns:
+        Sorted rows of each part. The share of every class in a part is exact to within one row.
+    """
+    order = torch.randperm(len(label), generator=generator(seed, "split"))
+    order = order[torch.sort(label[order], stable=True).indices]
+    parts = []
+    for count in counts:
+        # Rows are sorted by class and shuffled within each, so an evenly spaced comb is a stratified draw.
+        chosen = torch.zeros(len(order), dtype=torch.bool)
+        chosen[(torch.arange(count) * len(order) + len(order) // 2) // max(count, 1)] = True
+        parts.append(order[chosen].sort().values)
+        order = order[~chosen]
+    return [order.sort().values, *parts]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
-from genbench.data.rows import CachedRows, NumberedRows, SelectedRows
+from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, stratified
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -290,29 +290,6 @@ class Encoded(Split):
         """Return the latents of n distinct samples without augmentation."""
         indices = self._split.sample_indices(n, seed)
         return Batch(self._latents[self._unchanged + indices], self._label[indices])
-
-
-def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> list[Int[Tensor, " rows"]]:
-    """Cut rows into disjoint parts with the class proportions of the whole, drawn from the seed.
-
-    Args:
-        label: the class of each row.
-        counts: size of each part but the first, which gets the remaining rows.
-        seed: decides which rows go where.
-
-    Returns:
-        Sorted rows of each part. The share of every class in a part is exact to within one row.
-    """
-    order = torch.randperm(len(label), generator=generator(seed, "split"))
-    order = order[torch.sort(label[order], stable=True).indices]
-    parts = []
-    for count in counts:
-        # Rows are sorted by class and shuffled within each, so an evenly spaced comb is a stratified draw.
-        chosen = torch.zeros(len(order), dtype=torch.bool)
-        chosen[(torch.arange(count) * len(order) + len(order) // 2) // max(count, 1)] = True
-        parts.append(order[chosen].sort().values)
-        order = order[~chosen]
-    return [order.sort().values, *parts]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint as recompute
 
 from genbench.core import Event
@@ -33,9 +34,11 @@ class Norm(nn.GroupNorm):
             normed = ((parts - mean) * (variance + self.eps).rsqrt()).flatten(1, 2)
             return (normed * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
         weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        if forward_ad.unpack_dual(input).tangent is not None:  # the forward derivative needs this format
+            input = input.contiguous()
         with torch.autocast(input.device.type, enabled=False):
             normed = F.group_norm(input, self.num_groups, weight, bias, self.eps)
-        last = input.is_contiguous(memory_format=torch.channels_last)
         return normed.contiguous(memory_format=torch.channels_last) if last else normed
 
 

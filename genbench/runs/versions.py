@@ -14,7 +14,7 @@ from genbench.metrics.sampling import EQUAL_LABELS
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
 from genbench.runs.record_types import Record, Row, metric_of
-from genbench.training.plan import training_version
+from genbench.training.plan import VERSIONS, training_version
 
 log = logging.getLogger("genbench")
 
@@ -50,7 +50,10 @@ def why_outdated(record: Record) -> str | None:
     for registry, component in _trained(record["spec"]):
         for why in differences(registry, component):
             return why
-    now = training_version(record["spec"]["plan"])
+    plan = record["spec"]["plan"]
+    if str(plan.get("precision", "fp32")) not in VERSIONS:  # JSON may hold a list, which no dictionary finds
+        return "trained with a precision not known here"
+    now = training_version(plan)
     code = record["provenance"]["training"]["code"]  # empty where nothing was trained
     version = code.get("training", 1) if code else now
     return f"trained by version {version} of training, which is now {now}" if version != now else None

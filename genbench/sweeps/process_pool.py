@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 
 from genbench.runs.store import Store
+from genbench.storage.memory import keep_freed
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
-from genbench.training.allocator import keep_freed
 
 log = logging.getLogger("genbench")
 

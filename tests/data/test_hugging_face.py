@@ -114,6 +114,19 @@ def test_a_label_in_any_case_or_the_only_class_label_is_the_label(tmp_path, name
         assert (arrays["samples"].tolist(), arrays["label"].tolist()) == ([[1.0], [2.0]], [0, 1])
 
 
+@pytest.mark.parametrize("name", ["label", "kind"])
+def test_further_columns_beside_images_with_a_clear_class_need_no_other_name(tmp_path, name):
+    rows = photos().rename_columns({"label": name} if name != "label" else {})
+    rows.add_column("target", ["a text"] * 20).save_to_disk(tmp_path / "saved")
+    assert built(tmp_path / "saved").provenance["classes"] == ["0-zebra", "1-ant-eater"]
+
+
+def test_a_column_beside_images_without_a_clear_class_is_asked_about(tmp_path):
+    photos().remove_columns("label").add_column("target", ["a", "b"] * 10).save_to_disk(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="call target label if it holds classes"):
+        export(str(tmp_path / "saved"), None)
+
+
 def test_several_columns_of_classes_are_no_coordinates(tmp_path):
     kind = hf.ClassLabel(names=["x", "y"])
     features = hf.Features({"a": hf.Value("float64"), "fine": kind, "coarse": kind})

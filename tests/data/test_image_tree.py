@@ -50,6 +50,12 @@ def test_splits_and_classes_may_be_missing(tmp_path):
     assert torch.bincount(data.test.take(12, 0).label).tolist() == [8, 4]
 
 
+@pytest.mark.parametrize("classes", [("bullet_train", "train_station"), ("trainers", "contest", "valley", "latest")])
+def test_classes_that_mean_no_two_splits_are_classes(tmp_path, classes):
+    write_images(tmp_path / "tree", dict.fromkeys(classes, 20))
+    assert build(tmp_path / "tree", test=0.2).event.classes == len(classes)
+
+
 @pytest.mark.parametrize(
     "names", itertools.product(("train", "Training"), ("val", "DEV", "validation"), ("TEST", "testing"))
 )
@@ -81,6 +87,12 @@ def replace_by_members(root, *headers):
 
 def add_an_image_beside_classes(root):
     image(0).save(root / "train" / "0.png")
+
+
+def move_away(root, counts):
+    """Put other folders in place of those of a tree."""
+    shutil.rmtree(root)
+    write_images(root, counts)
 
 
 WRONG = {
@@ -119,6 +131,18 @@ WRONG = {
         r"dog is beside train, which is read as",
     ),
     "two names": (lambda root: write_images(root, {"val/cat": 1, "Dev/cat": 1}), r"two of Dev, .*val are names of one"),
+    "splits of two kinds": (
+        lambda root: move_away(root, {f"{split}{kind}": 1 for split in ("train", "test") for kind in "AB"}),
+        r"trainA and testA may be splits: write train/CLASS and test/CLASS, or rename them",
+    ),
+    "splits after a name": (
+        lambda root: move_away(root, {"cifar_train": 1, "cifar_test": 1}),
+        r"cifar_train and cifar_test may be splits",
+    ),
+    "splits after a name, without test": (
+        lambda root: move_away(root, {"images-Training-1": 1, "images-val-1": 1}),
+        r"images-Training-1 and images-val-1 may be splits",
+    ),
     "split in a class": (lambda root: write_images(root, {"train/cat/Test": 1}), r"lies in Test .* write test/CLASS"),
     "split in a split": (
         lambda root: write_images(root, {"train/training/cat": 1}),

@@ -92,6 +92,23 @@ def test_what_can_be_told_is_read(tmp_path, header):
     np.testing.assert_array_equal(found.values, np.loadtxt(ROWS.splitlines(), delimiter=",", dtype=np.float32))
 
 
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [('"x","y"', ("x", "y")), ('"a,b","c"', ("a,b", "c")), ("# x,y", ("# x", "y")), ('"0.5","0.25"', ())],
+)
+def test_names_in_quotes_and_after_a_sign_are_read(tmp_path, header, names):
+    """As R, csv.QUOTE_ALL and numpy.savetxt write them; numbers in quotes are a row."""
+    (tmp_path / "points.csv").write_text(f"{header}\n{ROWS}")
+    found = read(tmp_path / "points.csv")
+    assert (found.names, len(found.values)) == (names, 40 if names else 41)
+
+
+def test_a_label_in_quotes_is_the_label(tmp_path):
+    (tmp_path / "points.csv").write_text('"a","b","label"\n' + '"0.5","1.5","x"\n"0.25","2.5","y"\n' * 20)
+    found = read(tmp_path / "points.csv")
+    assert (found.names, found.classes, found.values.shape) == (("a", "b"), ("x", "y"), (40, 2))
+
+
 def test_a_path_with_a_null_byte_is_refused_in_one_line():
     with pytest.raises(ConfigError, match="does not exist or is not a file"):
         points(path="points\0.csv")

@@ -6,7 +6,8 @@ import torch
 from helpers.image_trees import build, raw, write_images
 
 from genbench.core import Batch
-from genbench.data.splits import Arrays, Endless, Finite, stratified
+from genbench.data.rows import stratified
+from genbench.data.splits import Arrays, Endless, Finite
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.space import Pixels, Real
 

@@ -48,7 +48,7 @@ const std::unordered_set<std::string> kWaits = {
     "aten::_linalg_eigh", "aten::linalg_cholesky_ex", "aten::_linalg_solve_ex", "aten::_linalg_svd"};
 
 // Operators that index by tensors in argument 1. These may be on the CPU (PyTorch copies them), or masks (it looks for their
-// nonzero elements, for index.Tensor_out by an operator of its own): then the host waits.
+// nonzero elements): then the host waits. index.Tensor_out does both by operators that are seen for themselves.
 const std::unordered_set<std::string> kIndexing = {
     "aten::index.Tensor", "aten::index_put_", "aten::_index_put_impl_", "aten::index.Tensor_out", "aten::_unsafe_index.Tensor"};
 
@@ -267,11 +267,11 @@ std::optional<c10::DeviceIndex> common_device(const std::string& name, const std
 
 bool waits(const std::string& name, const std::vector<IValue>& arguments) {
   if (kWaits.count(name)) return true;
-  if (!kIndexing.count(name)) return false;
-  bool found = false, found_before = name == "aten::index.Tensor_out";
+  if (!kIndexing.count(name) || name == "aten::index.Tensor_out") return false;
+  bool found = false;
   bool fills = arguments.size() > 2 && arguments[2].isTensor() && arguments[2].toTensor().numel() == 1;  // masked_fill
   for_each_tensor(arguments[1], [&](const Tensor& t) {
-    found = found || (t.is_cpu() && t.dim() > 0) || (t.scalar_type() == at::kBool && !fills && !found_before);
+    found = found || (t.is_cpu() && t.dim() > 0) || (t.scalar_type() == at::kBool && !fills);
   });
   return found;
 }

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.toy_nets import CIFAR, DIGIT, LARGE, MNIST, TINY, images, make, parameters
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing import assert_close
 
 from genbench.core import Event
@@ -62,6 +63,17 @@ def test_bf16_stays_near_fp32():
         with torch.autocast("cpu", torch.bfloat16):
             rough = net(t, x)
     assert 0 < (rough - exact).square().mean() < 1e-3 * exact.square().mean()
+
+
+def test_color_images_have_the_forward_derivative_of_a_difference_quotient():
+    """The kernel of group norm has none in the memory format of color images."""
+    net = make(Event((3, 16, 16)), 0, TINY).double()
+    x, direction = torch.randn(2, 2, 3, 16, 16, dtype=torch.float64)
+    t = torch.full((2,), 0.5, dtype=torch.float64)
+    with sdpa_kernel(SDPBackend.MATH):
+        _, change = torch.func.jvp(lambda x: net(t, x), (x,), (direction,))
+    quotient = (net(t, x + 1e-5 * direction) - net(t, x - 1e-5 * direction)) / 2e-5
+    torch.testing.assert_close(change, quotient, rtol=1e-5, atol=1e-8)
 
 
 def test_norms_return_the_precision_and_the_memory_format_of_their_input(monkeypatch):

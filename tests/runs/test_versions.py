@@ -59,6 +59,14 @@ def test_a_record_that_another_version_of_training_made_is_outdated(record):
     assert why_outdated(record) == "trained by version 0 of training, which is now 1"
 
 
+@pytest.mark.parametrize("precision", ["fp8", ["fp32"], None])
+def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog, precision):
+    """It ended every report in a traceback."""
+    record["spec"]["plan"]["precision"] = precision
+    assert without_outdated([record]) == []
+    assert "trained with a precision not known here (1 record)" in caplog.text
+
+
 @pytest.mark.parametrize(("suite", "outdated"), [("cifar10-small", 12), ("digits", 0), ("starflow", 0)])
 def test_of_published_runs_only_those_in_bf16_were_trained_by_an_older_version(suite, outdated):
     records = read_published(Path(__file__).parents[2] / "results" / suite / "records.jsonl.gz")
