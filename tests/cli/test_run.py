@@ -51,7 +51,7 @@ def broken(event, source) -> Broken:
     ("body", "message"),
     [
         ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
-        ("None", "TypeError: "),
+        ("None", "Error: "),
     ],
 )
 def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body, message):
