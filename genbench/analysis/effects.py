@@ -135,6 +135,5 @@ def _wins(tasks: Sequence[Task], method: str) -> float:
         for other in order:
             if method in order and other != method:
                 pairs += 1
-                ahead = order.index(method) < order.index(other)
-                points += ahead if task.compared.apart(method, other) else 0.5
+                points += task.compared.beats(method, other) if task.compared.apart(method, other) else 0.5
     return points / pairs if pairs else math.nan

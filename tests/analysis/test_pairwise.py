@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from genbench.analysis.effects import Task, effects
 from genbench.analysis.means import LEVEL
 from genbench.analysis.pairwise import compare_all, letters, reaches
 
@@ -88,6 +89,21 @@ def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_see
     assert found.letters["single"] == found.letters["other"] == ""
     assert not any("single" in pair or "other" in pair for pair in found.p)
     assert all(found.letters[m] for m in by_seed(example()))
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_who_is_ahead_is_said_by_the_common_seeds_not_by_the_means(better):
+    """B has only the hard seeds, on each of which it is better: it was called worse, since its mean is."""
+    sign = 1 if better == "lower" else -1
+    ease = [5.0, 5.2, 5.4] + [1.0] * 7
+    models = {"A": {s: sign * ease[s] for s in range(10)}, "B": {s: sign * (ease[s] - 0.1 - s / 1e4) for s in range(3)}}
+    found = compare_all(models, better)
+    assert found.order == ("A", "B")
+    assert found.apart("A", "B")
+    assert (found.beats("B", "A"), found.beats("A", "B")) == (True, False)
+    assert found.leading == {"B"}
+    task = Task("t", better, models, {}, found)
+    assert {summary.method: summary.wins for summary in effects([task], "none").summaries} == {"A": 0, "B": 1}
 
 
 def test_methods_at_the_floor_are_not_told_apart_from_one_another():
