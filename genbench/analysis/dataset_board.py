@@ -5,7 +5,9 @@ most methods and seeds. A method that was measured otherwise has an entry that s
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from genbench.analysis.effects import Task
@@ -13,7 +15,12 @@ from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
 from genbench.analysis.values import Failure, Value, digest, group_by, headline_metric, stated_protocol
+from genbench.errors import ConfigError
+from genbench.registry import models
 from genbench.results.reader import Run
+from genbench.runs.component import sampler
+from genbench.runs.spec import build_data, latent_event
+from genbench.settings import bind
 
 BASELINE = "cfm"
 """The method to which others are compared across tasks, and whose quality sets the target of NFE."""
@@ -148,10 +155,17 @@ def compare_methods(
     same = max(group_by(main, conditions).values(), key=size)
     usual = conditions(same[0])
     settings = group_by(main, lambda v: (v.model, conditions(v)))
-    # Each method by the setting that was measured as the others were, or else most alike, with the fewest changes.
-    order = sorted(settings, key=lambda s: (s[1] != usual, s[1][:2] != usual[:2], len(s[0].split()), -s[1][2].steps))
+
+    def place(setting: tuple[str, tuple[Any, ...]]) -> tuple[Any, ...]:
+        label, (protocol, n, budget) = setting
+        otherwise = (protocol, n, budget) != usual, (protocol, n) != usual[:2]
+        words = label.split()
+        distance = _distance(label, runs[settings[setting][0].run]) if len(words) > 1 else 0.0
+        return *otherwise, len(words), distance, -budget.steps, label
+
+    # Each method by the setting that was measured as the others were, or else most alike, nearest to the defaults.
     chosen: dict[str, list[Value]] = {}
-    for setting in order:
+    for setting in sorted(settings, key=place):
         chosen.setdefault(method(setting[0]), _one_per_seed(settings[setting], runs))
     seeds = {v.seed for rows in chosen.values() if conditions(rows[0]) == usual for v in rows}
     compared_runs = {v.run for v in same}
@@ -202,6 +216,21 @@ def compare_methods(
         pairs=pairs,
     )
     return board, len({v.model for v in same}) - sum(entry.compared for entry in entries)
+
+
+def _distance(label: str, run: Run) -> float:
+    """Return how far the positive numbers in a model's label lie from their defaults: the sum of |log ratio|.
+
+    Defaults may depend on the data; where that, or the model, is not here, the distance is 0.
+    """
+    numbers = re.findall(r" (\w+)=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?= |$)", label)
+    spec, defaults = run.record["spec"], {}
+    with suppress(ConfigError):
+        entry = models[spec["model"]["name"]]
+        event = latent_event(spec.get("encoder"), build_data(spec["data"]).event)
+        defaults = bind(sampler(entry), {}, "") | bind(entry.build, {}, "", context=event)
+    pairs = [(float(text), defaults[name]) for name, text in numbers if isinstance(defaults.get(name), int | float)]
+    return sum(abs(math.log(value / default)) for value, default in pairs if min(value, default) > 0)
 
 
 def _mean(rows: Sequence[Value]) -> float:

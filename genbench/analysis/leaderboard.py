@@ -103,7 +103,7 @@ def leaderboard(
         only: labels of data sets; all by default: those that are scored and compare most methods first.
         most: number of data sets of the table; all by default.
         variants: whether every setting of a method has a row; by default the one with the fewest settings that are
-            not defaults represents it.
+            not defaults represents it, of these the nearest to the defaults.
         submitted: methods of submissions, whose confirmed records are among the suites.
 
     Raises:

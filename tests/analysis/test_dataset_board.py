@@ -42,6 +42,22 @@ def test_no_method_is_dropped_and_what_was_measured_otherwise_says_how():
     assert board.entry("meanflow").mean == pytest.approx(1.0 + 4.5 / 99)
 
 
+@pytest.mark.parametrize(
+    ("section", "far", "near", "label"),
+    [("settings", {"kappa": 0.0902}, {"kappa": 0.5}, "wcfm kappa=0.5"),
+     ("settings", {"kappa": 5.0}, {"kappa": 0.5}, "wcfm kappa=0.5"),
+     ("sample", {"tol": 1e-2}, {"tol": 1e-6}, "wcfm tol=1e-06")],
+)  # fmt: skip
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_settings_with_as_many_changes_the_nearest_to_the_defaults_represents_a_method(
+    section, far, near, label, reverse
+):
+    """The first among the records did, which on digits was the kappa of W-CFM with twice the excess."""
+    pairs = sorted([(far, 1.0), (near, 2.0)], key=str, reverse=reverse)
+    wcfm = [run("wcfm", seed, value, **{section: own}) for own, value in pairs for seed in (0, 1)]
+    assert board_of([*known(2, ["moons"]), *wcfm]).entry("wcfm").label == label
+
+
 def test_a_method_that_cannot_have_the_metric_says_why():
     refused = [
         v._replace(model="flow", label="flow") for v in (refusal("flow", 0, "no flow"), refusal("flow", 1, "no flow"))
