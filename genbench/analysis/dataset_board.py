@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from genbench.analysis.effects import Task
+from genbench.analysis.effects import Task, is_scored
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
@@ -70,6 +70,13 @@ class Entry(NamedTuple):
         return mean_and_half(self.values.values())[1] if self.values else None
 
 
+class Reached(NamedTuple):
+    """The NFE at which a curve reaches a target; at most that, if no measured point with fewer could tell."""
+
+    nfe: float
+    at_most: bool = False
+
+
 class Board(NamedTuple):
     """The methods on one task: compared ones by their mean, then the others.
 
@@ -107,17 +114,21 @@ class Board(NamedTuple):
         """Return the entry of a method."""
         return next((entry for entry in self.entries if entry.method == method), None)
 
-    def nfe(self, method: str) -> float | None:
+    def nfe(self, method: str) -> Reached | None:
         """Return the NFE at which a method reaches the target: infinite if it never does, None without a curve.
 
-        The target is the quality of the baseline's main solver, with 10 % more excess over the floor.
+        The target is the quality of the baseline's main solver, with 10 % more excess over the floor. There is none if
+        the baseline is compared with no other, or not clearly above the floor: a multiple of that would say nothing.
         """
         own, base = self.entry(method), self.entry(BASELINE)
-        known = [v for v in base.points if v.point == "main" and v.value is not None] if base else []
-        if own is None or not own.compared or not known:
+        if own is None or base is None or not (own.compared and base.compared):
             return None
-        floors = [v.floor for v in known if v.floor is not None]
-        floor = mean_and_error(floors)[0] if floors else 0.0
+        known = [v for v in base.points if v.point == "main" and v.value is not None]
+        values = {v.seed: v.value for v in known if v.value is not None}
+        floors = {v.seed: v.floor for v in known if v.floor is not None}
+        if not known or not is_scored(self.task._replace(models={BASELINE: values}, floor=floors), BASELINE):
+            return None
+        floor = mean_and_error(floors.values())[0]
         return nfe_to_target(own.points, floor + NEAR * (_mean(known) - floor))
 
 
@@ -262,7 +273,7 @@ def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]
     return [same[0] for same in group_by(best, lambda v: v.seed).values()]
 
 
-def nfe_to_target(points: Sequence[Value], target: float) -> float | None:
+def nfe_to_target(points: Sequence[Value], target: float) -> Reached | None:
     """Return the NFE at which the means of a curve and of its main solver reach a value.
 
     Between two points by a line in logarithms, unless a value is not positive. Infinite if they never reach it; None
@@ -277,11 +288,11 @@ def nfe_to_target(points: Sequence[Value], target: float) -> float | None:
     for nfe, mean in sorted(means.items()):
         if sign * mean <= sign * target:
             if before is None or min(target, mean, before[1]) <= 0:
-                return nfe
+                return Reached(nfe, at_most=nfe > 1)
             share = math.log(target / before[1]) / math.log(mean / before[1])
-            return before[0] * (nfe / before[0]) ** share
+            return Reached(before[0] * (nfe / before[0]) ** share)
         before = nfe, mean
-    return math.inf
+    return Reached(math.inf)
 
 
 def _curve_metric(headline: str, values: Sequence[Value]) -> str:

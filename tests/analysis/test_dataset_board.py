@@ -88,20 +88,30 @@ def test_the_nfe_to_a_target_lies_on_a_line_in_logarithms(better):
     curve = [row("m", s, law(nfe), point="curve", nfe=float(nfe), better=better) for nfe in (1, 4, 16) for s in (0, 1)]
     curve += [row("m", s, law(64), nfe=64.0 + s, better=better) for s in (0, 1)]
     for nfe in (1, 3, 4, 11):
-        assert nfe_to_target(curve, law(nfe)) == pytest.approx(nfe)
-    assert nfe_to_target(curve, law(0.5)) == 1  # the first measured point
-    assert nfe_to_target(curve, law(99)) == math.inf
+        assert nfe_to_target(curve, law(nfe)) == (pytest.approx(nfe), False)
+    assert nfe_to_target(curve, law(0.5)) == (1, False)  # no flow has fewer
+    assert nfe_to_target([v for v in curve if v.nfe != 1], law(3)) == (4, True)  # at most the first measured point
+    assert nfe_to_target(curve, law(99)) == (math.inf, False)
     assert nfe_to_target(curve[:2], law(1)) is None
     shifted = [v._replace(value=v.value - 1) for v in curve]  # not positive: the first measured point that reaches it
-    assert nfe_to_target(shifted, law(11) - 1) in (16, 64)
+    assert nfe_to_target(shifted, law(11) - 1) in ((16, True), (64, True))
 
 
 def test_all_methods_have_the_target_of_the_baseline():
-    runs = [run(BASELINE, s, 1.1, curve=[(1.0, 9.0), (4.0, 1.2), (16.0, 1.15)]) for s in (0, 1)]
+    runs = [run(BASELINE, s, 1.09 + s / 50, curve=[(1.0, 9.0), (4.0, 1.2), (16.0, 1.15)]) for s in (0, 1)]
     runs += [run("otcfm", s, 1.5, curve=[(1.0, 1.6), (4.0, 1.2)]) for s in (0, 1)]
     board = board_of(runs)  # the floor is 0.1, so the target is 0.1 + 1.1 x 1.0 = 1.2
-    assert (board.nfe(BASELINE), board.nfe("otcfm")) == (pytest.approx(4), pytest.approx(4))
+    assert (board.nfe(BASELINE), board.nfe("otcfm")) == ((pytest.approx(4), False), (pytest.approx(4), False))
     assert board_of([each for each in runs if each.model == "otcfm"]).nfe("otcfm") is None
+    otherwise = [Failure(BASELINE, "moons", 2, "on fire")]
+    assert board_of(runs, otherwise).nfe("otcfm") is None  # the baseline is compared with no other
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.1, 0.13])
+def test_a_baseline_that_is_not_clearly_above_the_floor_sets_no_target(mean):
+    """Below the floor of 0.1, ten percent more excess was a target that the baseline itself did not reach."""
+    runs = [run(BASELINE, s, mean + (s - 0.5) / 50, curve=[(1.0, 9.0), (4.0, mean)]) for s in (0, 1)]
+    assert board_of(runs).nfe(BASELINE) is None
 
 
 def test_curves_are_those_of_the_runs_that_are_compared():

@@ -68,6 +68,21 @@ def test_one_seed_is_too_few_and_a_missing_cell_is_a_word():
     assert cells_of(table, "vp")["mixture"].text == "missing"
 
 
+def test_the_caption_names_the_metrics_of_the_curves_and_a_bound_has_a_sign():
+    """That of digits was called sliced W2; the first measured point was printed as if it were where the target is."""
+    curve = [(20.0, 0.9), (40.0, 0.8)]
+    runs = [run("cfm", s, 1.0 + s / 99, data, curve=curve) for data in ("moons", "mixture") for s in range(3)]
+    for each in runs[:3]:
+        each.record["results"] += [row | {"metric": "sliced_w2"} for row in each.record["results"]]
+        each.record["results"][1:3] = []
+    found = leaderboard([SuiteResults("tiny", tuple(runs), ())])
+    table = leaderboard_table(found)
+    assert "(of sliced_w2, w2)" in table.legend[0]
+    assert "≤: already with the fewest evaluations that were measured" in table.legend[0]
+    assert cells_of(table, "cfm")["NFE"].text == "≤20"
+    assert {(row["nfe_to_target"], row["nfe_at_most"]) for row in found.rows()} == {(20.0, True)}
+
+
 def test_the_command_prints_text_csv_json_and_markdown(cli, tmp_path):
     shutil.copytree(RESULTS / "density", tmp_path / "density")
     assert "mixture dims=10" in cli("leaderboard", "--results", tmp_path, "--suite", "density")[1]
