@@ -13,7 +13,7 @@ from genbench.analysis.paired_tests import Paired, holm, paired
 
 SEPARATION = (
     "Models of a column that share a letter are not separated (paired t tests over seeds, Holm's correction over all "
-    f"pairs, {100 * LEVEL:g} %); bold: no other is separated from it and better."
+    f"pairs, {100 * LEVEL:g} %); bold: it has all seeds, and no other is separated from it and better."
 )
 """How letters are to be read."""
 Values = Mapping[int, float]
@@ -29,13 +29,15 @@ class Pairwise(NamedTuple):
             common seeds, whose order may differ from that of all means.
         p: their p values, corrected by Holm's method over all of them.
         letters: models that share a letter were not told apart; empty for a model that has no testable pair.
-        at_floor: models whose values are not distinguishable from real data; no test tells them apart.
+        full: models with as many seeds as any: the wide interval of a few seeds earns no mark.
+        at_floor: full models that are at the floor or better; no test tells them apart.
     """
 
     order: tuple[str, ...]
     pairs: Mapping[tuple[str, str], Paired]
     p: Mapping[tuple[str, str], float]
     letters: Mapping[str, str]
+    full: frozenset[str]
     at_floor: frozenset[str]
 
     def apart(self, one: str, other: str) -> bool:
@@ -55,9 +57,9 @@ class Pairwise(NamedTuple):
 
     @property
     def leading(self) -> frozenset[str]:
-        """The models than which no other is better and separated; empty if no pair is separated."""
+        """The full models than which no other is better and separated; empty if no pair is separated."""
         behind = {other for one, other in self.p if self.beats(one, other)}
-        return frozenset(model for model in self.order if self.letters[model] and model not in behind and behind)
+        return frozenset(model for model in self.full if self.letters[model] and model not in behind and behind)
 
 
 def compare_all(models: Mapping[str, Values], better: str, floor: Values | None = None) -> Pairwise:
@@ -78,8 +80,10 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
             pairs[ahead, behind] = paired(models[ahead], models[behind])
     corrected = holm([pair.p for pair in pairs.values() if pair.p is not None])
     p = dict(zip(pairs, corrected, strict=True))
-    at_floor = frozenset(m for m in order if floor and reaches(models[m], floor, better))
-    found = Pairwise(tuple(order), pairs, p, {}, at_floor)
+    most = max((len(values) for values in models.values()), default=0)
+    full = frozenset(model for model in order if len(models[model]) == most)
+    at_floor = frozenset(model for model in full if floor and reaches(models[model], floor, better))
+    found = Pairwise(tuple(order), pairs, p, {}, full, at_floor)
     tested = [model for model in order if any(model in pair for pair in pairs)]
     named = letters(tested, [pair for pair in p if found.apart(*pair)])
     return found._replace(letters={model: named.get(model, "") for model in order})
