@@ -50,7 +50,8 @@ class Summary(NamedTuple):
         ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
         low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
         letters: methods that share a letter were not told apart over tasks.
-        wins: share of pairs of task and opponent in which it was told apart as better; others count half.
+        wins: share of pairs of task and opponent in which it was told apart as better; others count half. None without
+            an opponent.
         lacks: scored tasks on which it has no value.
     """
 
@@ -59,7 +60,7 @@ class Summary(NamedTuple):
     low: float | None
     high: float | None
     letters: str
-    wins: float
+    wins: float | None
     lacks: tuple[str, ...]
 
 
@@ -121,13 +122,13 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     return Effects(tuple(summaries), names, tuple(task.name for task in tasks if task.name not in names))
 
 
-def _summary(method: str, logs: Mapping[int, float], named: str, wins: float) -> Summary:
+def _summary(method: str, logs: Mapping[int, float], named: str, wins: float | None) -> Summary:
     mean, half = mean_and_half(logs.values())
     ends = (None, None) if half is None else (math.exp(mean - half), math.exp(mean + half))
     return Summary(method, math.exp(mean), *ends, named, wins, ())
 
 
-def _wins(tasks: Sequence[Task], method: str) -> float:
+def _wins(tasks: Sequence[Task], method: str) -> float | None:
     """Return the share of pairs of task and opponent that a method wins; pairs that were not told apart count half."""
     points, pairs = 0.0, 0
     for task in tasks:
@@ -136,4 +137,4 @@ def _wins(tasks: Sequence[Task], method: str) -> float:
             if method in order and other != method:
                 pairs += 1
                 points += task.compared.beats(method, other) if task.compared.apart(method, other) else 0.5
-    return points / pairs if pairs else math.nan
+    return points / pairs if pairs else None

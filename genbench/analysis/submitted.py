@@ -68,7 +68,7 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
     Its methods are called NAME:METHOD, after the file. Records that are also among one's own are left out.
 
     Args:
-        own: the records it is ranked beside.
+        own: the records it is compared with.
 
     Raises:
         ConfigError: if the file is not a submission, or was changed after it was written.
@@ -98,7 +98,7 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
             if not current:
                 missing[method].add(record["spec"]["seed"])
     if repeated:
-        log.warning("%s: %s of its records are among those it is ranked beside, and count once", path.name, repeated)
+        log.warning("%s: %s of its records are among those it is compared with, and count once", path.name, repeated)
     renamed = [_renamed(record, name) for record in confirmed]
     found = [Run(record, record["labels"]["model"], None) for record in renamed]
     rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]

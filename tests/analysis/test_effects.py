@@ -1,5 +1,7 @@
 """Effects across tasks: a planted excess, coverage, invariances, and what is left out with a reason."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -101,7 +103,10 @@ def test_methods_that_are_equal_over_tasks_are_told_apart_in_at_most_one_of_twen
 
 
 def test_wins_count_ties_half():
-    clear = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
+    clear = make("a", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.53, 1.48]})
     tied = make("b", {"cfm": [2.0, 2.5, 1.5], "m": [2.1, 2.4, 1.6]})
     wins = {s.method: s.wins for s in effects([clear, tied], "cfm").summaries}
     assert wins == {"m": 0.75, "cfm": 0.25}
+    alone = effects([make("a", {"cfm": [2.0, 2.02, 1.98]})], "cfm")
+    json.dumps(alone.json(), allow_nan=False)
+    assert alone.summaries[0].wins is None

@@ -56,7 +56,7 @@ def test_a_submission_is_compared_beside_ones_own_results(forger, tmp_path, rows
     assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs:cfm"]["mean"]) + 0.01)
     assert found["theirs:cfm"]["letters"]
     err = cli("leaderboard", "--results", forger.store.root, "--add", path).stderr
-    assert "theirs.genbench.zip: 2 of its records are among those it is ranked beside, and count once" in err
+    assert "theirs.genbench.zip: 2 of its records are among those it is compared with, and count once" in err
 
 
 def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_path, cli):
