@@ -36,11 +36,10 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """How far a mean lies above the floor, with its standard error; `limited` if it was set to that of the floor."""
+    """How far a mean lies above the floor, at least the standard error of that; and its own standard error."""
 
     value: float
     error: float
-    limited: bool
 
 
 class Summary(NamedTuple):
@@ -86,7 +85,7 @@ def excess(task: Task, method: str) -> Excess | None:
     if error is None or floor_error is None:
         return None
     above = (floor - mean) if task.better == "higher" else (mean - floor)
-    return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
+    return Excess(max(above, floor_error), math.hypot(error, floor_error))
 
 
 def is_scored(task: Task, baseline: str) -> bool:
