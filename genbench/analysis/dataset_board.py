@@ -181,10 +181,11 @@ def compare_methods(
     seeds = {v.seed for rows in chosen.values() if conditions(rows[0]) == usual for v in rows}
     compared_runs = {v.run for v in same}
     curve = _curve_metric(metric, [v for v in values if v.run in compared_runs])
-    failed = {label: {f.seed for f in own} for label, own in group_by(failures, lambda f: f.model).items()}
+    failed = group_by(failures, lambda f: f.model)
     entries = []
     for name, rows in chosen.items():
-        label, lost = rows[0].model, failed.get(rows[0].model, set()) - {v.seed for v in rows}
+        label, budgeted = rows[0].model, (None, budgets[rows[0].run])
+        lost = {f.seed for f in failed.get(label, []) if f.budget in budgeted} - {v.seed for v in rows}
         note = _difference(conditions(rows[0]), usual)
         if not note and lost:
             note = _failed(lost, lost | {v.seed for v in rows})
@@ -205,7 +206,9 @@ def compare_methods(
             )
         )
     without = {method(v.model): (v.model, f"unsupported: {v.reason}") for v in measured if v.value is None}
-    without |= {method(label): (label, _failed(own, own)) for label, own in failed.items()}
+    without |= {
+        method(label): (label, _failed({f.seed for f in own}, {f.seed for f in own})) for label, own in failed.items()
+    }
     for name, (label, note) in without.items():
         if name not in chosen:
             entries.append(Entry(name, label, None, {}, compared=False, note=note))

@@ -72,6 +72,9 @@ def test_failures_of_another_budget_do_not_count_where_the_seed_finished():
     failures = [Failure("cfm", "moons", seed, "on fire") for seed in (0, 0, 1)]
     board = board_of(known(2, ["moons"]), failures)
     assert (board.entry("cfm").note, board.entry("cfm").compared) == ("", True)
+    for budget, note in (((20_000, 4), ""), ((9, 4), "failed 1 of 3 seeds")):  # the runs have 9 steps of 4
+        board = board_of(known(2, ["moons"]), [Failure("cfm", "moons", 7, "on fire", budget)])
+        assert board.entry("cfm").note == note
 
 
 def test_all_seeds_of_a_method_count_and_pairs_take_the_common_ones():
