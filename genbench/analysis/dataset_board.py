@@ -5,15 +5,22 @@ most methods and seeds. A method that was measured otherwise has an entry that s
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from genbench.analysis.effects import Task
+from genbench.analysis.effects import Task, is_scored
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
 from genbench.analysis.values import Failure, Value, digest, group_by, headline_metric, stated_protocol
+from genbench.errors import ConfigError
+from genbench.registry import models
 from genbench.results.reader import Run
+from genbench.runs.component import sampler
+from genbench.runs.spec import build_data, latent_event
+from genbench.settings import bind
 
 BASELINE = "cfm"
 """The method to which others are compared across tasks, and whose quality sets the target of NFE."""
@@ -63,6 +70,13 @@ class Entry(NamedTuple):
         return mean_and_half(self.values.values())[1] if self.values else None
 
 
+class Reached(NamedTuple):
+    """The NFE at which a curve reaches a target; at most that, if no measured point with fewer could tell."""
+
+    nfe: float
+    at_most: bool = False
+
+
 class Board(NamedTuple):
     """The methods on one task: compared ones by their mean, then the others.
 
@@ -100,17 +114,21 @@ class Board(NamedTuple):
         """Return the entry of a method."""
         return next((entry for entry in self.entries if entry.method == method), None)
 
-    def nfe(self, method: str) -> float | None:
+    def nfe(self, method: str) -> Reached | None:
         """Return the NFE at which a method reaches the target: infinite if it never does, None without a curve.
 
-        The target is the quality of the baseline's main solver, with 10 % more excess over the floor.
+        The target is the quality of the baseline's main solver, with 10 % more excess over the floor. There is none if
+        the baseline is compared with no other, or not clearly above the floor: a multiple of that would say nothing.
         """
         own, base = self.entry(method), self.entry(BASELINE)
-        known = [v for v in base.points if v.point == "main" and v.value is not None] if base else []
-        if own is None or not own.compared or not known:
+        if own is None or base is None or not (own.compared and base.compared):
             return None
-        floors = [v.floor for v in known if v.floor is not None]
-        floor = mean_and_error(floors)[0] if floors else 0.0
+        known = [v for v in base.points if v.point == "main" and v.value is not None]
+        values = {v.seed: v.value for v in known if v.value is not None}
+        floors = {v.seed: v.floor for v in known if v.floor is not None}
+        if not known or not is_scored(self.task._replace(models={BASELINE: values}, floor=floors), BASELINE):
+            return None
+        floor = mean_and_error(floors.values())[0]
         return nfe_to_target(own.points, floor + NEAR * (_mean(known) - floor))
 
 
@@ -148,18 +166,26 @@ def compare_methods(
     same = max(group_by(main, conditions).values(), key=size)
     usual = conditions(same[0])
     settings = group_by(main, lambda v: (v.model, conditions(v)))
-    # Each method by the setting that was measured as the others were, or else most alike, with the fewest changes.
-    order = sorted(settings, key=lambda s: (s[1] != usual, s[1][:2] != usual[:2], len(s[0].split()), -s[1][2].steps))
+
+    def place(setting: tuple[str, tuple[Any, ...]]) -> tuple[Any, ...]:
+        label, (protocol, n, budget) = setting
+        otherwise = (protocol, n, budget) != usual, (protocol, n) != usual[:2]
+        words = label.split()
+        distance = _distance(label, runs[settings[setting][0].run]) if len(words) > 1 else 0.0
+        return *otherwise, len(words), distance, -budget.steps, label
+
+    # Each method by the setting that was measured as the others were, or else most alike, nearest to the defaults.
     chosen: dict[str, list[Value]] = {}
-    for setting in order:
+    for setting in sorted(settings, key=place):
         chosen.setdefault(method(setting[0]), _one_per_seed(settings[setting], runs))
     seeds = {v.seed for rows in chosen.values() if conditions(rows[0]) == usual for v in rows}
     compared_runs = {v.run for v in same}
     curve = _curve_metric(metric, [v for v in values if v.run in compared_runs])
-    failed = {label: {f.seed for f in own} for label, own in group_by(failures, lambda f: f.model).items()}
+    failed = group_by(failures, lambda f: f.model)
     entries = []
     for name, rows in chosen.items():
-        label, lost = rows[0].model, failed.get(rows[0].model, set()) - {v.seed for v in rows}
+        label, budgeted = rows[0].model, (None, budgets[rows[0].run])
+        lost = {f.seed for f in failed.get(label, []) if f.budget in budgeted} - {v.seed for v in rows}
         note = _difference(conditions(rows[0]), usual)
         if not note and lost:
             note = _failed(lost, lost | {v.seed for v in rows})
@@ -180,7 +206,9 @@ def compare_methods(
             )
         )
     without = {method(v.model): (v.model, f"unsupported: {v.reason}") for v in measured if v.value is None}
-    without |= {method(label): (label, _failed(own, own)) for label, own in failed.items()}
+    without |= {
+        method(label): (label, _failed({f.seed for f in own}, {f.seed for f in own})) for label, own in failed.items()
+    }
     for name, (label, note) in without.items():
         if name not in chosen:
             entries.append(Entry(name, label, None, {}, compared=False, note=note))
@@ -202,6 +230,21 @@ def compare_methods(
         pairs=pairs,
     )
     return board, len({v.model for v in same}) - sum(entry.compared for entry in entries)
+
+
+def _distance(label: str, run: Run) -> float:
+    """Return how far the positive numbers in a model's label lie from their defaults: the sum of |log ratio|.
+
+    Defaults may depend on the data; where that, or the model, is not here, the distance is 0.
+    """
+    numbers = re.findall(r" (\w+)=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?= |$)", label)
+    spec, defaults = run.record["spec"], {}
+    with suppress(ConfigError):
+        entry = models[spec["model"]["name"]]
+        event = latent_event(spec.get("encoder"), build_data(spec["data"]).event)
+        defaults = bind(sampler(entry), {}, "") | bind(entry.build, {}, "", context=event)
+    pairs = [(float(text), defaults[name]) for name, text in numbers if isinstance(defaults.get(name), int | float)]
+    return sum(abs(math.log(value / default)) for value, default in pairs if min(value, default) > 0)
 
 
 def _mean(rows: Sequence[Value]) -> float:
@@ -233,7 +276,7 @@ def _one_per_seed(rows: Sequence[Value], runs: Mapping[str, Run]) -> list[Value]
     return [same[0] for same in group_by(best, lambda v: v.seed).values()]
 
 
-def nfe_to_target(points: Sequence[Value], target: float) -> float | None:
+def nfe_to_target(points: Sequence[Value], target: float) -> Reached | None:
     """Return the NFE at which the means of a curve and of its main solver reach a value.
 
     Between two points by a line in logarithms, unless a value is not positive. Infinite if they never reach it; None
@@ -248,11 +291,11 @@ def nfe_to_target(points: Sequence[Value], target: float) -> float | None:
     for nfe, mean in sorted(means.items()):
         if sign * mean <= sign * target:
             if before is None or min(target, mean, before[1]) <= 0:
-                return nfe
+                return Reached(nfe, at_most=nfe > 1)
             share = math.log(target / before[1]) / math.log(mean / before[1])
-            return before[0] * (nfe / before[0]) ** share
+            return Reached(before[0] * (nfe / before[0]) ** share)
         before = nfe, mean
-    return math.inf
+    return Reached(math.inf)
 
 
 def _curve_metric(headline: str, values: Sequence[Value]) -> str:

@@ -36,11 +36,10 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """How far a mean lies above the floor, with its standard error; `limited` if it was set to that of the floor."""
+    """How far a mean lies above the floor, at least the standard error of that; and its own standard error."""
 
     value: float
     error: float
-    limited: bool
 
 
 class Summary(NamedTuple):
@@ -50,7 +49,8 @@ class Summary(NamedTuple):
         ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
         low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
         letters: methods that share a letter were not told apart over tasks.
-        wins: share of pairs of task and opponent in which it was told apart as better; others count half.
+        wins: share of pairs of task and opponent in which it was told apart as better; others count half. None without
+            an opponent.
         lacks: scored tasks on which it has no value.
     """
 
@@ -59,7 +59,7 @@ class Summary(NamedTuple):
     low: float | None
     high: float | None
     letters: str
-    wins: float
+    wins: float | None
     lacks: tuple[str, ...]
 
 
@@ -85,7 +85,7 @@ def excess(task: Task, method: str) -> Excess | None:
     if error is None or floor_error is None:
         return None
     above = (floor - mean) if task.better == "higher" else (mean - floor)
-    return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
+    return Excess(max(above, floor_error), math.hypot(error, floor_error))
 
 
 def is_scored(task: Task, baseline: str) -> bool:
@@ -121,13 +121,13 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     return Effects(tuple(summaries), names, tuple(task.name for task in tasks if task.name not in names))
 
 
-def _summary(method: str, logs: Mapping[int, float], named: str, wins: float) -> Summary:
+def _summary(method: str, logs: Mapping[int, float], named: str, wins: float | None) -> Summary:
     mean, half = mean_and_half(logs.values())
     ends = (None, None) if half is None else (math.exp(mean - half), math.exp(mean + half))
     return Summary(method, math.exp(mean), *ends, named, wins, ())
 
 
-def _wins(tasks: Sequence[Task], method: str) -> float:
+def _wins(tasks: Sequence[Task], method: str) -> float | None:
     """Return the share of pairs of task and opponent that a method wins; pairs that were not told apart count half."""
     points, pairs = 0.0, 0
     for task in tasks:
@@ -135,6 +135,5 @@ def _wins(tasks: Sequence[Task], method: str) -> float:
         for other in order:
             if method in order and other != method:
                 pairs += 1
-                ahead = order.index(method) < order.index(other)
-                points += ahead if task.compared.apart(method, other) else 0.5
-    return points / pairs if pairs else math.nan
+                points += task.compared.beats(method, other) if task.compared.apart(method, other) else 0.5
+    return points / pairs if pairs else None

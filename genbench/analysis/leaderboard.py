@@ -13,7 +13,8 @@ from genbench.errors import unknown
 from genbench.results.reader import Run
 
 COLUMNS = ("data", "method", "model", "metric", "better", "mean", "half_interval", "letters", "at_floor", "compared")
-COLUMNS += ("note", "seeds", "confirmed", "floor", "steps", "batch_size", "nfe_to_target", "reaches_target", "protocol")
+COLUMNS += ("note", "seeds", "confirmed", "floor", "steps", "batch_size", "nfe_to_target", "nfe_at_most")
+COLUMNS += ("reaches_target", "protocol")
 """Fields of a row, for a method on a data set."""
 
 
@@ -66,7 +67,9 @@ class Leaderboard(NamedTuple):
                 own |= {"mean": entry.mean, "half_interval": entry.half, "seeds": len(entry.values)}
                 own |= {"letters": board.pairs.letters.get(entry.method), "steps": steps, "batch_size": batch}
                 own |= {"at_floor": entry.method in board.pairs.at_floor, "protocol": board.protocol}
-                own |= {"nfe_to_target": None if nfe == math.inf else nfe, "reaches_target": nfe and nfe < math.inf}
+                reached = nfe and nfe.nfe < math.inf
+                own |= {"nfe_to_target": nfe.nfe if nfe and reached else None, "reaches_target": reached}
+                own |= {"nfe_at_most": nfe and nfe.at_most}
                 own |= {"confirmed": confirmed.get((entry.label, board.data))}
                 rows.append(dict.fromkeys(COLUMNS) | shared | own)
         for each in self.submitted:
@@ -103,7 +106,7 @@ def leaderboard(
         only: labels of data sets; all by default: those that are scored and compare most methods first.
         most: number of data sets of the table; all by default.
         variants: whether every setting of a method has a row; by default the one with the fewest settings that are
-            not defaults represents it.
+            not defaults represents it, of these the nearest to the defaults.
         submitted: methods of submissions, whose confirmed records are among the suites.
 
     Raises:

@@ -3,6 +3,7 @@
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from statistics import fmean
 from typing import NamedTuple
 
 from scipy import special
@@ -12,7 +13,7 @@ from genbench.analysis.paired_tests import Paired, holm, paired
 
 SEPARATION = (
     "Models of a column that share a letter are not separated (paired t tests over seeds, Holm's correction over all "
-    f"pairs, {100 * LEVEL:g} %); bold: no other is separated from it and better."
+    f"pairs, {100 * LEVEL:g} %); bold: it has all seeds, and no other is separated from it and better."
 )
 """How letters are to be read."""
 Values = Mapping[int, float]
@@ -24,16 +25,19 @@ class Pairwise(NamedTuple):
 
     Args:
         order: models, best mean first; a position in it claims nothing.
-        pairs: {(one, other): difference one minus other} of the pairs that could be tested.
+        pairs: {(one, other): difference one minus other} of the pairs that could be tested; the first is ahead on the
+            common seeds, whose order may differ from that of all means.
         p: their p values, corrected by Holm's method over all of them.
         letters: models that share a letter were not told apart; empty for a model that has no testable pair.
-        at_floor: models whose values are not distinguishable from real data; no test tells them apart.
+        full: models with as many seeds as any: the wide interval of a few seeds earns no mark.
+        at_floor: full models that are at the floor or better; no test tells them apart.
     """
 
     order: tuple[str, ...]
     pairs: Mapping[tuple[str, str], Paired]
     p: Mapping[tuple[str, str], float]
     letters: Mapping[str, str]
+    full: frozenset[str]
     at_floor: frozenset[str]
 
     def apart(self, one: str, other: str) -> bool:
@@ -41,17 +45,21 @@ class Pairwise(NamedTuple):
         p = self.p.get((one, other), self.p.get((other, one), 1.0))
         return p <= LEVEL and not {one, other} <= self.at_floor
 
+    def beats(self, one: str, other: str) -> bool:
+        """Return whether the first of two models was told apart from the other and is better."""
+        return (one, other) in self.p and self.apart(one, other)
+
     @property
     def doubtful(self) -> frozenset[str]:
         """The models whose difference from the first one the t test and the sign-flip test judge differently."""
-        found = (other for (one, other), pair in self.pairs.items() if one == self.order[0] and pair.doubtful)
-        return frozenset(found)
+        doubtful = (pair for pair, difference in self.pairs.items() if self.order[0] in pair and difference.doubtful)
+        return frozenset(model for pair in doubtful for model in pair if model != self.order[0])
 
     @property
     def leading(self) -> frozenset[str]:
-        """The models than which no other is better and separated; empty if no pair is separated."""
-        behind = {other for one, other in self.p if self.apart(one, other)}  # pairs are in the order of the means
-        return frozenset(model for model in self.order if self.letters[model] and model not in behind and behind)
+        """The full models than which no other is better and separated; empty if no pair is separated."""
+        behind = {other for one, other in self.p if self.beats(one, other)}
+        return frozenset(model for model in self.full if self.letters[model] and model not in behind and behind)
 
 
 def compare_all(models: Mapping[str, Values], better: str, floor: Values | None = None) -> Pairwise:
@@ -64,12 +72,18 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
     """
     sign = -1 if better == "higher" else 1
     order = sorted(models, key=lambda model: sign * mean_and_error(models[model].values())[0])
-    common = [(a, b) for a, b in combinations(order, 2) if len(models[a].keys() & models[b].keys()) > 1]
-    pairs = {(a, b): paired(models[a], models[b]) for a, b in common}
+    pairs = {}
+    for pair in combinations(order, 2):
+        seeds = models[pair[0]].keys() & models[pair[1]].keys()
+        if len(seeds) > 1:
+            ahead, behind = sorted(pair, key=lambda m: sign * fmean(models[m][seed] for seed in seeds))
+            pairs[ahead, behind] = paired(models[ahead], models[behind])
     corrected = holm([pair.p for pair in pairs.values() if pair.p is not None])
     p = dict(zip(pairs, corrected, strict=True))
-    at_floor = frozenset(m for m in order if floor and reaches(models[m], floor, better))
-    found = Pairwise(tuple(order), pairs, p, {}, at_floor)
+    most = max((len(values) for values in models.values()), default=0)
+    full = frozenset(model for model in order if len(models[model]) == most)
+    at_floor = frozenset(model for model in full if floor and reaches(models[model], floor, better))
+    found = Pairwise(tuple(order), pairs, p, {}, full, at_floor)
     tested = [model for model in order if any(model in pair for pair in pairs)]
     named = letters(tested, [pair for pair in p if found.apart(*pair)])
     return found._replace(letters={model: named.get(model, "") for model in order})

@@ -70,12 +70,13 @@ class Cost(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A failed run."""
+    """A failed run, and its budget: training steps and batch size; None if that is not known."""
 
     model: str
     data: str
     seed: int
     reason: str
+    budget: tuple[int, int] | None = None
 
 
 COSTS = {
@@ -227,7 +228,9 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
 def failure_of(record: Record) -> Failure:
     """Return the row of a run that failed."""
     labels, seed = record["labels"], record["spec"]["seed"]
-    return Failure(labels["model"], labels["data"], seed, failure_line(record))
+    plan = record["spec"]["plan"]
+    budget = (plan["steps"], plan["batch_size"]) if plan else None  # an encoder has no plan
+    return Failure(labels["model"], labels["data"], seed, failure_line(record), budget)
 
 
 def digest(*parts: Any) -> str:

@@ -97,8 +97,9 @@ def _excess(summary: Summary | None) -> Cell:
 def _nfe(boards: Sequence[Board], method: str) -> Cell:
     """Return the range over tasks of the NFE at which a method reaches the target."""
     known = [nfe for board in boards if (nfe := board.nfe(method)) is not None]
-    reached = [nfe for nfe in known if nfe < math.inf]
-    text = "-".join(dict.fromkeys(f"{nfe:.0f}" for nfe in (min(reached), max(reached)))) if reached else ""
+    reached = [found for found in known if found.nfe < math.inf]
+    ends = (min(reached), max(reached)) if reached else ()
+    text = "-".join(dict.fromkeys(f"{'≤' * found.at_most}{found.nfe:.0f}" for found in ends))
     if len(reached) < len(known):
         text = f"{text}, never on {len(known) - len(reached)}" if reached else "never"
     return Cell(text=text or "-")
@@ -115,7 +116,7 @@ def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> str
         )
     elif any(len(board.pairs.order) > 1 for board in boards):
         reading += "; too few seeds to compare methods"
-    signs = {"°": "not distinguishable from real data", "?": "the t test and sign flips disagree about the best mean"}
+    signs = {"°": "at the floor or better", "?": "the t test and sign flips disagree about the best mean"}
     shown = {"°": any(b.pairs.at_floor for b in boards), "?": any(b.pairs.doubtful for b in boards)}
     reading += "".join(f"; {sign} {text}" for sign, text in signs.items() if shown[sign])
     if aside:
@@ -128,9 +129,10 @@ def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> str
     if effects.unscored and across:
         reading += f", without {', '.join(effects.unscored)}, where {BASELINE} is not clearly above the floor"
     if curves:
-        other = dict.fromkeys(board.curve for board in boards if board.curve not in ("", board.metric))
-        of = f" (of {', '.join(other)})" if other else ""
-        reading += f"; NFE: where a curve{of} reaches {BASELINE}'s converged excess + 10 %"
+        of = ", ".join(dict.fromkeys(board.curve for board in boards if board.curve))
+        reading += f"; NFE: where a curve (of {of}) reaches {BASELINE}'s converged excess + 10 %"
+        if any(nfe.at_most for board in boards for m in found.methods if (nfe := board.nfe(m))):
+            reading += ", ≤: already with the fewest evaluations that were measured"
     return f"{reading}."
 
 

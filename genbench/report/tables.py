@@ -29,7 +29,7 @@ MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
 SIGNS = {
-    "°": "°: not distinguishable from the floor (Welch's interval, 95 %); such values are not ordered.",
+    "°": "°: at the floor or better (Welch's interval, 95 %); such values are not ordered.",
     "?": "?: the t test and a sign-flip test disagree about the difference from the best mean (5 %).",
 }
 """Signs of cells, and what they say."""

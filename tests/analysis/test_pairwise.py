@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from genbench.analysis.effects import Task, effects
 from genbench.analysis.means import LEVEL
 from genbench.analysis.pairwise import compare_all, letters, reaches
 
@@ -90,6 +91,23 @@ def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_see
     assert all(found.letters[m] for m in by_seed(example()))
 
 
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_who_is_ahead_is_said_by_the_common_seeds_not_by_the_means(better):
+    """B has only the hard seeds, on each of which it is better: it was called worse, since its mean is."""
+    sign = 1 if better == "lower" else -1
+    easy, hard = dict.fromkeys(range(3, 10), sign * 1.0), dict.fromkeys(range(10, 17), sign * 5.0)
+    common = {0: 5.0, 1: 5.2, 2: 5.4}
+    models = {"A": {s: sign * value for s, value in common.items()} | easy}
+    models["B"] = {s: sign * (value - 0.1 - s / 1e4) for s, value in common.items()} | hard
+    found = compare_all(models, better)
+    assert found.order == ("A", "B")
+    assert found.apart("A", "B")
+    assert (found.beats("B", "A"), found.beats("A", "B")) == (True, False)
+    assert found.leading == {"B"}
+    task = Task("t", better, models, {}, found)
+    assert {summary.method: summary.wins for summary in effects([task], "none").summaries} == {"A": 0, "B": 1}
+
+
 def test_methods_at_the_floor_are_not_told_apart_from_one_another():
     stream = np.random.default_rng(0)
     near = {f"near{i}": dict(enumerate(1 + i / 1000 + stream.normal(0, 1e-5, 10))) for i in range(3)}
@@ -110,6 +128,17 @@ def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
     assert not reaches({0: 1.0}, {0: 2.0, 1: 2.1}, "lower")
     assert reaches({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, "lower")
     assert not reaches({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}, "higher")
+
+
+@pytest.mark.parametrize("seeds", [10, 3])
+def test_a_method_with_fewer_seeds_is_neither_leading_nor_at_the_floor(seeds):
+    """Its interval is wide enough for both: .76 +- .43 of three seeds was bold, and called like real data."""
+    stream = np.random.default_rng(0)
+    shared, floor = stream.normal(0, 0.1, 10), dict(enumerate(1 + stream.normal(0, 0.1, 10)))
+    models = {"good": dict(enumerate(1 + shared)), "bad": dict(enumerate(2 + shared + stream.normal(0, 0.01, 10)))}
+    models["few"] = dict(enumerate(1 + stream.normal(0, 0.1, seeds)))
+    found = compare_all(models, "lower", floor)
+    assert found.leading == found.at_floor == ({"good", "few"} if seeds == 10 else {"good"})
 
 
 def maximal_cliques(items, joined):

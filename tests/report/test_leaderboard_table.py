@@ -44,13 +44,13 @@ def test_the_committed_results_fit_a_screen_and_say_what_they_say(committed):
     assert (len(table.rows) <= 10, len(table.columns) + 1 <= 7, table.rows[0].floor) == (True, True, True)
     digits = {row.label: row.cells[[c.title for c in table.columns].index("digits")] for row in table.rows}
     letters = {method: cell.letters for method, cell in digits.items() if cell.letters}
-    assert letters == {"sdcfm": "a", "otcfm": "a", "cfm": "b", "wcfm-balanced": "b", "reflow": "c", "wcfm": "d",
+    assert letters == {"sdcfm": "a", "otcfm": "ab", "wcfm": "bc", "cfm": "c", "wcfm-balanced": "c", "reflow": "d",
                        "starflow": "e", "tarflow": "e"}  # fmt: skip
     noted = {table.notes[i - 1] for i in cells_of(table, "nsf")["8gaussians"].notes}
     assert noted == {"3 of 10 seeds"}
     assert cells_of(table, "sdcfm")["moons"].aside
     assert cells_of(table, "tarflow")["8gaussians-moons"].text == "unsupported"
-    assert "kappa=0.0902" in {table.notes[i - 1] for i in cells_of(table, "wcfm")["digits"].notes}
+    assert "kappa=0.5" in {table.notes[i - 1] for i in cells_of(table, "wcfm")["digits"].notes}
     legend = " ".join(table.legend)
     assert all(method in legend for method in found.methods[METHODS:][:3])
     best = {board.pairs.order[0] for board in found.boards[:TASKS]}
@@ -66,6 +66,21 @@ def test_one_seed_is_too_few_and_a_missing_cell_is_a_word():
     assert not any(cell.letters or cell.leading for row in table.rows for cell in row.cells)
     assert "tie" not in printed(table)
     assert cells_of(table, "vp")["mixture"].text == "missing"
+
+
+def test_the_caption_names_the_metrics_of_the_curves_and_a_bound_has_a_sign():
+    """That of digits was called sliced W2; the first measured point was printed as if it were where the target is."""
+    curve = [(20.0, 0.9), (40.0, 0.8)]
+    runs = [run("cfm", s, 1.0 + s / 99, data, curve=curve) for data in ("moons", "mixture") for s in range(3)]
+    for each in runs[:3]:
+        each.record["results"] += [row | {"metric": "sliced_w2"} for row in each.record["results"]]
+        each.record["results"][1:3] = []
+    found = leaderboard([SuiteResults("tiny", tuple(runs), ())])
+    table = leaderboard_table(found)
+    assert "(of sliced_w2, w2)" in table.legend[0]
+    assert "≤: already with the fewest evaluations that were measured" in table.legend[0]
+    assert cells_of(table, "cfm")["NFE"].text == "≤20"
+    assert {(row["nfe_to_target"], row["nfe_at_most"]) for row in found.rows()} == {(20.0, True)}
 
 
 def test_the_command_prints_text_csv_json_and_markdown(cli, tmp_path):

@@ -36,7 +36,7 @@ def show(tables: Iterable[Table], console: Console) -> None:
 def _table(table: Table, width: int) -> Group:
     names = distinct((plain(row.label) for row in table.rows), LABEL)
     parts: list[RichTable | Text] = [styled(table.title, "bold")]
-    for panel in panels(table, _cell, width, lambda label: names[plain(label)], GAP):
+    for panel in panels(table, _cell, width + GAP, lambda label: names[plain(label)], GAP):  # no gap after the last
         head, *body = grid(panel, _cell, plain)
         drawn = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
         for number, title in enumerate(head):
