@@ -14,7 +14,10 @@ from genbench.runs.store import Store, run_name
 
 RESULTS = Path(__file__).parents[2] / "results"
 
-NAMES = sorted(path.parent.name for path in RESULTS.glob("*/records.jsonl.gz"))
+OUTDATED = {"cifar10-small"}
+"""Suites of which all records are outdated: bf16 rounded their data. A finding still cites them."""
+
+NAMES = sorted({path.parent.name for path in RESULTS.glob("*/records.jsonl.gz")} - OUTDATED)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def cells(markdown_text):
 
 def test_every_suite_is_found(suites):
     assert suites.keys() == set(NAMES)
-    assert sum(len(suite.runs) for suite in suites.values()) == 2128
+    assert sum(len(suite.runs) for suite in suites.values()) == 2128 - 12
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,11 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench.analysis.values import read_costs, read_values
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import evaluate
 from genbench.registry import models
-from genbench.report.tables import cost_tables
 from genbench.runs.component import model_class
 from genbench.runs.make_spec import bind_metrics, make_spec, restore_spec
 from genbench.runs.monitoring import callbacks
@@ -280,29 +278,6 @@ def test_a_step_that_holds_something_else_is_damaged(tmp_path, text):
     files.write_sealed(path, text, "run/evaluation/steps/20.json")
     with pytest.raises(files.Damaged):
         read_step(path)
-
-
-def test_steps_are_told_in_seconds_too(tmp_path):
-    records = [run(spec_of(), Store(tmp_path))]
-    _, table = cost_tables(read_costs(records), read_values(records))
-    assert "seconds of training to reach a step" in table.title
-    assert [column.title for column in table.columns] == ["20", "40"]
-    early, late = (cell.mean for cell in table.rows[0].cells)
-    assert late == pytest.approx(2 * early)
-    assert 3 * early == pytest.approx(
-        records[0]["provenance"]["training"]["cost"]["train_seconds"], rel=0.01
-    )  # of 60 steps
-
-
-def test_no_time_is_told_of_steps_that_a_shorter_plan_does_not_take(tmp_path):
-    store = Store(tmp_path)
-    shorter = make_spec(
-        "gaussian", "moons", metrics=["sliced_w2"], settings={"plan": PLAN | {"steps": 30}, "evaluation": {"n": 64}}
-    )
-    records = [run(spec_of(), store), run(shorter, store)]
-    _, table = cost_tables(read_costs(records), read_values(records))
-    assert [column.title for column in table.columns] == ["20", "40"]
-    assert [[cell.mean is None for cell in row.cells] for row in table.rows] == [[False, False], [False, True]]
 
 
 def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):
