@@ -72,8 +72,8 @@ ONE_WORKER = (
     IN_FORKS
     + """
 def work(job, store, send):
-    send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
     try:
+        send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
         time.sleep(600)
     except KeyboardInterrupt:
         (folder / "saved").touch()
