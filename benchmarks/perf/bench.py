@@ -17,7 +17,7 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
-from genbench.training.allocator import keep_freed
+from genbench.storage.memory import keep_freed
 
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Modules with a function rows() -> list[Row], in the order of the table."""
