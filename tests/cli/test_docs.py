@@ -226,9 +226,9 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_true(committed):
     complete = [summary for summary in found.effects.summaries if summary.ratio is not None]
     assert len(found.effects.scored) == 4
     assert [s.method for s in complete] == ["otcfm", "wcfm-balanced", "cfm", "reflow", "wcfm"]
-    assert "Of the five methods with values on all four tasks OT-CFM leaves the smallest excess" in text
+    assert "Five methods have values on all four tasks. OT-CFM has the smallest excess over real data among them" in text
     assert all({*one.letters} & {*other.letters} for one, other in combinations(complete, 2))
-    assert "no two of them are separated across tasks" in text
+    assert "no two are separated across tasks" in text
 
 
 def test_blocks_fit_a_page():
