@@ -1,6 +1,7 @@
 """Suites: the cells that a suite file stands for."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -181,14 +182,19 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
 def track_rows(suite: Suite) -> list[TrackRow]:
     """Return every model of a track on every data set.
 
+    A model is called by its label on the first data set: settings may differ from the defaults on others alone.
+
     Raises:
         ConfigError: if tables have one label for two of them.
     """
     rows: dict[tuple[str, str], TrackRow] = {}
+    labels: dict[str, str] = {}
     for data, model, settings in pairs(suite):
         chosen = (suite.metrics if data.metrics is None else data.metrics) or []
         spec = complete_spec(model.name, data.name, 0, chosen, settings)
-        row = TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen)
+        stated = json.dumps([model.name, settings["model"], settings["sample"]], sort_keys=True)
+        label = labels.setdefault(stated, spec.model_label)
+        row = TrackRow(data, model, settings, spec.data_label, label, chosen)
         if (row.dataset, row.label) in rows:
             raise ConfigError(f"a track has one row of a label: {row.label} on {row.dataset} is there twice")
         rows[row.dataset, row.label] = row

@@ -206,6 +206,14 @@ def test_a_track_may_name_the_metrics_of_each_data_set_and_the_seeds_beside_thos
     assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
 
 
+def test_a_row_of_a_track_has_one_name_on_all_data_sets(tmp_path):
+    """Settings that are defaults on the first data set alone were part of its name on others: two rows of one model."""
+    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {'))
+    track = load(tmp_path / "some.toml")
+    assert {spec.model_label for spec in track.specs} == {"cfm", "cfm net=mlp(width=64)", "wcfm"}
+    assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
+
+
 def test_rows_that_share_a_run_stand_there_both(tmp_path):
     """The row of the tuned settings was left out of the tuned table."""
     (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
