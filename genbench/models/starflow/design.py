@@ -31,14 +31,14 @@ class Sizes(NamedTuple):
 def sizes(event: Event) -> Sizes:
     """Return the sizes for vectors, for images of up to 8x8, and for larger images."""
     if event.is_vector:
-        return Sizes(64, 16, (1,) * 8, (3, 1, 1, 1, 1, 1), tokens=8)
+        return Sizes(64, 16, (1,) * 8, (3, 1, 1, 1, 1, 1), tokens=4)
     if event.shape[-1] * event.shape[-2] <= 64:
         return Sizes(64, 16, (2,) * 4, (5, 1, 1, 1), tokens=16)
     return Sizes(128, 32, (4,) * 4, (10, 2, 2, 2), tokens=64)
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves at most 8 tokens of a vector, 16 of a small image, 64 of a large one."""
+    """Return the smallest patch that leaves at most 4 tokens of a vector, 16 of a small image, 64 of a large one."""
     sides = event.shape if event.is_vector else event.shape[-2:]
     divisors = [p for p in range(1, sides[0] + 1) if not any(side % p for side in sides)]
     return next((p for p in divisors if math.prod(side // p for side in sides) <= sizes(event).tokens), divisors[-1])
@@ -59,7 +59,7 @@ class Design:
 
     Args:
         patch: side of an image patch, or number of coordinates in a token of a vector; by default the smallest that
-            leaves at most 64 tokens (16 of images up to 8x8, 8 of vectors).
+            leaves at most 64 tokens (16 of images up to 8x8, 4 of vectors).
         width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.
