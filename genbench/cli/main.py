@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
+from genbench.cli import evaluate, lookup, reading, reproduce, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -49,7 +49,11 @@ app = typer.Typer(
 TASKS = {
     "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
     "Read results": {"report": reading.report, "leaderboard": reading.leaderboard, "compare": reading.compare},
-    "Keep and share results": {"submit": sharing.submit, "verify": sharing.verify_command},
+    "Keep and share results": {
+        "submit": sharing.submit,
+        "verify": sharing.verify_command,
+        "reproduce": reproduce.reproduce,
+    },
     "Look up and extend": {
         "list": lookup.list_command,
         "show": lookup.show,

@@ -155,17 +155,18 @@ class Reproduction(NamedTuple):
 
 
 def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance: float = TOLERANCE) -> Reproduction:
-    """Compare the records of a folder with the published records of the same evaluations.
+    """Compare records with the published records of the same cells, which may have been trained in other ensembles.
 
     A value agrees if it and its floor differ by at most `SHARE` of their standard deviation over the published seeds,
     or by the relative tolerance, whichever is larger, and if all else that its row states is the same. Details such as
     standard errors follow from the samples and are not compared.
     """
-    spreads, by_evaluation = _spreads(published), {identity(record): record for record in again}
+    spreads, again = _spreads(published), list(again)
+    known = {same_cell(record["spec"]): record for record in again} | {identity(record): record for record in again}
     values, missing, absent = 0, set(), set()
     found: list[tuple[float, Deviation | None, str]] = []
     for record in published:
-        own = by_evaluation.get(identity(record))
+        own = known.get(identity(record)) or known.get(same_cell(record["spec"]))
         measured = {cell(row) for row in own["results"]} if own is not None else set()
         deviations = compare(record, own).deviations if own is not None else ()
         for row in (row for row in record["results"] if row["value"] is not None):
@@ -185,6 +186,14 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
     agreeing = sum(share <= 1 for share, _, _ in found)
     worst = max(found, key=lambda each: each[0], default=None)
     return Reproduction(values, len(found), agreeing, tuple(sorted(missing)), tuple(sorted(absent)), worst)
+
+
+def same_cell(spec: Mapping[str, Any]) -> str:
+    """Return what a spec shares with those that would give the same values up to rounding.
+
+    A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics.
+    """
+    return json.dumps({name: part for name, part in spec.items() if name not in ("stack", "metrics")}, sort_keys=True)
 
 
 def _share_of_allowed(each: Deviation, spread: float, tolerance: float) -> float:

@@ -16,13 +16,14 @@ from genbench.runs.spec import ENCODER, Spec
 from genbench.runs.store import run_name
 from genbench.settings import Setting, Settings, merge, plain, settings_of
 from genbench.suites import find
-from genbench.sweeps.ensembles import form_ensembles
+from genbench.sweeps.ensembles import among, form_ensembles
 from genbench.sweeps.suite_file import (
     CHOSEN,
     DataEntry,
     Entry,
     Exclude,
     ModelEntry,
+    Sample,
     Seeds,
     Suite,
     folder_of,
@@ -38,13 +39,13 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
+        sample: of a track, the cells that show whether it can be reproduced, in ensembles of these alone.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
-    baseline: str = ""
+    sample: Sequence[Spec] = ()
 
 
 class DataChoice(NamedTuple):
@@ -97,7 +98,8 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         contents = with_paths(contents, folder_of(path))
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
-        return Sweep(path.stem, *_track_cells(contents, settings or {}), contents.track.baseline)
+        specs, places = _track_cells(contents, settings or {})
+        return Sweep(path.stem, specs, places, _sample(specs, places, contents.track.sample))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -162,7 +164,7 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     places: dict[tuple[str, str], dict[str, Place]] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (budget, seeds), row in itertools.product(_lengths(suite), rows):
+        for (budget, seeds), row in itertools.product(suite.lengths, rows):
             choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
             if choice is None:  # nothing was chosen yet
                 continue
@@ -177,6 +179,13 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     specs = _once(cells)
     ordered = [list(places[_identity(spec)].values()) for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
+
+
+def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample | None) -> list[Spec]:
+    if sample is None:
+        return []
+    default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
+    return [among(s, sample.seeds) for s in default if sample.has(s.data_label, s.plan["steps"], s.seed)]
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:
@@ -248,15 +257,10 @@ def _product(
         seeds: in place of those of the suite or its budgets.
     """
     of_pairs = pairs(suite, chosen_data, of_models)
-    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite), of_pairs):
+    for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
-
-
-def _lengths(suite: Suite) -> list[tuple[dict[str, Any], Seeds]]:
-    """Return the settings and the seeds of each budget, or those of a suite without budgets."""
-    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, suite.seeds)]
 
 
 def pairs(
