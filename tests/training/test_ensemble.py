@@ -51,6 +51,9 @@ from test_ensemble import specs_of, train, weights
 own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
 eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
 print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
+for penalty in (0.0, 1e-4):  # the second was a symbol in the graph of the first, which failed
+    settings = {{"width": 16, "blocks": [1, 1], "penalty": penalty}}
+    train(specs_of("tarflow", [{{"seed": 0}}, {{"seed": 1}}], "moons", settings, steps=2, compile=True))
 """
 
 
