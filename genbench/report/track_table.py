@@ -28,11 +28,10 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     for model in board.models[:most]:
         cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    legend = [_reading(board, heats), *_unscored(heats), _complete(board)]
-    if most is not None and (rest := board.models[most:]):
-        legend.append(f"Not shown: {', '.join(rest)}.")
+    rest = [] if most is None else board.models[most:]
+    legend = (_reading(board, heats), _complete(board, rest))
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
+    return Table(title, tuple(columns), tuple(rows), legend, head="method")
 
 
 def sentences(board: TrackBoard) -> list[str]:
@@ -152,24 +151,25 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     return (
         f"Excess: value - floor of real data as a multiple of {board.baseline}'s in the same column, over "
         f"{counted(scored, 'task')}{across if scored > 1 else ''}; {budgets}; NFE 1 and 4: Euler steps, accurate: the "
-        "solver of the method's own settings."
+        f"solver of the method's own settings{_unscored(heats)}."
     )
 
 
-def _unscored(heats: Sequence[Heat]) -> Iterator[str]:
-    """Yield which tasks were measured and score nobody, with the columns in which they do not."""
+def _unscored(heats: Sequence[Heat]) -> str:
+    """Return which tasks were measured and score nobody, with the columns in which they do not."""
     columns: dict[str, list[str]] = {}
     for heat in heats:
         for contest in heat.contests:
             if contest.floor and contest.data in heat.effects.unscored:
                 columns.setdefault(contest.data, []).append(f"{heat.steps:,} steps, {_regime(heat.nfe)}")
-    if columns:
-        tasks = "; ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
-        yield f"Scores nobody, since the baseline is not clearly above the floor or lacks seeds: {tasks}."
+    if not columns:
+        return ""
+    tasks = ", ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
+    return f"; scores nobody, since the baseline is not clearly above the floor or lacks seeds: {tasks}"
 
 
-def _complete(board: TrackBoard) -> str:
-    """Return how much of the track there is."""
+def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
+    """Return how much of the track there is, and which methods the table does not show."""
     parts = []
     for steps in board.budgets:
         counts = dict(board.lacking[steps])
@@ -181,4 +181,5 @@ def _complete(board: TrackBoard) -> str:
             lacking[kind] = lacking.get(kind, 0) + number
         rest = "".join(f", {number} {word}" for word, number in lacking.items())
         parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{rest}")
+    parts += [f"not shown: {', '.join(rest)}"] if rest else []
     return f"{'; '.join(parts)}."
