@@ -247,13 +247,14 @@ def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: C
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]
     errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
-    lost, absent = len(set(failed) & set(seeds) - found.keys()), len(seeds) - len(found)
-    if without:
-        row = without[0]
-        return Cell({}, row.get("word", "unsupported"), row.get("reason", ""))
-    if lost:
+    absent = len(seeds) - len(found)
+    if without and not values:
+        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
+    lost = len(set(failed) & set(seeds) - found.keys())
+    if lost or without:
         more = f", missing {absent - lost}" if absent > lost else ""
-        return Cell(values, f"failed {lost}{more} of {len(seeds)}", stated=stated)
+        reason = without[0].get("reason", "") if without else ""
+        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
     if absent:
         return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
     return Cell(values, "", stated=stated, errors=errors)

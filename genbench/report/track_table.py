@@ -179,7 +179,7 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
             kind = word.partition(" ")[0]
             kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
             lacking[kind] = lacking.get(kind, 0) + number
-        rest = "".join(f", {number} {word}" for word, number in lacking.items())
-        parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{rest}")
+        others = "".join(f", {number} {word}" for word, number in lacking.items())
+        parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{others}")
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     return f"{'; '.join(parts)}."

@@ -61,6 +61,17 @@ def test_failed_runs_are_counted_and_compared_with_nothing(tmp_path):
     assert not {"vp", "wcfm"} & contest.pairs.letters.keys()
 
 
+def test_a_seed_without_a_value_where_others_have_one_has_failed(tmp_path):
+    """TARFlow was unsupported on 8gaussians, since one sample of one seed was not finite."""
+    records = planted()
+    of_cfm = [r for r in records if (r["labels"]["model"], r["labels"]["data"]) == ("cfm", "moons")]
+    (one,) = [record for record in of_cfm if record["spec"]["seed"] == 2]
+    why = "1 of 64 samples are not finite"
+    one["results"] = [row | {"value": None, "reason": why} for row in one["results"]]
+    cell = board_of(tmp_path, records).heat(20, None).contests[0].cells["cfm"]
+    assert (cell.word, cell.reason, len(cell.values)) == ("failed 1 of 5", why, 4)
+
+
 def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
     (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": {"wcfm": {"model": {"kappa": 0.5}}}}))
     own = [

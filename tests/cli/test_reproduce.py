@@ -26,7 +26,7 @@ tuning = { steps = 12, seeds = 2 }
 sample = { datasets = ["moons"], steps = 12, seeds = [0, 1] }
 """
 CELLS = 3 * 2
-VALUES = 2 * (4 + 4 + 2)  # two metrics, also along the curve, which a flow has not
+VALUES = 2 * (3 + 3 + 2)  # one metric also along the curve, which a flow has not
 
 
 @pytest.fixture(scope="module")
