@@ -232,7 +232,7 @@ def _row(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
 
     A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
     """
-    rows = [dict(row) for row in record["results"] if row["metric"] == metric]
+    rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
     (main,) = [row for row in rows if row["point"] == "main"]
     curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
     if nfe is None or main["value"] is None:

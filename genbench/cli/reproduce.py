@@ -66,7 +66,7 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"]
     """Return the cells that are to be run, and their published records."""
     from genbench.results.comparing import same_cell
     from genbench.results.reader import RECORDS
-    from genbench.runs.record import identity, read_published
+    from genbench.runs.record import identity, read_published, without_metrics
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
 
@@ -80,9 +80,11 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"]
         for spec in loaded.sample if loaded.sample and not whole else loaded.specs:
             labels = labels_of(spec)
             record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(same_cell(spec.json()))
-            if record is not None:
+            # A record may have metrics of other suites, too.
+            others = record["spec"]["metrics"].keys() - spec.metrics.keys() if record is not None else set()
+            if record is not None and (own := without_metrics(record, others)) is not None:
                 specs.append(spec)
-                found.append(record)
+                found.append(own)
     if not specs:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
     return specs, found

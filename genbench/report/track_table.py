@@ -13,6 +13,8 @@ from genbench.report.tables import compared_cell
 REAL = "real data"
 METHODS = 9
 """Methods of the first table where it stands alone; with real data it has ten rows."""
+NAMED = 3
+"""Methods that a sentence names as not separated from the first; more are counted."""
 
 
 def across_table(board: TrackBoard, most: int | None = None) -> Table:
@@ -46,18 +48,18 @@ def _sentence(board: TrackBoard, heat: Heat) -> str:
         return ""
     first, *others = ranked
     alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-    text = f"After {_budget(heat)}, {_by(heat.nfe)}, {first.method} has the smallest excess over real data"
-    text += f" in {counted(len(heat.effects.scored), 'task')}, "
-    text += f"not separated from {', '.join(alike)}" if alike else "separated from all others"
+    named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
+    text = f"{_by(heat.nfe)} after {heat.steps:,} steps, {first.method} has the smallest excess over real data, "
+    text += f"not separated from {named}" if alike else "separated from all others"
     apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
-    better, worse = ([s.method for s in apart if ((s.ratio or 0) < 1) is low] for low in (True, False))
-    for word, methods in (("less", better), ("more", worse)):
+    for word, low in (("less", True), ("more", False)):
+        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
         text += f"; {word} than {board.baseline}: {', '.join(methods) or 'none'}"
     return f"{text}."
 
 
 def _by(nfe: int | None) -> str:
-    return "with an accurate solver" if nfe is None else f"with {counted(nfe, 'network evaluation')}"
+    return "With an accurate solver" if nfe is None else f"With {counted(nfe, 'network evaluation')}"
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:

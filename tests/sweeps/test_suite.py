@@ -169,7 +169,6 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     (tmp_path / "some.toml").write_text(TRACK)
     (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml")
-    assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
     assert [place["row"] for (place,) in track.places] == [spec.model["name"] for spec in track.specs]
