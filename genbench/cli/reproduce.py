@@ -40,7 +40,7 @@ def reproduce(
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    specs, published = _chosen(paths, whole, against)
+    specs, published, seeds = _chosen(paths, whole, against)
     hours = sum(map(_seconds, published)) / 3600
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
@@ -51,7 +51,8 @@ def reproduce(
     )
     with ProgressDisplay(cell_names(missing), options.stderr(), skipped=len(specs) - len(missing)) as display:
         execute(missing, store, local(store, jobs), display.on_event)
-    found = reproduction([record for spec in specs if (record := store.record(spec)) is not None], published)
+    again = [record for spec in specs if (record := store.record(spec)) is not None]
+    found = reproduction(again, published, seeds)
     options.print_wrapped(str(found))
     for path in paths:
         _print_track(path, against)
@@ -62,20 +63,21 @@ def reproduce(
         raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")
 
 
-def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"], list["Record"]]:
-    """Return the cells that are to be run, and their published records."""
+def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"], list["Record"], list["Record"]]:
+    """Return the cells that are to be run, their published records, and all that are published."""
     from genbench.results.comparing import same_cell
     from genbench.results.reader import RECORDS
     from genbench.runs.record import identity, read_published, without_metrics
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
 
-    specs, found = [], []
+    specs, found, every = [], [], []
     for path in paths:
         loaded = suite.load(path)
         if not (against / loaded.name / RECORDS).exists():
             raise ConfigError(f"{against} publishes no {loaded.name}: there is nothing to compare with")
         records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
+        every += records
         by_run, alike = {identity(r): r for r in records}, {same_cell(r["spec"]): r for r in records}
         for spec in loaded.sample if loaded.sample and not whole else loaded.specs:
             labels = labels_of(spec)
@@ -87,7 +89,7 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"]
                 found.append(own)
     if not specs:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
-    return specs, found
+    return specs, found, every
 
 
 def _seconds(record: "Record") -> float:
