@@ -5,6 +5,8 @@ test would not reject. Families of tests are corrected by Holm's method (Holm, 1
 only symmetry, checks the t test and decides nothing.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +21,9 @@ POWER = 0.8
 """Power at which minimum detectable differences are stated."""
 MAX_EXACT_PAIRS = 14
 """The check by sign flips enumerates all of them; it is left out for more pairs than this."""
+
+MOST_PAIRS = 100_000
+"""No study is planned with more seeds than this."""
 
 
 class Paired(NamedTuple):
@@ -90,6 +95,20 @@ def noncentrality(n: int, level: float = LEVEL) -> float:
     Rejections with the wrong sign, of probability 1e-6, are not counted.
     """
     return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - level / 2)))
+
+
+def seeds_needed(difference: float, sd: float) -> int | None:
+    """Return the number of pairs that detect a mean difference with 80 % power; None if MOST_PAIRS are too few.
+
+    Args:
+        sd: standard deviation of the difference of a single pair.
+
+    >>> seeds_needed(1.0, 1.0), seeds_needed(0.1, 1.0), seeds_needed(0.0, 1.0)
+    (10, 787, None)
+    """
+    ratio, sizes = difference / sd if sd else math.inf, range(2, MOST_PAIRS + 1)
+    found = bisect_left(sizes, -ratio, key=lambda n: -noncentrality(n) / n**0.5)
+    return sizes[found] if found < len(sizes) else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
