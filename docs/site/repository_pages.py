@@ -25,7 +25,7 @@ def on_config(config: Any) -> None:
     tables = [{path.parent.name: path.relative_to(ROOT).as_posix()} for path in sorted(ROOT.glob("results/*/table.md"))]
     others = {"Findings": "findings.md", "Few steps": "few_steps.md", "Couplings": "couplings.md"}
     others |= {"Speed": "perf.md", "Scaling": "scaling.md"}
-    others |= {"Published numbers": "published.md", "Calibration of metrics": "calibration.md"}
+    others |= {"Published differences": "claims.md", "Calibration of metrics": "calibration.md"}
     others |= {"CIFAR-10 in latents": "images.md", "Image metrics of real images": "image_metrics.md"}
     for item in config.nav:
         if "Results" in item:
