@@ -101,8 +101,8 @@ def _seconds(record: "Record") -> float:
 
 def _print_track(path: Path, against: Path) -> None:
     """Print the published leaderboard of a track; nothing for another suite."""
-    from genbench.analysis.track_board import track_board
     from genbench.report.formats import terminal
+    from genbench.report.track_board import track_board
     from genbench.report.track_table import across_table
     from genbench.runs.store import Store
     from genbench.sweeps.suite_file import read

@@ -14,12 +14,12 @@ from jaxtyping import Float
 from genbench.analysis.dataset_board import Board
 from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.track_board import TrackBoard
 from genbench.analysis.values import Value, by_model, digest, group_by
 from genbench.errors import first_line
 from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
 from genbench.report.formats.figures import write_charts
 from genbench.report.pictures import MAX_BYTES, name_of
+from genbench.report.track_board import TrackBoard
 from genbench.results.reader import Run
 from genbench.storage import files
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted, distinct
 from genbench.analysis.means import LEVEL, mean_and_half
-from genbench.analysis.track_board import REGIMES, Contest, Heat, TrackBoard
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import compared_cell
+from genbench.report.track_board import REGIMES, Contest, Heat, TrackBoard
 
 REAL = "real data"
 METHODS = 9

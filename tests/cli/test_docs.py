@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import genbench
-from genbench.analysis.track_board import track_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
+from genbench.report.track_board import track_board
 from genbench.report.track_table import METHODS, across_table, sentences
 from genbench.runs.store import Store
 from genbench.suites import find

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from genbench.analysis.track_board import track_board
 from genbench.report.publish import write_suite
+from genbench.report.track_board import track_board
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store, failed_record, labels_of
 from helpers.records import provenance

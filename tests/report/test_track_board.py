@@ -8,8 +8,8 @@ import pytest
 from helpers.tracks import EXCESS, FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
 from scipy import stats
 
-from genbench.analysis.track_board import track_board
 from genbench.errors import ConfigError
+from genbench.report.track_board import track_board
 from genbench.runs.store import Store
 
 
