@@ -126,6 +126,8 @@ def _lacks(heat: Heat, model: str, summary: Summary | None) -> str:
     words = {contest.cells[model].word for contest in scored or heat.contests}
     if len(words) == 1 and (word := words.pop()):
         return word
+    if words and all(word.startswith("takes ") for word in words):
+        return "takes more"
     if summary is None or not scored:
         return "lacks all tasks" if scored else "not scored"
     return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
