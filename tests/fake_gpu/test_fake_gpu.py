@@ -10,6 +10,7 @@ import pytest
 
 from fake_gpu import library, measures, models, parts
 from fake_gpu.expectations import violations
+from fake_gpu.mutations import mutations
 from fake_gpu.proof import SMALL
 from genbench.registry import couplings, encoders, extractors, metrics, nets, texts
 from genbench.registry import models as model_registry
@@ -48,6 +49,10 @@ def test_every_component_of_genbench_is_proven():
         proven |= set(names(spec.json()))
     kinds = (model_registry, couplings, nets, encoders, texts, metrics, extractors)
     assert {name for kind in kinds for name in kind if str(kind.module(name)).startswith("genbench.")} <= proven
+
+
+def test_every_mutation_has_its_text_in_its_file():
+    assert not [each for each in mutations("") if each.old not in (ROOT / "genbench" / each.file).read_text("utf-8")]
 
 
 def names(part):
