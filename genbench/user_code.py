@@ -150,6 +150,7 @@ def _importable(path: Path, own: Mapping[str, Path]) -> Iterator[None]:
 
 def _own_modules(path: Path) -> dict[str, Path]:
     """Return the modules of its own folder that a file imports, directly or through one another: {name: file}."""
+    _real.cache_clear()  # the current folder may be another one now
     found: dict[str, Path] = {}
     waiting = [(path.resolve(), "")]
     with _importable(path, {}):
@@ -235,7 +236,6 @@ def _forget(own: Mapping[str, Path], path: Path) -> dict[str, ModuleType]:
     Raises:
         ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.
     """
-    _real.cache_clear()
     for name, file in own.items():
         loaded = sys.modules.get(name)
         if loaded is not None and name not in _helpers and not _own_place(path, name, loaded.__spec__):
