@@ -43,16 +43,16 @@ class Difference(NamedTuple):
 
     @property
     def detectable(self) -> float | None:
-        """The difference that is detected in this family with 80 % power; None for a single pair."""
+        """The difference that is detected in this family with 80 % power; None without a spread over seeds."""
         error = self.paired.error
-        return None if error is None else detectable(error, self.paired.pairs, self.family)
+        return None if not error else detectable(error, self.paired.pairs, self.family)
 
     @property
     def verdict(self) -> str:
         """How the second side compares with the first."""
         if self.paired.mean == 0 and not self.paired.error:
             return "equal"
-        if self.p is None:
+        if self.p is None or (self.p > LEVEL and self.paired.low is None):
             return "too few seeds"
         if self.p > LEVEL:
             return "not separated"
@@ -66,11 +66,15 @@ class Difference(NamedTuple):
         if verdict == "equal":
             return f"{self.metric}: {one} and {other} are equal."
         low, high = (one, other) if self.paired.mean > 0 else (other, one)
-        if self.p is None or self.paired.low is None or self.paired.high is None:
-            return f"{self.metric}: {low} is lower than {high} by {size} with one common seed: too few seeds."
-        sign = math.copysign(1, self.paired.mean)
-        ends = sorted((sign * self.paired.low, sign * self.paired.high))
-        test = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.p:.2g}"
+        if self.p is None or verdict == "too few seeds":
+            seeds = "one common seed" if self.p is None else f"each of {self.paired.pairs} common seeds"
+            return f"{self.metric}: {low} is lower than {high} by {size} with {seeds}: too few seeds."
+        if self.paired.low is None or self.paired.high is None:
+            test = f"with each of {self.paired.pairs} common seeds, p <= {self.p:.2g}"
+        else:
+            sign = math.copysign(1, self.paired.mean)
+            ends = sorted((sign * self.paired.low, sign * self.paired.high))
+            test = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.p:.2g}"
         test += f" in a family of {self.family}" if self.family > 1 else ""
         if verdict == "not separated":
             power = f"{100 * POWER:g} % power to detect a difference of {self.detectable:.2g}"

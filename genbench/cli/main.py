@@ -7,6 +7,8 @@ import shlex
 import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +22,7 @@ from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_f
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.storage.memory import keep_freed
+from genbench.training.interrupts import STOPPING
 from genbench.user_code import load_file
 
 
@@ -75,7 +78,8 @@ app.add_typer(folder, name="results", rich_help_panel="Keep and share results")
 LONGEST = 1000
 """Characters of a message."""
 
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ONE_SIGNAL = 0.5
+"""Seconds after the first signal in which others are the same one."""
 
 
 @app.callback()
@@ -184,17 +188,40 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _stop_on_signals() -> None:
-    """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup."""
+    """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup.
+
+    A second signal ends the process at once. Handlers wait for the end of a long call of a library, so a thread reads
+    what comes.
+    """
     for number in STOPPING:
         if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_second_signal, args=(reader,), daemon=True).start()
 
 
 def _stop(number: int, frame: object) -> None:
     """Stop; a second signal does not interrupt the end."""
     for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, lambda number, frame: None)  # a signal that is ignored would not reach the thread
     raise KeyboardInterrupt
+
+
+def _end_at_second_signal(reader: int) -> None:
+    """End the process when a signal comes after the first one: `timeout` and terminals send one of them twice."""
+    first = None
+    while True:
+        if os.read(reader, 1)[0] not in STOPPING:
+            continue
+        now = time.monotonic()
+        first = now if first is None else first
+        if now - first > ONE_SIGNAL:
+            show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
+            what = "ended at once; finished work is kept, the same command resumes from the last checkpoint"
+            os.write(2, f"{show_cursor}genbench: {what}\n".encode())
+            os._exit(130)
 
 
 class _WarnOnce(logging.Handler):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -182,6 +183,37 @@ main.main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == (0 if ignored else 130), done.stderr
     assert ("stopped" in done.stderr) != ignored
+
+
+LONG_CALL = """
+import time
+from genbench.cli import main
+import torch
+def long_call(*arguments, **options):
+    x = torch.rand(6000, 6000)
+    print("begins", flush=True)
+    while True:
+        torch.linalg.svd(x)
+main.app = long_call
+main.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_long_call_of_a_library_at_once(number):
+    busy = subprocess.Popen([sys.executable, "-c", LONG_CALL], stdout=-1, stderr=-1, text=True)
+    assert busy.stdout is not None
+    busy.stdout.readline()
+    busy.send_signal(number)
+    busy.send_signal(number)  # as `timeout` sends it: the same one
+    with pytest.raises(subprocess.TimeoutExpired):
+        busy.wait(1)
+    busy.send_signal(number)
+    said = busy.communicate(timeout=10)[1]
+    assert busy.returncode == 130
+    assert said.splitlines() == [
+        "genbench: ended at once; finished work is kept, the same command resumes from the last checkpoint"
+    ]
 
 
 def test_sweeps_start_without_torchmetrics():

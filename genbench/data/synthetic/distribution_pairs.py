@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -129,7 +128,7 @@ def branches() -> Data:
     Noise that is optimally transported regardless of c has a first coordinate that depends on c: a model of x given c
     that starts from N(0, I) then has never seen most of its noise.
     """
-    truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared())
+    truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared)
     return vectors("branches", _draw, dims=3, conditions=1, source=NoiseWithCondition(), truth=truth)
 
 
@@ -161,12 +160,11 @@ def _log_uniform(c: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return torch.where(c.abs() <= 1, -math.log(2), -torch.inf).to(c)
 
 
-@lru_cache
 def _w2_squared() -> float:
     """Return the mean over conditions of the squared distance from N(0, I) to the branches there."""
     centers = [_center(c) for c in (2 * (torch.arange(CONDITIONS) + 0.5) / CONDITIONS - 1)[:, None, None]]
     laws = [Mixture(torch.cat([up, up * up.new_tensor([1.0, -1.0])]), torch.full((2,), BRANCH_STD)) for up in centers]
-    squared = [law.w2_squared for law in laws]
+    squared = [law.w2_squared() for law in laws]
     return sum(value for value in squared if value is not None) / CONDITIONS
 
 
@@ -186,7 +184,7 @@ def tori(*, outer: Positive = 3.0) -> Data:
         lambda n, generator: unlabeled(outer * _torus(n, generator).x),
         dims=4,
         source=SampledSource("torus", _torus, (4,)),
-        truth=Truth(w2_squared=2 * (outer - 1) ** 2),
+        truth=Truth(w2_squared=lambda: 2 * (outer - 1) ** 2),
     )
 
 
