@@ -163,7 +163,7 @@ def compare_models(
     known = [value.metric for value in difference.values]
     for name in metrics:
         if not any(_belongs(metric, name) for metric in known):
-            raise unknown(f"{first[0]} and {second[0]} have not both measured", name, known)
+            raise unknown(f"{first[0]} and {second[0]} do not both have a value of", name, known)
     if metrics:
         kept = [value for value in difference.values if any(_belongs(value.metric, name) for name in metrics)]
         difference = difference._replace(values=kept)

@@ -8,7 +8,7 @@ from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import Count
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 
 @models.register("gaussian", version=1, plan={"steps": 0})
@@ -62,7 +62,7 @@ class Gaussian(Model):
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch._replace(x=dequantise(batch.x, self.event.bin, generator))
+        return batch._replace(x=dequantize(batch.x, self.event.bin, generator))
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}

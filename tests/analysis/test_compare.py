@@ -116,7 +116,10 @@ def test_impossible_comparisons_are_refused_with_a_suggestion():
         (("cfm", "wcfm", "moon"), "no results on 'moon'; did you mean 'moons'?"),
         (("cfm", "wcfm kappa=9", "moons"), "no results on moons of 'wcfm kappa=9'; did you mean 'wcfm kappa=0.5'?"),
         (("cfm", "cfm", "moons"), "cfm and cfm are both cfm: nothing to compare"),
-        (("cfm", "wcfm", "moons", ["w3"]), "cfm and wcfm have not both measured 'w3'; known: mode_coverage, norm, w2"),
+        (
+            ("cfm", "wcfm", "moons", ["w3"]),
+            "cfm and wcfm do not both have a value of 'w3'; known: mode_coverage, norm, w2",
+        ),
     ):
         with pytest.raises(ConfigError) as refused:
             compare_models(records, *request)

@@ -242,7 +242,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('metrics = ["nfe"]', "", "the one by which models are compared first"),
+        ('metrics = ["nfe"]', "", "name the metrics of the track, the headline first"),
         ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
         ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
         (
@@ -250,7 +250,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             '"cfm", { name = "wcfm", kappa = 2.0, trials = { plan = { lr = [0.1] } } }, {',
             "wcfm has 1, wcfm",
         ),
-        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: a track reports others"),
+        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: reported seeds must differ"),
         ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
         ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),

@@ -187,5 +187,5 @@ def test_members_of_different_shapes_are_refused():
         build_untrained(s, build_data(s.data))
         for s in specs_of("cfm", [{"seed": 1}], settings={"net": {"name": "mlp", "width": 8}})
     ]
-    with pytest.raises(ConfigError, match="differ in the shapes"):
+    with pytest.raises(ConfigError, match="parameters of equal shapes"):
         Ensemble(models, [0, 1])

@@ -39,8 +39,8 @@ def test_the_pair_of_the_runner_has_its_published_scale(assert_same_law):
     assert_same_law(
         data.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), (x - x.mean()) / x.std() * 7
     )
-    centres, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
-    published = 3 * (4 * np.stack([np.cos(centres), np.sin(centres)], 1) + 0.5 * x.standard_normal((N, 2)))
+    centers, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
+    published = 3 * (4 * np.stack([np.cos(centers), np.sin(centers)], 1) + 0.5 * x.standard_normal((N, 2)))
     assert_same_law(data.train.batch(0, N, 0).x.double().numpy(), published)
 
 

@@ -98,7 +98,7 @@ def test_parts_of_the_rows_have_the_densities_of_all(monkeypatch):
     torch.testing.assert_close(data.truth.log_prob(x), whole)
 
 
-def test_ties_of_the_remainder_favour_no_mode():
+def test_ties_of_the_remainder_favor_no_mode():
     data = datasets["mixture"].build(modes=8)
     total = sum(torch.bincount(data.test.take(9, seed).label, minlength=8) for seed in range(400))
     assert total.min() > 400 + 25
@@ -129,7 +129,7 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
     ("name", "settings", "message"),
     [
         ("gaussian", {"correlation": 1.0}, "must be below 1"),
-        ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centres"),
+        ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centers"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0, 1.0),)}, "of 2 coordinates"),
         ("mixture", {"weights": (1.0, 2.0)}, "write 8 of them"),
     ],
