@@ -213,7 +213,7 @@ def _belongs(metric: str, name: str) -> bool:
 def _matching(name: str, labels: Sequence[str], problem: str) -> str:
     """Return the label with exactly these words, or else the only one that contains them.
 
-    >>> _matching("wcfm kappa=.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
+    >>> _matching("wcfm kappa=0.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
     'wcfm kappa=0.5 sigma=0.1'
     """
     words = _words(name)

@@ -13,7 +13,7 @@ from genbench.space import dequantize
 
 @models.register("gaussian", version=1, plan={"steps": 0})
 class Gaussian(Model):
-    """Normal distribution with the mean and covariance of the data, the baseline that learns no more; not trained.
+    """Normal distribution with the mean and covariance of the data: the baseline, computed without training.
 
     z = root^-1 (x - mean), where the covariance is root root^T and root is lower triangular
     log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d

@@ -37,7 +37,7 @@ def record(model, seed, values, settings=None, plan=None):
 
 
 def sweep(seeds=8):
-    """W2 of wcfm is .5 above that of cfm, kappa .5 differs by noise alone, coverage of wcfm is lower by .25."""
+    """W2 of wcfm is 0.5 above that of cfm, kappa 0.5 differs by noise alone, coverage of wcfm is lower by 0.25."""
     found = []
     for seed in range(seeds):
         shared, own = NOISE[:, seed]

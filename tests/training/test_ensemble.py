@@ -48,7 +48,7 @@ COMPILED = """
 import sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from test_ensemble import specs_of, train, weights
-own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
+own = [{{"seed": 3, "kappa": 0.5}}, {{"seed": 1, "kappa": 2.}}]
 eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
 print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
 flow = {{"width": 16, "head": 16, "blocks": [1, 1]}}

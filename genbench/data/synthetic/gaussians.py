@@ -81,7 +81,7 @@ class Mixture(Source):
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
         Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
-        mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
+        mixture from 0.14 to 0.6 (8gaussians, n = 1024): more than the differences between good models.
         """
         return self._around(stratified_labels(self.weights, n, generator), generator)
 

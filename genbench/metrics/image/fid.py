@@ -72,7 +72,7 @@ def fid_clean(
 def sfid(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
 ) -> Value:
-    """Frechet distance to training images in spatial features of Inception, which see where something is.
+    """Frechet distance to training images in spatial features of Inception, which depend on positions.
 
     Reference: Nash et al., 2021.
     """

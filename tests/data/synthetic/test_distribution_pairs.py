@@ -64,7 +64,7 @@ def test_the_density_of_each_condition_integrates_to_that_of_the_condition():
 
 
 def test_samples_have_the_density():
-    """The mean log-density of samples is minus the entropy: log 2 + log 2 + 1 + log(2 pi .09), of far branches."""
+    """The mean log-density of samples is minus the entropy: log 2 + log 2 + 1 + log(2 pi 0.09), of far branches."""
     data = datasets["branches"].build()
     x = data.test.take(20_000, 0).x
     far = x[:, 2] > 0

@@ -68,7 +68,7 @@ def test_mixture_against_torch(dims):
 
 
 def test_the_distance_of_a_mixture_on_a_line_from_the_source():
-    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives .70890."""
+    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives 0.70890."""
     gaussian = datasets["mixture"].build(dims=3, modes=1, means=((1.0, -2.0, 0.5),), std=0.3)
     assert gaussian.truth.w2_squared == pytest.approx(5.25 + 3 * 0.49, rel=1e-6)
     line = (-2.0, -0.5, 0.3, 0.4, 3.0)
