@@ -43,7 +43,7 @@ NAMES = [
     (("tune", "wcfn", "--dataset", "moons"), "did you mean 'wcfm'?"),
     (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
-    (("eval", "nowhere"), "is not a kept run"),
+    (("eval", "nowhere"), "is not a saved run"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
     (("eval", "x.npy"), "add --dataset NAME to name the data set to compare it with"),
     (("eval", "some-run", "--seed", "7"), "--seed is for samples from other code"),

@@ -170,7 +170,7 @@ def test_images_of_16_bits_are_refused_whatever_the_format(kind):
     with pytest.raises(ConfigError, match=r"^x has 16 bits per channel, not 8; convert it first$"):
         image_decoding.decode(deep(kind), "x", ImageFormat(8, 3))
     gray = encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)), kind)
-    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel"):
+    with pytest.raises(ConfigError, match=r"^x has 16 bits per channel"):
         image_decoding.decode(gray, "x", ImageFormat(8, 1))
 
 
