@@ -48,7 +48,12 @@ app = typer.Typer(
 )
 TASKS = {
     "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
-    "Read results": {"report": reading.report, "leaderboard": reading.leaderboard, "compare": reading.compare},
+    "Read results": {
+        "report": reading.report,
+        "leaderboard": reading.leaderboard,
+        "compare": reading.compare,
+        "plan": reading.plan,
+    },
     "Keep and share results": {"submit": sharing.submit, "verify": sharing.verify_command},
     "Look up and extend": {
         "list": lookup.list_command,
