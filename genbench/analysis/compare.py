@@ -167,7 +167,7 @@ def compare_models(
     known = [value.metric for value in difference.values]
     for name in metrics:
         if not any(_belongs(metric, name) for metric in known):
-            raise unknown(f"{first[0]} and {second[0]} have not both measured", name, known)
+            raise unknown(f"{first[0]} and {second[0]} do not both have a value of", name, known)
     if metrics:
         kept = [value for value in difference.values if any(_belongs(value.metric, name) for name in metrics)]
         difference = difference._replace(values=kept)
@@ -217,7 +217,7 @@ def _belongs(metric: str, name: str) -> bool:
 def _matching(name: str, labels: Sequence[str], problem: str) -> str:
     """Return the label with exactly these words, or else the only one that contains them.
 
-    >>> _matching("wcfm kappa=.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
+    >>> _matching("wcfm kappa=0.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
     'wcfm kappa=0.5 sigma=0.1'
     """
     words = _words(name)

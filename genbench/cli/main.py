@@ -122,7 +122,7 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_fail("stopped; finished work is kept, the same command resumes", 130))
+        sys.exit(_fail("stopped; finished work is saved: type the same command to resume", 130))
     except (RunFailed, Busy) as error:
         sys.exit(_fail(str(error), 1))
     except (ConfigError, Unsupported) as error:
@@ -141,14 +141,14 @@ def _require_current_folder() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise ConfigError("the current folder does not exist any more: change to another one") from error
+        raise ConfigError("the current folder no longer exists: change to another folder") from error
 
 
 def _require_no_empty_word(words: list[str]) -> None:
     """Refuse an empty word, as an unset variable of a shell gives it: as a path it would be the current folder."""
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
         command = shlex.join(["genbench", *words])
-        raise ConfigError(f"a word of the command is empty (a variable of the shell that is not set?): {command}")
+        raise ConfigError(f"a word of the command is empty (an unset shell variable?): {command}")
 
 
 def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:

@@ -56,7 +56,11 @@ Results = Annotated[Path, typer.Option("--results", help="Results folder.", call
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
-    typer.Option("--metric", help="A metric; default: those of the data set.", autocompletion=complete("metrics")),
+    typer.Option(
+        "--metric",
+        help="A metric; by default, the metrics of the data set. Repeatable.",
+        autocompletion=complete("metrics"),
+    ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
@@ -65,12 +69,12 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Open the files and downloads that records of other authors name; "
-        "with --trust FILE.py, execute that file only, whose components they name. Give both where both are needed.",
+        help="Open the files and downloads that records of other authors name. "
+        "--trust FILE.py executes only that file. Give both if both are needed.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 
 
 def stdout() -> "Console":

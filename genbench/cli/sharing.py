@@ -16,7 +16,7 @@ SHOWN = 10
 
 
 def submit(
-    what: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of suites that were swept.")],
+    what: Annotated[list[str], typer.Argument(help="Runs (name or folder), or suites that were swept.")],
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
     results: options.Results = Path("results"),
 ) -> None:
@@ -39,22 +39,24 @@ def submit(
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
         more = ", and others" if len(packed.without_weights) > 3 else ""
-        print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be measured again: {names}{more}")
+        print_wrapped(
+            f"{len(packed.without_weights)} runs have no weights, so nobody can measure them again: {names}{more}"
+        )
 
 
 def verify_command(
     what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    retrain: Annotated[int, typer.Option(min=0, help="How many of these to train again too.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
+    retrain: Annotated[int, typer.Option(min=0, help="Number of these records to train again as well.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference (machines round differently).")
     ] = 1e-3,
     dataset: Annotated[
-        list[Path] | None, typer.Option(help="A file or folder that a submission used as data. Repeatable.")
+        list[Path] | None, typer.Option(help="A data file or folder that the submission used. Repeatable.")
     ] = None,
     against: Annotated[
-        Path | None, typer.Option(help="Measure nothing: compare with the published values of this results folder.")
+        Path | None, typer.Option(help="Compare with the published values of this results folder, without measuring.")
     ] = None,
     as_json: options.AsJson = False,
     trust: options.Trust = False,
@@ -147,7 +149,7 @@ def _compare_published(what: Path, against: Path, tolerance: float, as_json: boo
     else:
         print_wrapped(str(found))
     if not found.compared:
-        raise RunFailed(f"nothing was compared: {what} holds no suite that {against} publishes, or none of its runs")
+        raise RunFailed(f"nothing was compared: {what} has no run of a suite that {against} publishes")
     if found.absent:
         names = ", ".join(found.absent[:3]) + (", and others" if len(found.absent) > 3 else "")
         raise RunFailed(f"{len(found.absent)} published runs were not repeated, or not as a whole: {names}")

@@ -71,7 +71,7 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
     if catalog["jpeg"]:
         notes.append(f"{catalog['jpeg']} of {total} images are JPEG: compressed with loss")
     if image_format.resize:
-        notes.append(f"resized to {image_format.size} pixels (bicubic, antialiased) and centre-cropped")
+        notes.append(f"resized to {image_format.size} pixels (bicubic, antialiased) and center-cropped")
     if notes:
         provenance["note"] = "; ".join(notes)
 
@@ -105,7 +105,7 @@ def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedR
     for name, image in _decoded(path, images, image_format):
         yield index[name], image
     if content_hash.remembered(path) != sha256:
-        raise ConfigError(f"{path} was changed while it was in use; run it again")
+        raise ConfigError(f"{path} changed during the run: run it again")
 
 
 def _decoded(
@@ -138,11 +138,9 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         reason = f"it is none of {', '.join(FORMATS)}" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
     if frames > 1:
-        raise ConfigError(
-            f"{what} holds {frames} images (pages, or frames of an animation): give each a file of its own"
-        )
+        raise ConfigError(f"{what} holds {frames} images (pages, or frames of an animation): save each as its own file")
     if is_deep:
-        raise ConfigError(f"{what} has 16 bits a channel, not 8; convert it first")
+        raise ConfigError(f"{what} has 16 bits per channel, not 8; convert it first")
     mode = {1: "L", 3: "RGB"}[image_format.channels]
     if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
         image = image.convert("RGB")

@@ -121,7 +121,7 @@ def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
     ]
     if model_class(entries[0]).self_targeted:
         whose = f"{model['name']} computes the targets of its loss by its own weights"
-        why.append(f"{whose}, and the lowest loss is not that of the best step")
+        why.append(f"{whose}, and the lowest loss does not mark the best step")
     if why:
         raise ConfigError(f"plan.stop=validation: {why[0]}; choose plan.stop=steps")
 

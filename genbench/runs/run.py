@@ -159,7 +159,7 @@ def _train(
     """Train as `train` does, under the leases of all members; the files that metrics need are checked before."""
     specs, group = spec.members, launch.group()
     if spec.stack and group.size > 1:  # which would divide the members, not the batch
-        raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
+        raise ConfigError("an ensemble trains in one process: start it without torchrun and --devices")
     store = Store(held[spec.train_key].root)
     if group.broadcast(store.has_weights(spec)):
         return {}
@@ -268,7 +268,7 @@ def _check_files(measured: Metrics, data: Data) -> None:
     """Raise ConfigError if files that metrics need are missing, damaged, or other than those of the request."""
     for name, part in measured.items():
         if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
-            raise ConfigError(f"{name}: a file among its settings was changed during the run; run it again")
+            raise ConfigError(f"{name}: a file in its settings changed during the run: run it again")
         check_features(data, settings_in(part))
         if check := metrics[name].traits.get("check"):
             check(settings_in(part))

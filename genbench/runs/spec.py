@@ -81,7 +81,9 @@ class Spec:
         """Raise ConfigError if a file that settings of the model name has changed since this spec was made."""
         now = replace(self)
         if (now.train_key, now.evaluation_key) != (self.train_key, self.evaluation_key):
-            raise ConfigError(f"{self.model_label}: a file among its settings has changed since the run was requested")
+            raise ConfigError(
+                f"{self.model_label}: a file in its settings has changed since the run was requested: run it again"
+            )
 
     def build_data(self) -> Data:
         """Build the data set. Raises ConfigError if its file has changed since the run was requested."""

@@ -295,7 +295,7 @@ def spec_at(run: Path) -> Spec:
         return _restored(weights, read_weights(weights).spec)
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_kept(path)["spec"])
-    raise ConfigError(f"{run} is not a kept run: it holds neither record.json nor model.safetensors")
+    raise ConfigError(f"{run} is not a saved run: it has neither record.json nor model.safetensors")
 
 
 def _restored(path: Path, spec: Mapping[str, Any]) -> Spec:

@@ -46,7 +46,7 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
         value = _value(text.strip())
         if isinstance(table.get(name), dict):
             if not isinstance(value, str):
-                raise ConfigError(f"--set {key.strip()}: its settings are given one by one already")
+                raise ConfigError(f"--set {key.strip()}: its settings are already given one by one: use one form")
             table[name]["name"] = value
         else:
             table[name] = value

@@ -48,7 +48,7 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     }
     count, violated = sum(map(len, components.values())), 0
     if not count:
-        raise ConfigError(f"{module} registers no model, no data set and no metric; decorate a builder to register it")
+        raise ConfigError(f"{module} registers no model, data set or metric: decorate a builder to register it")
     for kind, names in components.items():
         for component in names:
             try:

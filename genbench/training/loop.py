@@ -204,12 +204,12 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
     """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
     if plan.precision == "tf32" and group.device.type != "cuda":
-        raise ConfigError("plan.precision=tf32 is arithmetic of GPUs, and this training runs on a CPU: choose fp32")
+        raise ConfigError("plan.precision=tf32 needs a GPU, and this training runs on a CPU: set plan.precision=fp32")
     if plan.compile and learner.not_compiled:
         raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
+        raise ConfigError(f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit it")
 
 
 def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:

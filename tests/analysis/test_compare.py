@@ -37,7 +37,7 @@ def record(model, seed, values, settings=None, plan=None):
 
 
 def sweep(seeds=8):
-    """W2 of wcfm is .5 above that of cfm, kappa .5 differs by noise alone, coverage of wcfm is lower by .25."""
+    """W2 of wcfm is 0.5 above that of cfm, kappa 0.5 differs by noise alone, coverage of wcfm is lower by 0.25."""
     found = []
     for seed in range(seeds):
         shared, own = NOISE[:, seed]
@@ -122,7 +122,10 @@ def test_impossible_comparisons_are_refused_with_a_suggestion():
         (("cfm", "wcfm", "moon"), "no results on 'moon'; did you mean 'moons'?"),
         (("cfm", "wcfm kappa=9", "moons"), "no results on moons of 'wcfm kappa=9'; did you mean 'wcfm kappa=0.5'?"),
         (("cfm", "cfm", "moons"), "cfm and cfm are both cfm: nothing to compare"),
-        (("cfm", "wcfm", "moons", ["w3"]), "cfm and wcfm have not both measured 'w3'; known: mode_coverage, norm, w2"),
+        (
+            ("cfm", "wcfm", "moons", ["w3"]),
+            "cfm and wcfm do not both have a value of 'w3'; known: mode_coverage, norm, w2",
+        ),
     ):
         with pytest.raises(ConfigError) as refused:
             compare_models(records, *request)

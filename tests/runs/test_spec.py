@@ -185,7 +185,9 @@ def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_
     assert spec().train_key != one.train_key
     store.weights_path(one).unlink()
     store.record_path(one).unlink()
-    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+    with pytest.raises(
+        ConfigError, match="a file in its settings has changed since the run was requested: run it again"
+    ):
         run(one, store)
     path.write_text("one")
     assert spec().train_key == one.train_key
@@ -218,7 +220,9 @@ def test_a_file_that_a_sampling_option_names_counts_by_its_content(tmp_path, mon
     assert spec(one).train_key == first.train_key
     assert run(spec(one), store)["results"][0]["value"] > before["results"][0]["value"] + 2
     store.record_path(first).unlink()
-    with pytest.raises(ConfigError, match="a file among its settings has changed since the run was requested"):
+    with pytest.raises(
+        ConfigError, match="a file in its settings has changed since the run was requested: run it again"
+    ):
         run(first, store)
 
 

@@ -49,7 +49,7 @@ def test_the_order_of_a_name_and_its_settings_does_not_matter():
         (["a." * 16 + "b=1"], "no setting is nested 16 levels deep"),
         (["a.b=" + "[" * 10_000], "nested too deeply"),
         (["plan.steps=5\nlr=0.1"], "write one value"),
-        (["model.net.width=8", 'model.net={name="mlp"}'], "its settings are given one by one already"),
+        (["model.net.width=8", 'model.net={name="mlp"}'], "its settings are already given one by one: use one form"),
     ],
 )
 def test_what_is_no_assignment_is_refused(words, message):

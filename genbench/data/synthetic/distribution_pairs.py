@@ -42,7 +42,7 @@ class SampledSource(Source):
 
 @datasets.register("8gaussians-moons", version=1, headline="w2")
 def eight_gaussians_to_moons() -> Data:
-    """From eight Gaussians (radius 5, std .562) to moons (3 x - 1): the task of torchcfm's tutorials.
+    """From eight Gaussians (radius 5, std 0.562) to moons (3 x - 1): the task of torchcfm's tutorials.
 
     The density of the source is exact. The runner of the same library uses another scale.
 
@@ -59,7 +59,7 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
     mode.
 
     Args:
-        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std .562; "runner", that of the published
+        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std 0.562; "runner", that of the published
             tables, is moons of std 7 over both coordinates and Gaussians of radius 12 with std 1.5.
 
     Reference: Tong et al., 2023.
@@ -121,9 +121,9 @@ class NoiseWithCondition(Source):
 
 @datasets.register("branches", version=1, headline="conditional_w2")
 def branches() -> Data:
-    """Two branches in the plane along a real condition c ~ U(-1, 1), the third coordinate, with exact density.
+    """Two branches in 2D along a continuous condition c ~ U(-1, 1), the third coordinate, with exact density.
 
-    x | c ~ (N((3c, 1.5 + c), .09 I) + N((3c, -1.5 - c), .09 I)) / 2
+    x | c ~ (N((3c, 1.5 + c), 0.09 I) + N((3c, -1.5 - c), 0.09 I)) / 2
 
     Noise that is optimally transported regardless of c has a first coordinate that depends on c: a model of x given c
     that starts from N(0, I) then has never seen most of its noise.
@@ -170,7 +170,7 @@ def _w2_squared() -> float:
 
 @datasets.register("tori", version=1, headline="sliced_w2")
 def tori(*, outer: Positive = 3.0) -> Data:
-    """From the uniform law on the torus of two unit circles, in four dimensions, to that of two wider circles.
+    """From the uniform law on the torus of two unit circles, in four dimensions, to a torus of two wider circles.
 
     The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. Every point of either torus has the same
     distances to the other one, so the weights of W-CFM leave both laws as they are, with any kernel of a distance: the

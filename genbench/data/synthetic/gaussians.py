@@ -81,7 +81,7 @@ class Mixture(Source):
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
         Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
-        mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
+        mixture from 0.14 to 0.6 (8gaussians, n = 1024): more than the differences between good models.
         """
         return self._around(stratified_labels(self.weights, n, generator), generator)
 
@@ -201,7 +201,7 @@ def gaussian(
         ConfigError: if the correlation is 1.
     """
     if correlation == 1:
-        raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1, or there is no density")
+        raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1 for a density to exist")
     memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
     law = Gaussian(torch.full((dims,), mean), stds, correlation)
@@ -245,7 +245,7 @@ def mixture(
         ConfigError: if there are not `modes` means of `dims` coordinates, or not `modes` weights.
     """
     if means is not None and (len(means) != modes or any(len(center) != dims for center in means)):
-        raise ConfigError(f"mixture.means: write {modes} centres (modes) of {dims} coordinates (dims)")
+        raise ConfigError(f"mixture.means: write {modes} centers (data.modes) of {dims} coordinates (data.dims)")
     if weights is not None and len(weights) != modes:
         raise ConfigError(f"mixture.weights: write {modes} of them (modes), not {len(weights)}")
     memory.require(32 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")

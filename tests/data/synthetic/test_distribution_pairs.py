@@ -39,8 +39,8 @@ def test_the_pair_of_the_runner_has_its_published_scale(assert_same_law):
     assert_same_law(
         data.source.sample(N, torch.Generator().manual_seed(0)).double().numpy(), (x - x.mean()) / x.std() * 7
     )
-    centres, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
-    published = 3 * (4 * np.stack([np.cos(centres), np.sin(centres)], 1) + 0.5 * x.standard_normal((N, 2)))
+    centers, x = np.random.default_rng(0).integers(8, size=N) * math.pi / 4, np.random.default_rng(1)
+    published = 3 * (4 * np.stack([np.cos(centers), np.sin(centers)], 1) + 0.5 * x.standard_normal((N, 2)))
     assert_same_law(data.train.batch(0, N, 0).x.double().numpy(), published)
 
 
@@ -64,7 +64,7 @@ def test_the_density_of_each_condition_integrates_to_that_of_the_condition():
 
 
 def test_samples_have_the_density():
-    """The mean log-density of samples is minus the entropy: log 2 + log 2 + 1 + log(2 pi .09), of far branches."""
+    """The mean log-density of samples is minus the entropy: log 2 + log 2 + 1 + log(2 pi 0.09), of far branches."""
     data = datasets["branches"].build()
     x = data.test.take(20_000, 0).x
     far = x[:, 2] > 0

@@ -69,7 +69,7 @@ def test_mixture_against_torch(dims):
 
 
 def test_the_distance_of_a_mixture_on_a_line_from_the_source():
-    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives .70890."""
+    """One mode is a Gaussian; narrow modes are points, for which the semidiscrete map gives 0.70890."""
     gaussian = datasets["mixture"].build(dims=3, modes=1, means=((1.0, -2.0, 0.5),), std=0.3)
     assert gaussian.truth.w2_squared() == pytest.approx(5.25 + 3 * 0.49, rel=1e-6)
     line = (-2.0, -0.5, 0.3, 0.4, 3.0)
@@ -99,7 +99,7 @@ def test_parts_of_the_rows_have_the_densities_of_all(monkeypatch):
     torch.testing.assert_close(data.truth.log_prob(x), whole)
 
 
-def test_ties_of_the_remainder_favour_no_mode():
+def test_ties_of_the_remainder_favor_no_mode():
     data = datasets["mixture"].build(modes=8)
     total = sum(torch.bincount(data.test.take(9, seed).label, minlength=8) for seed in range(400))
     assert total.min() > 400 + 25
@@ -130,7 +130,7 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
     ("name", "settings", "message"),
     [
         ("gaussian", {"correlation": 1.0}, "must be below 1"),
-        ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centres"),
+        ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centers"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0, 1.0),)}, "of 2 coordinates"),
         ("mixture", {"weights": (1.0, 2.0)}, "write 8 of them"),
     ],

@@ -18,7 +18,7 @@ from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Positive
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 MOMENTUM = 0.99
 """Decay of the running mean."""
@@ -95,7 +95,7 @@ class KernelCoupling(Coupling):
         """
         n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
         batch = data.train.take(n, derive(0, "elbow"))
-        x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
+        x1 = dequantize(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
         x0 = data.source.sample(n, generator(0, "elbow", "noise"))
         x0, x1 = (x[:, :-k] if k else x for x in (x0, x1))
         # Fewer pairs on images, to take at most a minute: the tilt varies less there.
@@ -184,7 +184,7 @@ class Gibbs(KernelCoupling):
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
-            raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
+            raise RunFailed("the constant normalizer of W-CFM was not estimated: call prepare(data, seed) first")
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         if label is None:
