@@ -1,23 +1,21 @@
 """Pictures of what models generate: drawn once from saved runs into RESULTS/SUITE/pictures, one file per data set.
 
-One file serves light and dark pages: its background is transparent and its colors are medium tones. A picture states
-which runs it shows, so it is drawn again only if all models that it shows can be drawn from other runs.
+A picture states which runs it shows, so it is drawn again only if all models that it shows can be drawn from other
+runs.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
-from scipy.ndimage import gaussian_filter
+from PIL import Image, PngImagePlugin
 
-from genbench.analysis.labels import plain, slug
+from genbench.analysis.labels import slug
 from genbench.analysis.values import by_model, digest
 from genbench.core import Data, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
@@ -27,6 +25,8 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
 from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
+from genbench.runs.monitoring import drawing
+from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, SCALE, Sheet, gallery, tiled
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.record import identity
 from genbench.runs.spec import build_data, plan_of, sampling_of
@@ -43,16 +43,10 @@ VERSION = 2
 """Pictures of another version are drawn again where their runs are saved."""
 TIMES, POINTS, DENSITY_SAMPLES, DENSITY_SIZE = (0.0, 0.5, 1.0), 200, 8192, 48
 IMAGES = 40
-INK, COLOR = (119, 125, 135), (52, 125, 214)
-"""Colors of text and data, and of models: legible on white and on black."""
-SCALE, TILE, LABEL, GAP = 2, 240, 30, 8
-"""Pixels of the file per pixel of a page; pixels of a density, of a line of text, and between tiles."""
-ACROSS, WIDE = 10, 2500
-"""Most tiles in a row; most pixels of a row of sheets."""
+TILE, ACROSS = 240, 10
+"""Pixels of a density; most tiles in a row."""
 MAX_BYTES = 2**23
 """Size of a picture above which it is not shown."""
-
-Sheet = UInt8[np.ndarray, "down across *color"]
 
 
 @dataclass(frozen=True)
@@ -239,20 +233,9 @@ def _shades(
     shades = []
     for points in x:
         counts, _, _ = np.histogram2d(-points[:, 1], points[:, 0], DENSITY_SIZE, [[-top, -bottom], [left, right]])
-        shades.append(gaussian_filter(counts / len(points), 0.8, mode="constant"))
+        shades.append(drawing.blurred(counts / len(points), 0.8))
     peak = float(np.max(shades)) if peak is None else peak
     return np.rint(np.sqrt(np.clip(np.array(shades) / peak, 0, 1)) * 15).astype(np.uint8) * np.uint8(17), peak
-
-
-def tiled(images: UInt8[np.ndarray, "n channels height width"]) -> Sheet:
-    """Tile images in rows at most 340 pixels wide, a gray pixel apart."""
-    n, channels, height, width = images.shape
-    across = max(2, min(10, 340 // (width + 1)))
-    sheet = np.full((-(-n // across) * (height + 1) - 1, across * (width + 1) - 1, channels), 127, dtype=np.uint8)
-    for index, image in enumerate(images):
-        top, left = index // across * (height + 1), index % across * (width + 1)
-        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return sheet[..., 0] if channels == 1 else sheet
 
 
 def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
@@ -266,7 +249,7 @@ def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
     pixels = np.zeros((-(-len(columns) // across) * high, across * (TILE + GAP)), dtype=np.uint8)
     for index, panel in enumerate(columns):
         top, left, first = index // across * high, index % across * (TILE + GAP), 16 if index else 1
-        pixels[top : top + LABEL, left : left + TILE] = _label(panel.label, TILE) // 17
+        pixels[top : top + LABEL, left : left + TILE] = drawing.label(panel.label, TILE) // 17
         for row, time in enumerate(TIMES):
             at = round(time * (len(panel.points) - 1))
             if time < 1 and len(panel.points) == 1:  # it has no trajectory
@@ -282,37 +265,3 @@ def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
     drawn.putpalette([*INK * 16, *COLOR * 16])
     drawn.info["transparency"] = bytes([0, *(17 * k for k in range(1, 16)), *(10 * k for k in range(1, 16)), 255])
     return drawn
-
-
-def gallery(sheets: Mapping[str, Sheet], height: int) -> Image.Image:
-    """Draw sheets of images with their labels, real data first; `height` is that of one image in pixels."""
-    zoom = max(2, 32 * SCALE // (height + 1))
-    tall, wide = (side * zoom for side in next(iter(sheets.values())).shape[:2])
-    across = max(1, min(len(sheets), WIDE // (wide + 2 * GAP)))
-    color = any(sheet.ndim == 3 for sheet in sheets.values())
-    size = across * (wide + 2 * GAP), -(-len(sheets) // across) * (tall + LABEL + GAP)
-    drawn, ink = Image.new("RGBA" if color else "LA", size), (*INK, 255) if color else (INK[1], 255)
-    for index, (label, sheet) in enumerate(sheets.items()):
-        x, y = index % across * (wide + 2 * GAP), index // across * (tall + LABEL + GAP)
-        drawn.paste(ink, (x, y), Image.fromarray(_label(label, wide)))
-        # Sixteen levels of gray halve the size of a file.
-        shown = Image.fromarray(sheet if color else np.rint(sheet / 17).astype(np.uint8) * np.uint8(17))
-        shown = shown.resize((sheet.shape[1] * zoom, sheet.shape[0] * zoom), Image.Resampling.NEAREST)
-        drawn.paste(shown.convert(drawn.mode), (x, y + LABEL))
-    return drawn
-
-
-def _label(text: str, width: int) -> UInt8[np.ndarray, "height width"]:
-    """Return a text on one line as opacities, cut to the width."""
-    text, image = plain(text), Image.new("L", (width, LABEL))
-    while text and _font().getlength(text) > width:
-        text = f"{text[:-2]}…" if len(text) > 1 else ""
-    ImageDraw.Draw(image).text((0, LABEL // 2), text, fill=255, font=_font(), anchor="lm")
-    return np.asarray(image)
-
-
-@lru_cache
-def _font() -> ImageFont.FreeTypeFont:
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 21)

@@ -5,7 +5,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     train.csv               every logged scalar
     EVALUATIONKEY/
         record.json         labels, spec, results, provenance, and their checksum
-        samples.npz, samples.png
+        samples.npz, samples.png   samples, and a picture of them beside data
         steps/STEP.json, STEP.png   evaluations during training, if the plan has any
         failure.json        a record of why the last attempt failed; removed once an attempt succeeds
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
