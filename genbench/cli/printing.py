@@ -70,12 +70,15 @@ def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str],
 
 
 def print_models(part: Comparison, console: Console) -> None:
-    """Print how two models compare: a table, then a sentence for each metric."""
-    show([_differences(part)], console)
-    names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
-    said = [value.sentence(*names) for value in part.values]
-    said += [f"Their budgets differ: {_change(c)}." for c in part.spec if c.name.startswith(("plan.", "evaluation."))]
-    for line in [*said, *part.only]:
+    """Print how two models compare: in a sentence for a single metric, in a table for several."""
+    single = len(part.values) == 1
+    if single:
+        names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
+        console.print(styled(part.values[0].sentence(*names)))
+    else:
+        show([_differences(part)], console)
+    budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
+    for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]:
         console.print(styled(line))
     _tests([part], console)
 
@@ -107,9 +110,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         doubtful = " ?: a sign-flip test disagrees at 5 %." if any(value.paired.doubtful for value in values) else ""
         console.print(
-            f"[dim]Change: second minus first over {over} common seeds, which share evaluation noise and "
-            f"held-out data. p: paired t test, Holm's correction over all values of a comparison; interval: of a "
-            f"single value, by the same test.{doubtful}[/dim]",
+            f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
+            f"p: paired t test, Holm's correction over all values of a comparison; interval: of a single value, by the "
+            f"same test.{doubtful}[/dim]",
             highlight=False,
         )
 

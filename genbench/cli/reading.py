@@ -26,6 +26,7 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
+    open_: options.Open = False,
 ) -> None:
     """Write a page with tables, charts and pictures of all results, and print the leaderboard."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
@@ -42,6 +43,8 @@ def report(
     only = "" if suite is None else publish.refresh_suite(suite, store)
     also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
     publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
+    if open_:
+        options.open_file(page)
 
 
 @paused_collection()

@@ -8,7 +8,7 @@ from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.component import differing
 from genbench.runs.make_spec import complete_spec
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, build_data
 from genbench.settings import Settings, settings_in
 from genbench.sweeps.set_options import as_set_options, parse_set_options
 
@@ -29,6 +29,19 @@ def command(spec: Spec) -> str:
     words = ["genbench", "run", "--model", model, "--dataset", dataset, "--seed", str(spec.seed)]
     words += [word for name in metrics for word in ("--metric", name)]
     return shlex.join([*words, *(word for item in sets for word in ("--set", item))])
+
+
+def baseline(spec: Spec, model: str) -> list[str]:
+    """Return the words of a command that runs another model, with its default settings, on the data of a spec."""
+    changes = {"data": differing(datasets[spec.data["name"]].build, settings_in(spec.data))}
+    default = complete_spec(model, spec.data["name"], spec.seed, list(spec.metrics), changes)
+    changes |= {name: _changes(spec.settings[name], default.settings[name]) for name in ("plan", "evaluation")}
+    sets = [item for section, values in changes.items() for item in as_set_options(section, values)]
+    words = ["genbench", "run", "--model", model, "--dataset", spec.data["name"]]
+    metrics = [] if {*spec.metrics} == {*build_data(spec.data).metrics} else spec.metrics
+    words += [word for name in metrics for word in ("--metric", name)]
+    words += [word for item in sets for word in ("--set", item)]
+    return [*words, *([] if spec.seed == 0 else ["--seed", str(spec.seed)])]
 
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
