@@ -81,6 +81,7 @@ def leaderboard(
     from genbench.analysis.values import load_suites
     from genbench.report.formats import terminal, writers
     from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
+    from genbench.results.names import typed_name
     from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
 
@@ -92,7 +93,8 @@ def leaderboard(
     joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
     suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
     most = None if suite or dataset else TASKS
-    found = leaderboard.leaderboard(suites, dataset or (), most=most, variants=variants, submitted=submitted)
+    only = [typed_name(name) for name in dataset or ()]
+    found = leaderboard.leaderboard(suites, only, most=most, variants=variants, submitted=submitted)
     table = leaderboard_table(found, most and METHODS)
     if not found.boards and not found.submitted:
         raise ConfigError(f"{results} has nothing to compare: no run has measured a metric with a direction")
@@ -137,10 +139,12 @@ def compare(
 
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.cli.printing import print_comparison, print_models
+    from genbench.results.names import typed_name
     from genbench.results.reader import load_records
 
     if dataset is not None:
-        difference = compare_models(load_records(results), one, other, dataset, metric or ())
+        first, second, data = map(typed_name, (one, other, dataset))
+        difference = compare_models(load_records(results), first, second, data, metric or ())
         if as_json:
             options.print_json(difference.json())
         else:

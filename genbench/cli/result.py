@@ -23,7 +23,7 @@ def print_result(records: "Sequence[Record]", store: "Store", spec: "Spec", full
     Args:
         spec: of the first run.
     """
-    from genbench.report.formats.terminal import print_line, print_runs
+    from genbench.report.formats.terminal import print_line, print_runs, ranges
     from genbench.runs.monitoring.sample_picture import NAME
 
     console = stdout()
@@ -32,26 +32,29 @@ def print_result(records: "Sequence[Record]", store: "Store", spec: "Spec", full
     print_line(console, f"kept in {path if len(records) == 1 else store.runs}")
     if (picture := path.with_name(NAME)).exists():
         print_line(console, f"picture: {picture}")
-    print_line(console, f"next: {next_command(store, spec)}")
+    print_line(console, f"next: {next_command(store, spec, ranges([record['spec']['seed'] for record in records]))}")
 
 
-def next_command(store: "Store", spec: "Spec") -> str:
+def next_command(store: "Store", spec: "Spec", seeds: str) -> str:
     """Return a command that compares a model with another one that has a run on its data, or runs a baseline there."""
+    from genbench.runs.spec import own_data_name
     from genbench.sweeps.shell_commands import baseline
 
-    model, data = spec.model["name"], spec.data["name"]
-    place = [] if store.root == Path("results") else ["--results", str(store.root)]
-    others = _other_models(store, spec)
+    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
+    place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
+    others = _other_models(store, model, data)
     if others:
-        return shlex.join(["genbench", "compare", others[0], model, "--dataset", data, *place])
+        return shlex.join(["genbench", "compare", others[0], model, "--dataset", data]) + place
     other = next(name for name in BASELINES if name != model)
-    return shlex.join([*baseline(spec, other), *place])
+    return baseline(spec, other, seeds) + place
 
 
-def _other_models(store: "Store", spec: "Spec") -> list[str]:
-    """Return the other models that have a run on the data of a spec, by the names of folders."""
+def _other_models(store: "Store", model: str, data: str) -> list[str]:
+    """Return the other models that have a run on data, by the names of folders."""
     from genbench.registry import models
 
-    pattern = re.compile(rf"(.+)-{re.escape(spec.data['name'])}-\d+-[0-9a-f]{{12}}")
+    pattern = re.compile(rf"(.+)-{re.escape(data)}-\d+-[0-9a-f]{{12}}")
     found = [match[1] for path in sorted(store.runs.glob("*")) if (match := pattern.fullmatch(path.name))]
-    return list(dict.fromkeys(name for name in found if name in models and name != spec.model["name"]))
+    # A model with a hyphen that is not ours may be a model and the beginning of another data set.
+    certain = [name for name in found if name in models or "-" not in name]
+    return list(dict.fromkeys(name for name in certain if name != model))

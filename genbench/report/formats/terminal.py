@@ -18,6 +18,7 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.writers import cell_text, grid, heading, panels
 from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.results.frames import cost_of, protocol
+from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.sweeps.progress import duration
@@ -73,8 +74,9 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
     Args:
         full: whether to print protocols, and the curve of quality against NFE, too.
     """
+    records = named(records)
     seeds = [record["spec"]["seed"] for record in records]
-    title = f"{_title(records[0])}, {f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {_ranges(seeds)}'}"
+    title = f"{_title(records[0])}, {f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {ranges(seeds)}'}"
     print_rows([row for record in records for row in record["results"]], title, console, full=full)
     costs = [cost for record in records if (cost := cost_of(cast(Record, record)))]
     if costs:
@@ -89,10 +91,10 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
         console.print(styled(note))
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """Return whole numbers as the option --seeds has them.
 
-    >>> _ranges([0, 1, 2, 5])
+    >>> ranges([0, 1, 2, 5])
     '0-2,5'
     """
     parts: list[list[int]] = []
@@ -125,6 +127,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, 
     Args:
         full: whether to print protocols, and the curve of quality against NFE, too.
     """
+    shown = metric_names({row["metric"] for row in rows})
+    rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
     main = _by_metric(row for row in rows if row["point"] == "main")
     several = max(map(len, main.values()), default=1) > 1
     columns = Column("mean" if several else "value"), Column("floor"), Column("against the floor")
