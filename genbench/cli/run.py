@@ -33,6 +33,7 @@ def run(
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
     set_: options.Set = None,
+    preset: Annotated[str | None, typer.Option(help="quick: a first look at cifar10 or digits.")] = None,
     metric: options.Metric = None,
     results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
@@ -54,7 +55,10 @@ def run(
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
     from genbench.runs.make_spec import make_spec
+    from genbench.runs.presets import with_preset
 
+    if preset is not None:
+        metric, settings = with_preset(preset, model, dataset, metric, settings)
     specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
     # A wrong setting is refused before anything but the models and metrics is imported.

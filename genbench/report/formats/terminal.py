@@ -206,4 +206,4 @@ def print_line(console: Console, text: str) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else format_mean(value)
