@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 from genbench.analysis.labels import slug
 from genbench.analysis.values import by_model, digest
 from genbench.core import Data, Transport
-from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
+from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported, first_line
 from genbench.metrics.sampling import draw, drawn_labels, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
@@ -26,7 +26,8 @@ from genbench.report.blocks import Picture
 from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import drawing
-from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, SCALE, Sheet, gallery, tiled
+from genbench.runs.monitoring import sample_picture as sample_pictures
+from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, SCALE, Sheet, gallery, stacked, tiled
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.record import identity
 from genbench.runs.spec import build_data, plan_of, sampling_of
@@ -69,6 +70,7 @@ FLOW_CAPTION = (
     "the maximum of the data). Points outside the frame are drawn on its edge. Each model is shown by its saved run "
     "with the lowest seed."
 )
+BESIDE_CAPTION = "Held-out data beside samples, of each model from its saved run with the lowest seed."
 GRID_CAPTION = f"The first {IMAGES} samples of the run with the lowest seed, not selected."
 
 
@@ -146,19 +148,28 @@ def _drawn(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, 
     Raises:
         Unsupported, ConfigError: if the data is not available.
     """
-    data = build_data(next(iter(runs.values())).record["spec"]["data"])
+    try:
+        data = build_data(next(iter(runs.values())).record["spec"]["data"])
+    except MissingFile:  # its Python file is not named, but the run has drawn it
+        return _beside_data(runs)
     if isinstance(data.space, Pixels) and has_images(data):
         raw, space = data.space.decode(data.test.take(IMAGES, derive(0, "picture")).x).numpy(), data.space
         sheets, missing = _each(runs, lambda run: _sheet(run, space))
         sheets = {"data": tiled(space.gray(raw)), **sheets}
         return gallery(sheets, raw.shape[2]) if len(sheets) > 1 else None, GRID_CAPTION, missing
     if data.event.shape != (2,):
-        return None, "", {}
+        return _beside_data(runs)
     frame, x = _frame(data)
     shades, peak = _shades(x[None], frame, None)
     panels, missing = _each(runs, lambda run: _panel(run, data, frame, peak))
     real = Panel("data", shades, _quantized(x[None, :POINTS], frame))
     return flow(real, list(panels.values())) if panels else None, FLOW_CAPTION, missing
+
+
+def _beside_data(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, list[str]]]:
+    """Return the pictures that runs have drawn of themselves, one below the other."""
+    drawn, missing = _each(runs, _picture)
+    return (stacked(drawn), BESIDE_CAPTION, missing) if drawn else (None, "", {})
 
 
 def _each(runs: Mapping[str, Run], draw: Callable[[Run], T]) -> tuple[dict[str, T], dict[str, list[str]]]:
@@ -181,11 +192,14 @@ def _frame(data: Data) -> tuple[np.ndarray, Float[np.ndarray, "n 2"]]:
 
 
 def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
-    """Draw samples of a model. Raises Unsupported without its weights, or if it diverges."""
+    """Draw samples of a model, without its Python file those that are saved. Raises Unsupported if it diverges."""
     weights = run.folder.parent / "model.safetensors" if run.folder else None
     if weights is None or not weights.exists():
         raise Unsupported("its weights are not saved here")
-    spec = restore_spec(run.record["spec"])
+    try:
+        spec = restore_spec(run.record["spec"])
+    except MissingFile:
+        return _saved_panel(run, frame, peak)
     model = build_model(spec.model, spec.encoder, data)
     restore_weights(model, weights, spec)
     model.eval()
@@ -204,13 +218,39 @@ def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
     return Panel(run.model, _shades(raw, frame, peak)[0], _quantized(raw[:, :POINTS], frame))
 
 
-def _sheet(run: Run, space: Pixels) -> Sheet:
+def _saved_panel(run: Run, frame: np.ndarray, peak: float) -> Panel:
+    """Draw the saved samples of a model. Raises Unsupported if they are no points."""
+    raw = _samples(run)
+    if raw.dtype.kind != "f" or raw.ndim != 2 or raw.shape[1] != 2 or not np.isfinite(raw).all():
+        raise Unsupported("its saved samples are no points")
+    path = raw[None].astype(np.float64)
+    return Panel(run.model, _shades(path, frame, peak)[0], _quantized(path[:, :POINTS], frame))
+
+
+def _samples(run: Run) -> np.ndarray:
+    """Read the saved samples of a run. Raises Unsupported if there are none."""
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not saved here")
-    samples = arrays.load(path, "samples")
+    return arrays.load(path, "samples")
+
+
+def _picture(run: Run) -> Image.Image:
+    """Read the picture of a run, which was drawn when its data was at hand. Raises Unsupported if there is none."""
+    path = run.folder / sample_pictures.NAME if run.folder else None
+    if path is None or not path.exists():
+        raise Unsupported("its picture is not saved here")
+    try:
+        with files.open_regular(path, MAX_BYTES) as file, Image.open(file, formats=["PNG"]) as image:
+            return image.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unsupported(f"its picture is damaged: {first_line(error)}") from error
+
+
+def _sheet(run: Run, space: Pixels) -> Sheet:
+    samples = _samples(run)
     if samples.dtype != np.uint8 or samples.ndim != 4 or 0 in samples.shape or samples.shape[1] not in (1, 3):
-        raise Unsupported(f"{files.shown(path)} holds no images: its samples are {samples.dtype} {samples.shape}")
+        raise Unsupported(f"its samples.npz holds no images: its samples are {samples.dtype} {samples.shape}")
     return tiled(space.gray(samples[:IMAGES]))
 
 
