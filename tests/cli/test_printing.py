@@ -49,7 +49,7 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         ["submit", suite, "--to", "x.genbench.zip", "--results", results],
         ["verify", "x.genbench.zip", "--sample", "1"],
         ["leaderboard", "--results", results, "--add", "x.genbench.zip"],
-        ["verify", results, "--sample", "1"],
+        ["verify", "--results", results, "--sample", "1"],
         ["run", "--model", "cfm", "--dataset", "moons", "--seeds", "0-1", "--results", results, *small],
     ]
     wide = []
