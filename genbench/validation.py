@@ -32,21 +32,15 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
         ConfigError: if it is of another type, or holds a null byte or a number that is not finite, needs more than 64
             bits or is too large for single precision.
     """
-
-    def check(number: str) -> None:
-        if not abs(float(number)) <= LARGEST or (number.lstrip("-").isdigit() and abs(int(number)) >= 2**63):
-            bounds = "numbers are finite and below 3.4e38, whole numbers below 2^63"
-            raise ConfigError(f"{what}: {number[:40]} is wrong: {bounds}")
-
     try:
         text = json.dumps(value)
-        json.loads(text, parse_int=check, parse_float=check, parse_constant=check)
-        if "\\u0000" in text:
-            raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: it holds a null byte")
+        json.loads(text, parse_int=_check_number, parse_float=_check_number, parse_constant=_check_number)
+    except OverflowError as error:
+        raise ConfigError(f"{what}: {error}") from error
     except (TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
+    if "\\u0000" in text:
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: it holds a null byte")
     try:
         # Strict JSON: 1 is read as 1.0 and a list as a tuple, but no text as a number and no number as a flag.
         return type_.validate_json(text, strict=True)
@@ -54,3 +48,10 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
         # A union has one message per type.
         messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
+
+
+def _check_number(number: str) -> None:
+    """Raise OverflowError for a number of JSON that is not finite, needs more than 64 bits or is too large."""
+    if not abs(float(number)) <= LARGEST or (number.lstrip("-").isdigit() and abs(int(number)) >= 2**63):
+        bounds = "numbers are finite and below 3.4e38, whole numbers below 2^63"
+        raise OverflowError(f"{number[:40]} is wrong: {bounds}")

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
 """Pages at the root of the repository, and their place on the site."""
 INCLUDED = ("results/*.md", "results/*/table.md", "results/*.csv", "results/*.json", "results/*.svg")
+INCLUDED += ("results/*/samples.png", "results/*/pictures/*.png")
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 SOURCE = re.compile(r'(<(?:img|source)[^>]*? src(?:set)?=")([^":]+)(")')
@@ -23,10 +24,12 @@ SOURCE = re.compile(r'(<(?:img|source)[^>]*? src(?:set)?=")([^":]+)(")')
 def on_config(config: Any) -> None:
     """Put the results into the navigation: what was found first, then a table for every suite."""
     tables = [{path.parent.name: path.relative_to(ROOT).as_posix()} for path in sorted(ROOT.glob("results/*/table.md"))]
-    others = {"Findings": "findings.md", "Few steps": "few_steps.md", "Couplings": "couplings.md"}
-    others |= {"Speed": "perf.md", "Scaling": "scaling.md"}
-    others |= {"Published numbers": "published.md", "Calibration of metrics": "calibration.md"}
-    others |= {"CIFAR-10 in latents": "images.md", "Image metrics of real images": "image_metrics.md"}
+    others = {"Findings": "findings.md", "Rankings and budgets": "rankings.md", "Few steps": "few_steps.md"}
+    others |= {"Couplings in 2D": "couplings.md", "Couplings in 8D and 50D": "couplings_dims.md"}
+    others |= {"Couplings on digits": "couplings_digits.md", "Claims of the papers": "couplings_claims.md"}
+    others |= {"CIFAR-10 latents and MNIST": "images.md", "Published numbers": "published.md"}
+    others |= {"Calibration of metrics": "calibration.md", "Image metrics on real images": "image_metrics.md"}
+    others |= {"Speed": "perf.md", "Scaling": "scaling.md", "Provenance": "provenance.md"}
     for item in config.nav:
         if "Results" in item:
             item["Results"] = ["results/README.md", *({title: f"results/{page}"} for title, page in others.items())]

@@ -48,8 +48,8 @@ table = genbench.table()
 table[table.point == "main"][["model", "metric", "value", "se", "floor", "better"]].round(3)
 
 # %% [markdown]
-# Compare a value with its floor before comparing two models: differences at the floor are small against what real data
-# varies by.
+# Compare a value with its floor before you compare two models: differences at the floor are smaller than the sampling
+# variation of real data.
 #
 # ## Is the difference real?
 #
@@ -63,7 +63,7 @@ table[table.point == "main"][["model", "metric", "value", "se", "floor", "better
 # %% [markdown]
 # ## See it
 #
-# A kept run loads as a model. Its trajectories show what *straightness* measures: 0 is a straight line at constant speed.
+# A saved run loads as a model. Its trajectories show what *straightness* measures: 0 is a straight line at constant speed.
 
 # %%
 from pathlib import Path
@@ -96,7 +96,6 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 # ## What this shows, and what it does not
 #
 # At 500 steps OT-CFM has the straighter paths. The order of two methods can change with the budget: in
-# [the committed results](../../results/README.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps of one recipe,
-# and is behind it with another (20,000 steps, sigma .1, no EMA). So report budget and recipe, vary the budget
-# (`plan = { steps = [500, 5000] }` is not a grid of a model, but two suites are), and compare training times as well: OT-CFM
-# pays for each step (`results/couplings/cost.md`).
+# [the committed results](../../results/rankings.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps. With another
+# recipe (20,000 steps, sigma 0.1, no EMA) it stays behind. So report budget and recipe, vary the budget with a second suite,
+# and compare training times as well: each step of OT-CFM costs more (`results/couplings/cost.md`).

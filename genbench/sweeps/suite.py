@@ -4,16 +4,16 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record_types import Place, same_component
-from genbench.runs.spec import ENCODER, Spec
+from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
-from genbench.settings import Setting, Settings, merge, plain, settings_of
+from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.suite_file import (
@@ -29,7 +29,7 @@ from genbench.sweeps.suite_file import (
     with_entries,
 )
 from genbench.sweeps.trials import points
-from genbench.sweeps.user_files import from_folder, named_component, placed
+from genbench.sweeps.user_files import from_folder, named_component, of_model
 
 
 class Sweep(NamedTuple):
@@ -109,10 +109,10 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
         return {**tables, **{n: from_folder(ALL["metrics"][n].build, tables[n], folder) for n in known}}
 
     def moved(kind: str, part: Entry) -> Entry:
-        settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
-        if kind == "models" and "encoder" in settings:
-            encoder = Setting("encoder", Annotated[Any, ENCODER], None, "")
-            settings["encoder"] = placed(encoder, settings["encoder"], folder)
+        if kind == "models":
+            settings = of_model(part.name, part.settings, folder)
+        else:
+            settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
         return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
 
     def of_condition(condition: Exclude) -> Exclude:

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from genbench.errors import ConfigError
-from genbench.registry import ALL
+from genbench.registry import ALL, Registry
 from genbench.settings import Setting, Settings, merge, settings_of
 from genbench.storage import content_hash
 
@@ -30,9 +30,8 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     >>> component_name("datasets", "moons"), component_name("datasets", "my/images.tar")
     (('moons', {}), ('folder', {'path': 'my/images.tar'}))
     """
-    code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
-    if code:
-        return ALL[kind].load(folder / Path(code[1]).expanduser(), code[2] or ""), {}
+    if (name := _registered(ALL[kind], text, folder)) is not None:
+        return name, {}
     if kind == "datasets" and text not in ALL[kind] and (found := _data(text, folder)) is not None:
         return found
     ALL[kind].require(text)
@@ -62,14 +61,44 @@ def placed(setting: Setting, value: Any, folder: Path) -> Any:
     if isinstance(value, list):
         return [placed(setting, item, folder) for item in value]
     if setting.nested is not None and isinstance(value, Mapping):
-        name = value.get("name", next(iter(setting.nested.allowed), None))
-        known = isinstance(name, str) and name in setting.nested.registry
-        return from_folder(setting.nested.registry[name].build, value, folder) if known else value
+        registry, name = setting.nested.registry, value.get("name", next(iter(setting.nested.allowed), None))
+        if isinstance(name, str) and (own := _registered(registry, name, folder)) is not None:
+            name, value = own, {**value, "name": own}
+        known = isinstance(name, str) and name in registry
+        return from_folder(registry[name].build, value, folder) if known else value
+    if setting.nested is not None and isinstance(value, str):
+        return _registered(setting.nested.registry, value, folder) or value
     marker = content_hash.path_marker(setting)
     if marker is None or not isinstance(value, str):
         return value
     path = folder / Path(value).expanduser()
     return value if marker.or_name and not path.exists() else str(path)
+
+
+def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any]:
+    """Return the settings of a model, whose network, encoder or coupling may be given as a Python file.
+
+    Args:
+        name: of the model.
+        table: its settings, nested, with those of the encoder.
+        folder: to which paths are relative.
+
+    Raises:
+        ConfigError: on an unknown model; if a Python file is broken, or registers no such component.
+    """
+    from genbench.runs.spec import ENCODER  # which imports torch
+
+    settings = from_folder(ALL["models"][name].build, table, folder)
+    if "encoder" in settings:
+        encoder = Setting("encoder", Annotated[Any, ENCODER], None, "")
+        settings["encoder"] = placed(encoder, settings["encoder"], folder)
+    return settings
+
+
+def _registered(registry: Registry, text: str, folder: Path) -> str | None:
+    """Return the name of the component that a Python file registers, from `file.py` or `file.py:name`."""
+    code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
+    return registry.load(folder / Path(code[1]).expanduser(), code[2] or "") if code else None
 
 
 def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
@@ -101,6 +130,8 @@ def request(
     """
     name, _ = component_name("models", model)
     data, own = data_request(dataset, settings)
+    if isinstance(own.get("model"), Mapping):
+        own = {**own, "model": of_model(name, own["model"])}
     return name, data, metric_names(metrics), own
 
 

@@ -30,6 +30,9 @@ class Step:
         self.state, self.plan, self.group, self.seed = state, plan, group, seed
         self.parts = plan.parts(group.size)
         self.module = group.wrap(state.learner)
+        if plan.compile:
+            # A number that differs from the last training's would become a symbol, which a stack cannot take.
+            torch.compiler.reset()
         compiled = torch.compile(self.module) if plan.compile else self.module
         precision = "fp32" if state.learner.full_precision else plan.precision
         self.scalars_of = _in_precision(compiled, precision, group.device)

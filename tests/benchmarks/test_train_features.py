@@ -19,6 +19,7 @@ def train():
     return module
 
 
+@pytest.mark.slow
 def test_trained_again_it_is_as_accurate_as_what_is_shipped(train):
     held_out = train.RECIPES["digits_cnn"].images()[1]
     shipped = train.RECIPES["digits_cnn"].blank().load()

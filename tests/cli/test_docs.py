@@ -102,7 +102,14 @@ def test_every_command_and_option_exists(arguments):
         assert parsed.args == []
 
 
-ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers", "mine.py")
+ELSEWHERE = (
+    "data.path=cifar10.tar.gz",
+    "model.text.name=transformers",
+    "mine.py",
+    "model.net=my_net.py",
+    "model.encoder=my_encoder.py",
+    "spread.py",
+)
 """Of runs that need a file or a download."""
 
 

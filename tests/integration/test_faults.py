@@ -138,6 +138,7 @@ def test_a_sweep_killed_again_and_again_in_training_gets_on(driver):
         driver.check()
 
 
+@pytest.mark.slow
 def test_a_stack_killed_at_any_time_ends_as_if_it_had_not_been(stacked):
     for where, moments in ((DURABLE, range(1, stacked.calls + 1, 3)), ("step", range(1, 5))):
         for moment in moments:
@@ -151,6 +152,7 @@ def test_a_stack_killed_at_any_time_ends_as_if_it_had_not_been(stacked):
     stacked.check()
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_prerequisite_killed_at_any_time_ends_as_if_it_had_not_been(latent):
     for where, moments in ((DURABLE, range(1, latent.calls + 1, 12)), ("step", (2, 6, 9))):
         for moment in moments:

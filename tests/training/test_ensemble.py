@@ -51,12 +51,15 @@ from test_ensemble import specs_of, train, weights
 own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
 eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
 print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
+flow = {{"width": 16, "head": 16, "blocks": [1, 1]}}
+for model in ("tarflow", "starflow"):  # which differ in a number only, the weight of the penalty
+    train(specs_of(model, [{{"seed": 0}}, {{"seed": 1}}], settings=flow, steps=1, compile=True))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
-def test_a_compiled_stack_takes_the_same_steps():
+def test_a_compiled_stack_takes_the_same_steps_and_so_does_one_after_another():
     # In a process of its own: what checks shapes in tests cannot be compiled.
     script = COMPILED.format(tests=str(Path(__file__).parent))
     done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)

@@ -52,9 +52,13 @@ class Encoder(Trainable):
         """Return points in the model space of the data."""
 
     @property
-    @abstractmethod
     def decoder(self) -> nn.Module:
-        """What fine-tuning of the decoder trains."""
+        """The part that fine-tuning trains.
+
+        Raises:
+            Unsupported: if the encoder has no decoder to fine-tune.
+        """
+        raise Unsupported(f"{type(self).__name__} has no decoder to fine-tune")
 
     def stages(self) -> Iterator[Stage]:
         """Load pretrained weights if there are any, and yield what is trained, in order.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ class Latent(Model):
 
     def _encoded(self, data: Data) -> Data:
         """Return the task among latents."""
-        device = next(self.encoder.parameters()).device
+        device = next(chain(self.encoder.parameters(), self.encoder.buffers())).device
 
         posterior, (channels, *side) = self.encoder.samples_posterior, self.encoder.latent.shape
         encoder = self.encoder.moments if posterior else self.encoder.encode

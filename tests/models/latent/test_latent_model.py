@@ -201,9 +201,6 @@ def test_data_that_cannot_be_kept_is_encoded_as_it_comes():
     assert_close(batch.x, encoder.encode(raw.x))
     assert torch.equal(batch.label, raw.label)
     assert_close(batch_source.take(5, 2).x, encoder.encode(split.take(5, 2).x))
-    there = batch_source.on(torch.device("meta"))  # latents stay on the device where they are encoded
-    assert there.batch(3, 6, 1).x.is_meta
-    assert not there.take(5, 2).x.is_meta
 
 
 def among_latents(data, model):
