@@ -29,7 +29,7 @@ def print_result(records: "Sequence[Record]", store: "Store", spec: "Spec", full
     console = stdout()
     print_runs(records, console, full=full)
     path = store.record_path(spec)
-    print_line(console, f"kept in {path if len(records) == 1 else store.runs}")
+    print_line(console, f"saved in {path if len(records) == 1 else store.runs}")
     if (picture := path.with_name(NAME)).exists():
         print_line(console, f"picture: {picture}")
     print_line(console, f"next: {next_command(store, spec, ranges([record['spec']['seed'] for record in records]))}")

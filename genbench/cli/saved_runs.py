@@ -91,7 +91,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
         text = ", ".join(f"{name}={value}" for name, value in values.items())
         for line in textwrap.wrap(f"{section}: {text}", console.width, subsequent_indent="  "):
             print_line(console, line)
-    print_line(console, f"kept in {run / 'record.json'}")
+    print_line(console, f"saved in {run / 'record.json'}")
     for path in sorted(run.glob("*.png")):
         print_line(console, f"picture: {path}")
     try:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
+from genbench.runs import provenance
 from genbench.runs.record import failure_line, format_published, identity, read_published
 from genbench.runs.record_types import Place, Record, SpecJson
 from genbench.runs.spec import Spec, without_folders
@@ -181,7 +183,7 @@ def publish_report(
     found = leaderboard(suites, most=None if only else TASKS)
     with store.lock_tables():
         report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, found, page.name).items()}
+    texts = {page.parent / name: text for name, text in pages(report, found, page.name, _made()).items()}
     others = {
         "md": lambda: markdown_report(report),
         "tex": lambda: latex_report(report),
@@ -198,6 +200,13 @@ def publish_report(
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)
     return list(texts)
+
+
+def _made() -> str:
+    """Return the version and the commit of genbench, and today's date."""
+    code = provenance.code()
+    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
+    return f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
 
 
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
