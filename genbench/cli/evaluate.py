@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from genbench.cli.options import AsJson, Full, Metric, Quiet, Results, Set, print_json, stderr, stdout
-from genbench.cli.result import print_result
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 
@@ -81,6 +80,7 @@ def _eval_run(
 ) -> None:
     from dataclasses import replace
 
+    from genbench.cli.printing import print_result
     from genbench.runs.make_spec import make_spec
     from genbench.runs.run import run
     from genbench.runs.store import Store, spec_at

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from genbench.cli import options
-from genbench.cli.result import print_result
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 from genbench.training.torchrun_variables import local_rank, require_one_task
@@ -54,8 +53,7 @@ def run(
         raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    from genbench.runs.make_spec import make_spec
-    from genbench.runs.presets import with_preset
+    from genbench.runs.make_spec import make_spec, with_preset
 
     if preset is not None:
         metric, settings = with_preset(preset, model, dataset, metric, settings)
@@ -98,6 +96,8 @@ def run(
     if as_json:
         options.print_json(kept if len(specs) > 1 else kept[0])
     elif kept:
+        from genbench.cli.printing import print_result
+
         print_result(kept, store, specs[0], full)
     options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
 
