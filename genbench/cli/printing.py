@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from genbench.analysis.compare import Change, Comparison
+from genbench.analysis.paired_tests import POWER
 from genbench.cli.options import stdout
 from genbench.registry import models
 from genbench.report.blocks import Cell, Column, Row, Table
@@ -125,6 +126,10 @@ def print_models(part: Comparison, console: Console) -> None:
         console.print(styled(part.values[0].sentence(*names)))
     else:
         show([_differences(part)], console)
+        unseen = [value for value in part.values if value.verdict == "not separated" and value.detectable is not None]
+        if unseen:
+            least = ", ".join(f"{value.metric} {value.detectable:.2g}" for value in unseen)
+            console.print(styled(f"Differences that these seeds would show ({100 * POWER:g} % power): {least}."))
     budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
     for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]:
         console.print(styled(line))

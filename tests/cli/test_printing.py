@@ -7,7 +7,9 @@ import shlex
 from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
 
-from genbench.cli.printing import SHOWN, print_cells
+from genbench.analysis.compare import Comparison, Difference
+from genbench.analysis.paired_tests import paired
+from genbench.cli.printing import SHOWN, print_cells, print_models
 from genbench.results.status import CellStatus
 
 
@@ -60,6 +62,24 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         assert code == 0, (call, err)
         wide += [line for line in [*out.splitlines(), *err.splitlines()] if len(line) > 80 and "/" not in line]
     assert not wide
+
+
+def compared(*metrics):
+    difference = paired({0: 1.0, 1: 2.0, 2: 4.0}, {0: 1.1, 1: 1.9, 2: 4.2})
+    values = [Difference(metric, 1.0, 2.0, difference, 0.5, "lower") for metric in metrics]
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    print_models(Comparison("cfm on moons", "otcfm on moons", [], [], values, []), console)
+    return " ".join(console.file.getvalue().split())
+
+
+def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
+    sentence, table = compared("w2"), compared("w2", "nll")
+    assert sentence.startswith("w2: not separated")
+    assert "verdict" not in sentence
+    assert table.startswith("cfm on moons -> otcfm on moons metric first")
+    assert "w2: not" not in table
+    for text in (sentence, table):
+        assert "80 % power" in text
 
 
 OWN = """

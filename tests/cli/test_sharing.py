@@ -133,7 +133,7 @@ def test_a_reproduction_ends_with_a_verdict_whatever_fails(tmp_path):
     done = subprocess.run(["make", "reproduce", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0, done.stdout + done.stderr
     called = Path(f"{command}.log").read_text().splitlines()
-    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify reproduced"]
+    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify --results"]
 
 
 FAULT = """
