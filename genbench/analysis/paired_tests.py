@@ -1,24 +1,24 @@
 """Paired tests: whether two models differ, over the seeds that they have in common.
 
 Differences are tested by Student's t, for any number of seeds. A confidence interval holds the differences that the
-test would not reject. Families of tests are corrected by Holm's method (Holm, 1979). A sign-flip test, which assumes
-only symmetry, checks the t test and decides nothing.
+test would not reject. Families of tests are corrected by Holm's method (Holm, 1979).
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
 from scipy import special
 
 from genbench.analysis.means import LEVEL, half_width, mean_and_error
 
 POWER = 0.8
 """Power at which minimum detectable differences are stated."""
-MAX_EXACT_PAIRS = 14
-"""The check by sign flips enumerates all of them; it is left out for more pairs than this."""
+
+MOST_PAIRS = 100_000
+"""No study is planned with more seeds than this."""
 
 
 class Paired(NamedTuple):
@@ -27,7 +27,6 @@ class Paired(NamedTuple):
     Args:
         low: lower end of the 95 % interval, not corrected for other comparisons.
         p: two-sided p value of the paired t test, uncorrected.
-        doubtful: whether the sign-flip test and the t test disagree at 5 %.
     """
 
     mean: float
@@ -36,7 +35,6 @@ class Paired(NamedTuple):
     high: float | None
     p: float | None
     pairs: int
-    doubtful: bool = False
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
@@ -54,25 +52,7 @@ def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
     if error is None or half is None:
         return Paired(mean, None, None, None, None, 1)
     p = 2 * float(special.stdtr(pairs - 1, -abs(mean) / error)) if error else float(mean == 0)
-    return Paired(mean, error, mean - half, mean + half, p, pairs, _doubtful(differences, p))
-
-
-def _doubtful(differences: Float64[np.ndarray, " n"], p: float) -> bool:
-    """Return whether the sign-flip test, where it is exact and able to reject, contradicts the t test."""
-    able = 2.0 ** (1 - len(differences)) <= LEVEL and len(differences) <= MAX_EXACT_PAIRS
-    return able and (sign_flip_p(differences) <= LEVEL) != (p <= LEVEL)
-
-
-def sign_flip_p(differences: Float64[np.ndarray, " n"]) -> float:
-    """Return the exact two-sided p of the hypothesis that each difference is as likely as its negative."""
-    totals = _sign_flips(len(differences)) @ differences
-    return float((np.abs(totals) >= abs(differences.sum()) * (1 - 1e-9)).mean())  # equal sums may round differently
-
-
-@lru_cache(maxsize=4)
-def _sign_flips(n: int) -> Float64[np.ndarray, "flips n"]:
-    """Return all sign flips; a flip and its opposite have the same absolute sum, so the last sign stays positive."""
-    return 1.0 - 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1)
+    return Paired(mean, error, mean - half, mean + half, p, pairs)
 
 
 def detectable(error: float, pairs: int, family: int = 1) -> float:
@@ -90,6 +70,20 @@ def noncentrality(n: int, level: float = LEVEL) -> float:
     Rejections with the wrong sign, of probability 1e-6, are not counted.
     """
     return float(special.nctdtrinc(n - 1, 1 - POWER, special.stdtrit(n - 1, 1 - level / 2)))
+
+
+def seeds_needed(difference: float, sd: float) -> int | None:
+    """Return the number of pairs that detect a mean difference with 80 % power; None if MOST_PAIRS are too few.
+
+    Args:
+        sd: standard deviation of the difference of a single pair.
+
+    >>> seeds_needed(1.0, 1.0), seeds_needed(0.1, 1.0), seeds_needed(0.0, 1.0)
+    (10, 787, None)
+    """
+    ratio, sizes = difference / sd if sd else math.inf, range(2, MOST_PAIRS + 1)
+    found = bisect_left(sizes, -ratio, key=lambda n: -noncentrality(n) / n**0.5)
+    return sizes[found] if found < len(sizes) else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -50,12 +50,6 @@ class Pairwise(NamedTuple):
         return (one, other) in self.p and self.apart(one, other)
 
     @property
-    def doubtful(self) -> frozenset[str]:
-        """The models whose difference from the first one the t test and the sign-flip test judge differently."""
-        doubtful = (pair for pair, difference in self.pairs.items() if self.order[0] in pair and difference.doubtful)
-        return frozenset(model for pair in doubtful for model in pair if model != self.order[0])
-
-    @property
     def leading(self) -> frozenset[str]:
         """The full models than which no other is better and separated; empty if no pair is separated."""
         behind = {other for one, other in self.p if self.beats(one, other)}

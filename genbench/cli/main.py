@@ -73,7 +73,12 @@ app = typer.Typer(
 )
 TASKS = {
     "Run": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
-    "Compare": {"report": reading.report, "leaderboard": reading.leaderboard, "compare": reading.compare},
+    "Compare": {
+        "report": reading.report,
+        "leaderboard": reading.leaderboard,
+        "compare": reading.compare,
+        "plan": reading.plan,
+    },
     "Share": {"submit": sharing.submit, "verify": sharing.verify_command},
     "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
     "Maintain": {"doctor": lookup.doctor},

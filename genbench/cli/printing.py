@@ -150,7 +150,7 @@ def _differences(part: Comparison) -> Table:
             f"{found.mean:.3g}",
             interval,
             p,
-            f"{value.verdict}{' ?' * found.doubtful}",
+            value.verdict,
         )
         rows.append(Row(value.metric, tuple(Cell(text=text) for text in numbers)))
     return Table(title, columns, tuple(rows), head="metric")
@@ -161,11 +161,10 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
     if any(value.p is not None for value in values):
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-        doubtful = " ?: a sign-flip test disagrees at 5 %." if any(value.paired.doubtful for value in values) else ""
         console.print(
             f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
             f"p: paired t test, Holm's correction over all values of a comparison; interval: of a single value, by the "
-            f"same test.{doubtful}[/dim]",
+            f"same test.[/dim]",
             highlight=False,
         )
 

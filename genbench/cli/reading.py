@@ -1,4 +1,4 @@
-"""Commands that read results: report, leaderboard, compare."""
+"""Commands that read results: report, leaderboard, compare, plan."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from genbench.cli import options
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
 from genbench.storage import files
 from genbench.storage.memory import paused_collection
 from genbench.suites import find
@@ -155,3 +155,76 @@ def compare(
         options.print_json({"comparisons": [part.json() for part in comparisons], "alone": alone})
     else:
         print_comparison(comparisons, alone, options.stdout())
+
+
+@paused_collection()
+def plan(
+    published: Annotated[bool, typer.Option("--published", help="Judge published differences.")] = False,
+    add: Annotated[list[Path] | None, typer.Option(help="A file of published numbers of your own. Repeatable.")] = None,
+    difference: Annotated[str, typer.Option(help="The difference to detect, as 1.5%.")] = "",
+    metric: Annotated[str, typer.Option(help="fid, or with --dataset a metric of committed results.")] = "fid",
+    dataset: Annotated[str, typer.Option(help="Estimate the spread from the results on this data set.")] = "",
+    samples: Annotated[list[int] | None, typer.Option(min=2, help="Samples of an evaluation. Repeatable.")] = None,
+    results: options.Results = Path("results"),
+    as_json: options.AsJson = False,
+) -> None:
+    """Say whether differences exceed chance, and how many seeds and samples settle them."""
+    if published == bool(difference):
+        raise ConfigError("plan: write --published, or --difference 1.5% --metric fid")
+    share = _share(difference) if difference else 0.0
+
+    from genbench.analysis import claims
+    from genbench.report.claims_table import READING, claims_tables, plan_table, summary
+    from genbench.report.formats.terminal import show
+
+    known = claims.read()
+    for path in add or ():
+        known = claims.read(path, known)
+    if published:
+        judged = list(claims.audits(known))
+        if as_json:
+            options.print_json([audit.json() for audit in judged])
+            return
+        show(claims_tables(judged, known), options.stdout())
+        options.print_wrapped(f"{summary(judged)} {READING}", indent="")
+        return
+    family = known.spreads.get(metric.partition("-")[0])
+    if family and (not dataset or dataset in known.costs):
+        spread, costs = family, {name: cost for name, cost in known.costs.items() if dataset in ("", name)}
+        title = f"To detect {difference} of {metric}"
+    else:
+        from genbench.analysis.components import crossed
+        from genbench.results.reader import read_groups
+        from genbench.runs.store import existing_store
+
+        if not dataset:
+            raise unknown("plan: without --dataset, no spread is known of", metric, known.spreads)
+        table = crossed(read_groups(existing_store(results)), dataset, metric)
+        spread, costs = table.spread(), table.costs()
+        title = f"To detect {difference} of {metric} on {dataset}"
+    if samples and not spread.evaluation[1]:
+        raise ConfigError(f"--samples: the results state no interval of {metric}, so what samples add is not known")
+    parts = (0.1, 0.2, 1.0) if spread.evaluation[1] else (1.0,)
+    numbers = samples or [max(2, round(spread.samples * part)) for part in parts]
+    found = claims.options(share, spread, numbers, costs)
+    if as_json:
+        rows = [option._asdict() for option in found]
+        options.print_json({"difference": share, "spread": spread.model_dump(), "options": rows})
+    else:
+        show([plan_table(title, found, spread, costs)], options.stdout())
+
+
+def _share(text: str) -> float:
+    """Return the share that a percentage states.
+
+    >>> _share("1.5%")
+    0.015
+    """
+    number = text.removesuffix("%").strip()
+    try:
+        share = float(number) / 100
+    except ValueError:
+        share = 0.0
+    if not text.endswith("%") or not 0 < share < 10:
+        raise ConfigError(f"--difference {text}: write a percentage of the value above 0, as 1.5%")
+    return share

@@ -21,7 +21,7 @@ class Cell:
         notes: numbers of the notes below the table that belong to the cell.
         letters: models of a column that share a letter were not separated; empty if nothing was tested.
         leading: whether no other was separated from it and better, where some were separated.
-        sign: "°" for a value that is at the floor or better, "?" for a doubtful test.
+        sign: "°" for a value that is at the floor or better.
         aside: whether it is shown in parentheses, since it is compared with no other.
         values: (seed, value) pairs.
     """

@@ -116,9 +116,8 @@ def _reading(found: Leaderboard, across: bool, curves: bool, aside: bool) -> str
         )
     elif any(len(board.pairs.order) > 1 for board in boards):
         reading += "; too few seeds to compare methods"
-    signs = {"°": "at the floor or better", "?": "the t test and sign flips disagree about the best mean"}
-    shown = {"°": any(b.pairs.at_floor for b in boards), "?": any(b.pairs.doubtful for b in boards)}
-    reading += "".join(f"; {sign} {text}" for sign, text in signs.items() if shown[sign])
+    if any(board.pairs.at_floor for board in boards):
+        reading += "; ° at the floor or better"
     if aside:
         reading += "; in parentheses: measured otherwise, not compared"
     if across:

@@ -28,11 +28,7 @@ ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its sample
 MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
-SIGNS = {
-    "°": "°: at the floor or better (Welch's interval, 95 %); such values are not ordered.",
-    "?": "?: the t test and a sign-flip test disagree about the difference from the best mean (5 %).",
-}
-"""Signs of cells, and what they say."""
+AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered."
 
 COUNTS = ("nfe", "failed")
 """Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
@@ -199,7 +195,7 @@ def _table(
         head.append("An empty cell was not measured.")
     cells = [cell for row in rows for cell in row.cells]
     tail = [SEPARATION] if any(cell.letters for cell in cells) else []
-    tail += [text for sign, text in SIGNS.items() if any(sign in cell.sign for cell in cells)]
+    tail += [AT_FLOOR] if any(cell.sign for cell in cells) else []
     if any(cell.aside for cell in cells):
         tail.append("In parentheses: models with failed runs, which are compared with no other.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
@@ -253,7 +249,7 @@ def compared_cell(seeds: Mapping[int, float], pairs: Pairwise | None, model: str
     cell = Cell(*mean_and_half(seeds.values()), values=tuple(sorted(seeds.items())))
     if pairs is None or model not in pairs.letters:
         return cell
-    sign = "°" * (model in pairs.at_floor) + "?" * (model in pairs.doubtful)
+    sign = "°" if model in pairs.at_floor else ""
     return replace(cell, letters=pairs.letters[model], leading=model in pairs.leading, sign=sign)
 
 

@@ -92,21 +92,10 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     assert w2.sentence("cfm", "wcfm").endswith("with one common seed: too few seeds.")
 
 
-def test_any_number_of_seeds_gets_the_same_test_and_a_doubtful_one_a_mark(tmp_path, cli):
+def test_any_number_of_seeds_gets_the_same_test():
     """From ten seeds on a sign-flip test decided, whose p is never below 2/1024."""
     (w2,) = compare_models(sweep(12), "cfm", "wcfm", "moons", ["w2"]).values
     assert w2.paired.p < 1e-9
-    values = [(1.0, 1.0 + gap) for gap in (1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.1, 0.9, 30.0)]
-    records = [
-        record(m, s, {"w2": (v, "lower")})
-        for s, pair in enumerate(values)
-        for m, v in zip(("cfm", "wcfm"), pair, strict=True)
-    ]
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny/records.jsonl.gz").write_bytes(format_published(records))
-    out = cli("compare", "cfm", "wcfm", "--dataset", "moons", "--metric", "w2", "--results", tmp_path)[1]
-    assert "not separated ?" in out
-    assert "?: a sign-flip test disagrees at 5 %." in " ".join(out.split())
 
 
 def test_impossible_comparisons_are_refused_with_a_suggestion():

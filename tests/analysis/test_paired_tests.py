@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genbench.analysis.paired_tests import detectable, holm, noncentrality, paired, sign_flip_p
+from genbench.analysis.paired_tests import detectable, holm, noncentrality, paired
 
 
 def by_seed(values):
@@ -29,26 +29,6 @@ def test_a_paired_difference_is_that_of_scipy():
     assert found.p == pytest.approx(known.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
     assert found.pairs == 6
-
-
-@pytest.mark.parametrize("pairs", [10, 11, 14])
-def test_sign_flips_are_those_of_scipy_exactly(pairs):
-    values = np.random.default_rng(pairs).normal(0.4, 1, pairs).round(1)  # rounded: equal sums, which count
-    known = stats.permutation_test(
-        (values,), lambda x, axis: x.sum(axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
-    )
-    assert sign_flip_p(values) == pytest.approx(known.pvalue, abs=1e-12)
-
-
-def test_a_contradiction_of_the_two_tests_is_stated():
-    outlier = np.array([1.0, 1.1, 0.9, 1.0, 1.2, 0.8, 1.0, 1.1, 0.9, 30.0])  # all signs agree, one size does not
-    found = alone(outlier)
-    assert sign_flip_p(outlier) == 2 / 2**10
-    assert found.p > 0.05
-    assert found.doubtful
-    assert not alone(outlier[:9]).doubtful
-    assert not alone(outlier[6:]).doubtful  # four pairs: sign flips cannot reject
-    assert not alone(np.resize(outlier, 30)).doubtful  # too many to enumerate
 
 
 def test_only_common_seeds_count():

@@ -1,7 +1,12 @@
-"""Results that commands have kept: reports, and what Python loads."""
+"""Results that commands have kept: reports, what Python loads, and plans of studies."""
+
+import json
+from pathlib import Path
 
 import pytest
 from helpers.command_line import genbench
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_report_writes_its_tables(kept):
@@ -41,3 +46,47 @@ def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
     code, err = inside(*words)
     assert code == 2
     assert message in err
+
+
+def test_published_differences_are_judged():
+    done = genbench("plan", "--published")
+    assert "needs 8 (6 to 16) seeds" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    rows = json.loads(genbench("plan", "--published", "--json").stdout)
+    assert {row["verdict"] for row in rows} == {"resolved", "inconclusive", "unknown spread"}
+
+
+def test_a_study_is_planned_from_the_published_spread():
+    study = json.loads(genbench("plan", "--difference", "1.5%", "--metric", "fid-legacy", "--json").stdout)
+    *_, most = study["options"]
+    assert most["samples"] == 50_000
+    assert most["seeds"] == [15, 10, 33]
+    assert most["hours"]["cifar10"] == pytest.approx([2 * 15 * 3.5, 2 * 15 * 4.1])
+    assert "hours of one H100" in genbench("plan", "--difference", "1.5%").stdout
+
+
+def test_a_study_is_planned_from_records(tmp_path):
+    (tmp_path / "couplings-digits").symlink_to(RESULTS / "couplings-digits")
+    words = ["--difference", "10%", "--metric", "fd-digits_cnn", "--dataset", "digits", "--results", tmp_path]
+    rows = json.loads(genbench("plan", *words, "--samples", 500, "--samples", 2000, "--json").stdout)["options"]
+    assert rows[0]["seeds"][0] > rows[1]["seeds"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "write --published, or --difference"),
+        (["--published", "--difference", "1%"], "write --published, or --difference"),
+        (["--difference", "1.5"], "write a percentage"),
+        (["--difference", "-1%"], "write a percentage"),
+        (["--difference", "nan%"], "write a percentage"),
+        (["--difference", "1%", "--metric", "fed"], "did you mean 'fid'"),
+        (["--published", "--add", "none.toml"], "No such file"),
+        (["--difference", "1%", "--metric", "w2", "--dataset", "moons"], "results"),
+    ],
+)
+def test_wrong_plans_are_refused(inside, words, message):
+    code, err = inside("plan", *words)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1

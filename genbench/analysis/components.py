@@ -1,0 +1,195 @@
+"""Components of variance: how much of the spread of a metric comes from training, how much from evaluation.
+
+Suites cross models with seeds. A seed sets the training of every model, and the test points and noise that all models
+share. With y the logarithm of a value, or the value itself where not all are positive,
+
+    y[model, seed] = mean[model] + shared[seed] + own[model, seed],
+
+and the variance of `own` includes that of the samples of one evaluation, which its interval states. Mean squares give
+the variances (Henderson, 1953); generalized pivots give their intervals (Weerahandi, 1993), for normal components.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float64
+from scipy import special
+
+from genbench.analysis.claims import Cost, Spread
+from genbench.analysis.means import LEVEL
+from genbench.errors import ConfigError, unknown
+from genbench.metrics.jackknife import HALVES
+from genbench.results.frames import cost_of, protocols
+from genbench.results.reader import Group, Run
+
+DRAWS = 20_000
+"""Draws of every pivot."""
+
+
+class Estimate(NamedTuple):
+    """An estimate and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Components(NamedTuple):
+    """Variances of a value.
+
+    Args:
+        shared: what all models of a seed share: test points, noise and random streams. Cancels in paired differences.
+        own: the rest, with the samples of one evaluation.
+        total: both.
+        evaluation: the samples of one evaluation; None if intervals are not stated.
+        training: the total without the samples; where test points are drawn for each seed, these too.
+    """
+
+    shared: Estimate
+    own: Estimate
+    total: Estimate
+    evaluation: Estimate | None
+    training: Estimate | None
+
+
+def components(
+    values: Float64[np.ndarray, "models seeds"], errors: Float64[np.ndarray, "models seeds"] | None = None
+) -> Components:
+    """Estimate the components of a table of values without gaps.
+
+    Args:
+        errors: standard errors of single evaluations over their samples.
+
+    Raises:
+        ConfigError: if it has fewer than two models or two seeds.
+    """
+    models, seeds = values.shape
+    if min(models, seeds) < 2:
+        raise ConfigError(f"{models} models with {seeds} common seeds: components of variance need two of each")
+    residuals = values - values.mean(1, keepdims=True)
+    common = residuals.mean(0)
+    freedom = seeds - 1, (models - 1) * (seeds - 1), (HALVES - 1) * models * seeds
+    squares = np.array([models * (common**2).sum(), ((residuals - common) ** 2).sum(), 0.0])
+    if errors is not None:
+        squares[2] = (HALVES - 1) * (errors**2).sum()
+    # Each component by its weights of the mean squares of seeds, of what is own, and of evaluations.
+    one, rest = 1 / models, 1 - 1 / models
+    weights = np.array([[one, -one, 0], [0, 1, 0], [one, rest, 0], [0, 0, 1], [one, rest, -1]])
+    pivots = weights @ (squares[:, None] / _chi_squares(freedom))
+    ends = np.quantile(pivots, [LEVEL / 2, 1 - LEVEL / 2], axis=1)
+    found = np.maximum([weights @ (squares / np.array(freedom)), *ends], 0).T.tolist()
+    shared, own, total, evaluation, training = (Estimate(*each) for each in found)
+    stated = errors is not None
+    return Components(shared, own, total, evaluation if stated else None, training if stated else None)
+
+
+@lru_cache(maxsize=8)
+def _chi_squares(freedom: tuple[int, ...]) -> Float64[np.ndarray, "squares draws"]:
+    return np.random.default_rng(0).chisquare(np.array(freedom)[:, None], (len(freedom), DRAWS))
+
+
+class Crossed(NamedTuple):
+    """Values of a metric on a data set, of models that all have the same seeds.
+
+    Args:
+        samples: number of samples of each value.
+        errors: standard errors of single evaluations; None if not all are stated.
+    """
+
+    suite: str
+    samples: int
+    models: tuple[str, ...]
+    values: Float64[np.ndarray, "models seeds"]
+    errors: Float64[np.ndarray, "models seeds"] | None
+    runs: tuple[Run, ...]
+
+    def spread(self) -> Spread:
+        """Return the spread of a value as a share of it, without what models of a seed share.
+
+        Pairing is taken to remove the same share of the variance of training and of evaluation.
+
+        Raises:
+            ConfigError: if values are not all positive.
+        """
+        if self.values.min() <= 0:
+            raise ConfigError(f"{self.suite}: some values are not positive, and a share of them means nothing")
+        found = components(np.log(self.values), None if self.errors is None else self.errors / self.values)
+        evaluated = found.evaluation.value / found.total.value if found.evaluation and found.total.value else 0.0
+        parts = min(evaluated, 1.0), 1 - min(evaluated, 1.0)
+        own = found.own.low, found.own.value, found.own.high
+        evaluation, training = ([(part * variance) ** 0.5 for variance in own] for part in parts)
+        saved = 1 - found.own.value / found.total.value if found.total.value else 0.0
+        note = f"paired by seed, which removes {100 * saved:.0f} % of the variance"
+        note += "" if found.evaluation else "; evaluations state no interval, so they count as training"
+        return Spread(
+            training=tuple(training),
+            evaluation=tuple(evaluation),
+            samples=self.samples,
+            source=f"{len(self.models)} models x {self.values.shape[1]} seeds of the suite {self.suite}",
+            note=note,
+        )
+
+    def costs(self) -> dict[str, Cost]:
+        """Return the mean cost of its runs, under the name of their data set, if they were made on one device."""
+        spent = [cost for run in self.runs if (cost := cost_of(run.record))]
+        devices = {cost["device"] for cost in spent}
+        if len(devices) != 1:
+            return {}
+        hours = [
+            float(np.mean([c.get(name) or 0.0 for c in spent])) / 3600 for name in ("train_seconds", "sample_seconds")
+        ]
+        cost = Cost(
+            training_hours=(hours[0], hours[0]),
+            sampling_hours=hours[1],
+            samples=self.samples,
+            device=devices.pop(),
+            source=f"means of the records of {self.suite}",
+        )
+        return {self.runs[0].data: cost}
+
+
+def crossed(groups: Iterable[Group], data: str, metric: str) -> Crossed:
+    """Return the largest table of a metric on a data set, without models that share their training with another.
+
+    Raises:
+        ConfigError: if no suite has two models with two common seeds.
+    """
+    groups = list(groups)
+    known = {run.data for group in groups for run in group.runs}
+    if data not in known:
+        raise unknown("no results on a data set called", data, known)
+    tables = [table for group in groups for table in _tables(group, data, metric)]
+    if not tables:
+        raise ConfigError(f"no suite has {metric} on {data} of two models with two common seeds")
+    return max(tables, key=lambda table: (len(table.models) - 1) * (table.values.shape[1] - 1))
+
+
+def _tables(group: Group, data: str, metric: str) -> Iterator[Crossed]:
+    cells: dict[tuple[str | None, int], dict[str, dict[int, tuple[Mapping[str, Any], Run]]]] = {}
+    seen = set()
+    for run in (run for run in group.runs if run.data == data):
+        for row, protocol in zip(run.record["results"], protocols(run.record), strict=True):
+            key = row["metric"], row["point"], protocol, run.record["labels"]["run"]
+            if key[:2] == (metric, "main") and row["value"] is not None and key not in seen:
+                seen.add(key)
+                table = cells.setdefault((protocol, row.get("n") or 1), {})
+                table.setdefault(run.model, {})[run.seed] = row, run
+    for (_, samples), models in cells.items():
+        seeds = sorted(max((found.keys() for found in models.values()), key=len))
+        full = {model: [found[seed] for seed in seeds] for model, found in models.items() if found.keys() >= set(seeds)}
+        if len(full) > 1 and len(seeds) > 1:
+            values = np.array([[row["value"] for row, _ in cell] for cell in full.values()], dtype=np.float64)
+            errors = [[_error(row) for row, _ in cell] for cell in full.values()]
+            whole = all(error is not None for cell in errors for error in cell)
+            runs = tuple(run for cell in full.values() for _, run in cell)
+            yield Crossed(group.name, samples, tuple(full), values, np.array(errors) if whole else None, runs)
+
+
+def _error(row: Mapping[str, Any]) -> float | None:
+    """Return the standard error of one evaluation, if its row states it or an interval by halves."""
+    details = row.get("details") or {}
+    half = details.get("half_interval")
+    of_half = None if half is None else half / float(special.stdtrit(HALVES - 1, 1 - LEVEL / 2))
+    return details.get("standard_error", of_half)

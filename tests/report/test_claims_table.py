@@ -1,0 +1,32 @@
+"""Tables of claims and plans: verdicts in words, every spread that is assumed is stated once."""
+
+from genbench.analysis.claims import audits, options, read
+from genbench.report.claims_table import claims_tables, plan_table, seeds_text, summary, verdict_text
+
+
+def test_every_pair_has_a_row_and_every_spread_is_stated():
+    known = read()
+    judged = list(audits(known))
+    *studies, spreads = claims_tables(judged, known)
+    assert sum(len(table.rows) for table in studies) == len(judged)
+    assert [row.label for row in spreads.rows] == ["fid"]
+    assert "FID Lottery" in spreads.legend[0]
+    assert all(study.url in table.legend[0] for study, table in zip(known.studies, studies, strict=True))
+    assert summary(judged).startswith(f"{len(judged)} published differences: ")
+
+
+def test_verdicts_in_words():
+    judged = {audit.one.label: audit for audit in audits(read())}
+    assert verdict_text(judged["OT-CFM, adaptive"]).startswith("inconclusive, needs ")
+    assert verdict_text(judged["iMF XL"]) == "resolved"
+    assert verdict_text(judged["TARFlow"]) == "unknown spread"
+    assert seeds_text((9, 4, 20)) == "9 (4 to 20)"
+
+
+def test_a_plan_has_a_row_for_each_number_of_samples():
+    known = read()
+    found = options(0.015, known.spreads["fid"], [5000, 50000], known.costs)
+    table = plan_table("t", found, known.spreads["fid"], known.costs)
+    assert [row.label for row in table.rows] == ["5,000", "50,000"]
+    assert len(table.rows[0].cells) == len(table.columns) == 2
+    assert any("not measured" in line for line in table.legend)
