@@ -31,7 +31,7 @@ reproduce: $(READY) ## sweep the CPU suites into reproduced/ (only what is missi
 	  $(BIN)/genbench sweep $$suite --jobs $(JOBS) --results reproduced >/dev/null || failed=$$?; \
 	done; \
 	$(BIN)/genbench leaderboard --results reproduced || failed=$$?; \
-	$(BIN)/genbench verify reproduced --against results || failed=$$?; exit $$failed
+	$(BIN)/genbench verify --results reproduced --against results || failed=$$?; exit $$failed
 
 # In order of cost. The first lines of each file state its question and its cost.
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps digits-long

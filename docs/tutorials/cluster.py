@@ -94,7 +94,7 @@ interrupted
 #
 # ```sh
 # genbench results merge from-node-1 from-node-2
-# genbench verify results --sample 5
+# genbench verify --sample 5
 # ```
 #
 # [Run sweeps](../sweeps.md) has the details: leases, network file systems, ensembles, versions.

@@ -10,6 +10,7 @@ from genbench.analysis.paired_tests import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of
+from genbench.results.names import metric_names
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
@@ -281,13 +282,14 @@ def _compared(
 def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:
     """Return {metric, point and protocol: {seed: value}}, with seed 0 for a single run."""
     values: dict[tuple, dict[int, float]] = {}
+    shown = metric_names({row["metric"] for record in records for row in record["results"]})
     for record in records:
         for row in record["results"]:
             if row["value"] is None or (main and row["point"] != "main"):
                 continue
             point = f" at {row['nfe']:g} NFE" if row["point"] == "curve" and row["nfe"] is not None else ""
             point = f" after {row['step']} steps" if row["point"] == "training" else point
-            key = (row["metric"] + point, row["protocol"], row["n"], row["better"])
+            key = (shown[row["metric"]] + point, row["protocol"], row["n"], row["better"])
             values.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
     return values
 

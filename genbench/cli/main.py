@@ -26,7 +26,22 @@ from genbench.training.interrupts import STOPPING
 from genbench.user_code import load_file
 
 
-class ByTask(TyperGroup):
+class Commands(TyperGroup):
+    """Commands that refuse an option twice of which only the last one would count."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called, its name and its words."""
+        name, command, words = super().resolve_command(ctx, args)
+        for option in command.params if command is not None else ():
+            names = {*option.opts, *option.secondary_opts}
+            given = [word.partition("=")[0] for word in words if word.partition("=")[0] in names]
+            repeatable = getattr(option, "multiple", True) or getattr(option, "is_flag", False)  # or an argument
+            if len(given) > 1 and not repeatable:
+                raise ConfigError(f"{' and '.join(dict.fromkeys(given))}: given {len(given)} times: {_instead(option)}")
+        return name, command, words
+
+
+class ByTask(Commands):
     """The commands, in the help by the task that they serve."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -40,6 +55,16 @@ class ByTask(TyperGroup):
                 formatter.write_dl(rows)
 
 
+def _instead(option: Any) -> str:
+    """Return what to write in place of an option that is given several times."""
+    several = {
+        "model": "write one; several models are a suite (genbench new suite NAME)",
+        "dataset": "write one; several data sets are a suite (genbench new suite NAME)",
+        "seed": "write it once, several seeds as --seeds 0-4 or --seeds 0,2,5",
+    }
+    return several.get(option.name, "write it once")
+
+
 app = typer.Typer(
     name="genbench",
     cls=ByTask,
@@ -50,30 +75,25 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TASKS = {
-    "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
-    "Read results": {
+    "Run": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
+    "Compare": {
         "report": reading.report,
         "leaderboard": reading.leaderboard,
         "compare": reading.compare,
         "plan": reading.plan,
     },
-    "Keep and share results": {"submit": sharing.submit, "verify": sharing.verify_command},
-    "Look up and extend": {
-        "list": lookup.list_command,
-        "show": lookup.show,
-        "check": lookup.check,
-        "new": lookup.new,
-        "doctor": lookup.doctor,
-    },
+    "Share": {"submit": sharing.submit, "verify": sharing.verify_command},
+    "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
+    "Maintain": {"doctor": lookup.doctor},
 }
 """{title in the help: {name of a command: its function}}."""
 for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
-folder = typer.Typer(help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
+folder = typer.Typer(cls=Commands, help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
 for function in (sharing.status, sharing.clean, sharing.merge):
     folder.command()(function)
-app.add_typer(folder, name="results", rich_help_panel="Keep and share results")
+app.add_typer(folder, name="results", rich_help_panel="Maintain")
 
 LONGEST = 1000
 """Characters of a message."""

@@ -1,6 +1,7 @@
 """Options and output shared by commands."""
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -74,6 +75,8 @@ Trust = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
+Full = Annotated[bool, typer.Option("--full", help="Also print protocols, and the curve of quality against NFE.")]
+Open = Annotated[bool, typer.Option("--open", help="Open it in a browser.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 
 
@@ -108,6 +111,17 @@ def print_plain(text: str, *, err: bool = False) -> None:
     from genbench.analysis.labels import plain
 
     typer.echo(plain(text), err=err)
+
+
+def open_file(path: Path) -> None:
+    """Open a file in a browser, or say where it is, as over SSH."""
+    import webbrowser
+
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not path.exists():
+        typer.echo(f"nothing to open: {path} is not there", err=True)
+    elif not (screen and webbrowser.open(path.resolve().as_uri())):
+        typer.echo(f"no browser to open it here; the file is {path.resolve()}", err=True)
 
 
 def print_json(value: Any) -> None:

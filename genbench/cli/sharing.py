@@ -45,7 +45,8 @@ def submit(
 
 
 def verify_command(
-    what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
+    submission: Annotated[Path | None, typer.Argument(help="NAME.genbench.zip; default: the results folder.")] = None,
+    results: options.Results = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
     retrain: Annotated[int, typer.Option(min=0, help="Number of these records to train again as well.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
@@ -65,8 +66,12 @@ def verify_command(
 
     From the weights that a results folder or a submission holds.
     """
-    if not what.exists():
-        raise ConfigError(f"no results folder or submission at {what}")
+    if submission is not None and not submission.is_file():
+        hint = f": name a results folder as --results {submission}" if submission.is_dir() else ""
+        raise ConfigError(f"no submission at {submission}{hint}")
+    what = submission or results
+    if submission is None:
+        files.require_folder(results, there=True)
     if against is not None:
         _compare_published(what, against, tolerance, as_json)
         return
@@ -82,7 +87,6 @@ def verify_command(
             found = verify(store, **chosen, guest=Guest(dataset or (), trust))
             verdicts = _print_verdicts(archive.remembering(what, found) if tolerance <= TOLERANCE else found, as_json)
     else:
-        files.require_folder(what, there=True)
         verdicts = _print_verdicts(verify(existing_store(what), **chosen), as_json)
     _conclude(what, verdicts)
 

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from genbench import activity
 from genbench.data import image_tree
 from genbench.data.rows import CachedRows, NumberedRows
 from genbench.data.splits import Collection
@@ -102,7 +103,8 @@ def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedR
     """Yield every image of a tree with its index in the sorted layout."""
     index = {name: i for i, name in enumerate(image_tree.names_in(image_tree.layout(path)))}
     images = ((name, data) for name, data in image_tree.contents(path) if name in index)
-    for name, image in _decoded(path, images, image_format):
+    for done, (name, image) in enumerate(_decoded(path, images, image_format), 1):
+        activity.report("decoding images", done, len(index))
         yield index[name], image
     if content_hash.remembered(path) != sha256:
         raise ConfigError(f"{path} changed during the run: run it again")

@@ -23,6 +23,7 @@ from genbench.runs.component import with_files
 from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
+from genbench.runs.monitoring.sample_picture import save_sample_picture
 from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
 from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
@@ -260,6 +261,7 @@ def _measure(
             folder = held.record_path(spec).parent
             rows += read_steps(folder / "steps", plan, missing)
             save_samples(folder, main, data)
+            save_sample_picture(folder, main, data)
         cost = {"sample_seconds": main.seconds, "evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
     return _write(spec, held, data, record, rows, missing, training, cost, group)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -202,6 +203,18 @@ class Spec:
 SPEC = TypeAdapter(Spec)
 
 REGISTRIES = {"model": models, "encoder": encoders}
+
+
+def own_data_name(data: Mapping[str, Any]) -> str:
+    """Return how the user calls a data set that is a file or a folder: its name without the ending; empty for others.
+
+    >>> own_data_name({"name": "points", "path": "data/people.csv"}), own_data_name({"name": "moons"})
+    ('people', '')
+    """
+    if data["name"] not in ("points", "folder") or not data.get("path"):
+        return ""
+    name = re.sub(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$", "", Path(data["path"]).name)
+    return re.sub(r"[^\w.-]+", "-", name)
 
 
 def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import torch
 
+from genbench import activity
 from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.numerics.precision import deterministic_kernels, float32_products
@@ -105,6 +106,8 @@ def fit(
     loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
     if path is not None and group.is_first:
         loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
+    if plan.compile:
+        activity.report("compiling, which takes about a minute")
     with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
         loop.run(_examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device))
     return state.finish()
@@ -136,7 +139,8 @@ class _Loop:
         self.state, self.plan, self.group, self.resumed = state, plan, group, saved is not None
         self.step = Step(state, plan, group, seed)
         self.log = TrainLog(tables, state.step, plan.steps, {} if saved is None else saved.tensors)
-        self.always_logged, self.logged = (state.step + 1, state.step + 20, plan.steps), time.monotonic()
+        self.always_logged = (state.step + 1, state.step + 3, state.step + 20, plan.steps)
+        self.logged = time.monotonic()
         self.interrupts = Interrupts(together=group.size > 1)
 
     def run(self, examples: Iterator[Example]) -> None:

@@ -48,7 +48,7 @@ def test_submit_names_what_is_unknown(cli, swept, tmp_path):
 
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
     _, results = swept
-    code, out, err = cli("verify", results, "--sample", "4")
+    code, out, err = cli("verify", "--results", results, "--sample", "4")
     assert (code, out.count("no difference"), err) == (0, 4, f"{results}: 4 confirmed\n")
     path = first_path(results)
 
@@ -57,14 +57,14 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
         row["value"] += 0.1
 
     edit_record(path, change)
-    code, out, err = cli("verify", results, "--sample", "4", "--json")
+    code, out, err = cli("verify", "--results", results, "--sample", "4", "--json")
     verdicts = {verdict["name"]: verdict for verdict in json.loads(out)}
     assert (code, [verdict["state"] for verdict in verdicts.values()].count("confirmed")) == (1, 3)
     (different,) = verdicts[f"{path.parts[-3]}/{path.parts[-2]}"]["different"]
     assert different.startswith("sliced_w2")
     assert "0 records are refused, 1 are not confirmed" in err
     path.write_text(path.read_text()[:-9])
-    assert "1 refused" in cli("verify", results, "--sample", "0")[2]
+    assert "1 refused" in cli("verify", "--results", results, "--sample", "0")[2]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_verify_compares_a_reproduction_with_published_values(cli, swept, tmp_pa
             edit_record(path, change)
     shutil.rmtree(results / "runs")
     before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
-    found, out, err = cli("verify", again, "--against", results)
+    found, out, err = cli("verify", "--results", again, "--against", results)
     assert found == code, out + err
     assert said in " ".join(out.split())
     assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
-    assert cli("verify", tmp_path, "--against", results)[0] == 1
+    assert cli("verify", "--results", tmp_path, "--against", results)[0] == 1
 
 
 def without_a_run(path):
@@ -120,7 +120,7 @@ def test_a_reproduction_fails_where_a_published_value_is_missing(cli, swept, tmp
     shutil.copytree(results, again := tmp_path / "again")
     path = first_path(again)
     spoil(path)
-    code, _, err = cli("verify", again, "--against", results)
+    code, _, err = cli("verify", "--results", again, "--against", results)
     assert (code, f"1 published runs were not repeated, or not as a whole: {path.parts[-3]}" in err) == (1, True), err
 
 
@@ -133,7 +133,7 @@ def test_a_reproduction_ends_with_a_verdict_whatever_fails(tmp_path):
     done = subprocess.run(["make", "reproduce", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0, done.stdout + done.stderr
     called = Path(f"{command}.log").read_text().splitlines()
-    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify reproduced"]
+    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify --results"]
 
 
 FAULT = """
@@ -151,7 +151,7 @@ def test_a_changed_formula_makes_the_verdict_fail(cli, swept, tmp_path):
     again = str(tmp_path / "again")
     done = subprocess.run([sys.executable, "-c", FAULT, "sweep", str(suite), "--results", again], capture_output=True)
     assert done.returncode == 0, done.stderr
-    code, out, err = cli("verify", again, "--against", results)
+    code, out, err = cli("verify", "--results", again, "--against", results)
     assert (code, "8 values do not agree" in err) == (1, True)
     assert "sliced_w2: " in out
 

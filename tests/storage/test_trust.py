@@ -77,7 +77,7 @@ def test_ones_own_results_need_no_permission(cli, copied, tmp_path, command):
     images, results = copied
     run = next(results.glob("runs/*"))
     arguments = {
-        "verify": ("verify", results),
+        "verify": ("verify", "--results", results),
         "report": ("report", "--results", results, "--html", tmp_path / "page.html"),
         "eval": ("eval", run),
     }
