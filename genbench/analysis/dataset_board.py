@@ -235,7 +235,8 @@ def compare_methods(
 def _distance(label: str, run: Run) -> float:
     """Return how far the positive numbers in a model's label lie from their defaults: the sum of |log ratio|.
 
-    Defaults may depend on the data; where that, or the model, is not here, the distance is 0.
+    Where a rule is the default, as of kappa, 1 stands for it. Defaults may depend on the data; where that, or the
+    model, is not here, the distance is 0.
     """
     numbers = re.findall(r" (\w+)=(\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?= |$)", label)
     spec, defaults = run.record["spec"], {}
@@ -243,6 +244,7 @@ def _distance(label: str, run: Run) -> float:
         entry = models[spec["model"]["name"]]
         event = latent_event(spec.get("encoder"), build_data(spec["data"]).event)
         defaults = bind(sampler(entry), {}, "") | bind(entry.build, {}, "", context=event)
+    defaults = {name: 1.0 if isinstance(value, str) else value for name, value in defaults.items()}
     pairs = [(float(text), defaults[name]) for name, text in numbers if isinstance(defaults.get(name), int | float)]
     return sum(abs(math.log(value / default)) for value, default in pairs if min(value, default) > 0)
 

@@ -227,6 +227,11 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     return [SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures))) for group in groups]
 
 
+def without_tracks(suites: Iterable[SuiteResults]) -> list[SuiteResults]:
+    """Return the suites that are no tracks, which have tables of their own."""
+    return [suite for suite in suites if not any("track" in record for record in suite.records)]
+
+
 def failure_of(record: Record) -> Failure:
     """Return the row of a run that failed."""
     labels, seed = record["labels"], record["spec"]["seed"]

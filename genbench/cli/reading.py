@@ -1,7 +1,7 @@
 """Commands that read results: report, leaderboard, compare, plan."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,11 @@ def leaderboard(
     results: options.Results = Path("results"),
     suite: Annotated[list[str] | None, typer.Option(metavar="SUITE", help="Only this suite. Repeatable.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
+    track: Annotated[str | None, typer.Option(help="The tables of this track, such as plane-v1.")] = None,
+    settings: Annotated[
+        Literal["default", "tuned"] | None,
+        typer.Option(help="Settings of a track's methods; default: tuned, once tuning has chosen some."),
+    ] = None,
     variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="A submission to compare too (see genbench submit).")] = None,
     figure: Annotated[
@@ -76,9 +81,17 @@ def leaderboard(
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
 
+    if track is not None:
+        if suite or dataset or variants or add or export or as_csv:
+            raise ConfigError("--track has --settings, --figure, --json and --markdown: leave the other options out")
+        _show_track(find(track), results, settings, figure, as_json, as_markdown)
+        return
+    if settings is not None:
+        raise ConfigError("--settings chooses a table of a track: add --track, such as --track plane-v1")
+
     from genbench.analysis import leaderboard
     from genbench.analysis.submitted import read_submission, submission_name
-    from genbench.analysis.values import load_suites
+    from genbench.analysis.values import load_suites, without_tracks
     from genbench.report.formats import terminal, writers
     from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
     from genbench.results.names import typed_name
@@ -90,6 +103,7 @@ def leaderboard(
         raise ConfigError(f"--add: two submissions are called {twice[0]}: rename one of the files")
     alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
     own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
+    own = own if suite else without_tracks(own)
     joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
     suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
     most = None if suite or dataset else TASKS
@@ -97,7 +111,9 @@ def leaderboard(
     found = leaderboard.leaderboard(suites, only, most=most, variants=variants, submitted=submitted)
     table = leaderboard_table(found, most and METHODS)
     if not found.boards and not found.submitted:
-        raise ConfigError(f"{results} has nothing to compare: no run has measured a metric with a direction")
+        raise ConfigError(
+            f"{results} has nothing to compare: outside of tracks, no run has measured a metric with a direction"
+        )
     if figure is not None:
         from genbench.report.formats.figures import write_charts
         from genbench.report.plots import pareto
@@ -120,6 +136,37 @@ def leaderboard(
             options.print_wrapped(
                 f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
             )
+
+
+def _show_track(
+    path: Path,
+    results: Path,
+    settings: Literal["default", "tuned"] | None,
+    figure: Path | None,
+    as_json: bool,
+    as_markdown: bool,
+) -> None:
+    from genbench.report.formats import terminal, writers
+    from genbench.report.track_board import track_board
+    from genbench.report.track_table import METHODS, across_table, track_tables
+    from genbench.runs.store import Store
+    from genbench.sweeps.suite_file import CHOSEN
+
+    usual: Literal["default", "tuned"] = "tuned" if path.with_suffix(CHOSEN).exists() else "default"
+    board = track_board(path, Store(results), settings or usual)
+    if figure is not None:
+        from genbench.report.formats.figures import write_charts
+        from genbench.report.plots import track_curves
+
+        if (drawn := track_curves(board)) is None:
+            raise ConfigError(f"--figure: {results} has no values of {board.name} to draw")
+        typer.echo(f"written: {write_charts(drawn, figure, board.models)}", err=True)
+    if as_json:
+        options.print_json(board.json())
+    elif as_markdown:
+        typer.echo(writers.markdown(across_table(board, METHODS), width=WIDE), nl=False)
+    else:
+        terminal.show(list(track_tables(board)), options.stdout())
 
 
 @paused_collection()

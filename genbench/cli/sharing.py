@@ -56,9 +56,6 @@ def verify_command(
     dataset: Annotated[
         list[Path] | None, typer.Option(help="A data file or folder that the submission used. Repeatable.")
     ] = None,
-    against: Annotated[
-        Path | None, typer.Option(help="Compare with the published values of this results folder, without measuring.")
-    ] = None,
     as_json: options.AsJson = False,
     trust: options.Trust = False,
 ) -> None:
@@ -72,9 +69,6 @@ def verify_command(
     what = submission or results
     if submission is None:
         files.require_folder(results, there=True)
-    if against is not None:
-        _compare_published(what, against, tolerance, as_json)
-        return
 
     from genbench.results import archive
     from genbench.results.comparing import TOLERANCE
@@ -132,33 +126,6 @@ def _conclude(what: Path, verdicts: list[Any]) -> None:
         typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counts['refused']} records are refused, {counts['not confirmed']} are not confirmed")
-
-
-def _compare_published(what: Path, against: Path, tolerance: float, as_json: bool) -> None:
-    """Compare the records of a folder with the published values of the same suites in another folder."""
-    for folder in (what, against):
-        files.require_folder(folder, there=True)
-
-    from genbench.results.comparing import reproduction
-    from genbench.results.reader import RECORDS, suite_names
-    from genbench.runs.record import identity, read_published
-    from genbench.runs.store import Store
-
-    both = [name for name in suite_names(against) if name in suite_names(what)]
-    read = (record for name in both for record in read_published(against / name / RECORDS))
-    published = {identity(record): record for record in read if "failure" not in record}
-    found = reproduction(Store(what).records(), [*published.values()], tolerance)
-    if as_json:
-        print_json({**found._asdict(), "worst": found.worst and list(map(str, found.worst))})
-    else:
-        print_wrapped(str(found))
-    if not found.compared:
-        raise RunFailed(f"nothing was compared: {what} has no run of a suite that {against} publishes")
-    if found.absent:
-        names = ", ".join(found.absent[:3]) + (", and others" if len(found.absent) > 3 else "")
-        raise RunFailed(f"{len(found.absent)} published runs were not repeated, or not as a whole: {names}")
-    if found.agreeing < found.compared:
-        raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")
 
 
 def status(results: options.Results = Path("results"), as_json: options.AsJson = False) -> None:

@@ -64,7 +64,7 @@ def noise(source: Source, n: int, seed: int, *, start: int = 0) -> Float[Tensor,
     return _noise(source, n, seed, start).clone()  # the cached tensor must not be modified by callers
 
 
-@lru_cache(maxsize=2)  # all points of an NFE curve start from the same noise
+@lru_cache(maxsize=8)  # all points of an NFE curve start from the same noise
 def _noise(source: Source, n: int, seed: int, start: int) -> Float[Tensor, "n *event"]:
     stream = torch.Generator()
     drawn = [source.sample(1, stream.manual_seed(derive(seed, "noise", i))) for i in range(start, start + n)]

@@ -1,7 +1,8 @@
 """Autoregressive flows of zuko: normalizing flows of vectors, the likelihood baselines."""
 
 import importlib.util
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,18 @@ from genbench.settings import Count, Layers
 Transforms = Annotated[Layers, "number of autoregressive transformations, in alternating order of the coordinates"]
 Hidden = Annotated[tuple[Count, ...], "widths of the hidden layers of the networks that compute the transformations"]
 Conditional = Annotated[bool, "whether the model is trained on labels"]
+
+
+class Example(NamedTuple):
+    """A batch of standardized data.
+
+    Args:
+        log_scale: log-determinant of the scale that was divided out, repeated: members of an ensemble have their own.
+    """
+
+    x: Float[Tensor, "b d"]
+    label: Int[Tensor, " b"]
+    log_scale: Float[Tensor, " b"]
 
 
 class ZukoFlow(Model):
@@ -57,6 +70,10 @@ class ZukoFlow(Model):
         self.register_buffer("mean", torch.zeros(event.dims))
         self.register_buffer("std", torch.ones(event.dims))
 
+    @classmethod
+    def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
+        return True
+
     def prepare(self, data: Data, seed: int) -> None:
         std, mean = torch.std_mean(data.train.batch(0, 8192, seed).x, 0)
         if bool((std == 0).any()):
@@ -64,20 +81,26 @@ class ZukoFlow(Model):
         self.std.copy_(std)
         self.mean.copy_(mean)
 
-    def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        log_scale = self.std.log().sum().expand(len(batch.x))
+        return Example((batch.x - self.mean) / self.std, batch.label, log_scale)
 
-    def loss(self, example: Batch) -> dict[str, Tensor]:
+    def loss(self, example: Example) -> dict[str, Tensor]:
         label = example.label if self.conditional else None
-        return {"loss": -self.log_prob(example.x, label=label).mean() / self.event.dims}
+        log_density = self._log_prob(example.x, label) - example.log_scale
+        return {"loss": -log_density.mean() / self.event.dims}
 
     def sample(self, x0: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
         """Invert the flow, with one evaluation of every network per coordinate."""
         return Samples(self._map(label).inv(x0) * self.std + self.mean, self.event.dims)
 
     def log_prob(self, x: Float[Tensor, "b d"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        z, change = self._map(label).call_and_ladj((x - self.mean) / self.std)
-        return self.source.log_prob(z) + change - self.std.log().sum()
+        return self._log_prob((x - self.mean) / self.std, label) - self.std.log().sum()
+
+    def _log_prob(self, x: Float[Tensor, "b d"], label: Int[Tensor, " b"] | None) -> Float[Tensor, " b"]:
+        """Return the log-density of standardized data."""
+        z, change = self._map(label).call_and_ladj(x)
+        return self.source.log_prob(z) + change
 
     def _map(self, label: Tensor | None) -> Any:
         return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())

@@ -19,6 +19,7 @@ from genbench.errors import first_line
 from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
 from genbench.report.formats.figures import write_charts
 from genbench.report.pictures import MAX_BYTES, name_of
+from genbench.report.track_board import TrackBoard
 from genbench.results.reader import Run
 from genbench.storage import files
 
@@ -102,6 +103,29 @@ def pareto(found: Leaderboard) -> Charts | None:
     others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
     caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
     return Charts("Quality against NFE", tuple(charts), caption) if charts else None
+
+
+def track_curves(board: TrackBoard) -> Charts | None:
+    """Draw quality against NFE on the tasks of a track, at the longest budget with values: models with all seeds."""
+    filled = [heat for heat in board.heats if any(contest.pairs.order for contest in heat.contests)]
+    if not filled:
+        return None
+    steps = max(heat.steps for heat in filled)
+    heats = [heat for heat in board.heats if heat.steps == steps and heat.nfe is not None]
+    charts = []
+    for task in zip(*(heat.contests for heat in heats), strict=True):
+        points: dict[str, list[Point]] = {}
+        for heat, contest in zip(heats, task, strict=True):
+            for model in contest.pairs.order:
+                mean, half = mean_and_half(contest.cells[model].values.values())
+                points.setdefault(model, []).append(Point(heat.nfe or 0, mean, mean - (half or 0), mean + (half or 0)))
+        series = [Series(model, tuple(points[model])) for model in board.models if model in points]
+        if series:
+            floor = mean_and_error(task[0].floor.values())[0] if task[0].floor else None
+            y = Axis(task[0].metric + ARROWS[task[0].better], _wide([p.y for one in series for p in one.points]))
+            x = Axis("NFE", _wide([p.x for one in series for p in one.points]))
+            charts.append(Chart(task[0].data, x, y, tuple(series), floor))
+    return Charts(f"{board.name}: {steps:,} steps, {board.settings} settings", tuple(charts[:MAX_PARETO]), BARS)
 
 
 def _against_nfe(board: Board) -> Chart:

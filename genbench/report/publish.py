@@ -9,7 +9,7 @@ from typing import cast
 from rich.console import Console
 
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
+from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values, without_tracks
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
@@ -180,7 +180,7 @@ def publish_report(
     from genbench.report.formats.page import pages
 
     suites = load_suites(store, [only] if only else [])
-    found = leaderboard(suites, most=None if only else TASKS)
+    found = leaderboard(suites if only else without_tracks(suites), most=None if only else TASKS)
     with store.lock_tables():
         report = gather(suites, store.root)
     texts = {page.parent / name: text for name, text in pages(report, found, page.name, _made()).items()}

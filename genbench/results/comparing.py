@@ -154,18 +154,22 @@ class Reproduction(NamedTuple):
         return f"{text}; not measured again: {', '.join(self.missing)}" if self.missing else text
 
 
-def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance: float = TOLERANCE) -> Reproduction:
-    """Compare the records of a folder with the published records of the same evaluations.
+def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
+    """Compare records with the published records of the same cells, which may have been trained in other ensembles.
 
     A value agrees if it and its floor differ by at most `SHARE` of their standard deviation over the published seeds,
-    or by the relative tolerance, whichever is larger, and if all else that its row states is the same. Details such as
-    standard errors follow from the samples and are not compared.
+    or by the relative `TOLERANCE`, whichever is larger, and if all else that its row states is the same. Details such
+    as standard errors follow from the samples and are not compared.
+
+    Args:
+        seeds: records of all published seeds, if `published` are only some of them.
     """
-    spreads, by_evaluation = _spreads(published), {identity(record): record for record in again}
+    spreads, again = _spreads(seeds or published), list(again)
+    known = {same_cell(record["spec"]): record for record in again} | {identity(record): record for record in again}
     values, missing, absent = 0, set(), set()
     found: list[tuple[float, Deviation | None, str]] = []
     for record in published:
-        own = by_evaluation.get(identity(record))
+        own = known.get(identity(record)) or known.get(same_cell(record["spec"]))
         measured = {cell(row) for row in own["results"]} if own is not None else set()
         deviations = compare(record, own).deviations if own is not None else ()
         for row in (row for row in record["results"] if row["value"] is not None):
@@ -176,7 +180,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
                     absent.add(record["labels"]["run"])
                 continue
             shares = [
-                (_share_of_allowed(each, spreads.get((*_place(record, row), each.field), 0.0), tolerance), each)
+                (_share_of_allowed(each, spreads.get((*_place(record, row), each.field), 0.0)), each)
                 for each in deviations
                 if each.row == row_name(row) and each.field in OF_ROW
             ]
@@ -187,11 +191,19 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], tolerance
     return Reproduction(values, len(found), agreeing, tuple(sorted(missing)), tuple(sorted(absent)), worst)
 
 
-def _share_of_allowed(each: Deviation, spread: float, tolerance: float) -> float:
+def same_cell(spec: Mapping[str, Any]) -> str:
+    """Return what a spec shares with those that would give the same values up to rounding.
+
+    A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics.
+    """
+    return json.dumps({name: part for name, part in spec.items() if name not in ("stack", "metrics")}, sort_keys=True)
+
+
+def _share_of_allowed(each: Deviation, spread: float) -> float:
     if not math.isfinite(each.relative):
         return math.inf
     scale = max(abs(each.one), abs(each.other))
-    allowed = max(tolerance * scale, SHARE * spread)
+    allowed = max(TOLERANCE * scale, SHARE * spread)
     return each.relative * scale / allowed if allowed else math.inf
 
 

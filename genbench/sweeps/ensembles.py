@@ -1,7 +1,7 @@
 """Ensembles: which cells are trained as one. A spec records its ensemble as `stack`, the key that suites write."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +49,12 @@ def form_ensembles(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
         groups.setdefault(key, {})[json.dumps(member)] = member
     stacks = {key: _differing(list(members.values())) for key, members in groups.items() if key and len(members) > 1}
     return [replace(spec, stack=stacks.get(key)) for spec, key in zip(specs, keys, strict=True)]
+
+
+def among(spec: Spec, seeds: Collection[int]) -> Spec:
+    """Return a spec whose ensemble has only its members of these seeds."""
+    members = [member for member in spec.stack or () if member["seed"] in seeds]
+    return replace(spec, stack=members if len(members) > 1 else None)
 
 
 def _check(specs: Sequence[Spec], names: Sequence[str]) -> None:

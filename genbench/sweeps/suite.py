@@ -1,6 +1,7 @@
 """Suites: the cells that a suite file stands for."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
-from genbench.sweeps.ensembles import form_ensembles
+from genbench.sweeps.ensembles import among, form_ensembles
 from genbench.sweeps.suite_file import (
     CHOSEN,
     DataEntry,
     Entry,
     Exclude,
     ModelEntry,
+    Sample,
     Seeds,
     Suite,
     folder_of,
@@ -37,13 +39,13 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        baseline: the model of a track to which its others are compared; empty for a suite that is not a track.
+        sample: of a track, the cells that show whether it can be reproduced, in ensembles of these alone.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
-    baseline: str = ""
+    sample: Sequence[Spec] = ()
 
 
 class DataChoice(NamedTuple):
@@ -96,7 +98,8 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         contents = with_paths(contents, folder_of(path))
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
-        return Sweep(path.stem, *_track_cells(contents, settings or {}), contents.track.baseline)
+        specs, places = _track_cells(contents, settings or {})
+        return Sweep(path.stem, specs, places, _sample(specs, places, contents.track.sample))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -161,7 +164,7 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     places: dict[tuple[str, str], dict[str, Place]] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (budget, seeds), row in itertools.product(_lengths(suite), rows):
+        for (budget, seeds), row in itertools.product(suite.lengths, rows):
             choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
             if choice is None:  # nothing was chosen yet
                 continue
@@ -178,17 +181,29 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
 
 
+def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample | None) -> list[Spec]:
+    if sample is None:
+        return []
+    default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
+    return [among(s, sample.seeds) for s in default if sample.has(s.data_label, s.plan["steps"], s.seed)]
+
+
 def track_rows(suite: Suite) -> list[TrackRow]:
     """Return every model of a track on every data set.
+
+    A model is called by its label on the first data set: settings may differ from the defaults on others alone.
 
     Raises:
         ConfigError: if tables have one label for two of them.
     """
     rows: dict[tuple[str, str], TrackRow] = {}
+    labels: dict[str, str] = {}
     for data, model, settings in pairs(suite):
         chosen = (suite.metrics if data.metrics is None else data.metrics) or []
         spec = complete_spec(model.name, data.name, 0, chosen, settings)
-        row = TrackRow(data, model, settings, spec.data_label, spec.model_label, chosen)
+        stated = json.dumps([model.name, settings["model"], settings["sample"]], sort_keys=True)
+        label = labels.setdefault(stated, spec.model_label)
+        row = TrackRow(data, model, settings, spec.data_label, label, chosen)
         if (row.dataset, row.label) in rows:
             raise ConfigError(f"two rows of the track have one label: {row.label} on {row.dataset} is there twice")
         rows[row.dataset, row.label] = row
@@ -242,15 +257,10 @@ def _product(
         seeds: in place of those of the suite or its budgets.
     """
     of_pairs = pairs(suite, chosen_data, of_models)
-    for (budget, its_seeds), (data, model, own) in itertools.product(_lengths(suite), of_pairs):
+    for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
-
-
-def _lengths(suite: Suite) -> list[tuple[dict[str, Any], Seeds]]:
-    """Return the settings and the seeds of each budget, or those of a suite without budgets."""
-    return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in suite.budgets] or [({}, suite.seeds)]
 
 
 def pairs(

@@ -137,6 +137,21 @@ class Tuning(Table):
     seeds: Annotated[int, Ge(1)]
 
 
+class Sample(Table):
+    """Cells of a track that show whether it can be reproduced: of all models, with default settings.
+
+    Data sets are called by their labels in tables.
+    """
+
+    datasets: Annotated[list[str], MinLen(1)]
+    steps: Annotated[int, Ge(1)]
+    seeds: Seeds
+
+    def has(self, data: str, steps: int, seed: int) -> bool:
+        """Return whether a cell is one of the sample."""
+        return data in self.datasets and steps == self.steps and seed in self.seeds
+
+
 class Track(Table):
     """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
 
@@ -145,6 +160,7 @@ class Track(Table):
 
     baseline: str
     tuning: Tuning
+    sample: Sample | None = None
 
 
 class Suite(Sections):
@@ -164,6 +180,11 @@ class Suite(Sections):
     budgets: list[Budget] = []
     track: Track | None = None
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @property
+    def lengths(self) -> list[tuple[dict[str, Any], Seeds]]:
+        """The settings and the seeds of each budget, or those of a suite without budgets."""
+        return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in self.budgets] or [({}, self.seeds)]
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":

@@ -48,6 +48,27 @@ def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--track", "plane-v1", "--dataset", "moons"), "leave the other options out"),
+        (("--settings", "tuned"), "--settings chooses a table of a track: add --track"),
+        (("--track", "smoke"), "smoke.toml is not a track: it has no [track]"),
+        (("--track", "plain-v1"), "no suite 'plain-v1'; did you mean 'plane-v1'?"),
+    ],
+)
+def test_wrong_options_of_a_track_are_refused_in_one_line(cli, tmp_path, words, message):
+    code, out, err = cli("leaderboard", "--results", tmp_path, *words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+
+
+def test_a_track_without_results_says_that_all_is_missing(cli, tmp_path):
+    code, out, _ = cli("leaderboard", "--track", "cifar10-v1", "--results", tmp_path)
+    assert code == 0
+    assert "0 of 12 cells with all seeds, 12 missing" in " ".join(out.split())
+
+
 def test_published_differences_are_judged():
     done = genbench("plan", "--published")
     assert "needs 8 (6 to 16) seeds" in done.stdout

@@ -1,16 +1,8 @@
 """submit, verify, results status, clean, merge: what is packed, refused, and found in a folder."""
 
 import json
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-from genbench.runs.record import format_record, read_record
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -65,95 +57,6 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
     assert "0 records are refused, 1 are not confirmed" in err
     path.write_text(path.read_text()[:-9])
     assert "1 refused" in cli("verify", "--results", results, "--sample", "0")[2]
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "said"),
-    [
-        (None, 0, "12 of 12 published values measured again, 12 agree"),
-        (
-            lambda record: record["results"][1].update(value=9.0),
-            1,
-            "12 of 12 published values measured again, 11 agree",
-        ),
-        (lambda record: record["labels"].update(run="other"), 1, "0 of 12"),
-    ],
-)
-def test_verify_compares_a_reproduction_with_published_values(cli, swept, tmp_path, edit_record, change, code, said):
-    """The last lines of `make reproduce` (C19)."""
-    _, results = swept
-    again = tmp_path / "again"
-    shutil.copytree(results, again)
-    for path in again.glob("runs/*/*/record.json"):
-        if change and code and "0 of 12" in said:
-            shutil.rmtree(path.parents[1])
-        elif change and path.parts[-3].startswith("cfm-moons-0"):
-            edit_record(path, change)
-    shutil.rmtree(results / "runs")
-    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
-    found, out, err = cli("verify", "--results", again, "--against", results)
-    assert found == code, out + err
-    assert said in " ".join(out.split())
-    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
-    assert cli("verify", "--results", tmp_path, "--against", results)[0] == 1
-
-
-def without_a_run(path):
-    shutil.rmtree(path.parents[1])
-
-
-def with_a_failure(path):
-    record = {**read_record(path), "results": [], "failure": "RunFailed: no"}
-    record["provenance"] = {**record["provenance"], "measurements": []}
-    path.with_name("failure.json").write_text(format_record(record))
-    path.unlink()
-
-
-def without_a_cell(path):
-    record = read_record(path)
-    path.write_text(format_record({**record, "results": record["results"][1:]}))
-
-
-@pytest.mark.parametrize("spoil", [without_a_run, with_a_failure, without_a_cell])
-def test_a_reproduction_fails_where_a_published_value_is_missing(cli, swept, tmp_path, first_path, spoil):
-    _, results = swept
-    shutil.copytree(results, again := tmp_path / "again")
-    path = first_path(again)
-    spoil(path)
-    code, _, err = cli("verify", "--results", again, "--against", results)
-    assert (code, f"1 published runs were not repeated, or not as a whole: {path.parts[-3]}" in err) == (1, True), err
-
-
-def test_a_reproduction_ends_with_a_verdict_whatever_fails(tmp_path):
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin/genbench"
-    command.write_text('#!/bin/sh\necho "$1 $2" >> "$0.log"\n[ "$1" != sweep ]\n')
-    command.chmod(0o755)
-    (tmp_path / ".installed").touch()
-    done = subprocess.run(["make", "reproduce", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode != 0, done.stdout + done.stderr
-    called = Path(f"{command}.log").read_text().splitlines()
-    assert called == ["sweep synthetic", "sweep digits", "leaderboard --results", "verify --results"]
-
-
-FAULT = """
-import sys
-from genbench.metrics import distance
-right = distance.sorted_projections
-distance.sorted_projections = lambda x, axes: 3 * right(x, axes)
-from genbench.cli.main import main
-main()
-"""
-
-
-def test_a_changed_formula_makes_the_verdict_fail(cli, swept, tmp_path):
-    suite, results = swept
-    again = str(tmp_path / "again")
-    done = subprocess.run([sys.executable, "-c", FAULT, "sweep", str(suite), "--results", again], capture_output=True)
-    assert done.returncode == 0, done.stderr
-    code, out, err = cli("verify", "--results", again, "--against", results)
-    assert (code, "8 values do not agree" in err) == (1, True)
-    assert "sliced_w2: " in out
 
 
 def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):

@@ -20,6 +20,8 @@ def measured(committed):
     rows = []
     for path in sorted(committed.glob("*/records.jsonl.gz")):
         for record in map(json.loads, gzip.decompress(path.read_bytes()).splitlines()):
+            if "track" in record:
+                continue
             data, plan = record["labels"]["data"], record["spec"]["plan"]
             for row in record["results"] if data in TASKS else ():
                 stated = row["metric"], row.get("n"), plan["steps"], plan["batch_size"]
@@ -95,3 +97,28 @@ def test_a_referee_agrees_in_every_letter_and_every_effect(measured, committed, 
     order = list(scored.mean().sort_values().index)
     p = {(a, b): stats.ttest_rel(scored[a], scored[b]).pvalue for a, b in combinations(order, 2)}
     assert {m: summaries[m]["letters"] for m in order} == letters(order, rejected(p))
+
+
+def test_a_referee_agrees_in_every_letter_of_two_tasks_of_a_track(committed, cli):
+    rows, seeds = [], 10
+    for record in map(
+        json.loads, gzip.decompress((committed / "plane-v1" / "records.jsonl.gz").read_bytes()).splitlines()
+    ):
+        places = [place for place in record["track"] if "default" in place["tables"]]
+        for row in record["results"] if places and record["spec"]["plan"]["steps"] == 2000 else ():
+            if (row["metric"], row["point"]) == ("sliced_w2", "main") and row["value"] is not None:
+                own = {"data": record["labels"]["data"], "model": places[0]["row"], "seed": record["spec"]["seed"]}
+                rows.append(own | {"value": row["value"], "floor": row["floor"]})
+    measured = pd.DataFrame(rows)
+    command = ("leaderboard", "--results", committed, "--track", "plane-v1", "--settings", "default", "--json")
+    shown = pd.DataFrame(json.loads(cli(*command)[1])["rows"]).query("steps == 2000 and nfe.isna()")
+    for data in ("moons", "8gaussians"):
+        own = measured[measured["data"] == data]
+        wide = own.pivot(index="seed", columns="model", values="value")
+        wide = wide.loc[:, wide.count() == seeds]
+        order, named, at_floor, _ = judge(wide, own.groupby("seed")["floor"].mean())
+        found = shown[(shown["data"] == data) & (shown["word"] == "")].set_index("model")
+        assert len(order) == len(found) >= 12
+        assert found["mean"].to_dict() == pytest.approx(wide.mean().to_dict())
+        assert found["letters"].to_dict() == named
+        assert set(found.index[found["at_floor"]]) == at_floor

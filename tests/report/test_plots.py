@@ -20,7 +20,8 @@ def test_a_grid_of_a_setting_is_drawn_with_level_lines_of_models_without_it(repo
     column = [c.title for c in table.columns].index("sliced_w2")
     means = {row.label: row.cells[column].mean for row in table.rows}
     lines = {series.model: [(point.x, point.y) for point in series.points] for series in chart.series}
-    assert lines["wcfm"] == [(0.5, means["wcfm kappa=0.5"]), (1.0, means["wcfm"]), (4.0, means["wcfm kappa=4.0"])]
+    grid = {kappa: means[f"wcfm kappa={kappa}"] for kappa in (0.5, 1.0, 4.0)}
+    assert lines["wcfm"] == list(grid.items())
     assert lines["cfm"] == [(0.5, means["cfm"]), (4.0, means["cfm"])]
     assert chart.floor == pytest.approx(means["real vs. real (floor)"])
 

@@ -101,3 +101,11 @@ def test_values_that_were_not_measured_again_are_counted_and_named(published):
 def test_another_protocol_does_not_agree(published):
     again = [changed(published[0], lambda row, _: row.update(protocol="other")), *published[1:]]
     assert reproduction(again, published).agreeing == reproduction(published, published).agreeing - 1
+
+
+def test_of_a_single_seed_the_spread_is_that_of_all_published(published):
+    (own,) = [r for r in published if (r["labels"]["model"], r["spec"]["seed"]) == ("cfm", 0)]
+    again = changed(own, lambda row, _: row.update(value=row["value"] + 0.9 * SHARE * spread(published)))
+    values = len(own["results"])
+    assert reproduction([again], [own], published).agreeing == values
+    assert reproduction([again], [own]).agreeing == values - 1

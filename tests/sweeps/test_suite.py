@@ -169,13 +169,12 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     (tmp_path / "some.toml").write_text(TRACK)
     (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml")
-    assert track.baseline == "cfm"
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
     assert [place["row"] for (place,) in track.places] == [spec.model["name"] for spec in track.specs]
-    for table, kappa in (("default", 1.0), ("tuned", 0.5)):
+    for table, kappa in (("default", "elbow"), ("tuned", 0.5)):
         found = {cell for cell, (place,) in zip(cells, track.places, strict=True) if table in place["tables"]}
-        kappas = [("moons", None), ("moons", 1.0), ("mixture", None), ("mixture", kappa)]
+        kappas = [("moons", None), ("moons", "elbow"), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
 
 
@@ -184,7 +183,7 @@ def test_settings_laid_over_a_track_keep_its_rows_and_choices(tmp_path):
     (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})
     assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
-    assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, 1.0, 0.5}
+    assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, "elbow", 0.5}
 
 
 def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
@@ -204,6 +203,14 @@ def test_a_track_may_name_the_metrics_of_each_data_set_and_the_seeds_beside_thos
     text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
     (tmp_path / "some.toml").write_text(text)
     assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
+
+
+def test_a_row_of_a_track_has_one_name_on_all_data_sets(tmp_path):
+    """Settings that are defaults on the first data set alone were part of its name on others: two rows of one model."""
+    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {'))
+    track = load(tmp_path / "some.toml")
+    assert {spec.model_label for spec in track.specs} == {"cfm", "cfm net=mlp(width=64)", "wcfm"}
+    assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
 
 
 def test_rows_that_share_a_run_stand_there_both(tmp_path):

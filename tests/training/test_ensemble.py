@@ -78,6 +78,7 @@ WCFM += [{"seed": 3, "kappa": 2.0, "normaliser": "batch"}]
         ("wcfm", WCFM, "moons", {}),
         ("tarflow", [{"seed": 0}, {"seed": 1}], "moons", {"width": 16, "blocks": [2, 1]}),
         ("starflow", [{"seed": 0}, {"seed": 1}], "moons", {"width": 16, "blocks": [2, 1]}),
+        ("nsf", [{"seed": 0}, {"seed": 1}], "moons", {"bins": 4, "hidden": [16]}),
     ],
 )
 def test_members_are_what_they_are_alone(model, own, dataset, settings):

@@ -1,5 +1,6 @@
 """The settings of transformer flows. TARFlow and STARFlow are two sets of their values."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
@@ -18,31 +19,29 @@ Blocks = Annotated[tuple[Layers, ...], MinLen(1)]
 
 
 class Sizes(NamedTuple):
-    """Default sizes: of tokens and heads, the layers of each block, and the largest number of tokens of an image."""
+    """Default sizes: of tokens and heads, the layers of each block, and the largest number of tokens."""
 
     width: int
     head: int
     tarflow: Blocks
     starflow: Blocks  # a deep block and shallow ones, with as many layers
-    tokens: int = 0
+    tokens: int
 
 
 def sizes(event: Event) -> Sizes:
     """Return the sizes for vectors, for images of up to 8x8, and for larger images."""
     if event.is_vector:
-        return Sizes(64, 16, (1,) * 8, (3, 1, 1, 1, 1, 1))
+        return Sizes(64, 16, (1,) * 8, (3, 1, 1, 1, 1, 1), tokens=4)
     if event.shape[-1] * event.shape[-2] <= 64:
         return Sizes(64, 16, (2,) * 4, (5, 1, 1, 1), tokens=16)
     return Sizes(128, 32, (4,) * 4, (10, 2, 2, 2), tokens=64)
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves at most 16 tokens of a small image, 64 of a large one."""
-    if event.is_vector:
-        return 1
-    height, width = event.shape[-2:]
-    divisors = [p for p in range(1, height + 1) if height % p == width % p == 0]
-    return next((p for p in divisors if (height // p) * (width // p) <= sizes(event).tokens), divisors[-1])
+    """Return the smallest patch that leaves at most 4 tokens of a vector, 16 of a small image, 64 of a large one."""
+    sides = event.shape if event.is_vector else event.shape[-2:]
+    divisors = [p for p in range(1, sides[0] + 1) if not any(side % p for side in sides)]
+    return next((p for p in divisors if math.prod(side // p for side in sides) <= sizes(event).tokens), divisors[-1])
 
 
 _BLOCKS = (
@@ -59,8 +58,8 @@ class Design:
     """Settings of transformer flows.
 
     Args:
-        patch: side of an image patch, or number of coordinates in a token of a vector; by default 1 for vectors, and
-            for images the smallest that leaves at most 64 tokens (16 up to 8x8).
+        patch: side of an image patch, or number of coordinates in a token of a vector; by default the smallest that
+            leaves at most 64 tokens (16 of images up to 8x8, 4 of vectors).
         width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.

@@ -10,7 +10,7 @@ from helpers.toy_transformer_flows import NAMES, build
 
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.models.starflow.design import STARFLOW
+from genbench.models.starflow.design import STARFLOW, TARFLOW
 from genbench.registry import models
 from genbench.settings import bind
 
@@ -58,6 +58,11 @@ def test_parameters_of_tarflow_follow_from_its_formulas():
     layer = 3 * w * w + 3 * w + w * w + w + 8 * w * w + 5 * w + 4 * w
     block = (d * w + w) + (n - 1) * w + (w * 2 * d + 2 * d)
     assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
+
+
+@pytest.mark.parametrize(("dims", "tokens"), [(2, 2), (8, 4), (10, 2), (50, 2), (11, 1)])
+def test_a_vector_has_at_most_four_tokens_by_default(dims, tokens):
+    assert TARFLOW.patches(Event((dims,))).count == tokens
 
 
 def test_both_methods_have_equal_layers_and_parameters_by_default():

@@ -1,5 +1,6 @@
 """W-CFM: independent pairs weighted by a Gibbs kernel."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from genbench.registry import couplings
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Positive
 from genbench.space import dequantize
+from genbench.storage import cache, tensors
 
 MOMENTUM = 0.99
 """Decay of the running mean."""
@@ -38,24 +40,29 @@ class KernelSettings:
     """Settings of the Gibbs kernel exp(-c(x0, x1) / epsilon).
 
     Args:
-        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d); by default 1. "elbow" chooses it on training
-            data before the first step, as `genbench tune` does: the smallest kappa above which the weights hardly tilt
-            source and data.
+        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d). By default "elbow", which chooses it on
+            training data before the first step, as `genbench tune` does: the smallest kappa above which the weights
+            hardly tilt source and data.
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
     """
 
-    kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: 1.0, unless="epsilon")] = None
+    kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: "elbow", unless="epsilon")] = None
     epsilon: Positive | None = None
     cost: Cost = "norm"
+
+    @property
+    def by_elbow(self) -> bool:
+        """Whether the elbow rule is to choose the temperature."""
+        return self.epsilon is None and self.kappa in (None, "elbow")
 
     def temperature(self, event: Event) -> float:
         """Return epsilon, from one of the two settings; NaN if the elbow rule is to choose it."""
         if self.epsilon is not None and self.kappa is not None:
             raise ConfigError("give model.kappa or model.epsilon, not both: epsilon = kappa sqrt(d)")
-        if self.kappa == "elbow":
-            return math.nan
-        return self.epsilon or (self.kappa or 1.0) * math.sqrt(event.dims)
+        if self.kappa is None or self.kappa == "elbow":
+            return math.nan if self.epsilon is None else self.epsilon
+        return self.kappa * math.sqrt(event.dims)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,7 @@ class KernelCoupling(Coupling):
         super().__init__()
         self.event, self.root = event, math.sqrt(event.dims)
         self.cost: Cost = kernel.cost
-        self.by_elbow = kernel.kappa == "elbow"
+        self.by_elbow = kernel.by_elbow
         self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
 
     def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
@@ -93,22 +100,40 @@ class KernelCoupling(Coupling):
 
         Conditions do not count; classes are taken together.
         """
+        return self._tilts(*self._sample(data), grid)
+
+    def _sample(self, data: Data) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "n *event"]]:
+        """Return noise and training data for the elbow rule, without conditions, the same for all seeds."""
         n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
         batch = data.train.take(n, derive(0, "elbow"))
         x1 = dequantize(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
         x0 = data.source.sample(n, generator(0, "elbow", "noise"))
-        x0, x1 = (x[:, :-k] if k else x for x in (x0, x1))
+        return (x0[:, :-k], x1[:, :-k]) if k else (x0, x1)
+
+    def _tilts(
+        self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"], grid: Sequence[float]
+    ) -> tuple[tuple[float, Tilt], ...]:
+        n = len(x0)
         # Fewer pairs on images, to take at most a minute: the tilt varies less there.
         partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
         costs = [self.costs(noise, x1) for noise in cyclic_shifts(x0, partners)]
         return tuple((kappa, estimate_tilt(-cost / (kappa * self.root) for cost in costs)) for kappa in sorted(grid))
 
     def choose(self, data: Data) -> None:
-        if self.by_elbow:
-            kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self.tilt_curve(data) if tilt.known])
+        if not self.by_elbow:
+            return
+        x0, x1 = self._sample(data)
+        content = [hashlib.sha256(x.contiguous().numpy().data).hexdigest() for x in (x0, x1)]
+        name = cache.key(elbow=content, cost=self.cost, grid=GRID, flat=FLAT, pairs=PAIRS)
+
+        def make() -> dict[str, Tensor]:
+            kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self._tilts(x0, x1, GRID) if tilt.known])
             if kappa is None:
                 raise ConfigError(f"model.kappa=elbow: the tilt is not flat up to {GRID[-1]:g}; give a larger kappa")
-            self.epsilon.fill_(kappa * self.root)
+            return {"kappa": torch.tensor(kappa, dtype=torch.float64)}
+
+        # Kept, because every model of an ensemble and of a sweep on these data would compute it again for seconds.
+        self.epsilon.copy_(tensors.cached("elbow", f"{name}.safetensors", make)["kappa"] * self.root)
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -183,6 +208,8 @@ class Gibbs(KernelCoupling):
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
+        if bool(torch.isnan(self.epsilon)):
+            raise RunFailed("the kappa of W-CFM was not chosen: call prepare(data, seed) first")
         if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
             raise RunFailed("the constant normalizer of W-CFM was not estimated: call prepare(data, seed) first")
 

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from genbench.core import Event, Normal
 from genbench.errors import RunFailed
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings, WeightSettings
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelCoupling, KernelSettings, WeightSettings
 from genbench.registry import datasets
 from genbench.tuning.kappa import by_elbow
 
@@ -70,21 +70,36 @@ def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
 
 
 @pytest.mark.parametrize("name", ["wcfm", "wcfm-balanced"])
-def test_the_elbow_rule_chooses_the_kappa_of_tune_for_every_seed(built, name):
+def test_by_default_every_seed_has_the_kappa_that_tune_chooses(built, name):
     chosen = by_elbow("wcfm", "gaussian", {}).chosen
     for seed in (0, 1):
-        model, data = built(name, "gaussian", kappa="elbow")
+        model, data = built(name, "gaussian")
         model.prepare(data, seed)
         assert model.chosen == pytest.approx({"kappa": chosen})
         assert model.coupling.epsilon.item() == pytest.approx(chosen * 2**0.5)
-        again, _ = built(name, "gaussian", kappa="elbow")
+        again, _ = built(name, "gaussian")
         again.load_state_dict(model.state_dict())
         assert again.chosen == model.chosen
-    given, _ = built(name, "gaussian")
+    given, data = built(name, "gaussian", kappa=1.0)
+    given.prepare(data, 0)
     assert given.chosen == {}
+    assert given.coupling.epsilon.item() == pytest.approx(2**0.5)
 
 
-@pytest.mark.parametrize("dataset", ["moons", "digits"])
-def test_the_default_temperature_is_the_same_on_every_data_set(built, dataset):
-    model, data = built("wcfm", dataset)
-    assert model.coupling.epsilon.item() == pytest.approx(data.event.dims**0.5)
+def test_the_choice_of_kappa_is_kept_by_the_content_of_the_data(built, monkeypatch):
+    curves = []
+    compute = KernelCoupling._tilts
+    monkeypatch.setattr(KernelCoupling, "_tilts", lambda *given: curves.append(given) or compute(*given))
+    chosen = []
+    for std in (0.41, 0.41, 3.1):
+        model, _ = built("wcfm", "gaussian")
+        model.prepare(datasets["gaussian"].build(std=std), seed=len(chosen))
+        chosen.append(model.chosen["kappa"])
+    assert len(curves) == 2
+    assert chosen[0] == chosen[1] != chosen[2]
+
+
+def test_without_a_chosen_kappa_no_training_starts(built):
+    model, data = built("wcfm", "gaussian")
+    with pytest.raises(RunFailed, match=r"kappa of W-CFM was not chosen: call prepare"):
+        model.batch_source(data)

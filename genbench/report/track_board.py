@@ -1,0 +1,281 @@
+"""Tracks: every model on every task at every budget, and in three regimes of sampling.
+
+A cell has a value for every seed of its budget, or a word that says what it lacks. Only cells with all seeds are
+compared, within a task by pairs and across tasks by their excess over the floor, both as in any leaderboard.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+from genbench.analysis.effects import Effects, Task, effects
+from genbench.analysis.means import mean_and_error, mean_and_half
+from genbench.analysis.pairwise import Pairwise, compare_all
+from genbench.errors import ConfigError
+from genbench.results.reader import Run, read_groups, suite_names
+from genbench.runs.record_types import Record
+from genbench.runs.store import Store
+from genbench.sweeps.set_options import as_set_options
+from genbench.sweeps.suite import track_rows, with_paths
+from genbench.sweeps.suite_file import Suite, folder_of, read
+
+REGIMES = (1, 4, None)
+"""Network evaluations of a sample that tables show; None is the solver of the model's own settings."""
+
+Settings = Literal["default", "tuned"]
+
+
+class Cell(NamedTuple):
+    """A model on a task.
+
+    Args:
+        values: {seed: headline metric}.
+        word: what it lacks for a comparison, such as "missing", "failed 2 of 10" or "unsupported"; empty if nothing.
+        reason: why, if that is known.
+        stated: settings that were chosen for it on this task, in words.
+        errors: standard errors of the evaluations.
+    """
+
+    values: Mapping[int, float]
+    word: str
+    reason: str = ""
+    stated: str = ""
+    errors: tuple[float, ...] = ()
+
+
+class Contest(NamedTuple):
+    """The models on a task, at one budget and in one regime.
+
+    Args:
+        cells: {model: cell}.
+        floor: {seed: value of real data}.
+        pairs: the comparison of the models with all seeds.
+    """
+
+    data: str
+    metric: str
+    better: str
+    protocol: str
+    cells: Mapping[str, Cell]
+    floor: Mapping[int, float]
+    pairs: Pairwise
+
+    @property
+    def noise(self) -> float | None:
+        """The error of an evaluation over the spread of seeds, in the median over models; None if it is not known."""
+        shares = []
+        for cell in self.cells.values():
+            _, error = mean_and_error(cell.values.values()) if cell.values else (0.0, None)
+            if error and cell.errors:
+                square = sum(each**2 for each in cell.errors) / len(cell.errors)
+                shares.append(math.sqrt(square / len(cell.values)) / error)
+        return median(shares) if shares else None
+
+
+class Heat(NamedTuple):
+    """All tasks at one budget and in one regime, and the effects across them.
+
+    Args:
+        nfe: network evaluations of a sample; None is the accurate solver.
+    """
+
+    steps: int
+    seeds: tuple[int, ...]
+    nfe: int | None
+    contests: tuple[Contest, ...]
+    effects: Effects
+
+
+class TrackBoard(NamedTuple):
+    """A track.
+
+    Args:
+        models: all rows: by their ratio at the longest budget that has one, then as the track lists them.
+        lacking: {steps: {word: number of cells}} of the accurate solver; "" counts the cells with all seeds.
+    """
+
+    name: str
+    settings: Settings
+    baseline: str
+    models: tuple[str, ...]
+    heats: tuple[Heat, ...]
+    lacking: Mapping[int, Mapping[str, int]]
+
+    @property
+    def budgets(self) -> list[int]:
+        """Training steps, from few to many."""
+        return sorted(self.lacking)
+
+    def heat(self, steps: int, nfe: int | None) -> Heat:
+        """Return the contests at a budget in a regime."""
+        return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
+
+    def json(self) -> dict[str, Any]:
+        """Return plain JSON: the effects of each budget and regime, and one row for each cell there."""
+        parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
+        shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
+        return {**shared, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one plain row for each cell of each budget and regime."""
+        for heat in self.heats:
+            for contest, model in product(heat.contests, self.models):
+                cell, pairs = contest.cells[model], contest.pairs
+                mean, half = mean_and_half(cell.values.values()) if cell.values else (None, None)
+                floor = mean_and_error(contest.floor.values())[0] if contest.floor else None
+                row = {"data": contest.data, "model": model, "steps": heat.steps, "nfe": heat.nfe}
+                row |= {"metric": contest.metric, "better": contest.better, "mean": mean, "half_interval": half}
+                row |= {"floor": floor, "seeds": len(cell.values), "letters": pairs.letters.get(model)}
+                row |= {"at_floor": model in pairs.at_floor, "word": cell.word, "reason": cell.reason}
+                yield row | {"stated": cell.stated, "protocol": contest.protocol}
+
+
+class _Place(NamedTuple):
+    """Where a run stands: its task, the row of its model, and its budget."""
+
+    data: str
+    row: str
+    steps: int
+
+
+def track_board(path: Path, store: Store, settings: Settings = "tuned") -> TrackBoard:
+    """Return the board of a track, from its published records.
+
+    Args:
+        path: of the suite file.
+        settings: the table: by default settings, or by those that tuning chose.
+
+    Raises:
+        ConfigError: if the suite is not a track.
+    """
+    suite = with_paths(read(path), folder_of(path))
+    if suite.track is None:
+        raise ConfigError(f"{path} is not a track: it has no [track]")
+    rows = track_rows(suite)
+    headlines = {row.dataset: row.metrics[0] for row in rows}
+    models = tuple(dict.fromkeys(row.label for row in rows))
+    runs, failures = _placed(path.stem, store, settings)
+    chosen = suite.chosen if settings == "tuned" else {}
+    curve = suite.evaluation.get("curve", [])
+    regimes = [*sorted({*curve, *(nfe for nfe in REGIMES if nfe is not None)}), None]
+    heats = []
+    for budget, nfe in product(suite.budgets, regimes):
+        contests = []
+        for data, metric in headlines.items():
+            own = {row: runs.get(_Place(data, row, budget.steps), []) for row in models}
+            lost = {row: failures.get(_Place(data, row, budget.steps), set()) for row in models}
+            tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
+            contests.append(_contest(data, metric, nfe, budget.seeds, own, lost, tuned))
+        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
+        effect = effects(compared, suite.track.baseline)
+        heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, tuple(contests), effect))
+    ordered = _ordered(models, heats)
+    return TrackBoard(path.stem, settings, suite.track.baseline, ordered, tuple(heats), _lacking(heats, suite))
+
+
+def _placed(name: str, store: Store, settings: Settings) -> tuple[dict[_Place, list[Run]], dict[_Place, set[int]]]:
+    """Return the runs of a table, and the seeds of those that failed, by their places."""
+    runs: dict[_Place, list[Run]] = {}
+    failures: dict[_Place, set[int]] = {}
+    groups = read_groups(store, [name]) if name in suite_names(store.root) else []
+    for group in groups:
+        for run in group.runs:
+            for place in _places(run.record, settings):
+                runs.setdefault(place, []).append(run)
+        for record in group.failures:
+            for place in _places(record, settings):
+                failures.setdefault(place, set()).add(record["spec"]["seed"])
+    return runs, failures
+
+
+def _places(record: Record, settings: Settings) -> Iterator[_Place]:
+    for place in record.get("track", ()):
+        if settings in place["tables"]:
+            yield _Place(record["labels"]["data"], place["row"], record["spec"]["plan"]["steps"])
+
+
+def _contest(
+    data: str,
+    metric: str,
+    nfe: int | None,
+    seeds: Sequence[int],
+    runs: Mapping[str, Sequence[Run]],
+    failed: Mapping[str, Collection[int]],
+    tuned: Mapping[str, str],
+) -> Contest:
+    rows = {model: {run.seed: _row(run.record, metric, nfe) for run in own} for model, own in runs.items()}
+    measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
+    floors: dict[int, list[float]] = {}
+    for own in rows.values():
+        for seed, row in own.items():
+            if row.get("value") is not None and row.get("floor") is not None:
+                floors.setdefault(seed, []).append(row["floor"])
+    floor = {seed: mean_and_error(values)[0] for seed, values in sorted(floors.items())}
+    better = measured[0]["better"] if measured else "lower"
+    stated = {
+        model: " ".join(filter(None, [tuned[model], *{run.stated for run in own}])) for model, own in runs.items()
+    }
+    cells = {model: _cell(own, seeds, failed[model], stated[model]) for model, own in rows.items()}
+    protocol = measured[0].get("protocol") or "" if measured else ""
+    return Contest(data, metric, better, protocol, cells, floor, compare_all(_complete(cells), better, floor))
+
+
+def _complete(cells: Mapping[str, Cell]) -> dict[str, Mapping[int, float]]:
+    return {model: cell.values for model, cell in cells.items() if not cell.word}
+
+
+def _row(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
+    """Return the row of a metric in a regime, or {"word": why there is none}.
+
+    A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
+    """
+    rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
+    (main,) = [row for row in rows if row["point"] == "main"]
+    curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
+    if nfe is None or main["value"] is None:
+        return main
+    if curve:
+        return curve.get(float(nfe), {"word": "not measured"})
+    return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
+
+
+def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
+    found = {seed: rows[seed] for seed in seeds if seed in rows}
+    values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
+    without = [row for row in found.values() if row.get("value") is None]
+    errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
+    absent = len(seeds) - len(found)
+    if without and not values:
+        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
+    lost = len(set(failed) & set(seeds) - found.keys())
+    if lost or without:
+        more = f", missing {absent - lost}" if absent > lost else ""
+        reason = without[0].get("reason", "") if without else ""
+        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
+    if absent:
+        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
+    return Cell(values, "", stated=stated, errors=errors)
+
+
+def _stated(chosen: Mapping[str, Any]) -> str:
+    return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
+
+
+def _ordered(models: Sequence[str], heats: Sequence[Heat]) -> tuple[str, ...]:
+    """Return models by their ratio at the longest budget that has one, with the accurate solver."""
+    of_budgets = [heat for heat in sorted(heats, key=lambda heat: -heat.steps) if heat.nfe is None]
+    ranked = [summary.method for heat in of_budgets for summary in heat.effects.summaries if summary.ratio is not None]
+    return tuple(dict.fromkeys([*ranked, *models]))
+
+
+def _lacking(heats: Sequence[Heat], suite: Suite) -> dict[int, dict[str, int]]:
+    """Return how many cells lack what, by budget."""
+    counts: dict[int, dict[str, int]] = {budget.steps: {} for budget in suite.budgets}
+    for heat in (heat for heat in heats if heat.nfe is None):
+        for contest in heat.contests:
+            for cell in contest.cells.values():
+                counts[heat.steps][cell.word] = counts[heat.steps].get(cell.word, 0) + 1
+    return counts

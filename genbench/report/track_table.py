@@ -1,0 +1,187 @@
+"""A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from genbench.analysis.effects import Summary
+from genbench.analysis.labels import counted, distinct
+from genbench.analysis.means import LEVEL, mean_and_half
+from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.tables import compared_cell
+from genbench.report.track_board import REGIMES, Contest, Heat, TrackBoard
+
+REAL = "real data"
+METHODS = 9
+"""Methods of the first table where it stands alone; with real data it has ten rows."""
+NAMED = 3
+"""Methods that a sentence names as not separated from the first; more are counted."""
+
+
+def across_table(board: TrackBoard, most: int | None = None) -> Table:
+    """Return the table across tasks: the shortest budget and the longest one with values, each in all regimes.
+
+    Args:
+        most: number of methods, all by default; others are named below.
+    """
+    heats = _heats(board)
+    columns = [Column(_title(heat, len(_shown(board)) > 1), "lower") for heat in heats]
+    summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
+    rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
+    for model in board.models[:most]:
+        cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
+        rows.append(Row(model, tuple(cells)))
+    rest = [] if most is None else board.models[most:]
+    legend = (_reading(board, heats), _complete(board, rest))
+    title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
+    return Table(title, tuple(columns), tuple(rows), legend, head="method")
+
+
+def sentences(board: TrackBoard) -> list[str]:
+    """Return what the table across tasks says, in a sentence for each of its columns that ranks methods."""
+    return [text for heat in _heats(board) if (text := _sentence(board, heat))]
+
+
+def _sentence(board: TrackBoard, heat: Heat) -> str:
+    ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
+    base = next((summary for summary in ranked if summary.method == board.baseline), None)
+    if len(heat.effects.scored) < 2 or base is None:
+        return ""
+    first, *others = ranked
+    alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
+    named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
+    text = f"{_by(heat.nfe)} after {heat.steps:,} steps, {first.method} has the smallest excess over real data, "
+    text += f"not separated from {named}" if alike else "separated from all others"
+    apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
+    for word, low in (("less", True), ("more", False)):
+        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
+        text += f"; {word} than {board.baseline}: {', '.join(methods) or 'none'}"
+    return f"{text}."
+
+
+def _by(nfe: int | None) -> str:
+    return "With an accurate solver" if nfe is None else f"With {counted(nfe, 'network evaluation')}"
+
+
+def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:
+    """Return the table of all tasks at a budget in a regime."""
+    heat = board.heat(steps, nfe)
+    short = distinct((contest.data for contest in heat.contests), 20)
+    notes: dict[str, int] = {}
+    columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in heat.contests]
+    rows = [Row(REAL, tuple(_floor(contest) for contest in heat.contests), floor=True)]
+    rows += [Row(model, tuple(_cell(c, model, notes) for c in heat.contests)) for model in board.models]
+    legend = [
+        "Mean ± half its 95 % interval over seeds; methods of a column that share a letter are not separated (paired "
+        f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); ° at the floor or better; in parentheses: not "
+        "compared."
+    ]
+    measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in heat.contests if c.protocol))
+    legend += [f"{text}." for text in measured]
+    noise = [f"{short[c.data]} {c.noise:.2f}" for c in heat.contests if c.noise is not None]
+    legend += [f"Error of an evaluation over the spread of seeds, median: {', '.join(noise)}."] if noise else []
+    title = f"{board.name}, {board.settings} settings: {_budget(heat)}, {_regime(nfe)}"
+    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+
+
+def track_tables(board: TrackBoard) -> Iterator[Table]:
+    """Yield the table across tasks, and those of the tasks with the accurate solver at the budgets that it shows."""
+    yield across_table(board)
+    yield from (task_table(board, steps, None) for steps in _shown(board))
+
+
+def _shown(board: TrackBoard) -> list[int]:
+    """Return the shortest budget, and the longest one with values."""
+    filled = [steps for steps in board.budgets if any(c.floor for c in board.heat(steps, None).contests)]
+    return sorted({board.budgets[0], *filled[-1:]})
+
+
+def _heats(board: TrackBoard) -> list[Heat]:
+    return [board.heat(steps, nfe) for steps in _shown(board) for nfe in REGIMES]
+
+
+def _title(heat: Heat, several: bool) -> str:
+    return f"{heat.steps:,} steps, {_regime(heat.nfe)}" if several else _regime(heat.nfe)
+
+
+def _regime(nfe: int | None) -> str:
+    return "accurate" if nfe is None else f"NFE {nfe}"
+
+
+def _budget(heat: Heat) -> str:
+    return f"{heat.steps:,} steps ({counted(len(heat.seeds), 'seed')})"
+
+
+def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None) -> Cell:
+    if summary is None or summary.ratio is None:
+        return Cell(text=_lacks(heat, model, summary))
+    ends = (summary.low, summary.high)
+    interval = "" if None in ends or model == board.baseline else f" ({ends[0]:.2f}-{ends[1]:.2f})"
+    letters = summary.letters if len(heat.effects.scored) > 1 else ""  # a single task separates nothing across tasks
+    return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters)
+
+
+def _lacks(heat: Heat, model: str, summary: Summary | None) -> str:
+    """Return why a model has no ratio: the word of its cells if they share one, or else the tasks that it lacks."""
+    scored = [contest for contest in heat.contests if contest.data in heat.effects.scored]
+    words = {contest.cells[model].word for contest in scored or heat.contests}
+    if len(words) == 1 and (word := words.pop()):
+        return word
+    if summary is None or not scored:
+        return "lacks all tasks" if scored else "not scored"
+    return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
+
+
+def _cell(contest: Contest, model: str, notes: dict[str, int]) -> Cell:
+    own = contest.cells[model]
+    texts = [own.reason, own.stated, own.word if own.values else ""]
+    numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts if text)
+    if not own.values:
+        return Cell(text=own.word, notes=numbers)
+    cell = compared_cell(own.values, contest.pairs, model)
+    return replace(cell, notes=numbers, aside=bool(own.word))
+
+
+def _floor(contest: Contest) -> Cell:
+    values = tuple(contest.floor.items())
+    return Cell(*mean_and_half([value for _, value in values]), values=values) if values else Cell()
+
+
+def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
+    budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
+    scored = max((len(heat.effects.scored) for heat in heats), default=0)
+    across = ", geometric mean and 95 % t interval; methods that share a letter are not separated across tasks"
+    return (
+        f"Excess: value - floor of real data as a multiple of {board.baseline}'s in the same column, over "
+        f"{counted(scored, 'task')}{across if scored > 1 else ''}; {budgets}; NFE 1 and 4: Euler steps, accurate: the "
+        f"solver of the method's own settings{_unscored(heats)}."
+    )
+
+
+def _unscored(heats: Sequence[Heat]) -> str:
+    """Return which tasks were measured and score nobody, with the columns in which they do not."""
+    columns: dict[str, list[str]] = {}
+    for heat in heats:
+        for contest in heat.contests:
+            if contest.floor and contest.data in heat.effects.unscored:
+                columns.setdefault(contest.data, []).append(f"{heat.steps:,} steps, {_regime(heat.nfe)}")
+    if not columns:
+        return ""
+    tasks = ", ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
+    return f"; scores nobody, since the baseline is not clearly above the floor or lacks seeds: {tasks}"
+
+
+def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
+    """Return how much of the track there is, and which methods the table does not show."""
+    parts = []
+    for steps in board.budgets:
+        counts = dict(board.lacking[steps])
+        total, done = sum(counts.values()), counts.pop("", 0)
+        lacking: dict[str, int] = {}
+        for word, number in counts.items():
+            kind = word.partition(" ")[0]
+            kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
+            lacking[kind] = lacking.get(kind, 0) + number
+        others = "".join(f", {number} {word}" for word, number in lacking.items())
+        parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{others}")
+    parts += [f"not shown: {', '.join(rest)}"] if rest else []
+    return f"{'; '.join(parts)}."

@@ -1,0 +1,94 @@
+"""Tracks: what a cell says, when it is compared, and that a table of a track is the test of any leaderboard."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from helpers.tracks import EXCESS, FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
+from scipy import stats
+
+from genbench.errors import ConfigError
+from genbench.report.track_board import track_board
+from genbench.runs.store import Store
+
+
+@pytest.fixture
+def board(tmp_path):
+    return board_of(tmp_path, planted())
+
+
+def test_each_cell_has_its_value_or_says_what_it_lacks(board):
+    (moons, _) = board.heat(20, None).contests
+    assert {model: cell.word for model, cell in moons.cells.items()} == {
+        "cfm": "", "otcfm": "", "nsf": "", "vp": "4 of 5 seeds", "reflow": "unsupported", "wcfm": "missing",
+    }  # fmt: skip
+    assert moons.cells["reflow"].reason == "no teacher"
+    assert set(moons.pairs.letters) == {"cfm", "otcfm", "nsf"}  # what lacks a seed is compared with nothing
+    assert board.lacking == {
+        20: {"": 6, "4 of 5 seeds": 2, "unsupported": 2, "missing": 2},
+        50: {"missing": 12},
+    }
+
+
+def test_a_method_of_fixed_cost_stands_where_that_is_allowed(board):
+    assert [board.heat(20, nfe).contests[0].cells["nsf"].word for nfe in (1, 4, None)] == ["takes 2", "", ""]
+    one = board.heat(20, 1).contests[0]
+    assert one.cells["cfm"].values[0] == pytest.approx(board.heat(20, None).contests[0].cells["cfm"].values[0] + 2)
+
+
+def test_ratios_and_letters_are_those_that_were_planted(board):
+    ratios = {s.method: s.ratio for s in board.heat(20, None).effects.summaries if s.ratio is not None}
+    for index, (model, excess) in enumerate(EXCESS.items()):
+        logs = []
+        for task in range(2):
+            own, base = (x + SHARED.mean() + OWN[i + 3 * task].mean() for x, i in ((excess, index), (1.0, 0)))
+            logs.append(math.log(own / base))
+        assert ratios[model] == pytest.approx(math.exp(sum(logs) / 2))
+    assert board.models[:3] == ("otcfm", "cfm", "nsf")
+    moons = board.heat(20, None).contests[0]
+    t = stats.ttest_rel([*moons.cells["cfm"].values.values()], [*moons.cells["otcfm"].values.values()])
+    assert moons.pairs.pairs["otcfm", "cfm"].p == pytest.approx(t.pvalue)
+    assert len({moons.pairs.letters[model] for model in EXCESS}) == 3
+    spreads = [np.std([*moons.cells[model].values.values()], ddof=1) for model in EXCESS]
+    assert moons.noise == pytest.approx(0.002 / np.median(spreads))
+
+
+def test_failed_runs_are_counted_and_compared_with_nothing(tmp_path):
+    failures = lost(("vp", 4), *(("wcfm", seed) for seed in range(5)))
+    contest = board_of(tmp_path, planted(), failures).heat(20, None).contests[0]
+    assert (contest.cells["vp"].word, contest.cells["wcfm"].word) == ("failed 1 of 5", "failed 5 of 5")
+    assert not {"vp", "wcfm"} & contest.pairs.letters.keys()
+
+
+def test_a_seed_without_a_value_where_others_have_one_has_failed(tmp_path):
+    """TARFlow was unsupported on 8gaussians, since one sample of one seed was not finite."""
+    records = planted()
+    of_cfm = [r for r in records if (r["labels"]["model"], r["labels"]["data"]) == ("cfm", "moons")]
+    (one,) = [record for record in of_cfm if record["spec"]["seed"] == 2]
+    why = "1 of 64 samples are not finite"
+    one["results"] = [row | {"value": None, "reason": why} for row in one["results"]]
+    cell = board_of(tmp_path, records).heat(20, None).contests[0].cells["cfm"]
+    assert (cell.word, cell.reason, len(cell.values)) == ("failed 1 of 5", why, 4)
+
+
+def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
+    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": {"wcfm": {"model": {"kappa": 0.5}}}}))
+    own = [
+        record_of("wcfm", "moons", 20, seed, rows_of(value, FLOOR[seed]), "wcfm", [table], {"kappa": kappa})
+        for table, kappa, value in (("tuned", 0.5, 0.7), ("default", "elbow", 0.9))
+        for seed in range(5)
+    ]
+    for settings, value, stated in (("tuned", 0.7, "model.kappa=0.5"), ("default", 0.9, "kappa=elbow")):
+        board = board_of(tmp_path, [*planted(), *own], settings=settings)
+        cell = board.heat(20, None).contests[0].cells["wcfm"]
+        assert (set(cell.values.values()), stated in cell.stated) == ({value}, True)
+
+
+def test_a_track_without_records_says_that_all_is_missing_and_a_suite_is_refused(tmp_path):
+    (tmp_path / "some.toml").write_text(TRACK)
+    board = track_board(tmp_path / "some.toml", Store(tmp_path / "results"))
+    assert board.json()["cells"] == {20: {"missing": 12}, 50: {"missing": 12}}
+    (tmp_path / "plain.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    with pytest.raises(ConfigError, match=r"is not a track: it has no \[track\]"):
+        track_board(tmp_path / "plain.toml", Store(tmp_path))
