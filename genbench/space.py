@@ -125,7 +125,7 @@ class Standardized(Space):
         return sum(map(math.log, self.std)) / len(self.std)
 
 
-def dequantise(x: Float[Tensor, "*shape"], width: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
+def dequantize(x: Float[Tensor, "*shape"], width: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Spread bin centers uniformly over bins of the given width (0 returns x itself, drawing nothing)."""
     if width == 0:
         return x

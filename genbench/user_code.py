@@ -12,9 +12,10 @@ import os
 import sys
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from genbench.errors import USER_MODULE, ConfigError
@@ -56,12 +57,13 @@ def execute_file(path: Path) -> str:
     if module not in sys.modules:
         spec = importlib.util.spec_from_file_location(module, path.resolve())
         assert spec is not None
-        loaded, before, searched = importlib.util.module_from_spec(spec), {*sys.modules}, [*sys.path]
+        loaded, searched = importlib.util.module_from_spec(spec), [*sys.path]
+        hidden, before = {}, {*sys.modules}
         executing.append(digest)
         try:
             own = _own_modules(path)
-            _forget(own, path)
-            before -= own.keys()
+            hidden = _forget(own, path)
+            before = {*sys.modules}
             sys.modules[module] = loaded
             with _importable(path, own):
                 exec(compile(code[path.name], str(path), "exec"), loaded.__dict__)
@@ -78,6 +80,8 @@ def execute_file(path: Path) -> str:
             raise _refusal(path, error) from error
         finally:
             executing.pop()
+            for name, known in hidden.items():
+                sys.modules.setdefault(name, known)
     return digest
 
 
@@ -146,6 +150,7 @@ def _importable(path: Path, own: Mapping[str, Path]) -> Iterator[None]:
 
 def _own_modules(path: Path) -> dict[str, Path]:
     """Return the modules of its own folder that a file imports, directly or through one another: {name: file}."""
+    _real.cache_clear()  # the current folder may be another one now
     found: dict[str, Path] = {}
     waiting = [(path.resolve(), "")]
     with _importable(path, {}):
@@ -200,11 +205,11 @@ def _own_place(path: Path, name: str, spec: ModuleSpec | None, added: Container[
     top, depth = name.partition(".")[0], name.count(".")
     if spec is None or not spec.has_location or top == "genbench":  # for which versions stand
         return None
-    place, folder = Path(str(spec.origin)), path.resolve().parent
+    place, folder = Path(str(spec.origin)), Path(_real(path)).parent
     depth += place.stem == "__init__"
     if depth >= len(place.parents):
         return None
-    root = place.parents[depth].resolve()
+    root = Path(_real(place.parents[depth]))
     place = root / place.relative_to(place.parents[depth])
     of_package = folder.is_relative_to(root / top) and place.is_relative_to(folder)
     return place if root == folder or of_package or str(root) in added else None
@@ -222,8 +227,11 @@ def _user_modules(path: Path, before: Container[str], searched: Container[str]) 
     return {name for name, spec in specs.items() if _own_place(path, name, spec, added)}
 
 
-def _forget(own: Mapping[str, Path], path: Path) -> None:
+def _forget(own: Mapping[str, Path], path: Path) -> dict[str, ModuleType]:
     """Let modules beside a file be imported anew: their content may have changed, or they were those of another file.
+
+    Returns:
+        The other modules beside it that are loaded: hidden, so that an import that the hash does not cover is seen.
 
     Raises:
         ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.
@@ -234,3 +242,10 @@ def _forget(own: Mapping[str, Path], path: Path) -> None:
             raise ConfigError(f"rename {file}: another module '{name}' is loaded already")
         sys.modules.pop(name, None)
         _helpers.add(name)
+    specs = {name: getattr(loaded, "__spec__", None) for name, loaded in [*sys.modules.items()]}
+    others = (name for name in specs if name != "__main__" and not name.startswith(USER_MODULE))
+    return {name: sys.modules.pop(name) for name in others if _own_place(path, name, specs[name])}
+
+
+_real = cache(os.path.realpath)
+"""Of the thousands of modules that are loaded, most lie in a few folders."""

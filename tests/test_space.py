@@ -3,14 +3,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.space import Pixels, Real, dequantise
+from genbench.space import Pixels, Real, dequantize
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_every_level_returns_from_every_point_of_its_bin(levels):
     space = Pixels(levels)
     raw = torch.arange(levels).repeat(50)
-    spread = dequantise(space.encode(raw), space.bin, torch.Generator().manual_seed(0))
+    spread = dequantize(space.encode(raw), space.bin, torch.Generator().manual_seed(0))
     assert torch.equal(space.decode(space.encode(raw)).long(), raw)
     assert torch.equal(space.decode(spread).long(), raw)
     assert spread.min() >= -1

@@ -1,6 +1,7 @@
 """Files of the user: their hash covers the modules of their folder, and each file gets its own modules."""
 
 import hashlib
+import importlib
 import os
 import py_compile
 import sys
@@ -119,6 +120,24 @@ def test_a_copy_of_a_file_with_its_modules_has_its_hash(tmp_path):
     for name, content in sources.items():
         (tmp_path / "copy" / name).write_bytes(content)
     assert user_code.execute_file(tmp_path / "copy/mine.py") == user_code.execute_file(path)
+
+
+@pytest.mark.parametrize("loaded_by", ["another file", "the program"])
+@pytest.mark.parametrize("hidden", ["__import__('helper')", "importlib.import_module('helper')"])
+def test_a_helper_that_is_loaded_already_is_no_way_around_the_hash(tmp_path, monkeypatch, loaded_by, hidden):
+    """A file that imports the helper by its name was executed first: an edit to it gave the second file's old key."""
+    (tmp_path / "helper.py").write_text("NUMBER = 1.0\n")
+    if loaded_by == "another file":
+        user_code.execute_file(written(tmp_path / "proper.py", "import helper", "helper.NUMBER"))
+    else:
+        monkeypatch.syspath_prepend(tmp_path)
+    known = importlib.import_module("helper")
+    path = written(tmp_path / "mine.py", f"import importlib\nhelper = {hidden}", "helper.NUMBER")
+    with pytest.raises(ConfigError, match="imports helper unseen by its hash"):
+        user_code.execute_file(path)
+    assert sys.modules["helper"] is known
+    user_code.execute_file(written(tmp_path / "alone.py"))
+    assert sys.modules["helper"] is known
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def kernels(x: Tensor, y: Tensor) -> Timed:
     }
 
 
-def neighbourhoods(x: Tensor, y: Tensor) -> Timed:
+def neighborhoods(x: Tensor, y: Tensor) -> Timed:
     """Return the sum of precision, recall, density and coverage for each library."""
     x, y = x.double(), y.double()  # in float32, rounding moves points across the boundary of a neighborhood
 
@@ -173,7 +173,7 @@ def rows() -> list[Row]:
         row("frechet-fidelity", frechet_work, distances, "torch-fidelity", 5000, 2048, 8.0, 3),
         row("frechet-torchmetrics", frechet_work, distances, "torchmetrics", 5000, 2048, None, 3),
         row("kid", "a subset of the kernel distance", kernels, "torch-fidelity", 1000, 2048, 1.0, 9),
-        row("prdc", "precision, recall, density, coverage", neighbourhoods, "prdc", 5000, 2048, 1.0, 3),
+        row("prdc", "precision, recall, density, coverage", neighborhoods, "prdc", 5000, 2048, 1.0, 3),
         Row(
             name="inception",
             work="features of Inception",
@@ -217,7 +217,7 @@ def main() -> None:
     x, y = features(options.n, options.dims, 0), features(options.n, options.dims, 1, 0.05)
     compare(f"Frechet distance, {options.dims} features", distances(x, y), options.rounds)
     compare("kernel distance of 1,000 and 1,000", kernels(x, y), options.rounds)
-    compare(f"precision, recall, density, coverage of {len(x)} and {len(y)}", neighbourhoods(x, y), options.rounds)
+    compare(f"precision, recall, density, coverage of {len(x)} and {len(y)}", neighborhoods(x, y), options.rounds)
     print(f"\nfrom {options.n} features to metrics, genbench")
     alone: Timed = {
         "moments": lambda: float(Moments(x.split(4096)).mean[0]),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from features import distances, kernels, neighbourhoods
+from features import distances, kernels, neighborhoods
 from machine import here
 from torch import Tensor
 
@@ -41,7 +41,7 @@ def parity(real: Tensor, other: Tensor) -> Lines:
     works = {
         "Frechet distance": distances(real, other),
         "kernel distance, a subset of 1,000": kernels(real, other),
-        "precision + recall + density + coverage, 5,000 each": neighbourhoods(real[:5000], other[:5000]),
+        "precision + recall + density + coverage, 5,000 each": neighborhoods(real[:5000], other[:5000]),
     }
     yield table("work", "by", "value", "relative difference", "seconds", "our speed")
     for work, everybody in works.items():

@@ -95,7 +95,7 @@ def _index(kind: str, title: str, pictures: list[str]) -> str:
 
 
 def _page(kind: str, name: str, picture: bool) -> str:
-    description = describe(name)
+    description = describe(name, ALL[kind])
     about, errors = _without_errors(description["about"])
     summary, _, rest = about.strip().partition("\n")
     lines = [f"# {name}", "", _plain(summary), ""]

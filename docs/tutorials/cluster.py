@@ -90,11 +90,11 @@ interrupted
 #
 # ## Without a shared folder
 #
-# Give each machine its own folder and merge them. Records that differ from kept ones are reported, never overwritten:
+# Give each machine its own folder and merge them. Records that differ from saved ones are reported, never overwritten:
 #
 # ```sh
 # genbench results merge from-node-1 from-node-2
-# genbench verify results --sample 5
+# genbench verify --sample 5
 # ```
 #
 # [Run sweeps](../sweeps.md) has the details: leases, network file systems, ensembles, versions.

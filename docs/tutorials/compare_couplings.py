@@ -84,7 +84,7 @@ for panel, name in zip(panels, ["cfm", "otcfm"], strict=True):
     panel.set(title=name, aspect="equal")
 
 # %% [markdown]
-# ## And with few evaluations?
+# ## And in few steps?
 #
 # Straight paths need few solver steps. The curve has the same metric for 2 and 8 Euler steps:
 

@@ -10,6 +10,7 @@ from genbench.analysis.paired_tests import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of
+from genbench.results.names import metric_names
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
@@ -43,16 +44,16 @@ class Difference(NamedTuple):
 
     @property
     def detectable(self) -> float | None:
-        """The difference that is detected in this family with 80 % power; None for a single pair."""
+        """The difference that is detected in this family with 80 % power; None without a spread over seeds."""
         error = self.paired.error
-        return None if error is None else detectable(error, self.paired.pairs, self.family)
+        return None if not error else detectable(error, self.paired.pairs, self.family)
 
     @property
     def verdict(self) -> str:
         """How the second side compares with the first."""
         if self.paired.mean == 0 and not self.paired.error:
             return "equal"
-        if self.p is None:
+        if self.p is None or (self.p > LEVEL and self.paired.low is None):
             return "too few seeds"
         if self.p > LEVEL:
             return "not separated"
@@ -66,11 +67,15 @@ class Difference(NamedTuple):
         if verdict == "equal":
             return f"{self.metric}: {one} and {other} are equal."
         low, high = (one, other) if self.paired.mean > 0 else (other, one)
-        if self.p is None or self.paired.low is None or self.paired.high is None:
-            return f"{self.metric}: {low} is lower than {high} by {size} with one common seed: too few seeds."
-        sign = math.copysign(1, self.paired.mean)
-        ends = sorted((sign * self.paired.low, sign * self.paired.high))
-        test = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.p:.2g}"
+        if self.p is None or verdict == "too few seeds":
+            seeds = "one common seed" if self.p is None else f"each of {self.paired.pairs} common seeds"
+            return f"{self.metric}: {low} is lower than {high} by {size} with {seeds}: too few seeds."
+        if self.paired.low is None or self.paired.high is None:
+            test = f"with each of {self.paired.pairs} common seeds, p <= {self.p:.2g}"
+        else:
+            sign = math.copysign(1, self.paired.mean)
+            ends = sorted((sign * self.paired.low, sign * self.paired.high))
+            test = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}, p = {self.p:.2g}"
         test += f" in a family of {self.family}" if self.family > 1 else ""
         if verdict == "not separated":
             power = f"{100 * POWER:g} % power to detect a difference of {self.detectable:.2g}"
@@ -163,7 +168,7 @@ def compare_models(
     known = [value.metric for value in difference.values]
     for name in metrics:
         if not any(_belongs(metric, name) for metric in known):
-            raise unknown(f"{first[0]} and {second[0]} have not both measured", name, known)
+            raise unknown(f"{first[0]} and {second[0]} do not both have a value of", name, known)
     if metrics:
         kept = [value for value in difference.values if any(_belongs(value.metric, name) for name in metrics)]
         difference = difference._replace(values=kept)
@@ -213,7 +218,7 @@ def _belongs(metric: str, name: str) -> bool:
 def _matching(name: str, labels: Sequence[str], problem: str) -> str:
     """Return the label with exactly these words, or else the only one that contains them.
 
-    >>> _matching("wcfm kappa=.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
+    >>> _matching("wcfm kappa=0.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
     'wcfm kappa=0.5 sigma=0.1'
     """
     words = _words(name)
@@ -277,13 +282,14 @@ def _compared(
 def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:
     """Return {metric, point and protocol: {seed: value}}, with seed 0 for a single run."""
     values: dict[tuple, dict[int, float]] = {}
+    shown = metric_names({row["metric"] for record in records for row in record["results"]})
     for record in records:
         for row in record["results"]:
             if row["value"] is None or (main and row["point"] != "main"):
                 continue
             point = f" at {row['nfe']:g} NFE" if row["point"] == "curve" and row["nfe"] is not None else ""
             point = f" after {row['step']} steps" if row["point"] == "training" else point
-            key = (row["metric"] + point, row["protocol"], row["n"], row["better"])
+            key = (shown[row["metric"]] + point, row["protocol"], row["n"], row["better"])
             values.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
     return values
 

@@ -68,7 +68,7 @@ def format_mean(mean: float, error: float | None = None) -> str:
     if not 1e-3 <= largest < 1e7:
         exponent = math.floor(math.log10(largest))
         return f"({format_mean(mean / 10**exponent, error / 10**exponent)})e{exponent:+03d}"
-    # Round the error first: .0996 becomes .10, with one decimal less.
+    # Round the error first: 0.0996 becomes 0.10, with one decimal less.
     decimals = 1 - int(f"{error:.1e}".partition("e")[2])
     return f"{_fixed(mean, decimals)} ± {_fixed(error, decimals)}"
 

@@ -3,13 +3,14 @@
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from genbench.analysis.values import SuiteResults
 from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
+from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, suite_names
 from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.record_types import Record
@@ -61,7 +62,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
     return own
 
 
-def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResults, list[Submitted]]:
+def read_submission(path: Path, own: Collection[Record] = ()) -> tuple[SuiteResults, list[Submitted]]:
     """Return the records of a submission that were confirmed on this machine, and how many seeds of each method were.
 
     A seed is confirmed if all of its records are, such as those with other numbers of samples.
@@ -76,6 +77,7 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
     name, states = submission_name(path), remembered(path)
     known = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
     confirmed, repeated, seeds, missing = [], 0, defaultdict(set), defaultdict(set)
+    read: list[tuple[str, Record]] = []
     with opened(path) as store:
         for place in store.record_paths():
             try:
@@ -89,14 +91,15 @@ def read_submission(path: Path, own: Iterable[Record] = ()) -> tuple[SuiteResult
             if (record["labels"]["run"], json.dumps(record["results"])) in known:
                 repeated += bool(record["results"])
                 continue
-            if not record["results"]:
-                continue
-            method = f"{name}:{record['labels']['model']}", record["labels"]["data"]
-            seeds[method].add(record["spec"]["seed"])
-            current = without_outdated([record]) if states.get(evaluation_name(place)) == "confirmed" else []
-            confirmed += current
-            if not current:
-                missing[method].add(record["spec"]["seed"])
+            if record["results"]:
+                read.append((evaluation_name(place), record))
+    for (evaluation, _), record in zip(read, named([record for _, record in read], own), strict=True):
+        method = f"{name}:{record['labels']['model']}", record["labels"]["data"]
+        seeds[method].add(record["spec"]["seed"])
+        current = without_outdated([record]) if states.get(evaluation) == "confirmed" else []
+        confirmed += current
+        if not current:
+            missing[method].add(record["spec"]["seed"])
     if repeated:
         log.warning("%s: %s of its records are here already, and count once", path.name, repeated)
     renamed = [_renamed(record, name) for record in confirmed]

@@ -13,6 +13,7 @@ from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.frames import cost_of, names_of, protocols
+from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
 from genbench.runs.record_types import Record, Row
@@ -96,12 +97,13 @@ def read_values(records: Sequence[Record]) -> list[Value]:
     """
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
+    shown = metric_names({row["metric"] for record in records for row in record["results"]})
     for record, model in zip(records, names_of(records), strict=True):
         labels, spec = record["labels"], record["spec"]
         original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
         for row, protocol in zip(record["results"], protocols(record), strict=True):
             step = row.get("step")
-            own: dict[str, Any] = {name: row.get(name) for name in OF_ROW}
+            own: dict[str, Any] = {name: row.get(name) for name in OF_ROW} | {"metric": shown[row["metric"]]}
             value = Value(
                 **own,
                 run=labels["run"],

@@ -5,24 +5,25 @@ from typing import Annotated, Any
 
 import typer
 
-from genbench.cli.options import AsJson, Metric, Quiet, Results, Set, print_json, stderr, stdout
+from genbench.cli.options import AsJson, Full, Metric, Quiet, Results, Set, print_json, stderr, stdout
 from genbench.errors import ConfigError
 from genbench.sweeps.set_options import parse_set_options
 
 
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A kept run (folder or name), or samples together with --dataset.")],
+    what: Annotated[str, typer.Argument(help="A saved run (folder or name); or samples, with --dataset.")],
     metric: Metric = None,
     set_: Set = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set to compare external samples with.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of samples made elsewhere; default: 0.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set to compare these samples with.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed for samples from other code; default: 0.")] = None,
     results: Results = Path("results"),
     as_json: AsJson = False,
+    full: Full = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a kept model again, or samples made elsewhere.
+    """Measure a saved model again, or samples from other code.
 
-    A kept model is measured with other metrics or another solver: --metric, --set sample.NAME=VALUE.
+    Use --metric for other metrics, and --set sample.NAME=VALUE for another solver.
     """
     from genbench.sweeps import user_files
 
@@ -30,15 +31,17 @@ def eval_command(
     metric = user_files.metric_names(metric)
     if dataset is not None:
         dataset, settings = user_files.data_request(dataset, settings)
-        _eval_samples(path, dataset, metric, settings, seed or 0, results, as_json)
+        _eval_samples(path, dataset, metric, settings, seed or 0, results, as_json, full)
     elif seed is not None:
-        raise ConfigError("--seed is for samples made elsewhere: a kept model is measured with the seed of its run")
+        raise ConfigError(
+            "--seed is for samples from other code; a saved model is measured with the seed of its run: omit --seed"
+        )
     elif path.suffix in (".npy", ".npz"):
-        raise ConfigError(f"{what} is an array of samples: add --dataset NAME, the data set to compare them with")
+        raise ConfigError(f"{what} is an array of samples: add --dataset NAME to name the data set to compare it with")
     elif not path.exists() and not (results / "runs" / path).exists():
-        raise ConfigError(f"{what} is not a kept run, neither as a path nor in {results}/runs")
+        raise ConfigError(f"{what} is not a saved run, neither as a path nor in {results}/runs")
     else:
-        _eval_run(path, metric, settings, results, as_json)
+        _eval_run(path, metric, settings, results, as_json, full)
 
 
 def _eval_samples(
@@ -49,6 +52,7 @@ def _eval_samples(
     seed: int,
     results: Path,
     as_json: bool,
+    full: bool,
 ) -> None:
     import torch
 
@@ -67,16 +71,18 @@ def _eval_samples(
         print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
         return
     title = f"{about['n']} samples of {path} ({about['layout']}) against {dataset}"
-    print_rows(rows, title, stdout())
+    print_rows(rows, title, stdout(), full=full)
     for note in (f"samples: {about['note']}" if "note" in about else "", origin(real), *map(str, pages)):
         if note:
             stdout().print(note, soft_wrap=True, highlight=False, markup=False)
 
 
-def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool) -> None:
+def _eval_run(
+    path: Path, metric: list[str] | None, settings: dict[str, Any], results: Path, as_json: bool, full: bool
+) -> None:
     from dataclasses import replace
 
-    from genbench.report.formats.terminal import print_record
+    from genbench.cli.printing import print_result
     from genbench.runs.make_spec import make_spec
     from genbench.runs.run import run
     from genbench.runs.store import Store, spec_at
@@ -95,7 +101,7 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     )
     spec = replace(spec, stack=kept.stack)
     if spec.train_key != kept.train_key:
-        raise ConfigError("eval does not train: set only sample, evaluation and metric, or use genbench run")
+        raise ConfigError("genbench eval does not train: set only sample, evaluation and metric, or type genbench run")
     root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
     store = Store(root)
     with ProgressDisplay([str(path)], stderr()):
@@ -103,4 +109,4 @@ def _eval_run(path: Path, metric: list[str] | None, settings: dict[str, Any], re
     if as_json:
         print_json(record)
     else:
-        print_record(record, store.record_path(spec), stdout())
+        print_result([record], store, spec, full)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from genbench.cli.options import AsJson, print_json, print_wrapped, stdout
+from genbench.cli.options import AsJson, Open, Results, open_file, print_json, print_wrapped, stdout
+from genbench.cli.saved_runs import find_run, list_runs, picture_of, show_run
 from genbench.errors import ConfigError, RunFailed
 
 SECTIONS = ("plan", "evaluation", "sample", "data")
@@ -15,18 +16,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def list_command(
-    kind: Annotated[str, typer.Argument(help="models, datasets, metrics, suites, ...; default: all.")] = "",
+    kind: Annotated[
+        str, typer.Argument(help="models, datasets, metrics, suites, runs, ...; default: all but runs.")
+    ] = "",
+    results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List names, each with a line of summary."""
+    """List names, each with a line of summary; of runs, the latest one last."""
     from genbench import registry
     from genbench.errors import unknown
     from genbench.suites import packaged
 
+    if kind == "runs":
+        list_runs(results, as_json)
+        return
     found = {title: {name: known.summary(name) for name in known} for title, known in registry.ALL.items()}
     found["suites"] = packaged()
     if kind and kind not in found:
-        raise unknown("nothing to list called", kind, found)
+        raise unknown("nothing to list called", kind, [*found, "runs"])
     selected = {kind: found[kind]} if kind else found
     if as_json:
         print_json(selected)
@@ -45,11 +52,14 @@ def _shortened(text: str, width: int) -> str:
 
 def show(
     words: Annotated[
-        list[str], typer.Argument(metavar="[KIND] NAME", help="A component, or: plan, evaluation, sample, data.")
+        list[str],
+        typer.Argument(metavar="[KIND] NAME", help="A component, a run, or: plan, evaluation, sample, data."),
     ],
+    results: Results = Path("results"),
+    open_: Open = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a component is, and what its settings mean."""
+    """Show what a component is, and what its settings mean; of a run, its values, pictures and command."""
     from genbench import registry
     from genbench.errors import unknown
 
@@ -61,9 +71,16 @@ def show(
         raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
     found = next((registered for registered in registries if name in registered), None)
+    if found is None and not kind and (run := find_run(name, results)) is not None:
+        show_run(run, results, as_json)
+        if open_:
+            open_file(picture_of(run))
+        return
     if found is None and (kind or name not in SECTIONS):
         names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
+    if open_:
+        raise ConfigError("--open is for a run, which has a picture (genbench list runs)")
 
     from genbench.cli.descriptions import describe, describe_section, print_description
 

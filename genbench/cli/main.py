@@ -7,6 +7,8 @@ import shlex
 import signal
 import sys
 import tempfile
+import threading
+import time
 import traceback
 from importlib.metadata import version
 from pathlib import Path
@@ -20,10 +22,26 @@ from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_f
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.storage.memory import keep_freed
+from genbench.training.interrupts import STOPPING
 from genbench.user_code import load_file
 
 
-class ByTask(TyperGroup):
+class Commands(TyperGroup):
+    """Commands that refuse an option twice of which only the last one would count."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called, its name and its words."""
+        name, command, words = super().resolve_command(ctx, args)
+        for option in command.params if command is not None else ():
+            names = {*option.opts, *option.secondary_opts}
+            given = [word.partition("=")[0] for word in words if word.partition("=")[0] in names]
+            repeatable = getattr(option, "multiple", True) or getattr(option, "is_flag", False)  # or an argument
+            if len(given) > 1 and not repeatable:
+                raise ConfigError(f"{' and '.join(dict.fromkeys(given))}: given {len(given)} times: {_instead(option)}")
+        return name, command, words
+
+
+class ByTask(Commands):
     """The commands, in the help by the task that they serve."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -37,6 +55,16 @@ class ByTask(TyperGroup):
                 formatter.write_dl(rows)
 
 
+def _instead(option: Any) -> str:
+    """Return what to write in place of an option that is given several times."""
+    several = {
+        "model": "write one; several models are a suite (genbench new suite NAME)",
+        "dataset": "write one; several data sets are a suite (genbench new suite NAME)",
+        "seed": "write it once, several seeds as --seeds 0-4 or --seeds 0,2,5",
+    }
+    return several.get(option.name, "write it once")
+
+
 app = typer.Typer(
     name="genbench",
     cls=ByTask,
@@ -47,39 +75,31 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TASKS = {
-    "Train and measure": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
-    "Read results": {
+    "Run": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
+    "Compare": {
         "report": reading.report,
         "leaderboard": reading.leaderboard,
         "compare": reading.compare,
         "plan": reading.plan,
     },
-    "Keep and share results": {
-        "submit": sharing.submit,
-        "verify": sharing.verify_command,
-        "reproduce": reproduce.reproduce,
-    },
-    "Look up and extend": {
-        "list": lookup.list_command,
-        "show": lookup.show,
-        "check": lookup.check,
-        "new": lookup.new,
-        "doctor": lookup.doctor,
-    },
+    "Share": {"submit": sharing.submit, "verify": sharing.verify_command, "reproduce": reproduce.reproduce},
+    "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
+    "Maintain": {"doctor": lookup.doctor},
 }
 """{title in the help: {name of a command: its function}}."""
 for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
-folder = typer.Typer(help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
+folder = typer.Typer(cls=Commands, help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
 for function in (sharing.status, sharing.clean, sharing.merge):
     folder.command()(function)
-app.add_typer(folder, name="results", rich_help_panel="Keep and share results")
+app.add_typer(folder, name="results", rich_help_panel="Maintain")
 
 LONGEST = 1000
 """Characters of a message."""
 
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ONE_SIGNAL = 0.5
+"""Seconds after the first signal in which others are the same one."""
 
 
 @app.callback()
@@ -122,7 +142,7 @@ def main() -> None:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_fail("stopped; finished work is kept, the same command resumes", 130))
+        sys.exit(_fail("stopped; finished work is saved: type the same command to resume", 130))
     except (RunFailed, Busy) as error:
         sys.exit(_fail(str(error), 1))
     except (ConfigError, Unsupported) as error:
@@ -141,14 +161,14 @@ def _require_current_folder() -> None:
     try:
         os.getcwd()
     except OSError as error:
-        raise ConfigError("the current folder does not exist any more: change to another one") from error
+        raise ConfigError("the current folder no longer exists: change to another folder") from error
 
 
 def _require_no_empty_word(words: list[str]) -> None:
     """Refuse an empty word, as an unset variable of a shell gives it: as a path it would be the current folder."""
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
         command = shlex.join(["genbench", *words])
-        raise ConfigError(f"a word of the command is empty (a variable of the shell that is not set?): {command}")
+        raise ConfigError(f"a word of the command is empty (an unset shell variable?): {command}")
 
 
 def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:
@@ -188,17 +208,40 @@ def _unforeseen(error: Exception) -> str:
 
 
 def _stop_on_signals() -> None:
-    """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup."""
+    """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup.
+
+    A second signal ends the process at once. Handlers wait for the end of a long call of a library, so a thread reads
+    what comes.
+    """
     for number in STOPPING:
         if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_second_signal, args=(reader,), daemon=True).start()
 
 
 def _stop(number: int, frame: object) -> None:
     """Stop; a second signal does not interrupt the end."""
     for each in STOPPING:
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, lambda number, frame: None)  # a signal that is ignored would not reach the thread
     raise KeyboardInterrupt
+
+
+def _end_at_second_signal(reader: int) -> None:
+    """End the process when a signal comes after the first one: `timeout` and terminals send one of them twice."""
+    first = None
+    while True:
+        if os.read(reader, 1)[0] not in STOPPING:
+            continue
+        now = time.monotonic()
+        first = now if first is None else first
+        if now - first > ONE_SIGNAL:
+            show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
+            what = "ended at once; finished work is kept, the same command resumes from the last checkpoint"
+            os.write(2, f"{show_cursor}genbench: {what}\n".encode())
+            os._exit(130)
 
 
 class _WarnOnce(logging.Handler):

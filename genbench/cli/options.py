@@ -1,6 +1,7 @@
 """Options and output shared by commands."""
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -56,7 +57,11 @@ Results = Annotated[Path, typer.Option("--results", help="Results folder.", call
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
-    typer.Option("--metric", help="A metric; default: those of the data set.", autocompletion=complete("metrics")),
+    typer.Option(
+        "--metric",
+        help="A metric; by default, the metrics of the data set. Repeatable.",
+        autocompletion=complete("metrics"),
+    ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
@@ -65,12 +70,14 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Open the files and downloads that records of other authors name; "
-        "with --trust FILE.py, execute that file only, whose components they name. Give both where both are needed.",
+        help="Open the files and downloads that records of other authors name. "
+        "--trust FILE.py executes only that file. Give both if both are needed.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")]
+Full = Annotated[bool, typer.Option("--full", help="Also print protocols, and the curve of quality against NFE.")]
+Open = Annotated[bool, typer.Option("--open", help="Open it in a browser.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 
 
 def stdout() -> "Console":
@@ -104,6 +111,17 @@ def print_plain(text: str, *, err: bool = False) -> None:
     from genbench.analysis.labels import plain
 
     typer.echo(plain(text), err=err)
+
+
+def open_file(path: Path) -> None:
+    """Open a file in a browser, or say where it is, as over SSH."""
+    import webbrowser
+
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not path.exists():
+        typer.echo(f"nothing to open: {path} is not there", err=True)
+    elif not (screen and webbrowser.open(path.resolve().as_uri())):
+        typer.echo(f"no browser to open it here; the file is {path.resolve()}", err=True)
 
 
 def print_json(value: Any) -> None:

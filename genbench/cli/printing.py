@@ -1,5 +1,7 @@
-"""Printing: the state of suites and of results folders, and comparisons."""
+"""Printing: results of runs with what to do next, the state of suites and of results folders, and comparisons."""
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +9,60 @@ from pathlib import Path
 from rich.console import Console
 
 from genbench.analysis.compare import Change, Comparison
+from genbench.analysis.paired_tests import POWER
+from genbench.cli.options import stdout
+from genbench.registry import models
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.terminal import print_line, show, styled
+from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
 from genbench.results.status import CellStatus, FolderStatus
+from genbench.runs.monitoring import sample_picture
+from genbench.runs.record_types import Record
+from genbench.runs.spec import Spec, own_data_name
+from genbench.runs.store import Store
 from genbench.sweeps.progress import duration
+from genbench.sweeps.shell_commands import baseline
 
 SHOWN = 30
 """Cells of a suite, and notes on a folder of each kind, that are listed; more are counted."""
+
+
+BASELINES = ("cfm", "otcfm")
+"""The first of these that is not the model itself is what it is compared with first."""
+
+
+def print_result(records: Sequence[Record], store: Store, spec: Spec, full: bool) -> None:
+    """Print the values of runs that differ in their seeds, their files, a picture and the next command.
+
+    Args:
+        spec: of the first run.
+    """
+    console = stdout()
+    print_runs(records, console, full=full)
+    path = store.record_path(spec)
+    print_line(console, f"saved in {path if len(records) == 1 else store.runs}")
+    if (picture := path.with_name(sample_picture.NAME)).exists():
+        print_line(console, f"picture: {picture}")
+    print_line(console, f"next: {next_command(store, spec, ranges([record['spec']['seed'] for record in records]))}")
+
+
+def next_command(store: Store, spec: Spec, seeds: str) -> str:
+    """Return a command that compares a model with another one that has a run on its data, or runs a baseline there."""
+    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
+    place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
+    others = _other_models(store, model, data)
+    if others:
+        return shlex.join(["genbench", "compare", others[0], model, "--dataset", data]) + place
+    other = next(name for name in BASELINES if name != model)
+    return baseline(spec, other, seeds) + place
+
+
+def _other_models(store: Store, model: str, data: str) -> list[str]:
+    """Return the other models that have a run on data, by the names of folders."""
+    pattern = re.compile(rf"(.+)-{re.escape(data)}-\d+-[0-9a-f]{{12}}")
+    found = [match[1] for path in sorted(store.runs.glob("*")) if (match := pattern.fullmatch(path.name))]
+    # A model with a hyphen that is not ours may be a model and the beginning of another data set.
+    certain = [name for name in found if name in models or "-" not in name]
+    return list(dict.fromkeys(name for name in certain if name != model))
 
 
 def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> None:
@@ -70,12 +119,19 @@ def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str],
 
 
 def print_models(part: Comparison, console: Console) -> None:
-    """Print how two models compare: a table, then a sentence for each metric."""
-    show([_differences(part)], console)
-    names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
-    said = [value.sentence(*names) for value in part.values]
-    said += [f"Their budgets differ: {_change(c)}." for c in part.spec if c.name.startswith(("plan.", "evaluation."))]
-    for line in [*said, *part.only]:
+    """Print how two models compare: in a sentence for a single metric, in a table for several."""
+    single = len(part.values) == 1
+    if single:
+        names = [label.rpartition(" on ")[0] for label in (part.one, part.other)]
+        console.print(styled(part.values[0].sentence(*names)))
+    else:
+        show([_differences(part)], console)
+        unseen = [value for value in part.values if value.verdict == "not separated" and value.detectable is not None]
+        if unseen:
+            least = ", ".join(f"{value.metric} {value.detectable:.2g}" for value in unseen)
+            console.print(styled(f"Differences that these seeds would show ({100 * POWER:g} % power): {least}."))
+    budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
+    for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]:
         console.print(styled(line))
     _tests([part], console)
 
@@ -106,9 +162,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
-            f"[dim]Change: second minus first over {over} common seeds, which share evaluation noise and "
-            f"held-out data. p: paired t test, Holm's correction over all values of a comparison; interval: of a "
-            f"single value, by the same test.[/dim]",
+            f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
+            f"p: paired t test, Holm's correction over all values of a comparison; interval: of a single value, by the "
+            f"same test.[/dim]",
             highlight=False,
         )
 

@@ -26,6 +26,7 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
+    open_: options.Open = False,
 ) -> None:
     """Write a page with tables, charts and pictures of all results, and print the leaderboard."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
@@ -42,6 +43,8 @@ def report(
     only = "" if suite is None else publish.refresh_suite(suite, store)
     also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
     publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
+    if open_:
+        options.open_file(page)
 
 
 @paused_collection()
@@ -91,6 +94,7 @@ def leaderboard(
     from genbench.analysis.values import load_suites, without_tracks
     from genbench.report.formats import terminal, writers
     from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
+    from genbench.results.names import typed_name
     from genbench.results.reader import suite_names
     from genbench.runs.store import existing_store
 
@@ -103,7 +107,8 @@ def leaderboard(
     joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
     suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
     most = None if suite or dataset else TASKS
-    found = leaderboard.leaderboard(suites, dataset or (), most=most, variants=variants, submitted=submitted)
+    only = [typed_name(name) for name in dataset or ()]
+    found = leaderboard.leaderboard(suites, only, most=most, variants=variants, submitted=submitted)
     table = leaderboard_table(found, most and METHODS)
     if not found.boards and not found.submitted:
         raise ConfigError(
@@ -181,10 +186,12 @@ def compare(
 
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.cli.printing import print_comparison, print_models
+    from genbench.results.names import typed_name
     from genbench.results.reader import load_records
 
     if dataset is not None:
-        difference = compare_models(load_records(results), one, other, dataset, metric or ())
+        first, second, data = map(typed_name, (one, other, dataset))
+        difference = compare_models(load_records(results), first, second, data, metric or ())
         if as_json:
             options.print_json(difference.json())
         else:

@@ -14,6 +14,7 @@ from genbench.sweeps.set_options import parse_set_options
 from genbench.training.torchrun_variables import local_rank, require_one_task
 
 if TYPE_CHECKING:
+    from genbench.runs.record_types import Record
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
@@ -31,12 +32,14 @@ def run(
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
     set_: options.Set = None,
+    preset: Annotated[str | None, typer.Option(help="quick: a first look at cifar10 or digits.")] = None,
     metric: options.Metric = None,
     results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
     log: options.Log = None,
     as_json: options.AsJson = False,
+    full: options.Full = False,
     dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -50,8 +53,10 @@ def run(
         raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
     model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    from genbench.runs.make_spec import make_spec
+    from genbench.runs.make_spec import make_spec, with_preset
 
+    if preset is not None:
+        metric, settings = with_preset(preset, model, dataset, metric, settings)
     specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
     # A wrong setting is refused before anything but the models and metrics is imported.
@@ -75,15 +80,30 @@ def run(
             for spec in specs
         ]
         options.print_json(planned if len(specs) > 1 else planned[0])
-    elif len(specs) > 1:
-        _run_several(specs, store, kinds, as_json)
+        return
+    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
+    reasons: list[str | None] = []
+    if len(specs) > 1:
+        reasons = _run_several(missing, store, kinds)
+        kept = [record for spec in specs if (record := store.record(spec)) is not None]
     else:
-        _run_one(specs[0], store, kinds, accelerator, devices, as_json)
+        record = _run_one(specs[0], store, kinds, accelerator, devices)
+        if record is None:
+            return
+        kept = [record]
+    if not missing:
+        typer.echo("already done: nothing was trained or measured, these are the saved values", err=True)
+    if as_json:
+        options.print_json(kept if len(specs) > 1 else kept[0])
+    elif kept:
+        from genbench.cli.printing import print_result
+
+        print_result(kept, store, specs[0], full)
+    options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
 
 
-def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int, as_json: bool) -> None:
-    """Run one seed and print its record, once where several processes share the batch."""
-    from genbench.report.formats.terminal import print_record
+def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int) -> "Record | None":
+    """Run one seed, once where several processes share the batch, and return its record in the first of them."""
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import Loggers
     from genbench.runs.run import Launch, run
@@ -93,32 +113,16 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
     repeat_in_processes(devices)
     display = ProgressDisplay(cell_names([spec]), options.stderr())
     with display, Loggers(log, store.root, spec) as loggers:
-        launch = Launch(accelerator)
-        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=launch)
+        record = run(spec, store, progress=loggers.wrap(display.on_progress), launch=Launch(accelerator))
         loggers.log_results(record)
-    if local_rank():
-        return
-    if as_json:
-        options.print_json(record)
-    else:
-        print_record(record, store.record_path(spec), options.stdout())
+    return None if local_rank() else record
 
 
-def _run_several(specs: "list[Spec]", store: "Store", log: Sequence[str], as_json: bool) -> None:
-    """Run several seeds, and print their records and their means."""
-    from genbench.report.formats.terminal import print_means, print_record
+def _run_several(missing: "Sequence[Spec]", store: "Store", log: Sequence[str]) -> list[str | None]:
+    """Run several seeds, and return why each failed."""
     from genbench.results.status import cell_names
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
     with ProgressDisplay(cell_names(missing), options.stderr()) as display:
-        reasons = execute(missing, store, local(store, 1), display.on_event, log)
-    kept = [(spec, record) for spec in specs if (record := store.record(spec)) is not None]
-    if as_json:
-        options.print_json([record for _, record in kept])
-    else:
-        for spec, record in kept:
-            print_record(record, store.record_path(spec), options.stdout())
-        print_means([record for _, record in kept], options.stdout())
-    options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
+        return execute(missing, store, local(store, 1), display.on_event, log)

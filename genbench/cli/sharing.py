@@ -16,7 +16,7 @@ SHOWN = 10
 
 
 def submit(
-    what: Annotated[list[str], typer.Argument(help="Names or paths of runs, or of suites that were swept.")],
+    what: Annotated[list[str], typer.Argument(help="Runs (name or folder), or suites that were swept.")],
     to: Annotated[Path, typer.Option("--to", help="File to write: NAME.genbench.zip.")],
     results: options.Results = Path("results"),
 ) -> None:
@@ -39,19 +39,22 @@ def submit(
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
         more = ", and others" if len(packed.without_weights) > 3 else ""
-        print_wrapped(f"{len(packed.without_weights)} runs have no weights and cannot be measured again: {names}{more}")
+        print_wrapped(
+            f"{len(packed.without_weights)} runs have no weights, so nobody can measure them again: {names}{more}"
+        )
 
 
 def verify_command(
-    what: Annotated[Path, typer.Argument(help="A results folder, or a submission.")] = Path("results"),
+    submission: Annotated[Path | None, typer.Argument(help="NAME.genbench.zip; default: the results folder.")] = None,
+    results: options.Results = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    retrain: Annotated[int, typer.Option(min=0, help="How many of these to train again too.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed that selects them.")] = 0,
+    retrain: Annotated[int, typer.Option(min=0, help="Number of these records to train again as well.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference (machines round differently).")
     ] = 1e-3,
     dataset: Annotated[
-        list[Path] | None, typer.Option(help="A file or folder that a submission used as data. Repeatable.")
+        list[Path] | None, typer.Option(help="A data file or folder that the submission used. Repeatable.")
     ] = None,
     as_json: options.AsJson = False,
     trust: options.Trust = False,
@@ -60,8 +63,12 @@ def verify_command(
 
     From the weights that a results folder or a submission holds.
     """
-    if not what.exists():
-        raise ConfigError(f"no results folder or submission at {what}")
+    if submission is not None and not submission.is_file():
+        hint = f": name a results folder as --results {submission}" if submission.is_dir() else ""
+        raise ConfigError(f"no submission at {submission}{hint}")
+    what = submission or results
+    if submission is None:
+        files.require_folder(results, there=True)
 
     from genbench.results import archive
     from genbench.results.comparing import TOLERANCE
@@ -74,7 +81,6 @@ def verify_command(
             found = verify(store, **chosen, guest=Guest(dataset or (), trust))
             verdicts = _print_verdicts(archive.remembering(what, found) if tolerance <= TOLERANCE else found, as_json)
     else:
-        files.require_folder(what, there=True)
         verdicts = _print_verdicts(verify(existing_store(what), **chosen), as_json)
     _conclude(what, verdicts)
 

@@ -23,18 +23,20 @@ def sweep(
     jobs: options.Jobs = 1,
     results: options.Results = Path("results"),
     dry_run: options.DryRun = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="Where cells run.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: RAY_ADDRESS, or a new one.")] = None,
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="Engine that runs the cells.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Address of a Ray cluster; default: RAY_ADDRESS, or a new cluster.")
+    ] = None,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
     log: options.Log = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run what is missing of a suite and print its leaderboard."""
+    """Run the missing cells of a suite and print its leaderboard."""
     settings = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
-        raise ConfigError("--address and --gpus are options of a Ray cluster: add --engine ray")
+        raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
-        raise ConfigError("--jobs is an option of the local engine; Ray runs as many cells as its cores hold")
+        raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
     suite_file.read(find(suite))  # a wrong name is refused before torch is imported
 
     from genbench.report.publish import publish_suite, require_own_folder

@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 def tune(
     methods: Annotated[
-        list[str] | None, typer.Argument(help="Models. One alone, without --over: kappa by the elbow rule.")
+        list[str] | None, typer.Argument(help="Models to tune. A single wcfm without --over: kappa by the elbow rule.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Name of a data set; only its validation split is used.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set; only its validation split is used.")] = None,
     track: Annotated[
-        str | None, typer.Option(help="Run the trials that this track declares, and keep its choices beside its file.")
+        str | None, typer.Option(help="Run the trials of this track, and save its choices beside its file.")
     ] = None,
     over: Annotated[
         list[str] | None,
-        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] is for that model only."),
+        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] for one model."),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Deciding metric; default: the data set's first on samples.")
+        str | None, typer.Option(help="Metric that decides; default: the first of the data set that reads samples.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds per candidate, from 100 on: tables report others; default: 3.")
+        int | None, typer.Option(min=1, help="Number of seeds per candidate, from 100 on; default: 3.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value.")
+        list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value. Repeatable.")
     ] = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
@@ -47,21 +47,21 @@ def tune(
 ) -> None:
     """Choose settings on the validation split, with equal budgets.
 
-    A single model without --over: the kappa of W-CFM, by the elbow rule.
+    `genbench tune wcfm` without --over chooses kappa by the elbow rule.
     """
     if track is not None:
         if methods or dataset or over or metric or seeds or set_:
-            raise ConfigError("--track declares models, data sets, candidates and seeds itself: leave the others out")
+            raise ConfigError("--track names a file that declares models, data sets, candidates and seeds: omit them")
         _tune_track(track, jobs, results, as_json)
         return
     if not methods or dataset is None:
-        raise ConfigError("name models and --dataset, or a --track")
+        raise ConfigError("name models and --dataset, or a --track: genbench tune wcfm --dataset moons")
 
     from genbench.sweeps import user_files
 
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
     if len(set(methods)) < len(methods):
-        raise ConfigError("tune compares different methods; one is named twice")
+        raise ConfigError("a model is named twice: name each once")
     dataset, settings = user_files.data_request(dataset, settings)
     for method in methods:
         models.require(method)

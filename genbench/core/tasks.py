@@ -154,13 +154,14 @@ class Truth:
     Args:
         log_prob: log-density of the data in nats.
         modes: centers of the modes, (modes, d).
-        w2_squared: squared 2-Wasserstein distance from source to data; with conditions, its mean over them.
+        w2_squared: returns the squared 2-Wasserstein distance from source to data, or None; with conditions, its mean
+            over them. It is called only when a metric needs the number.
         velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths.
     """
 
     log_prob: Callable[[Tensor], Tensor] | None = None
     modes: Tensor | None = None
-    w2_squared: float | None = None
+    w2_squared: Callable[[], float | None] | None = None
     velocity: Callable[[Tensor, Tensor], Tensor] | None = None
 
 

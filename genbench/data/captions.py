@@ -116,7 +116,7 @@ def _trained(held_out: tuple[str, ...]) -> Tensor:
     known = torch.tensor([[f"{style} {name}" not in held_out for style in STYLES] for name in CLASSES])
     for style, any_class in zip(STYLES, known.any(0).tolist(), strict=True):
         if not any_class:
-            raise ConfigError(f"{setting} leaves no class from which to learn what '{style}' means")
+            raise ConfigError(f"{setting} leaves no class to learn from what '{style}' means")
     return known
 
 

@@ -105,7 +105,7 @@ def _from_folder(path: Path) -> "dict[str, Dataset]":
 
 def _from_hub(name: str) -> "dict[str, Dataset]":
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise ConfigError(f"hf:{name}: no such folder, and no name on the hub (owner/name)")
+        raise ConfigError(f"hf:{name}: not a folder, and not a name on the hub (owner/name)")
     datasets = _library()
     try:
         return _by_split(datasets.load_dataset(name))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from genbench import activity
 from genbench.data import image_tree
 from genbench.data.rows import CachedRows, NumberedRows
 from genbench.data.splits import Collection
@@ -71,7 +72,7 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
     if catalog["jpeg"]:
         notes.append(f"{catalog['jpeg']} of {total} images are JPEG: compressed with loss")
     if image_format.resize:
-        notes.append(f"resized to {image_format.size} pixels (bicubic, antialiased) and centre-cropped")
+        notes.append(f"resized to {image_format.size} pixels (bicubic, antialiased) and center-cropped")
     if notes:
         provenance["note"] = "; ".join(notes)
 
@@ -102,10 +103,11 @@ def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedR
     """Yield every image of a tree with its index in the sorted layout."""
     index = {name: i for i, name in enumerate(image_tree.names_in(image_tree.layout(path)))}
     images = ((name, data) for name, data in image_tree.contents(path) if name in index)
-    for name, image in _decoded(path, images, image_format):
+    for done, (name, image) in enumerate(_decoded(path, images, image_format), 1):
+        activity.report("decoding images", done, len(index))
         yield index[name], image
     if content_hash.remembered(path) != sha256:
-        raise ConfigError(f"{path} was changed while it was in use; run it again")
+        raise ConfigError(f"{path} changed during the run: run it again")
 
 
 def _decoded(
@@ -138,11 +140,9 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         reason = f"it is none of {', '.join(FORMATS)}" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ConfigError(f"{what} cannot be decoded: {reason}") from error
     if frames > 1:
-        raise ConfigError(
-            f"{what} holds {frames} images (pages, or frames of an animation): give each a file of its own"
-        )
+        raise ConfigError(f"{what} holds {frames} images (pages, or frames of an animation): save each as its own file")
     if is_deep:
-        raise ConfigError(f"{what} has 16 bits a channel, not 8; convert it first")
+        raise ConfigError(f"{what} has 16 bits per channel, not 8; convert it first")
     mode = {1: "L", 3: "RGB"}[image_format.channels]
     if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
         image = image.convert("RGB")

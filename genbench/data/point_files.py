@@ -76,12 +76,12 @@ def read(path: Path) -> Points:
     else:
         values, label, names = _table(path)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
-        raise ConfigError(f"{path}: points are rows of real numbers; this is {values.shape} of {values.dtype}")
+        raise ConfigError(f"{path}: points must be rows of real numbers; this is {values.shape} of {values.dtype}")
     single = _single(path, values, names)
     if label is None:
         return Points(single, names, torch.zeros(len(single), dtype=torch.long), None)
     if label.shape != (len(values),) or label.dtype.kind not in "iuUOb":
-        raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one a row")
+        raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one per row")
     classes, index = np.unique(label.astype(str) if label.dtype.kind == "O" else label, return_inverse=True)
     return Points(single, names, torch.from_numpy(index.astype(np.int64)), tuple(map(str, classes)))
 
@@ -101,7 +101,7 @@ def check_names(what: str, names: Iterable[str]) -> str | None:
         if INDEX.fullmatch(name):
             raise ConfigError(f"{what}: column {number + 1} has no name: {REMEDY}, else name or remove it")
         if bare == LABEL and name not in labels:
-            raise ConfigError(f"{what}: there are blanks or signs around the name {LABEL}: remove them")
+            raise ConfigError(f"{what}: the name {LABEL} has blanks or signs around it: remove them")
         if bare in LIKE_LABEL and not (bare == "y" and "x" in stripped):
             raise ConfigError(f"{what}: call {name} {LABEL} if it holds classes; a coordinate needs another name")
     return labels[0] if labels else None

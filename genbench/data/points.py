@@ -29,7 +29,7 @@ def points(
     test: Fraction = 0.2,
     standardize: bool = True,
 ) -> Data:
-    """Vectors of your own in a file, one a row, split always in the same way, stratified by class.
+    """Vectors of your own in a file, one per row, always split in the same way, stratified by class.
 
     Models see coordinates with mean 0 and standard deviation 1 over the training rows; metrics are in the units of the
     file.

@@ -321,7 +321,7 @@ class Collection:
         held_out = {split: n for split, n in held_out.items() if split not in sizes}
         total, wanted = sizes["train"], sum(held_out.values())
         if wanted >= total:
-            raise ConfigError(f"{wanted} of {total} training images are to be held out for {' and '.join(held_out)}")
+            raise ConfigError(f"{wanted} of {total} training images would be held out for {' and '.join(held_out)}")
         rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
         if 0 < rarest * held_out.get("test", 0) < total:
             raise ConfigError(

@@ -47,7 +47,7 @@ def failed(evaluation: Evaluation) -> Value:
 
 @metrics.register("norm", version=1, better="none", bounds=(0, None), of="samples")
 def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of samples; by default all"] = None) -> Value:
-    """Mean Euclidean norm of samples in model space; its floor is that of data. Weighted couplings shift it."""
+    """Mean Euclidean norm of samples in model space; its floor is the norm of data. Weighted couplings shift it."""
     lengths = evaluation.samples(n or len(evaluation.x)).double().flatten(1).norm(dim=1)
     sd = float(lengths.std()) if len(lengths) > 1 else 0.0
     details = {"sd": sd, "standard_error": sd / len(lengths) ** 0.5, "mean_square": float(lengths.square().mean())}

@@ -16,7 +16,7 @@ from genbench.numerics.ode import log_density, rademacher
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import ByEvent, Count, Positive, Size
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 
 def default_points(event: Event) -> int:
@@ -80,7 +80,7 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
     """
     dims, space = evaluation.data.event.dims, evaluation.data.space
     if space.bin == 0:
-        raise Unsupported("the data is continuous: bits/dim are for quantised data")
+        raise Unsupported("the data is continuous: bits/dim need quantized data")
     measured = _densities(evaluation, n, tol, probes)
 
     def bits(log_prob: Tensor) -> float:
@@ -129,7 +129,7 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densiti
     if model.density == "latents":
         raise Unsupported("its density is one of latents, not of data")
     x, label = evaluation.reference(n)
-    x = dequantise(x, data.space.bin, generator(evaluation.seed, "dequantise"))
+    x = dequantize(x, data.space.bin, generator(evaluation.seed, "dequantise"))
     label = label if model.conditional else None
     solved = ""
     if isinstance(model, Transport):

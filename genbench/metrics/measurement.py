@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genbench import activity
 from genbench.core import Data, Model
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
@@ -61,6 +62,7 @@ def evaluate(
     with_samples = partial(Evaluation, data, seed, **shared)
 
     def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
+        activity.report(f"drawing {sampling.n:,} samples")
         began = time.perf_counter()
         x, nfe = draw(model, sampling.n, sampling.batch, seed, options, group, label=label)
         seconds = time.perf_counter() - began
@@ -114,6 +116,7 @@ def measure(
     """
     entry = metrics[name]
     of_samples = entry.traits["of"] == "samples"
+    activity.report(f"measuring {name.partition('@')[0]}")
     row = {"metric": name, "value": None, "better": entry.traits["better"], "point": point}
     row |= {"solver": evaluation.options.get("method"), "nfe": evaluation.nfe} if of_samples else _NOT_SAMPLED
     try:

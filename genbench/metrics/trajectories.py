@@ -71,7 +71,7 @@ def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Val
     "npe", version=1, better="lower", bounds={"": (0, None), "path": (ROUGH, None), "transport": (-1, None)}, of="model"
 )
 def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
-    """Normalised path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
+    """Normalized path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
     `path` is the straightness over W2^2; `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
     closer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the

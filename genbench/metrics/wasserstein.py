@@ -143,8 +143,9 @@ def source_to_data(data: Data) -> Distance:
         Unsupported: in more than four dimensions, where no sample of affordable size gives this number, and without
             that many test points.
     """
-    if data.truth.w2_squared is not None:
-        return Distance(data.truth.w2_squared, 0.0, "exact W2")
+    exact = data.truth.w2_squared() if data.truth.w2_squared is not None else None
+    if exact is not None:
+        return Distance(exact, 0.0, "exact W2")
     if data.event.dims > MAX_DIMS:
         raise Unsupported(
             f"W2 from source to data is not known, and cannot be estimated in {data.event.dims} dimensions"

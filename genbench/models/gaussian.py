@@ -8,12 +8,12 @@ from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import Count
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 
 @models.register("gaussian", version=1, plan={"steps": 0})
 class Gaussian(Model):
-    """Normal distribution with the mean and covariance of the data, the baseline that learns no more; not trained.
+    """Normal distribution with the mean and covariance of the data: the baseline, computed without training.
 
     z = root^-1 (x - mean), where the covariance is root root^T and root is lower triangular
     log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
@@ -62,7 +62,7 @@ class Gaussian(Model):
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
-        return batch._replace(x=dequantise(batch.x, self.event.bin, generator))
+        return batch._replace(x=dequantize(batch.x, self.event.bin, generator))
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
         return {"loss": -self.log_prob(example.x).mean() / self.event.dims}

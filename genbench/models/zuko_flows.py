@@ -58,7 +58,7 @@ class ZukoFlow(Model):
         if not isinstance(source, Normal):
             raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
         if conditional and not event.classes:
-            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+            raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if importlib.util.find_spec("zuko") is None:
             raise ConfigError(f"model {kind.lower()} needs the package zuko: pip install 'genbench[zuko]'")
         import zuko

@@ -1,32 +1,33 @@
 """Pictures of what models generate: drawn once from saved runs into RESULTS/SUITE/pictures, one file per data set.
 
-One file serves light and dark pages: its background is transparent and its colors are medium tones. A picture states
-which runs it shows, so it is drawn again only if all models that it shows can be drawn from other runs.
+A picture states which runs it shows, so it is drawn again only if all models that it shows can be drawn from other
+runs.
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
-from scipy.ndimage import gaussian_filter
+from PIL import Image, PngImagePlugin
 
-from genbench.analysis.labels import plain, slug
+from genbench.analysis.labels import slug
 from genbench.analysis.values import by_model, digest
 from genbench.core import Data, Transport
-from genbench.errors import ConfigError, RunFailed, Unsupported, first_line
+from genbench.errors import ConfigError, MissingFile, RunFailed, Unsupported, first_line
 from genbench.metrics.sampling import draw, drawn_labels, noise
 from genbench.models.build import build_model
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
 from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
+from genbench.runs.monitoring import drawing
+from genbench.runs.monitoring import sample_picture as sample_pictures
+from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, SCALE, Sheet, gallery, stacked, tiled
 from genbench.runs.monitoring.image_grids import has_images
 from genbench.runs.record import identity
 from genbench.runs.spec import build_data, plan_of, sampling_of
@@ -43,16 +44,10 @@ VERSION = 2
 """Pictures of another version are drawn again where their runs are saved."""
 TIMES, POINTS, DENSITY_SAMPLES, DENSITY_SIZE = (0.0, 0.5, 1.0), 200, 8192, 48
 IMAGES = 40
-INK, COLOR = (119, 125, 135), (52, 125, 214)
-"""Colors of text and data, and of models: legible on white and on black."""
-SCALE, TILE, LABEL, GAP = 2, 240, 30, 8
-"""Pixels of the file per pixel of a page; pixels of a density, of a line of text, and between tiles."""
-ACROSS, WIDE = 10, 2500
-"""Most tiles in a row; most pixels of a row of sheets."""
+TILE, ACROSS = 240, 10
+"""Pixels of a density; most tiles in a row."""
 MAX_BYTES = 2**23
 """Size of a picture above which it is not shown."""
-
-Sheet = UInt8[np.ndarray, "down across *color"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,7 @@ FLOW_CAPTION = (
     "the maximum of the data). Points outside the frame are drawn on its edge. Each model is shown by its saved run "
     "with the lowest seed."
 )
+BESIDE_CAPTION = "Held-out data beside samples, of each model from its saved run with the lowest seed."
 GRID_CAPTION = f"The first {IMAGES} samples of the run with the lowest seed, not selected."
 
 
@@ -152,19 +148,28 @@ def _drawn(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, 
     Raises:
         Unsupported, ConfigError: if the data is not available.
     """
-    data = build_data(next(iter(runs.values())).record["spec"]["data"])
+    try:
+        data = build_data(next(iter(runs.values())).record["spec"]["data"])
+    except MissingFile:  # its Python file is not named, but the run has drawn it
+        return _beside_data(runs)
     if isinstance(data.space, Pixels) and has_images(data):
         raw, space = data.space.decode(data.test.take(IMAGES, derive(0, "picture")).x).numpy(), data.space
         sheets, missing = _each(runs, lambda run: _sheet(run, space))
         sheets = {"data": tiled(space.gray(raw)), **sheets}
         return gallery(sheets, raw.shape[2]) if len(sheets) > 1 else None, GRID_CAPTION, missing
     if data.event.shape != (2,):
-        return None, "", {}
+        return _beside_data(runs)
     frame, x = _frame(data)
     shades, peak = _shades(x[None], frame, None)
     panels, missing = _each(runs, lambda run: _panel(run, data, frame, peak))
     real = Panel("data", shades, _quantized(x[None, :POINTS], frame))
     return flow(real, list(panels.values())) if panels else None, FLOW_CAPTION, missing
+
+
+def _beside_data(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, list[str]]]:
+    """Return the pictures that runs have drawn of themselves, one below the other."""
+    drawn, missing = _each(runs, _picture)
+    return (stacked(drawn), BESIDE_CAPTION, missing) if drawn else (None, "", {})
 
 
 def _each(runs: Mapping[str, Run], draw: Callable[[Run], T]) -> tuple[dict[str, T], dict[str, list[str]]]:
@@ -187,11 +192,14 @@ def _frame(data: Data) -> tuple[np.ndarray, Float[np.ndarray, "n 2"]]:
 
 
 def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
-    """Draw samples of a model. Raises Unsupported without its weights, or if it diverges."""
+    """Draw samples of a model, without its Python file those that are saved. Raises Unsupported if it diverges."""
     weights = run.folder.parent / "model.safetensors" if run.folder else None
     if weights is None or not weights.exists():
         raise Unsupported("its weights are not saved here")
-    spec = restore_spec(run.record["spec"])
+    try:
+        spec = restore_spec(run.record["spec"])
+    except MissingFile:
+        return _saved_panel(run, frame, peak)
     model = build_model(spec.model, spec.encoder, data)
     restore_weights(model, weights, spec)
     model.eval()
@@ -210,13 +218,39 @@ def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
     return Panel(run.model, _shades(raw, frame, peak)[0], _quantized(raw[:, :POINTS], frame))
 
 
-def _sheet(run: Run, space: Pixels) -> Sheet:
+def _saved_panel(run: Run, frame: np.ndarray, peak: float) -> Panel:
+    """Draw the saved samples of a model. Raises Unsupported if they are no points."""
+    raw = _samples(run)
+    if raw.dtype.kind != "f" or raw.ndim != 2 or raw.shape[1] != 2 or not np.isfinite(raw).all():
+        raise Unsupported("its saved samples are no points")
+    path = raw[None].astype(np.float64)
+    return Panel(run.model, _shades(path, frame, peak)[0], _quantized(path[:, :POINTS], frame))
+
+
+def _samples(run: Run) -> np.ndarray:
+    """Read the saved samples of a run. Raises Unsupported if there are none."""
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not saved here")
-    samples = arrays.load(path, "samples")
+    return arrays.load(path, "samples")
+
+
+def _picture(run: Run) -> Image.Image:
+    """Read the picture of a run, which was drawn when its data was at hand. Raises Unsupported if there is none."""
+    path = run.folder / sample_pictures.NAME if run.folder else None
+    if path is None or not path.exists():
+        raise Unsupported("its picture is not saved here")
+    try:
+        with files.open_regular(path, MAX_BYTES) as file, Image.open(file, formats=["PNG"]) as image:
+            return image.convert("RGBA")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Unsupported(f"its picture is damaged: {first_line(error)}") from error
+
+
+def _sheet(run: Run, space: Pixels) -> Sheet:
+    samples = _samples(run)
     if samples.dtype != np.uint8 or samples.ndim != 4 or 0 in samples.shape or samples.shape[1] not in (1, 3):
-        raise Unsupported(f"{files.shown(path)} holds no images: its samples are {samples.dtype} {samples.shape}")
+        raise Unsupported(f"its samples.npz holds no images: its samples are {samples.dtype} {samples.shape}")
     return tiled(space.gray(samples[:IMAGES]))
 
 
@@ -239,20 +273,9 @@ def _shades(
     shades = []
     for points in x:
         counts, _, _ = np.histogram2d(-points[:, 1], points[:, 0], DENSITY_SIZE, [[-top, -bottom], [left, right]])
-        shades.append(gaussian_filter(counts / len(points), 0.8, mode="constant"))
+        shades.append(drawing.blurred(counts / len(points), 0.8))
     peak = float(np.max(shades)) if peak is None else peak
     return np.rint(np.sqrt(np.clip(np.array(shades) / peak, 0, 1)) * 15).astype(np.uint8) * np.uint8(17), peak
-
-
-def tiled(images: UInt8[np.ndarray, "n channels height width"]) -> Sheet:
-    """Tile images in rows at most 340 pixels wide, a gray pixel apart."""
-    n, channels, height, width = images.shape
-    across = max(2, min(10, 340 // (width + 1)))
-    sheet = np.full((-(-n // across) * (height + 1) - 1, across * (width + 1) - 1, channels), 127, dtype=np.uint8)
-    for index, image in enumerate(images):
-        top, left = index // across * (height + 1), index % across * (width + 1)
-        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-    return sheet[..., 0] if channels == 1 else sheet
 
 
 def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
@@ -266,7 +289,7 @@ def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
     pixels = np.zeros((-(-len(columns) // across) * high, across * (TILE + GAP)), dtype=np.uint8)
     for index, panel in enumerate(columns):
         top, left, first = index // across * high, index % across * (TILE + GAP), 16 if index else 1
-        pixels[top : top + LABEL, left : left + TILE] = _label(panel.label, TILE) // 17
+        pixels[top : top + LABEL, left : left + TILE] = drawing.label(panel.label, TILE) // 17
         for row, time in enumerate(TIMES):
             at = round(time * (len(panel.points) - 1))
             if time < 1 and len(panel.points) == 1:  # it has no trajectory
@@ -282,37 +305,3 @@ def flow(data: Panel, models: Sequence[Panel]) -> Image.Image:
     drawn.putpalette([*INK * 16, *COLOR * 16])
     drawn.info["transparency"] = bytes([0, *(17 * k for k in range(1, 16)), *(10 * k for k in range(1, 16)), 255])
     return drawn
-
-
-def gallery(sheets: Mapping[str, Sheet], height: int) -> Image.Image:
-    """Draw sheets of images with their labels, real data first; `height` is that of one image in pixels."""
-    zoom = max(2, 32 * SCALE // (height + 1))
-    tall, wide = (side * zoom for side in next(iter(sheets.values())).shape[:2])
-    across = max(1, min(len(sheets), WIDE // (wide + 2 * GAP)))
-    color = any(sheet.ndim == 3 for sheet in sheets.values())
-    size = across * (wide + 2 * GAP), -(-len(sheets) // across) * (tall + LABEL + GAP)
-    drawn, ink = Image.new("RGBA" if color else "LA", size), (*INK, 255) if color else (INK[1], 255)
-    for index, (label, sheet) in enumerate(sheets.items()):
-        x, y = index % across * (wide + 2 * GAP), index // across * (tall + LABEL + GAP)
-        drawn.paste(ink, (x, y), Image.fromarray(_label(label, wide)))
-        # Sixteen levels of gray halve the size of a file.
-        shown = Image.fromarray(sheet if color else np.rint(sheet / 17).astype(np.uint8) * np.uint8(17))
-        shown = shown.resize((sheet.shape[1] * zoom, sheet.shape[0] * zoom), Image.Resampling.NEAREST)
-        drawn.paste(shown.convert(drawn.mode), (x, y + LABEL))
-    return drawn
-
-
-def _label(text: str, width: int) -> UInt8[np.ndarray, "height width"]:
-    """Return a text on one line as opacities, cut to the width."""
-    text, image = plain(text), Image.new("L", (width, LABEL))
-    while text and _font().getlength(text) > width:
-        text = f"{text[:-2]}…" if len(text) > 1 else ""
-    ImageDraw.Draw(image).text((0, LABEL // 2), text, fill=255, font=_font(), anchor="lm")
-    return np.asarray(image)
-
-
-@lru_cache
-def _font() -> ImageFont.FreeTypeFont:
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", 21)

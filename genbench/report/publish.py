@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import cast
 
@@ -26,7 +27,9 @@ from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
+from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
+from genbench.runs import provenance
 from genbench.runs.record import failure_line, format_published, identity, read_published
 from genbench.runs.record_types import Place, Record, SpecJson
 from genbench.runs.spec import Spec, without_folders
@@ -104,8 +107,10 @@ def publish_suite(
         if not records and not failed_here:
             return []
         if console is not None:  # first, in case the disk is full
-            runs = (Run(record, model, None) for record, model in zip(records, names_of(records), strict=True))
-            print_suite(SuiteResults(name, tuple(runs), tuple(map(failure_of, failed_here))), folder, console)
+            shown = named([*records, *failed_here])
+            cells, failures = shown[: len(records)], shown[len(records) :]
+            runs = (Run(record, model, None) for record, model in zip(cells, names_of(cells), strict=True))
+            print_suite(SuiteResults(name, tuple(runs), tuple(map(failure_of, failures))), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
             for path in (folder / file for file in (RECORDS, *VIEWS)):
@@ -178,7 +183,7 @@ def publish_report(
     found = leaderboard(suites if only else without_tracks(suites), most=None if only else TASKS)
     with store.lock_tables():
         report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, found, page.name).items()}
+    texts = {page.parent / name: text for name, text in pages(report, found, page.name, _made()).items()}
     others = {
         "md": lambda: markdown_report(report),
         "tex": lambda: latex_report(report),
@@ -197,9 +202,18 @@ def publish_report(
     return list(texts)
 
 
+def _made() -> str:
+    """Return the version and the commit of genbench, and today's date."""
+    code = provenance.code()
+    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
+    return f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
+
+
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
     """Write the records of a suite to its folder, those of failures last, and the tables made from them."""
-    values, spent, failed_runs = read_values(records), read_costs(records), list(map(failure_of, failures))
+    shown = named([*records, *failures])
+    values, spent = read_values(shown[: len(records)]), read_costs(shown[: len(records)])
+    failed_runs = list(map(failure_of, shown[len(records) :]))
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),

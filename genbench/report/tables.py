@@ -127,7 +127,7 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
     points = [v for v in values if v.point == "training" and v.value is not None and v.step is not None]
     tables = []
     for (data, metric, protocol, n), part in group_by(points, lambda v: (v.data, v.metric, v.protocol, v.n)).items():
-        better, text = part[0].better, _protocol(part[0])
+        better, text = "none" if metric in COUNTS else part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
         steps = _evenly(sorted(group_by(part, attrgetter("share" if shares else "step")).items()))

@@ -71,7 +71,7 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
             raise ConfigError(f"{error}; submit fewer runs at a time") from error
         found = read(Store(folder), Guest(data, trusted=True))
         if not found:
-            raise ConfigError("there is no record to submit")
+            raise ConfigError("there are no records to submit")
         for verdict in (each.verdict for each in found if each.verdict.state == "refused"):
             raise ConfigError(f"{verdict.name} would be refused by others: {verdict.reason}")
         files.replace(path, lambda temporary: zip_folder(folder, temporary))

@@ -144,7 +144,7 @@ def _conflict(path: Path, kept: Record, record: Record, added: Sequence[str]) ->
         if ours["data"].get(name) != theirs["data"].get(name):
             return f"the data of the two records differ: {ours['data'].get(name)} and {theirs['data'].get(name)}"
     if added and ours["training"] != theirs["training"]:
-        return f"{', '.join(added)} measured after another training than that of the record here"
+        return f"{', '.join(added)} measured after another training than the record here"
     return ""
 
 

@@ -7,13 +7,14 @@ published record is read.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import models
 from genbench.results.frames import names_of
+from genbench.results.names import named
 from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
@@ -137,12 +138,16 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
         ConfigError: if there are no current records, or no published suite of that name.
     """
     left_out: list[str] = []
-    groups = [_group(name, found, left_out) for name, found in _read(store, only)]
+    groups = [(name, *_standing(found, left_out)) for name, found in _read(store, only)]
     log_left_out(left_out)
-    groups = [group for group in groups if group.runs or group.failures]
+    groups = [group for group in groups if group[1] or group[2]]
     if not groups:
         raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
-    return groups
+    shown = iter(named([record for _, kept, failures in groups for record in (*(r for r, _ in kept), *failures)]))
+    return [
+        _group(name, [(next(shown), folder) for _, folder in kept], [next(shown) for _ in failures])
+        for name, kept, failures in groups
+    ]
 
 
 def _read(store: Store, only: Collection[str] = ()) -> Iterator[tuple[str, list[_Found]]]:
@@ -179,8 +184,10 @@ def _published(path: Path) -> list[Record]:
         return []
 
 
-def _group(name: str, evaluations: Iterable[_Found], left_out: list[str]) -> Group:
-    """Return a group of what is not outdated, and add to `left_out` what is."""
+def _standing(
+    evaluations: Iterable[_Found], left_out: list[str]
+) -> tuple[list[tuple[Record, Path | None]], list[Record]]:
+    """Return records that are not outdated, with their folders, and failures; add to `left_out` what is outdated."""
     kept: list[tuple[Record, Path | None]] = []
     failures: list[Record] = []
     for found in evaluations:
@@ -190,6 +197,10 @@ def _group(name: str, evaluations: Iterable[_Found], left_out: list[str]) -> Gro
             kept.append((record, found.folder))
         elif found.failure is not None:
             failures.append(found.failure)
+    return kept, failures
+
+
+def _group(name: str, kept: Sequence[tuple[Record, Path | None]], failures: Sequence[Record]) -> Group:
     names = names_of([record for record, _ in kept])
     runs = (Run(record, model, folder) for (record, folder), model in zip(kept, names, strict=True))
     return Group(name, tuple(runs), tuple(failures))
@@ -231,7 +242,7 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")
-    return records
+    return named(records)
 
 
 def _joined(store: Store, only: Collection[str] = ()) -> list[Record]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genbench.results.frames import names_of
+from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import failure_line, missing_metrics, read_published
 from genbench.runs.record_types import Record
@@ -63,8 +64,11 @@ class FolderStatus:
 
 def cell_names(specs: Sequence[Spec]) -> list[str]:
     """Return how messages call cells: model, its budget where cells of one model differ in it, data set and seed."""
-    cells = [{"spec": spec.json(), "labels": {"model": spec.model_label, "data": spec.data_label}} for spec in specs]
-    return [f"{name} on {spec.data_label}, seed {spec.seed}" for name, spec in zip(names_of(cells), specs, strict=True)]
+    cells = named(
+        [{"spec": spec.json(), "labels": {"model": spec.model_label, "data": spec.data_label}} for spec in specs]
+    )
+    said = zip(names_of(cells), cells, specs, strict=True)
+    return [f"{name} on {cell['labels']['data']}, seed {spec.seed}" for name, cell, spec in said]
 
 
 def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:

@@ -176,11 +176,11 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
             return ReadRecord(path, Verdict(name, "not measured", _line(error)), None, seed, trained, hashes)
         other = ""
         if run_name(spec) != path.parts[-3]:
-            other = f"its spec is that of {run_name(spec)}"
+            other = f"its spec belongs to {run_name(spec)}"
         elif spec.evaluation_key != path.parts[-2]:
-            other = "its spec is that of another evaluation"
+            other = "its spec belongs to another evaluation"
         elif record["labels"] != labels_of(spec):
-            other = f"its labels are not those of its spec, {spec.model_label} on {spec.data_label}"
+            other = f"its labels do not match its spec, {spec.model_label} on {spec.data_label}"
         if other:
             return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other))
     except Exception as error:  # of any content
@@ -267,7 +267,9 @@ def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
             return verdict._replace(state="not confirmed", reason=f"no values {what}: {_line(error)}")
         stated, here = record["provenance"]["data"], again["provenance"]["data"]
         if spec.data.get("path") is None and any(stated.get(name) != here.get(name) for name in ("sha256", "source")):
-            verdict = verdict._replace(labels=(*verdict.labels, "made with other data than that of the same name here"))
+            verdict = verdict._replace(
+                labels=(*verdict.labels, "made with other data than the data set of this name here")
+            )
         found = compare(record, again, training=False)  # weights at earlier steps are not kept
         if not found.rows:
             return verdict._replace(reason="its metrics are outdated")

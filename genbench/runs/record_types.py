@@ -252,7 +252,7 @@ def _consistent(record: Record) -> Record:
     sizes = [(name, spec["plan"].get(name)) for name in ("steps", "batch_size")]
     odd = [name for name, size in sizes if not isinstance(size, int) or not 0 <= size < 2**63]
     if odd and record["results"]:
-        raise ValueError(f"spec.plan.{odd[0]} is no whole number")
+        raise ValueError(f"spec.plan.{odd[0]} is not a whole number")
     measured = sorted(name for measurement in provenance["measurements"] for name in measurement["metrics"])
     if measured != ([] if "failure" in record else sorted(spec["metrics"])):
         raise ValueError("provenance.measurements: they do not name each metric once")

@@ -23,6 +23,7 @@ from genbench.runs.component import with_files
 from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.image_grids import save_samples
+from genbench.runs.monitoring.sample_picture import save_sample_picture
 from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
 from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
@@ -159,7 +160,7 @@ def _train(
     """Train as `train` does, under the leases of all members; the files that metrics need are checked before."""
     specs, group = spec.members, launch.group()
     if spec.stack and group.size > 1:  # which would divide the members, not the batch
-        raise ConfigError("one process trains an ensemble: start it without torchrun and --devices")
+        raise ConfigError("an ensemble trains in one process: start it without torchrun and --devices")
     store = Store(held[spec.train_key].root)
     if group.broadcast(store.has_weights(spec)):
         return {}
@@ -260,6 +261,7 @@ def _measure(
             folder = held.record_path(spec).parent
             rows += read_steps(folder / "steps", plan, missing)
             save_samples(folder, main, data)
+            save_sample_picture(folder, main, data)
         cost = {"sample_seconds": main.seconds, "evaluate_seconds": meter.seconds, "evaluate_peak_mib": meter.peak_mib}
     return _write(spec, held, data, record, rows, missing, training, cost, group)
 
@@ -268,7 +270,7 @@ def _check_files(measured: Metrics, data: Data) -> None:
     """Raise ConfigError if files that metrics need are missing, damaged, or other than those of the request."""
     for name, part in measured.items():
         if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
-            raise ConfigError(f"{name}: a file among its settings was changed during the run; run it again")
+            raise ConfigError(f"{name}: a file in its settings changed during the run: run it again")
         check_features(data, settings_in(part))
         if check := metrics[name].traits.get("check"):
             check(settings_in(part))

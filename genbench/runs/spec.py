@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event
+from genbench.data.splits import BLOCK, REMEMBERED
 from genbench.errors import ConfigError
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
@@ -30,6 +32,12 @@ from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
 from genbench.storage import content_hash
 from genbench.training.plan import Plan, training_version
+
+KEPT = 2**29
+"""Bytes of samples of the data sets that stay in memory besides the latest one."""
+
+_built: dict[tuple[str, str], Data] = {}
+"""The data sets that stay in memory, the latest last."""
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -74,7 +82,9 @@ class Spec:
         """Raise ConfigError if a file that settings of the model name has changed since this spec was made."""
         now = replace(self)
         if (now.train_key, now.evaluation_key) != (self.train_key, self.evaluation_key):
-            raise ConfigError(f"{self.model_label}: a file among its settings has changed since the run was requested")
+            raise ConfigError(
+                f"{self.model_label}: a file in its settings has changed since the run was requested: run it again"
+            )
 
     def build_data(self) -> Data:
         """Build the data set. Raises ConfigError if its file has changed since the run was requested."""
@@ -195,6 +205,18 @@ SPEC = TypeAdapter(Spec)
 REGISTRIES = {"model": models, "encoder": encoders}
 
 
+def own_data_name(data: Mapping[str, Any]) -> str:
+    """Return how the user calls a data set that is a file or a folder: its name without the ending; empty for others.
+
+    >>> own_data_name({"name": "points", "path": "data/people.csv"}), own_data_name({"name": "moons"})
+    ('people', '')
+    """
+    if data["name"] not in ("points", "folder") or not data.get("path"):
+        return ""
+    name = re.sub(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$", "", Path(data["path"]).name)
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
 def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return a spec as plain JSON in which the paths of all components are named by their last part."""
     paths = {Path(kept["data"]["path"])} if kept["data"].get("path") else set()
@@ -238,10 +260,23 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
     return data
 
 
-@lru_cache(maxsize=8)
 def _build_data(text: str, stamp: str) -> Data:
-    """Build a data set whose file has this stamp."""
-    return build_component(datasets, json.loads(text))
+    """Build a data set whose file has this stamp, unless it is among the latest ones that fit into KEPT."""
+    data = _built.pop((text, stamp), None)
+    if data is None:
+        data = build_component(datasets, json.loads(text))
+    _built[text, stamp] = data
+    while len(_built) > 1 and sum(map(_size, _built.values())) > KEPT:
+        del _built[next(iter(_built))]
+    return data
+
+
+def _size(data: Data) -> int:
+    """Estimate the bytes of the samples that a data set may hold: one for a number of an image, else four."""
+    if data.train.size is None:
+        return 4 * BLOCK * REMEMBERED
+    samples = sum(split.size or 0 for split in (data.train, data.valid, data.test))
+    return samples * data.event.dims * (1 if data.event.bin else 4)
 
 
 def content_of(data: Component) -> str | None:

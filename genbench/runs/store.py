@@ -5,7 +5,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
     train.csv               every logged scalar
     EVALUATIONKEY/
         record.json         labels, spec, results, provenance, and their checksum
-        samples.npz, samples.png
+        samples.npz, samples.png   samples, and a picture of them beside data
         steps/STEP.json, STEP.png   evaluations during training, if the plan has any
         failure.json        a record of why the last attempt failed; removed once an attempt succeeds
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
@@ -28,7 +28,7 @@ from genbench.errors import ConfigError
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import check_request, format_record, missing_metrics, read_kept
 from genbench.runs.record_types import Labels, Origin, Record, SpecJson, no_origin
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, own_data_name
 from genbench.runs.weights_file import read_weights, save_weights
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
@@ -240,8 +240,9 @@ def writable_store(root: Path) -> Store:
 
 
 def run_name(spec: Spec) -> str:
-    """Return the name of a trained model: the name of its folder."""
-    return files.filename(f"{spec.model['name']}-{spec.data['name']}-{spec.seed}-{spec.train_key}")
+    """Return the name of a trained model: the name of its folder. Files of the user are called as the user does."""
+    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
+    return files.filename(f"{model}-{data}-{spec.seed}-{spec.train_key}")
 
 
 def evaluation_name(path: Path) -> str:
@@ -295,7 +296,7 @@ def spec_at(run: Path) -> Spec:
         return _restored(weights, read_weights(weights).spec)
     for path in sorted(run.glob("*/record.json")):
         return _restored(path, read_kept(path)["spec"])
-    raise ConfigError(f"{run} is not a kept run: it holds neither record.json nor model.safetensors")
+    raise ConfigError(f"{run} is not a saved run: it has neither record.json nor model.safetensors")
 
 
 def _restored(path: Path, spec: Mapping[str, Any]) -> Spec:

@@ -54,7 +54,7 @@ def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin:
         raise ConfigError(f"{folder} holds no {path.name}; run it again to train it") from error
     except RuntimeError as error:
         why = str(error).splitlines()[-1].strip()
-        raise Damaged(f"{files.shown(path)} holds the weights of another network: {why}") from error
+        raise Damaged(f"{files.shown(path)} has the weights of another network: {why}") from error
 
 
 def read_weights(path: Path) -> Weights:

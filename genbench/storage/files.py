@@ -67,7 +67,7 @@ def require_folder(path: Path, *, there: bool = False) -> None:
     if "\0" in str(path) or (there and not path.exists()):
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
-        raise ConfigError(f"{path} is not a folder: name another one for results")
+        raise ConfigError(f"{path} is not a folder: name a folder with --results")
 
 
 def filename(text: str) -> str:
@@ -150,7 +150,7 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError as error:
-        raise ConfigError(f"{shown(folder)} is a folder where a file belongs: move or remove it") from error
+        raise ConfigError(f"{shown(folder)} is a folder, where a file is needed: move or remove it") from error
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:

@@ -89,9 +89,7 @@ def _verify(snapshot: Path, patterns: tuple[str, ...]) -> None:
         with stored.open("rb") as file:
             digest = hashlib.file_digest(file, lambda kind=kind, start=start: kind(start))
         if digest.hexdigest() != stored.name:
-            raise ConfigError(
-                f"{stored} is damaged: it has another hash than on the hub; remove it to download it again"
-            )
+            raise ConfigError(f"{stored} is damaged: its hash differs from the hub: remove it to download it again")
 
 
 def _complete(place: Path, pattern: str) -> bool:
@@ -105,5 +103,5 @@ def _complete(place: Path, pattern: str) -> bool:
         try:
             shards += {place / shard for shard in from_json(files.read(index))["weight_map"].values()}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{index} is no index of sharded weights: {first_line(error)}") from error
+            raise ConfigError(f"{index} is not an index of sharded weights: {first_line(error)}") from error
     return any(place.glob(pattern)) and all(shard.exists() for shard in shards)

@@ -126,7 +126,7 @@ def require(leases: Path) -> None:
     try:
         _make(leases)
         if leases.is_file():
-            raise NotADirectoryError(errno.ENOTDIR, "a file is where a folder belongs: move or remove it")
+            raise NotADirectoryError(errno.ENOTDIR, "a file has the name of a folder that is needed: move or remove it")
         if leases.parent.is_dir() and not os.access(leases.parent, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "its folder cannot be written")
     except OSError as error:

@@ -12,7 +12,7 @@ from genbench.runs.run import Launch, run, train
 from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.storage.lease import Busy
-from genbench.training.loop import Progress
+from genbench.training.loop import Progress, no_progress
 
 FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0
 """Seconds that a job waits for another process when it is tried again: doubled each time."""
@@ -24,8 +24,9 @@ class JobEvent:
 
     Args:
         cell: its index; -1 for a warning, which belongs to no cell.
-        kind: started; step (with step, steps and logs); done; failed (with the reason); busy (another process holds
-            it; it is tried again later); lost (its process was killed; it is tried again); warning.
+        kind: started (with how many others it is trained as one, as message); step (with step, steps and logs); done;
+            failed (with the reason); busy (another process holds it; it is tried again later); lost (its process was
+            killed; it is tried again); warning.
         message: why it failed, which process holds it, or the warning.
     """
 
@@ -99,11 +100,13 @@ def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, S
     try:
         with ExitStack() as opened:
             progress = {}
+            shown, first = next(iter(untrained.items()))
+            others = len(untrained) - 1
+            on_event(JobEvent(shown, "started", message=f"and {others} more as one" if others else ""))
             for index, spec in reversed(untrained.items()):
-                on_event(JobEvent(index, "started"))
                 loggers = opened.enter_context(Loggers(job.loggers, store.root, spec))
-                progress[spec.train_key] = loggers.wrap(_progress(index, on_event))
-            first = next(iter(untrained.values()))
+                own = _progress(index, on_event) if index == shown else no_progress
+                progress[spec.train_key] = loggers.wrap(own)
             failed = train(first, store, progress, launch=Launch(wait=job.wait))
     except Busy as reason:
         for index in job.cells:

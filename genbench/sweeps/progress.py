@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 
+from genbench import activity
 from genbench.sweeps.jobs import JobEvent
 
 LINES = 10
@@ -14,6 +17,26 @@ LINES = 10
 
 SECONDS_PER_LINE = 60.0
 """Seconds after which a sweep, or one of its cells, prints another line where there is no terminal."""
+
+
+SECONDS_PER_ACTIVITY = 10.0
+"""Seconds after which an activity prints another line where there is no terminal."""
+
+LONG = 900.0
+"""Seconds of training above which a quick look is suggested, and seconds that it takes."""
+QUICK = 180.0
+
+
+class _Count(TextColumn):
+    """How much of how many is done; empty where that is not known yet."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
+
+
+def _cut(share: int) -> Column:
+    """Return a column that gives way: with this share of what the others leave."""
+    return Column(ratio=share, no_wrap=True, overflow="ellipsis")
 
 
 class ProgressDisplay:
@@ -29,12 +52,13 @@ class ProgressDisplay:
         self.skipped = skipped
         self.console = console or Console(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=_cut(1)),
+            BarColumn(bar_width=12),
+            _Count("", table_column=Column(no_wrap=True, justify="right")),
+            TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=7)),
+            TextColumn("{task.fields[note]}", markup=False, table_column=_cut(1)),
             console=self.console,
+            expand=True,
             disable=not self.console.is_terminal,
         )
         self.bar_of: dict[int, TaskID] = {}
@@ -42,23 +66,28 @@ class ProgressDisplay:
         self.last_line: dict[int, float] = {}
         self.postponed: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
+        self.warned = False
         self.start = self.last_count = time.monotonic()
         self.total: TaskID | None = None
+        self.activity, self.activity_bar, self.activity_line = "", None, 0.0
+        self.listening = activity.shown_by(self.on_activity)
 
     def __enter__(self) -> "ProgressDisplay":
         self.bars.start()
+        self.listening.__enter__()
         if len(self.labels) > 1:
             self.total = self.bars.add_task("cells", total=len(self.labels), note=self._counts())
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.listening.__exit__(None, None, None)
         with suppress(OSError):  # as for lines
             self.bars.stop()
 
     def on_event(self, event: JobEvent) -> None:
         """Show one event of a sweep."""
         if event.kind == "started":
-            self._show_start(event.cell)
+            self._show_start(event)
         elif event.kind == "step":
             self._show_step(event)
         elif event.kind == "warning":
@@ -72,11 +101,37 @@ class ProgressDisplay:
         """Show the progress of a single run."""
         self._show_step(JobEvent(0, "step", step, steps, tuple(logs.items())))
 
-    def _show_start(self, cell: int) -> None:
-        if cell in self.bar_of:
+    def on_activity(self, what: str, done: int, total: int) -> None:
+        """Show what the run of this process is doing besides its steps: in a bar of its own if it is counted."""
+        now = time.monotonic()
+        if self.console.is_terminal:
+            if total and self.activity_bar is None:
+                self.activity_bar = self.bars.add_task(what, total=total, note="")
+            if total and self.activity_bar is not None:
+                self.bars.update(self.activity_bar, completed=done)
+            if self.activity_bar is not None and done == total:
+                self.bars.remove_task(self.activity_bar)
+                self.activity_bar = None
+            if not total and len(self.labels) == 1:
+                self._bar(0, what)
+        elif now - self.activity_line > SECONDS_PER_ACTIVITY:
+            of_all = f": {done:,} of {total:,}" if total else ""
+            self.activity_line = now
+            self._print(what + of_all)
+
+    def _bar(self, cell: int, note: str, step: int | None = None, steps: int | None = None) -> None:
+        """Show a note, and the steps, on the bar of a cell."""
+        if cell not in self.bar_of:
+            self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=None, note="")
+        self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
+
+    def _show_start(self, event: JobEvent) -> None:
+        if event.cell in self.bar_of:
             return  # it was trained in its ensemble, and is measured now
-        self.began.pop(cell, None)
-        self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=None, note="")
+        self.began.pop(event.cell, None)
+        self._bar(event.cell, "")
+        if event.message:
+            self.bars.update(self.bar_of[event.cell], description=f"{event.message}: {self.labels[event.cell]}")
 
     def _show_step(self, event: JobEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
@@ -85,15 +140,21 @@ class ProgressDisplay:
         rate = (step - first) / (now - since) if step > first else 0.0
         notes = [f"{rate:.4g} steps/s" if rate else "", *(f"{k} {v:.4g}" for k, v in event.logs)]
         notes = [*(["measuring"] if step >= steps else []), *filter(None, notes)]
-        if cell not in self.bar_of:
-            self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=steps, note="")
-        self.bars.update(self.bar_of[cell], completed=step, total=steps, note=" ".join(notes))
+        self._bar(cell, " ".join(notes), step, steps)
         estimate = (steps - step) / rate if rate else 0.0
-        if step == first + 19 and estimate > 60 and len(self.labels) == 1:
-            self._print(f"{self.labels[cell]}: about {duration(estimate)} of training left")
+        if step in (first + 2, first + 19) and len(self.labels) == 1 and not self.warned:
+            self._warn_of_length(steps, estimate, rate, early=step == first + 2)
         if not self.console.is_terminal and self._line_is_due(event, now):
             left = [f"{duration(estimate)} left"] if step < steps else []
             self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
+
+    def _warn_of_length(self, steps: int, seconds: float, rate: float, *, early: bool) -> None:
+        """Say how long a training takes, and how to have a quick look at a long one; early only if it is very long."""
+        if seconds > (4 * LONG if early else 60):
+            self.warned = True
+            quick = max(1, round_down(rate * QUICK))
+            hint = f"; a quick look: --set plan.steps={quick}" if seconds > LONG else ""
+            self._print(f"{steps:,} steps on this machine: about {duration(seconds)}{hint}")
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
@@ -145,13 +206,25 @@ class ProgressDisplay:
             self._print(f"{self.finished} of {count} done{failed}{left}")
 
 
+def round_down(number: float) -> int:
+    """Return a number with one significant digit.
+
+    >>> round_down(4321.0), round_down(0.3)
+    (4000, 0)
+    """
+    power = 10 ** (len(str(int(number))) - 1)
+    return int(number) // power * power
+
+
 def duration(seconds: float) -> str:
     """Return a duration in readable units.
 
-    >>> duration(42), duration(600), duration(7300)
-    ('42 s', '10 min', '2 h 2 min')
+    >>> duration(42), duration(600), duration(7300), duration(800_000)
+    ('42 s', '10 min', '2 h 2 min', '9 days')
     """
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
+    if minutes >= 48 * 60:
+        return f"{round(minutes / 60 / 24)} days"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -45,9 +45,11 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
                 raise ConfigError(f"--set {assignment}: '{section}' already has a value")
         value = _value(text.strip())
         if isinstance(table.get(name), dict):
-            if not isinstance(value, str):
-                raise ConfigError(f"--set {key.strip()}: its settings are given one by one already")
+            if not isinstance(value, str) or "name" in table[name]:
+                raise ConfigError(f"--set {key.strip()}: its settings are already given one by one: use one form")
             table[name]["name"] = value
+        elif name in table:
+            raise ConfigError(f"--set {key.strip()} is given twice: write it once")
         else:
             table[name] = value
     return settings

@@ -1,15 +1,15 @@
 """The shell command that repeats a cell: an equivalent `genbench run`."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.runs.component import differing
 from genbench.runs.make_spec import complete_spec
-from genbench.runs.spec import Spec
-from genbench.settings import Settings, settings_in
+from genbench.runs.spec import Spec, build_data, own_data_name
+from genbench.settings import Settings, merge, settings_in
 from genbench.sweeps.set_options import as_set_options, parse_set_options
 
 
@@ -19,16 +19,41 @@ def command(spec: Spec) -> str:
     Raises:
         ConfigError: if a value of a setting cannot be written on a command line, or the cell belongs to an ensemble.
     """
-    model, dataset, metrics = spec.model["name"], spec.data["name"], list(spec.metrics)
-    data = differing(datasets[dataset].build, settings_in(spec.data))
+    model, dataset, metrics, data = spec.model["name"], spec.data["name"], list(spec.metrics), _data(spec)
     default = complete_spec(model, dataset, spec.seed, metrics, {"data": data})
-    changes = {"data": data} | _changes(spec.settings, default.settings)
-    sets = [item for section, values in changes.items() for item in as_set_options(section, values)]
-    if complete_spec(model, dataset, spec.seed, metrics, parse_set_options(sets)) != spec:
+    sets = _sets(spec, data, _changes(spec.settings, default.settings))
+    given = merge({"data": data}, parse_set_options(sets))
+    if complete_spec(model, dataset, spec.seed, metrics, given) != spec:
         raise ConfigError(f"{spec.model_label} on {spec.data_label} cannot be written as one command")
-    words = ["genbench", "run", "--model", model, "--dataset", dataset, "--seed", str(spec.seed)]
+    return _written(spec, model, str(spec.seed), metrics, sets)
+
+
+def baseline(spec: Spec, model: str, seeds: str) -> str:
+    """Return the shell command that runs another model, with its default settings, as a cell and on its data."""
+    data, metrics = _data(spec), list(spec.metrics)
+    default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data})
+    changes = {part: _changes(spec.settings[part], default.settings[part]) for part in ("plan", "evaluation")}
+    usual = {*metrics} == {*build_data(spec.data).metrics}
+    return _written(spec, model, seeds, [] if usual else metrics, _sets(spec, data, changes))
+
+
+def _written(spec: Spec, model: str, seeds: str, metrics: Sequence[str], sets: Sequence[str]) -> str:
+    dataset = spec.data["path"] if own_data_name(spec.data) else spec.data["name"]
+    words = ["genbench", "run", "--model", model, "--dataset", dataset, "--seed", seeds]
     words += [word for name in metrics for word in ("--metric", name)]
     return shlex.join([*words, *(word for item in sets for word in ("--set", item))])
+
+
+def _data(spec: Spec) -> dict[str, Any]:
+    """Return the settings of the data that differ from their defaults."""
+    return differing(datasets[spec.data["name"]].build, settings_in(spec.data))
+
+
+def _sets(spec: Spec, data: Settings, changes: Settings) -> list[str]:
+    """Return what --set states; the path of a file of data is the data set of the command."""
+    own = {name: value for name, value in data.items() if name != "path" or not own_data_name(spec.data)}
+    sections = {"data": own} | dict(changes)
+    return [item for section, values in sections.items() for item in as_set_options(section, values)]
 
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     if path.stem in RESERVED:
         raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
     if path.stem in (".", ".."):
-        raise ConfigError(f"{path}: '{path.stem}' is no name of a folder of tables: rename the suite")
+        raise ConfigError(f"{path}: '{path.stem}' cannot name a folder of tables: rename the suite")
     contents = read(path)
     try:
         contents = with_paths(contents, folder_of(path))
@@ -147,13 +147,13 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
         kept = [spec for spec in cells if not _matches(spec, condition)]
         if len(kept) == len(cells):
             stated = condition.model_dump(exclude_unset=True)
-            raise ConfigError(f"exclude: no cell is like number {number + 1}, {stated}")
+            raise ConfigError(f"exclude: no cell matches condition {number + 1}, {stated}")
         cells = kept
     for addition in suite.include:
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
         cells = _once([*cells, *_product(suite, added, [addition.model], override, addition.seeds)])
     if not cells:
-        raise ConfigError("exclude removes every cell")
+        raise ConfigError("exclude removes every cell of the suite")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
@@ -205,7 +205,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
         label = labels.setdefault(stated, spec.model_label)
         row = TrackRow(data, model, settings, spec.data_label, label, chosen)
         if (row.dataset, row.label) in rows:
-            raise ConfigError(f"a track has one row of a label: {row.label} on {row.dataset} is there twice")
+            raise ConfigError(f"two rows of the track have one label: {row.label} on {row.dataset} is there twice")
         rows[row.dataset, row.label] = row
     return list(rows.values())
 
@@ -218,7 +218,7 @@ def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[T
             if (dataset, label) not in declared:
                 raise ConfigError(f"{CHOSEN}: this track has no row {label} on {dataset}: tune it again")
             if choice and choice not in list(points(declared[dataset, label], what="trials")):
-                raise ConfigError(f"{CHOSEN}: {choice} is no trial of {label} on {dataset}: tune the track again")
+                raise ConfigError(f"{CHOSEN}: {choice} is not a trial of {label} on {dataset}: tune the track again")
 
 
 def _identity(spec: Spec) -> tuple[str, str]:
@@ -237,7 +237,7 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
         for name in spec.metrics.keys() & cell.metrics.keys():
             if not same_component(cell.metrics[name], spec.metrics[name]):
                 what = f"{spec.model_label} on {spec.data_label}"
-                raise ConfigError(f"{what} has {name} with two settings: a run has one value of each metric")
+                raise ConfigError(f"{what} has {name} with two settings: a run measures a metric with one setting")
         if more := spec.metrics.keys() - cell.metrics.keys():
             metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
             unique[_identity(spec)] = replace(cell, metrics=metrics)
@@ -312,7 +312,7 @@ def _choices(builder: Callable, name: str, value: Any, key: str) -> list[Any]:
     if not isinstance(value, list):
         return [value]
     if not value:
-        raise ConfigError(f"{name}.{key}: [] is wrong: a grid needs a value")
+        raise ConfigError(f"{name}.{key}: [] is wrong: a grid needs at least one value")
     setting = settings_of(builder).get(key)
     if setting is None or setting.nested is not None:
         return value

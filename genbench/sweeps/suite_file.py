@@ -190,17 +190,17 @@ class Suite(Sections):
     def _is_whole(self) -> "Suite":
         """Refuse seeds that no cell has, and in a track cells of some models only, unequal trials, and their seeds."""
         if self.budgets and "seeds" in self.model_fields_set:
-            raise ValueError("seeds: every budget has seeds of its own: write one or the other")
+            raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
             if self.chosen or any(model.trials for model in self.models):
                 raise ValueError("trials and chosen settings are parts of a track: add [track]")
             return self
         if self.track.baseline not in [model.name for model in self.models]:
-            raise ValueError(f"track.baseline: '{self.track.baseline}' is no model of this track")
+            raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
-            raise ValueError("metrics: name those of the track, the one by which models are compared first")
+            raise ValueError("metrics: name the metrics of the track, the headline first")
         if self.include or self.exclude or any(model.seeds for model in self.models):
-            raise ValueError("every model of a track has every cell: it takes no include, exclude, or seeds of a model")
+            raise ValueError("a track runs every model on every cell: remove include, exclude and the seeds of models")
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]
@@ -209,7 +209,7 @@ class Suite(Sections):
             raise ValueError(f"trials: every model of a track needs the same number: {counts}")
         reported = {*self.seeds, *(seed for budget in self.budgets for seed in budget.seeds)}
         if seen := sorted(reported.intersection(range(FIRST_SEED, FIRST_SEED + self.track.tuning.seeds))):
-            raise ValueError(f"seeds: tuning has seed {seen[0]}: a track reports others, from 0 on")
+            raise ValueError(f"seeds: tuning has seed {seen[0]}: reported seeds must differ: use others, from 0 on")
         return self
 
 

@@ -46,7 +46,7 @@ def named_component(kind: str, text: str, stated: Settings, folder: Path = Path(
     """
     name, settings = component_name(kind, text, folder)
     if twice := settings.keys() & stated.keys():
-        raise ConfigError(f"{text} is a {twice.pop()} already: leave the other out")
+        raise ConfigError(f"{text} already gives the {twice.pop()}: remove the other one")
     return {"name": name, **settings}
 
 

@@ -21,7 +21,8 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         data: data sets for the metrics, besides toy tasks and those that the module registers.
 
     Yields:
-        Report lines: what was checked; after `-`, why it could not be; after `VIOLATED`, what is wrong.
+        Report lines: what was checked; after `-`, why it could not be; after `VIOLATED`, what is wrong; at last that
+        all passed.
 
     Raises:
         AssertionError: at the end, if any requirement was violated.
@@ -46,24 +47,28 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         models.kind: check_model,
         metrics.kind: lambda metric: check_metric(metric, data=tasks),
     }
-    count, violated = sum(map(len, components.values())), 0
+    count, violated, unchecked = sum(map(len, components.values())), [], []
     if not count:
-        raise ConfigError(f"{module} registers no model, no data set and no metric; decorate a builder to register it")
+        raise ConfigError(f"{module} registers no model, data set or metric: decorate a builder to register it")
     for kind, names in components.items():
         for component in names:
             try:
                 lines = checks[kind](component)
             except AssertionError as error:
-                violated += 1
+                violated.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: VIOLATED: {error}"]
             except (Unsupported, ConfigError, RunFailed) as reason:
+                unchecked.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: - {reason}"]
             except Exception as error:  # of the component's own code
-                violated += 1
+                violated.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: VIOLATED: {described(error)}"]
             yield from (line.replace(ending, "") for line in lines)
+    named = {"failed": violated, "not checked": unchecked}
+    ends = "; ".join(f"{what}: {', '.join(names)}".replace(ending, "") for what, names in named.items() if names)
     if violated:
-        raise AssertionError(f"{module}: {violated} of {count} components violate a requirement")
+        raise AssertionError(f"{module}: {ends}")
+    yield f"passed: {count - len(unchecked)} of {count} components of {module}" + (f"; {ends}" if ends else "")
 
 
 def _registered(registry: Registry, module: str, ending: str) -> list[str]:

@@ -11,7 +11,7 @@ from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, metrics
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call
-from genbench.space import dequantise
+from genbench.space import dequantize
 from genbench.testing.assertions import (
     assert_documented,
     assert_equal,
@@ -57,13 +57,15 @@ def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None 
 
 
 def _units(data: Data) -> None:
-    assert data.event.bin == data.space.bin, f"event.bin is {data.event.bin}, that of the space {data.space.bin}"
+    assert data.event.bin == data.space.bin, (
+        f"event.bin is {data.event.bin}, but the bin of the space is {data.space.bin}"
+    )
     assert data.source.shape == data.event.shape, f"the source has the shape {data.source.shape}, not the event's"
     x = data.test.take(SIZE, 0).x
     raw = data.space.decode(x)
     assert_equal(data.space.encode(raw), x, "encoding what was decoded must return the samples", 1e-6)
     # Float32 may round a point within a hundred-thousandth of a bin's edge to the wrong side.
-    inside = x + 0.9999 * (dequantise(x, data.space.bin, generator(0, "dequantise")) - x)
+    inside = x + 0.9999 * (dequantize(x, data.space.bin, generator(0, "dequantise")) - x)
     assert_equal(data.space.decode(inside), raw, "a dequantized sample must decode to the level it came from", 1e-6)
     noise = data.source.sample(SIZE, generator(0, "source"))
     assert noise.shape == (SIZE, *data.event.shape), f"the source draws the shape {tuple(noise.shape[1:])}"

@@ -51,7 +51,7 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
         lines.append(f"metric {name} on {title}: {values or '- ' + reasons[0]}")
     if not measured:
         reasons = "; ".join(line.removeprefix(f"metric {name} ") for line in lines)
-        raise Unsupported(f"no value on any task, name a data set that it is made for: {reasons}")
+        raise Unsupported(f"no value on any task: name a data set that it is made for: {reasons}")
     return lines
 
 

@@ -19,7 +19,7 @@ from genbench.registry import Entry, models
 from genbench.runs.component import own_options, sampler
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call, settings_of, typed
-from genbench.space import dequantise
+from genbench.space import dequantize
 from genbench.testing.assertions import (
     assert_documented,
     assert_equal,
@@ -234,7 +234,7 @@ def _budget(model: Model) -> None:
 def _log_prob(model: Model, data: Data) -> None:
     vectors = model.event.is_vector
     batch = data.test.take(3 if vectors else 1, 0)  # along the exact flow of an image each takes seconds
-    x = dequantise(batch.x, data.space.bin, generator(0, "dequantise"))
+    x = dequantize(batch.x, data.space.bin, generator(0, "dequantise"))
     label = batch.label if model.conditional else None
     with torch.no_grad(), no_global_randomness("log_prob"):
         log_prob = model.log_prob(x, label=label)
@@ -267,7 +267,7 @@ def _velocity(model: Model, data: Data) -> None:
     batch = data.test.take(SIZE, 0)
     with torch.no_grad():
         velocity = model.velocity(torch.tensor(0.5), batch.x, batch.label if model.conditional else None)
-    assert velocity.shape == batch.x.shape, f"velocity has the shape {tuple(velocity.shape)}, not that of x"
+    assert velocity.shape == batch.x.shape, f"velocity has the shape {tuple(velocity.shape)}, not the shape of x"
     assert_finite(velocity, "velocity")
 
 

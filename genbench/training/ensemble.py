@@ -41,7 +41,7 @@ class Ensemble(Learner):
         named = [dict(member.named_parameters()) for member in members]
         shapes = [{name: parameter.shape for name, parameter in parameters.items()} for parameters in named]
         if any(shape != shapes[0] for shape in shapes):
-            raise ConfigError("the members of an ensemble differ in the shapes of their parameters")
+            raise ConfigError("the members of an ensemble must have parameters of equal shapes")
         self.names = tuple(named[0])
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([parameters[name].detach() for parameters in named])) for name in self.names

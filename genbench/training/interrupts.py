@@ -10,7 +10,9 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class Interrupts:
-    """The signals of this process while it trains: the first one stops the training, later ones are ignored.
+    """The signals of this process while it trains: the first one stops the training, later ones do nothing here.
+
+    The command line ends at a second one.
 
     Args:
         together: whether the processes of a group stop after the same step: a signal then only sets `asked`. Otherwise
@@ -44,7 +46,9 @@ class Interrupts:
         finally:
             for number, known in before.items():
                 signal.signal(number, known)
-            if self.number is not None:
+            if self.number is not None and callable(known := before[self.number]):
+                known(self.number, None)  # raised again, it would be a second signal
+            elif self.number is not None:
                 signal.raise_signal(self.number)
 
     @contextmanager

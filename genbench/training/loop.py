@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import torch
 
+from genbench import activity
 from genbench.core import Data, Example, Learner
 from genbench.errors import ConfigError
 from genbench.numerics.precision import deterministic_kernels, float32_products
@@ -105,6 +106,8 @@ def fit(
     loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
     if path is not None and group.is_first:
         loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
+    if plan.compile:
+        activity.report("compiling, which takes about a minute")
     with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
         loop.run(_examples(learner, data, plan.batch_size, seed, range(state.step, plan.steps), group.device))
     return state.finish()
@@ -136,7 +139,8 @@ class _Loop:
         self.state, self.plan, self.group, self.resumed = state, plan, group, saved is not None
         self.step = Step(state, plan, group, seed)
         self.log = TrainLog(tables, state.step, plan.steps, {} if saved is None else saved.tensors)
-        self.always_logged, self.logged = (state.step + 1, state.step + 20, plan.steps), time.monotonic()
+        self.always_logged = (state.step + 1, state.step + 3, state.step + 20, plan.steps)
+        self.logged = time.monotonic()
         self.interrupts = Interrupts(together=group.size > 1)
 
     def run(self, examples: Iterator[Example]) -> None:
@@ -204,12 +208,12 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
     """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
     if plan.precision == "tf32" and group.device.type != "cuda":
-        raise ConfigError("plan.precision=tf32 is arithmetic of GPUs, and this training runs on a CPU: choose fp32")
+        raise ConfigError("plan.precision=tf32 needs a GPU, and this training runs on a CPU: set plan.precision=fp32")
     if plan.compile and learner.not_compiled:
         raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"plan.compile=true needs a C++ compiler on CPU, and there is no {compiler}: leave it out")
+        raise ConfigError(f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit it")
 
 
 def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:

@@ -54,6 +54,6 @@ def require_one_task(command: str) -> None:
             f"--rdzv-backend=c10d --rdzv-endpoint=$(hostname):29500 --no-python {command}"
         )
     raise ConfigError(
-        f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}; if each has a run of its"
-        " own, such as another seed, let it unset SLURM_STEP_NUM_TASKS first"
+        f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}; if each has its own"
+        " run, such as another seed, let it unset SLURM_STEP_NUM_TASKS first"
     )

@@ -155,7 +155,7 @@ def grid_search(
     data = build_data(make_spec(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
     metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
-        raise ConfigError(f"--metric {metric}: neither low nor high values of it are better")
+        raise ConfigError(f"--metric {metric}: it has no better direction: choose another metric")
     name = metric.partition(".")[0]
     fixed = {"evaluation": {"split": "valid"}, "metric": {name: _held_out(name)}}
     candidates = []
@@ -176,7 +176,7 @@ def grid_search(
             candidates.append(Candidate(method, text or "its defaults", point, stacked, specs == default))
     _check_budgets(candidates)
     if candidates[0].specs[0].metrics[name].get("statistics"):
-        raise ConfigError(f"metric.{name}.statistics: tuning compares with images of the validation split, not a file")
+        raise ConfigError(f"metric.{name}.statistics: tuning compares with the validation split: omit the file")
     return GridSearch(metric, tuple(candidates))
 
 

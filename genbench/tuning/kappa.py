@@ -88,7 +88,7 @@ def by_elbow(
     """
     given = {"kappa", "epsilon"} & settings.get("model", {}).keys()
     if given:
-        raise ConfigError(f"model.{min(given)} is chosen by the elbow rule: leave it out")
+        raise ConfigError(f"model.{min(given)} is chosen by the elbow rule: omit it")
     spec = make_spec(model, dataset, metrics=[], settings=settings)
     data = build_data(spec.data)
     built = build_model(spec.model, spec.encoder, data)
@@ -100,7 +100,7 @@ def by_elbow(
         built, data = built.within(data)
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
-        raise ConfigError(f"the elbow rule is for wcfm without labels; name candidates of {model} with --over")
+        raise ConfigError(f"the elbow rule is for wcfm without labels: name candidates of {model} with --over")
     curve = coupling.tilt_curve(data, grid)
     chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known])
     if chosen is None:

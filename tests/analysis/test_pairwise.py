@@ -132,7 +132,7 @@ def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
 
 @pytest.mark.parametrize("seeds", [10, 3])
 def test_a_method_with_fewer_seeds_is_neither_leading_nor_at_the_floor(seeds):
-    """Its interval is wide enough for both: .76 +- .43 of three seeds was bold, and called like real data."""
+    """Its interval is wide enough for both: 0.76 +- 0.43 of three seeds was bold, and called like real data."""
     stream = np.random.default_rng(0)
     shared, floor = stream.normal(0, 0.1, 10), dict(enumerate(1 + stream.normal(0, 0.1, 10)))
     models = {"good": dict(enumerate(1 + shared)), "bad": dict(enumerate(2 + shared + stream.normal(0, 0.01, 10)))}

@@ -21,7 +21,7 @@ COMMANDS = {
     "sweep": ("sweep", "tiny.toml", "--results", "r"),
     "status": ("results", "status", "--results", "r"),
     "report": ("report", "--results", "r"),
-    "verify": ("verify", "r", "--sample", "1"),
+    "verify": ("verify", "--sample", "1", "--results", "r"),
     "merge": ("results", "merge", "r", "--results", "into"),
     "compare": ("compare", "r", "r"),
     "clean": ("results", "clean", "--results", "r", "--dry-run"),
@@ -90,7 +90,7 @@ def cases(swept: Path) -> Iterator[Case]:
             yield case(f"stray {what}", command, make)
     for name, make in ROOTS.items():
         for command in ("sweep", "status", "report", "verify", "merge"):
-            words = ("verify", "out") if command == "verify" else (*COMMANDS[command][:-1], "out")
+            words = (*COMMANDS[command][:-1], "out")
             reads = name == "proc" and command in ("status", "verify")  # it can be read, and holds no records
             expect = EITHER | FAILED if reads else REFUSED | FAILED
             what = f"results/{command}, results is a {name}"

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -27,8 +28,12 @@ NAMES = [
     ((*RUN, "--devices", "0"), "genbench run: Invalid value for '--devices'"),
     ((*RUN, "--accelerator", "abacus"), "genbench run: Invalid value for '--accelerator': 'abacus' is not one of"),
     ((*RUN, "--sed", "3"), "genbench run: No such option"),
+    ((*RUN, "--model=cfm"), "--model: given 2 times: write one; several models are a suite"),
+    ((*RUN, "--seed", "1", "--seeds", "0-4"), "--seed and --seeds: given 2 times: write it once, several seeds as"),
+    ((*RUN, "--set", "plan.steps=1", "--set", "plan.steps=2"), "--set plan.steps is given twice"),
+    (("results", "status", "--results", "a", "--results", "b"), "--results: given 2 times: write it once"),
     ((*RUN, "--log", "paper"), "no logger 'paper'; known: tensorboard, wandb"),
-    ((*RUN, "--results", "deep.toml"), "deep.toml is not a folder: name another one for results"),
+    ((*RUN, "--results", "deep.toml"), "deep.toml is not a folder: name a folder with --results"),
     ((*RUN, "--results", ""), "--results ''"),
     ((*RUN, "--results="), "--results="),
     ((*RUN[:4], "none.npy"), "none.npy does not exist or is not a file"),
@@ -38,16 +43,17 @@ NAMES = [
     (("sweep", "pipe.toml"), "no suite at pipe.toml"),
     (("sweep", "names.toml"), "names.toml: no model 'otcmf'; did you mean 'otcfm'?"),
     (("sweep", "smoke", "--engine", "slurm"), "'slurm' is not one of 'local', 'ray'"),
-    (("sweep", "smoke", "--engine", "ray", "--jobs", "3"), "--jobs is an option of the local engine"),
+    (("sweep", "smoke", "--engine", "ray", "--jobs", "3"), "--jobs is for the local engine"),
     (("sweep", "smoke", "--gpus", "1"), "add --engine ray"),
     (("tune", "wcfn", "--dataset", "moons"), "did you mean 'wcfm'?"),
     (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
-    (("eval", "nowhere"), "is not a kept run"),
+    (("eval", "nowhere"), "is not a saved run"),
     (("eval", "x.npy", "--dataset", "moonz"), "did you mean 'moons'?"),
-    (("eval", "x.npy"), "add --dataset NAME, the data set to compare them with"),
-    (("eval", "some-run", "--seed", "7"), "--seed is for samples made elsewhere"),
-    (("verify", "nowhere"), "no results folder or submission at nowhere"),
+    (("eval", "x.npy"), "add --dataset NAME to name the data set to compare it with"),
+    (("eval", "some-run", "--seed", "7"), "--seed is for samples from other code"),
+    (("verify", "nowhere"), "no submission at nowhere"),
+    (("verify", "--results", "nowhere"), "no results folder at nowhere"),
     (("submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
     (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
@@ -74,7 +80,7 @@ SETTINGS = [
     ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "64 cannot be divided into 3 devices"),
     ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
     ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
-    ((*RUN, "--set", "sample.method=euler"), "needs a number of steps"),
+    ((*RUN, "--set", "sample.method=euler"), "takes a fixed number of steps"),
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
     ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
     ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),
@@ -182,6 +188,37 @@ main.main()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == (0 if ignored else 130), done.stderr
     assert ("stopped" in done.stderr) != ignored
+
+
+LONG_CALL = """
+import time
+from genbench.cli import main
+import torch
+def long_call(*arguments, **options):
+    x = torch.rand(6000, 6000)
+    print("begins", flush=True)
+    while True:
+        torch.linalg.svd(x)
+main.app = long_call
+main.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_a_long_call_of_a_library_at_once(number):
+    busy = subprocess.Popen([sys.executable, "-c", LONG_CALL], stdout=-1, stderr=-1, text=True)
+    assert busy.stdout is not None
+    busy.stdout.readline()
+    busy.send_signal(number)
+    busy.send_signal(number)  # as `timeout` sends it: the same one
+    with pytest.raises(subprocess.TimeoutExpired):
+        busy.wait(1)
+    busy.send_signal(number)
+    said = busy.communicate(timeout=10)[1]
+    assert busy.returncode == 130
+    assert said.splitlines() == [
+        "genbench: ended at once; finished work is kept, the same command resumes from the last checkpoint"
+    ]
 
 
 def test_sweeps_start_without_torchmetrics():

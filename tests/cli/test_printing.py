@@ -1,11 +1,15 @@
-"""Printing: states fit a screen, and labels do not control the terminal."""
+"""Printing: states fit a screen, labels do not control the terminal, and the next command can be typed as it is."""
 
 import io
 import re
+import shlex
 
+from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
 
-from genbench.cli.printing import SHOWN, print_cells
+from genbench.analysis.compare import Comparison, Difference
+from genbench.analysis.paired_tests import paired
+from genbench.cli.printing import SHOWN, print_cells, print_models
 from genbench.results.status import CellStatus
 
 
@@ -49,7 +53,7 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         ["submit", suite, "--to", "x.genbench.zip", "--results", results],
         ["verify", "x.genbench.zip", "--sample", "1"],
         ["leaderboard", "--results", results, "--add", "x.genbench.zip"],
-        ["verify", results, "--sample", "1"],
+        ["verify", "--results", results, "--sample", "1"],
         ["run", "--model", "cfm", "--dataset", "moons", "--seeds", "0-1", "--results", results, *small],
     ]
     wide = []
@@ -58,3 +62,56 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         assert code == 0, (call, err)
         wide += [line for line in [*out.splitlines(), *err.splitlines()] if len(line) > 80 and "/" not in line]
     assert not wide
+
+
+def compared(*metrics):
+    difference = paired({0: 1.0, 1: 2.0, 2: 4.0}, {0: 1.1, 1: 1.9, 2: 4.2})
+    values = [Difference(metric, 1.0, 2.0, difference, 0.5, "lower") for metric in metrics]
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    print_models(Comparison("cfm on moons", "otcfm on moons", [], [], values, []), console)
+    return " ".join(console.file.getvalue().split())
+
+
+def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
+    sentence, table = compared("w2"), compared("w2", "nll")
+    assert sentence.startswith("w2: not separated")
+    assert "verdict" not in sentence
+    assert table.startswith("cfm on moons -> otcfm on moons metric first")
+    assert "w2: not" not in table
+    for text in (sentence, table):
+        assert "80 % power" in text
+
+
+OWN = """
+from genbench.registry import models
+from genbench.testing.toys import AffineFlow
+@models.register("mine")
+def mine(event, source) -> AffineFlow:
+    "Mine."
+    return AffineFlow(event, source)
+"""
+
+
+def next_of(done):
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("next: "))
+    assert done.stdout.splitlines()[-1] == line
+    return shlex.split(line)[2:]
+
+
+def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "people.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 11}\n" for k in range(400)))
+    tiny = [*TINY[:2], "--set", "evaluation.n=40", "--set", "evaluation.curve=[]"]
+    first = genbench("run", "--model", "mine.py", "--dataset", "people.csv", *tiny, *METRICS, "--results", "r")
+    assert "mine on people, seed 0" in first.stdout
+    second = genbench(*next_of(first))
+    words = next_of(second)
+    assert words == ["compare", "mine", "cfm", "--dataset", "people", "--results", "r"]
+    compared = genbench(*words).stdout
+    assert compared == genbench("compare", "mine.py", "cfm", "--dataset", "people.csv", "--results", "r").stdout
+    assert "mine on people  ->  cfm on people" in compared
+    for command in (["leaderboard"], ["list", "runs"]):
+        printed = genbench(*command, "--results", "r").stdout
+        assert "mine" in printed
+        assert "@" not in printed

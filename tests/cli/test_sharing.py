@@ -40,7 +40,7 @@ def test_submit_names_what_is_unknown(cli, swept, tmp_path):
 
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
     _, results = swept
-    code, out, err = cli("verify", results, "--sample", "4")
+    code, out, err = cli("verify", "--results", results, "--sample", "4")
     assert (code, out.count("no difference"), err) == (0, 4, f"{results}: 4 confirmed\n")
     path = first_path(results)
 
@@ -49,14 +49,14 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
         row["value"] += 0.1
 
     edit_record(path, change)
-    code, out, err = cli("verify", results, "--sample", "4", "--json")
+    code, out, err = cli("verify", "--results", results, "--sample", "4", "--json")
     verdicts = {verdict["name"]: verdict for verdict in json.loads(out)}
     assert (code, [verdict["state"] for verdict in verdicts.values()].count("confirmed")) == (1, 3)
     (different,) = verdicts[f"{path.parts[-3]}/{path.parts[-2]}"]["different"]
     assert different.startswith("sliced_w2")
     assert "0 records are refused, 1 are not confirmed" in err
     path.write_text(path.read_text()[:-9])
-    assert "1 refused" in cli("verify", results, "--sample", "0")[2]
+    assert "1 refused" in cli("verify", "--results", results, "--sample", "0")[2]
 
 
 def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):

@@ -65,7 +65,7 @@ def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
     write_images(tmp_path / "tree", SPLITS)
     data = build(tmp_path / "tree")
     image(99).save(tmp_path / "tree" / "train" / "cat" / "0.png")
-    with pytest.raises(ConfigError, match="was changed while it was in use"):
+    with pytest.raises(ConfigError, match="changed during the run"):
         data.train.batch(0, 2, 0)
     assert not list((tmp_path / "home").rglob("*.npy"))
 
@@ -80,7 +80,7 @@ def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
     assert left == {".json", ".lock"}
 
 
-def test_resizing_keeps_flat_colours_averages_fine_patterns_and_keeps_the_centre(tmp_path):
+def test_resizing_keeps_flat_colors_averages_fine_patterns_and_keeps_the_center(tmp_path):
     (tmp_path / "tree").mkdir()
     flat = np.full((40, 64, 3), (10, 200, 60), np.uint8)
     board = np.indices((64, 64)).sum(0)[..., None].repeat(3, 2) % 2 * 255
@@ -107,7 +107,7 @@ def test_the_orientation_noted_by_a_camera_is_applied(tmp_path):
     np.testing.assert_array_equal(found.transpose(1, 2, 0), np.rot90(np.asarray(picture), -1))
 
 
-def test_grey_images(tmp_path):
+def test_gray_images(tmp_path):
     made = write_images(tmp_path / "grey", {"": 4}, mode="L")
     alone = raw(build(tmp_path / "grey", channels=1, test=0.0).train)[0]
     repeated = raw(build(tmp_path / "grey", grey="repeat", test=0.0).train)[0]
@@ -167,10 +167,10 @@ def test_pages_and_animations_are_refused_whatever_the_format(kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "PPM", "TIFF"])
 def test_images_of_16_bits_are_refused_whatever_the_format(kind):
-    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel, not 8; convert it first$"):
+    with pytest.raises(ConfigError, match=r"^x has 16 bits per channel, not 8; convert it first$"):
         image_decoding.decode(deep(kind), "x", ImageFormat(8, 3))
     gray = encoded(Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8)), kind)
-    with pytest.raises(ConfigError, match=r"^x has 16 bits a channel"):
+    with pytest.raises(ConfigError, match=r"^x has 16 bits per channel"):
         image_decoding.decode(gray, "x", ImageFormat(8, 1))
 
 

@@ -48,10 +48,10 @@ WRONG = {
     "comma at the end of lines": ("a,b,\n" + ROWS.replace("\n", ",\n"), "column 3 has no name"),
     "no class": ("a,label\n" + "1,x\n2,x\n" * 10 + "1,\n", "row 21 has no label"),
     "two labels": ("label,a,Label\n" + "1,2,3\n" * 20, "more than one column is called label"),
-    "blanks around label": ("a, Label\n" + LABELED, "blanks or signs around the name label"),
-    "a commented header": ("# label,a\n" + ROWS, "blanks or signs around the name label"),
+    "blanks around label": ("a, Label\n" + LABELED, "the name label has blanks or signs around it"),
+    "a commented header": ("# label,a\n" + ROWS, "the name label has blanks or signs around it"),
     "repeated names": ("x" + ",x" * 300_000 + "\n1" + ",1" * 300_000, "names of columns are repeated"),
-    "only labels": ("label\n1\n2\n", "points are rows of real numbers"),
+    "only labels": ("label\n1\n2\n", "points must be rows of real numbers"),
 }
 
 

@@ -210,5 +210,5 @@ def test_too_few_images_to_hold_some_out_are_refused(tmp_path, own_home):
     write_images(tmp_path / "tree", {"a": 30, "b": 3})
     with pytest.raises(ConfigError, match=r"class 'b' has 3 images in train, too few"):
         build(tmp_path / "tree", test=0.1)
-    with pytest.raises(ConfigError, match=r"33 of 33 training images are to be held out for valid and test"):
+    with pytest.raises(ConfigError, match=r"33 of 33 training images would be held out for valid and test"):
         build(tmp_path / "tree", test=0.6, valid=0.4)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import NamedTuple
 
-from fake_gpu.library import library
+from fake_gpu.library import library, torch_folder
 
 NAME = "fake GPU"
 MEMORY = 80 * 2**30
@@ -26,6 +26,7 @@ _loaded: list[ctypes.CDLL] = []
 def install(devices: int = DEVICES) -> None:
     """Let torch find CUDA devices, whose random numbers are the CPU's for the same seed: results can be compared."""
     assert "torch" not in sys.modules, "the library has to be loaded before torch"
+    ctypes.CDLL(str(torch_folder() / "lib" / "libtorch_cpu.so"), mode=ctypes.RTLD_GLOBAL)
     device = ctypes.CDLL(str(library()), mode=ctypes.RTLD_GLOBAL)
     _loaded.append(device)
     import torch

@@ -113,6 +113,15 @@ def setting(extractor: str) -> dict[str, Any] | str:
 
 
 @cache
+def inception() -> tuple[Path, Path]:
+    """Write one randomly weighted Inception, and return its paths: the state and the TorchScript."""
+    from metrics.extractors.conftest import write_inception
+
+    torch.manual_seed(0)
+    return write_inception(Path(mkdtemp(prefix="genbench-weights-")))
+
+
+@cache
 def weights(extractor: str) -> Path:
     """Write random weights in the form of the published file, of a smaller network where that is possible."""
     from safetensors.torch import save_file
@@ -120,10 +129,7 @@ def weights(extractor: str) -> Path:
     torch.manual_seed(0)
     folder = Path(mkdtemp(prefix="genbench-weights-"))
     if extractor.startswith("inception"):
-        from metrics.extractors.conftest import write_inception
-
-        state, script = write_inception(folder)
-        return script if extractor in ("inception-legacy", "inception-clean") else state
+        return inception()[extractor in ("inception-legacy", "inception-clean")]
     path = folder / "weights.safetensors"
     if extractor == "dinov2":
         from metrics.extractors.test_dinov2 import published_state

@@ -2,17 +2,21 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from helpers.image_trees import write_images
 
 from fake_gpu.models import SETTINGS
-from fake_gpu.proof import EXACT, TWICE, UNET, Case, Cases
+from fake_gpu.proof import EXACT, TINY, TWICE, UNET, Case, Cases
+from genbench import registry
+from genbench.core import Batch, Data, Split
+from genbench.data.splits import Endless
+from genbench.data.vectors import unlabeled, vectors
 
 DIT = {"name": "dit", "width": 16, "depth": 2, "heads": 2}
-GRID = {"net": UNET | {"multipliers": [1], "attention": []}}
-"""A network for the 4x4 latents of digits."""
 
 
 def cases() -> Cases:
@@ -85,7 +89,26 @@ def samplers() -> Iterator[Case]:
     yield Case("tarflow denoised", "tarflow", "digits", {"model": SETTINGS["tarflow"] | {"noise": 0.1}})
 
 
+class OnHost(Endless):
+    """A split whose batches stay on the host, as those of a user's class do unless it says otherwise."""
+
+    def on(self, device: torch.device) -> Split:
+        return self
+
+
+def host() -> Data:
+    """Points around the origin, whose training split stays on the host."""
+
+    def draw(n: int, generator: torch.Generator) -> Batch:
+        return unlabeled(torch.randn(n, 2, generator=generator) + 1)
+
+    return replace(vectors("host", draw), train=OnHost(draw, "train"))
+
+
 def datasets() -> Iterator[Case]:
+    registry.datasets.register("host", version=1)(host)
+    for model, pool in (("cfm", {}), ("otcfm", {"pool": 2})):
+        yield Case(f"host data of {model}", model, "host", {"model": pool})
     yield Case("conditions", "otcfm", "branches", {"evaluation": {"n": 128}}, ("nfe", "conditional_w2"))
     for data in ("moons", "mixture", "moons-8gaussians", "gaussians-5gaussians"):
         yield Case(data, "cfm", data)
@@ -94,11 +117,11 @@ def datasets() -> Iterator[Case]:
 def latents() -> Iterator[Case]:
     encoder = {"name": "autoencoder", "steps": 2, "batch_size": 8, "width": 4}
     for model in ("wcfm", "otcfm", "shortcut", "reflow", "starflow"):
-        own = SETTINGS.get(model, {}) | ({} if model == "starflow" else GRID) | {"encoder": encoder}
+        own = SETTINGS.get(model, {}) | ({} if model == "starflow" else {"net": TINY}) | {"encoder": encoder}
         metrics = ("nfe", "latent_bits_per_dim") if model in ("wcfm", "starflow") else ("nfe",)
         settings = {"model": own, "metric": {"latent_bits_per_dim": {"n": 8}} if len(metrics) > 1 else {}}
         yield Case(f"{model} of latents", model, "digits", settings, metrics, TWICE if model == "reflow" else EXACT)
-    tuned = GRID | {"encoder": encoder | {"noise": 0.3, "tune": 2}}
+    tuned = {"net": TINY} | {"encoder": encoder | {"noise": 0.3, "tune": 2}}
     fd = {"metric": {"reconstruction_fd": {"n": 64}}}
     yield Case("tuned decoder", "cfm", "digits", {"model": tuned} | fd, ("nfe", "reconstruction_fd"))
     words = {"model": SETTINGS["starflow"] | {"text": {"name": "words", "heads": 2}}, "evaluation": {"n": 60}}
@@ -119,7 +142,7 @@ def pretrained(folder: str) -> Iterator[Case]:
     from transformers import T5Config, T5EncoderModel
 
     _, vae = saved(f"{folder}/vae")
-    yield Case("diffusers", "cfm", "digits", {"model": GRID | {"encoder": {"name": "diffusers", "model": vae}}})
+    yield Case("diffusers", "cfm", "digits", {"model": {"net": TINY, "encoder": {"name": "diffusers", "model": vae}}})
     config = T5Config(vocab_size=10, d_model=12, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
     text = save_text_encoder(f"{folder}/t5", T5EncoderModel(config))
     settings = SETTINGS["starflow"] | {"text": {"name": "transformers", "model": text}}

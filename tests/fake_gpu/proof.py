@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,6 +16,7 @@ import torch
 
 import genbench
 from fake_gpu import device
+from genbench.core import Data
 from genbench.metrics.extractors import feature_extractor, network
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
@@ -28,10 +30,17 @@ SMALL = {
     "evaluation": {"n": 24, "batch": 16, "curve": [], "floor": False},
 }
 UNET = {"channels": 8, "multipliers": [1, 2], "attention": [4], "blocks": 1, "head_channels": 8}
+TINY = UNET | {"multipliers": [1], "attention": []}
+"""A U-Net of one resolution without attention, also for the 4x4 latents of digits."""
 EXACT = 1e-4
 """Largest relative difference of float32 results after three steps of training and an adaptive solver."""
 TWICE = 1e-3
 """The same for a model that goes on from another one, on its samples."""
+
+BUILT: dict[str, dict[tuple[str, str], Data]] = {"cpu": {}, "cuda": {}}
+"""Data sets by device, which all cases share."""
+EXTRACTORS = {where: lru_cache(feature_extractor._build.__wrapped__) for where in BUILT}
+"""The same for extractors."""
 
 Numbers = dict[str, np.ndarray]
 Compute = Callable[[str], Numbers]
@@ -73,14 +82,14 @@ def check(name: str, prove: Callable[[], None]) -> dict[str, Any]:
 
 @contextmanager
 def on(where: str) -> Iterator[None]:
-    """Show the fake device, or hide it, with a cache of its own."""
+    """Show the fake device, or hide it, with data sets, extractors and files of its own."""
 
     def is_available() -> bool:
         return where == "cuda"
 
-    specs._build_data.cache_clear()
-    feature_extractor._build.cache_clear()
     with (
+        mock.patch.object(specs, "_built", BUILT[where]),
+        mock.patch.object(feature_extractor, "_build", EXTRACTORS[where]),
         mock.patch.object(torch.cuda, "is_available", is_available),
         mock.patch.dict(network.BATCH, {"cpu": 2, "cuda": 2}),
         mock.patch.dict(os.environ, {"GENBENCH_HOME": f"{os.environ['GENBENCH_HOME']}-{where}"}),

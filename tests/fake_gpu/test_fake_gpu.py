@@ -10,8 +10,9 @@ import pytest
 
 from fake_gpu import library, measures, models, parts
 from fake_gpu.expectations import violations
+from fake_gpu.mutations import mutations
 from fake_gpu.proof import SMALL
-from genbench.registry import couplings, encoders, extractors, metrics, nets, texts
+from genbench.registry import couplings, datasets, encoders, extractors, metrics, nets, texts
 from genbench.registry import models as model_registry
 from genbench.runs.make_spec import make_spec
 from genbench.settings import merge
@@ -28,10 +29,10 @@ pytestmark = pytest.mark.skipif(library.unavailable() is not None, reason=str(li
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", ["rules", "models", "parts", "measures", "trainings"])
-def test_the_device_computes_what_the_cpu_does(group):
+@pytest.mark.parametrize("groups", ["trainings,measures", "rules,models,parts"])
+def test_the_device_computes_what_the_cpu_does(groups):
     env = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]), "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    command = [sys.executable, "-W", "ignore", "-m", "fake_gpu.prove", group]
+    command = [sys.executable, "-W", "ignore", "-m", "fake_gpu.prove", groups]
     done = subprocess.run(command, env=os.environ | env, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -39,7 +40,8 @@ def test_the_device_computes_what_the_cpu_does(group):
     assert not any(wrong.values()), json.dumps({name: lines for name, lines in wrong.items() if lines}, indent=1)
 
 
-def test_every_component_of_genbench_is_proven():
+def test_every_component_of_genbench_is_proven(monkeypatch):
+    monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
     cases = [*models.vectors(), *models.images(), *parts.couplings(), *parts.networks(), *parts.samplers()]
     cases += [*parts.datasets(), *parts.latents()]
     proven = {*measures.components(), *NEEDS_MORE}
@@ -48,6 +50,10 @@ def test_every_component_of_genbench_is_proven():
         proven |= set(names(spec.json()))
     kinds = (model_registry, couplings, nets, encoders, texts, metrics, extractors)
     assert {name for kind in kinds for name in kind if str(kind.module(name)).startswith("genbench.")} <= proven
+
+
+def test_every_mutation_has_its_text_in_its_file():
+    assert not [each for each in mutations("") if each.old not in (ROOT / "genbench" / each.file).read_text("utf-8")]
 
 
 def names(part):

@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache, partial
@@ -13,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import genbench
 from fake_gpu.models import FEW_STEPS, IMAGES, SETTINGS, TRANSFORMERS
-from fake_gpu.proof import EXACT, SMALL, TWICE, UNET, Case, Cases, Numbers, check, compare, difference
+from fake_gpu.proof import EXACT, SMALL, TINY, TWICE, UNET, Case, Cases, Numbers, check, compare, difference, reason
 from genbench.core import Model
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
@@ -30,12 +27,16 @@ INTERRUPTED = {
     "wcfm-balanced": ("8gaussians", {"reference": 64}),
     "otcfm": ("8gaussians", {"pool": 2}),
     "shortcut": ("8gaussians", {}),
-    "cfm": ("digits", {"net": UNET | {"dropout": 0.2}}),
+    "cfm": ("digits", {"net": TINY | {"dropout": 0.2}}),
 }
 """Models with a state beside their weights, or with dropout: {model: (data set, settings)}."""
 
+WHOLE = ("cfm", "consistency", "meanflow")
+"""Models that are compiled with a whole U-Net: its loss, its loss without a gradient, its derivative in time."""
+
 
 def cases() -> Cases:
+    yield from together()
     for model, (data, settings) in INTERRUPTED.items():
         name = f"{model} resumed"
         yield name, partial(check, name, partial(resumed, model, data, settings))
@@ -43,7 +44,6 @@ def cases() -> Cases:
     for model in (*IMAGES, "nsf", "maf"):
         name = f"{model} compiled"
         yield name, partial(check, name, partial(one_graph, model))
-    yield from together()
 
 
 class Interrupted(Exception):
@@ -98,7 +98,7 @@ def one_graph(model: str) -> None:
     import torch._dynamo as dynamo
 
     data = "8gaussians" if model in ("nsf", "maf") else "digits"
-    net = {} if model in (*TRANSFORMERS, "nsf", "maf") else {"net": UNET}
+    net = {} if model in (*TRANSFORMERS, "nsf", "maf") else {"net": UNET if model in WHOLE else TINY}
     own = SETTINGS.get(model, {}) | net
     spec = make_spec(model, data, metrics=[], settings=merge(SMALL, {"model": own, "plan": {"compile": True}}))
     task, device = build_data(spec.data), torch.device("cuda", 0)
@@ -131,7 +131,7 @@ def shared_cases() -> Iterator[Case]:
         settings = {"model": SETTINGS[model] | {"conditional": True}, "metric": {"bits_per_dim": {"n": 40}}}
         yield Case(model, model, "digits", settings, ("nfe", "bits_per_dim"))
     encoder = {"name": "autoencoder", "steps": 2, "batch_size": 8, "width": 4}
-    latent = {"model": {"net": UNET | {"multipliers": [1], "attention": []}, "encoder": encoder}}
+    latent = {"model": {"net": TINY, "encoder": encoder}}
     yield Case("latents", "cfm", "digits", latent)
     features = {"metric": {"fd-digits_cnn": {}}, "evaluation": {"n": 80}}
     yield Case("features", "tarflow", "digits", {"model": SETTINGS["tarflow"]} | features, ("fd-digits_cnn",))
@@ -147,27 +147,37 @@ def together() -> Cases:
 
 @cache
 def run_together(folder: str) -> None:
-    """Run all shared cases in two processes, which write their results into the folder."""
+    """Run all shared cases in two processes with the variables of torchrun, which write their results into the folder.
+
+    They are forks of this one, where nothing has been computed yet: imports take longer than all cases.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    roots = os.pathsep.join([str(Path(genbench.__file__).parents[1]), str(Path(__file__).parents[1])])
-    shared = address | {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-        "PYTHONPATH": roots,
-        "GENBENCH_HOME": f"{folder}/home",
-    }
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", "fake_gpu.two_processes", folder],
-            cwd=folder,  # Python looks for modules here first
-            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
-        )
-        for rank in "01"
-    ]
-    for rank in ranks:
-        rank.wait()
+    shared = address | {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GENBENCH_HOME": f"{folder}/home"}
+    children = []
+    for rank in "01":
+        children.append(os.fork())
+        if not children[-1]:
+            os.environ.update(shared, RANK=rank, LOCAL_RANK=rank)
+            try:
+                run_shared(Path(folder))
+            finally:
+                os._exit(1)
+    for child in children:
+        os.waitpid(child, 0)
+
+
+def run_shared(folder: Path) -> None:
+    """Run all shared cases; the first process writes what they leave, or why they failed."""
+    for case in shared_cases():
+        try:
+            numbers = case.run_in(str(folder / case.name), "cuda")
+        except Exception as error:
+            (folder / f"{case.name}.txt").write_text(reason(error), "utf-8")
+            continue
+        if os.environ["RANK"] == "0":
+            np.savez(folder / f"{case.name}.npz", **numbers)
 
 
 def same_as_alone(case: Case, folder: str) -> None:

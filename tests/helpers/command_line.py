@@ -3,7 +3,6 @@
 import io
 import logging
 import os
-import signal
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -37,18 +36,16 @@ def begin(*arguments):
     """Run the command line in this process, and leave the process as it was."""
     out, err = io.StringIO(), io.StringIO()
     logger = logging.getLogger("genbench")
-    stops = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     handlers = list(logger.handlers)
     with (
         mock.patch.object(sys, "argv", ["genbench", *map(str, arguments)]),
+        mock.patch("genbench.cli.main._stop_on_signals"),
         redirect_stdout(out),
         redirect_stderr(err),
         pytest.raises(SystemExit) as ended,
     ):
         main()
     logger.handlers = handlers
-    for number, stop in stops.items():
-        signal.signal(number, stop)
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 

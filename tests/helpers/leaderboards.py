@@ -34,7 +34,7 @@ def suite(runs, name="tiny"):
 
 
 def known(seeds=12, datas=("moons", "mixture")):
-    """Cfm is .5 better than otcfm, which equals sbcfm up to noise; all share what depends on the seed."""
+    """Cfm is 0.5 better than otcfm, which equals sbcfm up to noise; all share what depends on the seed."""
     runs = []
     for data in datas:
         for seed in range(seeds):

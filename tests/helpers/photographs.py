@@ -1,4 +1,4 @@
-"""Small colour images that are always at hand: patches of the photographs that come with scikit-learn."""
+"""Small color images that are always at hand: patches of the photographs that come with scikit-learn."""
 
 import tarfile
 from functools import cache

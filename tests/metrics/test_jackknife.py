@@ -123,7 +123,7 @@ def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
     parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
     assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance", "mmd"} | parts
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
-    for share in found.values():  # 60 draws tell it up to .06
+    for share in found.values():  # 60 draws tell it up to 0.06
         assert 0.87 < share <= 1
 
 
@@ -137,5 +137,5 @@ def test_the_intervals_of_features_cover_the_mean_of_the_metric():
     assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()
     assert found.pop("density_coverage.coverage") > 0.75  # more samples cover more: halves vary differently
-    for share in found.values():  # 50 draws tell it up to .06
+    for share in found.values():  # 50 draws tell it up to 0.06
         assert 0.86 < share <= 1

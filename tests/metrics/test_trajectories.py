@@ -40,7 +40,7 @@ def evaluation(fixed_velocity):
 
     def build(velocity, d=1, w2_squared=None, source=None, batch=64):
         source = source or Signs(d)
-        data = replace(datasets["gaussian"].build(dims=d), source=source, truth=Truth(w2_squared=w2_squared))
+        data = replace(datasets["gaussian"].build(dims=d), source=source, truth=Truth(w2_squared=lambda: w2_squared))
         model = fixed_velocity(data.event, source, velocity)
         return Evaluation(data, 0, x=torch.zeros(1, d), model=model, batch=batch)
 

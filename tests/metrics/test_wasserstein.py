@@ -39,7 +39,7 @@ def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_perc
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     known = datasets["gaussian"].build(dims=2, mean=1.0, std=0.7, spread=2.0, correlation=0.3)
     exact = source_to_data(known)
-    assert (exact.squared, exact.error) == (known.truth.w2_squared, 0)
+    assert (exact.squared, exact.error) == (known.truth.w2_squared(), 0)
     hidden = source_to_data(replace(known, truth=Truth()))
     assert abs(hidden.squared / exact.squared - 1) < 0.02
     assert abs(hidden.squared - exact.squared) < 4 * hidden.error

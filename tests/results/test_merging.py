@@ -33,7 +33,7 @@ def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, tmp_path, f
     assert values(mine) == {name: before[name] for name in ("labels", "spec", "results")}
     assert read_record(results / same.relative_to(other)) == read_record(same)
     assert "4 cells, 0 to run" in cli("sweep", suite, "--results", results, "--dry-run")[2]
-    assert cli("verify", results, "--sample", 4)[0] == 0
+    assert cli("verify", "--results", results, "--sample", 4)[0] == 0
     assert cli("results", "merge", tmp_path / "nothing", "--results", results)[0] == 2
 
 
@@ -106,7 +106,7 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
         assert said in err
     for said in ("1,099,511,627,776 bytes, more than", "is not an archive of arrays", "5.json is damaged"):
         assert said in err
-    assert cli("verify", mine, "--sample", 4)[0] == 0
+    assert cli("verify", "--results", mine, "--sample", 4)[0] == 0
 
 
 @pytest.mark.parametrize(("change", "taken"), [({"sigma": None}, True), ({"sigma": 7.0}, False)])

@@ -230,7 +230,7 @@ def test_chosen_seeds_are_labeled(forger, tmp_path):
 
 def test_other_data_is_labeled(forger, tmp_path):
     forger.edit(forger.record_of("cfm", 0), lambda r: r["provenance"]["data"].update(source="my moons"))
-    label = "made with other data than that of the same name here"
+    label = "made with other data than the data set of this name here"
     assert label in verdicts(forger, tmp_path)["cfm-moons-0"].labels
 
 

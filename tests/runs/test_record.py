@@ -84,9 +84,9 @@ def edited(record, *place, value):
         (("spec", "model"), {"name": "cfm"}, "a component needs a name and a version"),
         (("spec", "model", "net"), {"name": ["mlp"], "version": 1}, "a component needs a name and a version"),
         (("spec", "model", "net"), {"name": "mlp", "version": {}}, "a component needs a name and a version"),
-        (("spec", "plan"), {}, "spec.plan.steps is no whole number"),
-        (("spec", "plan", "steps"), "many", "spec.plan.steps is no whole number"),
-        (("spec", "plan", "batch_size"), 2**70, "spec.plan.batch_size is no whole number"),
+        (("spec", "plan"), {}, "spec.plan.steps is not a whole number"),
+        (("spec", "plan", "steps"), "many", "spec.plan.steps is not a whole number"),
+        (("spec", "plan", "batch_size"), 2**70, "spec.plan.batch_size is not a whole number"),
         (("spec", "modle"), {}, "spec.modle: extra inputs are not permitted"),
     ],
 )

@@ -33,7 +33,7 @@ def test_a_record_in_the_folder_of_another_run_is_no_record_of_it(cli, swept, ru
         read_kept(store.record_path(second))
     assert store.record(second) is None
     assert len(store.records()) == 3
-    for command in ("results status --results", "report --results", "verify"):
+    for command in ("results status --results", "report --results", "verify --results"):
         code, out, err = cli(*command.split(), results)
         assert said in " ".join((out + err).split())
     assert (code, "1 refused" in err) == (1, True)
@@ -48,7 +48,7 @@ def test_weights_of_another_run_are_set_aside_and_none_of_its_values_is_measured
     before, misfiled = values(store.record(second)), store.weights_path(first).read_bytes()
     copy(store.weights_path(first), store.weights_path(second))
     said = f"{store.weights_path(second)} belongs to another run, {run_name(first)}"
-    code, out, _ = cli("verify", results, "--sample", 4)
+    code, out, _ = cli("verify", "--results", results, "--sample", 4)
     assert (code, out.count("no difference"), said in " ".join(out.split())) == (1, 3, True)
     with pytest.raises(ConfigError, match="belongs to another run"):
         genbench.load(store.folder(second))
@@ -58,7 +58,7 @@ def test_weights_of_another_run_are_set_aside_and_none_of_its_values_is_measured
     assert f"{said}; this run is trained again" in err
     assert values(store.record(second)) == before
     assert store.folder(second).joinpath("model.safetensors.aside").read_bytes() == misfiled
-    assert cli("verify", results, "--sample", 4)[1].count("no difference") == 4
+    assert cli("verify", "--results", results, "--sample", 4)[1].count("no difference") == 4
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
             path.symlink_to("/dev/zero")
         else:
             path.symlink_to("nowhere")
-    for command in ("results status --results", "verify", "report --results", "results clean --dry-run --results"):
-        code, out, err = cli(*command.split(), results)
+    for command in ("results status", "verify", "report", "results clean --dry-run"):
+        code, out, err = cli(*command.split(), "--results", results)
         assert code in (0, 1)
         assert what == "link to nothing" or str(store.record_path(spec)) in out + err or "clean" in command
 

@@ -29,7 +29,7 @@ def test_sealed_weights_of_the_right_name_and_another_network_are_damaged(runs):
     _, header = tensors.load(path, ())
     tensors.save(path, {"a": torch.zeros(3)}, header)
     model = build_model(spec.model, spec.encoder, build_data(spec.data))
-    with pytest.raises(Damaged, match="holds the weights of another network"):
+    with pytest.raises(Damaged, match="has the weights of another network"):
         restore_weights(model, path, spec)
 
 

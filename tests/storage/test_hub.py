@@ -47,7 +47,7 @@ def test_a_file_with_a_flipped_bit_is_named_and_not_used(snapshot, name):
     content = bytearray(stored.read_bytes())
     content[-1] ^= 1
     stored.write_bytes(content)
-    with pytest.raises(ConfigError, match=f"{stored.name} is damaged: it has another hash than on the hub"):
+    with pytest.raises(ConfigError, match=f"{stored.name} is damaged: its hash differs from the hub"):
         folder()
 
 
@@ -74,5 +74,5 @@ def test_a_local_folder_must_have_all_shards_of_its_index(tmp_path):
 def test_a_damaged_index_is_named(tmp_path, content):
     (tmp_path / "1.safetensors").touch()
     (tmp_path / INDEX).write_bytes(content)
-    with pytest.raises(ConfigError, match=f"{INDEX} is no index of sharded weights: [^\n]*$"):
+    with pytest.raises(ConfigError, match=f"{INDEX} is not an index of sharded weights: [^\n]*$"):
         sharded(tmp_path)

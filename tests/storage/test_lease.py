@@ -151,9 +151,12 @@ def test_files_of_other_programs_among_the_leases_do_not_stop_a_run(tmp_path):
 
 def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
     (tmp_path / "leases").write_text("of others")
-    with pytest.raises(ConfigError, match="a file is where a folder belongs"), lease.hold(tmp_path / "leases", "run"):
+    with (
+        pytest.raises(ConfigError, match="a file has the name of a folder that is needed"),
+        lease.hold(tmp_path / "leases", "run"),
+    ):
         pass
-    with pytest.raises(ConfigError, match="a file is where a folder belongs"):
+    with pytest.raises(ConfigError, match="a file has the name of a folder that is needed"):
         lease.require(tmp_path / "leases")
     lease.remove_leftovers(tmp_path / "leases")
     assert (tmp_path / "leases").read_text() == "of others"

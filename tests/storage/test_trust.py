@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 def copied(made, tmp_path):
     """The images, and a copy of the results in another process: nothing is built yet."""
     shutil.copytree(made[1], tmp_path / "results")
-    specs._build_data.cache_clear()
+    specs._built.clear()
     opened.clear()
     return made[0], tmp_path / "results"
 
@@ -77,7 +77,7 @@ def test_ones_own_results_need_no_permission(cli, copied, tmp_path, command):
     images, results = copied
     run = next(results.glob("runs/*"))
     arguments = {
-        "verify": ("verify", results),
+        "verify": ("verify", "--results", results),
         "report": ("report", "--results", results, "--html", tmp_path / "page.html"),
         "eval": ("eval", run),
     }

@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+from genbench import activity
 from genbench.sweeps import progress
 from genbench.sweeps.jobs import JobEvent
 from genbench.sweeps.progress import ProgressDisplay
@@ -92,3 +93,66 @@ def test_progress_that_cannot_be_written_stops_nothing():
         view.on_event(JobEvent(0, "warning", message="slow"))
         view.on_event(JobEvent(0, "done"))
     assert view.finished == 1
+
+
+LONG_NAME = "starflow blocks=[2,2,2,2] width=112 head=28 noise=0.3 net=transformer(layers=12) on cifar10, seed 12"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock, width):
+    logs = (("loss", 0.123456), ("a long name of a loss", 123456.0), ("ess", 1.0))
+    steps = [JobEvent(0, "step", k, 400_000, logs) for k in (100_000, 200_000)]
+    out = io.StringIO()
+    with ProgressDisplay([LONG_NAME, "cfm"], Console(file=out, force_terminal=True, width=width)) as view:
+        for event in (JobEvent(0, "started"), JobEvent(1, "started"), *steps):
+            clock[0] += 3600
+            view.on_event(event)
+        view.bars.refresh()
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue()).strip().splitlines()
+    assert re.search(r"starflow bl.*… .* 200000/400000 +(\d+:)?\d+:\d\d:\d\d .*27\.78 steps/s", lines[-2])
+    assert max(map(len, lines)) <= width
+
+
+def test_an_ensemble_has_one_bar(clock):
+    events = [JobEvent(0, "started", message="and 2 more as one"), JobEvent(0, "step", 100, 400)]
+    lines = shown(events, terminal=True, clock=clock, moments=1).strip().splitlines()[-2:]
+    assert re.search(r"and 2 more as one: cfm on moons, seed 0 .* 100/400", lines[-1])
+    assert "100/400" not in lines[-2]  # which is that of all cells
+
+
+def test_long_work_besides_steps_is_shown(clock):
+    lines = "decoding images: 300 of 900\nmeasuring w2\n"
+    for terminal, said in ((True, r"decoding images .*/900 [\s\S]*measuring w2"), (False, lines)):
+        out = io.StringIO()
+        with ProgressDisplay(LABELS[:1], Console(file=out, force_terminal=terminal, width=120)) as view:
+            for what, *counts in (("decoding images", 300, 900), ("decoding images", 301, 900), ("measuring w2",)):
+                activity.report(what, *counts)
+                clock[0] += 6
+            view.bars.refresh()
+        activity.report("measuring after the end")
+        printed = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+        assert re.search(said, printed)
+        assert "after the end" not in printed
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (72_000, "400,000 steps on this machine: about 20 h"),
+        (9e5, "about 10 days"),
+        (800, "about 13 min\n"),
+        (40, None),
+    ],
+)
+def test_a_long_training_says_so_before_and_how_to_look_sooner(clock, rest, said):
+    out = io.StringIO()
+    with ProgressDisplay(LABELS[:1], Console(file=out, width=120)) as view:
+        for step in (1, 3, 20):
+            clock[0] = 1000 + step * rest / 400_000
+            view.on_event(JobEvent(0, "step", step, 400_000))
+    printed = out.getvalue()
+    assert printed.count("on this machine") == (said is not None)
+    assert said is None or said in printed
+    quick = re.search(r"--set plan.steps=(\d+)", printed)
+    assert (quick is not None) == (rest > 900)
+    assert quick is None or 60 < int(quick[1]) * rest / 400_000 <= 180

@@ -7,7 +7,7 @@ from genbench.errors import ConfigError
 from genbench.runs.make_spec import make_spec
 from genbench.suites import FOLDER
 from genbench.sweeps.set_options import parse_set_options
-from genbench.sweeps.shell_commands import command
+from genbench.sweeps.shell_commands import baseline, command
 from genbench.sweeps.suite import load
 
 SUITES = sorted(FOLDER.glob("*.toml"))
@@ -33,3 +33,13 @@ def test_the_commands_of_a_suite_are_its_cells(path):
             spec.evaluation_key,
             spec.metrics,
         )
+
+
+def test_a_baseline_has_the_budget_and_the_file_of_the_run(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("a,b\n" + "".join(f"{k % 7},{k % 11}\n" for k in range(200)))
+    settings = {"data": {"path": str(path), "test": 0.3}, "plan": {"steps": 7}, "model": {"kappa": 0.5}}
+    words = shlex.split(baseline(make_spec("wcfm", "points", settings=settings), "cfm", "0-2"))
+    given = [*zip(words[2::2], words[3::2], strict=True)]
+    assert given[:3] == [("--model", "cfm"), ("--dataset", str(path)), ("--seed", "0-2")]
+    assert {*given[3:]} == {("--set", "data.test=0.3"), ("--set", "plan.steps=7")}

@@ -234,9 +234,9 @@ def test_rows_that_share_a_run_stand_there_both(tmp_path):
         ('{"moons": []}', r"some\.tuned\.json holds no choices of tuning: moons: \[\] is wrong"),
         ('{"moons": {"nosuch": {}}}', "no row nosuch on moons"),
         ('{"mixture": {"wcfm": {}}}', "no row wcfm on mixture"),
-        ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is no trial of wcfm on moons"),
-        ('{"moons": {"wcfm": {"plan": {"steps": 999}}}}', "is no trial of wcfm on moons"),
-        ('{"moons": {"cfm": {"plan": {"lr": 0.1}}}}', "is no trial of cfm on moons"),
+        ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is not a trial of wcfm on moons"),
+        ('{"moons": {"wcfm": {"plan": {"steps": 999}}}}', "is not a trial of wcfm on moons"),
+        ('{"moons": {"cfm": {"plan": {"lr": 0.1}}}}', "is not a trial of cfm on moons"),
     ],
 )
 def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reason):
@@ -249,18 +249,18 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('metrics = ["nfe"]', "", "the one by which models are compared first"),
-        ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is no model of this track"),
+        ('metrics = ["nfe"]', "", "name the metrics of the track, the headline first"),
+        ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is not a model of this track"),
         ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
         (
             '"cfm", {',
             '"cfm", { name = "wcfm", kappa = 2.0, trials = { plan = { lr = [0.1] } } }, {',
             "wcfm has 1, wcfm",
         ),
-        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: a track reports others"),
+        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: reported seeds must differ"),
         ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
         ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
-        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "has every cell"),
+        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
         ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],

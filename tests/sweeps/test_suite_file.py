@@ -12,14 +12,14 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('exclude = [{model = "otcfm"}]', "no cell is like number 1"),
+        ('exclude = [{model = "otcfm"}]', "no cell matches condition 1"),
         ('exclude = [{modell = "cfm"}]', r"exclude\.0: no key 'modell'; did you mean 'model'"),
         ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
         ('exclude = "cfm"', "exclude: 'cfm' is wrong: input should be a valid list"),
         ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
-        ("seeds = [0]\nbudgets = [{steps = 5, seeds = [0]}]", "seeds: every budget has seeds of its own"),
+        ("seeds = [0]\nbudgets = [{steps = 5, seeds = [0]}]", "seeds: every budget has its own seeds"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
         (
@@ -31,7 +31,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("models = []", r"models: \[\] is wrong: list should have at least 1 item"),
         ("models = ['wcfm'", "is not TOML"),
         ('models = [{name = "wcfm", kappa = []}]', r"wcfm\.kappa: \[\] is wrong"),
-        ('exclude = [{dataset = ["moons", "mixture"]}]', "exclude removes every cell"),
+        ('exclude = [{dataset = ["moons", "mixture"]}]', "exclude removes every cell of the suite"),
         ("plan = {step = 3}", "plan has no setting 'step'; did you mean 'steps'"),
     ],
 )

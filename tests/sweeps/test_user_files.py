@@ -107,7 +107,8 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     assert f"unknown: 1 x model '{name}', not installed here" in out
     code, out, err = cli("leaderboard", "--results", "r")
     assert (code, err) == (0, "")
-    assert name in out
+    assert name.partition("@")[0] in out
+    assert "@" not in out
     assert name not in models
     with pytest.raises(ConfigError, match=f"model '{name}' needs its Python file .*: --trust FILE.py"):
         models[name]
@@ -123,7 +124,7 @@ def forget(name):
 def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli, folder):
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
     name, _ = component_name("models", "my_model.py")
-    (run,) = (folder / "r" / "runs").iterdir()
+    (run,), plain = (folder / "r" / "runs").iterdir(), name.partition("@")[0]
     assert cli("submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
     forget(name)
     code, out, _ = cli("verify", "mine.genbench.zip")
@@ -131,13 +132,13 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     needed = f"model '{name}' needs its Python file (sha256 {name[-8:]}...): --trust FILE.py"
     assert needed in " ".join(out.split())
     code, out, _ = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")
-    assert (code, f"mine:{name}" in out, "0 of 1 seeds confirmed" in out) == (0, True, True)
+    assert (code, f"mine:{plain}" in out, "0 of 1 seeds confirmed" in out) == (0, True, True)
     (folder / "other.py").write_text((folder / "my_model.py").read_text() + "\n")
     assert needed in " ".join(cli("verify", "mine.genbench.zip", "--trust", "other.py")[1].split())
     code, out, err = cli("verify", "mine.genbench.zip", "--trust", "my_model.py")
     assert (code, out.startswith("confirmed, ")) == (0, True), err
     out = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")[1]
-    assert (f"mine:{name}" in out, "1 of 1 seeds confirmed" in out) == (True, True)
+    assert (f"mine:{plain}" in out, "1 of 1 seeds confirmed" in out) == (True, True)
     assert cli("verify", "mine.genbench.zip", "--trust", "nowhere.py")[2].startswith("genbench: nowhere.py does not")
 
 
@@ -213,7 +214,7 @@ def test_a_path_may_start_at_home_and_is_stated_once(folder, monkeypatch):
     (spec,) = load(suite).specs
     assert spec.content == sha256(folder / "points.npy")
     suite.write_text('datasets = [{ name = "~/points.npy", path = "other.npy" }]\nmodels = ["cfm"]\n')
-    with pytest.raises(ConfigError, match=r"points\.npy is a path already"):
+    with pytest.raises(ConfigError, match=r"points\.npy already gives the path: remove the other"):
         load(suite)
 
 

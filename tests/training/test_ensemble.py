@@ -48,7 +48,7 @@ COMPILED = """
 import sys
 sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
 from test_ensemble import specs_of, train, weights
-own = [{{"seed": 3, "kappa": .5}}, {{"seed": 1, "kappa": 2.}}]
+own = [{{"seed": 3, "kappa": 0.5}}, {{"seed": 1, "kappa": 2.}}]
 eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
 print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
 flow = {{"width": 16, "head": 16, "blocks": [1, 1]}}
@@ -188,5 +188,5 @@ def test_members_of_different_shapes_are_refused():
         build_untrained(s, build_data(s.data))
         for s in specs_of("cfm", [{"seed": 1}], settings={"net": {"name": "mlp", "width": 8}})
     ]
-    with pytest.raises(ConfigError, match="differ in the shapes"):
+    with pytest.raises(ConfigError, match="parameters of equal shapes"):
         Ensemble(models, [0, 1])

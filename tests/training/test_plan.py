@@ -19,7 +19,7 @@ def test_warm_up_and_average_shrink_with_the_run():
     kept = 1.0
     for step in range(1500):
         kept *= plan.ema_at(step)
-    assert kept < 1e-9  # with a constant .9999 the average would keep 86 % of the initial weights
+    assert kept < 1e-9  # with a constant 0.9999 the average would keep 86 % of the initial weights
     assert Plan(steps=400_000, ema=0.9999).ema_at(399_999) == 0.9999
 
 

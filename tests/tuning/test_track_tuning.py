@@ -51,7 +51,7 @@ def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
     assert "is not a track: it has no [track]" in err
     for own in (("cfm",), ("--seeds", "9")):
         code, _, err = cli("tune", *own, "--track", "smoke")
-        assert (code, "--track declares models, data sets, candidates and seeds itself" in err) == (2, True)
+        assert (code, "--track names a file that declares models, data sets, candidates and seeds" in err) == (2, True)
     path = tmp_path / "some.toml"
     path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", trials = { plan = { lr = [1] } } }]\n')
     with pytest.raises(ConfigError, match=r"add \[track\]"):

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -43,7 +42,7 @@ class SampledSource(Source):
 
 @datasets.register("8gaussians-moons", version=1, headline="w2")
 def eight_gaussians_to_moons() -> Data:
-    """From eight Gaussians (radius 5, std .562) to moons (3 x - 1): the task of torchcfm's tutorials.
+    """From eight Gaussians (radius 5, std 0.562) to moons (3 x - 1): the task of torchcfm's tutorials.
 
     The density of the source is exact. The runner of the same library uses another scale.
 
@@ -60,7 +59,7 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
     mode.
 
     Args:
-        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std .562; "runner", that of the published
+        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std 0.562; "runner", that of the published
             tables, is moons of std 7 over both coordinates and Gaussians of radius 12 with std 1.5.
 
     Reference: Tong et al., 2023.
@@ -122,14 +121,14 @@ class NoiseWithCondition(Source):
 
 @datasets.register("branches", version=1, headline="conditional_w2")
 def branches() -> Data:
-    """Two branches in the plane along a real condition c ~ U(-1, 1), the third coordinate, with exact density.
+    """Two branches in 2D along a continuous condition c ~ U(-1, 1), the third coordinate, with exact density.
 
-    x | c ~ (N((3c, 1.5 + c), .09 I) + N((3c, -1.5 - c), .09 I)) / 2
+    x | c ~ (N((3c, 1.5 + c), 0.09 I) + N((3c, -1.5 - c), 0.09 I)) / 2
 
     Noise that is optimally transported regardless of c has a first coordinate that depends on c: a model of x given c
     that starts from N(0, I) then has never seen most of its noise.
     """
-    truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared())
+    truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared)
     return vectors("branches", _draw, dims=3, conditions=1, source=NoiseWithCondition(), truth=truth)
 
 
@@ -161,18 +160,17 @@ def _log_uniform(c: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return torch.where(c.abs() <= 1, -math.log(2), -torch.inf).to(c)
 
 
-@lru_cache
 def _w2_squared() -> float:
     """Return the mean over conditions of the squared distance from N(0, I) to the branches there."""
     centers = [_center(c) for c in (2 * (torch.arange(CONDITIONS) + 0.5) / CONDITIONS - 1)[:, None, None]]
     laws = [Mixture(torch.cat([up, up * up.new_tensor([1.0, -1.0])]), torch.full((2,), BRANCH_STD)) for up in centers]
-    squared = [law.w2_squared for law in laws]
+    squared = [law.w2_squared() for law in laws]
     return sum(value for value in squared if value is not None) / CONDITIONS
 
 
 @datasets.register("tori", version=1, headline="sliced_w2")
 def tori(*, outer: Positive = 3.0) -> Data:
-    """From the uniform law on the torus of two unit circles, in four dimensions, to that of two wider circles.
+    """From the uniform law on the torus of two unit circles, in four dimensions, to a torus of two wider circles.
 
     The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. Every point of either torus has the same
     distances to the other one, so the weights of W-CFM leave both laws as they are, with any kernel of a distance: the
@@ -186,7 +184,7 @@ def tori(*, outer: Positive = 3.0) -> Data:
         lambda n, generator: unlabeled(outer * _torus(n, generator).x),
         dims=4,
         source=SampledSource("torus", _torus, (4,)),
-        truth=Truth(w2_squared=2 * (outer - 1) ** 2),
+        truth=Truth(w2_squared=lambda: 2 * (outer - 1) ** 2),
     )
 
 

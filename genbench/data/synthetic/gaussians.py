@@ -1,9 +1,10 @@
 """Gaussians and their mixtures in any dimension: exact densities and fields, samples stratified by mode."""
 
 import math
+from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Data, Source, Truth
@@ -39,7 +40,6 @@ class Mixture(Source):
         self.weights = torch.full((modes,), 1 / modes) if weights is None else (weights / weights.sum()).float()
         self.shape = (means.shape[1],)
 
-    @property
     def w2_squared(self) -> float | None:
         """Squared 2-Wasserstein distance from N(0, I); None unless all centers lie on a line and all widths are equal.
 
@@ -81,7 +81,7 @@ class Mixture(Source):
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
         Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
-        mixture from .14 to .6 (8gaussians, n = 1024): more than the differences between good models.
+        mixture from 0.14 to 0.6 (8gaussians, n = 1024): more than the differences between good models.
         """
         return self._around(stratified_labels(self.weights, n, generator), generator)
 
@@ -131,20 +131,34 @@ def stratified_labels(weights: Float[Tensor, " modes"], n: int, generator: torch
 
 
 class Gaussian(Source):
-    """N(m, C) in any dimension, with its distance from N(0, I)."""
+    """N(m, C), C_ij = s_i s_j (r + (1 - r) [i = j]), in any dimension, with its distance from N(0, I).
 
-    def __init__(self, mean: Float[Tensor, " d"], covariance: Float[Tensor, "d d"]) -> None:
-        # In float64 and kept by eigenvectors: the density, the distance and the field are functions of eigenvalues.
-        values, self._axes = torch.linalg.eigh(covariance.double())
-        self._mean = mean.double()
-        self._stds = values.sqrt()
+    Args:
+        stds: standard deviation s of each coordinate.
+        correlation: correlation r of every two coordinates.
+    """
+
+    def __init__(self, mean: Float[Tensor, " d"], stds: Float[Tensor, " d"], correlation: float) -> None:
+        self._mean, self._widths, self._correlation = mean.double(), stds, correlation
         self.shape = (len(mean),)
-        self._factor = (self._axes * self._stds).T.float()
 
-    @property
+    @cached_property
+    def _spectrum(self) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, " d"]]:
+        """Eigenvectors of the covariance, and roots of its eigenvalues: minutes in 20,000 dimensions."""
+        d, correlation = self.shape[0], self._correlation
+        shape = correlation * torch.ones(d, d) + (1 - correlation) * torch.eye(d)
+        # In float64: the density, the distance and the field are functions of eigenvalues.
+        values, axes = torch.linalg.eigh((self._widths[:, None] * shape * self._widths).double())
+        return axes, values.sqrt()
+
+    @cached_property
+    def _factor(self) -> Float[Tensor, "d d"]:
+        axes, stds = self._spectrum
+        return (axes * stds).T.float()
+
     def w2_squared(self) -> float:
         """Squared 2-Wasserstein distance from N(0, I)."""
-        return float(self._mean.square().sum() + (self._stds - 1).square().sum())
+        return float(self._mean.square().sum() + (self._spectrum[1] - 1).square().sum())
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
         """Draw n independent samples, on the generator's device."""
@@ -157,13 +171,15 @@ class Gaussian(Source):
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Return the log-density in nats."""
-        white = (x - self._mean.to(x)) @ (self._axes / self._stds).to(x)
-        scale = float(self._stds.log().sum()) + 0.5 * self.shape[0] * math.log(2 * math.pi)
+        axes, stds = self._spectrum
+        white = (x - self._mean.to(x)) @ (axes / stds).to(x)
+        scale = float(stds.log().sum()) + 0.5 * self.shape[0] * math.log(2 * math.pi)
         return -white.square().sum(-1) / 2 - scale
 
     def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws."""
-        mean, axes, variance = self._mean.to(x), self._axes.to(x), self._stds.to(x) ** 2
+        axes, stds = self._spectrum
+        mean, axes, variance = self._mean.to(x), axes.to(x), stds.to(x) ** 2
         slope = (t * variance - (1 - t)) / ((1 - t) ** 2 + t**2 * variance)
         return mean + ((x - t * mean) @ axes * slope) @ axes.T
 
@@ -185,11 +201,10 @@ def gaussian(
         ConfigError: if the correlation is 1.
     """
     if correlation == 1:
-        raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1, or there is no density")
+        raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1 for a density to exist")
     memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
-    shape = correlation * torch.ones(dims, dims) + (1 - correlation) * torch.eye(dims)
-    law = Gaussian(torch.full((dims,), mean), stds[:, None] * shape * stds)
+    law = Gaussian(torch.full((dims,), mean), stds, correlation)
     truth = Truth(
         log_prob=law.log_prob,
         modes=torch.full((1, dims), mean),
@@ -230,7 +245,7 @@ def mixture(
         ConfigError: if there are not `modes` means of `dims` coordinates, or not `modes` weights.
     """
     if means is not None and (len(means) != modes or any(len(center) != dims for center in means)):
-        raise ConfigError(f"mixture.means: write {modes} centres (modes) of {dims} coordinates (dims)")
+        raise ConfigError(f"mixture.means: write {modes} centers (data.modes) of {dims} coordinates (data.dims)")
     if weights is not None and len(weights) != modes:
         raise ConfigError(f"mixture.weights: write {modes} of them (modes), not {len(weights)}")
     memory.require(32 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")

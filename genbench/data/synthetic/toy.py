@@ -22,7 +22,7 @@ from genbench.settings import Count, Positive
 from genbench.storage import memory
 
 EIGHT_STD = 0.1**0.25
-"""Standard deviation of the tutorials' 8gaussians: they pass the square root of a variance .1 as a covariance."""
+"""Standard deviation of the tutorials' 8gaussians: they pass the square root of a variance 0.1 as a covariance."""
 
 
 @datasets.register("moons", version=1, headline="w2")
@@ -30,8 +30,8 @@ def moons(*, scale: Literal["runner", "tutorial"] = "runner") -> Data:
     """Two interleaving half circles; the label is the arc.
 
     Args:
-        scale: "runner" is 2 x - (1, 0) with Gaussian noise .05 before scaling; "tutorial" is 3 x - 1 with a shift
-            along the diagonal, uniform in [0, .2], before scaling.
+        scale: "runner" is 2 x - (1, 0) with Gaussian noise 0.05 before scaling; "tutorial" is 3 x - 1 with a shift
+            along the diagonal, uniform in [0, 0.2], before scaling.
 
     Reference: Tong et al., 2023.
     """
@@ -54,7 +54,7 @@ def tutorial_moons(n: int, generator: torch.Generator) -> Batch:
 def standardized_moons(n: int, generator: torch.Generator) -> Batch:
     """Draw moons as the runner of torchcfm has them in its pair of distributions.
 
-    Gaussian noise .1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
+    Gaussian noise 0.1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
     the distribution where the runner takes those of its sample: the two axes keep their proportion.
     """
     x, label = _arcs(n, generator)
@@ -67,7 +67,7 @@ def standardized_moons(n: int, generator: torch.Generator) -> Batch:
 def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive = EIGHT_STD) -> Data:
     """Gaussians evenly spaced on a circle, with exact density and field; the label is the mode.
 
-    The default is the scale of torchcfm's tutorials; `std=1` is that of its runner; `std=.316` is common elsewhere.
+    The default is the scale of torchcfm's tutorials; `std=1` is that of its runner; `std=0.316` is common elsewhere.
     Validation and test samples are stratified by mode, with equal counts up to the remainder: counts that fluctuate
     would hide all but the largest differences in a distance between samples.
 
@@ -119,8 +119,8 @@ def _squares(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tens
 def pinwheel() -> Data:
     """Five curved arms around the origin, thin across and dense near their base; the label is the arm.
 
-    An arm is N((1, 0), diag(.3^2, .1^2)), turned by exp(x1) / 4 and the angle of its arm, then scaled by 2. Validation
-    and test samples have equal counts in all arms, up to the remainder.
+    An arm is N((1, 0), diag(0.3^2, 0.1^2)), turned by exp(x1) / 4 and the angle of its arm, then scaled by 2.
+    Validation and test samples have equal counts in all arms, up to the remainder.
 
     Reference: Johnson et al., 2016, https://arxiv.org/abs/1603.06277, on the scale of Grathwohl et al., 2019.
     """

@@ -61,7 +61,7 @@ def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int
     halves=True,
 )
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
-    """Share of samples that a classifier recognizes as what their caption says: its class, its look, both.
+    """Share of samples in which a classifier recognizes what their caption says: class, look, both.
 
     `class`, `look` and `both` are over combinations of class and look that occur in training, and so is
     `classes_above_80`, the number of classes of which more than 80 % of the samples are recognized; `held_out_*` are

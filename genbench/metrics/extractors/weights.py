@@ -73,7 +73,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         except OSError as error:
             raise ConfigError(f"{given} cannot be read: {error.strerror or error}") from error
         except Damaged as error:
-            raise ConfigError(f"{error}: give its own sha256 as features.sha256 if it is meant") from error
+            raise ConfigError(f"{error}: give its sha256 as features.sha256 if you mean this file") from error
     for found in file.places:
         # Other programs write to some of these folders: only a file with the right content is used.
         with suppress(OSError, Damaged):

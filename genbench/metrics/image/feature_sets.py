@@ -119,7 +119,7 @@ def feature_sets(
         Unsupported: if the network is not available, or there are too few images.
     """
     if not evaluation.data.event.is_image:
-        raise Unsupported("features are of images")
+        raise Unsupported("features need images")
     n = images.n or min(len(evaluation.x), n_max)
     if min(n, len(evaluation.x)) < n_min:
         raise Unsupported(f"needs {n_min} images at least, there are {min(n, len(evaluation.x))}")

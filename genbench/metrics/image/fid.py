@@ -72,7 +72,7 @@ def fid_clean(
 def sfid(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
 ) -> Value:
-    """Frechet distance to training images in spatial features of Inception, which see where something is.
+    """Frechet distance to training images in spatial features of Inception, which depend on positions.
 
     Reference: Nash et al., 2021.
     """
@@ -167,7 +167,7 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
     if len(reference.moments.mean) != dims:
-        raise ConfigError(f"{statistics} is of another protocol: of {len(reference.moments.mean)} features, not {dims}")
+        raise ConfigError(f"{statistics} has another protocol: {len(reference.moments.mean)} features, not {dims}")
     details: dict[str, float | None] = {"n_reference": n_real, "n_floor": len(floor_samples)}
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = n_real is None or n_real > dims

@@ -42,7 +42,7 @@ def mind(
 def monge_distance(
     evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Extractor = None
 ) -> Value:
-    """The distance of `mind` in any features; only on Inception's features is it a MIND."""
+    """The distance of `mind` on any features; only on Inception's it is called MIND."""
     return _distance(evaluation, feature_sets(evaluation, features, images), directions)
 
 

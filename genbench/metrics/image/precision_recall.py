@@ -24,7 +24,7 @@ OF_AS_MANY = ("recall", "coverage")
 def precision_recall(
     evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 3, features: Extractor = None
 ) -> list[Value]:
-    """Share of samples among real images (precision), and of real images among samples (recall).
+    """Share of samples that lie among real images (precision), and of real images among samples (recall).
 
     An image lies among others if it is within the distance of one of them to its k-th neighbor of its own kind.
 

@@ -104,7 +104,7 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
 def _published(path: Path, sha256: str, extractor: FeatureExtractor) -> Published:
     mode = re.search(r"_(clean|legacy_tensorflow|legacy_pytorch)_", path.name)
     if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
-        raise ConfigError(f"{path} is of another protocol: clean-fid's {mode[1]}, not {extractor.name}")
+        raise ConfigError(f"{path} has another protocol: clean-fid's {mode[1]}, not {extractor.name}")
     try:
         mean, covariance = (torch.from_numpy(arrays.load(path, name).astype(np.float64)) for name in ("mu", "sigma"))
     except (ConfigError, ValueError) as error:

@@ -16,7 +16,7 @@ from genbench.nets.presets import Net, build
 from genbench.numerics.importance_weights import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class PairModel(Model, Coupled):
     ) -> None:
         super().__init__()
         if shared.conditional and not event.classes:
-            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+            raise ConfigError("model.conditional=true needs data with classes; the data has none")
         self.event, self.source, self.conditional = event, source, shared.conditional
         self.net = build(event, shared.classes(event), net, times=times)
         self.coupling, self.prefetch = coupling, coupling.prefetch
@@ -141,11 +141,11 @@ class PairModel(Model, Coupled):
 
         The coupling sees noise with the conditions of the data that it was drawn with; a pair has those of its data.
         """
-        x1, k = dequantise(batch.x, self.bin_width, generator), self.event.conditions
+        x1, k = dequantize(batch.x, self.bin_width, generator), self.event.conditions
         label = batch.label if self.conditional else None
         x0 = with_conditions(self.source.sample(len(x1), generator), x1, k)
         pairs = self.coupling(x0, x1, label, generator)
-        moved = x1 if pairs.x1 is None else dequantise(pairs.x1, self.bin_width, generator)
+        moved = x1 if pairs.x1 is None else dequantize(pairs.x1, self.bin_width, generator)
         return pairs._replace(x0=with_conditions(pairs.x0, moved, k), x1=moved), label
 
     @torch.no_grad()

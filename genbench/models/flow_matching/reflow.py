@@ -66,7 +66,7 @@ class FromTeacher(Coupling):
 
 @models.register("reflow", version=2, teacher="cfm", held_out=False)
 class Reflow(FlowMatching):
-    """2-rectified flow: cfm, trained first with the same plan, is trained further on noise and its samples from it.
+    """2-rectified flow: continues a cfm, trained first with the same plan, on pairs of noise and its samples.
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2;  v starts as the teacher's velocity
 

@@ -72,9 +72,13 @@ class FlowMatching(PairModel, Transport):
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
-            raise ConfigError(f"sample.steps: {method} chooses its own; set sample.method=euler to take {steps} steps")
+            raise ConfigError(
+                f"sample.steps: {method} is adaptive: omit it, or set sample.method=euler to take {steps} steps"
+            )
         if not adaptive and not steps:
-            raise ConfigError(f"sample.steps: {method} needs a number of steps, such as sample.steps=100")
+            raise ConfigError(
+                f"sample.steps: {method} takes a fixed number of steps: set sample.steps, such as sample.steps=100"
+            )
         super().check(options, settings)
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:

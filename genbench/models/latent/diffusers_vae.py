@@ -79,7 +79,7 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 
 @encoders.register("diffusers", version=1, shape=latent_shape)
 class DiffusersVAE(Encoder):
-    """Pretrained AutoencoderKL of diffusers, such as that of Stable Diffusion for 256x256 color images.
+    """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's for 256x256 color images.
 
     These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
     Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",

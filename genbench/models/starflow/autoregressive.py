@@ -137,7 +137,7 @@ class Flow(nn.Module):
             raise ConfigError("model.order is empty; it needs at least one of identity, flip")
         if self.patches.count == 1 and design.first == "shift":
             raise ConfigError(
-                "model.first=shift copies the only token; take model.first=start or a smaller model.patch"
+                "model.first=shift copies the only token: set model.first=start, or a smaller model.patch"
             )
         self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]
             Block(

@@ -25,7 +25,7 @@ from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, se
 from genbench.models.text.conditioning import TEXT, TextEncoder
 from genbench.registry import models
 from genbench.settings import Count, NonNegative, Positive
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
 """Up to this number of samples, from this number of tokens on, Jacobi decoding was faster than sequential decoding."""
@@ -72,7 +72,7 @@ class TransformerFlow(Model):
         if not isinstance(source, Normal) or source.shape != event.shape:
             raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
         if design.conditional and not event.classes:
-            raise ConfigError("model.conditional=true needs data with classes; this data has none")
+            raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if design.text is not None and design.inject != "prefix":
             raise ConfigError(
                 "model.text needs model.inject=prefix: a caption has several tokens, which cannot be added"
@@ -120,7 +120,7 @@ class TransformerFlow(Model):
     def draw(self, batch: Batch, generator: torch.Generator) -> Batch:
         x, label = batch
         if self.uniform:
-            x = dequantise(x, self.event.bin, generator)
+            x = dequantize(x, self.event.bin, generator)
         elif self.sigma is not None:
             x = x + self.sigma * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         if self.conditional:
@@ -220,7 +220,7 @@ class TransformerFlow(Model):
         tempered = options.get("temperature", 1) != 1
         if tempered and not options["guidance"]:
             raise ConfigError(
-                "sample.temperature is of the prediction that guidance leads away from: set sample.guidance"
+                "sample.temperature acts on the prediction that guidance leads away from: set sample.guidance as well"
             )
         if options["guidance"] and not (tempered or settings["conditional"] or settings["text"] is not None):
             raise ConfigError(

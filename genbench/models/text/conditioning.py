@@ -58,7 +58,7 @@ class TextEncoder(nn.Module, ABC):
 
 def _captioned(event: Event, what: str) -> None:
     if not event.captions:
-        raise ConfigError(f"{what} needs data with captions, such as digits-captions; this data has none")
+        raise ConfigError(f"{what} needs data with captions, such as digits-captions; the data has none")
 
 
 TEXT = Nested(texts, lambda event: "words", optional=True, check=_captioned)

@@ -22,8 +22,9 @@ from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, columns_of, heading, number, panels
 from genbench.report.leaderboard_table import leaderboard_table, task_tables
-from genbench.report.pictures import SCALE
 from genbench.report.plots import pareto
+from genbench.report.summary import strip, winners
+from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
@@ -49,10 +50,11 @@ class SuitePage(NamedTuple):
     numbers: str
 
 
-def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
-    """Return {path: text} of all pages; equal reports give equal bytes.
+def pages(report: Report, found: Leaderboard, name: str, made: str = "") -> dict[str, str]:
+    """Return {path: text} of all pages; equal arguments give equal bytes.
 
     Args:
+        made: version and date, for the foot of each page.
         name: file name of the overview; the folder of the others has the same name, without its ending.
     """
     folder, suites = Path(name).stem, []
@@ -78,10 +80,11 @@ def pages(report: Report, found: Leaderboard, name: str) -> dict[str, str]:
             "base-uri 'none'; form-action 'none'"
         )
         whole = {"style": Markup(style), "script": Markup(script), "body": Markup(body)}
-        return environment.get_template("frame.html").render(title=title, policy=policy, **whole)
+        return environment.get_template("frame.html").render(title=title, policy=policy, made=made, **whole)
 
     tables = leaderboard_table(found), list(task_tables(found, MAX_TASKS))
-    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, tables=tables)}
+    home = {"winners": winners(found), "strip": [(data, _inline(png, "png")) for data, png in strip(report, found)]}
+    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, tables=tables, **home)}
     for suite in suites:
         for file, template in ((suite.file, "suite.html"), (suite.numbers, "numbers.html")):
             written[f"{folder}/{file}"] = page(template, suite.section.title, suite=suite, overview=f"../{name}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, cast
 
 from rich.box import SIMPLE_HEAD
@@ -11,13 +12,13 @@ from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.means import format_mean
-from genbench.analysis.values import SuiteResults, half_interval, read_values
+from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.values import SuiteResults, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.writers import cell_text, grid, heading, panels
 from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
-from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, protocol
+from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.sweeps.progress import duration
@@ -67,21 +68,42 @@ def styled(text: str, style: str = "") -> Text:
     return Text(plain(text), style)
 
 
-def print_record(record: Mapping[str, Any], path: Path, console: Console) -> None:
-    """Print a record: each value with direction, floor and protocol, then cost and path."""
-    cost = cost_of(cast(Record, record))
-    print_rows(record["results"], f"{_title(record)}, seed {record['spec']['seed']}", console)
-    if cost:
-        parameters = f"{cost['parameters']:,.0f} parameters"
-        speed = f"{cost['steps_per_second']:.4g} steps/s, {cost['train_peak_mib']:.0f} MiB"
-        seconds = record["provenance"]["training"]["cost"]["train_seconds"]
-        print_line(console, f"{parameters}; trained in {duration(seconds)} ({speed})")
-    if "evaluate_seconds" in cost:
-        memory = f"{cost['evaluate_peak_mib']:.0f} MiB"
-        print_line(console, f"measured in {duration(cost['evaluate_seconds'])} ({memory})")
-    if note := origin(record["provenance"]["data"]):
+def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: bool = False) -> None:
+    """Print the values of a run, or the means over runs that differ in their seeds, then their cost.
+
+    Args:
+        full: whether to print protocols, and the curve of quality against NFE, too.
+    """
+    records = named(records)
+    seeds = [record["spec"]["seed"] for record in records]
+    title = f"{_title(records[0])}, {f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {ranges(seeds)}'}"
+    print_rows([row for record in records for row in record["results"]], title, console, full=full)
+    costs = [cost for record in records if (cost := cost_of(cast(Record, record)))]
+    if costs:
+        trained = [record["provenance"]["training"]["cost"]["train_seconds"] for record in records]
+        said = f"{costs[0]['parameters']:,.0f} parameters; trained in {duration(fmean(trained))}"
+        said += " each" if len(records) > 1 else ""
+        measured = [cost["evaluate_seconds"] for cost in costs if "evaluate_seconds" in cost]
+        said += f", measured in {duration(fmean(measured))}" if measured else ""
+        speed, peak = costs[0]["steps_per_second"], costs[0]["peak_mib"]
+        print_line(console, said + (f" ({speed:.4g} steps/s, {peak:.0f} MiB)" if full else ""))
+    if note := origin(records[0]["provenance"]["data"]):
         console.print(styled(note))
-    print_line(console, f"kept in {path}")
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Return whole numbers as the option --seeds has them.
+
+    >>> ranges([0, 1, 2, 5])
+    '0-2,5'
+    """
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def _title(record: Mapping[str, Any]) -> str:
@@ -89,12 +111,6 @@ def _title(record: Mapping[str, Any]) -> str:
     model, data = record["labels"]["model"], record["labels"]["data"]
     stated = Run(cast(Record, record), model, None).stated
     return f"{model} {stated} on {data}" if stated else f"{model} on {data}"
-
-
-def print_means(records: Sequence[Record], console: Console) -> None:
-    """Print the means over seeds of the main solver, if there are several seeds."""
-    if len({record["spec"]["seed"] for record in records}) > 1:
-        show(comparison_tables(read_values(records)), console)
 
 
 def origin(data: Mapping[str, Any]) -> str:
@@ -105,36 +121,83 @@ def origin(data: Mapping[str, Any]) -> str:
     return f"data: {data.get('source')}, sha256 {data['sha256'][:12]}{note}"
 
 
-def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console) -> None:
-    """Print measured rows: those of the main solver, their protocols, then the curve of quality against NFE."""
-    main = [row for row in rows if row["point"] == "main"]
-    protocols: dict[str, list[str]] = {}
-    for row in main:
-        text = row["reason"] if row["value"] is None else protocol(row) or ""
-        stated = row["value"] is None or "n=" in text
-        protocols.setdefault(text if stated else f"{text}, n={row['n']}", []).append(row["metric"])
-    legend = [f"{', '.join(metrics)}: {text}" for text, metrics in protocols.items()]
-    if any(half_interval(row) is not None for row in main):
-        legend.append("±: half the 95 % interval of this evaluation, over its samples, test points or paths; models")
-        legend[-1] += " trained with other seeds vary in addition."
-    table = Table(title, (Column("value"), Column("floor")), tuple(map(_row, main)), tuple(legend), head="metric")
-    curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None]
-    values = {(row["metric"], row["nfe"]): row["value"] for row in curve}
-    columns = {row["metric"]: Column(row["metric"], row["better"]) for row in curve}
-    points = tuple(
-        Row(f"{nfe:g}", tuple(Cell(text=_number(values.get((metric, nfe)))) for metric in columns))
+def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, *, full: bool = False) -> None:
+    """Print measured rows of the main solver, of several runs as means over them.
+
+    Args:
+        full: whether to print protocols, and the curve of quality against NFE, too.
+    """
+    shown = metric_names({row["metric"] for row in rows})
+    rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
+    main = _by_metric(row for row in rows if row["point"] == "main")
+    several = max(map(len, main.values()), default=1) > 1
+    columns = Column("mean" if several else "value"), Column("floor"), Column("against the floor")
+    table = Table(title, columns, tuple(map(_row, main.values())), _legend(main, full), head="metric")
+    curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None] if full else []
+    points = {(row["metric"], row["nfe"]): [] for row in curve}
+    for row in curve:
+        points[row["metric"], row["nfe"]].append(row["value"])
+    headed = {row["metric"]: Column(row["metric"], row["better"]) for row in curve}
+    lines = tuple(
+        Row(f"{nfe:g}", tuple(Cell(text=_number(_mean(points.get((metric, nfe), [])))) for metric in headed))
         for nfe in sorted({row["nfe"] for row in curve})
     )
     title = f"By number of evaluations ({curve[0]['solver']})" if curve else ""
-    show([table, *([Table(title, tuple(columns.values()), points, head="NFE")] if curve else [])], console)
+    show([table, *([Table(title, tuple(headed.values()), lines, head="NFE")] if curve else [])], console)
 
 
-def _row(row: Mapping[str, Any]) -> Row:
-    value, known = row["value"], row["value"] is not None
-    label = heading(Column(row["metric"], row["better"] if known else "none"))
-    half = half_interval(row)
-    text = "-" if not known else _number(value) if half is None else format_mean(value, half)
-    return Row(label, (Cell(text=text), Cell(text=_number(row.get("floor")))))
+def _by_metric(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["metric"], []).append(row)
+    return found
+
+
+def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tuple[str, ...]:
+    """Return the reasons of missing values, the protocols on request, and what ± means."""
+    texts: dict[str, list[str]] = {}
+    for metric, (first, *_) in main.items():
+        if first["value"] is None:
+            texts.setdefault(first["reason"], []).append(metric)
+        elif full:
+            text = protocol(first) or ""
+            texts.setdefault(text if "n=" in text else f"{text}, n={first['n']}", []).append(metric)
+    legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
+    if max(map(len, main.values()), default=1) > 1:
+        legend.append("±: half the 95 % interval over seeds.")
+    elif any(half_interval(first) is not None for first, *_ in main.values()):
+        legend.append("±: half the 95 % interval of this evaluation; models trained with other seeds vary in addition.")
+    return tuple(legend)
+
+
+def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
+    """Return the row of a metric: its value or mean, with half its interval, its floor, and how they compare."""
+    known = [row["value"] for row in rows if row["value"] is not None]
+    floors = [row["floor"] for row in rows if row.get("floor") is not None]
+    better = rows[0]["better"] if known else "none"
+    label, floor = heading(Column(rows[0]["metric"], better)), _mean(floors)
+    if not known:
+        return Row(label, (Cell(text="-"), Cell(text=_number(floor)), Cell(text="")))
+    mean, half = (known[0], half_interval(rows[0])) if len(rows) == 1 else mean_and_half(known)
+    text = _number(mean) if half is None else format_mean(mean, half)
+    return Row(label, (Cell(text=text), Cell(text=_number(floor)), Cell(text=_verdict(mean, half, floor, better))))
+
+
+def _verdict(value: float, half: float | None, floor: float | None, better: str) -> str:
+    """Return whether a value is separated from what real data scores, by its interval; empty where nothing says so.
+
+    >>> _verdict(0.4, 0.05, 0.15, "lower"), _verdict(0.16, 0.05, 0.15, "lower"), _verdict(0.4, None, 0.15, "lower")
+    ('worse', 'not separated', '')
+    """
+    if half is None or floor is None or better not in ("lower", "higher"):
+        return ""
+    if abs(value - floor) <= half:
+        return "not separated"
+    return "worse" if (value > floor) == (better == "lower") else "better"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def print_line(console: Console, text: str) -> None:
@@ -143,4 +206,4 @@ def print_line(console: Console, text: str) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else format_mean(value)

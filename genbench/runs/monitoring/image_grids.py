@@ -20,12 +20,11 @@ def has_images(data: Data) -> bool:
 
 
 def save_samples(folder: Path, evaluation: Evaluation, data: Data) -> None:
-    """Save the samples as samples.npz with raw data, and images also as samples.png and as the grids of metrics."""
+    """Save the samples as samples.npz with raw data, and the grids of images of metrics."""
     if evaluation.failures:
         return
     label = {"label": evaluation.label.numpy()} if evaluation.label is not None else {}
     arrays.save(folder / "samples.npz", {"samples": data.space.decode(evaluation.x).numpy()} | label)
-    save_image_grid(folder / "samples.png", evaluation, data)
     save_metric_grids(folder, evaluation, data)
 
 

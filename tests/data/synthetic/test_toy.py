@@ -136,7 +136,7 @@ def test_arms_of_the_pinwheel_are_turned_copies():
     for arm in range(1, 5):
         error = back.std(0) / math.sqrt(N)
         assert ((back[label == arm].mean(0) - back[label == 0].mean(0)).abs() < 7 * error).all()
-    # |x / 2|^2 = (1 + .3 a)^2 + (.1 b)^2 with normal a and b: turning keeps it.
+    # |x / 2|^2 = (1 + 0.3 a)^2 + (0.1 b)^2 with normal a and b: turning keeps it.
     square = (x / 2).square().sum(1).double()
     assert abs(float(square.mean()) - 1.1) < 5 * float(square.std()) / math.sqrt(5 * N)
 

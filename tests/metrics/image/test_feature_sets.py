@@ -53,7 +53,7 @@ def test_vectors_have_no_features():
     moons = datasets["moons"].build()
     for name in ("kid", "fid-legacy", "fd-efficientnet_lite0", "memorisation"):
         (row,) = measure(Evaluation(moons, 0, x=moons.test.take(64, 0).x), name, {}, True)
-        assert row["reason"] == "features are of images"
+        assert row["reason"] == "features need images"
 
 
 def test_wrong_files_are_reported_before_training(tmp_path):
@@ -63,6 +63,6 @@ def test_wrong_files_are_reported_before_training(tmp_path):
     with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
         check_features(data, {"features": own})
     np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
-    with pytest.raises(ConfigError, match="of another protocol: clean-fid's clean, not efficientnet_lite0"):
+    with pytest.raises(ConfigError, match="has another protocol: clean-fid's clean, not efficientnet_lite0"):
         check_features(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
     check_features(data, {"features": "inception-legacy"})  # a missing file is no error: the metric gives the reason

@@ -77,7 +77,7 @@ def test_the_variance_around_one_center_is_the_mean_square_of_the_points():
     points = 0.3 * torch.randn(4000, 8, generator=stream, dtype=torch.float64)
     far = torch.full((1, 8), 5.0, dtype=torch.float64)  # so far that only one component is near the points
     mixture = CenteredMixture(torch.cat([points.mean(0, keepdim=True), far]), points, stream)
-    # The broad component, at .9 of the distance, explains most points: the variance is that of those it leaves.
+    # The broad component, at 0.9 of the distance, explains most points: the variance is that of those it leaves.
     assert 0.05 < float(mixture.log_variance[0].exp()) < 0.12
 
 

@@ -66,7 +66,7 @@ def test_published_statistics_replace_real_images(data, tmp_path):
         ("", {}, "is not a file of statistics"),
         ("other.npz", {"x": np.zeros(3)}, "holds no statistics"),
         ("cifar10_clean_train_32.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "clean-fid's clean, not pixels"),
-        ("narrow.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "is of another protocol: of 3 features, not 12"),
+        ("narrow.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "has another protocol: 3 features, not 12"),
         ("flat.npz", {"mu": np.zeros(4), "sigma": np.zeros(4)}, "mu must be a vector and sigma its matrix"),
         ("wide.npz", {"mu": np.zeros(3), "sigma": np.eye(4)}, "mu must be a vector and sigma its matrix"),
         ("nan.npz", {"mu": np.zeros(4), "sigma": np.full((4, 4), np.nan)}, "must be finite"),

@@ -71,7 +71,7 @@ def test_one_step_of_one_dimension_is_monotone_rearrangement(trained, drawn):
 
 @pytest.mark.parametrize(("power", "minimum"), [(0.0, 1.443), (1.0, 2.83)])
 def test_adaptive_weights_move_the_minimum_away_from_the_mean(built, power, minimum):
-    """Data +-2, seen at t = .4 and x = .3: the mean velocity there is 1.443, but p = 1 prefers the likelier mode."""
+    """Data +-2, seen at t = 0.4 and x = 0.3: the mean velocity there is 1.443, but p = 1 prefers the likelier mode."""
     a, t, x, n = 2.0, 0.4, 0.3, 100_000
     share = 1 / (1 + math.exp(-2 * a * t * x / (1 - t) ** 2))
     counts = torch.tensor([round(share * n), n - round(share * n)])

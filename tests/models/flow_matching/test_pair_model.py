@@ -36,7 +36,7 @@ def test_guidance_without_labels_is_an_error(built):
         model.sample(torch.randn(2, 2), guidance=1.0)
 
 
-def test_quantised_data_is_spread_over_its_bins(built):
+def test_quantized_data_is_spread_over_its_bins(built):
     model, data = built("cfm", "digits")
     assert model.density == "dequantised data"
     batch = data.train.batch(0, 64, 0)

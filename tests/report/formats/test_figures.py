@@ -91,7 +91,7 @@ def oklab(rgb):
 
 @pytest.mark.parametrize(("colors", "paper"), [(LIGHT, PAPER), (DARK, NIGHT[-1])])
 def test_colors_can_be_distinguished_with_every_color_vision_deficiency(colors, paper):
-    # .07 is what the six of Okabe and Ito keep apart.
+    # 0.07 is what the six of Okabe and Ito keep apart.
     for seen in BLIND.values():
         places = oklab(linear(colors) @ np.array(seen).T)
         assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(places, 2)) > 0.07

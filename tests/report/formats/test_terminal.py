@@ -2,15 +2,15 @@
 
 import io
 import re
-from pathlib import Path
 
+import pytest
 from helpers.leaderboards import run
 from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import load_suites
-from genbench.report.formats.terminal import print_means, print_record, print_rows, print_suite, show
+from genbench.report.formats.terminal import print_rows, print_runs, print_suite, show
 from genbench.runs.store import Store
 
 
@@ -27,8 +27,8 @@ def test_a_terminal_shows_the_same_numbers_within_its_width():
 def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     for settings in ({}, {"kappa": 0.25}):
-        print_record(run("wcfm", 0, 1.0, settings=settings).record, Path("record.json"), console)
-    print_record(run("cfm", 0, 1.0).record, Path("record.json"), console)
+        print_runs([run("wcfm", 0, 1.0, settings=settings).record], console)
+    print_runs([run("cfm", 0, 1.0).record], console)
     titles = [line.strip() for line in console.file.getvalue().splitlines() if "seed 0" in line]
     assert titles == [f"{model} on moons, seed 0" for model in ("wcfm kappa=1.0", "wcfm kappa=0.25", "cfm")]
 
@@ -36,10 +36,37 @@ def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
 def test_means_over_seeds_are_those_of_the_table():
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
     records = [run("cfm", seed, value).record for seed, value in enumerate((1.0, 2.0, 4.0))]
-    print_means(records[:1], console)
-    assert not console.file.getvalue()
-    print_means(records, console)
-    assert format_mean(*mean_and_half([1.0, 2.0, 4.0])).replace(" ", "") in console.file.getvalue()
+    print_runs(records, console)
+    printed = console.file.getvalue()
+    assert "cfm on moons, seeds 0-2" in printed
+    assert format_mean(*mean_and_half([1.0, 2.0, 4.0])).replace(" ", "") in printed
+    assert printed.count("w2 ↓") == 1
+
+
+def row(value, error, floor, **others):
+    details = {} if error is None else {"standard_error": error}
+    usual = {"metric": "w2", "n": 100, "protocol": "exact", "better": "lower", "point": "main", "nfe": None}
+    return usual | {"value": value, "floor": floor, "details": details, "solver": None} | others
+
+
+@pytest.mark.parametrize(
+    ("better", "value", "verdict"),
+    [("lower", 2.0, "worse"), ("lower", 0.0, "better"), ("higher", 2.0, "better"), ("higher", 0.0, "worse")]
+    + [(better, 1.1, "not separated") for better in ("lower", "higher")],
+)
+def test_a_value_is_judged_against_the_floor_by_its_interval(better, value, verdict):
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    print_rows([row(value, 0.1, 1.0, better=better)], "title", console)
+    assert console.file.getvalue().splitlines()[3].rstrip().endswith(f"1  {verdict:>17}")
+
+
+def test_protocols_and_the_curve_are_printed_on_request():
+    short, long = (Console(width=80, file=io.StringIO(), force_terminal=False) for _ in range(2))
+    rows = [row(2.0, None, 1.0), row(3.0, None, 1.0, point="curve", nfe=4.0, solver="euler")]
+    print_rows(rows, "title", short)
+    print_rows(rows, "title", long, full=True)
+    assert not [text for text in ("exact", "NFE") if text in short.file.getvalue()]
+    assert all(text in long.file.getvalue() for text in ("w2: exact, n=100", "(euler)", "NFE"))
 
 
 EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
@@ -50,7 +77,8 @@ def test_no_label_reaches_the_terminal_as_a_command():
     rows = [*three_seeds(**{EVIL: [1, 2, 3]}), *(refusal("b", seed, EVIL, EVIL) for seed in range(3))]
     show([comparison_table(rows)], console)
     point = {"metric": EVIL, "value": 1.0, "floor": None, "n": 2, "protocol": EVIL, "better": "lower", "nfe": 2.0}
-    print_rows([point | {"point": "main", "solver": EVIL}, point | {"point": "curve", "solver": EVIL}], EVIL, console)
+    rows = [point | {"point": "main", "solver": EVIL}, point | {"point": "curve", "solver": EVIL}]
+    print_rows(rows, EVIL, console, full=True)
     printed = console.file.getvalue()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", printed)
     assert printed.count("cfm x[bold]") >= 5

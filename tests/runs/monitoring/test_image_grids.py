@@ -1,4 +1,4 @@
-"""Grids: every sample at its place, in the colors of its raw data; and samples that return from their file."""
+"""Grids: every sample at its place, in the colors of its raw data. Samples that return from their file."""
 
 import numpy as np
 import pytest
@@ -39,12 +39,8 @@ def test_colors_are_kept(tmp_path):
     np.testing.assert_array_equal(grid[1:33, 35:67].transpose(2, 0, 1), data.space.decode(x).numpy()[1])
 
 
-def test_samples_return_from_their_file_and_vectors_have_no_picture(images, tmp_path):
+def test_samples_return_from_their_file(images, tmp_path):
     save_samples(tmp_path, images, images.data)
     with np.load(tmp_path / "samples.npz") as kept:
         assert torch.equal(images.data.space.encode(torch.from_numpy(kept["samples"])), images.x)
         assert torch.equal(torch.from_numpy(kept["label"]), images.label)
-    assert (tmp_path / "samples.png").exists()
-    data = toy_tasks()["vectors"]
-    save_samples(tmp_path / "vectors", Evaluation(data, 0, x=data.test.take(5, 0).x), data)
-    assert [path.name for path in (tmp_path / "vectors").iterdir()] == ["samples.npz"]

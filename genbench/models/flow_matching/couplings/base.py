@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genbench.core import Data, Event, Source, Split
 from genbench.registry import couplings
 from genbench.seeds import generator
-from genbench.space import dequantise
+from genbench.space import dequantize
 
 CHUNK = 2**23
 """Numbers of noise in one part of the pilot pairs: memory must not grow with their number."""
@@ -118,7 +118,7 @@ def pilot_pairs(
     for part in range(math.ceil(count / size)):
         x1, label = train.batch(part, size, seed)
         x0 = source.sample(size, draws)
-        yield PilotPairs(x0, dequantise(x1, bin_width, draws), label if labeled else torch.zeros_like(label))
+        yield PilotPairs(x0, dequantize(x1, bin_width, draws), label if labeled else torch.zeros_like(label))
 
 
 def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor], Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Positive
-from genbench.space import dequantise
+from genbench.space import dequantize
 from genbench.storage import cache, tensors
 
 MOMENTUM = 0.99
@@ -106,7 +106,7 @@ class KernelCoupling(Coupling):
         """Return noise and training data for the elbow rule, without conditions, the same for all seeds."""
         n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
         batch = data.train.take(n, derive(0, "elbow"))
-        x1 = dequantise(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
+        x1 = dequantize(batch.x, data.event.bin, generator(0, "elbow", "dequantise"))
         x0 = data.source.sample(n, generator(0, "elbow", "noise"))
         return (x0[:, :-k], x1[:, :-k]) if k else (x0, x1)
 
@@ -211,7 +211,7 @@ class Gibbs(KernelCoupling):
         if bool(torch.isnan(self.epsilon)):
             raise RunFailed("the kappa of W-CFM was not chosen: call prepare(data, seed) first")
         if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
-            raise RunFailed("the constant normaliser of W-CFM was not estimated: call prepare(data, seed) first")
+            raise RunFailed("the constant normalizer of W-CFM was not estimated: call prepare(data, seed) first")
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         if label is None:

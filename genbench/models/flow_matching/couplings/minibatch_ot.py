@@ -155,7 +155,7 @@ def ot(event: Event, classes: int, *, settings: PlanSettings = PLAN) -> Minibatc
             conditions=event.conditions,
         )
     if settings.resample:
-        raise ConfigError("model.resample applies to the exact plan; pairs of the sinkhorn plan are always drawn")
+        raise ConfigError("model.resample applies to model.plan=exact only; the sinkhorn plan always draws its pairs")
     if settings.pool > 1 or settings.mismatch is not None:
-        raise ConfigError("model.pool and model.mismatch apply to the exact plan; take model.plan=exact")
+        raise ConfigError("model.pool and model.mismatch need model.plan=exact")
     return Sinkhorn(reg=settings.reg)

@@ -10,6 +10,7 @@ from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
 
+from genbench import activity
 from genbench.core import Event, Source, Split
 from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
@@ -21,9 +22,6 @@ from genbench.storage import cache, tensors
 
 VERSION = 2
 """Raised when other potentials would be found for the same points."""
-
-LARGE = 2**20
-"""Numbers above which finding potentials takes minutes, and is announced."""
 
 log = logging.getLogger("genbench")
 
@@ -91,10 +89,7 @@ class Semidiscrete(Coupling):
         draws = generator(0, "potentials", device=device)
 
         def make() -> dict[str, Tensor]:
-            if flat.numel() > LARGE:
-                log.warning(
-                    "semidiscrete potentials of %d points in %d dimensions are found once and kept", *flat.shape
-                )
+            activity.report(f"preparing potentials of {len(flat):,} points, once")
             solved = potentials(
                 flat.to(device), lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
             )

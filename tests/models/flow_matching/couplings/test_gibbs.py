@@ -27,7 +27,7 @@ def test_weights_are_finite_where_the_kernel_underflows():
     assert weight.mean().item() == pytest.approx(1.0, abs=1e-4)
 
 
-def test_constant_and_running_normalisers_agree_with_the_mean_weight():
+def test_constant_and_running_normalizers_agree_with_the_mean_weight():
     # E exp(-(x-y)^2 / eps) for x, y ~ N(0, 1) is (1 + 4/eps)^(-1/2): x - y has variance 2.
     eps = 2.0
     expected = -0.5 * math.log(1 + 4 / eps)

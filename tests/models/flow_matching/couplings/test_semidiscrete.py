@@ -100,7 +100,7 @@ def test_without_data_it_refuses():
         semidiscrete()(x, x, None, stream())
 
 
-def test_training_pairs_are_dequantised_points_and_straighter_than_those_of_batches(built):
+def test_training_pairs_are_dequantized_points_and_straighter_than_those_of_batches(built):
     model, data = built("sdcfm", "8gaussians", points=512, tolerance=0.1)
     other, _ = built("otcfm", "8gaussians")
     lengths = []

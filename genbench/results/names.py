@@ -1,0 +1,78 @@
+"""Names of what users bring: mine.py is `mine` and people.csv is `people`; a hash stays where two things share a name.
+
+Records keep the hash, which tells versions of a file apart. What is read to be shown gets these names.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from genbench.registry import datasets, metrics, models
+from genbench.runs.spec import own_data_name
+
+Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
+
+_HASHED = re.compile(r"([\w.:-]+)@([0-9a-f]{8})(?![0-9a-f])")
+_OF_FILE = re.compile(r" (file|images)=([0-9a-f]{8})$")
+_PYTHON = re.compile(r"(.+)\.py(?::(.+))?")
+
+
+def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ()) -> list[Labelled]:
+    """Return records, or specs with labels, whose labels have the names that users know.
+
+    Args:
+        beside: records that are shown beside these.
+    """
+    everything = [*records, *beside]
+    known = {name for name in (*models, *datasets) if "@" not in name}
+    code, data = defaultdict(set), defaultdict(set)
+    for record in everything:
+        for text in (record["labels"]["model"], record["labels"]["data"], *_components(record["spec"])):
+            for name, sha256 in _HASHED.findall(text):
+                code[name].add(sha256)
+        if own := own_data_name(record["spec"]["data"]):
+            data[own].add(record["spec"].get("content"))
+    plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known}
+    own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known}
+
+    def renamed(record: Labelled) -> Labelled:
+        labels, own = record["labels"], own_data_name(record["spec"]["data"])
+        shown = {**labels, **{part: _without_hash(labels[part], plain) for part in ("model", "data")}}
+        if own:
+            _, *settings = labels["data"].split(" ")
+            text = " ".join([own, *settings])
+            shown["data"] = _OF_FILE.sub("", text) if own in own_data else text
+        return record if shown == labels else cast(Labelled, {**record, "labels": shown})
+
+    return [renamed(record) for record in records]
+
+
+def metric_names(names: Iterable[str]) -> dict[str, str]:
+    """Return how metrics, or their parts, are shown: {name in a record: name without the hash where it is unique}."""
+    names, hashes = list(names), defaultdict(set)
+    for name, sha256 in (found for text in names for found in _HASHED.findall(text)):
+        hashes[name].add(sha256)
+    plain = {name for name, of_name in hashes.items() if len(of_name) == 1 and name not in metrics}
+    return {name: _without_hash(name, plain) for name in names}
+
+
+def typed_name(text: str) -> str:
+    """Return the name under which results of a component are shown that may be given as a file, as to `genbench run`.
+
+    >>> typed_name("mine.py"), typed_name("mine.py:other"), typed_name("data/people.csv"), typed_name("wcfm kappa=.5")
+    ('mine', 'other', 'people', 'wcfm kappa=.5')
+    """
+    if code := _PYTHON.fullmatch(text):
+        return code[2] or Path(code[1]).name
+    return text if re.search(r"[\s=]", text) else own_data_name({"name": "points", "path": text})
+
+
+def _components(spec: Mapping[str, Any]) -> Iterable[str]:
+    """Return the names of the model and the data set of a spec."""
+    return spec["model"]["name"], spec["data"]["name"]
+
+
+def _without_hash(text: str, plain: set[str]) -> str:
+    return _HASHED.sub(lambda found: found[1] if found[1] in plain else found[0], text)

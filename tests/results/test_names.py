@@ -1,0 +1,53 @@
+"""Users see the names of their files; a hash only where two things share a name."""
+
+import pytest
+
+from genbench.results.names import metric_names, named, typed_name
+
+
+def record(model="cfm", data="moons", path=None, content=None):
+    label = f"{data} file={content[:8]}" if content else data
+    of_file = {"name": data.partition(" ")[0], "version": 1} | ({"path": path} if path else {})
+    spec = {"model": {"name": model.partition(" ")[0]}, "data": of_file, "content": content}
+    return {"labels": {"model": model, "data": label}, "spec": spec}
+
+
+def labels(*records, beside=()):
+    return [tuple(each["labels"].values()) for each in named(records, beside)]
+
+
+A, B = "a" * 64, "b" * 64
+
+
+def test_files_are_called_as_the_user_calls_them_with_their_settings():
+    mine = record("mine@1f2e3d4c kappa=2", "points valid=0.2", "/tmp/people.csv", A)
+    assert labels(mine, record()) == [("mine kappa=2", "people valid=0.2"), ("cfm", "moons")]
+
+
+def test_versions_of_a_file_keep_their_hashes():
+    two = [record("mine@1f2e3d4c", "points", "x/people.csv", A), record("mine@00000000", "points", "people.csv", B)]
+    assert labels(*two) == [("mine@1f2e3d4c", "people file=aaaaaaaa"), ("mine@00000000", "people file=bbbbbbbb")]
+    assert labels(two[0], beside=two[1:]) == [("mine@1f2e3d4c", "people file=aaaaaaaa")]
+
+
+def test_a_file_with_the_name_of_a_component_of_genbench_keeps_its_hash():
+    found = labels(record("cfm@1f2e3d4c", "points", "moons.csv", A))
+    assert found == [("cfm@1f2e3d4c", "moons file=aaaaaaaa")]
+
+
+def test_the_same_content_under_one_name_is_one_data_set():
+    assert len({*labels(record("cfm", "points", "a/b.csv", A), record("cfm", "points", "c/b.csv", A))}) == 1
+
+
+def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
+    assert metric_names(["odd@1f2e3d4c.part", "w2"]) == {"odd@1f2e3d4c.part": "odd.part", "w2": "w2"}
+    assert [*metric_names(["odd@1f2e3d4c", "odd@00000000"]).values()] == ["odd@1f2e3d4c", "odd@00000000"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("mine.py", "mine"), ("dir/mine.py:other", "other"), ("people.csv", "people"), ("a/faces.tar.gz", "faces")]
+    + [(same, same) for same in ("cfm", "wcfm kappa=0.5", "cifar10 images=f0c7f7bd", "points file=35e89469")],
+)
+def test_a_file_may_be_named_as_in_a_run(typed, name):
+    assert typed_name(typed) == name

@@ -1,0 +1,88 @@
+"""The picture of a run shows samples beside data, for every kind of data, and its failure fails nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genbench.core import Batch, Split
+from genbench.metrics.evaluation import Evaluation
+from genbench.runs.monitoring import sample_picture
+from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL
+from genbench.runs.monitoring.sample_picture import TILE, save_sample_picture
+from genbench.space import Real
+from genbench.testing.toys import toy_tasks
+
+
+def picture(folder, data, x):
+    path = save_sample_picture(folder, Evaluation(data, 0, x=x), data)
+    return np.asarray(Image.open(path).convert("RGBA"))
+
+
+def tiles(pixels):
+    return [pixels[LABEL + GAP :, k : k + TILE] for k in range(0, pixels.shape[1], TILE + GAP)]
+
+
+def colors(tile):
+    opaque = tile[tile[..., 3] > 0, :3].astype(int)
+    return {color for color in (INK, COLOR) if (np.abs(opaque - color).max(1) <= 2).any()}
+
+
+class Fixed(Split):
+    size = 300
+
+    def __init__(self, x):
+        self.x = x
+
+    def batch(self, step, size, seed):
+        return self.take(size, seed)
+
+    def take(self, n, seed):
+        return Batch(self.x[:n], torch.zeros(n, dtype=torch.long))
+
+
+def of_dimension(dims):
+    x = torch.randn(300, dims, generator=torch.Generator().manual_seed(0))
+    data = toy_tasks()["vectors"]
+    return replace(data, event=replace(data.event, shape=(dims,)), space=Real(), test=Fixed(x)), x
+
+
+SHOWN = [(1, [{INK, COLOR}]), (2, [{INK}, {COLOR}]), (7, [{INK}, {COLOR}, {COLOR}])]
+
+
+@pytest.mark.parametrize(("dims", "shown"), SHOWN)
+def test_data_and_samples_have_tiles_in_their_colors(tmp_path, dims, shown):
+    data, x = of_dimension(dims)
+    found = [colors(tile) for tile in tiles(picture(tmp_path, data, x))]
+    assert len(found) == len(shown)
+    assert all(wanted <= own for wanted, own in zip(shown, found, strict=True))
+
+
+def test_samples_equal_to_the_data_are_drawn_alike(tmp_path):
+    data, x = of_dimension(2)
+    real, samples = tiles(picture(tmp_path, data, x))
+    np.testing.assert_array_equal(real[..., 3], samples[..., 3])
+
+
+def test_principal_components_are_those_of_largest_variance():
+    x = np.random.default_rng(0).normal(size=(5000, 4)) * [1.0, 9.0, 0.1, 3.0] + 5
+    center, axes = sample_picture._principal(x)
+    np.testing.assert_allclose(center, 5, atol=0.5)
+    np.testing.assert_allclose(np.abs(axes), np.eye(4)[:, [1, 3]], atol=0.1)
+
+
+def test_images_are_shown_beside_the_data(tmp_path):
+    data = toy_tasks()["labeled images"]
+    pixels = picture(tmp_path, data, data.test.take(12, 0).x)
+    assert pixels[LABEL:].any(0).any(1).mean() > 0.9
+
+
+def test_samples_that_are_not_finite_are_left_out_and_a_failure_is_only_reported(tmp_path, caplog):
+    data, x = of_dimension(2)
+    x = x.clone()
+    x[0] = torch.nan
+    assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x), data).is_file()
+    assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x * torch.nan), data) is None
+    assert "no picture of the samples: none of them is finite" in caplog.text
