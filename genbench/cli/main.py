@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import evaluate, lookup, reading, reproduce, run, sharing, sweep, tune
+from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -82,7 +82,7 @@ TASKS = {
         "compare": reading.compare,
         "plan": reading.plan,
     },
-    "Share": {"submit": sharing.submit, "verify": sharing.verify_command, "reproduce": reproduce.reproduce},
+    "Share": {"submit": sharing.submit, "verify": sharing.verify_command, "reproduce": sweep.reproduce},
     "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
     "Maintain": {"doctor": lookup.doctor},
 }
