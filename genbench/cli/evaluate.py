@@ -109,4 +109,4 @@ def _eval_run(
     if as_json:
         print_json(record)
     else:
-        print_result([record], store, spec, full)
+        print_result([record], store, full)

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,14 +11,15 @@ from rich.console import Console
 from genbench.analysis.compare import Change, Comparison
 from genbench.analysis.paired_tests import POWER
 from genbench.cli.options import stdout
-from genbench.registry import models
+from genbench.registry import datasets, models
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
 from genbench.results.status import CellStatus, FolderStatus
+from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import sample_picture
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
-from genbench.runs.store import Store
+from genbench.runs.store import Store, run_name
 from genbench.sweeps.progress import duration
 from genbench.sweeps.shell_commands import baseline
 
@@ -30,36 +31,37 @@ BASELINES = ("cfm", "otcfm")
 """The first of these that is not the model itself is what it is compared with first."""
 
 
-def print_result(records: Sequence[Record], store: Store, spec: Spec, full: bool) -> None:
-    """Print the values of runs that differ in their seeds, their files, a picture and the next command.
-
-    Args:
-        spec: of the first run.
-    """
-    console = stdout()
+def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
+    """Print the values of runs that differ in their seeds, their files, a picture and the next command."""
+    console, spec = stdout(), restore_spec(records[0]["spec"])
     print_runs(records, console, full=full)
     path = store.record_path(spec)
     print_line(console, f"saved in {path if len(records) == 1 else store.runs}")
     if (picture := path.with_name(sample_picture.NAME)).exists():
         print_line(console, f"picture: {picture}")
-    print_line(console, f"next: {next_command(store, spec, ranges([record['spec']['seed'] for record in records]))}")
+    print_line(console, f"next: {next_command(store, spec, [record['spec']['seed'] for record in records])}")
 
 
-def next_command(store: Store, spec: Spec, seeds: str) -> str:
-    """Return a command that compares a model with another one that has a run on its data, or runs a baseline there."""
+def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
+    """Return a command that compares a model with another one that has runs on its data, or runs a baseline there.
+
+    Where these need the user's Python files, which only the user knows how to call: one that shows the run.
+    """
     model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
     place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
-    others = _other_models(store, model, data)
+    others = [] if own_data_name(spec.data) in datasets else _other_models(store, model, data, {*seeds})
     if others:
         return shlex.join(["genbench", "compare", others[0], model, "--dataset", data]) + place
     other = next(name for name in BASELINES if name != model)
-    return baseline(spec, other, seeds) + place
+    command = baseline(spec, other, ranges(seeds))
+    return (f"genbench show {run_name(spec)}" if "@" in command else command) + place
 
 
-def _other_models(store: Store, model: str, data: str) -> list[str]:
-    """Return the other models that have a run on data, by the names of folders."""
-    pattern = re.compile(rf"(.+)-{re.escape(data)}-\d+-[0-9a-f]{{12}}")
-    found = [match[1] for path in sorted(store.runs.glob("*")) if (match := pattern.fullmatch(path.name))]
+def _other_models(store: Store, model: str, data: str, seeds: Collection[int]) -> list[str]:
+    """Return the other models that have a run on data with one of these seeds, by the names of folders."""
+    pattern = re.compile(rf"(.+)-{re.escape(data)}-(\d+)-[0-9a-f]{{12}}")
+    saved = sorted({path.parents[1].name for path in store.runs.glob("*/*/record.json")})
+    found = [match[1] for name in saved if (match := pattern.fullmatch(name)) and int(match[2]) in seeds]
     # A model with a hyphen that is not ours may be a model and the beginning of another data set.
     certain = [name for name in found if name in models or "-" not in name]
     return list(dict.fromkeys(name for name in certain if name != model))

@@ -98,7 +98,7 @@ def run(
     elif kept:
         from genbench.cli.printing import print_result
 
-        print_result(kept, store, specs[0], full)
+        print_result(kept, store, full)
     options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
 
 

@@ -1,5 +1,6 @@
 """Saved runs: listed, and shown with their settings, values, pictures and command."""
 
+import shlex
 import textwrap
 import time
 from pathlib import Path
@@ -24,7 +25,8 @@ def find_run(name: str, results: Path) -> Path | None:
     """
     own = Path(name)
     if not (own / "record.json").is_file() and not list(own.glob("*/record.json")):
-        found = sorted(path for path in (results / "runs").glob("*") if path.name.startswith(name))
+        there = {path.parents[1] for path in (results / "runs").glob("*/*/record.json")}
+        found = sorted(path for path in there if path.name.startswith(name))
         if len(found) > 1 and own.name not in (path.name for path in found):
             raise ConfigError(f"{len(found)} runs begin with {name}, such as {found[0].name} and {found[1].name}")
         if not found:
@@ -95,7 +97,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
     for path in sorted(run.glob("*.png")):
         print_line(console, f"picture: {path}")
     try:
-        place = [] if results == Path("results") else [f"--results {results}"]
+        place = [] if results == Path("results") else [f"--results {shlex.quote(str(results))}"]
         print_line(console, " ".join(["repeat:", command(restore_spec(record["spec"])), *place]))
     except ConfigError as error:
         print_line(console, f"no command repeats it: {error}")

@@ -53,8 +53,8 @@ def protocols(record: Record) -> list[str | None]:
 def protocol(row: Row | Mapping[str, Any]) -> str | None:
     """Return all that must agree before a value may be compared, and what is known of the bias that it implies."""
     known, text = row.get("details") or {}, row.get("protocol")
-    if text is not None and _beats_entropy(row):
-        text += "; lower than the entropy of the data, which no density is: an error of the density, or a forged value"
+    if text is not None and (doubt := doubtful_density(row)):
+        text += f"; {doubt}"
     if text is None or "bias" not in known:
         return text
     if known["bias"] is None:
@@ -62,15 +62,19 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
     return f"{text}; its bias would be {known['bias']:.3g} if features were Gaussian"
 
 
-def _beats_entropy(row: Row | Mapping[str, Any]) -> bool:
-    """Return whether a likelihood is better than that of the true density at the same points, beyond sampling error.
+def doubtful_density(row: Row | Mapping[str, Any]) -> str:
+    """Return why a likelihood is in doubt: it is better than the true density's at the same points, beyond errors.
 
-    The floor of a likelihood estimates the entropy of the data; nothing but samples and solvers can be below it.
+    The floor of a likelihood estimates the entropy of the data; nothing but samples and solvers can be below it. Empty
+    where nothing is in doubt.
     """
     value, floor, known = row["value"], row.get("floor"), row.get("details") or {}
     if metric_of(row) not in ("nll", "bits_per_dim") or value is None or floor is None:
-        return False
-    return value < floor - ERRORS * (known.get("standard_error") or 0.0) - (known.get("tolerance_difference") or 0.0)
+        return ""
+    error = ERRORS * (known.get("standard_error") or 0.0) + (known.get("tolerance_difference") or 0.0)
+    if value >= floor - error:
+        return ""
+    return "lower than the entropy of the data, which no density is: an error of the density, or a forged value"
 
 
 def cost_of(record: Record) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from genbench.registry import datasets, metrics, models
-from genbench.runs.spec import own_data_name
+from genbench.runs.spec import OF_DATA, own_data_name
 
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
 
@@ -33,7 +33,8 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
             for name, sha256 in _HASHED.findall(text):
                 code[name].add(sha256)
         if own := own_data_name(record["spec"]["data"]):
-            data[own].add(record["spec"].get("content"))
+            of_file = _OF_FILE.search(record["labels"]["data"])
+            data[own].add(of_file and of_file[2])
     plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known}
     own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known}
 
@@ -66,7 +67,8 @@ def typed_name(text: str) -> str:
     """
     if code := _PYTHON.fullmatch(text):
         return code[2] or Path(code[1]).name
-    return text if re.search(r"[\s=]", text) else own_data_name({"name": "points", "path": text})
+    is_path = "/" in text or OF_DATA.search(text)
+    return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text
 
 
 def _components(spec: Mapping[str, Any]) -> Iterable[str]:

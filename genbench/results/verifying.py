@@ -174,12 +174,12 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
                 check_memory(spec)
         except (ConfigError, Unsupported) as error:
             return ReadRecord(path, Verdict(name, "not measured", _line(error)), None, seed, trained, hashes)
-        other = ""
-        if run_name(spec) != path.parts[-3]:
-            other = f"its spec belongs to {run_name(spec)}"
+        other, data_path = "", record["spec"]["data"].get("path") or ""
+        if run_name(spec, data_path) != path.parts[-3]:
+            other = f"its spec belongs to {run_name(spec, data_path)}"
         elif spec.evaluation_key != path.parts[-2]:
             other = "its spec belongs to another evaluation"
-        elif record["labels"] != labels_of(spec):
+        elif record["labels"] != labels_of(spec, data_path):
             other = f"its labels do not match its spec, {spec.model_label} on {spec.data_label}"
         if other:
             return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other))

@@ -97,6 +97,8 @@ def with_preset(
     chosen = PRESETS[preset][dataset]
     known = settings_of(models[model].build)
     usual = {section: values for section, values in chosen.items() if section != "metrics"}
+    if models[model].traits.get("plan", {}).get("steps") == 0:  # it is not trained
+        del usual["plan"]
     usual["model"] = {name: value for name, value in chosen["model"].items() if name in known}
     return metrics or list(chosen["metrics"]), merge(usual, settings)
 

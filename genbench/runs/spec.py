@@ -205,6 +205,10 @@ SPEC = TypeAdapter(Spec)
 REGISTRIES = {"model": models, "encoder": encoders}
 
 
+OF_DATA = re.compile(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$")
+"""The endings of files of data."""
+
+
 def own_data_name(data: Mapping[str, Any]) -> str:
     """Return how the user calls a data set that is a file or a folder: its name without the ending; empty for others.
 
@@ -213,7 +217,7 @@ def own_data_name(data: Mapping[str, Any]) -> str:
     """
     if data["name"] not in ("points", "folder") or not data.get("path"):
         return ""
-    name = re.sub(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$", "", Path(data["path"]).name)
+    name = OF_DATA.sub("", Path(data["path"]).name)
     return re.sub(r"[^\w.-]+", "-", name)
 
 

@@ -239,9 +239,14 @@ def writable_store(root: Path) -> Store:
     return store
 
 
-def run_name(spec: Spec) -> str:
-    """Return the name of a trained model: the name of its folder. Files of the user are called as the user does."""
-    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
+def run_name(spec: Spec, data_path: str = "") -> str:
+    """Return the name of a trained model: the name of its folder. Files of the user are called as the user does.
+
+    Args:
+        data_path: of the data of its author, who may call the file otherwise.
+    """
+    part = {**spec.data, "path": data_path} if data_path else spec.data
+    model, data = spec.model["name"].partition("@")[0], own_data_name(part) or part["name"].partition("@")[0]
     return files.filename(f"{model}-{data}-{spec.seed}-{spec.train_key}")
 
 
@@ -250,10 +255,10 @@ def evaluation_name(path: Path) -> str:
     return f"{path.parts[-3]}/{path.parts[-2]}"
 
 
-def labels_of(spec: Spec) -> Labels:
-    """Return the labels of the record of a run."""
+def labels_of(spec: Spec, data_path: str = "") -> Labels:
+    """Return the labels of the record of a run; `data_path` as in `run_name`."""
     return {
-        "run": run_name(spec),
+        "run": run_name(spec, data_path),
         "evaluation": spec.evaluation_key,
         "model": spec.model_label,
         "data": spec.data_label,

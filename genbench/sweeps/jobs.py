@@ -102,7 +102,7 @@ def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, S
             progress = {}
             shown, first = next(iter(untrained.items()))
             others = len(untrained) - 1
-            on_event(JobEvent(shown, "started", message=f"and {others} more as one" if others else ""))
+            on_event(JobEvent(shown, "started", message=f"an ensemble of {others + 1}" if others else ""))
             for index, spec in reversed(untrained.items()):
                 loggers = opened.enter_context(Loggers(job.loggers, store.root, spec))
                 own = _progress(index, on_event) if index == shown else no_progress

@@ -143,18 +143,19 @@ class ProgressDisplay:
         self._bar(cell, " ".join(notes), step, steps)
         estimate = (steps - step) / rate if rate else 0.0
         if step in (first + 2, first + 19) and len(self.labels) == 1 and not self.warned:
-            self._warn_of_length(steps, estimate, rate, early=step == first + 2)
+            self._warn_of_length(steps, steps - step, estimate, rate, early=step == first + 2)
         if not self.console.is_terminal and self._line_is_due(event, now):
             left = [f"{duration(estimate)} left"] if step < steps else []
             self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
 
-    def _warn_of_length(self, steps: int, seconds: float, rate: float, *, early: bool) -> None:
+    def _warn_of_length(self, steps: int, left: int, seconds: float, rate: float, *, early: bool) -> None:
         """Say how long a training takes, and how to have a quick look at a long one; early only if it is very long."""
         if seconds > (4 * LONG if early else 60):
             self.warned = True
-            quick = max(1, round_down(rate * QUICK))
-            hint = f"; a quick look: --set plan.steps={quick}" if seconds > LONG else ""
-            self._print(f"{steps:,} steps on this machine: about {duration(seconds)}{hint}")
+            quick, resumed = max(1, round_down(rate * QUICK)), steps - left > 100
+            hint = f"; a quick look: --set plan.steps={quick}" if seconds > LONG and not resumed else ""
+            which = f"{left:,} steps left" if resumed else f"{steps:,} steps"
+            self._print(f"{which} on this machine: about {duration(seconds)}{hint}")
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:

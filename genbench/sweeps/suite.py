@@ -185,7 +185,10 @@ def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample
     if sample is None:
         return []
     default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
-    return [among(s, sample.seeds) for s in default if sample.has(s.data_label, s.plan["steps"], s.seed)]
+    chosen = [among(s, sample.seeds) for s in default if sample.has(s.data_label, s.plan["steps"], s.seed)]
+    if not chosen:
+        raise ConfigError("track.sample: it holds no cell: name data sets, steps and seeds of this track")
+    return chosen
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:

@@ -105,7 +105,7 @@ def _folders() -> Iterator[DataFile]:
 
 def _images() -> Iterator[DataFile]:
     odd = {f"pages of {kind}": (several(kind), "holds 3 images") for kind in ("GIF", "PNG", "TIFF", "WEBP", "MPO")}
-    odd |= {f"16 bits in {kind}": (deep(kind), "16 bits a channel") for kind in ("PNG", "PPM", "TIFF")}
+    odd |= {f"16 bits in {kind}": (deep(kind), "16 bits per channel") for kind in ("PNG", "PPM", "TIFF")}
     odd |= {f"mode {mode}": (encoded(image(0, mode=mode)), f"mode {mode}") for mode in ("L", "LA", "RGBA")}
     odd |= {"truncated": (encoded(image(0))[:-100], "cannot be decoded"), "text": (b"text", "it is none of")}
     for name, (content, says) in odd.items():

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 
 from helpers.command_line import begin, genbench
 
@@ -39,7 +40,10 @@ def test_a_component_comes_before_a_run_and_has_nothing_to_open(kept):
 def test_a_beginning_of_several_names_is_refused(kept):
     results, record, _ = kept
     folder = results / "runs" / record["labels"]["run"]
-    folder.with_name("cfm-moons-1-000000000000").mkdir()
+    other = folder.with_name("cfm-moons-1-000000000000")
+    other.mkdir()
+    assert begin("show", "cfm-m", "--results", results).code == 0  # nothing was measured there
+    shutil.copytree(folder, other, dirs_exist_ok=True)
     done = begin("show", "cfm-m", "--results", results)
     assert done.code == 2
     assert "2 runs begin with cfm-m" in done.stderr

@@ -116,7 +116,7 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
     _, said = sweep.communicate(timeout=300)
     assert ("killed by signal 9" in said) == (number == signal.SIGKILL)
     assert sweep.returncode == (-number if number == signal.SIGKILL else 130)
-    assert ("stopped; finished work is kept" in said) == (number != signal.SIGKILL)
+    assert ("stopped; finished work is saved" in said) == (number != signal.SIGKILL)
     assert "Traceback" not in said
     deadline = time.monotonic() + 60
     while alive(sweep.pid):

@@ -185,7 +185,7 @@ def test_folders_that_are_none_and_names_offline_are_one_line(tmp_path):
         (tmp_path / "empty", "holds no Parquet files"),
         (tmp_path / "broken", "cannot be read as a data set"),
         ("nobody/nothing", "GENBENCH_OFFLINE"),
-        ("../no/where", "no such folder"),
+        ("../no/where", "not a folder, and not a name on the hub"),
     ):
         with pytest.raises(ConfigError, match=message) as error:
             component_name("datasets", f"hf:{name}")

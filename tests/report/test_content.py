@@ -27,7 +27,7 @@ def test_equal_records_give_equal_bytes(results, report, site):
 def test_a_table_says_which_rows_were_trained_with_other_settings(report):
     (sentence,) = {line for line in markdown_report(report).splitlines() if line.startswith("Trained unequally: ")}
     usual, flows = sentence.removesuffix(".").split("; ")
-    assert usual.endswith("clip 0.0 in cfm, wcfm kappa=0.5, wcfm and wcfm kappa=4.0")
+    assert usual.endswith("clip 0.0 in cfm, wcfm kappa=0.5, wcfm kappa=1.0 and wcfm kappa=4.0")
     assert flows.endswith("clip 1.0 in tarflow blocks=[1,1] width=16")
     for setting in ("lr_min 0.01", "weight_decay 0.0001", "betas [0.9, 0.95]"):
         assert setting in flows

@@ -101,7 +101,8 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     taken = {str(path.relative_to(mine / "runs")) for path in mine.rglob("*") if path.is_file()}
     records = [next(run.glob("*/record.json")).relative_to(other / "runs") for run in (runs[1], runs[3])]
     weights = [f"{run.name}/model.safetensors" for run in (runs[1], runs[3])]
-    assert taken == {*map(str, records), *weights, f"{runs[3].name}/train.csv"}
+    picture = records[1].with_name("samples.png")
+    assert taken == {*map(str, records), *weights, str(picture), f"{runs[3].name}/train.csv"}
     for said in ("it has no checksum", "belongs to another run", "is a link", "is not a PNG", "is not a regular file"):
         assert said in err
     for said in ("1,099,511,627,776 bytes, more than", "is not an archive of arrays", "5.json is damaged"):

@@ -8,7 +8,7 @@ from genbench.results.names import metric_names, named, typed_name
 def record(model="cfm", data="moons", path=None, content=None):
     label = f"{data} file={content[:8]}" if content else data
     of_file = {"name": data.partition(" ")[0], "version": 1} | ({"path": path} if path else {})
-    spec = {"model": {"name": model.partition(" ")[0]}, "data": of_file, "content": content}
+    spec = {"model": {"name": model.partition(" ")[0]}, "data": of_file}
     return {"labels": {"model": model, "data": label}, "spec": spec}
 
 
@@ -47,7 +47,17 @@ def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
 @pytest.mark.parametrize(
     ("typed", "name"),
     [("mine.py", "mine"), ("dir/mine.py:other", "other"), ("people.csv", "people"), ("a/faces.tar.gz", "faces")]
-    + [(same, same) for same in ("cfm", "wcfm kappa=0.5", "cifar10 images=f0c7f7bd", "points file=35e89469")],
+    + [
+        (same, same)
+        for same in (
+            "cfm",
+            "mine@1f2e3d4c",
+            "ours+reg",
+            "wcfm kappa=0.5",
+            "cifar10 images=f0c7f7bd",
+            "points file=35e89469",
+        )
+    ],
 )
 def test_a_file_may_be_named_as_in_a_run(typed, name):
     assert typed_name(typed) == name

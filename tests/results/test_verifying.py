@@ -52,7 +52,7 @@ def test_every_record_has_a_verdict_when_measuring_one_of_them_raises(forger, tm
         "wcfm-moons-0": "confirmed",
         "wcfm-moons-1": "not confirmed",
     }
-    code, out, _ = cli("verify", forger.store.root, "--sample", 9)
+    code, out, _ = cli("verify", "--results", forger.store.root, "--sample", 9)
     assert code == 1
     assert "no values from its weights: KeyError: 'beta'" in " ".join(out.split())
     assert sum(line.startswith(("confirmed", "not ")) for line in out.splitlines()) == 4
@@ -245,7 +245,7 @@ def test_verify_finds_damaged_weights_without_a_record_and_checkpoints(forger, c
     record.unlink()
     for path in (weights, weights.with_name("checkpoint.safetensors")):
         path.write_bytes(b"x" * 100)
-    code, out, err = cli("verify", forger.store.root, "--sample", 0)
+    code, out, err = cli("verify", "--results", forger.store.root, "--sample", 0)
     assert (code, "3 not measured, 2 refused" in err) == (1, True)
     for name in ("model", "checkpoint"):
         assert f"/{name}.safetensors" in out
@@ -256,7 +256,7 @@ def test_labels_of_another_model_or_of_other_data_have_no_effect(forger, cli):
     before = cli("leaderboard", "--results", root, "--csv")
     forger.edit(forger.record_of("cfm", 0), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
     assert cli("leaderboard", "--results", root, "--csv").stdout == before.stdout  # the published record stands in
-    code, out, _ = cli("verify", root, "--sample", 0)
+    code, out, _ = cli("verify", "--results", root, "--sample", 0)
     assert code == 1
     assert "labels.model: it is not the label of 'cfm'" in " ".join(out.split())
 
@@ -264,7 +264,7 @@ def test_labels_of_another_model_or_of_other_data_have_no_effect(forger, cli):
 def test_names_of_folders_cannot_write_to_the_terminal(forger, cli):
     run = next((forger.store.root / "runs").iterdir())
     run.rename(run.with_name(run.name + "\x1b]0;title\x07\x1b[2J\nforged: no difference"))
-    out = cli("verify", forger.store.root, "--sample", 0)[1]
+    out = cli("verify", "--results", forger.store.root, "--sample", 0)[1]
     assert "\x1b" not in out
     assert not any(line.startswith("forged") for line in out.splitlines())
 
@@ -274,7 +274,7 @@ def test_weights_that_are_not_a_file_are_refused(forger, cli, make):
     path = forger.weights_of("cfm", 0)
     path.unlink()
     make(path)
-    assert "1 refused" in cli("verify", forger.store.root, "--sample", 0)[2]
+    assert "1 refused" in cli("verify", "--results", forger.store.root, "--sample", 0)[2]
 
 
 EQUAL_BY_CHANCE = [
@@ -289,7 +289,7 @@ def test_seeds_that_are_equal_without_a_forgery_are_labeled(tmp_path, cli, model
     results, settings = tmp_path / "r", {**settings, "evaluation": {"n": 16, "curve": []}}
     for seed in (0, 1):
         genbench.run(model, data, seed=seed, metrics=["nfe", "failed"], settings=settings, results=results)
-    code, out, err = cli("verify", results, "--sample", 2)
+    code, out, err = cli("verify", "--results", results, "--sample", 2)
     assert (code, "2 confirmed" in err) == (0, True), out + err
     assert ("the same weights: gaussian-digits-0" in " ".join(out.split())) == (model == "gaussian")
     runs = [run.name for run in (results / "runs").iterdir()]
@@ -313,7 +313,7 @@ def test_what_a_running_sweep_removes_is_no_damage(forger, monkeypatch, cli):
 
     monkeypatch.setattr(verifying, "read_kept", read_later)
     monkeypatch.setattr(verifying.tensors, "load", load_later)
-    code, out, err = cli("verify", forger.store.root, "--sample", 0)
+    code, out, err = cli("verify", "--results", forger.store.root, "--sample", 0)
     assert (code, "3 not measured" in err) == (0, True), out + err
 
 

@@ -114,9 +114,9 @@ def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock, width):
 
 
 def test_an_ensemble_has_one_bar(clock):
-    events = [JobEvent(0, "started", message="and 2 more as one"), JobEvent(0, "step", 100, 400)]
+    events = [JobEvent(0, "started", message="an ensemble of 3"), JobEvent(0, "step", 100, 400)]
     lines = shown(events, terminal=True, clock=clock, moments=1).strip().splitlines()[-2:]
-    assert re.search(r"and 2 more as one: cfm on moons, seed 0 .* 100/400", lines[-1])
+    assert re.search(r"an ensemble of 3: cfm on moons, seed 0 .* 100/400", lines[-1])
     assert "100/400" not in lines[-2]  # which is that of all cells
 
 

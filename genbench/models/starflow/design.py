@@ -38,10 +38,16 @@ def sizes(event: Event) -> Sizes:
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves at most 4 tokens of a vector, 16 of a small image, 64 of a large one."""
+    """Return the smallest patch that leaves 2 to 4 tokens of a vector, to 16 of a small image, to 64 of a large one.
+
+    Where only the whole leaves so few, as of a vector of 5 coordinates, it is the largest that leaves two.
+    """
     sides = event.shape if event.is_vector else event.shape[-2:]
-    divisors = [p for p in range(1, sides[0] + 1) if not any(side % p for side in sides)]
-    return next((p for p in divisors if math.prod(side // p for side in sides) <= sizes(event).tokens), divisors[-1])
+    tokens = {
+        p: math.prod(side // p for side in sides) for p in range(1, sides[0] + 1) if not any(s % p for s in sides)
+    }
+    several = [p for p, count in tokens.items() if count > 1] or [*tokens]
+    return next((p for p in several if tokens[p] <= sizes(event).tokens), several[-1])
 
 
 _BLOCKS = (

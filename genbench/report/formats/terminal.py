@@ -17,7 +17,7 @@ from genbench.analysis.values import SuiteResults, half_interval
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.writers import cell_text, grid, heading, panels
 from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
-from genbench.results.frames import cost_of, protocol
+from genbench.results.frames import cost_of, doubtful_density, protocol
 from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
@@ -154,7 +154,7 @@ def _by_metric(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str,
 
 
 def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tuple[str, ...]:
-    """Return the reasons of missing values, the protocols on request, and what ± means."""
+    """Return the reasons of missing values, doubts, the protocols on request, and what ± means."""
     texts: dict[str, list[str]] = {}
     for metric, (first, *_) in main.items():
         if first["value"] is None:
@@ -162,6 +162,8 @@ def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tupl
         elif full:
             text = protocol(first) or ""
             texts.setdefault(text if "n=" in text else f"{text}, n={first['n']}", []).append(metric)
+        elif doubt := doubtful_density(first):
+            texts.setdefault(doubt, []).append(metric)
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
     if max(map(len, main.values()), default=1) > 1:
         legend.append("±: half the 95 % interval over seeds.")

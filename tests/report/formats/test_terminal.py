@@ -30,7 +30,7 @@ def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
         print_runs([run("wcfm", 0, 1.0, settings=settings).record], console)
     print_runs([run("cfm", 0, 1.0).record], console)
     titles = [line.strip() for line in console.file.getvalue().splitlines() if "seed 0" in line]
-    assert titles == [f"{model} on moons, seed 0" for model in ("wcfm kappa=1.0", "wcfm kappa=0.25", "cfm")]
+    assert titles == [f"{model} on moons, seed 0" for model in ("wcfm kappa=elbow", "wcfm kappa=0.25", "cfm")]
 
 
 def test_means_over_seeds_are_those_of_the_table():

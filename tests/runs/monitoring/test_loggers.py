@@ -40,7 +40,7 @@ def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
     found, spec_shown = shown(loud.root / "logs" / record["labels"]["run"])
     losses = [line.split(",")[:2] for line in (loud.folder(spec()) / "train.csv").read_text().splitlines()[1:]]
     logged = dict(found["train/loss"])
-    assert set(logged) == {1, 20, 30}
+    assert set(logged) == {1, 3, 20, 30}
     for step, value in losses:
         if int(step) in logged:
             assert logged[int(step)] == pytest.approx(float(value), rel=1e-4)
@@ -80,7 +80,7 @@ def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
     # Before 0.31 wandb warns that an offline run cannot be resumed.
     assert not [line for line in done.stderr.splitlines() if "wandb" in line and "`resume` will be ignored" not in line]
     run = json.loads(done.stdout)["labels"]["run"]
-    expected = {"train/teacher loss": [1, 5], "train/loss": [1, 5], "result/nfe": [5]}
+    expected = {"train/teacher loss": [1, 3, 5], "train/loss": [1, 3, 5], "result/nfe": [5]}
     found, _ = shown(tmp_path / "logs" / run)
     assert {name: [step for step, _ in found[name]] for name in expected} == expected
     (path,) = (tmp_path / "logs" / run).glob("wandb/offline-run-*/*.wandb")

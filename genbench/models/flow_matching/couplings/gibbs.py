@@ -14,7 +14,7 @@ from torch import Tensor
 from genbench.core import Data, Event, Source, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
-from genbench.numerics.importance_weights import Tilt, cyclic_shifts, estimate_tilt
+from genbench.numerics.importance_weights import MIN_EFFECTIVE_PAIRS, Tilt, cyclic_shifts, estimate_tilt
 from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
@@ -30,6 +30,9 @@ GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
 
 FLAT = 0.1
 """Decrease of the relative variance per doubling of kappa that counts as flat."""
+
+RULE = 1
+"""The version of the rule, in the key of what it chose."""
 
 POINTS, PAIRS = 8192, 2**20
 """Numbers of samples and of pairs that the tilt is estimated from."""
@@ -124,12 +127,13 @@ class KernelCoupling(Coupling):
             return
         x0, x1 = self._sample(data)
         content = [hashlib.sha256(x.contiguous().numpy().data).hexdigest() for x in (x0, x1)]
-        name = cache.key(elbow=content, cost=self.cost, grid=GRID, flat=FLAT, pairs=PAIRS)
+        rule = {"grid": GRID, "flat": FLAT, "pairs": PAIRS, "effective": MIN_EFFECTIVE_PAIRS}
+        name = cache.key(elbow=content, cost=self.cost, version=RULE, **rule)
 
         def make() -> dict[str, Tensor]:
             kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self._tilts(x0, x1, GRID) if tilt.known])
             if kappa is None:
-                raise ConfigError(f"model.kappa=elbow: the tilt is not flat up to {GRID[-1]:g}; give a larger kappa")
+                raise ConfigError(f"no kappa up to {GRID[-1]:g} has a flat tilt: --set model.kappa=NUMBER")
             return {"kappa": torch.tensor(kappa, dtype=torch.float64)}
 
         # Kept, because every model of an ensemble and of a sweep on these data would compute it again for seconds.

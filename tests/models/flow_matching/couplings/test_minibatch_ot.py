@@ -132,7 +132,7 @@ def test_a_model_keeps_the_conditions_of_its_noise(built):
 def test_settings_that_do_not_apply_are_refused(built):
     with pytest.raises(ConfigError, match="conditional"):
         built("otcfm", "moons", mismatch=1.0)
-    with pytest.raises(ConfigError, match="exact plan"):
+    with pytest.raises(ConfigError, match=r"need model\.plan=exact"):
         built("otcfm", "moons", plan="sinkhorn", pool=2)
 
 
