@@ -210,19 +210,20 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
     """Return how much of the track there is, and which methods the table does not show."""
     parts: list[str] = []
     empty: list[str] = []
+    cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
     for steps in board.budgets:
         counts = dict(board.lacking[steps])
-        total, done = sum(counts.values()), counts.pop("", 0)
+        done = counts.pop("", 0)
         lacking: dict[str, int] = {}
         for word, number in counts.items():
             kind = word.partition(" ")[0]
             kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
             lacking[kind] = lacking.get(kind, 0) + number
         others = "".join(f", {number} {word}" for word, number in lacking.items())
-        if lacking.get("missing") == total:
+        if lacking.get("missing") == cells:
             empty.append(f"{steps:,}")
             continue
-        parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{others}")
-    parts += [f"no values yet after {', '.join(empty)} steps"] if empty else []
+        parts.append(f"{steps:,} steps: {done} of {cells} cells with all seeds{others}")
+    parts += [f"0 of {cells} cells after {', '.join(empty)} steps"] if empty else []
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     return f"{'; '.join(parts)}."

@@ -30,7 +30,7 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board):
     assert low <= float(ratio) <= high
     assert float(ratio) == pytest.approx(EXCESS["otcfm"], abs=0.02)
     assert table.legend[-1].startswith(
-        "20 steps: 6 of 12 cells with all seeds, 2 incomplete, 2 unsupported, 2 missing; no values yet after 50 steps"
+        "20 steps: 6 of 12 cells with all seeds, 2 incomplete, 2 unsupported, 2 missing; 0 of 12 cells after 50 steps"
     )
 
 
