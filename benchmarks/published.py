@@ -42,18 +42,23 @@ class Finding:
         return mean_and_half(self.values)[1] or 0.0
 
     @property
-    def allowance(self) -> float:
-        """The largest difference that agrees: tolerance, half the interval of the mean, and the published error."""
-        return self.tolerated + self.half_interval + self.number.error
+    def uncertainty(self) -> float:
+        """How far chance may have moved the difference: half the interval of the mean, and the published error."""
+        return self.half_interval + self.number.error
 
     @property
     def verdict(self) -> Literal["agrees", "differs", "inconclusive", "not measured"]:
-        """Whether both agree; inconclusive if they do, but the interval of the mean is wider than the tolerance."""
+        """Whether the difference is within the tolerance whatever chance did, beyond it, or neither.
+
+        A noisy measurement settles nothing, and a single seed, whose noise is not known, never agrees.
+        """
         if not self.values:
             return "not measured"
-        if abs(mean_and_half(self.values)[0] - self.number.value) > self.allowance:
+        difference = abs(mean_and_half(self.values)[0] - self.number.value)
+        if difference - self.uncertainty > self.tolerated:
             return "differs"
-        return "agrees" if self.half_interval <= self.tolerated and len(self.values) > 1 else "inconclusive"
+        agrees = difference + self.uncertainty <= self.tolerated and len(self.values) > 1
+        return "agrees" if agrees else "inconclusive"
 
 
 def findings(study: Study, results: Path) -> tuple[list[Finding], set[str]]:
@@ -92,19 +97,21 @@ def page(published: Published, results: Path) -> str:
     tables = [writers.markdown(table, width=WIDE) for table in claims_tables(judged, published)]
     repeated = "\n".join(line for study in published.studies if study.suite for line in _repeated(study, results))
     agree = (
-        "# Do repeated numbers agree?\n\nA measured mean agrees if it differs by at most the tolerance, fixed before "
+        "# Do repeated numbers agree?\n\nUncertain by: half the 95 % interval of the measured mean, plus the published "
     )
     agree += (
-        "the run, plus half its 95 % interval, plus the published error; inconclusive if half its interval is wider "
+        "error. A measured mean agrees if its difference plus that is at most the tolerance, fixed before the run; it "
     )
-    agree += "than the tolerance.\n"
+    agree += "differs if the difference less that exceeds the tolerance; else it is inconclusive.\n"
     return "\n".join([head, *tables, agree, repeated])
 
 
 def _repeated(study: Study, results: Path) -> Iterator[str]:
     found, protocols = findings(study, results)
     yield f"## {study.paper}, {study.metric}\n"
-    yield markdown(("value", "published", "measured", "seeds", "tolerance", "allowed", "verdict"), map(_row, found))
+    yield markdown(
+        ("value", "published", "measured", "seeds", "tolerance", "uncertain by", "verdict"), map(_row, found)
+    )
     yield f"- Published: {study.protocol}."
     yield f"- Ours: {study.difference}."
     yield from (f"- Measured: {protocol}." for protocol in sorted(protocols))
@@ -115,8 +122,8 @@ def _row(finding: Finding) -> Sequence[object]:
     number, values = finding.number, finding.values
     published = f"{number.value:g}" + (f" ± {number.error:g}" if number.error else "")
     found = format_mean(*mean_and_half(values)) if values else "-"
-    allowed = f"{finding.allowance:.2g}" if values else ""
-    return number.label, published, found, len(values) or "", f"{finding.tolerated:.2g}", allowed, finding.verdict
+    uncertain = f"{finding.uncertainty:.2g}" if values else ""
+    return number.label, published, found, len(values) or "", f"{finding.tolerated:.2g}", uncertain, finding.verdict
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The commands sweep and reproduce."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -101,7 +103,7 @@ def reproduce(
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    specs, published, seeds = _chosen(paths, whole, against)
+    specs, published, every, unpublished, changed = _chosen(paths, whole, against)
     hours = sum(map(_seconds, published)) / 3600
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
@@ -113,44 +115,88 @@ def reproduce(
     with ProgressDisplay(cell_names(missing), options.stderr(), skipped=len(specs) - len(missing)) as display:
         execute(missing, store, local(store, jobs), display.on_event)
     again = [record for spec in specs if (record := store.record(spec)) is not None]
-    found = reproduction(again, published, seeds)
+    found = reproduction(again, published, every)
     options.print_wrapped(str(found))
+    lacking = f"; not: {_some(unpublished)}" if unpublished else ""
+    options.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
     for path in paths:
         _print_track(path, against)
+    if changed:
+        raise RunFailed(
+            f"{len(changed)} published runs are of no cell that is declared now, since a version or a setting has "
+            f"changed: {_some(changed)}"
+        )
     if found.absent:
-        names = ", ".join(found.absent[:3]) + (", and others" if len(found.absent) > 3 else "")
-        raise RunFailed(f"{len(found.absent)} published runs were not repeated, or not as a whole: {names}")
+        raise RunFailed(
+            f"{len(found.absent)} published runs were not repeated, or not as a whole: {_some(found.absent)}"
+        )
     if found.agreeing < found.compared:
         raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")
 
 
-def _chosen(paths: list[Path], whole: bool, against: Path) -> tuple[list["Spec"], list["Record"], list["Record"]]:
-    """Return the cells that are to be run, their published records, and all that are published."""
+class _Chosen(NamedTuple):
+    """What is to be reproduced.
+
+    Args:
+        published: the published records of the cells.
+        every: all published records, for the spread over seeds.
+        unpublished: the declared cells without a published record.
+        changed: published runs that should be repeated, but that no declared cell describes any more.
+    """
+
+    specs: list["Spec"]
+    published: list["Record"]
+    every: list["Record"]
+    unpublished: list[str]
+    changed: list[str]
+
+
+def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
     from genbench.results.comparing import same_cell
     from genbench.results.reader import RECORDS
     from genbench.runs.record import identity, read_published, without_metrics
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
 
-    specs, found, every = [], [], []
+    found = _Chosen([], [], [], [], [])
     for path in paths:
         loaded = suite.load(path)
         if not (against / loaded.name / RECORDS).exists():
             raise ConfigError(f"{against} publishes no {loaded.name}: there is nothing to compare with")
         records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
-        every += records
+        found.every.extend(records)
         by_run, alike = {identity(r): r for r in records}, {same_cell(r["spec"]): r for r in records}
-        for spec in loaded.sample if loaded.sample and not whole else loaded.specs:
+        declared = loaded.sample if loaded.sample and not whole else loaded.specs
+        matched = set()
+        for spec in declared:
             labels = labels_of(spec)
             record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(same_cell(spec.json()))
             # A record may have metrics of other suites, too.
             others = record["spec"]["metrics"].keys() - spec.metrics.keys() if record is not None else set()
             if record is not None and (own := without_metrics(record, others)) is not None:
-                specs.append(spec)
-                found.append(own)
-    if not specs:
+                matched.add(identity(record))
+                found.specs.append(spec)
+                found.published.append(own)
+            else:
+                found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
+        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in loaded.sample}
+        wanted = records if declared is loaded.specs else [r for r in records if _place(r) in places and _is_default(r)]
+        found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
+    if not found.specs and not found.changed:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
-    return specs, found, every
+    return found
+
+
+def _place(record: "Record") -> tuple[str, int, int]:
+    return record["labels"]["data"], record["spec"]["plan"]["steps"], record["spec"]["seed"]
+
+
+def _is_default(record: "Record") -> bool:
+    return any("default" in place["tables"] for place in record.get("track", ()))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f", and {len(names) - 3} others" if len(names) > 3 else "")
 
 
 def _seconds(record: "Record") -> float:
@@ -169,4 +215,6 @@ def _print_track(path: Path, against: Path) -> None:
     from genbench.sweeps.suite_file import read
 
     if read(path).track is not None:
-        terminal.show([across_table(track_board(path, Store(against), "default"))], options.stdout())
+        table = across_table(track_board(path, Store(against), "default"))
+        title = f"As published in {against}, not measured again: {table.title}"
+        terminal.show([replace(table, title=title)], options.stdout())

@@ -79,7 +79,7 @@ class Heat(NamedTuple):
     """All tasks at one budget and in one regime, and the effects across them.
 
     Args:
-        nfe: network evaluations of a sample; None is the accurate solver.
+        nfe: network evaluations of a sample; None is the method's own sampler.
     """
 
     steps: int
@@ -94,7 +94,7 @@ class TrackBoard(NamedTuple):
 
     Args:
         models: all rows: by their ratio at the longest budget that has one, then as the track lists them.
-        lacking: {steps: {word: number of cells}} of the accurate solver; "" counts the cells with all seeds.
+        lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
     """
 
     name: str
@@ -248,9 +248,9 @@ def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: C
     without = [row for row in found.values() if row.get("value") is None]
     errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
     absent = len(seeds) - len(found)
-    if without and not values:
-        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
     lost = len(set(failed) & set(seeds) - found.keys())
+    if without and not (values or lost or any("not finite" in row.get("reason", "") for row in without)):
+        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
     if lost or without:
         more = f", missing {absent - lost}" if absent > lost else ""
         reason = without[0].get("reason", "") if without else ""
@@ -265,7 +265,7 @@ def _stated(chosen: Mapping[str, Any]) -> str:
 
 
 def _ordered(models: Sequence[str], heats: Sequence[Heat]) -> tuple[str, ...]:
-    """Return models by their ratio at the longest budget that has one, with the accurate solver."""
+    """Return models by their ratio at the longest budget that has one, with its own sampler."""
     of_budgets = [heat for heat in sorted(heats, key=lambda heat: -heat.steps) if heat.nfe is None]
     ranked = [summary.method for heat in of_budgets for summary in heat.effects.summaries if summary.ratio is not None]
     return tuple(dict.fromkeys([*ranked, *models]))

@@ -37,29 +37,60 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says, in a sentence for each of its columns that ranks methods."""
-    return [text for heat in _heats(board) if (text := _sentence(board, heat))]
+    """Return what the track has values of, and what the table across tasks says of each column that ranks methods."""
+    return [_coverage(board), *(text for heat in _heats(board) if (text := _sentence(board, heat)))]
+
+
+def _coverage(board: TrackBoard) -> str:
+    contests = [contest for heat in board.heats for contest in heat.contests]
+    methods = {model for contest in contests for model, cell in contest.cells.items() if cell.values}
+    measured = list(
+        dict.fromkeys(contest.data for contest in contests if any(c.values for c in contest.cells.values()))
+    )
+    empty = list(dict.fromkeys(contest.data for contest in contests if contest.data not in measured))
+    text = f"{counted(len(methods), 'method')} with values on {counted(len(measured), 'task')}: {', '.join(measured)}"
+    return f"{text}; no values yet: {', '.join(empty)}." if empty else f"{text}."
 
 
 def _sentence(board: TrackBoard, heat: Heat) -> str:
     ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
     base = next((summary for summary in ranked if summary.method == board.baseline), None)
-    if len(heat.effects.scored) < 2 or base is None:
+    tasks = len(heat.effects.scored)
+    if tasks < 2 or len(ranked) < 2 or base is None:
         return ""
     first, *others = ranked
-    alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-    named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-    text = f"{_by(heat.nfe)} after {heat.steps:,} steps, {first.method} has the smallest excess over real data, "
-    text += f"not separated from {named}" if alike else "separated from all others"
-    apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
-    for word, low in (("less", True), ("more", False)):
-        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
-        text += f"; {word} than {board.baseline}: {', '.join(methods) or 'none'}"
-    return f"{text}."
+    after = f" after {heat.steps:,} steps" if len(_shown(board)) > 1 else ""
+    text = f"{_by(heat.nfe)}{after}, among the {len(ranked)} methods with all {tasks} tasks "
+    text += f"{first.method} has the smallest excess"
+    if len({summary.letters for summary in ranked}) == 1:
+        text += f"; {tasks} tasks are too few to separate any pair"
+    else:
+        alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
+        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
+        text += f", not separated from {named}" if alike else ", separated from all others"
+        apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
+        text += f"; {'' if apart else 'none '}separated from {board.baseline}"
+        for word, low in (("lower", True), ("higher", False)):
+            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
+            text += f"{':' if low else ';'} {word}: {', '.join(methods) or 'none'}" if apart else ""
+    unranked = [model for model in board.models if model not in {summary.method for summary in ranked}]
+    left = [_unranked(heat, model, first.method) for model in unranked]
+    return f"{text}; not ranked: {', '.join(left)}." if left else f"{text}."
+
+
+def _unranked(heat: Heat, model: str, first: str) -> str:
+    """Return why a method has no ratio, and on how many tasks it is separated as better than the first, if on any."""
+    summary = next((each for each in heat.effects.summaries if each.method == model), None)
+    met = [c.pairs for c in heat.contests if not c.cells[model].word and not c.cells[first].word]
+    better = sum(pairs.beats(model, first) for pairs in met)
+    compared = f"; better than {first} on {better} of {len(met)}" if better else ""
+    return f"{model} ({_lacks(heat, model, summary)}{compared})"
 
 
 def _by(nfe: int | None) -> str:
-    return "With an accurate solver" if nfe is None else f"With {counted(nfe, 'network evaluation')}"
+    if nfe is None:
+        return "With the settings of each method's own sampler"
+    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:
@@ -84,7 +115,7 @@ def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the table across tasks, and those of the tasks with the accurate solver at the budgets that it shows."""
+    """Yield the table across tasks, and those of the tasks with own samplers at the budgets that it shows."""
     yield across_table(board)
     yield from (task_table(board, steps, None) for steps in _shown(board))
 
@@ -104,7 +135,7 @@ def _title(heat: Heat, several: bool) -> str:
 
 
 def _regime(nfe: int | None) -> str:
-    return "accurate" if nfe is None else f"NFE {nfe}"
+    return "own sampler" if nfe is None else f"NFE {nfe}"
 
 
 def _budget(heat: Heat) -> str:
@@ -151,11 +182,14 @@ def _floor(contest: Contest) -> Cell:
 def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
     scored = max((len(heat.effects.scored) for heat in heats), default=0)
-    across = ", geometric mean and 95 % t interval; methods that share a letter are not separated across tasks"
+    across = (
+        ", geometric mean and 95 % t interval of one ratio, unadjusted; letters: Holm over all pairs (shared: not "
+        "separated)"
+    )
     return (
-        f"Excess: value - floor of real data as a multiple of {board.baseline}'s in the same column, over "
-        f"{counted(scored, 'task')}{across if scored > 1 else ''}; {budgets}; NFE 1 and 4: Euler steps, accurate: the "
-        f"solver of the method's own settings{_unscored(heats)}."
+        f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over "
+        f"{counted(scored, 'task')}{across if scored > 1 else ''}; {budgets}; NFE 1 and 4: fixed steps (flows: their "
+        f"own inverse); own sampler: with its own settings{_unscored(heats)}."
     )
 
 
@@ -174,16 +208,22 @@ def _unscored(heats: Sequence[Heat]) -> str:
 
 def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
     """Return how much of the track there is, and which methods the table does not show."""
-    parts = []
+    parts: list[str] = []
+    empty: list[str] = []
+    cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
     for steps in board.budgets:
         counts = dict(board.lacking[steps])
-        total, done = sum(counts.values()), counts.pop("", 0)
+        done = counts.pop("", 0)
         lacking: dict[str, int] = {}
         for word, number in counts.items():
             kind = word.partition(" ")[0]
             kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
             lacking[kind] = lacking.get(kind, 0) + number
         others = "".join(f", {number} {word}" for word, number in lacking.items())
-        parts.append(f"{steps:,} steps: {done} of {total} cells with all seeds{others}")
+        if lacking.get("missing") == cells:
+            empty.append(f"{steps:,}")
+            continue
+        parts.append(f"{steps:,} steps: {done} of {cells} cells with all seeds{others}")
+    parts += [f"0 of {cells} cells after {', '.join(empty)} steps"] if empty else []
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     return f"{'; '.join(parts)}."

@@ -27,9 +27,12 @@ def finding(values, value=1.0, error=0.0, **tolerance):
         ([2.2, 2.2], {"value": 2.0, "relative": 0.11}, "agrees"),
         ([2.2, 2.2], {"value": 2.0, "relative": 0.09}, "differs"),
         ([-2.2, -2.2], {"value": -2.0, "relative": 0.11}, "agrees"),
-        ([1.11, 1.13, 1.15], {}, "agrees"),  # the interval of the mean widens what is allowed
+        ([1.049, 1.05, 1.051], {}, "agrees"),
+        ([1.04, 1.06, 1.08], {}, "inconclusive"),  # noise never makes an agreement
+        ([1.11, 1.13, 1.15], {}, "inconclusive"),
         ([1.199, 1.2, 1.201], {}, "differs"),
-        ([1.199, 1.2, 1.201], {"error": 0.1}, "agrees"),
+        ([1.199, 1.2, 1.201], {"error": 0.1}, "inconclusive"),
+        ([1.049, 1.05, 1.051], {"error": 0.1}, "inconclusive"),
         ([0.9, 1.1, 1.3], {}, "inconclusive"),
         ([1.9, 2.1, 2.3], {}, "differs"),
         ([1.0], {}, "inconclusive"),
@@ -41,11 +44,11 @@ def test_the_tolerance_and_the_interval_decide(values, settings, verdict):
     assert finding(values, **settings).verdict == verdict
 
 
-def test_the_allowance_adds_the_interval_of_statistics():
+def test_the_uncertainty_is_the_interval_of_statistics_and_the_published_error():
     values = [1.11, 1.13, 1.15]
     half = stats.t.ppf(0.975, 2) * stats.sem(values)
-    assert finding(values, error=0.2).allowance == pytest.approx(0.1 + half + 0.2)
-    assert finding([1.05]).allowance == 0.1  # one seed: no chance is granted
+    assert finding(values, error=0.2).uncertainty == pytest.approx(half + 0.2)
+    assert finding([1.05]).uncertainty == 0  # not known of one seed, which is why it never agrees
 
 
 def test_values_are_those_of_the_claimed_model_metric_and_point():

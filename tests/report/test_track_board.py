@@ -72,6 +72,20 @@ def test_a_seed_without_a_value_where_others_have_one_has_failed(tmp_path):
     assert (cell.word, cell.reason, len(cell.values)) == ("failed 1 of 5", why, 4)
 
 
+def test_what_fails_on_every_seed_has_failed_and_what_is_not_defined_is_unsupported(tmp_path):
+    records = planted()
+    reasons = {"moons": "3 of 64 samples are not finite", "pinwheel": "needs a density"}
+    for record in records:
+        if record["labels"]["model"] == "cfm":
+            why = reasons[record["labels"]["data"]]
+            record["results"] = [row | {"value": None, "reason": why} for row in record["results"]]
+    cells = [contest.cells["cfm"] for contest in board_of(tmp_path, records).heat(20, None).contests]
+    assert [(cell.word, cell.reason) for cell in cells] == [
+        ("failed 5 of 5", reasons["moons"]),
+        ("unsupported", reasons["pinwheel"]),
+    ]
+
+
 def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
     (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": {"wcfm": {"model": {"kappa": 0.5}}}}))
     own = [
