@@ -37,7 +37,7 @@ def couplings() -> Iterator[Case]:
         ("wcfm", {"normaliser": "running"}),
         ("wcfm", {"normaliser": "batch"}),
         ("wcfm", {"weigh": "data"}),
-        ("wcfm", {"cost": "sqnorm"}),
+        ("wcfm", {"cost": "sqnorm", "kappa": 1.0}),
         ("wcfm-balanced", {"running": False, "reference": 64}),
         ("sdcfm", {"entropy": 0.5, "points": 64, "tolerance": 0.5}),
         ("sdcfm", {"conditional": True, "points": 64, "tolerance": 0.5}),

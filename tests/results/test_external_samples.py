@@ -1,15 +1,14 @@
 """Samples that come without a model, and reference statistics, from the command line."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 import torch
+from helpers.command_line import begin
 from helpers.photographs import patches
 from PIL import Image
 
-from genbench.cli.main import main
 from genbench.errors import ConfigError
 from genbench.metrics.extractors import network
 from genbench.registry import datasets
@@ -40,16 +39,12 @@ def data(place):
 
 
 @pytest.fixture
-def inside(monkeypatch, capsys, tmp_path):
+def inside(monkeypatch, tmp_path):
     """Run the command line in this process and an empty folder: (exit code, stdout, stderr)."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["genbench", *map(str, arguments)])
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
+        return begin(*arguments)
 
     return call
 
