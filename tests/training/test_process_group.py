@@ -110,7 +110,7 @@ def test_no_process_outlives_the_command_on_ctrl_c_or_a_kill(tmp_path, number):
         PIDS.format(folder=str(tmp_path), end=f"open({str(tmp_path / 'ready')!r}, 'w')", work=COMPUTES), tmp_path
     )
     until = time.monotonic() + 60
-    while not (tmp_path / "2").exists():
+    while not (tmp_path / "ready").exists():  # behind the barrier, which all have reached
         assert time.monotonic() < until
         time.sleep(0.1)
     process.send_signal(number)
