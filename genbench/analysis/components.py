@@ -5,7 +5,7 @@ share. With y the logarithm of a value, or the value itself where not all are po
 
     y[model, seed] = mean[model] + shared[seed] + own[model, seed],
 
-and the variance of `own` includes that of the samples of one evaluation, which its interval states. Mean squares give
+and `own` includes the noise of one evaluation, whose variance follows from the stated interval. Mean squares give
 the variances (Henderson, 1953); generalized pivots give their intervals (Weerahandi, 1993), for normal components.
 """
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def find_run(name: str, results: Path) -> Path | None:
-    """Return the folder of the run, below it that of its latest evaluation, that a name means; None if it means none.
+    """Return the folder of the latest evaluation of the run that a name refers to; None if there is no such run.
 
     Args:
         name: name or path of a run, or the beginning of one name.
@@ -104,7 +104,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
 
 
 def _settings(record: "Record") -> dict[str, dict[str, Any]]:
-    """Return the settings of a run, by what they are of; a component is named with them."""
+    """Return the settings of a run by section, each with the name of its component."""
     spec, found = record["spec"], {}
     for section in ("data", "model", "plan", "sample", "evaluation"):
         values = {name: value for name, value in spec[section].items() if name not in ("name", "version")}

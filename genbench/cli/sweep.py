@@ -90,7 +90,7 @@ def reproduce(
 ) -> None:
     """Train published cells again, and say how far their values agree.
 
-    Of a track those of the sample that it declares, of another suite all.
+    For a track these are the cells of its declared sample, for another suite all cells.
     """
     paths = [find(name) for name in suites]
     files.require_folder(against, there=True)
@@ -123,8 +123,8 @@ def reproduce(
         _print_track(path, against)
     if changed:
         raise RunFailed(
-            f"{len(changed)} published runs are of no cell that is declared now, since a version or a setting has "
-            f"changed: {_some(changed)}"
+            f"{len(changed)} published runs match no declared cell, because a version or a setting has changed: "
+            f"{_some(changed)}"
         )
     if found.absent:
         raise RunFailed(

@@ -59,8 +59,8 @@ def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial
     mode.
 
     Args:
-        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std 0.562; "runner", that of the published
-            tables, is moons of std 7 over both coordinates and Gaussians of radius 12 with std 1.5.
+        scale: "tutorial" is moons of 3 x - 1 and Gaussians of radius 5 with std 0.562; "runner", the scale
+            of the published tables, is moons of std 7 over both coordinates and Gaussians of radius 12 with std 1.5.
 
     Reference: Tong et al., 2023.
     """
