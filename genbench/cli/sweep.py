@@ -103,7 +103,7 @@ def reproduce(
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    specs, published, every, unpublished, changed = _chosen(paths, whole, against)
+    specs, published, every, unpublished, changed, without = _chosen(paths, whole, against)
     hours = sum(map(_seconds, published)) / 3600
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
@@ -119,6 +119,10 @@ def reproduce(
     options.print_wrapped(str(found))
     lacking = f"; not: {_some(unpublished)}" if unpublished else ""
     options.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
+    if without:
+        options.print_wrapped(
+            f"not in the sample: {', '.join(without)}, whose training amplifies rounding up to the spread over seeds"
+        )
     for path in paths:
         _print_track(path, against)
     if changed:
@@ -142,6 +146,7 @@ class _Chosen(NamedTuple):
         every: all published records, for the spread over seeds.
         unpublished: the declared cells without a published record.
         changed: published runs that should be repeated, but that no declared cell describes any more.
+        without: the models that the samples leave out.
     """
 
     specs: list["Spec"]
@@ -149,6 +154,7 @@ class _Chosen(NamedTuple):
     every: list["Record"]
     unpublished: list[str]
     changed: list[str]
+    without: list[str]
 
 
 def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
@@ -158,7 +164,7 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
 
-    found = _Chosen([], [], [], [], [])
+    found = _Chosen([], [], [], [], [], [])
     for path in paths:
         loaded = suite.load(path)
         if not (against / loaded.name / RECORDS).exists():
@@ -180,8 +186,11 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
             else:
                 found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
         places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in loaded.sample}
-        wanted = records if declared is loaded.specs else [r for r in records if _place(r) in places and _is_default(r)]
+        wanted = [r for r in records if _place(r) in places and _is_default(r)]
+        wanted = [r for r in wanted if r["spec"]["model"]["name"] not in loaded.without]
+        wanted = records if declared is loaded.specs else wanted
         found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
+        found.without.extend(() if declared is loaded.specs else loaded.without)
     if not found.specs and not found.changed:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
     return found

@@ -39,13 +39,14 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        sample: of a track, the cells that show whether it can be reproduced, in ensembles of these alone.
+        sample: of a track, the cells that show whether it can be reproduced, `without` some models.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
     sample: Sequence[Spec] = ()
+    without: Sequence[str] = ()
 
 
 class DataChoice(NamedTuple):
@@ -99,7 +100,9 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
         specs, places = _track_cells(contents, settings or {})
-        return Sweep(path.stem, specs, places, _sample(specs, places, contents.track.sample))
+        if (sample := contents.track.sample) is None:
+            return Sweep(path.stem, specs, places)
+        return Sweep(path.stem, specs, places, _sample(specs, places, sample), sample.without)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -181,11 +184,9 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
 
 
-def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample | None) -> list[Spec]:
-    if sample is None:
-        return []
+def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample) -> list[Spec]:
     default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
-    chosen = [among(s, sample.seeds) for s in default if sample.has(s.data_label, s.plan["steps"], s.seed)]
+    chosen = [among(spec, sample.seeds) for spec in default if sample.has(spec)]
     if not chosen:
         raise ConfigError("track.sample: it holds no cell: name data sets, steps and seeds of this track")
     return chosen
@@ -338,11 +339,10 @@ def _matches(spec: Spec, condition: Exclude) -> bool:
 
 def _has(part: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
     """Return whether a component has all values of a table; a list means any of its values."""
-    for name, value in table.items():
-        values = [value, *value] if isinstance(value, list) else [value]
-        if not any(_same(part.get(name), each) for each in values):
-            return False
-    return True
+    return all(
+        any(_same(part.get(name), each) for each in ([value, *value] if isinstance(value, list) else [value]))
+        for name, value in table.items()
+    )
 
 
 def _same(actual: Any, wanted: Any) -> bool:

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
@@ -13,6 +13,9 @@ from genbench.suites import FOLDER
 from genbench.sweeps.trials import FIRST_SEED, points
 from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
+
+if TYPE_CHECKING:
+    from genbench.runs.spec import Spec
 
 LARGEST = 2**20
 """Bytes of a suite file; none has a hundredth of it."""
@@ -138,18 +141,21 @@ class Tuning(Table):
 
 
 class Sample(Table):
-    """Cells of a track that show whether it can be reproduced: of all models, with default settings.
+    """Cells of a track that show whether it can be reproduced, with default settings.
 
-    Data sets are called by their labels in tables.
+    Data sets are called by their labels in tables. `without` names models whose training amplifies the rounding of
+    another ensemble or machine up to the spread over seeds, so that a single value cannot agree.
     """
 
     datasets: Annotated[list[str], MinLen(1)]
     steps: Annotated[int, Ge(1)]
     seeds: Seeds
+    without: list[str] = []
 
-    def has(self, data: str, steps: int, seed: int) -> bool:
+    def has(self, spec: "Spec") -> bool:
         """Return whether a cell is one of the sample."""
-        return data in self.datasets and steps == self.steps and seed in self.seeds
+        known = spec.model["name"] not in self.without and spec.data_label in self.datasets
+        return known and spec.plan["steps"] == self.steps and spec.seed in self.seeds
 
 
 class Track(Table):
