@@ -1,5 +1,6 @@
 """The commands sweep and reproduce."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from genbench.sweeps.set_options import parse_set_options
 if TYPE_CHECKING:
     from genbench.runs.record_types import Record
     from genbench.runs.spec import Spec
+    from genbench.runs.store import Store
 
 
 def sweep(
@@ -38,7 +40,7 @@ def sweep(
     log: options.Log = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run the missing cells of a suite and print its leaderboard."""
+    """Run the missing cells of a suite and print its tables."""
     settings = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
@@ -75,7 +77,20 @@ def sweep(
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
+    if loaded.places:
+        _print_board(suite, store)
     options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
+
+
+def _print_board(suite: str, store: "Store") -> None:
+    """Print the table of a track across its tasks, and the next command."""
+    from genbench.report.formats import terminal
+    from genbench.report.track_board import track_board
+    from genbench.report.track_table import across_table
+
+    terminal.show([across_table(track_board(find(suite), store))], options.stdout())
+    words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
+    typer.echo(f"next: {shlex.join(words)}")
 
 
 def reproduce(

@@ -21,16 +21,19 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     """Return the table across tasks: the shortest budget and the longest one with values, each in all regimes.
 
     Args:
-        most: number of methods, all by default; others are named below.
+        most: number of methods, all by default; others are named below, but rows that the track does not list.
     """
     heats = _heats(board)
     columns = [Column(_title(heat, len(_shown(board)) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
-    for model in board.models[:most]:
+    shown = [
+        model for index, model in enumerate(board.models) if most is None or index < most or model in board.further
+    ]
+    for model in shown:
         cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    rest = [] if most is None else board.models[most:]
+    rest = [model for model in board.models if model not in shown]
     legend = (_reading(board, heats), _complete(board, rest))
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
     return Table(title, tuple(columns), tuple(rows), legend, head="method")
