@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
-from genbench.analysis.track_runs import Place, Settings, track_runs
-from genbench.errors import ConfigError
+from genbench.analysis.track_runs import Chosen, Place, read_track, track_runs
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.sweeps.set_options import as_set_options
-from genbench.sweeps.suite import track_rows, with_paths
-from genbench.sweeps.suite_file import Suite, folder_of, read
+from genbench.sweeps.suite import track_rows
+from genbench.sweeps.suite_file import Suite
 
 REGIMES = (1, 4, None)
 """Network evaluations of a sample that tables show; None is the solver of the model's own settings."""
@@ -98,7 +97,7 @@ class TrackBoard(NamedTuple):
     """
 
     name: str
-    settings: Settings
+    settings: Chosen
     baseline: str
     models: tuple[str, ...]
     further: tuple[str, ...]
@@ -134,7 +133,7 @@ class TrackBoard(NamedTuple):
                 yield row | {"stated": cell.stated, "protocol": contest.protocol}
 
 
-def track_board(path: Path, store: Store, settings: Settings | None = None, added: Iterable[Record] = ()) -> TrackBoard:
+def track_board(path: Path, store: Store, settings: Chosen | None = None, added: Iterable[Record] = ()) -> TrackBoard:
     """Return the board of a track, from its published records and those of a results folder.
 
     Args:
@@ -145,14 +144,12 @@ def track_board(path: Path, store: Store, settings: Settings | None = None, adde
     Raises:
         ConfigError: if the suite is not a track.
     """
-    suite = with_paths(read(path), folder_of(path))
-    if suite.track is None:
-        raise ConfigError(f"{path} is not a track: it has no [track]")
+    suite, track = read_track(path)
     settings = settings or ("tuned" if suite.chosen else "default")
     rows = track_rows(suite)
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
-    runs, failures, further = track_runs(path, rows, suite.track.baseline, store, settings, added)
+    runs, failures, further = track_runs(path, rows, track.baseline, store, settings, added)
     models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
@@ -166,11 +163,11 @@ def track_board(path: Path, store: Store, settings: Settings | None = None, adde
             tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
             contests.append(_contest(data, metric, nfe, budget.seeds, own, lost, tuned))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
-        effect = effects(compared, suite.track.baseline)
+        effect = effects(compared, track.baseline)
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, tuple(contests), effect))
     ordered = _ordered(models, heats)
     lacking = _lacking(heats, suite, listed)
-    return TrackBoard(path.stem, settings, suite.track.baseline, ordered, further, tuple(heats), lacking)
+    return TrackBoard(path.stem, settings, track.baseline, ordered, further, tuple(heats), lacking)
 
 
 def _contest(

@@ -1,6 +1,6 @@
 """A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from genbench.analysis.effects import Summary
@@ -96,9 +96,10 @@ def _by(nfe: int | None) -> str:
     return f"With {counted(nfe, 'network evaluation')}"
 
 
-def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:
-    """Return the table of all tasks at a budget in a regime."""
+def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
+    """Return the table of all tasks, or only of some, at a budget in a regime."""
     heat = board.heat(steps, nfe)
+    heat = heat._replace(contests=tuple(contest for contest in heat.contests if not only or contest.data in only))
     short = distinct((contest.data for contest in heat.contests), 20)
     notes: dict[str, int] = {}
     columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in heat.contests]
