@@ -152,7 +152,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     rows = track_rows(suite)
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
-    runs, failures, further = track_runs(path, rows, track.baseline, store, settings, added)
+    runs, failures, further = track_runs(path, rows, store, settings, added)
     models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
