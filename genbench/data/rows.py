@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench.core import LazyRows, Rows
 from genbench.seeds import generator
-from genbench.storage import arrays, content_hash, files
+from genbench.storage import content_hash, files
 
 NumberedRows = Iterable[tuple[int, np.ndarray]]
 """Every row of an array with its index, in any order."""
@@ -54,8 +54,7 @@ class CachedRows(LazyRows):
     def _open(self) -> None:
         """Open the file, which is made if it is missing, or not what was written."""
         self._file = files.open_regular(content_hash.cached_file(*self._entry, self._write))
-        arrays.read_header(self._file)
-        self._start = self._file.tell()
+        self._start = os.fstat(self._file.fileno()).st_size - math.prod(self.shape) * self._dtype.itemsize
 
     def _read(self, rows: Tensor) -> Tensor:
         for _ in range(2):

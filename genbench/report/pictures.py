@@ -232,7 +232,7 @@ def _samples(run: Run) -> np.ndarray:
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not saved here")
-    return arrays.load(path, "samples")
+    return arrays.load(path)["samples"]
 
 
 def _picture(run: Run) -> Image.Image:

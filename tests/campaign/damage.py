@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 from campaign.files import damages
 from campaign.harness import DONE, FAILED, Case, Outcome, finished
-from campaign.images import sound_archive
+from helpers.image_trees import pack, write_images
 
 NET = """net = {name = "unet", channels = 4, blocks = 1, multipliers = [1], attention = []},
  sample = {method = "euler", steps = 1}""".replace("\n", "")
@@ -71,7 +71,8 @@ RESULTS = {
 def prepare(folder: Path) -> Path:
     """Run every suite, so that all kinds of files are there; return the folder."""
     folder.mkdir(parents=True)
-    (folder / "t.tar").write_bytes(sound_archive())
+    write_images(folder / "t", {"train/a": 6, "train/b": 6, "test/a": 4, "test/b": 4})
+    pack(folder / "t", folder / "t.tar")
     np.save(folder / "p.npy", np.random.default_rng(0).normal(size=(200, 2)))
     for name, text in SUITES.items():
         common = "".join(f"{key} = {value}\n" for key, value in COMMON.items() if f"\n{key} =" not in text)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import archives, arrays, damage, extremes, images, names, results, submissions, suites, surroundings
+from campaign import damage, extremes, names, results, submissions, suites, surroundings
 from campaign.harness import Case, Outcome, finished, judge, prepare
 from helpers.command_line import SUITE
 
@@ -21,7 +21,7 @@ def cases(folder: Path) -> Iterator[Case]:
     (folder / "swept").mkdir()
     (folder / "swept/tiny.toml").write_text(SUITE)
     swept = finished(folder / "swept", ("sweep", "tiny.toml", "--results", "r"))
-    for module in (names, extremes, arrays, images, archives):
+    for module in (names, extremes):
         yield from module.cases()
     for module in (suites, surroundings, results):
         yield from module.cases(swept)
