@@ -20,14 +20,8 @@ if TYPE_CHECKING:
 
 
 def run(
-    model: Annotated[
-        str,
-        typer.Option(help="A model (see genbench list), or file.py:name."),
-    ],
-    dataset: Annotated[
-        str,
-        typer.Option(help="A data set (see genbench list), or a file."),
-    ],
+    model: Annotated[str, typer.Option(help="A model (see genbench list), or file.py:name.")],
+    dataset: Annotated[str, typer.Option(help="A data set (see genbench list), or a file.")],
     seed: Annotated[
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
     ] = None,
