@@ -77,7 +77,7 @@ lint: $(READY) ## style, format, types, layers of imports
 	$(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-test-wheel: ## install the wheel into an empty environment, and run the smoke suite with it in an empty folder
+test-wheel: ## install the wheel into an empty environment, and rank a model of one's own with it in an empty folder
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
 	mkdir "$$folder/source"; cp -r pyproject.toml README.md LICENSE genbench "$$folder/source"; \
 	"$$(.ci/find-python $(PYTHON))" -m venv "$$folder/venv"; \
@@ -85,7 +85,9 @@ test-wheel: ## install the wheel into an empty environment, and run the smoke su
 	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$$folder"/genbench-*.whl; \
 	mkdir "$$folder/empty"; cd "$$folder/empty"; export GENBENCH_HOME="$$folder/home" OMP_NUM_THREADS=1; \
 	../venv/bin/genbench sweep smoke --jobs $(JOBS) >/dev/null; \
-	../venv/bin/genbench leaderboard
+	../venv/bin/genbench new model mine; \
+	../venv/bin/genbench sweep plane-v1 --model mine.py --dataset moons --jobs $(JOBS) >/dev/null; \
+	../venv/bin/genbench leaderboard | tee board; grep -q '^cfm ' board; grep -q '^mine .*lacks' board
 
 docs: $(READY) ## build the documentation into site/, strictly and offline; its tutorials are executed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'

@@ -196,7 +196,7 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
             continue
         record: Any = {"labels": labels_of(spec), "spec": spec.json()}
         if (row := _row(record, usual[spec.data_label], names)) in listed:
-            raise ConfigError(f"{path.stem} has a row {row}: genbench reproduce {path.stem} trains it again")
+            raise ConfigError(f"{path.stem} has a row {row}: change a setting by --set, or rename your model")
         cells += [replace(spec, seed=seed) for seed in budget.seeds]
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
