@@ -41,7 +41,7 @@ class Rung(NamedTuple):
     """
 
     headline: str
-    numbers: Mapping[str, Values]
+    numbers: dict[str, dict[str, dict[int, float]]]
 
 
 class Order(NamedTuple):
@@ -71,11 +71,11 @@ def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
                 of_data = found.setdefault(record["labels"]["data"], {})
                 rung = of_data.setdefault(steps, Rung(place["headline"], {}))
                 for row in record["results"]:
-                    if row.get("value") is not None:
+                    if (value := row.get("value")) is not None:
                         at = f", NFE {row['nfe']:.0f}" if row["point"] == "curve" else ""
                         sign = -1 if row["better"] == "higher" else 1
                         methods = rung.numbers.setdefault(row["metric"] + at, {})
-                        methods.setdefault(place["row"], {})[seed] = sign * float(row["value"])
+                        methods.setdefault(place["row"], {})[seed] = sign * float(value)
     return found
 
 

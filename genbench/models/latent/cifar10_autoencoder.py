@@ -13,7 +13,7 @@ from genbench.registry import encoders
 from genbench.storage import tensors
 
 NAME = "cifar10-8x8x8"
-SIZES = {"channels": 8, "factor": 4, "width": 32}
+SIZES: Mapping[str, Any] = {"channels": 8, "factor": 4, "width": 32}
 """Settings of `Autoencoder` that give 8x8 latents of 8 channels."""
 SHA256 = ""
 
