@@ -15,7 +15,7 @@ from genbench.storage import tensors
 NAME = "cifar10-8x8x8"
 SIZES: Mapping[str, Any] = {"channels": 8, "factor": 4, "width": 32}
 """Settings of `Autoencoder` that give 8x8 latents of 8 channels."""
-SHA256 = ""
+SHA256 = "463a8f799e04a30234029feef1124ddd7a95ba20f14c47197b827fca4b2c6a1b"
 
 
 def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
