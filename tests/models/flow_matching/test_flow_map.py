@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
-from genbench.models.flow_matching.few_step import COUPLING
+from genbench.models.flow_matching.flow_map import COUPLING
 from genbench.registry import couplings
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import plan_of
@@ -14,7 +14,7 @@ from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
 
-NAMES = ["meanflow", "shortcut", "consistency"]
+NAMES = ["meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow"]
 
 
 @pytest.mark.parametrize("name", NAMES)
