@@ -87,20 +87,6 @@ def test_numbers_of_steps_that_a_model_does_not_know_are_refused(built, name, se
         model.at_budget({"guidance": 0.0}, "euler", steps)
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("consistency", {"segments": 4, "delta": 0.3}, "below the length of a segment"),
-        ("shortcut", {"finest": 12}, "power of two"),
-        ("shortcut", {"target_guidance": 2.0}, "conditional"),
-        ("meanflow", {"target_guidance": 2.0}, "conditional"),
-    ],
-)
-def test_settings_that_contradict_one_another_are_refused(built, name, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        built(name, "gaussian", **settings)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_guidance_doubles_the_evaluations_and_needs_labels(built, name):
     model, _ = built(name, "moons", conditional=True)
