@@ -97,11 +97,22 @@ class DataEntry(Entry):
 class ModelEntry(Entry):
     """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training.
 
-    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}.
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
+    of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
+    none: its runs stand at every budget.
     """
 
     seeds: Seeds | None = None
     trials: dict[str, dict[str, Any]] = {}
+    budgets: list[int] | None = None
+
+    def at(self, budget: "Budget | None") -> dict[str, Any] | None:
+        """Return the settings of a budget for this model; None if it does not stand there."""
+        if budget is None:
+            return {}
+        if self.sections["plan"].get("steps") == 0:
+            return {"plan": {"steps": 0}}
+        return {"plan": {"steps": budget.steps}} if budget.steps in (self.budgets or [budget.steps]) else None
 
 
 class Include(Table):
@@ -185,9 +196,9 @@ class Suite(Sections):
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
 
     @property
-    def lengths(self) -> list[tuple[dict[str, Any], Seeds]]:
-        """The settings and the seeds of each budget, or those of a suite without budgets."""
-        return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in self.budgets] or [({}, self.seeds)]
+    def lengths(self) -> list[tuple[Budget | None, Seeds]]:
+        """Each budget and its seeds, or None and the seeds of a suite without budgets."""
+        return [(budget, budget.seeds) for budget in self.budgets] or [(None, self.seeds)]
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
@@ -195,9 +206,13 @@ class Suite(Sections):
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
-            if self.chosen or any(model.trials for model in self.models):
-                raise ValueError("trials and chosen settings are parts of a track: add [track]")
+            if self.chosen or any(model.trials or model.budgets for model in self.models):
+                raise ValueError("trials, budgets of models and chosen settings are parts of a track: add [track]")
             return self
+        lengths = [budget.steps for budget in self.budgets]
+        for model in self.models:
+            if unknown_steps := set(model.budgets or ()).difference(lengths):
+                raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
         if self.track.baseline not in [model.name for model in self.models]:
             raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):

@@ -3,21 +3,19 @@
 `python benchmarks/features/train.py NAME` made the weights.
 """
 
-import hashlib
 from functools import lru_cache
-from importlib.resources import files
 from itertools import pairwise
 
-import safetensors.torch
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
 from genbench.space import Pixels
+from genbench.storage import tensors
 
 FEATURES = 64
 
@@ -89,11 +87,7 @@ class Classifier(FeatureExtractor):
         Raises:
             RunFailed: if the file is damaged.
         """
-        content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
-            raise RunFailed(f"the weights of {self.name} are damaged (sha256 {found[:8]}): install genbench again")
-        self.load_state_dict(safetensors.torch.load(content))
+        self.load_state_dict(tensors.shipped("genbench.metrics.classifiers", self.name, self.sha256))
         return self.double().eval().requires_grad_(False)
 
     def check_images(self, data: Data) -> None:
