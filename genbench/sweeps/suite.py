@@ -27,10 +27,10 @@ from genbench.sweeps.suite_file import (
     Seeds,
     Suite,
     folder_of,
+    points,
     read,
     with_entries,
 )
-from genbench.sweeps.trials import points
 from genbench.sweeps.user_files import from_folder, named_component, of_model
 
 
@@ -91,8 +91,6 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     path = find(suite)
     if path.stem in RESERVED:
         raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
-    if path.stem in (".", ".."):
-        raise ConfigError(f"{path}: '{path.stem}' cannot name a folder of tables: rename the suite")
     contents = read(path)
     try:
         contents = with_paths(contents, folder_of(path))

@@ -1,4 +1,7 @@
-"""Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
+"""Suite files: TOML that states which models meet which data sets, with which settings and seeds.
+
+The trials of tuning are a part of them: the settings of every candidate, and their seeds.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,15 +13,16 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, Val
 
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
-from genbench.sweeps.trials import FIRST_SEED, points
 from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
 
-LARGEST = 2**20
-"""Bytes of a suite file; none has a hundredth of it."""
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
+
+from genbench.settings import Settings, merge
 
 Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
 
@@ -238,14 +242,10 @@ def read(path: Path) -> Suite:
         ConfigError: if it is not a suite, or names an unknown component.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
         contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
         if "track" in contents and chosen.exists():
             contents["chosen"] = _chosen(chosen)
         suite = Suite.model_validate(contents)
-    except RecursionError as error:
-        raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:
@@ -297,3 +297,48 @@ def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
             "include": [part.model_copy(update=own) for part, own in zip(suite.include, include, strict=True)],
         }
     )
+
+
+TUNED = ("model", "plan", "sample")
+"""Sections whose settings may differ between candidates."""
+
+FIRST_SEED = 100
+"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
+
+
+def points(
+    over: Settings, method: str = "", methods: Collection[str] = (), what: str = "--over"
+) -> Iterator[dict[str, Any]]:
+    """Yield the settings of every candidate of a method: every combination of the given values.
+
+    Args:
+        over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
+        methods: names that sections may have.
+        what: how an error calls the values.
+
+    Raises:
+        ConfigError: if values are not lists.
+    """
+    for section in over:
+        if section not in (*TUNED, *methods):
+            raise unknown(f"{what}: nothing to tune in", section, [*TUNED, *methods])
+    axes = []
+    for section, table in over.items():
+        if section in (*TUNED, method):
+            axes += _axes(("model" if section == method else section,), f"{what} {section}", table)
+    yield from (merge(*combination) for combination in product(*axes))
+
+
+def _axes(path: tuple[str, ...], written: str, value: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield, for each list of values in nested settings, the nested settings with each of its values."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _axes((*path, name), f"{written}.{name}", part)
+    elif isinstance(value, list) and value:
+        yield [_nested(path, item) for item in value]
+    else:
+        raise ConfigError(f"{written}={value}: write a list of values, as in {written}=[1, 2]")
+
+
+def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
+    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from genbench.core import Batch, Data
-from genbench.data.captions import STYLES
+from genbench.data.digits import STYLES
 from genbench.errors import Unsupported
 from genbench.metrics.classifiers.classifier import Classifier, raw_images
 
