@@ -72,17 +72,17 @@ def read_track(path: Path) -> tuple[Suite, Track]:
 
 
 def track_runs(
-    path: Path, rows: Sequence[TrackRow], baseline: str, store: Store, settings: Chosen, added: Iterable[Record] = ()
+    path: Path, rows: Sequence[TrackRow], store: Store, settings: Chosen, added: Iterable[Record] = ()
 ) -> TrackRuns:
     """Read the runs of a track: those of the results folder, where it lacks one the published ones, and added ones.
 
     Args:
         path: of the suite file.
         rows: of the track.
-        baseline: the model whose settings of data, plan and evaluation are those of the track.
         settings: the table.
         added: records of submissions.
     """
+    suite, track = read_track(path)
     found, known = TrackRuns({}, {}, ()), set()
     for group in _groups(path, store):
         for run in group.runs:
@@ -96,11 +96,11 @@ def track_runs(
     saved = [record for record in store.records() if record["results"] and identity(record) not in known]
     own = [*named(without_outdated(saved), beside), *added]
     failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
-    lost = [record for record in failed if record["spec"]["plan"]]  # not an encoder's
-    specs = _specs(rows, baseline)
     names: dict[str, str] = {}
-    for data, spec in specs.items():
-        for record in (record for record in (*own, *lost) if _belongs(record, spec)):
+    lengths = {budget.steps for budget in suite.budgets}
+    further = [record for record in (*own, *failed) if record["spec"]["plan"].get("steps") in lengths]
+    for data, spec in _specs(rows, track.baseline).items():
+        for record in (record for record in further if _belongs(record, spec)):
             place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
             seed = record["spec"]["seed"]
             if "failure" in record:
@@ -131,7 +131,7 @@ def _places(record: Record, settings: Chosen) -> Iterator[Place]:
 
 
 def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
-    """Return {data set: the spec of the baseline}."""
+    """Return {data set: the spec of the baseline}, whose data, plan and evaluation are those of the track."""
     specs: dict[str, Spec] = {}
     for row in rows:
         if row.model.name == baseline and row.dataset not in specs:

@@ -12,7 +12,7 @@ from genbench.analysis.values import SuiteResults, failure_of, load_suites, read
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.terminal import print_suite, show
+from genbench.report.formats.terminal import main_tables, print_suite, show
 from genbench.report.formats.writers import (
     COLUMNS,
     csv,
@@ -196,6 +196,8 @@ def publish_report(
             files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
+    elif len(suites) == 1 and not boards:
+        show(main_tables(suites[0]), console)
     show(map(across_table, boards), console)
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)

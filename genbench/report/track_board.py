@@ -190,7 +190,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     rows = track_rows(suite)
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
-    runs, failures, further = track_runs(path, rows, track.baseline, store, settings, added)
+    runs, failures, further = track_runs(path, rows, store, settings, added)
     models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
@@ -200,8 +200,8 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     def contests(budget: Budget, nfe: int | None, metrics: Mapping[str, str]) -> Iterator[Contest]:
         for data, metric in metrics.items():
             lengths = {row.label: row.model.at(budget) for row in rows if row.dataset == data}
+            lengths |= {row: {"plan": {"steps": budget.steps}} for row in further}
             places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
-            places |= {row: Place(data, row, budget.steps) for row in further}
             own = {row: [*runs.get(place, {}).values()] for row, place in places.items()}
             lost = {row: failures.get(place, set()) for row, place in places.items()}
             tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}

@@ -1,7 +1,7 @@
 """The terminal: tables, records, and the summary of a suite."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -60,8 +60,7 @@ def _cell(cell: Cell) -> str:
 
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     """Print the main columns of the tables of a suite, where the rest is, and the next command."""
-    chosen, tables = headlines([suite]), comparison_tables(suite.values, suite.failures)
-    show((_main(table, chosen.get(table.title)) for table in tables[:TABLES]), console)
+    show(main_tables(suite), console)
     print_line(console, f"All tables: {folder / 'table.md'}")
     models = list(dict.fromkeys(run.record["labels"]["model"] for run in suite.runs))
     where = ["--results", str(folder.parent)]
@@ -69,6 +68,13 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
         words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]
         print_line(console, f"next: {shlex.join(words)}")
     print_line(console, f"next: {shlex.join(['genbench', 'report', *where])}")
+
+
+def main_tables(suite: SuiteResults) -> Iterator[Table]:
+    """Yield the tables of the first data sets of a suite, each with its main columns."""
+    chosen = headlines([suite])
+    for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
+        yield _main(table, chosen.get(table.title))
 
 
 def _main(table: Table, headline: str | None) -> Table:
