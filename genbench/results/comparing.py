@@ -82,8 +82,8 @@ def _deviations(one: Row | None, other: Row | None) -> Iterator[Deviation]:
         return
     new = dict(_stated(other))
     for name, number in _stated(one):
-        again = new.get(name)
-        if difference := _difference(name, number, again, one["value"]):
+        again, counted = new.get(name), one["metric"] == "nfe" and name == "value"
+        if difference := _difference("nfe" if counted else name, number, again, one["value"]):
             yield Deviation(row_name(one), name, number, again, difference)
 
 

@@ -88,17 +88,18 @@ def judged(model, published, again):
 
 
 def test_a_systematic_shift_of_a_tenth_of_the_spread_is_seen_in_20_values_and_rounding_is_not():
-    """Rounding moved 400 values by at most 0.07 standard deviations between two machines."""
+    """Rounding moved 99 % of 226 values by less than 0.16 standard deviations between two makes of processors."""
     stream, verdicts = np.random.default_rng(0), {0.0: [], 0.1: []}
     for shift, found in verdicts.items():
         for _ in range(40):
             published = 1 + 0.01 * stream.normal(size=(3, 1, 20))
             spread = published.std(-1, ddof=1, keepdims=True)
-            again = published + (shift + 0.07 * stream.uniform(-1, 1, published.shape)) * spread
+            again = published + (shift + 0.07 * stream.normal(size=published.shape)) * spread
             found.append(judged("cfm", published, again))
     assert not any(each.problems for each in verdicts[0.0])
-    assert all(len(each.problems) == 3 and each.agreeing == each.compared for each in verdicts[0.1])
-    assert "the mean of cfm, sliced_w2" in verdicts[0.1][0].problems
+    assert all(each.agreeing == each.compared for each in verdicts[0.1])  # value by value nothing is seen
+    seen = ["the mean of cfm, sliced_w2" in each.problems for each in verdicts[0.1]]
+    assert np.mean(seen) >= 0.9
 
 
 def test_over_seeds_a_sound_reproduction_rarely_fails_and_the_stated_shift_is_mostly_seen():
