@@ -26,8 +26,7 @@ from genbench.suites import FOLDER
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_value
 from genbench.sweeps.suite import TrackRow, pairs, track_rows, with_paths
-from genbench.sweeps.suite_file import ModelEntry, Suite, Track, folder_of, read
-from genbench.sweeps.trials import TUNED
+from genbench.sweeps.suite_file import TUNED, ModelEntry, Suite, Track, folder_of, read
 from genbench.sweeps.user_files import component_name, of_model
 
 Chosen = Literal["default", "tuned"]
