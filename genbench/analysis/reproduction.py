@@ -177,7 +177,9 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
         deviations = compare(record, own).deviations if own is not None else ()
         run, model = record["labels"]["run"], record["labels"]["model"]
         chaotic = models[record["spec"]["model"]["name"]].traits.get("amplifies_rounding", False)
-        for row in (row for row in record["results"] if row["value"] is not None):
+        for row in record["results"]:
+            if (former := row["value"]) is None:
+                continue
             values += 1
             if cell(row) not in measured:
                 missing.add(row["metric"])
@@ -191,8 +193,8 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
                 samples.setdefault(place, _Sample([], numbers[*place, "value"])).again.append(value)
                 differing = [each for each in differing if each.field != "value"]
             elif value is not None and spread:
-                unit = max(spread, TOLERANCE * abs(row["value"]) / SHARE)
-                shifts[model, row["metric"]][run].append((value - row["value"]) / unit if moved else 0.0)
+                unit = max(spread, TOLERANCE * abs(former) / MEAN)
+                shifts[model, row["metric"]][run].append((value - former) / unit if moved else 0.0)
             shares = [(_share_of_allowed(each, _spread(numbers[*place, each.field])), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
             found.append((share, worst, run))

@@ -184,8 +184,8 @@ class _Chosen(NamedTuple):
 
 
 def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
-    from genbench.results.reader import RECORDS
     from genbench.analysis.reproduction import same_cell
+    from genbench.results.reader import RECORDS
     from genbench.runs.record import identity, read_published, without_metrics
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
