@@ -30,14 +30,18 @@ def test_suites_are_found_by_name_and_by_path(tmp_path, monkeypatch):
         load("other/smoke.toml")
 
 
-@pytest.mark.parametrize("name", packaged())
-def test_the_suites_of_the_package_name_known_components(name):
+EARLIER = sorted((Path(__file__).parents[1] / "benchmarks/studies/earlier").glob("*.toml"))
+"""Suites that tracks have replaced, and whose records findings cite."""
+
+
+@pytest.mark.parametrize("name", [*packaged(), *EARLIER], ids=lambda name: Path(name).stem)
+def test_suites_name_known_components(name):
     assert read(find(name)).models
 
 
 def test_suites_with_a_decoder_tuned_on_noised_latents_say_whether_a_step_along_the_score_comes_before_it():
     """By default the step is taken; STARFlow has either the step or such a decoder."""
-    suites = [tomllib.loads(path.read_text()) for path in FOLDER.glob("*.toml")]
+    suites = [tomllib.loads(path.read_text()) for path in (*FOLDER.glob("*.toml"), *EARLIER)]
     models = [model for suite in suites for model in suite.get("models", []) if isinstance(model, dict)]
     tuned = [model for model in models if isinstance(model.get("encoder"), dict) and model["encoder"].get("tune")]
     assert tuned

@@ -54,7 +54,7 @@ NAMES = [
     (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
     (("report", "--results", "nowhere"), "no results folder at nowhere"),
-    (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits'?"),
+    (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits-v1'?"),
     (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is not a folder"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
     (("list", "modells"), "did you mean 'models'?"),
