@@ -161,19 +161,16 @@ class Tuning(Table):
 class Sample(Table):
     """Cells of a track that show whether it can be reproduced, with default settings.
 
-    Data sets are called by their labels in tables. `without` names models whose training amplifies the rounding of
-    another ensemble or machine up to the spread over seeds, so that a single value cannot agree.
+    Data sets are called by their labels in tables.
     """
 
     datasets: Annotated[list[str], MinLen(1)]
     steps: Annotated[int, Ge(1)]
     seeds: Seeds
-    without: list[str] = []
 
     def has(self, spec: "Spec") -> bool:
         """Return whether a cell is one of the sample."""
-        known = spec.model["name"] not in self.without and spec.data_label in self.datasets
-        return known and spec.plan["steps"] == self.steps and spec.seed in self.seeds
+        return spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
 
 
 class Track(Table):
