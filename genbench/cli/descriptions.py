@@ -51,7 +51,7 @@ SECTIONS = {
 
 
 def describe_section(section: str) -> dict[str, Any]:
-    """Return the settings of a section as `describe` does; of those of several components, with their names."""
+    """Return the settings of a section as `describe` does; settings of several components state their names."""
     if section in ("plan", "evaluation"):
         owners = {"": settings_of(Plan if section == "plan" else Sampling)}
     elif section == "sample":

@@ -106,7 +106,7 @@ class ZukoFlow(Model):
         return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())
 
 
-@models.register("nsf", version=1)
+@models.register("nsf", version=1, amplifies_rounding=True)
 def nsf(
     event: Event,
     source: Source,
@@ -127,7 +127,7 @@ def nsf(
     return ZukoFlow(event, source, "NSF", conditional=conditional, settings=settings)
 
 
-@models.register("maf", version=1)
+@models.register("maf", version=1, amplifies_rounding=True)
 def maf(
     event: Event,
     source: Source,

@@ -30,7 +30,7 @@ NAMES = [
     ((*RUN, "--seed", "1", "--seeds", "0-4"), "--seed and --seeds: given 2 times: write it once, several seeds as"),
     ((*RUN, "--set", "plan.steps=1", "--set", "plan.steps=2"), "--set plan.steps is given twice"),
     (("results", "status", "--results", "a", "--results", "b"), "--results: given 2 times: write it once"),
-    ((*RUN, "--log", "paper"), "no logger 'paper'; known: tensorboard, wandb"),
+    ((*RUN, "--log", "paper"), "Invalid value for '--log': 'paper' is not one of 'tensorboard', 'wandb'"),
     ((*RUN, "--results", "deep.toml"), "deep.toml is not a folder: name a folder with --results"),
     ((*RUN, "--results", ""), "--results ''"),
     ((*RUN, "--results="), "--results="),
