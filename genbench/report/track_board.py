@@ -105,9 +105,10 @@ class TrackBoard(NamedTuple):
     """A track.
 
     Args:
-        models: all rows: by their ratio at the longest budget that is shown, then as the track lists them.
+        models: all rows: by their ratio at the longest whole budget, then as the track lists them.
         further: the rows that the track does not list.
-        shown: the shortest budget, and the longest one that lacks no cell which the shortest one has.
+        shown: the shortest budget, the longest whole one, which lacks no cell of the track that the shortest one has,
+            and those of further rows.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
@@ -213,14 +214,15 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         found = tuple(contests(budget, nfe, headlines))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in found]
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, found, effects(compared, track.baseline)))
-    shown = _shown([heat for heat in heats if heat.nfe is None])
+    whole = _whole([heat for heat in heats if heat.nfe is None], listed)
+    own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
     return TrackBoard(
         path.stem,
         settings,
         track.baseline,
-        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (shown[-1], None))),
+        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (whole[-1], None))),
         further,
-        shown,
+        tuple(sorted({*whole, *own})),
         tuple(heats),
         {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},
         read_seconds(path),
@@ -299,11 +301,11 @@ def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
-def _shown(heats: Sequence[Heat]) -> tuple[int, ...]:
-    """Return the shortest budget, and the longest one that lacks no cell which the shortest one has."""
+def _whole(heats: Sequence[Heat], listed: Collection[str]) -> tuple[int, ...]:
+    """Return the shortest budget, and the longest one that lacks no cell of the track which the shortest one has."""
 
     def trained(heat: Heat) -> set[tuple[str, str]]:
-        cells = ((contest.data, *each) for contest in heat.contests for each in contest.cells.items())
+        cells = ((contest.data, row, contest.cells[row]) for contest in heat.contests for row in listed)
         return {(data, model) for data, model, cell in cells if "missing" not in cell.word and "seeds" not in cell.word}
 
     shortest, *longer = sorted(heats, key=lambda heat: heat.steps)

@@ -47,6 +47,15 @@ def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(sa
     assert ratios["sbcfm"] == pytest.approx(0.4, rel=0.1)
 
 
+def test_a_row_at_the_first_budget_hides_no_longer_one_and_a_longer_row_is_shown(save, tmp_path):
+    save("sbcfm")
+    board = board_of(tmp_path, [*planted(), *planted(50)])
+    assert (board.shown, board.models[:3]) == ((20, 50), ("otcfm", "cfm", "nsf"))
+    save("sbcfm", plan={"steps": 50})
+    board = board_of(tmp_path, planted())
+    assert (board.shown, board.models[:3]) == ((20, 50), ("otcfm", "cfm", "nsf"))
+
+
 def test_another_recipe_is_another_row_and_another_task_is_none(save, tmp_path):
     save("sbcfm", plan={"lr": 0.01})
     save("sbcfm", plan={"batch_size": 8})
