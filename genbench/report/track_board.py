@@ -107,7 +107,7 @@ class TrackBoard(NamedTuple):
     Args:
         models: all rows: by their ratio at the longest whole budget, then as the track lists them.
         further: the rows that the track does not list.
-        shown: the shortest budget, the longest whole one, which lacks no cell of the track that the shortest one has,
+        shown: the shortest budget with values, the longest whole one, which lacks no cell of the track that it has,
             and those of further rows.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
@@ -214,7 +214,8 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         found = tuple(contests(budget, nfe, headlines))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in found]
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, found, effects(compared, track.baseline)))
-    whole = _whole([heat for heat in heats if heat.nfe is None], listed)
+    trained = {row.label for row in rows if row.model.sections["plan"].get("steps") != 0}
+    whole = _whole([heat for heat in heats if heat.nfe is None], trained)
     own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
     return TrackBoard(
         path.stem,
@@ -301,16 +302,15 @@ def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
-def _whole(heats: Sequence[Heat], listed: Collection[str]) -> tuple[int, ...]:
-    """Return the shortest budget, and the longest one that lacks no cell of the track which the shortest one has."""
-
-    def trained(heat: Heat) -> set[tuple[str, str]]:
-        cells = ((contest.data, row, contest.cells[row]) for contest in heat.contests for row in listed)
-        return {(data, model) for data, model, cell in cells if "missing" not in cell.word and "seeds" not in cell.word}
-
-    shortest, *longer = sorted(heats, key=lambda heat: heat.steps)
-    whole = [heat.steps for heat in longer if (own := trained(shortest)) and own <= trained(heat)]
-    return (shortest.steps, *whole[-1:])
+def _whole(heats: Sequence[Heat], trained: Collection[str]) -> tuple[int, ...]:
+    """Return the shortest budget with values of these rows, and the longest one that lacks no cell which it has."""
+    whole: dict[int, set[tuple[str, str]]] = {}
+    for heat in sorted(heats, key=lambda heat: heat.steps):
+        there = {(contest.data, row): contest.cells[row].word for contest in heat.contests for row in trained}
+        whole[heat.steps] = {place for place, word in there.items() if "missing" not in word and "seeds" not in word}
+    first = next((steps for steps, own in whole.items() if own), min(whole))
+    longest = max(steps for steps, own in whole.items() if own >= whole[first])
+    return (first, longest) if whole[first] and longest > first else (first,)
 
 
 def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:
