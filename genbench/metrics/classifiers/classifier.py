@@ -4,9 +4,11 @@
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
@@ -14,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data
+from genbench.data.captions import STYLES
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
@@ -21,8 +24,34 @@ from genbench.space import Pixels
 
 FEATURES = 64
 
-MIN_DIGIT_ACCURACY = 0.97
-"""Smallest accuracy of a classifier of digits that is accepted, on test images."""
+NETWORKS: dict[str, dict[str, Any]] = {
+    "digits_cnn": {
+        "sha256": "c26ad11de417d1438cb6efa6dd6812077c9e919fcc234edf984e94707873a76d",
+        "shape": (1, 8, 8),
+        "levels": 17,
+        "classes": 10,
+        "stages": ((32, 64),),
+    },
+    "mnist5k_cnn": {
+        "sha256": "9e0a1b37edd6554fc300b9ded91a5c8474a0762b6480023450ffa3a6ab3ccb96",
+        "shape": (1, 28, 28),
+        "levels": 256,
+        "classes": 10,
+        "stages": ((16,), (32,), (64,)),
+    },
+    "captions_cnn": {
+        "sha256": "287cb41a68cb36f9f0131edc93df92eceb4a6a5b8276e00ed247e5302e160d90",
+        "shape": (1, 8, 8),
+        "levels": 17,
+        "classes": 30,
+        "stages": ((32, 64),),
+    },
+}
+
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LOOKS = ("plain", "inverted", "thick")
+SIZES = {"class": len(CLASSES), "look": len(LOOKS)}
+"""Number of values of each attribute of captions; the look varies fastest over the 30 combinations."""
 
 
 class Classifier(FeatureExtractor):
@@ -35,7 +64,7 @@ class Classifier(FeatureExtractor):
     """
 
     test_accuracy: float
-    """Share of the test images that it classifies as labeled, set by `suited_to`."""
+    """Share of the test images that it classifies as labeled."""
 
     def __init__(
         self,
@@ -62,16 +91,14 @@ class Classifier(FeatureExtractor):
         self.head = nn.Linear(FEATURES, classes)
 
     def features(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """Return the layer before the logits."""
+        """Return the layer before the logits, with a gradient."""
         return self.body(images.to(self.head.weight.dtype) / (self.levels - 1))
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """Return the features of each image, independent of the batch."""
         return self.features(images)
 
     def logits(self, features: Float[Tensor, "b k"]) -> Float[Tensor, "b classes"]:
-        """Return the class logits of features."""
         return self.head(features)
 
     @torch.no_grad()
@@ -96,18 +123,10 @@ class Classifier(FeatureExtractor):
         self.load_state_dict(safetensors.torch.load(content))
         return self.double().eval().requires_grad_(False)
 
-    def check_images(self, data: Data) -> None:
-        """Raise Unsupported unless images are of its shape and levels."""
-        if data.event.shape != self.shape or data.space != Pixels(self.levels):
-            size = "x".join(map(str, self.shape[1:]))
-            raise Unsupported(f"the classifier {self.name} is for labeled {size} images of {self.levels} levels")
 
-    def suited_to(self, test: Batch, least: float) -> "Classifier":
-        """Return itself. Raises Unsupported if its accuracy on raw test images is less than `least`."""
-        self.test_accuracy = right = self.accuracy(test.x, test.label)
-        if right < least:
-            raise Unsupported(f"the classifier {self.name} is right on {right:.1%} of the test images only")
-        return self
+def blank(name: str) -> Classifier:
+    """Return a classifier without its weights."""
+    return Classifier(name, **NETWORKS[name])
 
 
 def raw_images(data: Data, name: str) -> Batch:
@@ -123,33 +142,20 @@ def raw_images(data: Data, name: str) -> Batch:
     return Batch(data.space.decode(batch.x), batch.label)
 
 
-def blank_digits_cnn() -> Classifier:
-    """Return the network of `digits_cnn`, without its weights."""
-    sha256 = "c26ad11de417d1438cb6efa6dd6812077c9e919fcc234edf984e94707873a76d"
-    return Classifier("digits_cnn", sha256, shape=(1, 8, 8), levels=17, classes=10, stages=((32, 64),))
-
-
-def blank_mnist5k_cnn() -> Classifier:
-    """Return the network of `mnist5k_cnn`, without its weights."""
-    sha256 = "9e0a1b37edd6554fc300b9ded91a5c8474a0762b6480023450ffa3a6ab3ccb96"
-    stages = ((16,), (32,), (64,))
-    return Classifier("mnist5k_cnn", sha256, shape=(1, 28, 28), levels=256, classes=10, stages=stages)
-
-
 @extractors.register("digits_cnn", version=2)
 @lru_cache(maxsize=4)
 def digits_cnn(data: Data) -> Classifier:
     """A small classifier of 8x8 digits, trained on its training split, with shipped weights: 64 features."""
     if data.captions is not None:
         raise Unsupported("the classifier digits_cnn is not for captions; captions_cnn is")
-    return _suited(blank_digits_cnn(), data)
+    return _suited("digits_cnn", data, raw_images, least=0.97)
 
 
 @extractors.register("mnist5k_cnn", version=1)
 @lru_cache(maxsize=4)
 def mnist5k_cnn(data: Data) -> Classifier:
     """A small classifier of 28x28 digits, trained on 4,500 images of MNIST, with shipped weights: 64 features."""
-    return _suited(blank_mnist5k_cnn(), data)
+    return _suited("mnist5k_cnn", data, raw_images, least=0.97)
 
 
 def digit_classifier(data: Data) -> Classifier:
@@ -157,6 +163,74 @@ def digit_classifier(data: Data) -> Classifier:
     return (mnist5k_cnn if data.event.shape == (1, 28, 28) else digits_cnn)(data)
 
 
-def _suited(net: Classifier, data: Data) -> Classifier:
-    net.check_images(data)
-    return net.load().suited_to(raw_images(data, "test"), MIN_DIGIT_ACCURACY)
+class CaptionClassifier(NamedTuple):
+    """A classifier of the combinations of class and look.
+
+    Args:
+        accuracy: {attribute, or "both": share of test images on which it is right}, all images in all looks.
+    """
+
+    classifier: Classifier
+    accuracy: Mapping[str, float]
+
+    def predict(self, images: UInt8[Tensor, "n 1 8 8"]) -> dict[str, Int[Tensor, " n"]]:
+        """Return the most probable value of each attribute, marginally."""
+        return marginal_argmax(self.classifier.probabilities(images), SIZES)
+
+
+@lru_cache(maxsize=4)
+def caption_classifier(data: Data) -> CaptionClassifier:
+    """Return the classifier of a captioned data set.
+
+    It was trained on the plain images of the training split of `digits` in every look. So it knows combinations that
+    captions may lack, but has seen no other image than the models do.
+
+    Raises:
+        Unsupported: if the data is not captioned 8x8 digits, or the classifier does not recognize them.
+    """
+    if data.captions is None:
+        raise Unsupported("its labels are not captions")
+    attributes = data.captions.attributes
+    if dict(attributes) != {"class": CLASSES, "look": LOOKS}:
+        raise Unsupported(
+            f"no classifier recognizes {' and '.join(attributes)}; captions_cnn recognizes class and look"
+        )
+    classifier = _suited("captions_cnn", data, in_every_look, least=0.95)
+    test = in_every_look(data, "test")
+    predicted = marginal_argmax(classifier.probabilities(test.x), SIZES)
+    expected = {"class": test.label // len(LOOKS), "look": test.label % len(LOOKS)}
+    correct = {name: predicted[name] == expected[name] for name in SIZES}
+    correct["both"] = correct["class"] & correct["look"]
+    return CaptionClassifier(classifier, {name: float(each.double().mean()) for name, each in correct.items()})
+
+
+def marginal_argmax(
+    probability: Float[Tensor, "n combinations"], sizes: Mapping[str, int]
+) -> dict[str, Int[Tensor, " n"]]:
+    """Return the most probable value of each of two attributes, summed over the other one."""
+    table = probability.unflatten(1, tuple(sizes.values()))
+    return {name: table.sum(2 - axis).argmax(1) for axis, name in enumerate(sizes)}
+
+
+def in_every_look(data: Data, split: str) -> Batch:
+    """Return the plain images of a split in every look, labeled by the combination of class and look."""
+    assert data.captions is not None
+    images = raw_images(data, split)
+    kind, look = (torch.tensor(data.captions.values[name])[images.label] for name in SIZES)
+    plain = look == LOOKS.index("plain")
+    x = [STYLES[name](images.x[plain]) for name in LOOKS]
+    label = [kind[plain] * len(LOOKS) + i for i in range(len(LOOKS))]
+    return Batch(torch.cat(x), torch.cat(label))
+
+
+def _suited(name: str, data: Data, images: Callable[[Data, str], Batch], *, least: float) -> Classifier:
+    """Return a trained classifier. Raises Unsupported if it is for other images, or right on too few test images."""
+    net = blank(name)
+    if data.event.shape != net.shape or data.space != Pixels(net.levels):
+        size = "x".join(map(str, net.shape[1:]))
+        raise Unsupported(f"the classifier {name} is for labeled {size} images of {net.levels} levels")
+    test = images(data, "test")
+    net.test_accuracy = right = net.load().accuracy(test.x, test.label)
+    if right < least:
+        raise Unsupported(f"the classifier {name} is right on {right:.1%} of the test images only")
+    return net

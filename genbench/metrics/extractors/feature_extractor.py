@@ -34,6 +34,11 @@ class FeatureExtractor(nn.Module, ABC):
         super().__init__()
         self.name, self.sha256, self.resize, self.num_features = name, sha256, resize, num_features
 
+    @property
+    def protocol(self) -> str:
+        """The network and its resizing, for protocols."""
+        return f"{self.name} {self.sha256[:8]}, resize {self.resize}"
+
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Return the features of each image, independent of the batch."""

@@ -11,21 +11,24 @@ from genbench.data.splits import Arrays, Finite
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.classifiers.classifier import (
     Classifier,
-    blank_digits_cnn,
+    blank,
+    caption_classifier,
     digit_classifier,
     digits_cnn,
+    marginal_argmax,
     mnist5k_cnn,
     raw_images,
 )
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.measurement import measure
+from genbench.registry import datasets
 from genbench.space import Pixels
 
 
 def test_weights_are_those_in_the_package_and_never_those_of_another_file():
     content = (files("genbench.metrics.classifiers") / "weights" / "digits_cnn.safetensors").read_bytes()
-    net = blank_digits_cnn()
+    net = blank("digits_cnn")
     assert net.sha256 == hashlib.sha256(content).hexdigest()
     assert net.load().head.weight.abs().sum() > 0
     net.sha256 = "1" * 64
@@ -124,3 +127,22 @@ def test_other_images_are_refused_with_a_reason(digits, mnist):
     for name in ("fd-digits_cnn", "class_balance"):
         (row,) = measure(Evaluation(digits, 0, x=broken), name, {}, True)
         assert "500 of 500 samples are not finite" in row["reason"]
+
+
+def test_the_classifier_is_accurate(captioned):
+    assert caption_classifier(captioned).accuracy["class"] > 0.97
+    assert caption_classifier(captioned).accuracy["look"] > 0.99
+    assert caption_classifier(captioned).accuracy["both"] > 0.96
+
+
+def test_it_does_not_depend_on_the_held_out_combinations(captioned):
+    """Otherwise numbers could not be compared between choices, nor held-out combinations be recognized."""
+    other = datasets["digits-captions"].build(held_out=("thick one", "inverted eight"))
+    assert caption_classifier(other).classifier.sha256 == caption_classifier(captioned).classifier.sha256
+
+
+def test_an_attribute_is_predicted_from_its_marginal():
+    probability = torch.tensor([[0.3, 0.0, 0.0], [0.2, 0.25, 0.25]]).flatten()[None].double()
+    found = marginal_argmax(probability, {"class": 2, "look": 3})
+    assert found["class"].tolist() == [1]
+    assert found["look"].tolist() == [0]

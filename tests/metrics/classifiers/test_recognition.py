@@ -5,7 +5,7 @@ import torch
 
 from genbench.core import Event
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.captions_cnn import caption_classifier
+from genbench.metrics.classifiers.classifier import caption_classifier
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets
