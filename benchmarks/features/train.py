@@ -1,7 +1,7 @@
 """Train the classifiers whose weights ship with genbench.
 
     pip install -e '.[dev]'
-    python benchmarks/features/train.py digits_cnn captions_cnn mnist5k_cnn --to genbench/metrics/classifiers/weights
+    python benchmarks/features/train.py digits_cnn captions_cnn mnist5k_cnn --to genbench/metrics/image/weights
 
 Prints the accuracy on held-out images and the sha256 of each file, which belongs into the module of the classifier.
 Training is seeded and on one thread; weights are stored in half precision. Another processor or version of torch may
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from genbench.core import Batch
 from genbench.data.rows import stratified
-from genbench.metrics.classifiers.classifier import (
+from genbench.metrics.image.classifier import (
     Classifier,
     blank,
     in_every_look,

@@ -20,13 +20,7 @@ FIELDS = ("step", "seconds", "run")
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint contains.
-
-    Args:
-        tensors: the state of the training, by name.
-        step: finished steps.
-        seconds: duration of these steps.
-    """
+    """The state of a training by name, its finished steps, and their duration in seconds."""
 
     tensors: dict[str, Tensor]
     step: int
@@ -46,9 +40,8 @@ class Saver:
     """Saves the checkpoints of a training, seldom enough to take at most 2 % of its time.
 
     Args:
-        path: where they are written.
         run: identifies the training.
-        save_every: seconds between checkpoints, of those that take up to 2 % of 30 s; slower ones are rarer.
+        save_every: seconds between checkpoints that take up to 2 % of 30 s; slower ones are rarer.
         background: whether a thread writes a copy of the state, in as much memory of the host as the file takes.
     """
 
@@ -96,9 +89,7 @@ def elapsed(path: Path) -> float:
 
 
 def read(path: Path, run: str) -> Checkpoint | None:
-    """Return the latest undamaged checkpoint; None if there is none.
-
-    Damaged ones are reported and removed: the run resumes from the previous one, or starts again.
+    """Return the latest undamaged checkpoint, or None; damaged ones are reported and removed.
 
     Raises:
         ConfigError: if it belongs to another run.

@@ -71,11 +71,7 @@ class Plan:
     stop: Literal["steps", "validation"] = "steps"
 
     def parts(self, devices: int) -> int:
-        """Return into how many parts a batch is divided.
-
-        Raises:
-            ConfigError: if they would not be equal.
-        """
+        """Return the number of equal parts of a batch. Raises ConfigError if they would not be equal."""
         if self.batch_size % (devices * self.accumulate):
             raise ConfigError(
                 f"plan.batch_size {self.batch_size} cannot be divided into {devices} devices x "

@@ -14,8 +14,8 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
 from genbench.errors import ConfigError
-from genbench.metrics.classifiers.classifier import digits_cnn
 from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.image.classifier import digits_cnn
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.reference_statistics import real_images
 from genbench.metrics.measurement import measure

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.classifiers.classifier import caption_classifier, digits_cnn, mnist5k_cnn
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import Extractor, FeatureExtractor, extract
+from genbench.metrics.image.classifier import caption_classifier, digits_cnn, mnist5k_cnn
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets, sample_features
 from genbench.metrics.image.frechet import (
     Moments,

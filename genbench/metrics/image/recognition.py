@@ -6,8 +6,8 @@ from torch import Tensor
 
 from genbench.core import Captions
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.classifier import caption_classifier, digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
+from genbench.metrics.image.classifier import caption_classifier, digit_classifier
 from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
