@@ -129,8 +129,6 @@ class Flow(nn.Module):
         super().__init__()
         self.patches, architecture = design.patches(event), design.architecture(event)
         self.guided = len(layers) if design.conditioned == "all" else 1
-        if not design.order:
-            raise ConfigError("model.order is empty; it needs at least one of identity, flip")
         if self.patches.count == 1 and design.first == "shift":
             raise ConfigError(
                 "model.first=shift copies the only token: set model.first=start, or a smaller model.patch"

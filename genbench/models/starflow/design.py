@@ -96,7 +96,7 @@ class Design:
     patch: Annotated[Count | None, ByEvent(_patch)] = None
     width: Annotated[Count | None, ByEvent(lambda event: sizes(event).width)] = None
     head: Annotated[Count | None, ByEvent(lambda event: sizes(event).head)] = None
-    order: tuple[Order, ...]
+    order: Annotated[tuple[Order, ...], MinLen(1)]
     first: Literal["start", "shift"]
     scale: Literal["exp", "softplus", "unit"]
     clip: Positive | None

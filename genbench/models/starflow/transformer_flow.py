@@ -119,7 +119,7 @@ class TransformerFlow(Model):
 
     def loss(self, example: Batch) -> dict[str, Tensor]:
         """Return the loss, the negative log-likelihood (nats per dimension) and the mean square between blocks."""
-        latents: Latents = self.flow(example.x, self._prefix(example.label, example.x))
+        latents = self._latents(example.x, example.label)
         energy = latents.z.square().mean() / 2 - latents.log_det.mean() / self.event.dims
         return {
             "loss": energy + self.penalty * latents.between,
@@ -133,7 +133,7 @@ class TransformerFlow(Model):
         Args:
             label: classes; None or -1 gives the unconditional density that label dropout trained.
         """
-        latents: Latents = self.flow(x, self._prefix(label, x))
+        latents = self._latents(x, label)
         return self.source.log_prob(latents.z) + latents.log_det
 
     def sample(
@@ -213,6 +213,9 @@ class TransformerFlow(Model):
                 "sample.guidance needs labels and a model trained on them (model.conditional=true, or model.text), or "
                 "another sample.temperature than 1"
             )
+
+    def _latents(self, x: Tensor, label: Tensor | None) -> Latents:
+        return self.flow(x, self._prefix(label, x))
 
     def _prefix(self, label: Tensor | None, x: Tensor) -> Tensor | None:
         if self.classes is None:
