@@ -101,7 +101,7 @@ def fit(
     loop = _Loop(state, plan, group, seed, [path / "train.csv" for path in folders if group.is_first], saved)
     loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
     if path is not None and group.is_first:
-        loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
+        loop.saver = checkpoint.Saver(path, run, save_every)
     if plan.compile:
         activity.report("compiling, which takes about a minute")
     with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
@@ -156,10 +156,6 @@ class _Loop:
             if self.group.size == 1 and not self.interrupts.busy:
                 self._save_interrupted()
             raise
-        finally:
-            if self.saver is not None:
-                with self.uncounted():
-                    self.saver.wait()
 
     def _logs_due(self) -> bool:
         """Return whether the losses are checked and logged now: by time only in a process that trains alone."""

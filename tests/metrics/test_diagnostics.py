@@ -19,8 +19,6 @@ from genbench.runs.spec import build_data
 from genbench.settings import bind, call
 from genbench.testing.toys import AffineFlow
 
-GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
-
 
 def built(model, dataset, settings=None, **of_data):
     data = call(datasets[dataset].build, settings=bind(datasets[dataset].build, of_data, dataset))
@@ -126,14 +124,6 @@ def test_samples_alone_have_no_tilt():
     data = datasets["moons"].build()
     with pytest.raises(Unsupported, match="not trained on pairs"):
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
-
-
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
-def test_couplings_that_draw_have_their_generator_on_the_device_of_the_model(device):
-    data, model = built("otcfm", "moons", {"resample": True})
-    model.to(device)
-    with pytest.raises(Unsupported, match="not independent"):
-        measured(data, model)
 
 
 def on_digits(model, **settings):

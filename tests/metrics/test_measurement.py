@@ -10,7 +10,7 @@ import torch
 from benchmarks.calibration import faults, tasks
 from genbench.analysis.values import half_interval
 from genbench.core import Event, Normal
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import RunFailed
 from genbench.metrics import measurement
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.floor import real_vs_real
@@ -34,15 +34,6 @@ def test_every_value_is_a_row_with_its_floor(moons, metric):
         ("two", 1.0, 1.0, "lower"),  # the floor is the metric of real samples
         ("two.part", 2.0, 0.5, "none"),  # or what the metric itself states
     ]
-
-
-def test_no_value_has_a_reason(moons, metric):
-    def refuse(evaluation):
-        raise Unsupported("why not")
-
-    metric("refuses", refuse)
-    (row,) = measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "refuses", {}, True)
-    assert (row["value"], row["reason"]) == (None, "why not")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.image.classifier import (
-    Classifier,
     blank,
     caption_classifier,
     digit_classifier,
@@ -45,13 +44,6 @@ def test_features_do_not_depend_on_the_batch(digits, digit_samples):
     assert not cnn.train().training
 
 
-def test_probabilities_are_those_of_the_logits(digits, digit_samples):
-    images = digits.space.decode(digit_samples.x[:40])
-    cnn = digits_cnn(digits)
-    torch.testing.assert_close(cnn.logits(cnn(images)).softmax(1), cnn.probabilities(images))
-    torch.testing.assert_close(cnn.probabilities(images).sum(1), torch.ones(40, dtype=torch.float64))
-
-
 def test_accuracy_is_the_share_of_right_classes(digits):
     test = raw_images(digits, "test")
     cnn = digits_cnn(digits)
@@ -60,13 +52,6 @@ def test_accuracy_is_the_share_of_right_classes(digits):
     predicted = cnn.probabilities(test.x).argmax(1)
     assert cnn.accuracy(test.x, predicted) == 1
     assert cnn.accuracy(test.x, (predicted + 1) % 10) == 0
-
-
-def test_stages_halve_the_images():
-    net = Classifier("x", "0" * 64, shape=(3, 12, 9), levels=256, classes=4, stages=((5,), (6, 7)))
-    images = torch.randint(256, (2, 3, 12, 9), dtype=torch.uint8)
-    assert net(images).shape == (2, 64)
-    assert net.probabilities(images).shape == (2, 4)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.fid import _distance, distance_to_reference
 from genbench.metrics.measurement import measure
 from genbench.models.latent.latent_model import Latent
-from genbench.registry import metrics
 
 
 def distance(data, raw):
@@ -33,7 +32,7 @@ def test_the_distance_is_the_closed_form_with_its_bias_and_floor(data):
     assert (fresh[0].details["n_floor"], fresh[0].floor) == (1000, None)
     assert fresh[0].details["extrapolated_floor"] == pytest.approx(mean, rel=0.4)
     as_many = _distance(pixel_sets(data, normal_images(1000, 20)))
-    assert as_many.floor == distance(data, data.test._arrays.raw)
+    assert as_many.floor == pytest.approx(distance(data, data.test._arrays.raw), rel=1e-9)
     assert "extrapolated_floor" not in as_many.details
 
 
@@ -79,12 +78,6 @@ def test_real_digits_are_at_the_floor_and_noise_is_far_from_it(digits, digit_sam
     assert row["details"]["n_reference"] == 500
     assert row["protocol"].endswith("n=500 against 500 test images")
     assert 0 < row["details"]["bias"] < 2 * row["floor"]
-
-
-def test_fewer_samples_than_features_give_a_distance_with_more_bias(digits, digit_samples):
-    evaluation = Evaluation(digits, 0, x=digit_samples.x)
-    values = [metrics["fd-digits_cnn"].build(evaluation, n=n) for n in (40, 120, 500)]
-    assert values[0].value > values[1].value > values[2].value > 0
 
 
 def test_the_distance_on_captions_excludes_held_out_combinations(captioned, digits):

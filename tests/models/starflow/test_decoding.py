@@ -76,13 +76,6 @@ def test_decoding_solves_a_linear_chain(decode):
     assert_close(found.u, chain(z, 0.7), atol=1e-10, rtol=1e-10)
 
 
-def test_independent_tokens_take_one_sweep():
-    z = torch.randn(2, 12, 1)
-    step, calls = linear(0.0)
-    assert JacobiDecoding(12, 0.0)(z, torch.zeros(2, 1, 1), step).evaluated == 12  # the noise is the solution
-    assert len(calls) == 1
-
-
 def test_by_default_one_sample_of_many_tokens_is_decoded_by_jacobi_and_a_batch_is_not():
     event = Event((1, 16, 16))
     model = perturbed("starflow", event, 0.02, patch=1, blocks=[1, 1])
@@ -150,16 +143,6 @@ def test_a_model_of_one_token_samples():
     model = perturbed("starflow", Event((1, 2, 2)), patch=2)
     x0 = points(Event((1, 2, 2)), 3)
     assert_close(model.sample(x0, decode="jacobi").x, model.sample(x0).x)
-
-
-def test_labels_do_not_affect_an_unconditional_model():
-    model = perturbed("starflow", IMAGE)
-    x0 = points(IMAGE, 3)
-    assert_close(model.sample(x0, label=LABEL).x, model.sample(x0).x)
-    assert_close(model.log_prob(x0, label=LABEL), model.log_prob(x0))
-
-
-LABEL = torch.tensor([0, 1, 2])
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.7])

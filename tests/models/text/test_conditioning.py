@@ -73,11 +73,6 @@ def test_text_needs_captions_and_a_prefix():
         flow(None, conditional=True).labels(["a cat"])
 
 
-def test_captions_without_text_are_labels_beside_none():
-    model = flow(None, conditional=True)
-    assert model.classes.table.shape == (5, 32)
-
-
 def test_a_spec_with_text_survives_json_and_defaults_do_not_count():
     def key(text):
         return make_spec("starflow", "digits-captions", metrics=[], settings={"model": {"text": text}}).train_key
