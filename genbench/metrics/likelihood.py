@@ -58,7 +58,7 @@ class Densities(NamedTuple):
 def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of test data in nats per sample, for data in raw units.
 
-    Quantized data is dequantized uniformly first. The floor is that of the true density at the same points.
+    Quantized data is dequantized uniformly first. The floor is the value of the true density at the same points.
 
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """

@@ -177,7 +177,7 @@ def half_intervals(
 ) -> dict[str, float]:
     """Return half the 95 % t interval of the values of a metric of samples, by the delete-half jackknife.
 
-    A statistic of n samples varies as much as that of a random half of them varies around its mean (Shao and Wu, 1989).
+    A statistic of n samples varies as much as its values on random halves vary around their mean (Shao and Wu, 1989).
     The interval is for the mean of the metric over samples of this size and the same real data. It covers that mean in
     93 to 97 % of evaluations, and in more where a distance is near 0. A metric that needs more than half of the samples
     has no interval, nor has one with the same value for all halves, such as a share of 0.

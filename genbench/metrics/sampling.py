@@ -18,7 +18,7 @@ from genbench.settings import Count, typed
 from genbench.training.process_group import ALONE, Group
 
 LabelRule = Literal["shares", "equal"]
-"""Shares of the classes among the samples of a conditional model: those of the data, or equal."""
+"""Shares of the classes among the samples of a conditional model: as in the data, or equal."""
 
 EQUAL_LABELS = ", equally many samples of each class"
 """Addition to protocols where the shares are equal by this rule."""
@@ -35,7 +35,7 @@ class Sampling:
         curve_method: fixed-step solver of that curve.
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
-        interval: whether metrics of samples that state no interval, such as those of plug-ins, get one from random
+        interval: whether metrics of samples that state no interval, as plug-ins may, get one from random
             halves of the samples of the main solver, which takes six times as long as the value.
         labels: classes that a conditional model is sampled for: in the shares of the test split, as a model without
             labels learns them, or equally often.

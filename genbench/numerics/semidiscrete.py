@@ -46,7 +46,7 @@ GROUPS = 8
 MAX_LEVELINGS = 6
 
 MAX_PRODUCTS, MAX_DRAWS = 2**30, 2**18
-"""Limits of one leveling: multiplications (draws x points x dimensions), and draws. It has at least those of chi2."""
+"""Limits of one leveling: multiplications (draws x points x dimensions), and draws; at least the draws of chi2."""
 
 SMOOTHING = (0.03, 0.01, 0.003, 0.001)
 """Temperatures of a leveling without entropy, one after the other, in units of the deviation of the scores."""

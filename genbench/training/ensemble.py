@@ -17,7 +17,7 @@ class Ensemble(Learner):
 
     theta = stack(theta_1, ..., theta_S);  loss = vmap(loss)(theta, stack(example_1, ..., example_S)), a vector
 
-    The gradient of the vector's sum contains that of every member, and optimizers and averages are elementwise: each
+    The gradient of the vector's sum contains every member's gradient, and optimizers and averages are elementwise: each
     member takes the steps that it would take alone, up to rounding. The parameters of a member are views of the
     ensemble's.
 

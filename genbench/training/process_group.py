@@ -57,7 +57,7 @@ class Group:
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
             # Buffers are equal everywhere, because all processes draw the examples of the whole batch; but batch norms
-            # keep means of the part of one process: those of the first one count.
+            # keep means of the part of one process, and the first one's count.
             norms = any(isinstance(part, _BatchNorm) for part in module.modules())
             return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=norms)
 
@@ -203,7 +203,7 @@ def repeat_in_processes(processes: int) -> None:
 
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:
-    """Return the device of a process, by its rank among those of this machine."""
+    """Return the device of a process, by its rank on this machine."""
     found = torch.cuda.is_available()
     if accelerator == "cpu" or (accelerator == "auto" and not found):
         return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""CLIP: features of images that were trained to match captions, those of CMMD."""
+"""CLIP: features of images that were trained to match captions, as CMMD uses them."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -81,7 +81,7 @@ def published(archive: bytes) -> dict[str, Tensor]:
 
 
 def _image_model(state: dict[str, Tensor]) -> Any:
-    """Return the network with these weights, whose sizes are those of the tensors."""
+    """Return the network with these weights; its sizes follow from the tensors."""
     try:
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""DINOv2: self-supervised features, whose distances agree better with human judgment than those of Inception."""
+"""DINOv2: self-supervised features, whose distances agree better with human judgment than Inception's."""
 
 from typing import Annotated, Any
 

@@ -58,7 +58,7 @@ def extract(extractor: FeatureExtractor, images: Rows, group: Group = ALONE) -> 
 
 
 def default_extractor(event: Event) -> str:
-    """Return the extractor that metrics use by default: published numbers are of Inception.
+    """Return the extractor that metrics use by default: published numbers use Inception.
 
     >>> default_extractor(Event((3, 32, 32))), default_extractor(Event((1, 8, 8)))
     ('inception-legacy', 'digits_cnn')

@@ -40,7 +40,7 @@ class Images:
     """The images that a metric on features compares."""
 
     n: Samples = None
-    split: Annotated[SplitName, "real images to compare with; those of the other split give the floor"] = "train"
+    split: Annotated[SplitName, "real images to compare with; the other split gives the floor"] = "train"
     n_real: Real = MAX_REAL
 
 

@@ -194,7 +194,7 @@ def fid_infinity(
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
-    """Return the distance; its floor is that of as many held-out real images.
+    """Return the distance; its floor uses as many held-out real images.
 
     With fewer, a detail extrapolates the floor: it subtracts their excess bias, estimated for Gaussian features.
     """

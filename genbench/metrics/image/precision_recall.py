@@ -150,7 +150,7 @@ def _values(
     k: int,
     measure: Callable[[Neighborhoods, Neighborhoods, int], dict[str, float]],
 ) -> list[Value]:
-    # Both metrics share these points, and all models those of real images.
+    # Both metrics share these points, and all models the real ones.
     samples = evaluation.cached(("neighborhoods", sets.extractor.protocol, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
         ("neighborhoods", sets.reference.source), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])

@@ -44,8 +44,8 @@ class MeanFlow(FewStep):
     Args:
         ratio: share of pairs with a target time after the state's; the others train the velocity itself.
         state: mean and deviation of logit(t) of the state, 0.6 and 1.6 in the recipe for CIFAR-10; none is uniform.
-        target: those of the target time, raised to the state's; 4.0 and 1.6 there; none draws both times from the law
-            of `state`, and orders them.
+        target: the same for the target time, raised to the state's; 4.0 and 1.6 there; none draws both times by
+            `state`, and orders them.
         power: p of the adaptive weight 1 / (error + c)^p; by default 0.75 for images and 0 for vectors. Above 0 the
             minimizer is no longer the mean velocity.
         offset: c of the adaptive weight.

@@ -67,7 +67,7 @@ class Shortcut(FewStep):
     d = 1/n:    loss = |u - (x1 - x0)|^2
     d > 1/n:    loss = |u - (a + b) / 2|^2,  a = u(x_t, t, t + d/2),  b = u(x_t + d/2 a, t + d/2, t + d)
 
-    a and b are of averaged weights; they are part of the drawn example, whose velocity is the target.
+    Averaged weights give a and b, which are part of the drawn example: its velocity is the target.
     Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
 
     Args:
@@ -116,7 +116,7 @@ class Shortcut(FewStep):
 
     @torch.no_grad()
     def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
-        """Draw times, and replace the velocities over longer steps by those of two half steps."""
+        """Draw times, and replace the velocities over longer steps by the mean of two half steps."""
         if self.training:  # the loss on validation data draws examples too
             self.average.update(self.net)
         example = super().interpolate(pairs, label, generator)

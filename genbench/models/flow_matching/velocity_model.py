@@ -34,7 +34,7 @@ class FlowMatching(PairModel, Transport):
         return scalars((example.weight * (v - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the learned field; without labels, that of the whole data."""
+        """Return the learned field; without labels, for the whole data."""
         return self.net(t, x, label)
 
     def sample(

@@ -91,7 +91,7 @@ class DiffusersVAE(Encoder):
         posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 
     Raises:
-        ConfigError: if the package, the configuration or the weights are missing, or the data is of another kind.
+        ConfigError: if the package, the configuration or the weights are missing, or do not fit the data.
     """
 
     shift: Tensor

@@ -73,12 +73,12 @@ class Design:
         positions: rotary positions over row and column, or a learned embedding of each place.
         norm: layer norm or root-mean-square norm, before each part of a layer.
         final_norm: whether a norm precedes the output.
-        output_norm: the norm before the output; none takes that of the layers.
+        output_norm: the norm before the output; none takes the norm of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
             consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
             of a head of 64); a quarter for the condition in heads of less than 32. literal gives the condition 8 of
             such heads too, as the papers' code does: a head of 16 then has none for row and column.
-        null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
+        null: the embedding of no label: the mean over the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
         penalty: weight in the loss of the mean square of the tokens between blocks.

@@ -244,7 +244,7 @@ def starflow(
     """Deep-shallow autoregressive transformer flow, with an exact likelihood (STARFlow).
 
     Gu et al., 2025, "STARFlow: scaling latent normalizing flows for high-resolution image synthesis",
-    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
-    paper's code.
+    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty follow the paper's
+    code by default.
     """
     return TransformerFlow(event, source, blocks or sizes(event).starflow, design)

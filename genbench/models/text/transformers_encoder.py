@@ -53,8 +53,8 @@ class TransformersEncoder(TextEncoder):
         model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
         revision: branch, tag or commit of the name; only a commit never changes.
         tokens: maximal number of tokens of a caption; longer captions are errors.
-        shape: number of tokens of a prefix, and size of a hidden state; by default those of the longest caption and
-            of the encoder.
+        shape: number of tokens of a prefix, and size of a hidden state; by default from the longest caption and
+            the encoder.
 
     Raises:
         ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.

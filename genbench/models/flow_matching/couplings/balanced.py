@@ -41,8 +41,8 @@ class Balanced(KernelCoupling):
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
 
     Sinkhorn's algorithm finds the potentials between a reference sample of noise and one of data; the soft c-transform
-    extends them to the points of a batch. In training, a running reference replaces its oldest points by those of each
-    batch, as online Sinkhorn does (Mensch and Peyre, 2020): the errors of a finite sample then average out. A batch is
+    extends them to the points of a batch. In training, a running reference replaces its oldest points by each batch,
+    as online Sinkhorn does (Mensch and Peyre, 2020): the errors of a finite sample then average out. A batch is
     weighted before it enters, so that no pair influences its weight.
 
     There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is logged.

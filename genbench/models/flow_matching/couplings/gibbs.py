@@ -238,7 +238,7 @@ class Gibbs(KernelCoupling):
         return torch.logsumexp(masked, 1) - member.sum(1).log()
 
     def _update(self, log_mean: Tensor) -> None:
-        """Move the running mean toward that of a batch, in the log domain, with Adam's correction of early steps."""
+        """Move the running mean toward a batch's mean, in the log domain, with Adam's correction of early steps."""
         present = torch.isfinite(log_mean)
         seen = self.seen + present
         share = (1 - MOMENTUM) / (1 - MOMENTUM**seen)
