@@ -10,9 +10,8 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -53,35 +52,12 @@ def execute_file(path: Path) -> str:
     code = sources(path)
     lines = [f"{name}\0{hashlib.sha256(content).hexdigest()}\n" for name, content in sorted(code.items())]
     digest = hashlib.sha256("".join(lines).encode() if len(code) > 1 else code[path.name]).hexdigest()[:8]
-    module = f"{USER_MODULE}{digest}"
-    if module not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module, path.resolve())
-        assert spec is not None
-        loaded, searched = importlib.util.module_from_spec(spec), [*sys.path]
-        hidden, before = {}, {*sys.modules}
+    if f"{USER_MODULE}{digest}" not in sys.modules:
         executing.append(digest)
         try:
-            own = _own_modules(path)
-            hidden = _forget(own, path)
-            before = {*sys.modules}
-            sys.modules[module] = loaded
-            with _importable(path, own):
-                exec(compile(code[path.name], str(path), "exec"), loaded.__dict__)
-            unseen = min(_user_modules(path, before, searched) - own.keys() - {module}, default=None)
-            if unseen is not None:
-                raise ConfigError(
-                    f"{path} imports {unseen} unseen by its hash: write `import {unseen}`, from beside the file"
-                )
-        except (Exception, SystemExit) as error:  # of the user's code
-            sys.modules.pop(module, None)
-            for name in _user_modules(path, before, searched):  # or the next try would find what this one imported
-                del sys.modules[name]
-            sys.path[:] = searched
-            raise _refusal(path, error) from error
+            _execute(path, f"{USER_MODULE}{digest}", code[path.name])
         finally:
             executing.pop()
-            for name, known in hidden.items():
-                sys.modules.setdefault(name, known)
     return digest
 
 
@@ -107,6 +83,60 @@ def _refusal(path: Path, error: BaseException) -> ConfigError:
     return error if known else ConfigError(f"{path} cannot be loaded: {type(error).__name__}: {error}")
 
 
+def _execute(path: Path, name: str, source: bytes) -> None:
+    """Execute a file as the module of that name; if it fails, nothing that it imported stays."""
+    folder, own = str(path.resolve().parent), _own_modules(path)
+    hidden = _hide(own, folder)
+    before, searched = {*sys.modules}, [*sys.path]
+    sys.modules[name] = loaded = ModuleType(name)
+    loaded.__file__ = str(path.resolve())
+    try:
+        with _importable(folder, own):
+            exec(compile(source, str(path), "exec"), vars(loaded))
+        if unseen := _imported_from({folder} | ({*sys.path} - {*searched}), sys.modules.keys() - before - own.keys()):
+            why = f"unseen by its hash: write `import {min(unseen)}`, from beside the file"
+            raise ConfigError(f"{path} imports {min(unseen)} {why}")
+    except (Exception, SystemExit) as error:  # of the user's code
+        for each in {name, *own, *_imported_from({folder} | ({*sys.path} - {*searched}), sys.modules.keys() - before)}:
+            sys.modules.pop(each, None)
+        sys.path[:] = searched
+        raise _refusal(path, error) from error
+    finally:
+        for each, known in hidden.items():
+            sys.modules.setdefault(each, known)
+
+
+def _hide(own: Mapping[str, Path], folder: str) -> dict[str, ModuleType]:
+    """Let the modules of a folder be imported anew: their content may have changed, or they were those of another file.
+
+    Returns:
+        The loaded modules that the file does not import as far as its hash can see, so that such an import is noticed.
+
+    Raises:
+        ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.
+    """
+    loaded = _imported_from({folder}, sys.modules)
+    for name, file in own.items():
+        if name in sys.modules and name not in loaded | _helpers:
+            raise ConfigError(f"rename {file}: another module '{name}' is loaded already")
+        sys.modules.pop(name, None)
+        _helpers.add(name)
+    return {name: sys.modules.pop(name) for name in loaded - own.keys() - {"__main__"}}
+
+
+def _imported_from(folders: Iterable[str], names: Iterable[str]) -> set[str]:
+    """Return the loaded modules, among those of these names, that were found in one of the folders."""
+    roots: dict[str, str] = {}
+    for name in [*names]:
+        origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
+        if origin and os.sep in origin and name.partition(".")[0] != "genbench":  # for which versions stand
+            depth = name.count(".") + (Path(origin).stem == "__init__")
+            roots[name] = os.sep.join(origin.split(os.sep)[: -1 - depth])
+    real = {root: os.path.realpath(root) for root in {*roots.values()}}
+    wanted = {os.path.realpath(folder) for folder in folders}
+    return {name for name, root in roots.items() if real[root] in wanted}
+
+
 class _Uncached(SourceFileLoader):
     """Compiles a module anew: its compiled file is found by time and size, which another content may share."""
 
@@ -115,18 +145,13 @@ class _Uncached(SourceFileLoader):
 
 
 class _Finder(NamedTuple):
-    """Finds the modules of a user's folder before others do.
-
-    Args:
-        own: {name: file}.
-    """
+    """Finds the modules of a user's folder, {name: file}, before others do."""
 
     own: Mapping[str, Path]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Return the place of a module, and how it is loaded; None for others."""
-        file = self.own.get(name)
-        if file is None or file.suffix != ".py":
+        if (file := self.own.get(name)) is None:
             return None
         places = [str(file.parent)] if file.name == "__init__.py" else None
         loader = _Uncached(name, str(file))
@@ -134,9 +159,9 @@ class _Finder(NamedTuple):
 
 
 @contextmanager
-def _importable(path: Path, own: Mapping[str, Path]) -> Iterator[None]:
-    """Let modules beside a file be imported, as Python does for a script; those that are known, from their source."""
-    folder, finder = str(path.resolve().parent), _Finder(own)
+def _importable(folder: str, own: Mapping[str, Path]) -> Iterator[None]:
+    """Let modules of a folder be imported, as Python does for a script; those that are known, from their source."""
+    finder = _Finder(own)
     importlib.invalidate_caches()
     sys.path.insert(0, folder)
     sys.meta_path.insert(0, finder)
@@ -150,27 +175,22 @@ def _importable(path: Path, own: Mapping[str, Path]) -> Iterator[None]:
 
 def _own_modules(path: Path) -> dict[str, Path]:
     """Return the modules of its own folder that a file imports, directly or through one another: {name: file}."""
-    _real.cache_clear()  # the current folder may be another one now
     found: dict[str, Path] = {}
     waiting = [(path.resolve(), "")]
-    with _importable(path, {}):
-        while waiting:
-            file, package = waiting.pop()
-            imports = [(late, *each) for name, late in _imported(file, package) for each in _specs(name)]
-            for late, part, spec in imports:
-                place = _own_place(path, part, spec)
-                if place is not None and late:
+    while waiting:
+        file, package = waiting.pop()
+        for name, late in _imports(file, package):
+            for part, place in _places(path.resolve().parent, name):
+                if late:
                     raise ConfigError(f"{file.name} imports {part} within a function: import it at the top of the file")
-                if place is not None and part not in found:
+                if part not in found:
                     found[part] = place
-                    waiting.append((place, part if spec.submodule_search_locations else part.rpartition(".")[0]))
+                    waiting.append((place, part if place.name == "__init__.py" else part.rpartition(".")[0]))
     return found
 
 
-def _imported(file: Path, package: str) -> Iterator[tuple[str, bool]]:
+def _imports(file: Path, package: str) -> Iterator[tuple[str, bool]]:
     """Yield the names that a file imports, and whether it does so within a function; nothing is executed."""
-    if file.suffix != ".py":  # compiled
-        return
     tree = ast.parse(file.read_bytes(), str(file))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     late = {node for function in functions for node in ast.walk(function)}
@@ -182,70 +202,15 @@ def _imported(file: Path, package: str) -> Iterator[tuple[str, bool]]:
             yield from ((f"{base}.{alias.name}", node in late) for alias in node.names)
 
 
-def _specs(name: str) -> Iterator[tuple[str, ModuleSpec]]:
-    """Yield the packages above a module, and the module, as far as they are there; nothing is imported."""
-    places, parts = None, name.split(".")
-    for end in range(1, len(parts) + 1):
-        part = ".".join(parts[:end])
-        spec = next(filter(None, (finder.find_spec(part, places) for finder in sys.meta_path)), None)
-        if spec is None:
+def _places(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """Yield the packages above a module, and the module, as far as a folder has them; it may be a package itself."""
+    parts = name.split(".")
+    in_package = parts[0] == folder.name and (folder / "__init__.py").exists()
+    base, found = folder.parent if in_package else folder, ""
+    for part in parts if parts[0] != "genbench" else ():
+        base, found = base / part, f"{found}.{part}".lstrip(".")
+        place = next((file for file in (base / "__init__.py", base.with_name(f"{part}.py")) if file.is_file()), None)
+        if place is not None:
+            yield found, place
+        elif not base.is_dir():
             return
-        yield part, spec
-        places = spec.submodule_search_locations
-        if places is None:
-            return
-
-
-def _own_place(path: Path, name: str, spec: ModuleSpec | None, added: Container[str] = ()) -> Path | None:
-    """Return the place of a module that lies beside a file, or in the package of the file; None for others.
-
-    Args:
-        added: further folders of the user, in which modules lie.
-    """
-    top, depth = name.partition(".")[0], name.count(".")
-    if spec is None or not spec.has_location or top == "genbench":  # for which versions stand
-        return None
-    place, folder = Path(str(spec.origin)), Path(_real(path)).parent
-    depth += place.stem == "__init__"
-    if depth >= len(place.parents):
-        return None
-    root = Path(_real(place.parents[depth]))
-    place = root / place.relative_to(place.parents[depth])
-    of_package = folder.is_relative_to(root / top) and place.is_relative_to(folder)
-    return place if root == folder or of_package or str(root) in added else None
-
-
-def _user_modules(path: Path, before: Container[str], searched: Container[str]) -> set[str]:
-    """Return the modules that a file has imported from folders of the user; itself may be among them.
-
-    Args:
-        before: modules that were loaded before.
-        searched: folders that were searched for modules before.
-    """
-    added = {str(Path(folder).resolve()) for folder in sys.path if folder not in searched}
-    specs = {name: getattr(loaded, "__spec__", None) for name, loaded in [*sys.modules.items()] if name not in before}
-    return {name for name, spec in specs.items() if _own_place(path, name, spec, added)}
-
-
-def _forget(own: Mapping[str, Path], path: Path) -> dict[str, ModuleType]:
-    """Let modules beside a file be imported anew: their content may have changed, or they were those of another file.
-
-    Returns:
-        The other modules beside it that are loaded: hidden, so that an import that the hash does not cover is seen.
-
-    Raises:
-        ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.
-    """
-    for name, file in own.items():
-        loaded = sys.modules.get(name)
-        if loaded is not None and name not in _helpers and not _own_place(path, name, loaded.__spec__):
-            raise ConfigError(f"rename {file}: another module '{name}' is loaded already")
-        sys.modules.pop(name, None)
-        _helpers.add(name)
-    specs = {name: getattr(loaded, "__spec__", None) for name, loaded in [*sys.modules.items()]}
-    others = (name for name in specs if name != "__main__" and not name.startswith(USER_MODULE))
-    return {name: sys.modules.pop(name) for name in others if _own_place(path, name, specs[name])}
-
-
-_real = cache(os.path.realpath)
-"""Of the thousands of modules that are loaded, most lie in a few folders."""

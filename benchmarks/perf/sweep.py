@@ -27,9 +27,8 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
-from genbench.sweeps.executors import Executor, SequentialExecutor, execute
+from genbench.sweeps.executors import Executor, ProcessPool, SequentialExecutor, execute
 from genbench.sweeps.jobs import JobEvent
-from genbench.sweeps.process_pool import ProcessPool
 from genbench.sweeps.suite import load
 
 TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import evaluate, lookup, reading, run, sharing, sweep, tune
+from genbench.cli import lookup, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -75,7 +75,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 TASKS = {
-    "Run": {"run": run.run, "sweep": sweep.sweep, "eval": evaluate.eval_command, "tune": tune.tune},
+    "Run": {"run": run.run, "sweep": sweep.sweep, "eval": run.eval_command, "tune": tune.tune},
     "Compare": {
         "report": reading.report,
         "leaderboard": reading.leaderboard,
@@ -131,7 +131,6 @@ def main() -> None:
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors raise exceptions; their log has a hundred lines
     try:
-        _require_current_folder()
         _require_no_empty_word(sys.argv[1:])
         trusted, arguments = trusted_files(sys.argv[1:])
         for path in trusted:
@@ -154,14 +153,6 @@ def main() -> None:
         sys.exit(_usage(error))
     except Exception as error:
         sys.exit(_fail(_unforeseen(error), 1))
-
-
-def _require_current_folder() -> None:
-    """Refuse a current folder that was removed: libraries cannot be loaded in it, and say so in their own words."""
-    try:
-        os.getcwd()
-    except OSError as error:
-        raise ConfigError("the current folder no longer exists: change to another folder") from error
 
 
 def _require_no_empty_word(words: list[str]) -> None:

@@ -16,7 +16,7 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
 from genbench.results.status import CellStatus, FolderStatus
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.monitoring import sample_picture
+from genbench.runs.monitoring import sample_files
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
 from genbench.runs.store import Store, run_name
@@ -37,7 +37,7 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
     print_runs(records, console, full=full)
     path = store.record_path(spec)
     print_line(console, f"saved in {path if len(records) == 1 else store.runs}")
-    if (picture := path.with_name(sample_picture.NAME)).exists():
+    if (picture := path.with_name(sample_files.NAME)).exists():
         print_line(console, f"picture: {picture}")
     print_line(console, f"next: {next_command(store, spec, [record['spec']['seed'] for record in records])}")
 

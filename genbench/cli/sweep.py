@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 def sweep(
     suite: Annotated[
         str,
-        typer.Argument(
-            help="A suite (see genbench list suites), or a file.", autocompletion=options.complete("suites")
-        ),
+        typer.Argument(help="A suite (see genbench list suites), or a file."),
     ],
     set_: options.Set = None,
     jobs: options.Jobs = 1,
@@ -79,9 +77,7 @@ def sweep(
 
 
 def reproduce(
-    suites: Annotated[
-        list[str], typer.Argument(help="Published suites, or tracks.", autocompletion=options.complete("suites"))
-    ],
+    suites: Annotated[list[str], typer.Argument(help="Published suites, or tracks.")],
     whole: Annotated[bool, typer.Option("--whole", help="All cells of tracks, not the sample they declare.")] = False,
     jobs: options.Jobs = 1,
     results: options.Results = Path("reproduced"),

@@ -104,7 +104,7 @@ def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
 
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.tuning.track_tuning import track_tuning
+    from genbench.tuning.grid_search import track_tuning
 
     tuning, store = track_tuning(path), writable_store(results / "tuning")
     _run(tuning.missing(store), store, jobs)

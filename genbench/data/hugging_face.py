@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from genbench.data.image_tree import split_of
-from genbench.data.point_files import LABEL, check_names
+from genbench.data.points import LABEL, check_names
 from genbench.errors import ConfigError, first_line
 from genbench.storage import cache, content_hash
 

@@ -28,9 +28,6 @@ VERSION = 2
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
 
-MAX_PIXELS = 2**27
-"""Largest number of pixels of an image: a small file may claim billions, and a decoded pixel takes three bytes."""
-
 AHEAD = 64
 """Images that are decoded at once, which bounds memory."""
 
@@ -131,8 +128,6 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
     """
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise ValueError(f"{opened.width}x{opened.height} pixels, more than {MAX_PIXELS:,}")
             frames, is_deep = getattr(opened, "n_frames", 1), _is_deep(opened)
             opened.load()
             image = ImageOps.exif_transpose(opened)

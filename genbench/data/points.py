@@ -1,24 +1,69 @@
-"""Points: vectors in a file of the user, split and standardized."""
+"""Points: vectors in a file of the user, split and standardized, or refused in one line that names row and column."""
 
-from collections.abc import Mapping
+import csv
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import Data, Event, Normal
-from genbench.data import point_files
-from genbench.data.point_files import Points
 from genbench.data.remarks import listed, remarks
 from genbench.data.rows import stratified
 from genbench.data.splits import Arrays, Finite
 from genbench.data.vectors import DISTANCES, EVALUATION, OF_THE_MODEL, PLAN
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, first_line
 from genbench.registry import datasets
 from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
-from genbench.storage import content_hash
+from genbench.storage import arrays, content_hash
+
+LABEL = "label"
+"""Name, in any case, of the column or array that holds classes and no coordinate."""
+
+LIKE_LABEL = ("labels", "class", "classes", "target", "targets", "y")
+"""Names that may mean classes or a coordinate; `y` beside `x` is a coordinate."""
+
+INDEX = re.compile(r"Unnamed: \d+|__index_level_\d+__")
+"""Names that pandas and Arrow give to columns without a name, such as the index of a table."""
+
+AROUND = " #'\""
+"""Blanks and signs that may stand around a name, as # before a header of `numpy.savetxt`."""
+
+REMEDY = "if it is an index, write the file without it (pandas: index=False)"
+
+COUNTING = ("index", "idx", "id", "row")
+"""Names of a first column that is an index if it counts the rows."""
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
+
+COARSEST = 1e-5
+"""Standard deviation of a column, as a share of its largest number, below which it is refused: 80 steps of float32."""
+
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
+
+
+class Points(NamedTuple):
+    """The rows of a file, with their classes.
+
+    Args:
+        names: names of the coordinates; empty where the file has none.
+        label: index of each row into the classes.
+        classes: names of the classes; None where the file has no labels.
+    """
+
+    values: Float[Tensor, "n d"]
+    names: tuple[str, ...]
+    label: Int[Tensor, " n"]
+    classes: tuple[str, ...] | None
+
+    def column(self, index: int) -> str:
+        """Return how messages call a column."""
+        return _column(self.names, index)
 
 
 @datasets.register("points", version=2, headline="w2")
@@ -44,7 +89,7 @@ def points(
         ConfigError: if the file holds no such rows.
     """
     file = Path(path).expanduser()
-    found = point_files.read(file)
+    found = read(file)
     n, dims = found.values.shape
     counts = round(valid * n), round(test * n)
     if n - sum(counts) < 2 or not counts[1]:
@@ -95,3 +140,183 @@ def _repeated(found: Points, rows: Mapping[str, Tensor]) -> list[str]:
     train = {row.tobytes() for row in found.values[rows["train"]].numpy()}
     repeated = sum(row.tobytes() in train for row in found.values[rows["test"]].numpy())
     return [f"{repeated:,} test rows are also training rows: values favor models that memorize"] if repeated else []
+
+
+def read(path: Path) -> Points:
+    """Read an .npy, .npz (array `samples`, or the only one), .csv or .parquet.
+
+    Raises:
+        ConfigError: if the file holds no rows of numbers, or something in it may be meant otherwise.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist or is not a file")
+    if path.suffix in arrays.SUFFIXES:
+        found, names = arrays.load(path), ()
+        called = check_names(str(path), found)
+        values, label = arrays.samples(path, found), found[called] if called else None
+    else:
+        values, label, names = _table(path)
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
+        raise ConfigError(f"{path}: points must be rows of real numbers; this is {values.shape} of {values.dtype}")
+    single = _single(path, values, names)
+    if label is None:
+        return Points(single, names, torch.zeros(len(single), dtype=torch.long), None)
+    if label.shape != (len(values),) or label.dtype.kind not in "iuUOb":
+        raise ConfigError(f"{path}: labels must be {len(values)} whole numbers or texts, one per row")
+    classes, index = np.unique(label.astype(str) if label.dtype.kind == "O" else label, return_inverse=True)
+    return Points(single, names, torch.from_numpy(index.astype(np.int64)), tuple(map(str, classes)))
+
+
+def check_names(what: str, names: Iterable[str]) -> str | None:
+    """Return which name is that of the labels, if one is.
+
+    Raises:
+        ConfigError: if there are several, or a name may mean labels as well as a coordinate.
+    """
+    names = list(names)
+    labels = [name for name in names if name.casefold() == LABEL]
+    if len(labels) > 1:
+        raise ConfigError(f"{what}: more than one column is called {LABEL}")
+    stripped = [name.strip(AROUND).casefold() for name in names]
+    for number, (name, bare) in enumerate(zip(names, stripped, strict=True)):
+        if INDEX.fullmatch(name):
+            raise ConfigError(f"{what}: column {number + 1} has no name: {REMEDY}, else name or remove it")
+        if bare == LABEL and name not in labels:
+            raise ConfigError(f"{what}: the name {LABEL} has blanks or signs around it: remove them")
+        if bare in LIKE_LABEL and not (bare == "y" and "x" in stripped):
+            raise ConfigError(f"{what}: call {name} {LABEL} if it holds classes; a coordinate needs another name")
+    return labels[0] if labels else None
+
+
+def _column(names: tuple[str, ...], index: int) -> str:
+    return f"column {names[index] if names else index + 1}"
+
+
+def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Tensor, "n d"]:
+    """Return numbers in float32; refuse those of which it keeps too little, or whose squared distances overflow."""
+    with np.errstate(over="ignore"):
+        single, wide = values.astype(np.float32), values.astype(np.float64)
+    bad = ~np.isfinite(single)
+    if bad.any():
+        row, column = divmod(int(np.argmax(bad)), values.shape[1])
+        value = wide[row, column]
+        why = "the value is missing" if np.isnan(value) else f"{value:g} is not a finite number of single precision"
+        raise ConfigError(f"{path}: row {row + 1}, {_column(names, column)}: {why}")
+    spread, largest = wide.std(0), np.abs(wide).max(0)
+    column = int(np.argmax(largest))
+    if 4 * np.square(largest).sum() > np.finfo(np.float32).max:
+        why = f"holds {largest[column]:.2g}, and squared distances overflow single precision: divide it by a constant"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}")
+    column = int(np.argmax((spread > 0) & (largest * COARSEST > spread)))
+    if 0 < spread[column] < largest[column] * COARSEST:
+        why = f"varies by {spread[column]:.2g} around {wide[:, column].mean():.4g}, which float32 rounds too much"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}: subtract an offset")
+    column = int(np.argmin(np.where(spread > 0, spread, np.inf)))
+    if 0 < spread[column] ** 2 < np.finfo(np.float32).tiny:
+        why = f"varies by {spread[column]:.2g}, whose square vanishes in single precision: multiply it by a constant"
+        raise ConfigError(f"{path}: {_column(names, column)} {why}")
+    return torch.from_numpy(single)
+
+
+def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Return the coordinates, the labels if there are any, and the names of the coordinates."""
+    try:
+        table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+        label = check_names(str(path), map(str, table))
+        classes = None if label is None else _classes(path, table.pop(label))
+        names = tuple(map(str, table)) if table.columns.dtype.kind != "i" else ()
+        for number, (_, column) in enumerate(table.items()):
+            _refuse_words(path, column, _column(names, number))
+            if number == 0 and (not names or names[0].casefold() in COUNTING) and _counts_rows(column):
+                raise ConfigError(f"{path}: {_column(names, 0)} counts the rows: {REMEDY}, else give it another name")
+        return table.to_numpy(np.float64, na_value=np.nan), classes, names
+    except ConfigError:
+        raise
+    except ImportError as error:
+        raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
+    except Exception as error:  # of pandas, of Arrow, and of whatever a damaged file leads to
+        raise ConfigError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
+
+
+def _parquet(path: Path) -> Any:
+    import pandas as pd
+    import pyarrow  # noqa: F401 - pandas names another engine where it is missing
+
+    return pd.read_parquet(path)
+
+
+def _csv(path: Path) -> Any:
+    import pandas as pd
+
+    names = _header(path)
+    table = pd.read_csv(path, header=0 if names else None, encoding="utf-8-sig")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for names of rows
+        raise ConfigError(f"{path}: rows have more values than the header has names (commas separate values)")
+    for name in [name for name in names if name.casefold() == LABEL]:  # 01 and 1 differ, and NA is a name
+        texts = pd.read_csv(path, usecols=[name], dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table[name] = texts[name].astype(object)
+    return table
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names in the first line; empty if it holds numbers only, which makes it a row."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        lines = (line.strip() for line in file if line.strip())
+        first, second = next(lines, ""), next(lines, "")
+    cells = _cells(first)
+    for separator, called in SEPARATORS.items():
+        possible = separator in ";\t" or "," not in first  # names may contain blanks and bars
+        if possible and 0 < first.count(separator) == second.count(separator) and not _are_numbers(_cells(second)):
+            raise ConfigError(f"{path}: values are separated by {called}: write commas (and points in decimal numbers)")
+    if cells == [str(number) for number in range(len(cells))]:
+        raise ConfigError(
+            f"{path}: the first line, {first[:40]}, is a row or counts the columns: begin the file with a line of names"
+        )
+    if _are_numbers(cells):
+        return []
+    check_names(str(path), cells)
+    return cells
+
+
+def _cells(line: str) -> list[str]:
+    return next(csv.reader([line])) or [""]
+
+
+def _are_numbers(cells: list[str]) -> bool:
+    try:
+        return bool([float(cell) for cell in cells])
+    except ValueError:
+        return False
+
+
+def _counts_rows(column: Any) -> bool:
+    rows = np.arange(len(column))
+    return any(np.array_equal(column, rows + start) for start in (0, 1))
+
+
+def _refuse_words(path: Path, column: Any, what: str) -> None:
+    """Refuse a column of something else than numbers, and say where."""
+    if column.dtype.kind in "fiu" or not len(column):
+        return
+    import pandas as pd
+
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    words = numbers.isna() & column.notna()
+    if not words.any():
+        raise ConfigError(f"{path}: {what} holds values of type {column.dtype}: convert them to numbers")
+    row = int(words.to_numpy().argmax())
+    cell = str(column.iloc[row])[:40]
+    raise ConfigError(f"{path}: row {row + 1}, {what}: '{cell}' is not a number (classes: a column {LABEL})")
+
+
+def _classes(path: Path, column: Any) -> np.ndarray:
+    """Return classes, whole numbers as numbers, so that 10 comes after 9."""
+    label = column.to_numpy()
+    if label.dtype.kind != "O":
+        return label
+    import pandas as pd
+
+    missing = pd.isna(label) | (label.astype(str) == "")
+    if missing.any():
+        raise ConfigError(f"{path}: row {int(np.argmax(missing)) + 1} has no {LABEL}")
+    return label.astype(np.int64) if all(_WHOLE.fullmatch(str(each)) for each in label) else label

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench.core import LazyRows, Rows
 from genbench.seeds import generator
-from genbench.storage import arrays, content_hash, files
+from genbench.storage import content_hash, files
 
 NumberedRows = Iterable[tuple[int, np.ndarray]]
 """Every row of an array with its index, in any order."""
@@ -22,8 +22,7 @@ NumberedRows = Iterable[tuple[int, np.ndarray]]
 class CachedRows(LazyRows):
     """The rows of an array in the cache. Only requested and prefetched rows are in memory.
 
-    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process, and a file that was cut would
-    kill it.
+    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process.
 
     Args:
         make: yields the rows if they have to be made.
@@ -33,16 +32,15 @@ class CachedRows(LazyRows):
         self, kind: str, name: str, shape: tuple[int, ...], dtype: type, make: Callable[[], NumberedRows]
     ) -> None:
         self.shape = shape
-        self._entry = kind, name
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize * math.prod(shape[1:])
         self._make = make
-        self._open()
+        self._file = files.open_regular(content_hash.cached_file(kind, name, self._write))
+        self._start = os.fstat(self._file.fileno()).st_size - math.prod(shape) * self._dtype.itemsize
         self._reader = ThreadPoolExecutor(1)
         self._ahead: tuple[Tensor, Future[Tensor]] | None = None
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
-        """Return some rows."""
         if self._ahead is not None and torch.equal(self._ahead[0], rows):
             return self._ahead[1].result()
         return self._read(rows)
@@ -51,19 +49,9 @@ class CachedRows(LazyRows):
         """Start to read, in a thread, the rows that are needed next."""
         self._ahead = (rows, self._reader.submit(self._read, rows))
 
-    def _open(self) -> None:
-        """Open the file, which is made if it is missing, or not what was written."""
-        self._file = files.open_regular(content_hash.cached_file(*self._entry, self._write))
-        arrays.read_header(self._file)
-        self._start = self._file.tell()
-
     def _read(self, rows: Tensor) -> Tensor:
-        for _ in range(2):
-            file = self._file.fileno()
-            data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
-            if len(data) == len(rows) * self._size:
-                break
-            self._open()  # the file was cut while in use
+        file = self._file.fileno()
+        data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
         return torch.from_numpy(np.frombuffer(data, self._dtype).reshape(len(rows), *self.shape[1:]))
 
     def _write(self, path: Path) -> None:
@@ -85,7 +73,6 @@ class SelectedRows(LazyRows):
         self._indices = indices
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
-        """Return some rows, in the given order."""
         return self._rows[self._indices[rows]]
 
 

@@ -87,7 +87,6 @@ class Endless(Split):
         return there
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the step-th batch of that size under that seed."""
         batches = max(1, BLOCK // (self._dims * size))
         number, place = divmod(step, batches)
         block = self._blocks.get((size, seed))
@@ -99,15 +98,12 @@ class Endless(Split):
         return Batch(x[place * size : (place + 1) * size], label[place * size : (place + 1) * size])
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n fresh samples for evaluation."""
         return self._take(n, generator(seed, "take", self._name))
 
     def stand_in(self, n: int, seed: int) -> Batch:
-        """Return n fresh samples that stand for the distribution."""
         return self._stand_in(n, generator(seed, "take", self._name))
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
-        """Return the probability of each class, up to a common factor."""
         return (torch.ones(classes) if self._weights is None else self._weights).double()
 
     @cached_property
@@ -144,11 +140,6 @@ class Finite(Split):
         self._resident: Arrays | None = None
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the step-th batch of that size under that seed.
-
-        Raises:
-            Unsupported: if this split is empty.
-        """
         indices, mirrored = self.batch_indices(step, size, seed)
         if self._resident is not None:
             rows = move(indices, self._device)
@@ -190,7 +181,6 @@ class Finite(Split):
         return SelectedRows(self._arrays.raw, self._arrays.rows[self.sample_indices(n, seed)])
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
-        """Return the number of samples of each class."""
         return torch.bincount(self._arrays.label[self._arrays.rows], minlength=classes).double()
 
     def batch_indices(self, step: int, size: int, seed: int) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
@@ -275,19 +265,16 @@ class Encoded(Split):
         self._device = torch.device("cpu")
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
-        """Return the step-th batch of that size under that seed."""
         indices, mirrored = self._split.batch_indices(step, size, seed)
         z = self._latents[torch.where(mirrored, 0, self._unchanged) + indices]
         return Batch(move(z, self._device), move(self._label[indices], self._device))
 
     def on(self, device: torch.device) -> "Encoded":
-        """Return this split with its batches on a device."""
         there = copy(self)
         there._device = device
         return there
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return the latents of n distinct samples without augmentation."""
         indices = self._split.sample_indices(n, seed)
         return Batch(self._latents[self._unchanged + indices], self._label[indices])
 

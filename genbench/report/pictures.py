@@ -25,10 +25,9 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Picture
 from genbench.results.reader import Run
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.monitoring import drawing
-from genbench.runs.monitoring import sample_picture as sample_pictures
+from genbench.runs.monitoring import drawing, sample_files
 from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, SCALE, Sheet, gallery, stacked, tiled
-from genbench.runs.monitoring.image_grids import has_images
+from genbench.runs.monitoring.sample_files import has_images
 from genbench.runs.record import identity
 from genbench.runs.spec import build_data, plan_of, sampling_of
 from genbench.runs.weights_file import restore_weights
@@ -232,12 +231,12 @@ def _samples(run: Run) -> np.ndarray:
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not saved here")
-    return arrays.load(path, "samples")
+    return arrays.load(path)["samples"]
 
 
 def _picture(run: Run) -> Image.Image:
     """Read the picture of a run, which was drawn when its data was at hand. Raises Unsupported if there is none."""
-    path = run.folder / sample_pictures.NAME if run.folder else None
+    path = run.folder / sample_files.NAME if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its picture is not saved here")
     try:

@@ -46,6 +46,9 @@ class Cell(NamedTuple):
     errors: tuple[float, ...] = ()
 
 
+ABSENT = Cell({}, "not at this budget")
+
+
 class Contest(NamedTuple):
     """The models on a task, at one budget and in one regime.
 
@@ -165,10 +168,13 @@ def track_board(path: Path, store: Store, settings: Settings = "tuned") -> Track
     for budget, nfe in product(suite.budgets, regimes):
         contests = []
         for data, metric in headlines.items():
-            own = {row: runs.get(_Place(data, row, budget.steps), []) for row in models}
-            lost = {row: failures.get(_Place(data, row, budget.steps), set()) for row in models}
+            lengths = {row.label: row.model.at(budget) for row in rows if row.dataset == data}
+            places = {row: _Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
+            own = {row: runs.get(place, []) for row, place in places.items()}
+            lost = {row: failures.get(place, set()) for row, place in places.items()}
             tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
-            contests.append(_contest(data, metric, nfe, budget.seeds, own, lost, tuned))
+            contest = _contest(data, metric, nfe, budget.seeds, own, lost, tuned)
+            contests.append(contest._replace(cells={row: contest.cells.get(row, ABSENT) for row in models}))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
         effect = effects(compared, suite.track.baseline)
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, tuple(contests), effect))

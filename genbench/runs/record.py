@@ -229,8 +229,3 @@ def format_published(records: Iterable[Record]) -> bytes:
         most = f"{MAX_PUBLISHED:,}, {files.MAX_TEXT:,} compressed"
         raise ConfigError(f"{size}, are too many to publish: at most {most}, are read. Split the suite")
     return content
-
-
-def without_folder(part: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a part of a spec for publication: a path is named by its last part only."""
-    return dict(part) if part.get("path") is None else {**part, "path": Path(part["path"]).name}

@@ -22,8 +22,7 @@ from genbench.runs import provenance
 from genbench.runs.component import with_files
 from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
-from genbench.runs.monitoring.image_grids import save_samples
-from genbench.runs.monitoring.sample_picture import save_sample_picture
+from genbench.runs.monitoring.sample_files import save_sample_picture, save_samples
 from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
 from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of

@@ -5,14 +5,16 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib.resources import files as resources
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as read_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genbench.errors import first_line
+from genbench.errors import RunFailed, first_line
 from genbench.storage import cache, files
 from genbench.storage.files import Damaged
 
@@ -65,6 +67,19 @@ def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> di
         return found
 
     return cache.get(kind, name, read, lambda path: save(path, make(), {"entry": name}))
+
+
+def shipped(package: str, name: str, sha256: str) -> dict[str, Tensor]:
+    """Return the weights that ship with genbench as weights/NAME.safetensors of a package.
+
+    Raises:
+        RunFailed: if the file has another sha256.
+    """
+    content = (resources(package) / "weights" / f"{name}.safetensors").read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise RunFailed(f"the weights of {name} are damaged (sha256 {found[:8]}): install genbench again")
+    return read_tensors(content)
 
 
 def head(path: Path, fields: Iterable[str]) -> dict[str, str]:

@@ -1,14 +1,217 @@
-"""Executors: where the jobs of a sweep run. Results never depend on the executor."""
+"""Executors: where the jobs of a sweep run; results never depend on the executor.
 
-from collections import deque
+The processes of a pool run one job after the other, and do not outlive their parent.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from contextlib import AbstractContextManager, nullcontext, suppress
+from multiprocessing.connection import Connection, wait
+from types import FrameType
+from typing import NamedTuple, Protocol
+
+import torch
 
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.sweeps.jobs import Job, JobEvent, OnEvent, make_jobs, run_job
-from genbench.sweeps.process_pool import ProcessPool
+from genbench.storage.memory import keep_freed
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_up, make_jobs, run_job
+
+log = logging.getLogger("genbench")
+
+MAX_TRIES = 2
+"""Number of times that a job is started whose process is killed."""
+
+GRACE = 60.0
+"""Seconds in which a stopped worker may save the checkpoint of its training before it is killed."""
+
+
+class Finished(NamedTuple):
+    """What a worker sends at the end of a job: the job of the cells that other processes hold, if there are any."""
+
+    left: Job | None
+
+
+class Worker:
+    """A process that runs the jobs it is sent.
+
+    Args:
+        gpu: the only GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty where there is none.
+    """
+
+    def __init__(self, store: Store, gpu: str = "") -> None:
+        self.gpu = gpu
+        context = multiprocessing.get_context("spawn")
+        self.pipe, child_end = context.Pipe()
+        self.process = context.Process(target=serve, args=(child_end, gpu))
+        # The child inherits the blocked signals, so that Ctrl-C never reaches it: its parent answers.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        child_end.close()
+        with suppress(OSError):  # if it has ended already, its pipe is found closed later
+            self.pipe.send(store)
+        self.job: Job | None = None
+        self.ended: set[int] = set()
+
+    def send(self, job: Job) -> None:
+        """Let the process run a job."""
+        self.job, self.ended = job, set()
+        self.pipe.send(job)
+
+    def stop(self) -> None:
+        """Stop the process, which may save the checkpoint of its training first."""
+        if self.job is not None:
+            self.process.terminate()
+        with suppress(OSError):
+            self.pipe.send(None)
+        self.process.join(timeout=GRACE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.pipe.close()
+
+
+class ProcessPool:
+    """Executor that runs jobs in several processes on this machine.
+
+    Args:
+        processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores. Each has
+            one GPU for itself, if there are enough.
+    """
+
+    def __init__(self, store: Store, processes: int) -> None:
+        self.store = store
+        self.processes = processes
+        self.max_threads = max(processes, _cores())
+        self.workers: list[Worker] = []
+        self.gpus = visible_gpus()
+
+    def __enter__(self) -> "ProcessPool":
+        if 0 < len(self.gpus) < self.processes:
+            text = "%d processes share %d GPUs; --jobs %d gives each a GPU of its own"
+            log.warning(text, self.processes, len(self.gpus), len(self.gpus))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.workers:
+            if worker.job is not None:
+                worker.process.terminate()
+        while self.workers:
+            self.workers.pop().stop()
+
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs. A job whose process is killed is tried again, and then given up."""
+        waiting, kills = deque(jobs), Counter()
+        while waiting or any(worker.job for worker in self.workers):
+            self._distribute(waiting)
+            for pipe in wait([worker.pipe for worker in self.workers if worker.job]):
+                worker = next(worker for worker in self.workers if worker.pipe is pipe)
+                try:
+                    message = worker.pipe.recv()
+                except (EOFError, OSError):
+                    self.workers.remove(worker)
+                    worker.process.join()
+                    self._handle_kill(worker, waiting, kills, on_event)
+                    continue
+                if isinstance(message, Finished):
+                    worker.job = None
+                    waiting.extend([message.left] if message.left is not None else [])
+                else:
+                    if message.kind in ("done", "failed"):
+                        worker.ended.add(message.cell)
+                    on_event(message)
+
+    def _distribute(self, waiting: deque[Job]) -> None:
+        while waiting:
+            used = sum(worker.job.threads for worker in self.workers if worker.job)
+            fitting = next((job for job in waiting if not used or used + job.threads <= self.max_threads), None)
+            idle = next((worker for worker in self.workers if not worker.job), None)
+            if fitting is None or (idle is None and len(self.workers) >= self.processes):
+                return
+            if idle is None:
+                used_gpus = Counter(worker.gpu for worker in self.workers)
+                idle = Worker(self.store, min(self.gpus, key=used_gpus.__getitem__, default=""))
+                self.workers.append(idle)
+            waiting.remove(fitting)
+            with suppress(OSError):  # if it was killed while it was idle, its pipe is found closed later
+                idle.send(fitting)
+
+    def _handle_kill(self, worker: Worker, waiting: deque[Job], kills: Counter[int], on_event: OnEvent) -> None:
+        left = worker.job.only(worker.job.cells.keys() - worker.ended) if worker.job is not None else None
+        if left is None:
+            return
+        first = next(iter(left.cells))
+        kills[first] += 1
+        code = worker.process.exitcode
+        how = f"was killed by signal {-code}" if code and code < 0 else f"ended with code {code}"
+        # The members of an ensemble were trained together, and are lost together.
+        lost = left.cells if left.cells[first].stack else {first: left.cells[first]}
+        if kills[first] < MAX_TRIES:
+            for index in lost:
+                on_event(JobEvent(index, "lost", message=f"its process {how}"))
+        else:
+            for index, spec in lost.items():
+                give_up(index, spec, self.store, on_event, f"its process {how}, {MAX_TRIES} times")
+            left = left.only(left.cells.keys() - lost.keys())
+        if left is not None:
+            waiting.append(left)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [name.strip() for name in named.split(",")][:count] if named else [str(index) for index in range(count)]
+
+
+def serve(pipe: Connection, gpu: str) -> None:
+    """Run the jobs that the parent sends after the store, until it sends None or SIGTERM, which it does on Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    keep_freed()
+    lock = threading.Lock()  # warnings may come from other threads
+
+    def send(message: JobEvent | Finished) -> None:
+        with lock:
+            pipe.send(message)
+
+    logging.getLogger("genbench").addHandler(WarningForwarder(send))
+    try:
+        store: Store = pipe.recv()
+        while (job := pipe.recv()) is not None:
+            send(Finished(run_job(job, store, send)))
+    except (EOFError, BrokenPipeError):  # the parent has stopped the pool, or was killed
+        pass
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave leases and checkpoints as Ctrl-C does; a second signal does not interrupt that."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class Executor(Protocol):

@@ -11,9 +11,6 @@ from genbench.errors import ConfigError
 
 _WORDS = {"none": None, "true": True, "false": False}
 
-DEEPEST = 16
-"""Largest number of parts of a name; that of a component in a component has five."""
-
 
 def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
     """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
@@ -34,8 +31,6 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
         *path, name = key.strip().split(".")
         if not equals or not path or not name:
             raise ConfigError(f"--set {assignment}: write section.name=value")
-        if len(path) >= DEEPEST:
-            raise ConfigError(f"--set {assignment[:60]}...: no setting is nested {len(path)} levels deep")
         table = settings
         for section in path:
             if isinstance(table.get(section), str):
@@ -88,8 +83,6 @@ def as_set_value(value: Any) -> str:
 def _value(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except RecursionError as error:
-        raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
     except ValueError:  # no TOML, or an integer of more digits than Python reads
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)

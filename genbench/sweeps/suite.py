@@ -27,10 +27,10 @@ from genbench.sweeps.suite_file import (
     Seeds,
     Suite,
     folder_of,
+    points,
     read,
     with_entries,
 )
-from genbench.sweeps.trials import points
 from genbench.sweeps.user_files import from_folder, named_component, of_model
 
 
@@ -92,8 +92,6 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     path = find(suite)
     if path.stem in RESERVED:
         raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
-    if path.stem in (".", ".."):
-        raise ConfigError(f"{path}: '{path.stem}' cannot name a folder of tables: rename the suite")
     contents = read(path)
     try:
         contents = with_paths(contents, folder_of(path))
@@ -169,9 +167,9 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     for table in ("default", "tuned"):
         for (budget, seeds), row in itertools.product(suite.lengths, rows):
             choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
-            if choice is None:  # nothing was chosen yet
+            if choice is None or (length := row.model.at(budget)) is None:  # not chosen yet, or not there
                 continue
-            settings = merge(row.settings, choice, budget, override)
+            settings = merge(row.settings, choice, length, override)
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
             for cell in (replace(spec, seed=seed) for seed in seeds):
                 cells.append(cell)
@@ -263,7 +261,7 @@ def _product(
     of_pairs = pairs(suite, chosen_data, of_models)
     for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, budget, override))
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, model.at(budget) or {}, override))
         yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
 
 

@@ -1,4 +1,7 @@
-"""Suite files: TOML that states which models meet which data sets, with which settings and seeds."""
+"""Suite files: TOML that states which models meet which data sets, with which settings and seeds.
+
+The trials of tuning are a part of them: the settings of every candidate, and their seeds.
+"""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -10,15 +13,16 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, Val
 
 from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER
-from genbench.sweeps.trials import FIRST_SEED, points
 from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
 
-LARGEST = 2**20
-"""Bytes of a suite file; none has a hundredth of it."""
+from collections.abc import Collection, Iterator, Sequence
+from itertools import product
+
+from genbench.settings import Settings, merge
 
 Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
 
@@ -97,11 +101,22 @@ class DataEntry(Entry):
 class ModelEntry(Entry):
     """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training.
 
-    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}.
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
+    of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
+    none: its runs stand at every budget.
     """
 
     seeds: Seeds | None = None
     trials: dict[str, dict[str, Any]] = {}
+    budgets: list[int] | None = None
+
+    def at(self, budget: "Budget | None") -> dict[str, Any] | None:
+        """Return the settings of a budget for this model; None if it does not stand there."""
+        if budget is None:
+            return {}
+        if self.sections["plan"].get("steps") == 0:
+            return {"plan": {"steps": 0}}
+        return {"plan": {"steps": budget.steps}} if budget.steps in (self.budgets or [budget.steps]) else None
 
 
 class Include(Table):
@@ -188,9 +203,9 @@ class Suite(Sections):
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
 
     @property
-    def lengths(self) -> list[tuple[dict[str, Any], Seeds]]:
-        """The settings and the seeds of each budget, or those of a suite without budgets."""
-        return [({"plan": {"steps": budget.steps}}, budget.seeds) for budget in self.budgets] or [({}, self.seeds)]
+    def lengths(self) -> list[tuple[Budget | None, Seeds]]:
+        """Each budget and its seeds, or None and the seeds of a suite without budgets."""
+        return [(budget, budget.seeds) for budget in self.budgets] or [(None, self.seeds)]
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
@@ -198,9 +213,13 @@ class Suite(Sections):
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
-            if self.chosen or any(model.trials for model in self.models):
-                raise ValueError("trials and chosen settings are parts of a track: add [track]")
+            if self.chosen or any(model.trials or model.budgets for model in self.models):
+                raise ValueError("trials, budgets of models and chosen settings are parts of a track: add [track]")
             return self
+        lengths = [budget.steps for budget in self.budgets]
+        for model in self.models:
+            if unknown_steps := set(model.budgets or ()).difference(lengths):
+                raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
         if self.track.baseline not in [model.name for model in self.models]:
             raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
@@ -226,14 +245,10 @@ def read(path: Path) -> Suite:
         ConfigError: if it is not a suite, or names an unknown component.
     """
     try:
-        if path.stat().st_size > LARGEST:
-            raise ConfigError(f"{path} is not a suite: it has more than {LARGEST:,} bytes")
         contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
         if "track" in contents and chosen.exists():
             contents["chosen"] = _chosen(chosen)
         suite = Suite.model_validate(contents)
-    except RecursionError as error:
-        raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:
@@ -285,3 +300,48 @@ def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
             "include": [part.model_copy(update=own) for part, own in zip(suite.include, include, strict=True)],
         }
     )
+
+
+TUNED = ("model", "plan", "sample")
+"""Sections whose settings may differ between candidates."""
+
+FIRST_SEED = 100
+"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
+
+
+def points(
+    over: Settings, method: str = "", methods: Collection[str] = (), what: str = "--over"
+) -> Iterator[dict[str, Any]]:
+    """Yield the settings of every candidate of a method: every combination of the given values.
+
+    Args:
+        over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
+        methods: names that sections may have.
+        what: how an error calls the values.
+
+    Raises:
+        ConfigError: if values are not lists.
+    """
+    for section in over:
+        if section not in (*TUNED, *methods):
+            raise unknown(f"{what}: nothing to tune in", section, [*TUNED, *methods])
+    axes = []
+    for section, table in over.items():
+        if section in (*TUNED, method):
+            axes += _axes(("model" if section == method else section,), f"{what} {section}", table)
+    yield from (merge(*combination) for combination in product(*axes))
+
+
+def _axes(path: tuple[str, ...], written: str, value: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield, for each list of values in nested settings, the nested settings with each of its values."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _axes((*path, name), f"{written}.{name}", part)
+    elif isinstance(value, list) and value:
+        yield [_nested(path, item) for item in value]
+    else:
+        raise ConfigError(f"{written}={value}: write a list of values, as in {written}=[1, 2]")
+
+
+def _nested(path: Sequence[str], value: Any) -> dict[str, Any]:
+    return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}

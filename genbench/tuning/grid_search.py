@@ -5,9 +5,10 @@ Trials see neither the test split nor the seeds that tables report: those are tr
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.values import group_by, read_values
@@ -17,14 +18,14 @@ from genbench.registry import metrics
 from genbench.report.blocks import Table
 from genbench.report.tables import comparison_tables
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import without_folder
 from genbench.runs.record_types import Record
-from genbench.runs.spec import Spec, build_data
+from genbench.runs.spec import Spec, build_data, without_folders
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge, settings_of
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_options
-from genbench.sweeps.trials import FIRST_SEED, points
+from genbench.sweeps.suite import track_rows, with_paths
+from genbench.sweeps.suite_file import CHOSEN, FIRST_SEED, Suite, Tuning, folder_of, points, read
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class GridSearch:
         return {
             "rule": "best mean on the validation split; a default within one standard error of it",
             "metric": self.metric,
-            "data": without_folder(first.data),
+            "data": without_folders(first.json())["data"],
             "budget": _budget(first),
             "candidates": [
                 {"method": c.method, "settings": c.text, "values": c.values(self.metric)} for c in self.candidates
@@ -221,3 +222,93 @@ def _better(metric: str) -> str:
     """Return the direction of a metric: lower, higher, or an empty string."""
     better = metrics[metric.partition(".")[0]].traits["better"]
     return better if better in ("lower", "higher") else ""
+
+
+class Trials(NamedTuple):
+    """The trials of a model on a data set.
+
+    Args:
+        data: label of the data set in tables.
+        row: label of the model with its default settings.
+    """
+
+    data: str
+    row: str
+    search: GridSearch
+
+    @property
+    def title(self) -> str:
+        """How the trials are named."""
+        return f"{self.row} on {self.data}"
+
+
+class TrackTuning(NamedTuple):
+    """The trials of a track, and the file of what they choose."""
+
+    trials: Sequence[Trials]
+    path: Path
+
+    def missing(self, store: Store) -> dict[str, Spec]:
+        """Return the runs that the store lacks, by label."""
+        return {
+            f"{each.title}: {label}": spec for each in self.trials for label, spec in each.search.missing(store).items()
+        }
+
+    def measured(self, store: Store) -> "TrackTuning":
+        """Return the trials with the records of the store."""
+        return self._replace(trials=[each._replace(search=each.search.measured(store)) for each in self.trials])
+
+    def chosen(self) -> dict[str, dict[str, Any]]:
+        """Return {data set: {model: the settings that replace its defaults}}, empty settings where those are best.
+
+        Raises:
+            RunFailed: if a model has no candidate with a value for every seed.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for each in self.trials:
+            (candidate,) = each.search.chosen().values()
+            found.setdefault(each.data, {})[each.row] = dict(candidate.settings)
+        return found
+
+    def text(self) -> str:
+        """Return the content of the file of chosen settings."""
+        return json.dumps(self.chosen(), indent=1) + "\n"
+
+    def json(self) -> list[dict[str, Any]]:
+        """Return the trials as plain JSON."""
+        return [{"model": each.row} | each.search.json() for each in self.trials]
+
+
+def track_tuning(path: Path) -> TrackTuning:
+    """Return the trials of a track: of each model, its defaults and all combinations of the values that it declares.
+
+    Args:
+        path: of its suite file.
+
+    Raises:
+        ConfigError: if it is not a track, or has nothing to tune.
+    """
+    suite = with_paths(read(path), folder_of(path))
+    if suite.track is None:
+        raise ConfigError(f"{path} is not a track: it has no [track]")
+    trials = list(_trials(suite, suite.track.tuning))
+    if not trials:
+        raise ConfigError(f"{path}: no model declares trials")
+    return TrackTuning(trials, path.with_suffix(CHOSEN))
+
+
+def _trials(suite: Suite, tuning: Tuning) -> Iterator[Trials]:
+    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": [], "curve_metrics": []}}
+    for row in track_rows(suite):
+        if row.model.trials:
+            tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
+            search = grid_search(
+                [row.model.name],
+                row.data.name,
+                row.model.trials,
+                metric=row.metrics[0],
+                seeds=tuning.seeds,
+                settings=merge(row.settings, short) | {"metric": tables},
+                defaults=True,
+            )
+            yield Trials(row.dataset, row.label, search)

@@ -12,9 +12,8 @@ from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.numerics.importance_weights import Tilt
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import without_folder
 from genbench.runs.run import learn_from_prerequisites
-from genbench.runs.spec import Spec, build_data
+from genbench.runs.spec import Spec, build_data, without_folders
 from genbench.runs.store import Store
 from genbench.settings import Settings
 
@@ -60,7 +59,12 @@ class Elbow:
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         curve = [{"kappa": kappa, **tilt._asdict(), "known": tilt.known} for kappa, tilt in self.curve]
-        parts = {"rule": "elbow", "data": without_folder(self.spec.data), "model": self.spec.model, "flat": FLAT}
+        parts = {
+            "rule": "elbow",
+            "data": without_folders(self.spec.json())["data"],
+            "model": self.spec.model,
+            "flat": FLAT,
+        }
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
 
 

@@ -39,7 +39,6 @@ class Case:
         env: environment variables of the command.
         check: says what is wrong with what was printed or written; None if nothing is.
         send: a signal and the seconds after which the command gets it.
-        gone: whether the command starts in a folder that is removed.
     """
 
     name: str
@@ -50,7 +49,6 @@ class Case:
     env: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[Path, "Outcome"], str | None] | None = None
     send: tuple[signal.Signals, float] | None = None
-    gone: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,6 @@ def start(case: Case, folder: Path) -> int:
         os.environ.update({name: value.replace("{}", str(folder)) for name, value in case.env.items()})
         sys.argv = ["genbench", *(argument.replace("{}", str(folder)) for argument in case.argv)]
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        if case.gone:
-            os.mkdir("gone")
-            os.chdir("gone")
-            os.rmdir("../gone")
         from genbench.cli.main import main
 
         main()

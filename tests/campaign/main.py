@@ -11,22 +11,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from campaign import archives, arrays, damage, extremes, images, names, results, submissions, suites, surroundings
-from campaign.harness import Case, Outcome, finished, judge, prepare
-from helpers.command_line import SUITE
+from campaign import extremes, names, submissions, surroundings
+from campaign.harness import Case, Outcome, judge, prepare
 
 
 def cases(folder: Path) -> Iterator[Case]:
-    """Yield all cases, for some of which results are made in the folder."""
-    (folder / "swept").mkdir()
-    (folder / "swept/tiny.toml").write_text(SUITE)
-    swept = finished(folder / "swept", ("sweep", "tiny.toml", "--results", "r"))
-    for module in (names, extremes, arrays, images, archives):
+    """Yield all cases; those of submissions change one that is made in the folder."""
+    for module in (names, extremes, surroundings):
         yield from module.cases()
-    for module in (suites, surroundings, results):
-        yield from module.cases(swept)
-    for module in (damage, submissions):
-        yield from module.cases(module.prepare(folder / module.__name__))
+    yield from submissions.cases(submissions.prepare(folder / "submissions"))
 
 
 def meet(case: Case, folder: Path) -> tuple[str | None, Outcome]:

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
+import random
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from campaign.files import BYTES, damaged
 from campaign.harness import ENDS, Case, Outcome, finished
 
 SUITE = """
@@ -95,6 +95,34 @@ FORGED: dict[str, Change] = {
     "stack of strangers": lambda record: record["spec"].update(stack=[{"seed": 0}, {"seed": "x"}]),
     "better value": lambda record: record["results"][0].update(value=record["results"][0]["value"] / 2),
 }
+
+
+BYTES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "one byte": lambda data: data[:1],
+    "cut in half": lambda data: data[: len(data) // 2],
+    "last byte lost": lambda data: data[:-1],
+    "longer": lambda data: data + b"x",
+    "twice": lambda data: data * 2,
+    "zeros": lambda data: bytes(len(data)),
+    "random": lambda data: random.Random(0).randbytes(2000),
+    "text": lambda data: b"hello",
+}
+"""Other bytes in the place of those of a file."""
+
+
+def flipped(data: bytes, place: int, bit: int = 4) -> bytes:
+    """Return the bytes, one of them changed by the bits of `bit`."""
+    return data[:place] + bytes([data[place] ^ bit]) + data[place + 1 :]
+
+
+def damaged(data: bytes, key: str, flips: int = 10, cuts: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Yield bytes in which a bit is flipped at a random place, and the first tenths of them; the key is the seed."""
+    draw = random.Random(key)
+    for number in range(flips):
+        yield f"bit {number} flipped", flipped(data, draw.randrange(len(data)), 1 << draw.randrange(8))
+    for tenths in range(cuts):
+        yield f"cut to {tenths} tenths", data[: tenths * len(data) // 10]
 
 
 def prepare(folder: Path) -> Path:

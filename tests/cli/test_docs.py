@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import genbench
+from benchmarks.figures import leaderboard_section
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import track_board
@@ -220,6 +221,10 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
     assert len(caption) + after.count(". ") + after.endswith(".") == 3
     assert "nothing here says what happens at scale" in " ".join(after.split())
     assert "](docs/tables.md#the-tables-of-a-track)" in after
+
+
+def test_make_figures_would_write_the_same_readme(shown):
+    assert leaderboard_section(PAGES["README.md"], shown[1]) == PAGES["README.md"]
 
 
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):

@@ -20,8 +20,6 @@ NAMES = [
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
     ((*RUN, "--metric", "FID"), "did you mean 'fid-clean', 'fid-infinity' or 'fid-legacy'?"),
     ((*RUN, "--set", "plan.steps"), "write section.name=value"),
-    ((*RUN, "--set", f"model.{'net.' * 3000}a=1"), "no setting is nested"),
-    ((*RUN, "--set", f"plan.steps={'[' * 3000}{']' * 3000}"), "nested too deeply"),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
     ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
@@ -38,8 +36,6 @@ NAMES = [
     ((*RUN, "--results="), "--results="),
     ((*RUN[:4], "none.npy"), "none.npy does not exist or is not a file"),
     (("sweep", "nowhere.toml"), "no suite at nowhere.toml"),
-    (("sweep", "deep.toml"), "deep.toml is not a suite: it is nested too deeply"),
-    (("sweep", "large.toml"), "large.toml is not a suite: it has more than"),
     (("sweep", "pipe.toml"), "no suite at pipe.toml"),
     (("sweep", "names.toml"), "names.toml: no model 'otcmf'; did you mean 'otcfm'?"),
     (("sweep", "smoke", "--engine", "slurm"), "'slurm' is not one of 'local', 'ray'"),
@@ -107,8 +103,7 @@ SETTINGS = [
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "deep.toml").write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
-    (tmp_path / "large.toml").write_text("#" * 2**21)
+    (tmp_path / "deep.toml").touch()
     (tmp_path / "names.toml").write_text("datasets=['moons']\nmodels=['otcmf']")
     (tmp_path / "grid.toml").write_text("datasets=['moons']\nmodels=[{name='wcfm', kappa=[1.0, 'x']}]")
     os.mkfifo(tmp_path / "pipe.toml")

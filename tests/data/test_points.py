@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from genbench.data.points import points
+from genbench.data.points import points, read
 from genbench.errors import ConfigError
 from genbench.testing import check_dataset
 
@@ -116,3 +116,148 @@ def test_what_makes_numbers_uncertain_is_said(write):
 def test_too_few_rows_are_refused(write):
     with pytest.raises(ConfigError, match="2 rows are too few"):
         points(path=write("npy", ROWS[:2]))
+
+
+LINES = "".join(f"{i * 0.37 % 1:.4f},{i * 0.61 % 1:.4f}\n" for i in range(40))
+LABELED = "".join(f"{i * 0.37 % 1:.4f},{i % 2}\n" for i in range(40))
+COUNTED = "".join(f"{i},{i * 0.61 % 1:.4f}\n" for i in range(40))
+
+WRONG = {
+    "empty": ("", "cannot be read as .csv"),
+    "no rows": ("a,b\n", r"this is \(0, 2\)"),
+    "open quote": ('a,b\n"1,2\n', "points"),
+    "words": ("a,b\n1,2\n1,x y\n", "row 2, column b: 'x y' is not a number"),
+    "decimal comma": ('a,b\n1,2\n1,"0,5"\n', "row 2, column b: '0,5' is not a number"),
+    "true and false": ("a,b\n1,True\n1,False\n", "column b holds values of type bool: convert them"),
+    "dates": ("a,b\n1,2020-01-01\n2,2020-01-02\n", "row 1, column b: '2020-01-01' is not a number"),
+    "missing": ("a,b\n" + "1,2\n" * 20 + "1,\n", "row 21, column b: the value is missing"),
+    "short row": ("a,b\n" + "1,2\n" * 20 + "1\n", "row 21, column b: the value is missing"),
+    "missing, no header": (LINES + "1,nan\n", "row 41, column 2: the value is missing"),
+    "above float32": ("a,b\n" + LINES + "1e39,1\n", r"row 41, column a: 1e\+39 is not a finite number"),
+    "largest float64": ("a,b\n" + LINES + "1,1e308\n", r"row 41, column b: 1e\+308 is not a finite number"),
+    "above float64": ("a,b\n" + LINES + "1,1e400\n", "row 41, column b: inf is not a finite number"),
+    "square above float32": ("a,b\n" + LINES + "1,1e20\n", r"column b holds 1e\+20, and squared distances overflow"),
+    "square below float32": ("a,b\n1,1e-30\n2,2e-30\n", "column b varies by 5e-31, whose square vanishes"),
+    "offset": (
+        "a,b\n" + "".join(f"{i},{10**8 + i % 3}\n" for i in range(50)),
+        r"column b varies by 0.81 around 1e\+08",
+    ),
+    "semicolons": ("x;y\n" + "0,5;1,5\n" * 20, "values are separated by semicolons: write commas"),
+    "semicolons, no header": ("0,5;1,5\n" * 20, "values are separated by semicolons"),
+    "tabs": (("a,b\n" + LINES).replace(",", "\t"), "values are separated by tabs"),
+    "bars": (("a,b\n" + LINES).replace(",", "|"), "values are separated by bars"),
+    "blanks": (LINES.replace(",", " "), "values are separated by blanks"),
+    "more values than names": ("x\n" + "1,2\n" * 20, "more values than the header has names"),
+    "header counts": ("0,1\n" + LINES, "the first line, 0,1, is a row or counts the columns"),
+    "index without a name": (",a\n" + COUNTED, r"column 1 has no name: if it is an index, .*index=False"),
+    "index of shuffled rows": (",a\n" + "".join(COUNTED.splitlines(True)[::-1]), "column 1 has no name"),
+    "index written twice": ("Unnamed: 0,a\n" + COUNTED, "column 1 has no name"),
+    "index called so": ("Index,a\n" + COUNTED, r"column Index counts the rows: .*index=False"),
+    "index from 1": ("id,a\n" + COUNTED[7:], "column id counts the rows"),
+    "index, no header": (COUNTED, "column 1 counts the rows"),
+    "comma at the end of lines": ("a,b,\n" + LINES.replace("\n", ",\n"), "column 3 has no name"),
+    "no class": ("a,label\n" + "1,x\n2,x\n" * 10 + "1,\n", "row 21 has no label"),
+    "two labels": ("label,a,Label\n" + "1,2,3\n" * 20, "more than one column is called label"),
+    "blanks around label": ("a, Label\n" + LABELED, "the name label has blanks or signs around it"),
+    "a commented header": ("# label,a\n" + LINES, "the name label has blanks or signs around it"),
+    "only labels": ("label\n1\n2\n", "points must be rows of real numbers"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_table_that_is_wrong_is_refused_in_one_line(tmp_path, name):
+    text, message = WRONG[name]
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message) as refused:
+        read(tmp_path / "points.csv")
+    assert "\n" not in str(refused.value).strip()
+
+
+@pytest.mark.parametrize("name", ["label", "Label", "LABEL"])
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_a_label_is_one_in_any_case(tmp_path, name, kind):
+    path, x, label = tmp_path / f"points.{kind}", np.linspace(0, 1, 20), np.arange(20) % 2
+    if kind == "npz":
+        np.savez(path, samples=x[:, None], **{name: label})
+    else:
+        getattr(pd.DataFrame({"a": x, name: label}), f"to_{kind}")(path, **({"index": False} if kind == "csv" else {}))
+    found = read(path)
+    assert (found.values.shape, found.label.tolist(), found.classes) == ((20, 1), label.tolist(), ("0", "1"))
+
+
+@pytest.mark.parametrize("name", ["target", "Targets", "CLASS", "labels", "y", "Y"])
+def test_a_column_that_may_be_a_label_is_asked_about(tmp_path, name):
+    (tmp_path / "points.csv").write_text(f"a,{name}\n{LABELED}")
+    with pytest.raises(ConfigError, match=f"call {name} label if it holds classes; a coordinate needs another name"):
+        read(tmp_path / "points.csv")
+
+
+@pytest.mark.parametrize("header", ["x,y", "X,Y", "sepal length,petal length", "P(a|b),b", "t,id", "a,index"])
+def test_what_can_be_told_is_read(tmp_path, header):
+    (tmp_path / "points.csv").write_text(f"\n{header}\n{LINES}")
+    found = read(tmp_path / "points.csv")
+    assert ",".join(found.names) == header
+    assert found.classes is None
+    np.testing.assert_array_equal(found.values, np.loadtxt(LINES.splitlines(), delimiter=",", dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [('"x","y"', ("x", "y")), ('"a,b","c"', ("a,b", "c")), ("# x,y", ("# x", "y")), ('"0.5","0.25"', ())],
+)
+def test_names_in_quotes_and_after_a_sign_are_read(tmp_path, header, names):
+    """As R, csv.QUOTE_ALL and numpy.savetxt write them; numbers in quotes are a row."""
+    (tmp_path / "points.csv").write_text(f"{header}\n{LINES}")
+    found = read(tmp_path / "points.csv")
+    assert (found.names, len(found.values)) == (names, 40 if names else 41)
+
+
+def test_a_label_in_quotes_is_the_label(tmp_path):
+    (tmp_path / "points.csv").write_text('"a","b","label"\n' + '"0.5","1.5","x"\n"0.25","2.5","y"\n' * 20)
+    found = read(tmp_path / "points.csv")
+    assert (found.names, found.classes, found.values.shape) == (("a", "b"), ("x", "y"), (40, 2))
+
+
+def test_a_path_with_a_null_byte_is_refused_in_one_line():
+    with pytest.raises(ConfigError, match="does not exist or is not a file"):
+        points(path="points\0.csv")
+
+
+def test_classes_are_the_texts_of_the_file_and_numbers_are_in_order(tmp_path):
+    def read_labels(names):
+        rows = "".join(f"{i * 0.1},{names[i % len(names)]}\n" for i in range(60))
+        (tmp_path / "points.csv").write_text(f"a,label\n{rows}")
+        return read(tmp_path / "points.csv")
+
+    assert read_labels(["01", "1", "NA"]).classes == ("01", "1", "NA")
+    assert read_labels(["10", "9"]).classes == ("9", "10")
+    assert read_labels(["10", "9"]).label[:3].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), pd.NA, ""])
+def test_a_missing_class_in_parquet_is_no_class(tmp_path, nothing):
+    pytest.importorskip("pyarrow")
+    label = pd.Series(["x", "y", nothing] * 20, dtype=object)
+    pd.DataFrame({"a": np.arange(60.0), "label": label}).to_parquet(tmp_path / "points.parquet")
+    with pytest.raises(ConfigError, match="row 3 has no label"):
+        read(tmp_path / "points.parquet")
+
+
+ODD = {
+    "labels of lists": ({"a": np.arange(60.0), "label": [[1], [2]] * 30}, None),
+    "labels of bytes": ({"a": np.arange(60.0), "label": [b"\xff", b"x"] * 30}, None),
+    "notes of pandas name no column": ({"a": np.arange(60.0)}, b'{"index_columns": ["b"], "columns": []}'),
+    "two columns have one name": (["a", "a"], None),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_parquet_is_refused_in_one_line(tmp_path, name):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns, notes = ODD[name]
+    made = columns if isinstance(columns, dict) else [np.arange(60.0) for _ in columns]
+    table = arrow.table(made, names=None if isinstance(columns, dict) else columns)
+    table = table.replace_schema_metadata({} if notes is None else {b"pandas": notes})
+    parquet.write_table(table, tmp_path / "points.parquet")
+    with pytest.raises(ConfigError, match=r"points\.parquet cannot be read as \.parquet: [^\n]*$"):
+        read(tmp_path / "points.parquet")

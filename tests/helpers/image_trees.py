@@ -87,19 +87,3 @@ def header(name, size, kind=tarfile.REGTYPE):
     info = tarfile.TarInfo(name)
     info.size, info.type = size, kind
     return info.tobuf(tarfile.GNU_FORMAT)
-
-
-def extended(number):
-    """Return a chain of headers that extend one another."""
-    return (header("x", 512, tarfile.XHDTYPE) + b"13 path=x.pn\n".ljust(512, b"\0")) * number
-
-
-HOSTILE = {
-    "a text that claims an exabyte": (header("notes.txt", 2**60), "would unpack to more than 100 times its size"),
-    "an image that claims an exabyte": (header("train/cat/0.png", 2**60), "more than an image may have"),
-    "a negative size": (header("notes.txt", -512), "a header claims -512 bytes"),
-    "a long header": (header("x", 2**40, tarfile.XHDTYPE), "a header claims 1,099,511,627,776 bytes"),
-    "a long name": (header("x", 2**40, tarfile.GNUTYPE_LONGNAME), "a header claims 1,099,511,627,776 bytes"),
-    "headers of headers": (extended(20_000), "is neither a folder nor a readable tar archive"),
-}
-"""Archives that are refused, and why."""

@@ -31,7 +31,7 @@ import torch
 from genbench.cli import main
 from genbench.runs.store import Store
 from genbench.storage import lease
-from genbench.sweeps import process_pool
+from genbench.sweeps import executors
 from genbench.training import loop, step
 
 for module in (
@@ -104,7 +104,7 @@ def child(request, arguments, fault, report, said):
     os.dup2(said, 1)
     os.dup2(said, 2)
     # A forked worker starts at once; one that is spawned imports torch first.
-    process_pool.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
+    executors.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
     if "save_every" in request:
         inspect.unwrap(loop.fit).__kwdefaults__["save_every"] = request["save_every"]
     if "patience" in request:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import struct
-import zipfile
 import zlib
 from dataclasses import replace
 
@@ -117,21 +116,14 @@ def test_any_label_can_be_drawn(label):
         assert pictures.gallery({"data": sheet, label: sheet}, 4).mode == ("LA" if sheet.ndim == 2 else "RGBA")
 
 
-@pytest.mark.parametrize("damage", ["pipe", "objects", "another name", "numbers", "bomb"])
+@pytest.mark.parametrize("damage", ["pipe", "objects", "numbers"])
 def test_samples_that_are_no_images_are_left_out(tmp_path, results, damage):
     (run,) = [run for suite in load_suites(Store(results)) for run in suite.runs if run.data.startswith("digits")]
     path, space = tmp_path / "samples.npz", build_data(run.record["spec"]["data"]).space
     if damage == "pipe":
         os.mkfifo(path)
     else:
-        name = "images" if damage == "another name" else "samples"
-        array = {"objects": np.array([{}], object), "numbers": np.ones(3)}.get(damage, np.zeros((1, 1, 8, 8), np.uint8))
-        np.savez(path, **{name: array})
-        if damage == "bomb":
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-                header = {"descr": "|u1", "fortran_order": False, "shape": (2**50,)}
-                with archive.open("samples.npy", "w") as file:
-                    np.lib.format.write_array_header_1_0(file, header)
+        np.savez(path, samples=np.array([{}], object) if damage == "objects" else np.ones(3))
     with pytest.raises((ConfigError, Unsupported), match=r"samples\.npz"):
         pictures._sheet(replace(run, folder=tmp_path), space)
 

@@ -37,6 +37,21 @@ def test_a_method_of_fixed_cost_stands_where_that_is_allowed(board):
     assert one.cells["cfm"].values[0] == pytest.approx(board.heat(20, None).contests[0].cells["cfm"].values[0] + 2)
 
 
+def test_a_model_stands_at_its_budgets_and_one_without_training_at_all(tmp_path):
+    own = '{ name = "otcfm", budgets = [20] }, { name = "gaussian", plan = { steps = 0 } }'
+    records = planted() + [
+        record_of("gaussian", data, 0, seed, rows_of(0.9, FLOOR[seed], 1.0))
+        for data in ("moons", "pinwheel")
+        for seed in range(5)
+    ]
+    board_of(tmp_path, records)
+    (tmp_path / "some.toml").write_text(TRACK.replace('"otcfm"', own))
+    board = track_board(tmp_path / "some.toml", Store(tmp_path / "results"))
+    short, long = (board.heat(steps, None).contests[0].cells for steps in (20, 50))
+    assert (short["otcfm"].word, long["otcfm"].word) == ("", "not at this budget")
+    assert short["gaussian"].values == long["gaussian"].values == dict.fromkeys(range(5), 0.9)
+
+
 def test_ratios_and_letters_are_those_that_were_planted(board):
     ratios = {s.method: s.ratio for s in board.heat(20, None).effects.summaries if s.ratio is not None}
     for index, (model, excess) in enumerate(EXCESS.items()):

@@ -227,6 +227,14 @@ def test_rows_that_share_a_run_stand_there_both(tmp_path):
     assert shared == [[{**place, "headline": "nfe"} for place in (own, tuned)]] * 3
 
 
+def test_a_model_of_a_track_may_stand_at_some_budgets_and_one_without_training_stands_at_all(tmp_path):
+    models = '"cfm", { name = "otcfm", budgets = [20] }, { name = "gaussian", plan = { steps = 0 } }, {'
+    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', models))
+    cells = {(spec.model["name"], spec.plan["steps"], spec.seed) for spec in load(tmp_path / "some.toml").specs}
+    trained = {("cfm", 20, 0), ("cfm", 20, 1), ("cfm", 50, 0), ("otcfm", 20, 0), ("otcfm", 20, 1)}
+    assert {cell for cell in cells if cell[0] != "wcfm"} == trained | {("gaussian", 0, 0), ("gaussian", 0, 1)}
+
+
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
@@ -261,6 +269,11 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
         ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
         ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
+        (
+            '"cfm", {',
+            '{ name = "cfm", budgets = [20, 30] }, {',
+            r"cfm\.budgets: 30 is not among the budgets \[20, 50\]",
+        ),
         ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],

@@ -4,7 +4,7 @@ import pytest
 
 from genbench.errors import ConfigError
 from genbench.sweeps.suite import load
-from genbench.sweeps.suite_file import read
+from genbench.sweeps.suite_file import points, read
 
 BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
 
@@ -80,3 +80,35 @@ def test_what_is_no_text_is_refused(tmp_path):
     path.mkdir()
     with pytest.raises(ConfigError, match=r"no suite at .*: Is a directory"):
         read(path)
+
+
+METHODS = ("cfm", "wcfm")
+
+
+def test_every_combination_comes_once():
+    over = {"plan": {"lr": [1, 2]}, "model": {"net": {"width": [8, 16], "depth": [3]}}}
+    found = list(points(over, "cfm", METHODS))
+    assert [(c["plan"]["lr"], c["model"]["net"]["width"]) for c in found] == [(1, 8), (1, 16), (2, 8), (2, 16)]
+    assert all(c["model"]["net"]["depth"] == 3 for c in found)
+    assert list(points({}, "cfm", METHODS)) == [{}]
+
+
+def test_the_settings_of_a_method_are_tuned_for_it_alone():
+    over = {"wcfm": {"kappa": [0.5, 1.0]}, "plan": {"lr": [1]}}
+    assert list(points(over, "cfm", METHODS)) == [{"plan": {"lr": 1}}]
+    assert [c["model"]["kappa"] for c in points(over, "wcfm", METHODS)] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"plan": {"lr": 3}}, r"--over plan\.lr=3: write a list of values"),
+        ({"plan": {"lr": []}}, r"--over plan\.lr=\[\]: write a list of values"),
+        ({"plan": 3}, r"--over plan=3: write a list of values"),
+        ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
+        ({"modle": {"a": [1]}}, "nothing to tune in 'modle'; did you mean 'model'"),
+    ],
+)
+def test_what_is_no_grid_is_refused(over, message):
+    with pytest.raises(ConfigError, match=message):
+        list(points(over, "cfm", METHODS))

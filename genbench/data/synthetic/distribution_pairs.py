@@ -32,11 +32,9 @@ class SampledSource(Source):
     shape: tuple[int, ...] = (2,)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n *event"]:
-        """Draw n independent samples, on the generator's device."""
         return self.draw(n, generator).x
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
-        """Raise Unsupported: the density has no closed form."""
         raise Unsupported(f"the density of the source ({self.name}) is not known")
 
 
@@ -110,12 +108,10 @@ class NoiseWithCondition(Source):
     shape = (3,)
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n 3"]:
-        """Draw n independent samples, on the generator's device."""
         x = torch.randn(n, 2, generator=generator, device=generator.device)
         return torch.cat([x, _conditions(n, generator)], 1)
 
     def log_prob(self, x: Float[Tensor, "b 3"]) -> Float[Tensor, " b"]:
-        """Return the log-density in nats."""
         return _log_uniform(x[:, 2]) - x[:, :2].square().sum(1) / 2 - math.log(2 * math.pi)
 
 

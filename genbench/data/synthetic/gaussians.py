@@ -68,7 +68,6 @@ class Mixture(Source):
         return line + float(across[0].square().sum()) + (means.shape[1] - 1) * (s - 1) ** 2
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n independent samples, on the generator's device."""
         return self.draw(n, generator).x
 
     def draw(self, n: int, generator: torch.Generator) -> Batch:
@@ -86,7 +85,6 @@ class Mixture(Source):
         return self._around(stratified_labels(self.weights, n, generator), generator)
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """Return the log-density in nats."""
         parts = x.split(max(1, BLOCK // self.means.numel()))
         return torch.cat([self._joint(rows, self.means, self.stds).logsumexp(-1) for rows in parts])
 
@@ -161,7 +159,6 @@ class Gaussian(Source):
         return float(self._mean.square().sum() + (self._spectrum[1] - 1).square().sum())
 
     def sample(self, n: int, generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """Draw n independent samples, on the generator's device."""
         noise = torch.randn(n, *self.shape, generator=generator, device=generator.device)
         return noise @ self._factor.to(noise) + self._mean.to(noise)
 
@@ -170,7 +167,6 @@ class Gaussian(Source):
         return unlabeled(self.sample(n, generator))
 
     def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """Return the log-density in nats."""
         axes, stds = self._spectrum
         white = (x - self._mean.to(x)) @ (axes / stds).to(x)
         scale = float(stds.log().sum()) + 0.5 * self.shape[0] * math.log(2 * math.pi)

@@ -3,24 +3,22 @@
 `python benchmarks/features/train.py NAME` made the weights.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib.resources import files
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data
-from genbench.data.captions import STYLES
-from genbench.errors import RunFailed, Unsupported
+from genbench.data.digits import STYLES
+from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
 from genbench.space import Pixels
+from genbench.storage import tensors
 
 FEATURES = 64
 
@@ -116,11 +114,7 @@ class Classifier(FeatureExtractor):
         Raises:
             RunFailed: if the file is damaged.
         """
-        content = (files("genbench.metrics.image") / "weights" / f"{self.name}.safetensors").read_bytes()
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
-            raise RunFailed(f"the weights of {self.name} are damaged (sha256 {found[:8]}): install genbench again")
-        self.load_state_dict(safetensors.torch.load(content))
+        self.load_state_dict(tensors.shipped("genbench.metrics.image", self.name, self.sha256))
         return self.double().eval().requires_grad_(False)
 
 

@@ -69,7 +69,7 @@ RC: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def _styled(draw: Callable[..., Any]) -> Callable[..., Any]:
+def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that draws in our style."""
 
     @wraps(draw)
@@ -126,7 +126,7 @@ def write_charts(drawn: Charts, path: Path, models: Iterable[str] = ()) -> Path:
     return path
 
 
-@_styled
+@styled
 def encoded(figure: Any, suffix: str = "svg") -> bytes:
     """Return a figure as the bytes of a file; SVG takes dark colors where its reader prefers them."""
     buffer = io.BytesIO()
@@ -158,7 +158,7 @@ def _shorter(match: re.Match[str]) -> str:
     return match[1] or " "
 
 
-@_styled
+@styled
 def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
     """Draw charts side by side in one figure, with one legend below."""
     from matplotlib.figure import Figure
@@ -184,7 +184,7 @@ def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
     return figure
 
 
-@_styled
+@styled
 def chart(drawn: Chart, model_styles: Mapping[str, Style], *, small: bool) -> Any:
     """Draw a single chart, without a title and a legend."""
     from matplotlib.figure import Figure

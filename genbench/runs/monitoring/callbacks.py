@@ -17,7 +17,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import evaluate, measure, unsupported
 from genbench.registry import metrics
 from genbench.runs.make_spec import VALIDATION, bind_metrics
-from genbench.runs.monitoring.image_grids import GRID_SIZE, has_images, save_image_grid
+from genbench.runs.monitoring.sample_files import GRID_SIZE, has_images, save_image_grid
 from genbench.runs.record_types import Row, metric_of
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.seeds import derive

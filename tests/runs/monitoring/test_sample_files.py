@@ -5,15 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers import photographs
 from PIL import Image
 
 from genbench.core import Batch, Split
 from genbench.metrics.evaluation import Evaluation
-from genbench.runs.monitoring import sample_picture
+from genbench.runs.monitoring import sample_files
 from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL
-from genbench.runs.monitoring.sample_picture import TILE, save_sample_picture
+from genbench.runs.monitoring.sample_files import TILE, save_image_grid, save_sample_picture, save_samples
 from genbench.space import Real
-from genbench.testing.toys import toy_tasks
+from genbench.testing.toys import LEVELS, toy_tasks
 
 
 def picture(folder, data, x):
@@ -68,7 +69,7 @@ def test_samples_equal_to_the_data_are_drawn_alike(tmp_path):
 
 def test_principal_components_are_those_of_largest_variance():
     x = np.random.default_rng(0).normal(size=(5000, 4)) * [1.0, 9.0, 0.1, 3.0] + 5
-    center, axes = sample_picture._principal(x)
+    center, axes = sample_files._principal(x)
     np.testing.assert_allclose(center, 5, atol=0.5)
     np.testing.assert_allclose(np.abs(axes), np.eye(4)[:, [1, 3]], atol=0.1)
 
@@ -86,3 +87,38 @@ def test_samples_that_are_not_finite_are_left_out_and_a_failure_is_only_reported
     assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x), data).is_file()
     assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x * torch.nan), data) is None
     assert "no picture of the samples: none of them is finite" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Twelve gray images of 4 x 4, in sixteen levels."""
+    data = toy_tasks()["labeled images"]
+    x, label = data.test.take(12, 0)
+    return Evaluation(data, 0, x=x, label=label)
+
+
+def test_images_lie_in_rows_of_ten_eight_times_enlarged(images, tmp_path):
+    save_image_grid(tmp_path / "grid.png", images, images.data)
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    raw = images.data.space.decode(images.x).numpy()
+    assert grid.shape == (2 * (4 * 8 + 2), 10 * (4 * 8 + 2))
+    for i in range(12):
+        row, column = divmod(i, 10)
+        tile = grid[34 * row + 1 : 34 * row + 33, 34 * column + 1 : 34 * column + 33]
+        np.testing.assert_array_equal(tile, np.kron(raw[i, 0], np.ones((8, 8))) * (255 // (LEVELS - 1)))
+    assert not grid[34:, 2 * 34 :].any()  # no images 13 to 20
+
+
+def test_colors_are_kept(tmp_path):
+    data = photographs.task(3, 3)
+    x = data.test.take(3, 0).x
+    save_image_grid(tmp_path / "grid.png", Evaluation(data, 0, x=x), data)
+    grid = np.asarray(Image.open(tmp_path / "grid.png"))
+    np.testing.assert_array_equal(grid[1:33, 35:67].transpose(2, 0, 1), data.space.decode(x).numpy()[1])
+
+
+def test_samples_return_from_their_file(images, tmp_path):
+    save_samples(tmp_path, images, images.data)
+    with np.load(tmp_path / "samples.npz") as kept:
+        assert torch.equal(images.data.space.encode(torch.from_numpy(kept["samples"])), images.x)
+        assert torch.equal(torch.from_numpy(kept["label"]), images.label)

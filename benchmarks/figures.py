@@ -1,0 +1,208 @@
+"""The pictures of README, docs and results, and the part of the README about the leaderboard, from published records.
+
+    python -m benchmarks.figures    # writes docs/images/*.svg and README.md
+
+Trajectories need weights, which are not published: their four models are trained first (a minute), and kept in --runs.
+"""
+
+import argparse
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+import genbench
+from genbench.analysis.means import mean_and_half
+from genbench.core import Transport
+from genbench.metrics.sampling import noise
+from genbench.numerics.ode import trajectory
+from genbench.report.blocks import Axis, Chart, Charts, Point, Series
+from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled, write_charts
+from genbench.report.formats.writers import markdown
+from genbench.report.plots import track_curves
+from genbench.report.track_board import TrackBoard, track_board
+from genbench.report.track_table import METHODS, across_table, sentences
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
+from genbench.runs.record_types import Record
+from genbench.runs.spec import build_data
+from genbench.runs.store import Store
+from genbench.suites import find
+from genbench.sweeps.suite_file import CHOSEN
+
+ROOT = Path(__file__).parents[1]
+COLUMNS, WIDE = 128, 1000
+"""Characters of a line of prose, and of a table, which pages wrap themselves."""
+TRACK = "plane-v1"
+DRAWN = {"CFM": "cfm", "W-CFM": "wcfm", "OT-CFM": "otcfm", "MeanFlow": "meanflow"}
+TASK = "8gaussians-moons"
+PLAN = {"steps": 2000, "batch_size": 256, "schedule": "cosine", "ema": 0.999}
+POINTS, SEED, MOMENTS = 100, 7, 15
+"""Samples that are followed, their seed, and the times of a path that are drawn."""
+BACKGROUND, CELLS = 8192, 90
+"""Points of data behind the paths, drawn as the outline of their density on a grid of so many cells a side."""
+SIDE, TITLE = 1.9, 0.22
+"""Inches of a panel's width, and of its title."""
+KAPPAS = ("8gaussians", "moons")
+ROW = 0.16
+"""Inches of a row of the forest plot."""
+
+
+def trajectories(runs: Path) -> bytes:
+    """Draw how models take the same noise to samples: paths of an ODE, and the jump of a flow map. Returns SVG."""
+    paths: dict[str, Float[np.ndarray, "times points 2"]] = {}
+    facts: dict[str, str] = {}
+    for title, name in DRAWN.items():
+        settings = {"model": {"net": "mlp"}, "plan": PLAN, "evaluation": {"curve": []}}
+        record = genbench.run(name, TASK, seed=0, settings=settings, metrics=["sliced_w2", "nfe"], results=runs)
+        model, data = genbench.load(runs, record["labels"]["run"]), build_data(record["spec"]["data"])
+        x0 = noise(model.source, POINTS, SEED)
+        with torch.no_grad():
+            if isinstance(model, Transport):
+                path = trajectory(model.velocity, x0, torch.linspace(0, 1, MOMENTS), tol=1e-4).x
+            else:
+                path = torch.stack([x0, model.sample(x0).x])
+        paths[title] = data.space.decode(path).numpy()
+        facts[title] = f"NFE {next(row['value'] for row in record['results'] if row['metric'] == 'nfe'):.0f}"
+    return encoded(panels(paths, facts, data.space.decode(data.test.take(BACKGROUND, SEED).x).numpy()))
+
+
+@styled
+def panels(paths: Mapping[str, Float[np.ndarray, "times points 2"]], facts: Mapping[str, str], data: np.ndarray) -> Any:
+    """Draw one panel for each model: the density of data in gray, noise as dots, and where each dot goes."""
+    from matplotlib.figure import Figure
+
+    every = np.concatenate([data, *(path.reshape(-1, 2) for path in paths.values())])
+    middle, (width, height) = (every.max(0) + every.min(0)) / 2, np.ptp(every, axis=0) * 1.04
+    high = SIDE * height / width
+    figure = Figure(figsize=(SIDE * len(paths), high + TITLE))
+    grid = density(data, middle, max(width, height) / 2)
+    for number, (title, path) in enumerate(paths.items()):
+        axes = figure.add_axes((number / len(paths), 0, 1 / len(paths), high / (high + TITLE)))
+        axes.contourf(*grid, levels=[0.05, 0.35, 1.0], colors=[MUTED], alpha=0.22)
+        axes.plot(path[:, :, 0], path[:, :, 1], color=LIGHT[0], linewidth=0.5, alpha=0.7)
+        axes.scatter(*path[0].T, s=3, color=INK, linewidths=0, zorder=3)
+        axes.scatter(*path[-1].T, s=5, color=LIGHT[1], linewidths=0, zorder=3)
+        axes.set(xlim=middle[0] + width * np.array([-0.5, 0.5]), ylim=middle[1] + height * np.array([-0.5, 0.5]))
+        axes.set_axis_off()
+        axes.set_title(f"{title}, {facts[title]}", loc="center", pad=4)
+    return figure
+
+
+def density(
+    points: Float[np.ndarray, "n 2"], middle: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the coordinates of a grid around a point, and a smooth density of points on it, 1 at its maximum."""
+    from scipy.ndimage import gaussian_filter
+
+    edges = np.linspace(-reach, reach, CELLS + 1)
+    x, y = (center + edges for center in middle)
+    counts = gaussian_filter(np.histogram2d(*points.T, bins=(x, y))[0].T, 1.5)
+    return (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2, counts / counts.max()
+
+
+def tilt_against_straightness(records: Sequence[Record]) -> Charts:
+    """Chart what W-CFM trades as kappa falls: straighter paths, for marginals that are tilted further."""
+    charts = []
+    for data in KAPPAS:
+        points: dict[tuple[str, float], dict[str, list[float]]] = {}
+        for record in records:
+            if record["labels"]["data"] != data:
+                continue
+            values = {row["metric"]: row["value"] for row in record["results"] if row["point"] == "main"}
+            if "kappa" in record["spec"]["model"] and values.get("tilt.source") is None:
+                continue  # too few pairs have weight: it is not measured
+            kappa = float(record["spec"]["model"].get("kappa", np.inf))
+            where = points.setdefault((record["labels"]["model"].split()[0], kappa), {"tilt": [], "straightness": []})
+            where["straightness"].append(values["straightness"])
+            # Pairs without weights tilt nothing.
+            where["tilt"].append((values.get("tilt.source") or 0.0) + (values.get("tilt.data") or 0.0))
+        lines: dict[str, list[Point]] = {}
+        for (model, _), found in sorted(points.items(), key=lambda item: item[0][1]):
+            mean, half = mean_and_half(found["straightness"])
+            lines.setdefault(model, []).append(
+                Point(float(np.mean(found["tilt"])), mean, mean - (half or 0.0), mean + (half or 0.0))
+            )
+        series = tuple(Series(model, tuple(line)) for model, line in lines.items())
+        charts.append(
+            Chart(data, Axis("tilt of source plus tilt of data"), Axis("straightness, 0 for straight paths"), series)
+        )
+    return Charts("Tilt against straightness over kappa", tuple(charts), "")
+
+
+@styled
+def forest(board: TrackBoard) -> Any:
+    """Draw, for each task and model with all seeds, the paired difference from the baseline relative to its mean."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    heat = board.heat(board.budgets[0], None)
+    contests = [contest for contest in heat.contests if not contest.cells[board.baseline].word]
+    models = [model for model in board.models if model != board.baseline]
+    figure = Figure(figsize=(7.4, ROW * len(models) + 0.75))
+    width = 0.83 / len(contests)
+    for number, contest in enumerate(contests):
+        base = contest.cells[board.baseline].values
+        bottom = 0.4 / figure.get_figheight()
+        axes = figure.add_axes((0.16 + number * width, bottom, width * 0.93, 1 - bottom - 0.2 / figure.get_figheight()))
+        for row, model in enumerate(models):
+            if contest.cells[model].word:
+                axes.text(0, row, contest.cells[model].word, fontsize=5.5, color=MUTED, ha="left", va="center")
+                continue
+            center = float(np.mean(list(base.values())))
+            mean, half = mean_and_half(
+                [(value - base[seed]) / center for seed, value in contest.cells[model].values.items()]
+            )
+            apart = not {*contest.pairs.letters.get(model, "")} & {*contest.pairs.letters.get(board.baseline, "")}
+            color = MUTED if not apart else LIGHT[0] if mean < 0 else LIGHT[1]
+            ends = np.clip((mean - (half or 0.0), mean + (half or 0.0)), -1, 2)
+            axes.plot(ends, (row, row), color=color, linewidth=1.2)
+            axes.plot(min(mean, 2), row, ">" if mean > 2 else "o", color=color, markersize=3)
+        axes.axvline(0, color=INK, linewidth=0.6)
+        axes.set(xlim=(-1, 2.1), ylim=(len(models) - 0.4, -0.6), yticks=range(len(models)))
+        axes.set_yticklabels([model.partition(" ")[0] for model in models] if number == 0 else [])
+        axes.set_title(contest.data, pad=2)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_xticks([0, 1])
+    metric = contests[0].metric if contests else ""
+    figure.text(0.5, 0.01, f"{metric} minus that of {board.baseline}, paired by seed", ha="center", color=INK)
+    return figure
+
+
+def leaderboard_section(text: str, board: TrackBoard) -> str:
+    """Return the README with the sentences and the table of a track, between its introduction and its caption."""
+    head, _, rest = text.partition("## Leaderboard\n\n")
+    caption = "\n\nSmall networks on points"
+    _, _, tail = rest.partition(caption)
+    first, *others = sentences(board)
+    told = f"{first} W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. By"
+    told = textwrap.fill(f"{told} `genbench leaderboard`:", COLUMNS)
+    items = [textwrap.fill(f"- {text}", COLUMNS, subsequent_indent="  ") for text in others]
+    _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
+    return "\n".join([f"{head}## Leaderboard\n", told, "", *items, "", table.strip()]) + caption + tail
+
+
+def main() -> None:
+    """Draw the pictures, and fill in the README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=ROOT / "results", help="Published records.")
+    parser.add_argument("--runs", type=Path, default=ROOT / "reproduced" / "figures", help="Where runs are kept.")
+    arguments = parser.parse_args()
+    images = ROOT / "docs" / "images"
+    settings = "tuned" if find(TRACK).with_suffix(CHOSEN).exists() else "default"
+    board = track_board(find(TRACK), Store(arguments.results), settings)
+    (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
+    if (curves := track_curves(board)) is not None:
+        write_charts(curves, images / "leaderboard.svg", board.models)
+    write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
+    (images / "forest.svg").write_bytes(encoded(forest(board)))
+    readme = ROOT / "README.md"
+    readme.write_text(leaderboard_section(readme.read_text(encoding="utf-8"), board), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
