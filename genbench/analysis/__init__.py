@@ -1,1 +1,1 @@
-"""Analysis: the values of many runs, their statistics, comparisons of models, the leaderboard."""
+"""Analysis: the values of many runs, their statistics, comparisons of models, the runs of tracks."""

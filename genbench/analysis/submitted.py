@@ -7,11 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from genbench.analysis.values import SuiteResults
 from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
 from genbench.results.names import named
-from genbench.results.reader import RECORDS, Run, suite_names
+from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
@@ -62,7 +61,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
     return own
 
 
-def read_submission(path: Path, own: Collection[Record] = ()) -> tuple[SuiteResults, list[Submitted]]:
+def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], list[Submitted]]:
     """Return the records of a submission that were confirmed on this machine, and how many seeds of each method were.
 
     A seed is confirmed if all of its records are, such as those with other numbers of samples.
@@ -102,10 +101,8 @@ def read_submission(path: Path, own: Collection[Record] = ()) -> tuple[SuiteResu
             missing[method].add(record["spec"]["seed"])
     if repeated:
         log.warning("%s: %s of its records are here already, and count once", path.name, repeated)
-    renamed = [_renamed(record, name) for record in confirmed]
-    found = [Run(record, record["labels"]["model"], None) for record in renamed]
     rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]
-    return SuiteResults(name, tuple(found), ()), rows
+    return [_renamed(record, name) for record in confirmed], rows
 
 
 def submission_name(path: Path) -> str:

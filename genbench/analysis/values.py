@@ -47,8 +47,6 @@ class Value(NamedTuple):
     """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
     share: float | None = None
     """Of the training steps of its plan, for a value that was measured during training."""
-    label: str = ""
-    """The label of its model; `model` adds the budget where models of one label differ in it."""
 
 
 OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
@@ -71,13 +69,12 @@ class Cost(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A failed run, and its budget: training steps and batch size; None if that is not known."""
+    """A failed run."""
 
     model: str
     data: str
     seed: int
     reason: str
-    budget: tuple[int, int] | None = None
 
 
 COSTS = {
@@ -114,7 +111,6 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 original=original,
                 half=half_interval(row),
                 share=step / steps if step and steps else None,  # records of others may state no steps, or 0
-                label=labels["model"],
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
             if first.value != value.value:
@@ -227,17 +223,18 @@ def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     return [SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures))) for group in groups]
 
 
-def without_tracks(suites: Iterable[SuiteResults]) -> list[SuiteResults]:
-    """Return the suites that are no tracks, which have tables of their own."""
-    return [suite for suite in suites if not any("track" in record for record in suite.records)]
+def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
+    """Return {data set: the metric by which its models are compared}."""
+    suites = list(suites)
+    names = {run.data: run.record["spec"]["data"]["name"] for suite in suites for run in suite.runs}
+    values = group_by((value for suite in suites for value in suite.values), lambda value: value.data)
+    return {data: headline_metric(name, values[data]) for data, name in names.items()}
 
 
 def failure_of(record: Record) -> Failure:
     """Return the row of a run that failed."""
     labels, seed = record["labels"], record["spec"]["seed"]
-    plan = record["spec"]["plan"]
-    budget = (plan["steps"], plan["batch_size"]) if plan else None  # an encoder has no plan
-    return Failure(labels["model"], labels["data"], seed, failure_line(record), budget)
+    return Failure(labels["model"], labels["data"], seed, failure_line(record))
 
 
 def digest(*parts: Any) -> str:

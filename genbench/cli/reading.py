@@ -28,7 +28,7 @@ def report(
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,
 ) -> None:
-    """Write a page with tables, charts and pictures of all results, and print the leaderboard."""
+    """Write a page with tables, charts and pictures of all results, and print the tables of its tracks."""
     if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
@@ -50,123 +50,65 @@ def report(
 @paused_collection()
 def leaderboard(
     results: options.Results = Path("results"),
-    suite: Annotated[list[str] | None, typer.Option(metavar="SUITE", help="Only this suite. Repeatable.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="Only this data set. Repeatable.")] = None,
-    track: Annotated[str | None, typer.Option(help="The tables of this track, such as plane-v1.")] = None,
+    track: Annotated[str, typer.Option(help="A track (see genbench list suites), or its file.")] = "plane-v1",
     settings: Annotated[
         Literal["default", "tuned"] | None,
-        typer.Option(help="Settings of a track's methods; default: tuned, once tuning has chosen some."),
+        typer.Option(help="Settings of the methods; default: tuned, once tuning has chosen some."),
     ] = None,
-    variants: Annotated[bool, typer.Option("--variants", help="A row for every setting of a method.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="A submission to compare too (see genbench submit).")] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Also draw quality against NFE: FILE.svg, FILE.pdf or FILE.png.")
     ] = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(help="Also write FILE.csv, FILE.parquet, or FILE-METHOD.yaml for the hub."),
-    ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print every value as CSV, and nothing else.")] = False,
     as_json: options.AsJson = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the first table as Markdown.")] = False,
 ) -> None:
-    """Compare the methods on each data set, and across data sets.
-
-    By the headline metric of each data set, with intervals and paired tests.
-    """
-    files.require_folder(results, there=not add)
-    if as_csv + as_json + as_markdown > 1:
-        raise ConfigError("--csv, --json and --markdown each print nothing else: choose one")
+    """Compare the methods of a track: the published ones, and your own (see genbench sweep --model)."""
+    if as_json and as_markdown:
+        raise ConfigError("--json and --markdown each print nothing else: choose one")
     for path in add or ():
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
+    place = find(track)
 
-    if track is not None:
-        if suite or dataset or variants or add or export or as_csv:
-            raise ConfigError("--track has --settings, --figure, --json and --markdown: leave the other options out")
-        _show_track(find(track), results, settings, figure, as_json, as_markdown)
-        return
-    if settings is not None:
-        raise ConfigError("--settings chooses a table of a track: add --track, such as --track plane-v1")
-
-    from genbench.analysis import leaderboard
     from genbench.analysis.submitted import read_submission, submission_name
-    from genbench.analysis.values import load_suites, without_tracks
-    from genbench.report.formats import terminal, writers
-    from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
-    from genbench.results.names import typed_name
-    from genbench.results.reader import suite_names
-    from genbench.runs.store import existing_store
-
-    names = [submission_name(path) for path in add or ()]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"--add: two submissions are called {twice[0]}: rename one of the files")
-    alone = bool(add) and not any((results / name).exists() for name in ("runs", *suite_names(results)))
-    own = [] if alone else load_suites(existing_store(results), suite or ())  # without results, the submission alone
-    own = own if suite else without_tracks(own)
-    joined = [read_submission(path, [record for group in own for record in group.records]) for path in add or ()]
-    suites, submitted = [*own, *(suite for suite, _ in joined)], [each for _, rows in joined for each in rows]
-    most = None if suite or dataset else TASKS
-    only = [typed_name(name) for name in dataset or ()]
-    found = leaderboard.leaderboard(suites, only, most=most, variants=variants, submitted=submitted)
-    table = leaderboard_table(found, most and METHODS)
-    if not found.boards and not found.submitted:
-        raise ConfigError(
-            f"{results} has nothing to compare: outside of tracks, no run has measured a metric with a direction"
-        )
-    if figure is not None:
-        from genbench.report.formats.figures import write_charts
-        from genbench.report.plots import pareto
-
-        if (drawn := pareto(found)) is None:
-            raise ConfigError(f"--figure: {results} has no curves to draw")
-        typer.echo(f"written: {write_charts(drawn, figure, found.methods)}", err=True)
-    if export is not None:
-        typer.echo(f"written: {', '.join(map(str, writers.export_leaderboard(found, export)))}", err=True)
-    if as_json:
-        options.print_json(found.json())
-    elif as_csv:
-        typer.echo(writers.leaderboard_csv(found), nl=False)
-    elif as_markdown:
-        typer.echo(writers.markdown(table, width=WIDE), nl=False)
-    else:
-        terminal.show([table], options.stdout())
-        if any(each.confirmed < each.seeds for each in found.submitted):
-            added = " or ".join(path.name for path in add or ())
-            options.print_wrapped(
-                f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
-            )
-
-
-def _show_track(
-    path: Path,
-    results: Path,
-    settings: Literal["default", "tuned"] | None,
-    figure: Path | None,
-    as_json: bool,
-    as_markdown: bool,
-) -> None:
+    from genbench.analysis.track_runs import all_records
     from genbench.report.formats import terminal, writers
     from genbench.report.track_board import track_board
     from genbench.report.track_table import METHODS, across_table, track_tables
     from genbench.runs.store import Store
-    from genbench.sweeps.suite_file import CHOSEN
 
-    usual: Literal["default", "tuned"] = "tuned" if path.with_suffix(CHOSEN).exists() else "default"
-    board = track_board(path, Store(results), settings or usual)
+    names = [submission_name(path) for path in add or ()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"--add: two submissions are called {twice[0]}: rename one of the files")
+    store = Store(results)
+    own = all_records(place, store) if add else []
+    joined = [read_submission(path, own) for path in add or ()]
+    submitted = [each for _, rows in joined for each in rows]
+    board = track_board(place, store, settings, [record for records, _ in joined for record in records])
     if figure is not None:
         from genbench.report.formats.figures import write_charts
         from genbench.report.plots import track_curves
 
         if (drawn := track_curves(board)) is None:
-            raise ConfigError(f"--figure: {results} has no values of {board.name} to draw")
+            raise ConfigError(f"--figure: there are no values of {board.name} to draw")
         typer.echo(f"written: {write_charts(drawn, figure, board.models)}", err=True)
     if as_json:
-        options.print_json(board.json())
+        options.print_json(board.json() | {"submitted": [each._asdict() for each in submitted]})
     elif as_markdown:
         typer.echo(writers.markdown(across_table(board, METHODS), width=WIDE), nl=False)
     else:
-        terminal.show(list(track_tables(board)), options.stdout())
+        terminal.show(track_tables(board), options.stdout())
+        for each in submitted:
+            other = any(row.startswith(each.model) for row in board.further) or not each.confirmed
+            why = "" if other else f"; trained or measured otherwise than {board.name}, so not a row"
+            options.print_wrapped(f"{each.model} on {each.data}: {each}{why}.")
+        if any(each.confirmed < each.seeds for each in submitted):
+            added = " or ".join(path.name for path in add or ())
+            options.print_wrapped(
+                f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
+            )
+        if not board.further:
+            options.print_wrapped(f"next: genbench sweep {track} --model mine.py adds a row of your own")
 
 
 @paused_collection()

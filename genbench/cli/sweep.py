@@ -1,5 +1,6 @@
 """The commands sweep and reproduce."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from genbench.sweeps.set_options import parse_set_options
 if TYPE_CHECKING:
     from genbench.runs.record_types import Record
     from genbench.runs.spec import Spec
+    from genbench.runs.store import Store
 
 
 def sweep(
@@ -24,6 +26,11 @@ def sweep(
         str,
         typer.Argument(help="A suite (see genbench list suites), or a file."),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only a row of your own for a track: a model, or file.py:name, at the first budget."),
+    ] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="With --model: only this task. Repeatable.")] = None,
     set_: options.Set = None,
     jobs: options.Jobs = 1,
     results: options.Results = Path("results"),
@@ -36,14 +43,18 @@ def sweep(
     log: options.Log = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run the missing cells of a suite and print its leaderboard."""
+    """Run the missing cells of a suite, or of a row of your own for a track, and print the tables."""
     settings = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
-    suite_file.read(find(suite))  # a wrong name is refused before torch is imported
+    if dataset and model is None:
+        raise ConfigError("--dataset selects tasks of a row of your own: add --model")
+    path = find(suite)
+    suite_file.read(path)  # a wrong name is refused before torch is imported
 
+    from genbench.analysis.track_runs import row_cells, usual_seconds
     from genbench.report.publish import publish_suite, require_own_folder
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import check_kinds
@@ -51,29 +62,53 @@ def sweep(
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
     from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
+    from genbench.sweeps.progress import ProgressDisplay, duration
     from genbench.sweeps.ray_executor import RayExecutor
 
     with paused_collection():
-        loaded = suites.load(Path(suite), settings)
+        if model is None:
+            loaded = suites.load(Path(suite), settings)
+        else:
+            loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), settings))
         store = Store(results) if dry_run else writable_store(results)
         records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
     missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
+    if model is not None and (seconds := usual_seconds(path, missing)):
+        typer.echo(
+            f"about {duration(seconds / jobs)}, if it costs what the published runs of the baseline did", err=True
+        )
     if dry_run:
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
         print_cells(of_suite(loaded.specs, store), jobs, options.stdout())
         return
-    require_own_folder(results / loaded.name)
+    if model is None:
+        require_own_folder(results / loaded.name)
     labels = cell_names(missing)
     with ProgressDisplay(labels, options.stderr(), skipped=len(loaded.specs) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
-    publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
+    if model is None:
+        publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
+    if model is not None or loaded.places:
+        _print_board(suite, store, loaded.specs if model is not None else ())
     options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
+
+
+def _print_board(suite: str, store: "Store", own: "Sequence[Spec]") -> None:
+    """Print the table of a track across its tasks, the tasks of a row of one's own, and the next command."""
+    from genbench.report.formats import terminal
+    from genbench.report.track_board import track_board
+    from genbench.report.track_table import across_table, task_table
+
+    board = track_board(find(suite), store)
+    tables = [task_table(board, own[0].plan["steps"], None, {spec.data_label for spec in own})] if own else []
+    terminal.show([*tables, across_table(board)], options.stdout())
+    words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
+    typer.echo(f"next: {shlex.join(words)}")
 
 
 def reproduce(

@@ -4,8 +4,8 @@ A report consists of sections; a section has a title, blocks in reading order, a
 same blocks: paragraphs, tables, charts, pictures, and the origins of numbers.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,14 +99,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart of models, with the floor if its axis can show it, and the corners of the Pareto front from the left."""
+    """A chart of models, with the floor if its axis can show it."""
 
     title: str
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     floor: float | None = None
-    front: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,9 +172,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A report; `reading` says how to read it."""
+    """A report.
+
+    Args:
+        reading: how to read it.
+        headlines: {data set: the metric by which its models are compared}.
+    """
 
     title: str
     summary: str
     reading: tuple[str, ...]
     sections: tuple[Section, ...]
+    headlines: Mapping[str, str] = field(default_factory=dict)

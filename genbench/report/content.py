@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
-from genbench.analysis.values import SuiteResults, by_model, group_by
+from genbench.analysis.values import SuiteResults, by_model, group_by, headlines
 from genbench.errors import ConfigError
 from genbench.report import plots
 from genbench.report.blocks import Block, Origin, Origins, Report, Section
@@ -44,7 +44,7 @@ def gather(suites: Sequence[SuiteResults], results: Path) -> Report:
         counted(len(runs), "run"),
     ]
     sections = tuple(_suite(suite, results / suite.name) for suite in suites)
-    return Report("genbench report", ", ".join(counts) + ".", READING, sections)
+    return Report("genbench report", ", ".join(counts) + ".", READING, sections, headlines(suites))
 
 
 def _suite(suite: SuiteResults, folder: Path) -> Section:

@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from genbench.analysis.dataset_board import Board
-from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.values import Value, by_model, digest, group_by
 from genbench.errors import first_line
@@ -30,8 +27,8 @@ BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 SECTIONS = ("model", "plan", "sample")
 """Sections of a spec against whose settings quality is drawn."""
 ARROWS = {"lower": " ↓", "higher": " ↑"}
-MAX_PARETO = 3
-"""Number of data sets that the Pareto pictures show."""
+TASKS = 3
+"""Number of tasks of a track that are drawn."""
 MIN_GRID = 3
 """Number of values of a setting that make a grid."""
 MAX_METRICS = 2
@@ -92,19 +89,6 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
     return Charts("Training loss", (chart,), "")
 
 
-def pareto(found: Leaderboard) -> Charts | None:
-    """Draw quality against NFE on the first data sets of the leaderboard's table, with the Pareto front."""
-    boards = [board for board in found.boards[: found.shown] if len(board.pairs.order) > 1][:MAX_PARETO]
-    charts = [chart for board in boards if (chart := _against_nfe(board)).series]
-    caption = (
-        f"Bars: {INTERVAL}. Lines: fixed-step solvers; single marks: the main solver. Broad gray: the Pareto front of "
-        "the means; dashed: the floor, real vs. real."
-    )
-    others = dict.fromkeys(f"{b.curve} for {b.metric}" for b in boards if b.curve != b.metric and b.curve)
-    caption += f" Against NFE: {', '.join(others)}, which was not measured along the curve." if others else ""
-    return Charts("Quality against NFE", tuple(charts), caption) if charts else None
-
-
 def track_curves(board: TrackBoard) -> Charts | None:
     """Draw quality against NFE on the tasks of a track, at the longest budget with values: models with all seeds."""
     filled = [heat for heat in board.heats if any(contest.pairs.order for contest in heat.contests)]
@@ -125,32 +109,7 @@ def track_curves(board: TrackBoard) -> Charts | None:
             y = Axis(task[0].metric + ARROWS[task[0].better], _wide([p.y for one in series for p in one.points]))
             x = Axis("NFE", _wide([p.x for one in series for p in one.points]))
             charts.append(Chart(task[0].data, x, y, tuple(series), floor))
-    return Charts(f"{board.name}: {steps:,} steps, {board.settings} settings", tuple(charts[:MAX_PARETO]), BARS)
-
-
-def _against_nfe(board: Board) -> Chart:
-    series, rows = [], []
-    for entry in (entry for entry in board.entries if entry.compared):
-        curve, main = ([v for v in entry.points if v.point == point and v.nfe] for point in ("curve", "main"))
-        series += [Series(entry.method, _means(curve, lambda v: v.nfe or 0.0))] if curve else []
-        series += [Series(entry.method, (_mean(main),), joined=False)] if main else []
-        rows += entry.points
-    drawn = _chart(board.data, "NFE", board.curve, series, rows)
-    return replace(drawn, front=_front(series, rows[0].better if rows else ""))
-
-
-def _front(series: Sequence[Series], better: str) -> tuple[tuple[float, float], ...]:
-    """Return the points that no other point beats in both coordinates, from left to right.
-
-    >>> _front([Series("a", (Point(1, 5), Point(2, 3), Point(4, 4))), Series("b", (Point(3, 2.5),))], "lower")
-    ((1, 5), (2, 3), (3, 2.5))
-    """
-    sign = -1 if better == "higher" else 1
-    front: list[tuple[float, float]] = []
-    for x, y in sorted(((p.x, p.y) for one in series for p in one.points), key=lambda p: (p[0], sign * p[1])):
-        if not front or sign * y < sign * front[-1][1]:
-            front.append((x, y))
-    return tuple(front)
+    return Charts(f"{board.name}: {steps:,} steps, {board.settings} settings", tuple(charts[:TASKS]), BARS)
 
 
 def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:

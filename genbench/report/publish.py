@@ -8,12 +8,11 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.leaderboard import leaderboard
-from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values, without_tracks
+from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.terminal import print_suite, show
+from genbench.report.formats.terminal import main_tables, print_suite, show
 from genbench.report.formats.writers import (
     COLUMNS,
     csv,
@@ -23,8 +22,9 @@ from genbench.report.formats.writers import (
     markdown_report,
     means,
 )
-from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
 from genbench.report.tables import cost_tables, quality_tables
+from genbench.report.track_board import TrackBoard, track_board
+from genbench.report.track_table import across_table
 from genbench.results.comparing import TOLERANCE, compare
 from genbench.results.frames import names_of
 from genbench.results.names import named
@@ -38,8 +38,9 @@ from genbench.runs.versions import log_left_out
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
-from genbench.suites import packaged
+from genbench.suites import find, packaged
 from genbench.sweeps import suite as suites
+from genbench.sweeps import suite_file
 
 log = logging.getLogger("genbench")
 
@@ -66,7 +67,7 @@ def publish_suite(
 
     Args:
         specs: its cells, in the order of the tables.
-        console: where to print; None prints nothing.
+        console: where to print a summary, of a suite that is no track; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
             ones.
         known: records that were read already, one per cell; None where a cell has none.
@@ -106,7 +107,7 @@ def publish_suite(
             log.warning("%s: %d published records match no cell of this suite and leave its tables", name, dropped)
         if not records and not failed_here:
             return []
-        if console is not None:  # first, in case the disk is full
+        if console is not None and not places:  # first, in case the disk is full
             shown = named([*records, *failed_here])
             cells, failures = shown[: len(records)], shown[len(records) :]
             runs = (Run(record, model, None) for record, model in zip(cells, names_of(cells), strict=True))
@@ -166,7 +167,7 @@ def refresh_suite(suite: Path, store: Store) -> str:
 def publish_report(
     store: Store, page: Path, console: Console, only: str = "", *, also: Collection[str] = (), full: bool = False
 ) -> list[Path]:
-    """Write the page of a results folder, draw the pictures that it lacks, and print the leaderboard.
+    """Write the page of a results folder, draw the pictures that it lacks, and print the tables of its tracks.
 
     Args:
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
@@ -180,10 +181,10 @@ def publish_report(
     from genbench.report.formats.page import pages
 
     suites = load_suites(store, [only] if only else [])
-    found = leaderboard(suites if only else without_tracks(suites), most=None if only else TASKS)
+    boards = track_boards(store, only)
     with store.lock_tables():
         report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, found, page.name, _made()).items()}
+    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
     others = {
         "md": lambda: markdown_report(report),
         "tex": lambda: latex_report(report),
@@ -195,11 +196,26 @@ def publish_report(
             files.write(path, text)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    if found.boards or found.failed:
-        show([leaderboard_table(found, None if only else METHODS)], console)
+    elif len(suites) == 1 and not boards:
+        show(main_tables(suites[0]), console)
+    show(map(across_table, boards), console)
     shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
     console.print(f"written: {shown}", soft_wrap=True, highlight=False)
     return list(texts)
+
+
+def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
+    """Return the boards of the tracks of genbench of which a results folder has a row.
+
+    Args:
+        only: name of a suite to report alone.
+    """
+    published, boards = suite_names(store.root), []
+    for path in (find(name) for name in packaged() if only in ("", name)):
+        if suite_file.read(path).track is not None:
+            board = track_board(path, store)
+            boards += [board] if board.further or path.stem in published else []
+    return boards
 
 
 def _made() -> str:

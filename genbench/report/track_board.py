@@ -5,27 +5,25 @@ compared, within a task by pairs and across tasks by their excess over the floor
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
-from genbench.errors import ConfigError
-from genbench.results.reader import Run, read_groups, suite_names
+from genbench.analysis.track_runs import Chosen, Place, read_track, track_runs
+from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.sweeps.set_options import as_set_options
-from genbench.sweeps.suite import track_rows, with_paths
-from genbench.sweeps.suite_file import Suite, folder_of, read
+from genbench.sweeps.suite import track_rows
+from genbench.sweeps.suite_file import Suite
 
 REGIMES = (1, 4, None)
 """Network evaluations of a sample that tables show; None is the solver of the model's own settings."""
-
-Settings = Literal["default", "tuned"]
 
 
 class Cell(NamedTuple):
@@ -97,13 +95,15 @@ class TrackBoard(NamedTuple):
 
     Args:
         models: all rows: by their ratio at the longest budget that has one, then as the track lists them.
+        further: the rows that the track does not list.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
     """
 
     name: str
-    settings: Settings
+    settings: Chosen
     baseline: str
     models: tuple[str, ...]
+    further: tuple[str, ...]
     heats: tuple[Heat, ...]
     lacking: Mapping[int, Mapping[str, int]]
 
@@ -136,31 +136,24 @@ class TrackBoard(NamedTuple):
                 yield row | {"stated": cell.stated, "protocol": contest.protocol}
 
 
-class _Place(NamedTuple):
-    """Where a run stands: its task, the row of its model, and its budget."""
-
-    data: str
-    row: str
-    steps: int
-
-
-def track_board(path: Path, store: Store, settings: Settings = "tuned") -> TrackBoard:
-    """Return the board of a track, from its published records.
+def track_board(path: Path, store: Store, settings: Chosen | None = None, added: Iterable[Record] = ()) -> TrackBoard:
+    """Return the board of a track, from its published records and those of a results folder.
 
     Args:
         path: of the suite file.
-        settings: the table: by default settings, or by those that tuning chose.
+        settings: the table: by default settings, or by those that tuning chose; by default these, once there are some.
+        added: records of submissions.
 
     Raises:
         ConfigError: if the suite is not a track.
     """
-    suite = with_paths(read(path), folder_of(path))
-    if suite.track is None:
-        raise ConfigError(f"{path} is not a track: it has no [track]")
+    suite, track = read_track(path)
+    settings = settings or ("tuned" if suite.chosen else "default")
     rows = track_rows(suite)
     headlines = {row.dataset: row.metrics[0] for row in rows}
-    models = tuple(dict.fromkeys(row.label for row in rows))
-    runs, failures = _placed(path.stem, store, settings)
+    listed = tuple(dict.fromkeys(row.label for row in rows))
+    runs, failures, further = track_runs(path, rows, store, settings, added)
+    models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
     regimes = [*sorted({*curve, *(nfe for nfe in REGIMES if nfe is not None)}), None]
@@ -169,38 +162,19 @@ def track_board(path: Path, store: Store, settings: Settings = "tuned") -> Track
         contests = []
         for data, metric in headlines.items():
             lengths = {row.label: row.model.at(budget) for row in rows if row.dataset == data}
-            places = {row: _Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
-            own = {row: runs.get(place, []) for row, place in places.items()}
+            lengths |= {row: {"plan": {"steps": budget.steps}} for row in further}
+            places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
+            own = {row: [*runs.get(place, {}).values()] for row, place in places.items()}
             lost = {row: failures.get(place, set()) for row, place in places.items()}
             tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
             contest = _contest(data, metric, nfe, budget.seeds, own, lost, tuned)
             contests.append(contest._replace(cells={row: contest.cells.get(row, ABSENT) for row in models}))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
-        effect = effects(compared, suite.track.baseline)
+        effect = effects(compared, track.baseline)
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, tuple(contests), effect))
     ordered = _ordered(models, heats)
-    return TrackBoard(path.stem, settings, suite.track.baseline, ordered, tuple(heats), _lacking(heats, suite))
-
-
-def _placed(name: str, store: Store, settings: Settings) -> tuple[dict[_Place, list[Run]], dict[_Place, set[int]]]:
-    """Return the runs of a table, and the seeds of those that failed, by their places."""
-    runs: dict[_Place, list[Run]] = {}
-    failures: dict[_Place, set[int]] = {}
-    groups = read_groups(store, [name]) if name in suite_names(store.root) else []
-    for group in groups:
-        for run in group.runs:
-            for place in _places(run.record, settings):
-                runs.setdefault(place, []).append(run)
-        for record in group.failures:
-            for place in _places(record, settings):
-                failures.setdefault(place, set()).add(record["spec"]["seed"])
-    return runs, failures
-
-
-def _places(record: Record, settings: Settings) -> Iterator[_Place]:
-    for place in record.get("track", ()):
-        if settings in place["tables"]:
-            yield _Place(record["labels"]["data"], place["row"], record["spec"]["plan"]["steps"])
+    lacking = _lacking(heats, suite, listed)
+    return TrackBoard(path.stem, settings, track.baseline, ordered, further, tuple(heats), lacking)
 
 
 def _contest(
@@ -277,11 +251,11 @@ def _ordered(models: Sequence[str], heats: Sequence[Heat]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*ranked, *models]))
 
 
-def _lacking(heats: Sequence[Heat], suite: Suite) -> dict[int, dict[str, int]]:
-    """Return how many cells lack what, by budget."""
+def _lacking(heats: Sequence[Heat], suite: Suite, listed: Sequence[str]) -> dict[int, dict[str, int]]:
+    """Return how many cells of the track lack what, by budget."""
     counts: dict[int, dict[str, int]] = {budget.steps: {} for budget in suite.budgets}
     for heat in (heat for heat in heats if heat.nfe is None):
         for contest in heat.contests:
-            for cell in contest.cells.values():
+            for cell in (contest.cells[model] for model in listed):
                 counts[heat.steps][cell.word] = counts[heat.steps].get(cell.word, 0) + 1
     return counts

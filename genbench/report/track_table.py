@@ -1,6 +1,6 @@
 """A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from genbench.analysis.effects import Summary
@@ -21,16 +21,19 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     """Return the table across tasks: the shortest budget and the longest one with values, each in all regimes.
 
     Args:
-        most: number of methods, all by default; others are named below.
+        most: number of methods, all by default; others are named below, but rows that the track does not list.
     """
     heats = _heats(board)
     columns = [Column(_title(heat, len(_shown(board)) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
-    for model in board.models[:most]:
+    shown = [
+        model for index, model in enumerate(board.models) if most is None or index < most or model in board.further
+    ]
+    for model in shown:
         cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    rest = [] if most is None else board.models[most:]
+    rest = [model for model in board.models if model not in shown]
     legend = (_reading(board, heats), _complete(board, rest))
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
     return Table(title, tuple(columns), tuple(rows), legend, head="method")
@@ -93,9 +96,10 @@ def _by(nfe: int | None) -> str:
     return f"With {counted(nfe, 'network evaluation')}"
 
 
-def task_table(board: TrackBoard, steps: int, nfe: int | None) -> Table:
-    """Return the table of all tasks at a budget in a regime."""
+def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
+    """Return the table of all tasks, or only of some, at a budget in a regime."""
     heat = board.heat(steps, nfe)
+    heat = heat._replace(contests=tuple(contest for contest in heat.contests if not only or contest.data in only))
     short = distinct((contest.data for contest in heat.contests), 20)
     notes: dict[str, int] = {}
     columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in heat.contests]

@@ -1,5 +1,4 @@
-import csv
-import io
+import json
 import shutil
 
 import pytest
@@ -8,62 +7,84 @@ from genbench.analysis.submitted import record_paths
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record
 
+TRACK = """
+datasets = ["moons"]
+models = ["cfm", {name = "wcfm", kappa = 0.5}]
+metrics = ["sliced_w2", "nfe"]
+budgets = [{steps = 10, seeds = [0, 1]}]
+plan = {batch_size = 16}
+evaluation = {n = 64, curve = [1]}
+track = {baseline = "cfm", tuning = {steps = 5, seeds = 1}}
+"""
+"""The cells of tiny.toml as a track."""
+
 
 @pytest.fixture
-def rows(cli):
-    """rows(results, *arguments) -> {method: row of the leaderboard}."""
+def board(cli, tmp_path):
+    """board(results, *arguments) -> what the command prints."""
+    (tmp_path / "some.toml").write_text(TRACK)
 
     def call(results, *arguments):
-        code, out, err = cli("leaderboard", "--results", results, "--csv", *arguments)
-        assert code == 0, err
-        return {row["method"]: row for row in csv.DictReader(io.StringIO(out))}
+        return cli("leaderboard", "--track", tmp_path / "some.toml", "--results", results, *arguments)
 
     return call
 
 
-def test_only_confirmed_seeds_count_and_the_row_says_how_many_are(forger, tmp_path, rows, cli):
+@pytest.fixture
+def rows(board):
+    """rows(results, *arguments) -> {model: row of the track with its own sampler}, those without a value left out."""
+
+    def call(results, *arguments):
+        code, out, err = board(results, "--json", *arguments)
+        assert code == 0, err
+        found = json.loads(out)["rows"]
+        return {row["model"]: row for row in found if row["nfe"] is None and row["mean"] is not None}
+
+    return call
+
+
+def test_only_confirmed_seeds_count_and_the_board_says_how_many_are(forger, tmp_path, rows, board, cli):
     """A submission whose bad seeds fail to verify must not look confirmed (C4)."""
     forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", lambda value: value / 9)
     path, root = forger.submit(tmp_path / "theirs.genbench.zip"), tmp_path / "nothing"
-    unverified = rows(root, "--add", path)
-    assert {name: (row["confirmed"], row["mean"], row["letters"]) for name, row in unverified.items()} == {
-        "theirs:cfm": ("0 of 2 seeds confirmed", "", ""),
-        "theirs:wcfm": ("0 of 2 seeds confirmed", "", ""),
-    }
-    out = cli("leaderboard", "--results", root, "--add", path)[1]
+    assert rows(root, "--add", path) == {}
+    out = board(root, "--add", path).stdout
     assert out.count("0 of 2 seeds confirmed") == 2
     assert "genbench verify theirs.genbench.zip --sample N" in " ".join(out.split())
     assert cli("verify", path, "--sample", "9")[0] == 1
     found = rows(root, "--add", path)
-    assert found["theirs:cfm"]["confirmed"] == "2 of 2 seeds confirmed"
-    assert (found["theirs:wcfm"]["confirmed"], found["theirs:wcfm"]["seeds"]) == ("1 of 2 seeds confirmed", "1")
+    assert found.keys() == {"theirs:cfm", "theirs:wcfm kappa=0.5"}
+    assert (found["theirs:cfm"]["word"], found["theirs:cfm"]["seeds"]) == ("", 2)
+    wcfm = found["theirs:wcfm kappa=0.5"]
+    assert (wcfm["word"], wcfm["letters"]) == ("1 of 2 seeds", None)
     rows = read_record(forger.record_of("wcfm", 0))["results"]
-    honest = next(row["value"] for row in rows if row["metric"] == "sliced_w2" and row["point"] == "main")
-    assert float(found["theirs:wcfm"]["mean"]) == honest
-    assert found["theirs:wcfm"]["letters"] == ""
-    out = cli("leaderboard", "--results", root, "--add", path)[1]
+    assert wcfm["mean"] == next(r["value"] for r in rows if r["metric"] == "sliced_w2" and r["point"] == "main")
+    out = board(root, "--add", path).stdout
     assert "theirs:wcfm kappa=0.5 on moons: 1 of 2 seeds confirmed." in out
     assert "theirs:cfm on moons: 2 of 2 seeds confirmed." in out
+    assert "2 of 2 seeds confirmed; trained or measured otherwise than plane-v1, so not a row" in " ".join(
+        cli("leaderboard", "--results", root, "--add", path).stdout.split()
+    )
 
 
-def test_a_submission_is_compared_beside_ones_own_results(forger, tmp_path, rows, cli):
+def test_a_submission_is_compared_beside_ones_own_results(forger, tmp_path, rows, board, cli):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert cli("verify", path, "--sample", "9")[0] == 0
     for seed in (0, 1):
         forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value + 0.01)  # another machine
     found = rows(forger.store.root, "--add", path)
-    assert found.keys() == {"cfm", "wcfm", "theirs:cfm"}  # those of wcfm are the same as one's own
-    assert float(found["cfm"]["mean"]) == pytest.approx(float(found["theirs:cfm"]["mean"]) + 0.01)
+    assert found.keys() == {"cfm", "wcfm kappa=0.5", "theirs:cfm"}  # those of wcfm are the same as one's own
+    assert found["cfm"]["mean"] == pytest.approx(found["theirs:cfm"]["mean"] + 0.01)
     assert found["theirs:cfm"]["letters"]
-    err = cli("leaderboard", "--results", forger.store.root, "--add", path).stderr
+    err = board(forger.store.root, "--add", path).stderr
     assert "theirs.genbench.zip: 2 of its records are here already, and count once" in err
 
 
-def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_path, cli):
+def test_a_later_smaller_sample_does_not_forget_what_was_confirmed(forger, tmp_path, board, cli):
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     cli("verify", path, "--sample", "4")
     cli("verify", path, "--sample", "0")
-    assert cli("leaderboard", "--results", tmp_path / "nothing", "--add", path)[1].count("2 of 2 seeds confirmed") == 2
+    assert board(tmp_path / "nothing", "--add", path).stdout.count("2 of 2 seeds confirmed") == 2
 
 
 def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):
@@ -74,7 +95,7 @@ def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):
     assert "two submissions are called mine: rename one" in err
 
 
-def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, rows, cli):
+def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, board, cli):
     """A further record of seed 0, with other samples, holds a value that its weights do not give."""
     path = forger.record_of("cfm", 0)
     shutil.copytree(path.parent, later := path.parents[1] / "later")
@@ -84,8 +105,7 @@ def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, rows
     later.rename(later.with_name(key))
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert cli("verify", path, "--sample", "9")[0] == 1
-    found = rows(tmp_path / "nothing", "--add", path)
-    assert found["theirs:cfm"]["confirmed"] == "1 of 2 seeds confirmed"
+    assert "theirs:cfm on moons: 1 of 2 seeds confirmed." in board(tmp_path / "nothing", "--add", path).stdout
 
 
 def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
@@ -95,14 +115,13 @@ def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
     assert record_paths(forger.store, "tiny") == before
 
 
-def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, cli):
+def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, board):
     """An unverified submission of w2 = -5 ranked first."""
     forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: -5.0)
     path = forger.submit(tmp_path / "theirs.genbench.zip")
-    code, out, err = cli("leaderboard", "--results", tmp_path / "none", "--add", path)
+    code, out, err = board(tmp_path / "none", "--add", path)
     assert (code, "0 of 1 seeds confirmed" in out) == (0, True)
     assert "is left out: sliced_w2 is -5, and cannot be below 0" in err
-    (forger.store.root / "tiny/records.jsonl.gz").unlink()  # whose record stands in
-    code, out, err = cli("leaderboard", "--results", forger.store.root, "--csv")
+    code, out, err = board(forger.store.root, "--json")
     assert (code, "-5" in out) == (0, False)
     assert "left out: cfm on moons: sliced_w2 is -5, and cannot be below 0 (1 record)" in err

@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from helpers.leaderboards import run
+from helpers.records import run
 
 from genbench.analysis.values import load_suites, read_values
 from genbench.runs.store import Store

@@ -39,7 +39,7 @@ def test_python_loads_what_the_command_line_kept(kept):
     ("words", "message"),
     [
         (["report", "--results", ".", "--html", "report.md"], "name a file that ends with .html"),
-        (["leaderboard", "--results", ".", "--csv", "--json"], "choose one"),
+        (["leaderboard", "--results", ".", "--markdown", "--json"], "choose one"),
     ],
 )
 def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
@@ -51,8 +51,6 @@ def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--track", "plane-v1", "--dataset", "moons"), "leave the other options out"),
-        (("--settings", "tuned"), "--settings chooses a table of a track: add --track"),
         (("--track", "smoke"), "smoke.toml is not a track: it has no [track]"),
         (("--track", "plain-v1"), "no suite 'plain-v1'; did you mean 'plane-v1'?"),
     ],

@@ -1,5 +1,6 @@
 """sweep: only what is missing, failures, stopping, and folders that it must not write. reproduce: its verdict."""
 
+import json
 import os
 import re
 import shutil
@@ -306,3 +307,23 @@ def test_make_reproduce_is_this_command(tmp_path):
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert Path(f"{command}.log").read_text() == "reproduce plane-v1 digits-v1 --jobs 2\n"
+
+
+def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    Path("some.toml").write_text(TRACK)
+    genbench("sweep", "some.toml")
+    genbench("new", "model", "mine")
+    first = genbench("sweep", "some.toml", "--model", "mine.py", "--dataset", "moons")
+    assert "some.toml: 3 cells, 3 to run" in first.stderr
+    assert re.search(r"mine +lacks pinwheel", first.stdout)
+    assert first.stdout.endswith("next: genbench leaderboard --track some.toml --results results\n")
+    assert len(published(Path("results/some/records.jsonl.gz"))) == 18  # untouched
+    second = genbench("sweep", "some.toml", "--model", "mine.py")
+    assert "some.toml: 6 cells, 3 to run" in second.stderr
+    rows = json.loads(genbench("leaderboard", "--track", "some.toml", "--json").stdout)["rows"]
+    mine = [row for row in rows if row["model"] == "mine" and row["nfe"] is None]
+    assert [(row["data"], row["seeds"], row["word"], bool(row["letters"])) for row in mine] == [
+        (data, 3, "", True) for data in ("moons", "pinwheel")
+    ]
+    assert cli("sweep", "some.toml", "--dataset", "moons").stderr.endswith("of your own: add --model\n")

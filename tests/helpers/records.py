@@ -3,7 +3,10 @@
 import gzip
 import json
 
+from genbench.results.reader import Run
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_published, read_published, without_metrics
+from genbench.runs.store import labels_of
 
 
 def provenance(metrics, *, train_seconds=2.0, device="cpu", **data):
@@ -39,3 +42,21 @@ def drop_metric(name):
         record.update(json.loads(json.dumps(without_metrics(record, [name]))))
 
     return change
+
+
+def run(
+    model, seed, value, data="moons", plan=None, curve=(), metric="w2", better="lower", settings=None, n=64, **more
+):
+    spec = make_spec(
+        model,
+        data,
+        seed=seed,
+        metrics=["w2"],
+        settings={"model": settings or {}, "plan": {"steps": 9, "batch_size": 4} | (plan or {}), **more},
+    )
+    at = {"metric": metric, "floor": 0.1, "n": n, "solver": "dopri5", "protocol": "exact", "better": better}
+    rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
+    rows += [at | {"point": "curve", "value": y, "nfe": x, "solver": "euler"} for x, y in curve]
+    made = provenance(spec.metrics, train_seconds=2.0 + seed, original=True)
+    record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
+    return Run(record, spec.model_label, None)

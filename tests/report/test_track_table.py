@@ -42,7 +42,7 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     ]
     assert across_table(board, 2).legend[-1].endswith("; not shown: nsf, vp, reflow, wcfm.")
     assert [table.title for table in track_tables(board)][1:] == [
-        f"some, tuned settings: {steps} steps (5 seeds), own sampler" for steps in (20, 50)
+        f"some, default settings: {steps} steps (5 seeds), own sampler" for steps in (20, 50)
     ]
 
 

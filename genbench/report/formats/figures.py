@@ -219,8 +219,6 @@ def _axes(
     )
     if drawn.floor is not None:
         axes.axhline(drawn.floor, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-    if drawn.front:
-        axes.step(*zip(*drawn.front, strict=True), where="post", color=MUTED, linewidth=3, alpha=0.35)
     heights = [point.y for series in drawn.series for point in series.points]
     # A bar that reaches zero would stretch a logarithmic axis.
     lowest = min(heights, default=1.0) / 3 if drawn.y.log else -math.inf

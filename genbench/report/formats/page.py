@@ -6,9 +6,11 @@ allows its own style and script by their hashes, and nothing else.
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import resources
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,20 +19,21 @@ from markupsafe import Markup
 from PIL import Image
 
 from genbench.analysis.labels import shared_words, slug
-from genbench.analysis.leaderboard import Leaderboard
 from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
-from genbench.report.formats.writers import cell_text, columns_of, heading, number, panels
-from genbench.report.leaderboard_table import leaderboard_table, task_tables
-from genbench.report.plots import pareto
-from genbench.report.summary import strip, winners
+from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
+from genbench.report.plots import track_curves
+from genbench.report.track_board import TrackBoard
+from genbench.report.track_table import sentences, track_tables
 from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
 """Number of columns of the table of a data set; the others are on the page of all numbers."""
-MAX_TASKS = 5
-"""Number of data sets of a further table of the leaderboard."""
+STRIP, WIDE = 3, 320
+"""Data sets in the strip of samples, and pixels of a page of each of its pictures."""
+SHADES = 48
+"""Colors of a picture of the strip, which keep its file small."""
 MAX_CHARTS = 6
 """Number of charts of a group."""
 WIDTH = 120
@@ -50,10 +53,11 @@ class SuitePage(NamedTuple):
     numbers: str
 
 
-def pages(report: Report, found: Leaderboard, name: str, made: str = "") -> dict[str, str]:
+def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "") -> dict[str, str]:
     """Return {path: text} of all pages; equal arguments give equal bytes.
 
     Args:
+        boards: the tracks, for the overview.
         made: version and date, for the foot of each page.
         name: file name of the overview; the folder of the others has the same name, without its ending.
     """
@@ -62,12 +66,12 @@ def pages(report: Report, found: Leaderboard, name: str, made: str = "") -> dict
         stem = f"{index:02}-{slug(section.title)}".strip("-")
         suites.append(SuitePage(section, f"{stem}.html", f"{stem}-numbers.html"))
     blocks = [block for section in report.sections for block in section.walk()]
-    drawn = pareto(found)
+    drawn = track_curves(boards[0]) if boards else None
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, drawn) if isinstance(block, Charts) for chart in block.charts]
     series = [each.model for chart in charts for each in chart.series]
-    looks = figures.styles([*found.methods, *rows, *series])
-    environment = _environment(looks, {board.data: board.metric for board in found.boards})
+    looks = figures.styles([*(model for board in boards for model in board.models), *rows, *series])
+    environment = _environment(looks, report.headlines)
 
     assets = resources.files("genbench.report").joinpath("templates")
     style, script = (assets.joinpath(file).read_text(encoding="utf-8").strip() for file in ("page.css", "sort.js"))
@@ -82,9 +86,11 @@ def pages(report: Report, found: Leaderboard, name: str, made: str = "") -> dict
         whole = {"style": Markup(style), "script": Markup(script), "body": Markup(body)}
         return environment.get_template("frame.html").render(title=title, policy=policy, made=made, **whole)
 
-    tables = leaderboard_table(found), list(task_tables(found, MAX_TASKS))
-    home = {"winners": winners(found), "strip": [(data, _inline(png, "png")) for data, png in strip(report, found)]}
-    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, tables=tables, **home)}
+    home = {
+        "tracks": [(sentences(board), list(track_tables(board))) for board in boards],
+        "strip": [(data, _inline(png, "png")) for data, png in _strip(report)],
+    }
+    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, **home)}
     for suite in suites:
         for file, template in ((suite.file, "suite.html"), (suite.numbers, "numbers.html")):
             written[f"{folder}/{file}"] = page(template, suite.section.title, suite=suite, overview=f"../{name}")
@@ -99,15 +105,23 @@ def _colors() -> str:
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
-def _main_columns(table: Table, headlines: Mapping[str, str]) -> Table:
-    """Return a table with the columns that matter most: the headline metric, then those that compare models."""
-
-    def matters(index: int) -> tuple[bool, bool, bool]:
-        compared = any(row.cells[index].letters for row in table.rows)
-        floor = any(row.floor and row.cells[index].mean is not None for row in table.rows)
-        return table.columns[index].title.partition(" (")[0] != headlines.get(table.title), not compared, not floor
-
-    return columns_of(table, sorted(range(len(table.columns)), key=matters)[:MAX_COLUMNS])
+def _strip(report: Report) -> Iterator[tuple[str, bytes]]:
+    """Yield small pictures of samples, PNG, of the first data sets that have one: (data set, file)."""
+    pictures = {
+        data.title: block
+        for suite in report.sections
+        for data in suite.sections
+        for part in data.sections
+        for block in part.blocks
+        if isinstance(block, Picture) and part.title == "Samples" and block.path.suffix == ".png"
+    }
+    for data, picture in islice(pictures.items(), STRIP):
+        with Image.open(picture.path, formats=["PNG"]) as image:
+            whole = image.convert("RGBA")
+        whole.thumbnail((WIDE * SCALE, 2 * WIDE * SCALE))
+        file = BytesIO()
+        whole.quantize(SHADES).save(file, format="PNG", optimize=True)
+        yield data, file.getvalue()
 
 
 def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str]) -> Environment:
@@ -121,7 +135,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
     )
     made.filters |= {
         "heading": heading,
-        "main_columns": partial(_main_columns, headlines=headlines),
+        "main_columns": lambda table: main_columns(table, headlines.get(table.title), MAX_COLUMNS),
         "number": number,
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
         "panels": partial(panels, text=cell_text, width=WIDTH),

@@ -1,6 +1,8 @@
 """The terminal: tables, records, and the summary of a suite."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -11,12 +13,11 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
-from genbench.analysis.leaderboard import leaderboard
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.values import SuiteResults, half_interval
+from genbench.analysis.values import SuiteResults, half_interval, headlines
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.formats.writers import cell_text, grid, heading, panels
-from genbench.report.leaderboard_table import METHODS, TASKS, leaderboard_table
+from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
+from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, doubtful_density, protocol
 from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
@@ -25,6 +26,8 @@ from genbench.sweeps.progress import duration
 
 LABEL, GAP = 32, 2
 """Characters of a label, at most, and between two columns."""
+TABLES, COLUMNS = 4, 4
+"""Tables of a suite that are printed, and their columns."""
 
 
 def show(tables: Iterable[Table], console: Console) -> None:
@@ -56,11 +59,29 @@ def _cell(cell: Cell) -> str:
 
 
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
-    """Print the leaderboard of a suite, and where the rest is."""
-    found = leaderboard([suite], most=TASKS, variants=True)
-    if found.boards or found.failed:
-        show([leaderboard_table(found, METHODS)], console)
+    """Print the main columns of the tables of a suite, where the rest is, and the next command."""
+    show(main_tables(suite), console)
     print_line(console, f"All tables: {folder / 'table.md'}")
+    models = list(dict.fromkeys(run.record["labels"]["model"] for run in suite.runs))
+    where = ["--results", str(folder.parent)]
+    if len(models) > 1:
+        words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]
+        print_line(console, f"next: {shlex.join(words)}")
+    print_line(console, f"next: {shlex.join(['genbench', 'report', *where])}")
+
+
+def main_tables(suite: SuiteResults) -> Iterator[Table]:
+    """Yield the tables of the first data sets of a suite, each with its main columns."""
+    chosen = headlines([suite])
+    for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
+        yield _main(table, chosen.get(table.title))
+
+
+def _main(table: Table, headline: str | None) -> Table:
+    """Return a table with its main columns, without the protocols of its columns."""
+    titles = {column.title for column in table.columns}
+    legend = (line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", ")))
+    return replace(main_columns(table, headline, COLUMNS), legend=tuple(legend))
 
 
 def styled(text: str, style: str = "") -> Text:

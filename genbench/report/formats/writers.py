@@ -1,20 +1,15 @@
 """Writers: a table as lines of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
 
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.labels import guarded, plain, shared_words
-from genbench.analysis.leaderboard import Leaderboard
 from genbench.analysis.means import format_mean, mean_and_error
 from genbench.analysis.values import Failure, SuiteResults, Value, group_by
-from genbench.errors import ConfigError
 from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
-from genbench.storage import files
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +75,17 @@ def columns_of(table: Table, kept: Sequence[int]) -> Table:
     """Return a table with these of its columns."""
     rows = tuple(Row(row.label, tuple(row.cells[i] for i in kept), row.floor) for row in table.rows)
     return replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
+
+
+def main_columns(table: Table, headline: str | None, most: int) -> Table:
+    """Return a table with the columns that matter most: the headline metric, then those that compare models."""
+
+    def matters(index: int) -> tuple[bool, bool, bool]:
+        compared = any(row.cells[index].letters for row in table.rows)
+        floor = any(row.floor and row.cells[index].mean is not None for row in table.rows)
+        return table.columns[index].title.partition(" (")[0] != headline, not compared, not floor
+
+    return columns_of(table, sorted(range(len(table.columns)), key=matters)[:most])
 
 
 def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
@@ -212,50 +218,3 @@ def csv_report(suites: Sequence[SuiteResults]) -> str:
 
     parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
     return csv(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))
-
-
-def leaderboard_csv(found: Leaderboard) -> str:
-    """Write the leaderboard, one row for each method and data set, in full precision."""
-    import pandas as pd
-
-    return csv(pd.DataFrame(found.rows()))
-
-
-def export_leaderboard(found: Leaderboard, path: Path) -> list[Path]:
-    """Write the leaderboard in the format of the suffix, and return the files.
-
-    .yaml writes one file for each method, NAME-METHOD.yaml, which belongs into the folder .eval_results of that model's
-    repository on the hub (https://huggingface.co/docs/hub/eval-results).
-
-    Raises:
-        ConfigError: on another suffix, or where pyarrow is missing.
-    """
-    import pandas as pd
-
-    if path.suffix == ".csv":
-        files.write(path, leaderboard_csv(found))
-        return [path]
-    if path.suffix == ".parquet":
-        try:
-            files.replace(path, lambda temporary: pd.DataFrame(found.rows()).to_parquet(temporary))
-        except ImportError as error:
-            raise ConfigError("writing Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
-        return [path]
-    if path.suffix != ".yaml":
-        raise ConfigError(f"--export {path}: the name ends with .csv, .parquet or .yaml")
-    rows = [row for row in found.rows() if row["mean"] is not None]
-    entries = group_by(rows, lambda row: re.sub(r"[^\w.-]", "_", row["method"]))
-    written = {path.with_name(f"{path.stem}-{name}.yaml"): "".join(map(_yaml, own)) for name, own in entries.items()}
-    for target, text in written.items():
-        files.write(target, text)
-    return list(written)
-
-
-def _yaml(row: dict[str, Any]) -> str:
-    """Return a YAML entry; JSON strings and numbers are YAML."""
-    notes = f"{row['model']}: {format_mean(row['mean'], row['half_interval'])} (95 %), {row['seeds']} seeds; "
-    notes += f"{row['steps']} steps of {row['batch_size']}; {row['protocol']}; measured by genbench"
-    return (
-        f"- dataset:\n    id: {json.dumps('genbench/' + row['data'])}\n    task_id: {json.dumps(row['metric'])}\n"
-        f"  value: {json.dumps(row['mean'])}\n  notes: {json.dumps(notes)}\n"
-    )

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import re
 import shutil
 from collections import Counter
@@ -10,9 +11,9 @@ from pathlib import Path, PurePosixPath
 import html5lib
 import pytest
 from helpers.reports import blocks, gathered, text
+from helpers.tracks import board_of, planted
+from PIL import Image
 
-from genbench.analysis.effects import Effects
-from genbench.analysis.leaderboard import Leaderboard, leaderboard
 from genbench.report.blocks import (
     Axis,
     Cell,
@@ -28,10 +29,12 @@ from genbench.report.blocks import (
     Series,
     Table,
 )
-from genbench.report.formats.page import pages
+from genbench.report.formats.page import STRIP, pages
+from genbench.report.publish import track_boards
+from genbench.report.track_table import sentences
+from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
-NOTHING = Leaderboard((), 0, Effects((), (), ()), 0)
 HOSTILE = "<script>alert(1)</script> \"a' onload=x {{7*7}} $\\frac1 \x1b[31m ünïcode 中"
 
 
@@ -154,7 +157,7 @@ def hostile(folder):
 
 
 def test_labels_are_text_whatever_they_say(tmp_path):
-    site = pages(hostile(tmp_path), NOTHING, "report.html")
+    site = pages(hostile(tmp_path), (), "report.html")
     assert all(re.fullmatch(r"report(\.html|/[0-9a-z-]+\.html)", path) for path in site)
     for page in site.values():
         tree = parsed(page.replace("\x1b", ""))
@@ -171,15 +174,33 @@ def test_a_picture_is_embedded_as_it_is(report, trees):
         assert [int(e.get("width")) > 100 for e in shown] == [True]
 
 
+def test_the_strip_shows_small_pictures(tmp_path):
+    Image.new("LA", (3000, 900), (90, 255)).save(tmp_path / "a.png")
+    samples = Section("Samples", (Picture(tmp_path / "a.png", "Samples of all models", ""),))
+    datas = tuple(Section(data, (), (samples,)) for data in ("moons", "mixture", "8gaussians", "circles"))
+    site = pages(Report("title", "", (), (Section("Suite tiny", (), datas),)), (), "report.html")
+    shown = [e.get("src") for e in parsed(site["report.html"]).iter("img")]
+    assert len(shown) == STRIP
+    with Image.open(io.BytesIO(base64.b64decode(shown[0].partition(",")[2]))) as image:
+        assert (image.width, image.height) == (640, 192)
+
+
+def test_the_overview_of_a_track_has_its_sentences_and_its_tables(tmp_path):
+    board = board_of(tmp_path, planted())
+    site = pages(Report("title", "", (), ()), (board,), "report.html")
+    overview = parsed(site["report.html"])
+    assert all(sentence in text(overview) for sentence in sentences(board))
+    methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
+    assert methods[:4] == ["real data", "otcfm", "cfm", "nsf"]
+    assert len(list(overview.iter("table"))) == 2
+
+
 @pytest.mark.slow
 def test_the_pages_of_the_committed_results_are_small(tmp_path):
-    for name in ("synthetic", "digits"):  # the largest suite of points and that of images; all would take over a minute
+    for name in ("plane-v1", "digits"):  # a large suite of points and one of images; all would take over a minute
         shutil.copytree(RESULTS / name, tmp_path / name)
-    committed, suites = gathered(tmp_path)
-    site = pages(committed, leaderboard(suites), "report.html")
+    report, _ = gathered(tmp_path)
+    site = pages(report, track_boards(Store(tmp_path)), "report.html")
     assert len(site["report.html"]) < 400_000
     assert max(map(len, site.values())) < 1_500_000
-    overview = parsed(site["report.html"])
-    assert len(list(overview.iter())) < 2_000
-    methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
-    assert methods[:3] == ["real data", "otcfm", "cfm"]
+    assert len(list(parsed(site["report.html"]).iter())) < 2_000

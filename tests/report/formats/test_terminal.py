@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from helpers.leaderboards import run
+from helpers.records import run
 from helpers.reports import cells_of, comparison_table, refusal, three_seeds, wide_table
 from rich.console import Console
 
@@ -88,7 +88,9 @@ def test_a_suite_fits_a_screen(finished_sweep):
     (suite,) = load_suites(Store(finished_sweep / "r"))
     out = io.StringIO()
     print_suite(suite, finished_sweep / "r/tiny", Console(file=out, width=80))
-    lines = out.getvalue().splitlines()
-    assert len(lines) < 40
-    assert all(len(line) <= 80 for line in lines[:-1])
-    assert lines[-1].endswith("table.md")
+    *lines, where, compare, report = out.getvalue().splitlines()
+    assert len(lines) < 37
+    assert all(len(line) <= 80 for line in lines)
+    assert where.endswith("table.md")
+    assert compare.startswith("next: genbench compare cfm 'wcfm kappa=0.5' --dataset moons --results ")
+    assert report.startswith("next: genbench report --results ")

@@ -1,0 +1,218 @@
+"""The runs of a track: published ones at their places, and rows that it does not list.
+
+A run of any model is a row if its data, batch size, number of steps, seed, evaluation and headline metric are the
+track's, so `genbench run` with these settings makes one too. What else differs in its plan is part of its name.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal, NamedTuple
+
+from genbench.errors import ConfigError, unknown
+from genbench.results.frames import cost_of
+from genbench.results.names import named
+from genbench.results.reader import Group, Run, read_groups, suite_names
+from genbench.runs.make_spec import complete_spec, make_spec
+from genbench.runs.record import identity
+from genbench.runs.record_types import Record, same_component
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store, labels_of
+from genbench.runs.versions import without_outdated
+from genbench.settings import Settings, merge
+from genbench.suites import FOLDER
+from genbench.sweeps.ensembles import form_ensembles
+from genbench.sweeps.set_options import as_set_value
+from genbench.sweeps.suite import TrackRow, pairs, track_rows, with_paths
+from genbench.sweeps.suite_file import TUNED, ModelEntry, Suite, Track, folder_of, read
+from genbench.sweeps.user_files import component_name, of_model
+
+Chosen = Literal["default", "tuned"]
+"""Which settings of its methods a table of a track has."""
+
+FREE = ("steps", "compile", "threads")
+"""Settings of a plan that name no recipe: the budget has the steps, and the others change no result."""
+
+
+class Place(NamedTuple):
+    """Where a run stands: its task, the row of its model, and its budget."""
+
+    data: str
+    row: str
+    steps: int
+
+
+class TrackRuns(NamedTuple):
+    """The runs of a table.
+
+    Args:
+        runs: {place: {seed: run}}.
+        failures: seeds of failed runs.
+        further: rows that the track does not list.
+    """
+
+    runs: dict[Place, dict[int, Run]]
+    failures: dict[Place, set[int]]
+    further: tuple[str, ...]
+
+
+def read_track(path: Path) -> tuple[Suite, Track]:
+    """Read the suite file of a track.
+
+    Raises:
+        ConfigError: if the suite is not a track.
+    """
+    suite = with_paths(read(path), folder_of(path))
+    if suite.track is None:
+        raise ConfigError(f"{path} is not a track: it has no [track]")
+    return suite, suite.track
+
+
+def track_runs(
+    path: Path, rows: Sequence[TrackRow], store: Store, settings: Chosen, added: Iterable[Record] = ()
+) -> TrackRuns:
+    """Read the runs of a track: those of the results folder, where it lacks one the published ones, and added ones.
+
+    Args:
+        path: of the suite file.
+        rows: of the track.
+        settings: the table.
+        added: records of submissions.
+    """
+    suite, track = read_track(path)
+    found, known = TrackRuns({}, {}, ()), set()
+    for group in _groups(path, store):
+        for run in group.runs:
+            known.add(identity(run.record))
+            for place in _places(run.record, settings):
+                found.runs.setdefault(place, {})[run.seed] = run
+        for record in group.failures:
+            for place in _places(record, settings):
+                found.failures.setdefault(place, set()).add(record["spec"]["seed"])
+    beside = [run.record for own in found.runs.values() for run in own.values()]
+    saved = [record for record in store.records() if record["results"] and identity(record) not in known]
+    own = [*named(without_outdated(saved), beside), *added]
+    failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
+    names: dict[str, str] = {}
+    lengths = {budget.steps for budget in suite.budgets}
+    further = [record for record in (*own, *failed) if record["spec"]["plan"].get("steps") in lengths]
+    for data, spec in _specs(rows, track.baseline).items():
+        for record in (record for record in further if _belongs(record, spec)):
+            place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
+            seed = record["spec"]["seed"]
+            if "failure" in record:
+                found.failures.setdefault(place, set()).add(seed)
+            else:
+                found.runs.setdefault(place, {})[seed] = Run(record, record["labels"]["model"], None)
+    listed = {row.label for row in rows}
+    return found._replace(further=tuple(dict.fromkeys(row for row in names.values() if row not in listed)))
+
+
+def all_records(path: Path, store: Store) -> list[Record]:
+    """Return all records that stand beside a submission: those of a track, and the runs of a results folder."""
+    return [*(run.record for group in _groups(path, store) for run in group.runs), *store.records()]
+
+
+def _groups(path: Path, store: Store) -> Iterator[Group]:
+    """Yield the published runs of a track, if it comes with genbench, and those of a results folder."""
+    stores = [Store(FOLDER), store] if path.parent == FOLDER else [store]
+    for each in {(each.root / path.stem).resolve(): each for each in stores}.values():
+        if path.stem in suite_names(each.root):
+            yield from read_groups(each, [path.stem])
+
+
+def _places(record: Record, settings: Chosen) -> Iterator[Place]:
+    for place in record.get("track", ()):
+        if settings in place["tables"]:
+            yield Place(record["labels"]["data"], place["row"], record["spec"]["plan"]["steps"])
+
+
+def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
+    """Return {data set: the spec of the baseline}, whose data, plan and evaluation are those of the track."""
+    specs: dict[str, Spec] = {}
+    for row in rows:
+        if row.model.name == baseline and row.dataset not in specs:
+            specs[row.dataset] = complete_spec(row.model.name, row.data.name, 0, row.metrics, row.settings)
+    return specs
+
+
+def _belongs(record: Record, spec: Spec) -> bool:
+    """Return whether a run was trained and measured as a track asks for."""
+    own, headline = record["spec"], next(iter(spec.metrics))
+    return (
+        same_component(own["data"], spec.data)
+        and own["plan"].get("batch_size") == spec.plan["batch_size"]
+        and own["evaluation"] == spec.evaluation
+        and same_component(own["metrics"].get(headline), spec.metrics[headline])
+    )
+
+
+def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
+    """Return the row of a run: the label of its model on the first data set, with what its plan has of its own."""
+    own = record["spec"]
+    plan: dict[str, Any] = {**spec.plan, **own["plan"]}
+    words = [f"{key}={as_set_value(plan[key])}" for key in plan if key not in FREE and plan[key] != spec.plan.get(key)]
+    name = record["labels"]["model"].partition(" ")[0]
+    key = json.dumps([name, own["model"], own["sample"], words], sort_keys=True)
+    return names.setdefault(key, " ".join([record["labels"]["model"], *words]))
+
+
+def row_cells(path: Path, model: str, datasets: Collection[str], settings: Settings) -> list[Spec]:
+    """Return the cells of a further row of a track, at its first budget or at that of `plan.steps`.
+
+    Args:
+        path: of the suite file.
+        model: a name, or `file.py` or `file.py:name`.
+        datasets: tasks, by their names or labels; empty for all.
+        settings: of the model, its plan and its sampling, nested by section.
+
+    Raises:
+        ConfigError: if the suite is not a track, or has this row already; on unknown names, or settings of the track.
+        Unsupported: if no task goes with the model.
+    """
+    suite, track = read_track(path)
+    if others := settings.keys() - {*TUNED}:
+        raise ConfigError(f"--set {min(others)}: the track fixes it: set model, plan or sample")
+    steps = settings.get("plan", {}).get("steps", suite.budgets[0].steps)
+    budget = next((budget for budget in suite.budgets if budget.steps == steps), None)
+    if budget is None or "batch_size" in settings.get("plan", {}):
+        budgets = ", ".join(str(budget.steps) for budget in suite.budgets)
+        raise ConfigError(f"--set plan: {path.stem} fixes the batch size, and its steps are {budgets}")
+    name, _ = component_name("models", model)
+    own = merge(settings, {"model": of_model(name, settings.get("model", {})), "plan": {"steps": steps}})
+    rows = track_rows(suite)
+    tasks = {(row.dataset, row.data.name) for row in rows}
+    for wanted in datasets:
+        if not any(wanted in names for names in tasks):
+            raise unknown(f"{path.stem} has no task", wanted, [label for label, _ in tasks])
+    usual, listed, names = _specs(rows, track.baseline), {row.label for row in rows}, {}
+    cells = []
+    for data, entry, shared in pairs(suite, of_models=[ModelEntry(name=name)]):
+        metrics = (suite.metrics if data.metrics is None else data.metrics) or []
+        spec = make_spec(entry.name, data.name, metrics=metrics, settings=merge(shared, own))
+        if datasets and not {spec.data_label, data.name}.intersection(datasets):
+            continue
+        record: Any = {"labels": labels_of(spec), "spec": spec.json()}
+        if (row := _row(record, usual[spec.data_label], names)) in listed:
+            raise ConfigError(f"{path.stem} has a row {row}: genbench reproduce {path.stem} trains it again")
+        cells += [replace(spec, seed=seed) for seed in budget.seeds]
+    return form_ensembles(cells, suite.stack) if suite.stack else cells
+
+
+def usual_seconds(path: Path, cells: Sequence[Spec]) -> float:
+    """Return how long the published runs of the baseline took in all, for as many cells of the same tasks and steps.
+
+    0 if none is published.
+    """
+    (_, track), costs = read_track(path), {}
+    for group in _groups(path, Store(FOLDER)):
+        for run in group.runs:
+            if any(place["row"] == track.baseline for place in run.record.get("track", ())):
+                cost = cost_of(run.record)
+                seconds = cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
+                costs.setdefault((run.data, run.record["spec"]["plan"]["steps"]), []).append(seconds)
+    means = {key: fmean(seconds) for key, seconds in costs.items()}
+    usual = fmean(means.values()) if means else 0.0
+    return sum(means.get((cell.data_label, cell.plan["steps"]), usual) for cell in cells)

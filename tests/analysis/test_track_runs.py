@@ -1,0 +1,116 @@
+"""Rows that a track does not list: which runs are one, and the cells that make one."""
+
+import pytest
+from helpers.records import provenance
+from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
+
+from genbench.analysis.track_runs import row_cells, usual_seconds
+from genbench.errors import ConfigError
+from genbench.report.track_table import across_table
+from genbench.runs.make_spec import make_spec
+from genbench.runs.record import format_record
+from genbench.runs.store import Store, failed_record, labels_of
+from genbench.suites import FOLDER, find
+
+
+@pytest.fixture
+def save(tmp_path):
+    """save(model, data, value, plan=..., ...) saves five runs, as genbench run does."""
+
+    def call(model, data="moons", value=0.4, seeds=range(5), plan=None, evaluation=None, settings=None):
+        own = {"plan": {"steps": 20} | (plan or {}), "evaluation": {"curve": [1, 4]} | (evaluation or {})}
+        for seed in seeds:
+            spec = make_spec(model, data, seed=seed, metrics=["sliced_w2"], settings=own | {"model": settings or {}})
+            made = provenance(spec.metrics, train_seconds=1.0, original=True)
+            rows = rows_of(value + FLOOR[seed], FLOOR[seed], curve=[(1.0, 3.0), (4.0, 2.0)])
+            record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
+            path = Store(tmp_path / "results").record_path(spec)
+            path.parent.mkdir(parents=True)
+            path.write_text(format_record(record))
+
+    return call
+
+
+def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(save, tmp_path):
+    before = board_of(tmp_path, planted())
+    save("sbcfm")
+    board = board_of(tmp_path, planted())
+    assert (board.further, board.lacking) == (("sbcfm",), before.lacking)
+    moons, pinwheel = board.heat(20, None).contests
+    assert list(moons.cells["sbcfm"].values.values()) == pytest.approx(0.4 + FLOOR)
+    assert moons.pairs.letters["sbcfm"]
+    assert pinwheel.cells["sbcfm"].word == "missing"
+    shown = {row.label: row.cells[-1].text for row in across_table(board, 1).rows}
+    assert shown == {"real data": "0", "otcfm": shown["otcfm"], "sbcfm": "lacks pinwheel"}
+    save("sbcfm", "pinwheel")
+    ratios = {s.method: s.ratio for s in board_of(tmp_path, planted()).heat(20, None).effects.summaries}
+    assert ratios["sbcfm"] == pytest.approx(0.4, rel=0.1)
+
+
+def test_another_recipe_is_another_row_and_another_task_is_none(save, tmp_path):
+    save("sbcfm", plan={"lr": 0.01})
+    save("sbcfm", plan={"batch_size": 8})
+    save("sbcfm", plan={"steps": 21})
+    save("sbcfm", evaluation={"n": 99})
+    save("sbcfm", "checkerboard")
+    save("otcfm", settings={"pool": 2})
+    board = board_of(tmp_path, planted())
+    assert {*board.further} == {"sbcfm lr=0.01", "otcfm pool=2"}
+
+
+def test_ones_own_runs_fill_what_a_row_of_the_track_lacks(save, tmp_path):
+    save("vp", value=0.2, seeds=[4])
+    vp = board_of(tmp_path, planted()).heat(20, None).contests[0].cells["vp"]
+    assert (vp.word, vp.values[0], vp.values[4]) == ("", 0.3, pytest.approx(0.2 + FLOOR[4]))
+
+
+def test_failed_runs_of_a_row_are_counted(save, tmp_path):
+    save("sbcfm", seeds=range(4))
+    store = Store(tmp_path / "results")
+    settings = {"plan": {"steps": 20}, "evaluation": {"curve": [1, 4]}}
+    spec = make_spec("sbcfm", "moons", seed=4, metrics=["sliced_w2"], settings=settings)
+    with store.hold(spec) as held:
+        held.write_failure(spec, failed_record(spec, "the loss is not finite")["failure"])
+    assert board_of(tmp_path, planted()).heat(20, None).contests[0].cells["sbcfm"].word == "failed 1 of 5"
+
+
+def test_the_cells_of_a_row_are_those_of_the_first_budget_or_of_the_chosen_one(tmp_path):
+    (path := tmp_path / "some.toml").write_text(TRACK)
+    cells = row_cells(path, "sbcfm", (), {})
+    assert {(cell.data_label, cell.seed) for cell in cells} == {(d, s) for d in ("moons", "pinwheel") for s in range(5)}
+    assert {(cell.plan["steps"], *cell.evaluation["curve"]) for cell in cells} == {(20, 1, 4)}
+    longer = row_cells(path, "cfm", ["moons"], {"plan": {"steps": 50, "lr": 0.01}, "model": {"sigma": 0.1}})
+    assert {(c.data_label, c.plan["steps"], c.plan["lr"], c.model["sigma"]) for c in longer} == {
+        ("moons", 50, 0.01, 0.1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("cfm", (), {}), "some has a row cfm: genbench reproduce some trains it again"),
+        (("vp", ["moon"], {}), "some has no task 'moon'; did you mean 'moons'?"),
+        (("vp", (), {"plan": {"steps": 21}}), "some fixes the batch size, and its steps are 20, 50"),
+        (("vp", (), {"plan": {"batch_size": 8}}), "some fixes the batch size"),
+        (("vp", (), {"evaluation": {"n": 9}}), "--set evaluation: the track fixes it: set model, plan or sample"),
+        (("vpp", (), {}), "did you mean 'vp'?"),
+    ],
+)
+def test_what_is_no_row_is_refused(tmp_path, words, message):
+    (path := tmp_path / "some.toml").write_text(TRACK)
+    with pytest.raises(ConfigError) as error:
+        row_cells(path, *words)
+    assert message in str(error.value)
+
+
+def test_the_expected_time_is_that_of_the_published_baseline():
+    """Ten seeds of a task cost what its ten published ones did; a task without any costs as much as the others."""
+    path = find("plane-v1")
+    moons, all_tasks = (row_cells(path, "sbcfm", tasks, {}) for tasks in (["moons"], ()))
+    assert 0 < usual_seconds(path, moons) < usual_seconds(path, all_tasks)
+    assert usual_seconds(path, moons[:5]) == pytest.approx(usual_seconds(path, moons) / 2)
+
+
+def test_the_records_that_ship_are_those_of_their_tracks():
+    for path in FOLDER.glob("*/records.jsonl.gz"):
+        assert (FOLDER / f"{path.parent.name}.toml").is_file()
