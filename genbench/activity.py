@@ -1,4 +1,4 @@
-"""Activity: what long work says about itself while it lasts. The command line shows it; elsewhere nobody listens."""
+"""Activity: what long work reports about itself. The command line shows it; elsewhere it has no listener."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -10,7 +10,7 @@ Purpose = str | int
 def derive(seed: int, *purpose: Purpose) -> int:
     """Return a 63-bit seed that depends only on the given seed and the words of its purpose.
 
-    Generators of CUDA use all bits. Those of the CPU (the Mersenne Twister) use the low 32: of n streams about
+    CUDA generators use all bits. CPU generators (the Mersenne Twister) use the low 32: of n streams about
     n (n - 1) / 2^33 repeat an earlier one, 19 of 400,000 steps. Named evaluation streams do not, for seeds below 100.
 
     >>> derive(0, "train", 7) == derive(0, "train", 7) != derive(0, "train", 8)

@@ -173,7 +173,7 @@ def settings_of(builder: Callable) -> Mapping[str, Setting]:
 
 
 def each_setting(builder: Callable, settings: Settings) -> Iterator[tuple[str, Setting, Any]]:
-    """Yield name, schema and value of each bound setting; those of nested components are called COMPONENT.SETTING."""
+    """Yield name, schema and value of each bound setting; in nested components, the name is COMPONENT.SETTING."""
     for name, setting in settings_of(builder).items():
         value = settings.get(name)
         if setting.nested is not None and isinstance(value, Mapping) and "name" in value:

@@ -107,7 +107,7 @@ def _execute(path: Path, name: str, source: bytes) -> None:
 
 
 def _hide(own: Mapping[str, Path], folder: str) -> dict[str, ModuleType]:
-    """Let the modules of a folder be imported anew: their content may have changed, or they were those of another file.
+    """Let the modules of a folder be imported anew: their content may have changed, or they belonged to another file.
 
     Returns:
         The loaded modules that the file does not import as far as its hash can see, so that such an import is noticed.
@@ -125,7 +125,7 @@ def _hide(own: Mapping[str, Path], folder: str) -> dict[str, ModuleType]:
 
 
 def _imported_from(folders: Iterable[str], names: Iterable[str]) -> set[str]:
-    """Return the loaded modules, among those of these names, that were found in one of the folders."""
+    """Return the loaded modules, of the given names, that were found in one of the folders."""
     roots: dict[str, str] = {}
     for name in [*names]:
         origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)

@@ -4,10 +4,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.photographs import patches
+from PIL import Image
 
 from genbench.errors import ConfigError
+from genbench.runs.make_spec import make_spec
+from genbench.runs.run import run
+from genbench.runs.store import Store
+from genbench.settings import merge
 from genbench.suites import FOLDER, find, packaged
-from genbench.sweeps.suite import load
+from genbench.sweeps.suite import load, track_rows
 from genbench.sweeps.suite_file import read
 
 
@@ -24,15 +30,34 @@ def test_suites_are_found_by_name_and_by_path(tmp_path, monkeypatch):
         load("other/smoke.toml")
 
 
-@pytest.mark.parametrize("name", packaged())
-def test_the_suites_of_the_package_name_known_components(name):
+EARLIER = sorted((Path(__file__).parents[1] / "benchmarks/studies/earlier").glob("*.toml"))
+"""Suites that tracks have replaced, and whose records findings cite."""
+
+
+@pytest.mark.parametrize("name", [*packaged(), *EARLIER], ids=lambda name: Path(name).stem)
+def test_suites_name_known_components(name):
     assert read(find(name)).models
 
 
 def test_suites_with_a_decoder_tuned_on_noised_latents_say_whether_a_step_along_the_score_comes_before_it():
     """By default the step is taken; STARFlow has either the step or such a decoder."""
-    suites = [tomllib.loads(path.read_text()) for path in FOLDER.glob("*.toml")]
+    suites = [tomllib.loads(path.read_text()) for path in (*FOLDER.glob("*.toml"), *EARLIER)]
     models = [model for suite in suites for model in suite.get("models", []) if isinstance(model, dict)]
     tuned = [model for model in models if isinstance(model.get("encoder"), dict) and model["encoder"].get("tune")]
     assert tuned
     assert all("denoise" in model.get("sample", {}) for model in tuned)
+
+
+def test_flows_and_flow_matching_take_steps_in_latents_v1(tmp_path):
+    """The others differ in their couplings, and the Gaussian needs more images than latents have dimensions."""
+    for i, image in enumerate(patches(40)):
+        folder = tmp_path / "images" / ("train" if i < 30 else "test") / f"class{i % 10}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{i}.png")
+    small = {"n": 4, "batch": 4, "curve": [], "curve_metrics": []}
+    settings = {"data": {"path": str(tmp_path / "images"), "valid": 10}, "plan": {"steps": 2, "batch_size": 4}}
+    rows = {row.model.name: row for row in track_rows(read(find("latents-v1")))}
+    for name in ("cfm", "starflow"):
+        own = merge(rows[name].settings, settings, {"evaluation": small}) | {"metric": {}}
+        record = run(make_spec(name, "cifar10", metrics=["validation_loss"], settings=own), Store(tmp_path / "results"))
+        assert all(row["value"] is not None for row in record["results"])

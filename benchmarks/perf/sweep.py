@@ -32,7 +32,7 @@ from genbench.sweeps.jobs import JobEvent
 from genbench.sweeps.suite import load
 
 TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
-SYNTHETIC = Path(__file__).parents[2] / "genbench/suites/synthetic.toml"
+SYNTHETIC = Path(__file__).parents[2] / "benchmarks/studies/earlier/synthetic.toml"
 
 
 def tiny(seeds: range) -> list[Spec]:

@@ -114,7 +114,7 @@ def check(
 
 def new(
     kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
-    name: Annotated[str, typer.Argument(help="Its name, and that of the file.")],
+    name: Annotated[str, typer.Argument(help="Its name, and the name of the file.")],
 ) -> None:
     """Write a template: a model, data set, metric or suite."""
     if not re.fullmatch(r"[a-z][\w-]*", name):

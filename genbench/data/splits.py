@@ -253,7 +253,7 @@ class Encoded(Split):
 
     Args:
         split: decides which rows, and which of them are mirrored.
-        latents: those of every row mirrored, if it may be, then those of every row as it is.
+        latents: every row mirrored, if it may be, then every row as it is.
     """
 
     def __init__(self, split: Finite, latents: Rows, label: Int[Tensor, " rows"]) -> None:

@@ -41,7 +41,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 
 
 def protocols(record: Record) -> list[str | None]:
-    """Return the protocol of each row; those of outdated metrics, which only published records have, state it."""
+    """Return the protocol of each row; it states an outdated metric, which only published records have."""
     outdated = {name: record["spec"]["metrics"][name]["version"] for name in other_versions(record)}
     stated = []
     for row in record["results"]:

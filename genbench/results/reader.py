@@ -1,6 +1,6 @@
 """Reader: the records of a results folder, saved and published, by the suites that list them.
 
-RESULTS/SUITE/records.jsonl.gz lists the runs of a published suite, with their records and those of its failures; every
+RESULTS/SUITE/records.jsonl.gz lists the runs of a published suite, with their records and its failures; every
 other file there is a view of it and is never read. A run that is saved in RESULTS/runs is read from there, in each
 suite that lists it, with the metrics that only its published record has; otherwise, as in a fresh checkout, its
 published record is read.
@@ -176,7 +176,7 @@ def _read(store: Store, only: Collection[str] = ()) -> Iterator[tuple[str, list[
 
 
 def _published(path: Path) -> list[Record]:
-    """Read the records of a suite; those of a damaged file are reported and left out."""
+    """Read the records of a suite; a damaged file is reported and left out."""
     try:
         return read_published(path)
     except Damaged as error:

@@ -193,7 +193,7 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
 
 
 def _spec(record: Record, guest: Guest | None) -> Spec:
-    """Return the spec of a record; that of another author after its files and downloads were checked.
+    """Return the spec of a record, after a check of the files and downloads that another author names.
 
     Raises:
         ConfigError: if it cannot be built here, such as without its data.
@@ -241,7 +241,7 @@ def _hashes(record: Record, evaluation: str, weights: str) -> dict[str, str]:
 
 
 def _telling(row: Row) -> bool:
-    """Return whether a value is no count, such as NFE, nor a share of a number of samples, such as an accuracy."""
+    """Return whether a value is neither a count, such as NFE, nor a share of samples, such as an accuracy."""
     value = row["value"]
     if not isinstance(value, float) or metric_of(row) == "nfe":
         return False

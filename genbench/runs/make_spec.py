@@ -83,7 +83,7 @@ def make_spec(
 def with_preset(
     preset: str, model: str, dataset: str, metrics: list[str] | None, settings: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the metrics and the settings of a request, completed by those of a preset; what is stated stays.
+    """Return the metrics and the settings of a request, completed by a preset; what is stated stays.
 
     Settings that the model does not have are left out.
 

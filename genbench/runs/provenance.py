@@ -45,7 +45,7 @@ def origin(device: torch.device, cost: Mapping[str, float], **versions: int) -> 
     """Return the origin of something that was made by this process, with its cost rounded.
 
     Args:
-        versions: of other code than genbench as a whole, such as that of its training.
+        versions: of parts of genbench, such as its training.
     """
     spent = {name: round(value, 4) for name, value in cost.items()}
     return {"code": cast(Code, code() | versions), "machine": cast(Machine, machine(device)), "cost": spent}

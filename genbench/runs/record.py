@@ -110,7 +110,7 @@ def check_request(path: Path, kept: Mapping[str, Any], spec: "Spec") -> None:
     mine = spec.json()
     names = (kept.keys() | mine.keys()) - {"metrics"}
     if not all(_agree(kept.get(name), mine.get(name), spec) for name in names):
-        raise Misfiled(f"{files.shown(path)} belongs to another run: its settings differ from those of its folder")
+        raise Misfiled(f"{files.shown(path)} belongs to another run: its settings differ from the folder's")
 
 
 def _agree(kept: Any, asked: Any, spec: "Spec") -> bool:
@@ -197,7 +197,7 @@ def without_metrics(record: Record, names: Collection[str]) -> Record | None:
 
 
 def read_published(path: Path) -> list[Record]:
-    """Read records.jsonl.gz of a suite: one record per line, those of failures included.
+    """Read records.jsonl.gz of a suite: one record per line, failures included.
 
     Raises:
         Damaged: if the file is damaged, too large, or a line is not a record.

@@ -153,7 +153,7 @@ class Origin(TypedDict):
 class Measurement(Origin):
     """The origin of the values of some metrics, which were measured together.
 
-    `training` is that of the measured model, if it is another one than that of the record, made elsewhere.
+    `training` is the origin of the measured model, if another training than the one of the record made it.
     """
 
     metrics: list[str]
@@ -212,7 +212,7 @@ def cell(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def metric_of(row: Mapping[str, Any]) -> str:
-    """Return the metric that gave a row: that of "tilt.data" is "tilt"."""
+    """Return the metric that gave a row: "tilt" for "tilt.data"."""
     return row["metric"].partition(".")[0]
 
 

@@ -266,7 +266,7 @@ def _measure(
 
 
 def _check_files(measured: Metrics, data: Data) -> None:
-    """Raise ConfigError if files that metrics need are missing, damaged, or other than those of the request."""
+    """Raise ConfigError if files that metrics need are missing, damaged, or differ from the request."""
     for name, part in measured.items():
         if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
             raise ConfigError(f"{name}: a file in its settings changed during the run: run it again")

@@ -66,7 +66,7 @@ class Spec:
     content: str | None = None
 
     def json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON, whose parts are those of the spec."""
+        """Return the spec as plain JSON, which shares its parts with the spec."""
         usual = {"encoder": None, "stack": None, "kind": "model", "content": self.content}
         parts = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         return {name: part for name, part in parts if name not in usual or part != usual[name]}
@@ -269,7 +269,7 @@ def content_of(data: Component) -> str | None:
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:
-    """Return the event that a model is built for: that of the data, or of the latents of an encoder."""
+    """Return the event that a model is built for: the data or the latents of an encoder."""
     if encoder is None:
         return event
     shape = encoders[encoder["name"]].traits["shape"](event, settings_in(encoder))

@@ -42,7 +42,7 @@ def restore_weights(model: nn.Module, path: Path, spec: Spec) -> Origin:
     Raises:
         ConfigError: if there is no such file.
         Damaged: if the file does not hold what was written.
-        Misfiled: if it belongs to another run than that of the spec.
+        Misfiled: if it belongs to another run than the spec.
     """
     try:
         state, kept, training = read_weights(path)

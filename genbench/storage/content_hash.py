@@ -15,7 +15,7 @@ from genbench.storage.files import Damaged
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file, or that of the names and contents of all files in a folder."""
+    """Return the sha256 of a file, or of the names and contents of all files in a folder."""
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -39,13 +39,13 @@ def remembered(path: Path) -> str:
 
 
 DOUBT = 2.0
-"""Seconds after a change in which another one may leave the times as they are: those of file systems are coarse."""
+"""Seconds after a change in which another one may leave the times as they are: file systems have coarse clocks."""
 
 
 def stamp(path: Path) -> str:
     """Return what changes with the content of a file or folder: sizes, times, inodes, and which files there are.
 
-    Programs can restore the time of modification, as rsync and tar do, but not that of the change of the inode. A
+    Programs can restore the time of modification, as rsync and tar do, but not the time at which the inode changed. A
     change of the last seconds leaves doubt: then the stamp holds the hash of the content.
     """
     changes: list[float] = []

@@ -49,7 +49,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:
-        if not path.is_symlink() and error.errno != errno.ENXIO:  # that of a socket
+        if not path.is_symlink() and error.errno != errno.ENXIO:  # of a socket
             raise
         raise Damaged(f"{shown(path)} is not a regular file") from error
     status = os.fstat(handle)
@@ -154,7 +154,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:
-    """Write a text as `write` does, then the sha256 of the text and of its name, by default that of the file."""
+    """Write a text as `write` does, then the sha256 of the text and of a name, by default the file name."""
     write(path, f"{text}\n{hashlib.sha256(f'{text}{name or path.name}'.encode()).hexdigest()}\n")
 
 

@@ -33,12 +33,12 @@ def check(parts: Parts) -> None:
 
 
 def texts(parts: Parts) -> set[str]:
-    """Return the settings that are free text and no defaults."""
+    """Return the settings that are free text and not defaults."""
     return {text for what, builder, settings in parts for _, text in _texts(what, builder, settings)}
 
 
 def _texts(what: str, builder: Callable, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the settings that are free text and no defaults, those of nested components included."""
+    """Yield the settings that are free text and not defaults, nested components included."""
     for name, setting, value in each_setting(builder, settings):
         known = {*_choices(setting.type), *_strings(setting.default)}
         yield from ((f"{what}.{name}", text) for text in _strings(value) if text not in known)

@@ -8,13 +8,12 @@ user travel with each task; files of data have to be at the same place on all ma
 import importlib
 import logging
 import os
-import pickle
 import re
 import socket
 import tempfile
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +47,9 @@ class Request(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What a task sends back: how its cells ended, and the job of the cells that other processes hold."""
+    """What a task sends back: warnings, how its cells ended, and the job of the cells that other processes hold."""
 
-    ended: list[JobEvent]
+    events: list[JobEvent]
     left: Job | None
 
 
@@ -112,24 +111,19 @@ class RayExecutor:
         Raises:
             ConfigError: if a machine does not see the results folder.
         """
-        queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0, **self._stay_here()})
         remote = self.ray.remote(_run_task)
         code = [user_code.sources(path) for path in user_code.named_files()]
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
-            return options.remote(Request(job, self.store, self.probe, Path.cwd(), code), queue)
+            return options.remote(Request(job, self.store, self.probe, Path.cwd(), code))
 
         running = {submit(job): job for job in jobs}
         while running:
-            ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.2)
-            with suppress(self.ray.exceptions.RayError):  # without the queue only the progress display suffers
-                for item in queue.get_nowait_batch(queue.qsize()):
-                    on_event(pickle.loads(item))
+            ready, _ = self.ray.wait(list(running), num_returns=1)
             for reference in ready:
                 left = self._finish(reference, running.pop(reference), on_event)
                 running |= {submit(left): left} if left is not None else {}
-        queue.shutdown()
 
     def _cores(self, job: Job) -> int:
         """Return the cores that a job requests. Warn if no machine has them, because Ray would wait silently."""
@@ -139,17 +133,6 @@ class RayExecutor:
             need = f"{job.threads} cores and {self.gpus:g} GPUs"
             log.warning("no machine of the cluster has %s, which a cell needs: it waits until one joins", need)
         return job.threads
-
-    def _stay_here(self) -> dict[str, Any]:
-        """Return the options that keep an actor on this machine, so that it is lost only together with the sweep."""
-        strategies = importlib.import_module("ray.util.scheduling_strategies")
-        here = self.ray.get_runtime_context().get_node_id()
-        address = next(node["NodeManagerAddress"] for node in self.ray.nodes() if node["NodeID"] == here)
-        # An actor without resources starts on any node, which may not know the wanted node yet.
-        return {
-            "resources": {f"node:{address}": 0.001},
-            "scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=True),
-        }
 
     def _finish(self, reference: Any, job: Job, on_event: OnEvent) -> Job | None:
         """Report how the cells of a finished task ended, and return the job that is left to run."""
@@ -165,7 +148,7 @@ class RayExecutor:
             return None
         if isinstance(returned, str):
             raise ConfigError(f"{returned} does not see {self.store.root}: with Ray, all machines share --results")
-        for event in returned.ended:
+        for event in returned.events:
             on_event(event)
         return returned.left
 
@@ -178,26 +161,20 @@ def _check_connection(address: str | None) -> None:
             pass
 
 
-def _run_task(request: Request, queue: Any) -> Returned | str:
+def _run_task(request: Request) -> Returned | str:
     """Run a job on the machine that Ray has chosen; return the name of a machine without the results folder."""
     keep_freed()
     if not request.probe.exists():
         return socket.gethostname()
     if request.cwd.is_dir():
         os.chdir(request.cwd)
-    ended: list[JobEvent] = []
-
-    def put(event: JobEvent) -> None:
-        with suppress(importlib.import_module("ray").exceptions.RayError):  # a run does not need its display
-            queue.put(pickle.dumps(event))  # bytes, because the process of the queue need not import genbench
+    events: list[JobEvent] = []
 
     def on_event(event: JobEvent) -> None:
-        if event.kind in ("done", "failed", "busy"):
-            ended.append(event)  # reported in order, whatever happens to the queue
-        else:
-            put(event)
+        if event.kind in ("done", "failed", "busy", "warning"):  # steps stay on the machine
+            events.append(event)
 
-    forwarder = WarningForwarder(put)
+    forwarder = WarningForwarder(on_event)
     log.addHandler(forwarder)
     try:
         with tempfile.TemporaryDirectory(prefix="genbench-") as folder:
@@ -206,6 +183,6 @@ def _run_task(request: Request, queue: Any) -> Returned | str:
                 for place, content in zip(places, sources.values(), strict=True):
                     files.write(place, content)
                 user_code.load_file(places[0])
-            return Returned(ended, run_job(request.job, request.store, on_event))
+            return Returned(events, run_job(request.job, request.store, on_event))
     finally:
         log.removeHandler(forwarder)

@@ -50,7 +50,7 @@ class Sweep(NamedTuple):
 
 
 class DataChoice(NamedTuple):
-    """A data set, the metrics that replace those of the suite, and its settings, nested by section."""
+    """A data set, its metrics in place of the suite's, and its settings, nested by section."""
 
     name: str
     metrics: list[str] | None
@@ -84,7 +84,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
 
     Args:
         suite: path of a suite file, or name of a suite that comes with genbench.
-        settings: nested by section; they override those of every cell.
+        settings: nested by section; they override the settings of every cell.
 
     Raises:
         ConfigError: if there is no such suite or a cell is wrong.
@@ -256,7 +256,7 @@ def _product(
     """Yield the cells in which each data set meets each model, at each budget and for each seed.
 
     Args:
-        seeds: in place of those of the suite or its budgets.
+        seeds: in place of the seeds of the suite or its budgets.
     """
     of_pairs = pairs(suite, chosen_data, of_models)
     for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
@@ -268,7 +268,7 @@ def _product(
 def pairs(
     suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
 ) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
-    """Yield the settings with which each data set meets each model, by default those of the suite."""
+    """Yield the settings with which each data set meets each model, by default for the whole suite."""
     own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
     chosen_models = [
         (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")

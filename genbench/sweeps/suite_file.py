@@ -46,7 +46,7 @@ class Table(BaseModel):
 
 
 class Sections(Table):
-    """Settings of a run beside those of its components."""
+    """Settings of a run that belong to none of its components."""
 
     plan: dict[str, Any] = {}
     sample: dict[str, Any] = {}
@@ -64,7 +64,7 @@ class Entry(Sections):
     """A component: its name, or a table with its settings and sections that hold for this entry.
 
     A list where a setting takes a single value makes a grid. A `plan` that is a name, or a list of names, is a setting
-    too: that of couplings by optimal transport.
+    of couplings by optimal transport.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -93,13 +93,13 @@ CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
 
 
 class DataEntry(Entry):
-    """A data set. `metrics` replaces those of the suite."""
+    """A data set. `metrics` replaces the metrics of the suite."""
 
     metrics: list[str] | None = None
 
 
 class ModelEntry(Entry):
-    """A model. `seeds` replaces those of the suite; a list in `sample` makes a grid of cells that share training.
+    """A model. `seeds` replaces the seeds of the suite; a list in `sample` makes a grid of cells that share training.
 
     `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
     of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
@@ -188,7 +188,7 @@ class Suite(Sections):
     """The contents of a suite file: every data set meets every model with every seed, or at every budget with its.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
-    `chosen` is read from a file beside that of a track, see `CHOSEN`: {data set: {model: its tuned settings}}.
+    `chosen` is read from a file beside the track, see `CHOSEN`: {data set: {model: its tuned settings}}.
     """
 
     datasets: Annotated[list[DataEntry], MinLen(1)]

@@ -42,7 +42,7 @@ def named_component(kind: str, text: str, stated: Settings, folder: Path = Path(
     """Return the name and the settings of a component that may be given as a file, beside which settings are stated.
 
     Raises:
-        ConfigError: as `component_name` does; if the path is stated, too.
+        ConfigError: as `component_name` does; if the path is stated twice.
     """
     name, settings = component_name(kind, text, folder)
     if twice := settings.keys() & stated.keys():
@@ -80,7 +80,7 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
 
     Args:
         name: of the model.
-        table: its settings, nested, with those of the encoder.
+        table: its settings, nested, with the settings of the encoder.
         folder: to which paths are relative.
 
     Raises:

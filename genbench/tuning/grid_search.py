@@ -34,7 +34,7 @@ class Candidate:
 
     Args:
         settings: those that it changes, nested by section.
-        default: whether its settings are those of the method.
+        default: whether its settings are the defaults of the method.
         records: records of the runs that did not fail.
     """
 
@@ -83,7 +83,7 @@ class GridSearch:
     def chosen(self) -> dict[str, Candidate]:
         """Return the candidate with the best mean for each method; the default, if it is within one standard error.
 
-        The standard error is that of the differences between the two, which share their seeds.
+        The standard error belongs to the differences between the two, which share their seeds.
 
         Raises:
             RunFailed: if a method has none.
@@ -147,7 +147,7 @@ def grid_search(
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         metric: that decides; by default the first metric of samples that the data set names.
         seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
-        defaults: whether the defaults of each method are a candidate, too, once.
+        defaults: whether the defaults of each method are one more candidate.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.

@@ -98,13 +98,13 @@ def test_published_records_without_provenance_have_no_facts_and_unknown_models_n
     (run, *_) = runs
     run.record["provenance"] = {"data": {}, "training": no_origin(), "measurements": []}
     run.record["spec"]["model"]["name"] = "gone"
-    (origin,) = origins([run], "synthetic")
+    (origin,) = origins([run], "smoke")
     assert (origin.facts, origin.command) == ((), "")
 
 
 @pytest.mark.parametrize(
     ("suite", "command"),
-    [("synthetic", "genbench sweep synthetic"), ("mine", "genbench sweep mine.toml"), ("other-runs", "")],
+    [("smoke", "genbench sweep smoke"), ("mine", "genbench sweep mine.toml"), ("other-runs", "")],
 )
 def test_a_member_of_an_ensemble_is_repeated_by_the_sweep_of_its_suite(runs, suite, command):
     (run, *_) = runs

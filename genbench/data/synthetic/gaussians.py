@@ -190,7 +190,7 @@ def gaussian(
         dims: number of coordinates.
         mean: mean of every coordinate.
         std: standard deviation of the coordinates, in the geometric mean.
-        spread: standard deviation of the last coordinate over that of the first, geometrically spaced between.
+        spread: standard deviation of the last coordinate over the first one's, geometrically spaced between.
         correlation: correlation of every two coordinates.
 
     Raises:
@@ -223,7 +223,7 @@ def mixture(
 ) -> Data:
     """A mixture of isotropic Gaussians in any dimension, with exact density and field; the label is the mode.
 
-    The distance from N(0, I) is exact if all centers lie on a line, as those of one or two modes do.
+    The distance from N(0, I) is exact if all centers lie on a line, as one or two always do.
 
     Validation and test samples are stratified by mode, in proportion to the weights up to the remainder: counts
     that fluctuate would hide all but the largest differences in a distance between samples.

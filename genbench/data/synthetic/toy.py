@@ -2,7 +2,7 @@
 
 All draws are independent: the generators of scikit-learn and torchdyn order their samples along an arc and give
 equal counts to the arcs; here the position on the arc is uniform and the arc is tossed for each sample.
-"Runner" and "tutorials" are those of torchcfm, the library of Tong et al. (2023), which differ.
+"Runner" and "tutorials" refer to torchcfm, the library of Tong et al. (2023); their scales differ.
 """
 
 import math
@@ -55,7 +55,7 @@ def standardized_moons(n: int, generator: torch.Generator) -> Batch:
     """Draw moons as the runner of torchcfm has them in its pair of distributions.
 
     Gaussian noise 0.1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
-    the distribution where the runner takes those of its sample: the two axes keep their proportion.
+    the distribution where the runner takes moments of its sample: the two axes keep their proportion.
     """
     x, label = _arcs(n, generator)
     # An arc has the moments E sin = 2 / pi, E cos = 0 and E sin^2 = E cos^2 = 1/2.
@@ -67,7 +67,7 @@ def standardized_moons(n: int, generator: torch.Generator) -> Batch:
 def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive = EIGHT_STD) -> Data:
     """Gaussians evenly spaced on a circle, with exact density and field; the label is the mode.
 
-    The default is the scale of torchcfm's tutorials; `std=1` is that of its runner; `std=0.316` is common elsewhere.
+    The default is the scale of torchcfm's tutorials; its runner has `std=1`; `std=0.316` is common elsewhere.
     Validation and test samples are stratified by mode, with equal counts up to the remainder: counts that fluctuate
     would hide all but the largest differences in a distance between samples.
 

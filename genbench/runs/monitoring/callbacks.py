@@ -150,9 +150,9 @@ class TrainingEvaluation:
 def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what these metrics, in these versions and with these settings, measured during training, step by step.
 
-    The weights of a step are not kept. So there is no value, and a row says why, of a metric that was added after a
-    step, of a step that was trained for another evaluation, and where the file of a step is lost or damaged. Nothing,
-    where all was trained for another evaluation, so that there is no folder.
+    The weights of a step are not saved. A row without a value therefore states why: its metric was added after the
+    step, the step was trained for another evaluation, or the file of the step is lost or damaged. Without a folder,
+    because all was trained for another evaluation, there are no rows.
 
     Args:
         wanted: metrics by name.
@@ -214,5 +214,5 @@ def read_step(path: Path) -> list[dict[str, Any]]:
     except ValueError as error:
         raise Damaged(f"{files.shown(path)} holds no rows: {explain(error)}") from error
     if any(str(row.get("step")) != path.stem or COMPONENT not in row for row in rows):
-        raise Damaged(f"{files.shown(path)} is of another step")
+        raise Damaged(f"{files.shown(path)} belongs to another step")
     return cast(list[dict[str, Any]], rows)
