@@ -30,6 +30,7 @@ class Entry:
         version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
         traits: what else its kind of component declares: the plan of a model, and the setting that tables state even
             where it has its default; `held_out=False` of models and couplings whose pairs cannot be of held-out data;
+            `amplifies_rounding=True` of models that give another value of the same seed on another machine;
             the direction and the possible values of a metric.
     """
 

@@ -91,14 +91,16 @@ def _chi_squares(freedom: tuple[int, ...]) -> Float64[np.ndarray, "squares draws
 
 
 class Crossed(NamedTuple):
-    """Values of a metric on a data set, of models that all have the same seeds.
+    """Values of a metric on a data set, of models that all have the same seeds and training steps.
 
     Args:
+        steps: training steps of each model.
         samples: number of samples of each value.
         errors: standard errors of single evaluations; None if not all are stated.
     """
 
     suite: str
+    steps: int
     samples: int
     models: tuple[str, ...]
     values: Float64[np.ndarray, "models seeds"]
@@ -127,7 +129,7 @@ class Crossed(NamedTuple):
             training=tuple(training),
             evaluation=tuple(evaluation),
             samples=self.samples,
-            source=f"{len(self.models)} models x {self.values.shape[1]} seeds of the suite {self.suite}",
+            source=f"{len(self.models)} models x {self.values.shape[1]} seeds of {self.suite}, {self.steps:,} steps",
             note=note,
         )
 
@@ -167,16 +169,17 @@ def crossed(groups: Iterable[Group], data: str, metric: str) -> Crossed:
 
 
 def _tables(group: Group, data: str, metric: str) -> Iterator[Crossed]:
-    cells: dict[tuple[str | None, int], dict[str, dict[int, tuple[Mapping[str, Any], Run]]]] = {}
+    cells: dict[tuple[int, int, str | None, int], dict[str, dict[int, tuple[Mapping[str, Any], Run]]]] = {}
     seen = set()
     for run in (run for run in group.runs if run.data == data):
+        plan = run.record["spec"]["plan"]
         for row, protocol in zip(run.record["results"], protocols(run.record), strict=True):
             key = row["metric"], row["point"], protocol, run.record["labels"]["run"]
             if key[:2] == (metric, "main") and row["value"] is not None and key not in seen:
                 seen.add(key)
-                table = cells.setdefault((protocol, row.get("n") or 1), {})
+                table = cells.setdefault((plan["steps"], plan["batch_size"], protocol, row.get("n") or 1), {})
                 table.setdefault(run.model, {})[run.seed] = row, run
-    for (_, samples), models in cells.items():
+    for (steps, _, _, samples), models in cells.items():
         seeds = sorted(max((found.keys() for found in models.values()), key=len))
         full = {model: [found[seed] for seed in seeds] for model, found in models.items() if found.keys() >= set(seeds)}
         if len(full) > 1 and len(seeds) > 1:
@@ -184,7 +187,7 @@ def _tables(group: Group, data: str, metric: str) -> Iterator[Crossed]:
             errors = [[_error(row) for row, _ in cell] for cell in full.values()]
             whole = all(error is not None for cell in errors for error in cell)
             runs = tuple(run for cell in full.values() for _, run in cell)
-            yield Crossed(group.name, samples, tuple(full), values, np.array(errors) if whole else None, runs)
+            yield Crossed(group.name, steps, samples, tuple(full), values, np.array(errors) if whole else None, runs)
 
 
 def _error(row: Mapping[str, Any]) -> float | None:

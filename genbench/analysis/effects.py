@@ -36,10 +36,11 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """How far a mean lies above the floor, at least the standard error of that; and its own standard error."""
+    """How far a mean lies above the floor, at least the standard error of that; its own standard error; which it is."""
 
     value: float
     error: float
+    clipped: bool
 
 
 class Summary(NamedTuple):
@@ -52,6 +53,7 @@ class Summary(NamedTuple):
         wins: share of pairs of task and opponent in which it was told apart as better; others count half. None without
             an opponent.
         lacks: scored tasks on which it has no value.
+        clipped: scored tasks on which its excess was set to the standard error of the floor.
     """
 
     method: str
@@ -61,6 +63,7 @@ class Summary(NamedTuple):
     letters: str
     wins: float | None
     lacks: tuple[str, ...]
+    clipped: tuple[str, ...] = ()
 
 
 class Effects(NamedTuple):
@@ -85,7 +88,7 @@ def excess(task: Task, method: str) -> Excess | None:
     if error is None or floor_error is None:
         return None
     above = (floor - mean) if task.better == "higher" else (mean - floor)
-    return Excess(max(above, floor_error), math.hypot(error, floor_error))
+    return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
 
 
 def is_scored(task: Task, baseline: str) -> bool:
@@ -99,12 +102,14 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     scored = [task for task in tasks if is_scored(task, baseline)]
     methods = list(dict.fromkeys(method for task in tasks for method in task.models))
     logs: dict[str, dict[int, float]] = {method: {} for method in methods}
+    clipped: dict[str, list[str]] = {method: [] for method in methods}
     for index, task in enumerate(scored):
         base = excess(task, baseline)
         for method in methods:
             own = excess(task, method)
             if base is not None and own is not None and own.value > 0:
                 logs[method][index] = math.log(own.value / base.value)
+                clipped[method] += [task.name] if own.clipped else []
     complete = [method for method in methods if scored and len(logs[method]) == len(scored)]
     order = sorted(complete, key=lambda method: sum(logs[method].values()))
     pairs = list(combinations(order, 2)) if len(scored) > 1 else []
@@ -112,7 +117,7 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     corrected = holm([p for p in tested.values() if p is not None])
     named = letters(order, [pair for pair, p in zip(tested, corrected, strict=True) if p <= LEVEL])
     wins = {method: _wins(tasks, method) for method in methods}
-    summaries = [_summary(method, logs[method], named[method], wins[method]) for method in order]
+    summaries = [_summary(m, logs[m], named[m], wins[m])._replace(clipped=tuple(clipped[m])) for m in order]
     for method in methods:
         if method not in complete:
             lacks = tuple(task.name for index, task in enumerate(scored) if index not in logs[method])

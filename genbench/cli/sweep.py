@@ -128,13 +128,13 @@ def reproduce(
     if results.resolve() == against.resolve():
         raise ConfigError(f"--results {results}: reproduce trains into a folder of its own, not into --against")
 
-    from genbench.results.comparing import reproduction
+    from genbench.analysis.reproduction import reproduction
     from genbench.results.status import cell_names
     from genbench.runs.store import writable_store
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    specs, published, every, unpublished, changed, without = _chosen(paths, whole, against)
+    specs, published, every, unpublished, changed = _chosen(paths, whole, against)
     hours = sum(map(_seconds, published)) / 3600
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
@@ -147,13 +147,10 @@ def reproduce(
         execute(missing, store, local(store, jobs), display.on_event)
     again = [record for spec in specs if (record := store.record(spec)) is not None]
     found = reproduction(again, published, every)
-    options.print_wrapped(str(found))
+    for sentence in found.sentences():
+        options.print_wrapped(sentence)
     lacking = f"; not: {_some(unpublished)}" if unpublished else ""
     options.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
-    if without:
-        options.print_wrapped(
-            f"not in the sample: {', '.join(without)}, whose training amplifies rounding up to the spread over seeds"
-        )
     for path in paths:
         _print_track(path, against)
     if changed:
@@ -165,8 +162,8 @@ def reproduce(
         raise RunFailed(
             f"{len(found.absent)} published runs were not repeated, or not as a whole: {_some(found.absent)}"
         )
-    if found.agreeing < found.compared:
-        raise RunFailed(f"{found.compared - found.agreeing} values do not agree with those published in {against}")
+    if found.problems:
+        raise RunFailed(f"these do not agree with the values published in {against}: {_some(found.problems)}")
 
 
 class _Chosen(NamedTuple):
@@ -177,7 +174,6 @@ class _Chosen(NamedTuple):
         every: all published records, for the spread over seeds.
         unpublished: the declared cells without a published record.
         changed: published runs that should be repeated, but that no declared cell describes any more.
-        without: the models that the samples leave out.
     """
 
     specs: list["Spec"]
@@ -185,17 +181,16 @@ class _Chosen(NamedTuple):
     every: list["Record"]
     unpublished: list[str]
     changed: list[str]
-    without: list[str]
 
 
 def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
-    from genbench.results.comparing import same_cell
+    from genbench.analysis.reproduction import same_cell
     from genbench.results.reader import RECORDS
     from genbench.runs.record import identity, read_published, without_metrics
     from genbench.runs.store import labels_of
     from genbench.sweeps import suite
 
-    found = _Chosen([], [], [], [], [], [])
+    found = _Chosen([], [], [], [], [])
     for path in paths:
         loaded = suite.load(path)
         if not (against / loaded.name / RECORDS).exists():
@@ -218,10 +213,8 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
                 found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
         places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in loaded.sample}
         wanted = [r for r in records if _place(r) in places and _is_default(r)]
-        wanted = [r for r in wanted if r["spec"]["model"]["name"] not in loaded.without]
         wanted = records if declared is loaded.specs else wanted
         found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
-        found.without.extend(() if declared is loaded.specs else loaded.without)
     if not found.specs and not found.changed:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
     return found

@@ -27,7 +27,7 @@ class Example(NamedTuple):
     log_scale: Float[Tensor, " b"]
 
 
-@models.register("nsf", version=1)
+@models.register("nsf", version=1, amplifies_rounding=True)
 class NeuralSplineFlow(Model):
     """Neural spline flow: autoregressive monotonic splines on [-5, 5], the identity outside (package zuko).
 

@@ -90,11 +90,8 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
 
 
 def track_curves(board: TrackBoard) -> Charts | None:
-    """Draw quality against NFE on the tasks of a track, at the longest budget with values: models with all seeds."""
-    filled = [heat for heat in board.heats if any(contest.pairs.order for contest in heat.contests)]
-    if not filled:
-        return None
-    steps = max(heat.steps for heat in filled)
+    """Draw quality against NFE on the tasks of a track, at the longest budget that is shown: models with all seeds."""
+    steps = board.shown[-1]
     heats = [heat for heat in board.heats if heat.steps == steps and heat.nfe is not None]
     charts = []
     for task in zip(*(heat.contests for heat in heats), strict=True):
@@ -109,7 +106,8 @@ def track_curves(board: TrackBoard) -> Charts | None:
             y = Axis(task[0].metric + ARROWS[task[0].better], _wide([p.y for one in series for p in one.points]))
             x = Axis("NFE", _wide([p.x for one in series for p in one.points]))
             charts.append(Chart(task[0].data, x, y, tuple(series), floor))
-    return Charts(f"{board.name}: {steps:,} steps, {board.settings} settings", tuple(charts[:TASKS]), BARS)
+    title = f"{board.name}: {steps:,} steps, {board.settings} settings"
+    return Charts(title, tuple(charts[:TASKS]), BARS) if charts else None
 
 
 def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:

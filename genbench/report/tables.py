@@ -175,8 +175,11 @@ def _table(
     notes: dict[str, int] = {}
     finished = {model for content in contents for model in content.found}
     failures = dict(by_model(failed))
-    # The mean of the runs that did not fail is not the mean of the method.
-    whole = [replace(c, found={m: found for m, found in c.found.items() if m not in failures}) for c in contents]
+    # The mean of the seeds that did not fail is not the mean of the method.
+    whole = [
+        replace(c, found={m: own for m, own in c.found.items() if m not in failures and not c.missing.get(m)})
+        for c in contents
+    ]
     pairs = [_pairs(content) if marked else None for content in whole]
     columns = [
         _cells(*column, models, failures, finished, usual, notes) for column in zip(contents, pairs, strict=True)
@@ -197,7 +200,7 @@ def _table(
     tail = [SEPARATION] if any(cell.letters for cell in cells) else []
     tail += [AT_FLOOR] if any(cell.sign for cell in cells) else []
     if any(cell.aside for cell in cells):
-        tail.append("In parentheses: models with failed runs, which are compared with no other.")
+        tail.append("In parentheses: models with failed runs or seeds without a value, compared with no other.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
 
 
@@ -237,7 +240,7 @@ def _cells(
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
         if seeds:
             found = compared_cell(seeds, pairs, model)
-            cells.append(replace(found, notes=numbers, aside=bool(failed)))
+            cells.append(replace(found, notes=numbers, aside=bool(failed or missing)))
         else:
             text = "-" if missing else f"failed ({len(failed)})" if failed and model not in finished else ""
             cells.append(Cell(text=text, notes=numbers if text else ()))

@@ -15,15 +15,21 @@ from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
 from genbench.analysis.track_runs import Chosen, Place, read_track, track_runs
+from genbench.report.track_seconds import Seconds, read_seconds
+from genbench.results.frames import doubtful_density
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.sweeps.set_options import as_set_options
 from genbench.sweeps.suite import track_rows
-from genbench.sweeps.suite_file import Suite
+from genbench.sweeps.suite_file import Budget, Suite
 
 REGIMES = (1, 4, None)
 """Network evaluations of a sample that tables show; None is the solver of the model's own settings."""
+LIKELIHOODS = ("nll", "bits_per_dim")
+"""Metrics that have a table of their own."""
+TARGET = 1.1
+"""The excess of the baseline's own sampler, times this, is the common target of all methods."""
 
 
 class Cell(NamedTuple):
@@ -64,6 +70,11 @@ class Contest(NamedTuple):
     floor: Mapping[int, float]
     pairs: Pairwise
 
+    def above_floor(self, model: str) -> float:
+        """Return how much worse than real data the mean of a model is."""
+        mean, floor = (mean_and_error(values.values())[0] for values in (self.cells[model].values, self.floor))
+        return floor - mean if self.better == "higher" else mean - floor
+
     @property
     def noise(self) -> float | None:
         """The error of an evaluation over the spread of seeds, in the median over models; None if it is not known."""
@@ -94,8 +105,11 @@ class TrackBoard(NamedTuple):
     """A track.
 
     Args:
-        models: all rows: by their ratio at the longest budget that has one, then as the track lists them.
+        models: all rows: by their ratio at the longest budget that is shown, then as the track lists them.
         further: the rows that the track does not list.
+        shown: the shortest budget, and the longest one that lacks no cell which the shortest one has.
+        likelihoods: the tasks by likelihood instead of the headline metric, by budget.
+        seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
     """
 
@@ -104,7 +118,10 @@ class TrackBoard(NamedTuple):
     baseline: str
     models: tuple[str, ...]
     further: tuple[str, ...]
+    shown: tuple[int, ...]
     heats: tuple[Heat, ...]
+    likelihoods: Mapping[int, tuple[Contest, ...]]
+    seconds: Seconds | None
     lacking: Mapping[int, Mapping[str, int]]
 
     @property
@@ -115,6 +132,27 @@ class TrackBoard(NamedTuple):
     def heat(self, steps: int, nfe: int | None) -> Heat:
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
+
+    def evaluations(self, steps: int) -> dict[str, dict[str, int | None]]:
+        """Return {scored task: {model with all seeds: the fewest measured NFE that reach the target}}.
+
+        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. None if no measured
+        NFE reaches it.
+        """
+        converged = self.heat(steps, None)
+        curve = sorted(
+            (heat for heat in self.heats if heat.steps == steps and heat.nfe), key=lambda heat: heat.nfe or 0
+        )
+        found: dict[str, dict[str, int | None]] = {}
+        for index, contest in enumerate(converged.contests):
+            if contest.data not in converged.effects.scored:
+                continue
+            target = TARGET * contest.above_floor(self.baseline)
+            for model in (model for model in self.models if not contest.cells[model].word):
+                heats = (heat for heat in curve if not heat.contests[index].cells[model].word)
+                reached = (heat.nfe for heat in heats if heat.contests[index].above_floor(model) <= target)
+                found.setdefault(contest.data, {})[model] = next(reached, None)
+        return found
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON: the effects of each budget and regime, and one row for each cell there."""
@@ -157,10 +195,10 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
     regimes = [*sorted({*curve, *(nfe for nfe in REGIMES if nfe is not None)}), None]
-    heats = []
-    for budget, nfe in product(suite.budgets, regimes):
-        contests = []
-        for data, metric in headlines.items():
+    likelihoods = {row.dataset: metric for row in rows for metric in row.metrics if metric in LIKELIHOODS}
+
+    def contests(budget: Budget, nfe: int | None, metrics: Mapping[str, str]) -> Iterator[Contest]:
+        for data, metric in metrics.items():
             lengths = {row.label: row.model.at(budget) for row in rows if row.dataset == data}
             lengths |= {row: {"plan": {"steps": budget.steps}} for row in further}
             places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
@@ -168,13 +206,26 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
             lost = {row: failures.get(place, set()) for row, place in places.items()}
             tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
             contest = _contest(data, metric, nfe, budget.seeds, own, lost, tuned)
-            contests.append(contest._replace(cells={row: contest.cells.get(row, ABSENT) for row in models}))
-        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
-        effect = effects(compared, track.baseline)
-        heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, tuple(contests), effect))
-    ordered = _ordered(models, heats)
-    lacking = _lacking(heats, suite, listed)
-    return TrackBoard(path.stem, settings, track.baseline, ordered, further, tuple(heats), lacking)
+            yield contest._replace(cells={row: contest.cells.get(row, ABSENT) for row in models})
+
+    heats = []
+    for budget, nfe in product(suite.budgets, regimes):
+        found = tuple(contests(budget, nfe, headlines))
+        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in found]
+        heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, found, effects(compared, track.baseline)))
+    shown = _shown([heat for heat in heats if heat.nfe is None])
+    return TrackBoard(
+        path.stem,
+        settings,
+        track.baseline,
+        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (shown[-1], None))),
+        further,
+        shown,
+        tuple(heats),
+        {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},
+        read_seconds(path),
+        _lacking(heats, suite, listed),
+    )
 
 
 def _contest(
@@ -213,7 +264,8 @@ def _row(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
     """
     rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
-    (main,) = [row for row in rows if row["point"] == "main"]
+    if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
+        return {"word": "not measured"}
     curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
     if nfe is None or main["value"] is None:
         return main
@@ -227,6 +279,7 @@ def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: C
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]
     errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
+    doubts = {why for row in found.values() if row.get("value") is not None and (why := doubtful_density(row))}
     absent = len(seeds) - len(found)
     lost = len(set(failed) & set(seeds) - found.keys())
     if without and not (values or lost or any("not finite" in row.get("reason", "") for row in without)):
@@ -237,6 +290,8 @@ def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: C
         return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
     if absent:
         return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
+    if doubts:
+        return Cell(values, "doubtful", doubts.pop(), stated)
     return Cell(values, "", stated=stated, errors=errors)
 
 
@@ -244,10 +299,21 @@ def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
-def _ordered(models: Sequence[str], heats: Sequence[Heat]) -> tuple[str, ...]:
-    """Return models by their ratio at the longest budget that has one, with its own sampler."""
-    of_budgets = [heat for heat in sorted(heats, key=lambda heat: -heat.steps) if heat.nfe is None]
-    ranked = [summary.method for heat in of_budgets for summary in heat.effects.summaries if summary.ratio is not None]
+def _shown(heats: Sequence[Heat]) -> tuple[int, ...]:
+    """Return the shortest budget, and the longest one that lacks no cell which the shortest one has."""
+
+    def trained(heat: Heat) -> set[tuple[str, str]]:
+        cells = ((contest.data, *each) for contest in heat.contests for each in contest.cells.items())
+        return {(data, model) for data, model, cell in cells if "missing" not in cell.word and "seeds" not in cell.word}
+
+    shortest, *longer = sorted(heats, key=lambda heat: heat.steps)
+    whole = [heat.steps for heat in longer if (own := trained(shortest)) and own <= trained(heat)]
+    return (shortest.steps, *whole[-1:])
+
+
+def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:
+    """Return models by their ratio at one budget with their own samplers, those without one last."""
+    ranked = [summary.method for summary in heat.effects.summaries if summary.ratio is not None]
     return tuple(dict.fromkeys([*ranked, *models]))
 
 

@@ -8,23 +8,26 @@ from genbench.analysis.labels import counted, distinct
 from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import compared_cell
-from genbench.report.track_board import REGIMES, Contest, Heat, TrackBoard
+from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
+from genbench.report.track_board import Cell as Own
 
 REAL = "real data"
 METHODS = 9
 """Methods of the first table where it stands alone; with real data it has ten rows."""
+CLIPPED = "°: on a task the excess is below one standard error of the floor, and set to that."
+NO_LIKELIHOOD = Own({}, "none")
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
 
 
 def across_table(board: TrackBoard, most: int | None = None) -> Table:
-    """Return the table across tasks: the shortest budget and the longest one with values, each in all regimes.
+    """Return the table across tasks at the budgets that are shown, each in all regimes.
 
     Args:
         most: number of methods, all by default; others are named below, but rows that the track does not list.
     """
     heats = _heats(board)
-    columns = [Column(_title(heat, len(_shown(board)) > 1), "lower") for heat in heats]
+    columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
     shown = [
@@ -34,9 +37,10 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
     rest = [model for model in board.models if model not in shown]
-    legend = (_reading(board, heats), _complete(board, rest))
+    legend = [_reading(board, heats), _complete(board, rest)]
+    legend += [CLIPPED] if any(cell.sign for row in rows for cell in row.cells) else []
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    return Table(title, tuple(columns), tuple(rows), legend, head="method")
+    return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
 
 
 def sentences(board: TrackBoard) -> list[str]:
@@ -62,7 +66,7 @@ def _sentence(board: TrackBoard, heat: Heat) -> str:
     if tasks < 2 or len(ranked) < 2 or base is None:
         return ""
     first, *others = ranked
-    after = f" after {heat.steps:,} steps" if len(_shown(board)) > 1 else ""
+    after = f" after {heat.steps:,} steps" if len(board.shown) > 1 else ""
     text = f"{_by(heat.nfe)}{after}, among the {len(ranked)} methods with all {tasks} tasks "
     text += f"{first.method} has the smallest excess"
     if len({summary.letters for summary in ranked}) == 1:
@@ -99,39 +103,78 @@ def _by(nfe: int | None) -> str:
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
     """Return the table of all tasks, or only of some, at a budget in a regime."""
     heat = board.heat(steps, nfe)
-    heat = heat._replace(contests=tuple(contest for contest in heat.contests if not only or contest.data in only))
-    short = distinct((contest.data for contest in heat.contests), 20)
+    contests = [contest for contest in heat.contests if not only or contest.data in only]
+    return _task_table(board, f"{_budget(heat)}, {_regime(nfe)}", contests)
+
+
+def likelihood_table(board: TrackBoard, steps: int) -> Table:
+    """Return the table of the likelihoods of all tasks at a budget; real data has the entropy, where that is known."""
+    contests = [
+        c._replace(cells={m: NO_LIKELIHOOD if own.word == "unsupported" else own for m, own in c.cells.items()})
+        for c in board.likelihoods[steps]
+    ]
+    what = f"{_budget(board.heat(steps, None))}, likelihood (real data: the entropy, where that is known)"
+    return _task_table(board, what, contests)
+
+
+def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Table:
+    short = distinct((contest.data for contest in contests), 20)
     notes: dict[str, int] = {}
-    columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in heat.contests]
-    rows = [Row(REAL, tuple(_floor(contest) for contest in heat.contests), floor=True)]
-    rows += [Row(model, tuple(_cell(c, model, notes) for c in heat.contests)) for model in board.models]
+    columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in contests]
+    rows = [Row(REAL, tuple(_floor(contest) for contest in contests), floor=True)]
+    rows += [Row(model, tuple(_cell(c, model, notes) for c in contests)) for model in board.models]
     legend = [
         "Mean ± half its 95 % interval over seeds; methods of a column that share a letter are not separated (paired "
         f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); ° at the floor or better; in parentheses: not "
         "compared."
     ]
-    measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in heat.contests if c.protocol))
+    measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
-    noise = [f"{short[c.data]} {c.noise:.2f}" for c in heat.contests if c.noise is not None]
+    noise = [f"{short[c.data]} {c.noise:.2f}" for c in contests if c.noise is not None]
     legend += [f"Error of an evaluation over the spread of seeds, median: {', '.join(noise)}."] if noise else []
-    title = f"{board.name}, {board.settings} settings: {_budget(heat)}, {_regime(nfe)}"
+    title = f"{board.name}, {board.settings} settings: {what}"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the table across tasks, and those of the tasks with own samplers at the budgets that it shows."""
+    """Yield the table across tasks, then of every budget with values the tables of tasks, costs and likelihoods."""
     yield across_table(board)
-    yield from (task_table(board, steps, None) for steps in _shown(board))
+    for steps in board.budgets:
+        if any(cell.values for contest in board.heat(steps, None).contests for cell in contest.cells.values()):
+            yield task_table(board, steps, None)
+            yield cost_table(board, steps)
+            if board.likelihoods[steps]:
+                yield likelihood_table(board, steps)
 
 
-def _shown(board: TrackBoard) -> list[int]:
-    """Return the shortest budget, and the longest one with values."""
-    filled = [steps for steps in board.budgets if any(c.floor for c in board.heat(steps, None).contests)]
-    return sorted({board.budgets[0], *filled[-1:]})
+def cost_table(board: TrackBoard, steps: int) -> Table:
+    """Return what methods cost beside their excess: seconds of training, and evaluations that reach a common target."""
+    heat, reached = board.heat(steps, None), board.evaluations(steps)
+    most = max(each.nfe or 0 for each in board.heats if each.steps == steps)
+    summaries = {summary.method: summary for summary in heat.effects.summaries}
+    contests = [contest for contest in heat.contests if contest.data in reached]
+    short = distinct(reached, 20)
+    columns = [Column("excess", "lower"), *(Column(f"NFE: {short[data]}", "lower") for data in reached)]
+    rows = []
+    for model in board.models:
+        found = [(contest.cells[model].word, reached[contest.data].get(model)) for contest in contests]
+        cells = [Cell(text=word or (f">{most}" if nfe is None else f"{nfe}")) for word, nfe in found]
+        rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model)), *cells)))
+    legend = [
+        f"NFE: the fewest measured evaluations with an excess of at most {TARGET:g} times the excess of "
+        f"{board.baseline} with its own sampler."
+    ]
+    if (timed := board.seconds) is not None:
+        columns.insert(0, Column("s / 1,000 steps", "lower"))
+        texts = {model: f"{timed.seconds[model]:.2g}" if model in timed.seconds else "" for model in board.models}
+        rows = [Row(row.label, (Cell(text=texts[row.label]), *row.cells)) for row in rows]
+        legend.append(f"Seconds: of a processor, one model alone on {timed.task}, methods in turns; {timed.machine}")
+    title = f"{board.name}, {board.settings} settings: {_budget(heat)}, cost"
+    return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
 
 
 def _heats(board: TrackBoard) -> list[Heat]:
-    return [board.heat(steps, nfe) for steps in _shown(board) for nfe in REGIMES]
+    return [board.heat(steps, nfe) for steps in board.shown for nfe in REGIMES]
 
 
 def _title(heat: Heat, several: bool) -> str:
@@ -152,7 +195,8 @@ def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None) -
     ends = (summary.low, summary.high)
     interval = "" if None in ends or model == board.baseline else f" ({ends[0]:.2f}-{ends[1]:.2f})"
     letters = summary.letters if len(heat.effects.scored) > 1 else ""  # a single task separates nothing across tasks
-    return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters)
+    sign = "°" if summary.clipped else ""
+    return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters, sign=sign)
 
 
 def _lacks(heat: Heat, model: str, summary: Summary | None) -> str:
@@ -185,16 +229,28 @@ def _floor(contest: Contest) -> Cell:
 
 def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
-    scored = max((len(heat.effects.scored) for heat in heats), default=0)
+    several = any(len(heat.effects.scored) > 1 for heat in heats)
     across = (
         ", geometric mean and 95 % t interval of one ratio, unadjusted; letters: Holm over all pairs (shared: not "
         "separated)"
     )
     return (
-        f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over "
-        f"{counted(scored, 'task')}{across if scored > 1 else ''}; {budgets}; NFE 1 and 4: fixed steps (flows: their "
-        f"own inverse); own sampler: with its own settings{_unscored(heats)}."
+        f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over {_scored(heats)}"
+        f"{across if several else ''}; {budgets}; NFE 1 and 4: fixed steps (flows: their own inverse); own sampler: "
+        f"with its own settings{_unscored(heats)}."
     )
+
+
+def _scored(heats: Sequence[Heat]) -> str:
+    """Return over which tasks each column is, once for columns over the same tasks."""
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for heat in heats:
+        columns.setdefault(heat.effects.scored, []).append(_title(heat, True))
+    parts = []
+    for tasks, where in columns.items():
+        text = f"{counted(len(tasks), 'task')} ({', '.join(tasks)})" if tasks else "no task"
+        parts.append(f"{text} in {', '.join(where)}" if len(columns) > 1 else text)
+    return "; ".join(parts)
 
 
 def _unscored(heats: Sequence[Heat]) -> str:

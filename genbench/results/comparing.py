@@ -1,13 +1,9 @@
 """Comparing records of one evaluation: the metrics that one of them lacks, the fields in which their rows differ."""
 
-import json
 import math
-import statistics
-from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from genbench.runs.record import identity
 from genbench.runs.record_types import Record, Row, cell, metric_of
 
 TOLERANCE = 1e-3
@@ -15,12 +11,6 @@ TOLERANCE = 1e-3
 
 NFE_TOLERANCE = 0.1
 """Relative difference of NFE that an adaptive solver may have on two machines."""
-
-SHARE = 0.25
-"""Share of the standard deviation over seeds by which a value may differ after training, which amplifies rounding.
-
-Twice the largest share seen: 0.07 in 400 values of `synthetic` between two machines, 0.13 between two instruction sets.
-"""
 
 OF_ROW = ("value", "nfe", "floor", "better", "protocol", "n", "solver")
 
@@ -92,8 +82,8 @@ def _deviations(one: Row | None, other: Row | None) -> Iterator[Deviation]:
         return
     new = dict(_stated(other))
     for name, number in _stated(one):
-        again = new.get(name)
-        if difference := _difference(name, number, again, one["value"]):
+        again, counted = new.get(name), one["metric"] == "nfe" and name == "value"
+        if difference := _difference("nfe" if counted else name, number, again, one["value"]):
             yield Deviation(row_name(one), name, number, again, difference)
 
 
@@ -123,102 +113,3 @@ def _difference(name: str, one: Any, other: Any, value: Any) -> float:
     if name == "nfe" and difference <= NFE_TOLERANCE:  # an adaptive solver took another step on another machine
         return 0.0
     return math.inf if math.isnan(difference) else difference
-
-
-class Reproduction(NamedTuple):
-    """How far the records of a folder agree with published records of the same runs.
-
-    Args:
-        published: number of published values.
-        compared: number of those that were measured again.
-        agreeing: number of those that agree.
-        missing: metrics of published values that were not measured again.
-        absent: published runs without a record here, or whose record lacks a value that it was to measure.
-        worst: the largest deviation in units of what it may be, what deviates, and its run.
-    """
-
-    published: int
-    compared: int
-    agreeing: int
-    missing: tuple[str, ...]
-    absent: tuple[str, ...]
-    worst: tuple[float, Deviation | None, str] | None
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree "
-            f"(within {SHARE:g} standard deviations over seeds, or {TOLERANCE:g} of the value)"
-        )
-        if self.worst is not None and self.worst[1] is not None:
-            text += f"; largest deviation, {self.worst[0]:.2g} of what it may be: {self.worst[2]}, {self.worst[1]}"
-        return f"{text}; not measured again: {', '.join(self.missing)}" if self.missing else text
-
-
-def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
-    """Compare records with the published records of the same cells, which may have been trained in other ensembles.
-
-    A value agrees if it and its floor differ by at most `SHARE` of their standard deviation over the published seeds,
-    or by the relative `TOLERANCE`, whichever is larger, and if all else that its row states is the same. Details such
-    as standard errors follow from the samples and are not compared.
-
-    Args:
-        seeds: records of all published seeds, if `published` are only some of them.
-    """
-    spreads, again = _spreads(seeds or published), list(again)
-    known = {same_cell(record["spec"]): record for record in again} | {identity(record): record for record in again}
-    values, missing, absent = 0, set(), set()
-    found: list[tuple[float, Deviation | None, str]] = []
-    for record in published:
-        own = known.get(identity(record)) or known.get(same_cell(record["spec"]))
-        measured = {cell(row) for row in own["results"]} if own is not None else set()
-        deviations = compare(record, own).deviations if own is not None else ()
-        for row in (row for row in record["results"] if row["value"] is not None):
-            values += 1
-            if cell(row) not in measured:
-                missing.add(row["metric"])
-                if own is None or metric_of(row) in own["spec"]["metrics"]:
-                    absent.add(record["labels"]["run"])
-                continue
-            shares = [
-                (_share_of_allowed(each, spreads.get((*_place(record, row), each.field), 0.0)), each)
-                for each in deviations
-                if each.row == row_name(row) and each.field in OF_ROW
-            ]
-            share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
-            found.append((share, worst, record["labels"]["run"]))
-    agreeing = sum(share <= 1 for share, _, _ in found)
-    worst = max(found, key=lambda each: each[0], default=None)
-    return Reproduction(values, len(found), agreeing, tuple(sorted(missing)), tuple(sorted(absent)), worst)
-
-
-def same_cell(spec: Mapping[str, Any]) -> str:
-    """Return what a spec shares with those that would give the same values up to rounding.
-
-    A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics.
-    """
-    return json.dumps({name: part for name, part in spec.items() if name not in ("stack", "metrics")}, sort_keys=True)
-
-
-def _share_of_allowed(each: Deviation, spread: float) -> float:
-    if not math.isfinite(each.relative):
-        return math.inf
-    scale = max(abs(each.one), abs(each.other))
-    allowed = max(TOLERANCE * scale, SHARE * spread)
-    return each.relative * scale / allowed if allowed else math.inf
-
-
-def _spreads(records: Iterable[Record]) -> dict[tuple[Hashable, ...], float]:
-    """Return the standard deviations over seeds of the values and the floors of all cells of a table."""
-    numbers = defaultdict(list)
-    for record in records:
-        for row in record["results"]:
-            for field in ("value", "floor"):
-                if (number := row.get(field)) is not None:
-                    numbers[(*_place(record, row), field)].append(number)
-    return {place: statistics.stdev(own) for place, own in numbers.items() if len(own) > 1}
-
-
-def _place(record: Record, row: Mapping[str, Any]) -> tuple[Hashable, ...]:
-    """Return what the values of several seeds share."""
-    plan = json.dumps(record["spec"]["plan"], sort_keys=True)
-    return record["labels"]["model"], record["labels"]["data"], plan, *cell(row)

@@ -123,8 +123,8 @@ def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:  # a ValueError of a path with a null byte
-        raise ConfigError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _combined(folder: Path, describe: Callable[[os.DirEntry], str]) -> str:

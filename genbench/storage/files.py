@@ -64,7 +64,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
 
 def require_folder(path: Path, *, there: bool = False) -> None:
     """Raise ConfigError if a results folder is something else or, where it has to be there, is not."""
-    if "\0" in str(path) or (there and not path.exists()):
+    if there and not path.exists():
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
         raise ConfigError(f"{path} is not a folder: name a folder with --results")
@@ -108,7 +108,7 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         if path.is_dir() and not path.is_symlink():
-            _remove_empty(path)
+            path.rmdir()
         temporary.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -136,21 +136,9 @@ def set_aside(path: Path) -> Path:
 def discard(path: Path) -> None:
     """Remove what cannot be used in place of a file: a damaged file, a link, a pipe or an empty folder."""
     if path.is_dir() and not path.is_symlink():
-        _remove_empty(path)
+        path.rmdir()
     else:
         path.unlink(missing_ok=True)
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove an empty folder from where a file belongs.
-
-    Raises:
-        ConfigError: if it is not empty: only its owner may remove the content.
-    """
-    try:
-        folder.rmdir()
-    except OSError as error:
-        raise ConfigError(f"{shown(folder)} is a folder, where a file is needed: move or remove it") from error
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:

@@ -32,6 +32,57 @@ GRACE = 60.0
 """Seconds in which a stopped worker may save the checkpoint of its training before it is killed."""
 
 
+class Executor(Protocol):
+    """Runs jobs somewhere."""
+
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs until every cell has ended with an event "done" or "failed"."""
+        ...
+
+
+class SequentialExecutor:
+    """Runs jobs in this process, one after the other."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
+        """Run jobs; one that another process holds is tried again after the others."""
+        waiting = deque(jobs)
+        while waiting:
+            left = run_job(waiting.popleft(), self.store, on_event)
+            if left is not None:
+                waiting.append(left)
+
+
+def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
+    """Return the executor for a number of processes on this machine; a single one is this process."""
+    return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
+
+
+def execute(
+    specs: Sequence[Spec],
+    store: Store,
+    executor: AbstractContextManager[Executor],
+    on_event: OnEvent,
+    loggers: Sequence[str] = (),
+) -> list[str | None]:
+    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others."""
+    reasons: dict[int, str | None] = {}
+
+    def watch(event: JobEvent) -> None:
+        if event.kind in ("done", "failed"):
+            reasons[event.cell] = event.message if event.kind == "failed" else None
+        on_event(event)
+
+    try:
+        with executor as entered:
+            entered.run(make_jobs(specs, loggers), watch)
+    finally:
+        store.remove_leftovers()
+    return [reasons[index] for index in range(len(specs))]
+
+
 class Finished(NamedTuple):
     """What a worker sends at the end of a job: the job of the cells that other processes hold, if there are any."""
 
@@ -212,54 +263,3 @@ def _exit_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-class Executor(Protocol):
-    """Runs jobs somewhere."""
-
-    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs until every cell has ended with an event "done" or "failed"."""
-        ...
-
-
-class SequentialExecutor:
-    """Runs jobs in this process, one after the other."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs; one that another process holds is tried again after the others."""
-        waiting = deque(jobs)
-        while waiting:
-            left = run_job(waiting.popleft(), self.store, on_event)
-            if left is not None:
-                waiting.append(left)
-
-
-def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
-    """Return the executor for a number of processes on this machine; a single one is this process."""
-    return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
-
-
-def execute(
-    specs: Sequence[Spec],
-    store: Store,
-    executor: AbstractContextManager[Executor],
-    on_event: OnEvent,
-    loggers: Sequence[str] = (),
-) -> list[str | None]:
-    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others."""
-    reasons: dict[int, str | None] = {}
-
-    def watch(event: JobEvent) -> None:
-        if event.kind in ("done", "failed"):
-            reasons[event.cell] = event.message if event.kind == "failed" else None
-        on_event(event)
-
-    try:
-        with executor as entered:
-            entered.run(make_jobs(specs, loggers), watch)
-    finally:
-        store.remove_leftovers()
-    return [reasons[index] for index in range(len(specs))]

@@ -39,14 +39,13 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        sample: of a track, the cells that show whether it can be reproduced, `without` some models.
+        sample: of a track, the cells that show whether it can be reproduced.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
     sample: Sequence[Spec] = ()
-    without: Sequence[str] = ()
 
 
 class DataChoice(NamedTuple):
@@ -100,7 +99,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         specs, places = _track_cells(contents, settings or {})
         if (sample := contents.track.sample) is None:
             return Sweep(path.stem, specs, places)
-        return Sweep(path.stem, specs, places, _sample(specs, places, sample), sample.without)
+        return Sweep(path.stem, specs, places, _sample(specs, places, sample))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

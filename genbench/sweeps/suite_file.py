@@ -4,7 +4,8 @@ The trials of tuning are a part of them: the settings of every candidate, and th
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -12,6 +13,7 @@ from annotated_types import Ge, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
+from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
 from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
@@ -19,10 +21,11 @@ from genbench.validation import explain
 if TYPE_CHECKING:
     from genbench.runs.spec import Spec
 
-from collections.abc import Collection, Iterator, Sequence
-from itertools import product
+TUNED = ("model", "plan", "sample")
+"""Sections whose settings may differ between candidates."""
 
-from genbench.settings import Settings, merge
+FIRST_SEED = 100
+"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
 
 Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
 
@@ -158,19 +161,16 @@ class Tuning(Table):
 class Sample(Table):
     """Cells of a track that show whether it can be reproduced, with default settings.
 
-    Data sets are called by their labels in tables. `without` names models whose training amplifies the rounding of
-    another ensemble or machine up to the spread over seeds, so that a single value cannot agree.
+    Data sets are called by their labels in tables.
     """
 
     datasets: Annotated[list[str], MinLen(1)]
     steps: Annotated[int, Ge(1)]
     seeds: Seeds
-    without: list[str] = []
 
     def has(self, spec: "Spec") -> bool:
         """Return whether a cell is one of the sample."""
-        known = spec.model["name"] not in self.without and spec.data_label in self.datasets
-        return known and spec.plan["steps"] == self.steps and spec.seed in self.seeds
+        return spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
 
 
 class Track(Table):
@@ -300,13 +300,6 @@ def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
             "include": [part.model_copy(update=own) for part, own in zip(suite.include, include, strict=True)],
         }
     )
-
-
-TUNED = ("model", "plan", "sample")
-"""Sections whose settings may differ between candidates."""
-
-FIRST_SEED = 100
-"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
 
 
 def points(

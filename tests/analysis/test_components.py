@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tracks import board_of, planted
 
 from genbench.analysis.claims import options
 from genbench.analysis.components import Crossed, _chi_squares, components, crossed
@@ -61,7 +62,7 @@ def test_intervals_cover_simulated_components(models, seeds, shared, training, e
 
 
 def crossed_table(values, errors=None):
-    return Crossed("suite", 1000, tuple("abcdefgh"[: len(values)]), values, errors, ())
+    return Crossed("suite", 2000, 1000, tuple("abcdefgh"[: len(values)]), values, errors, ())
 
 
 def test_a_study_that_is_planned_from_components_has_80_percent_power():
@@ -92,6 +93,14 @@ def test_committed_results_give_the_spread_of_their_paired_differences():
     pairs = [np.var(a - b, ddof=1) for i, a in enumerate(logs) for b in logs[i + 1 :]]
     assert found.spread().training[1] == pytest.approx(np.mean(pairs) ** 0.5 / 2**0.5)
     assert "8gaussians-moons" in found.costs()
+
+
+def test_values_of_two_budgets_are_never_in_one_table(tmp_path):
+    board_of(tmp_path, [*planted(20), *planted(50)])
+    found = crossed(read_groups(Store(tmp_path / "results")), "moons", "sliced_w2")
+    assert {run.record["spec"]["plan"]["steps"] for run in found.runs} == {found.steps}
+    assert found.values.shape == (3, 5)
+    assert found.spread().source == f"3 models x 5 seeds of some, {found.steps} steps"
 
 
 def test_what_cannot_be_estimated_is_refused():

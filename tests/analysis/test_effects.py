@@ -40,6 +40,15 @@ def test_the_ratio_is_that_of_excesses_and_its_interval_that_of_t_over_tasks():
     assert (first.low, first.high) == pytest.approx((np.exp(low), np.exp(high)))
 
 
+def test_excesses_below_the_floor_are_marked_and_not_ordered_among_themselves():
+    below = {"m": [0.9, 0.92, 0.88], "n": [0.5, 0.52, 0.48]}
+    found = effects([make(name, {"cfm": [2.0, 2.02, 1.98], **below}) for name in "abcd"], "cfm")
+    m, n, cfm = (next(s for s in found.summaries if s.method == method) for method in ("m", "n", "cfm"))
+    assert (m.clipped, n.clipped, cfm.clipped) == (tuple("abcd"), tuple("abcd"), ())
+    assert (m.ratio, m.letters) == (n.ratio, n.letters)
+    assert not {*m.letters} & {*cfm.letters}
+
+
 @pytest.mark.parametrize("tasks", [4, 6])
 def test_a_planted_excess_lies_in_its_interval_in_nineteen_of_twenty_cases(tasks):
     stream, times = np.random.default_rng(tasks), 400

@@ -240,7 +240,7 @@ def test_a_fault_in_a_formula_makes_the_verdict_fail(again, monkeypatch, plant):
     plant(monkeypatch)
     code, out, err = again()
     assert code == 1
-    assert re.search(r"values do not agree with those published", err)
+    assert re.search(r"do not agree with the values published", err)
     assert "largest deviation" in out
 
 
@@ -280,15 +280,6 @@ def test_published_runs_of_a_component_that_has_changed_since_are_a_failure(agai
     code, out, err = again()
     assert (code, "2 published runs match no declared cell" in err) == (1, True), err
     assert f"{CELLS - 2} of {CELLS} declared cells are published; not: wcfm on moons, seed 0, wcfm on moons" in out
-
-
-def test_a_model_that_a_sample_leaves_out_is_named_and_not_trained(again, released):
-    suite = released / "some.toml"
-    suite.write_text(suite.read_text().replace("seeds = [0, 1] }", 'seeds = [0, 1], without = ["wcfm"] }', 1))
-    code, out, err = again()
-    assert (code, f"{CELLS - 2} published cells" in err) == (0, True), err
-    assert f"{CELLS - 2} of {CELLS - 2} declared cells are published" in out
-    assert "not in the sample: wcfm, whose training amplifies rounding" in out
 
 
 def test_it_refuses_to_train_into_the_published_results(cli, released):

@@ -23,9 +23,9 @@ RNG = np.random.default_rng(0)
 SHARED, OWN, FLOOR = RNG.normal(0, 0.02, 5), RNG.normal(0, 0.01, (9, 5)), 0.1 + RNG.normal(0, 0.001, 5)
 
 
-def record_of(model, data, steps, seed, rows, row="", tables=("default", "tuned"), settings=None):
+def record_of(model, data, steps, seed, rows, row="", tables=("default", "tuned"), settings=None, also=()):
     plan = {"plan": {"steps": steps}, "model": settings or {}}
-    spec = make_spec(model, data, seed=seed, metrics=["sliced_w2"], settings=plan)
+    spec = make_spec(model, data, seed=seed, metrics=["sliced_w2", *also], settings=plan)
     places = [{"row": row or model, "headline": "sliced_w2", "tables": list(tables)}]
     made = provenance(spec.metrics, train_seconds=1.0, original=True)
     return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made, "track": places}
@@ -57,8 +57,8 @@ def planted(steps=20):
     return records
 
 
-def board_of(folder, records, failures=(), **options):
-    (folder / "some.toml").write_text(TRACK)
+def board_of(folder, records, failures=(), track=TRACK, **options):
+    (folder / "some.toml").write_text(track)
     write_suite(folder / "results" / "some", records, failures)
     return track_board(folder / "some.toml", Store(folder / "results"), **options)
 

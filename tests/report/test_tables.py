@@ -131,7 +131,9 @@ def test_the_survivors_of_failed_runs_are_compared_with_no_other():
         table = comparison_table(three_seeds(cfm=near, wcfm=far, otcfm=survived), failures)
         cells = [cells_of(table, model)[0] for model in ("cfm", "wcfm", "otcfm")]
         assert [(cell.letters, cell.aside) for cell in cells] == [("a", False), ("b", False), ("", True)]
-        assert "In parentheses: models with failed runs, which are compared with no other." in table.legend
+        assert (
+            "In parentheses: models with failed runs or seeds without a value, compared with no other." in table.legend
+        )
 
 
 def test_fewer_seeds_than_other_models_have_a_note():

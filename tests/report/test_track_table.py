@@ -1,9 +1,19 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
-import pytest
-from helpers.tracks import EXCESS, board_of, lost, planted
+import json
 
-from genbench.report.track_table import METHODS, across_table, sentences, task_table, track_tables
+import pytest
+from helpers.tracks import EXCESS, OWN, TRACK, board_of, lost, planted, record_of
+
+from genbench.report.track_table import (
+    METHODS,
+    across_table,
+    cost_table,
+    likelihood_table,
+    sentences,
+    task_table,
+    track_tables,
+)
 
 
 def texts(table, label):
@@ -29,7 +39,7 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board):
     low, high = map(float, interval.strip("()").split("-"))
     assert low <= float(ratio) <= high
     assert float(ratio) == pytest.approx(EXCESS["otcfm"], abs=0.02)
-    assert table.legend[-1].startswith(
+    assert table.legend[1].startswith(
         "20 steps: 6 of 12 cells with all seeds, 2 incomplete, 2 unsupported, 2 missing; 0 of 12 cells after 50 steps"
     )
 
@@ -40,10 +50,78 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert [column.title for column in table.columns] == [
         f"{steps} steps, {regime}" for steps in (20, 50) for regime in ("NFE 1", "NFE 4", "own sampler")
     ]
-    assert across_table(board, 2).legend[-1].endswith("; not shown: nsf, vp, reflow, wcfm.")
+    assert across_table(board, 2).legend[1].endswith("; not shown: nsf, vp, reflow, wcfm.")
     assert [table.title for table in track_tables(board)][1:] == [
-        f"some, default settings: {steps} steps (5 seeds), own sampler" for steps in (20, 50)
+        f"some, default settings: {steps} steps (5 seeds), {what}"
+        for steps in (20, 50)
+        for what in ("own sampler", "cost")
     ]
+
+
+def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path):
+    part = [r for r in planted(50) if r["labels"]["data"] == "moons" or r["labels"]["model"] != "nsf"]
+    for record in part:  # the order of methods turns over
+        if record["labels"]["model"] == "otcfm":
+            record["results"] = [row | {"value": row["value"] + 9} for row in record["results"]]
+    (tmp_path / "whole").mkdir()
+    board, before = board_of(tmp_path, [*planted(), *part]), board_of(tmp_path / "whole", planted())
+    assert (board.shown, board.models) == ((20,), before.models)
+    one, other = across_table(board), across_table(before)
+    assert (one.columns, one.rows, one.legend[0]) == (other.columns, other.rows, other.legend[0])
+    assert "50 steps: 5 of 12 cells with all seeds" in one.legend[1]
+    assert task_table(board, 50, None).rows != task_table(before, 50, None).rows
+
+
+def test_each_column_says_over_which_tasks_it_is(tmp_path):
+    records = planted()
+    for record in records:
+        if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
+            record["results"] = [row for row in record["results"] if row["nfe"] != 1]
+    text = across_table(board_of(tmp_path, records)).legend[0]
+    assert "over 1 task (moons) in 20 steps, NFE 1; 2 tasks (moons, pinwheel) in 20 steps, NFE 4, 20 steps, own" in text
+
+
+def test_costs_are_seconds_and_the_fewest_evaluations_that_reach_the_target(tmp_path):
+    (tmp_path / "some.seconds.json").write_text(
+        json.dumps({"task": "moons", "machine": "a machine.", "seconds": {"cfm": 1.234, "otcfm": 5}})
+    )
+    table = cost_table(board_of(tmp_path, planted()), 20)
+    assert [column.title for column in table.columns] == ["s / 1,000 steps", "excess", "NFE: moons", "NFE: pinwheel"]
+    rows = {row.label: [cell.text for cell in row.cells] for row in table.rows}
+    assert rows["cfm"] == ["1.2", "1.00", ">4", ">4"]  # four steps add 1 to the excess, and the target is 1.1
+    assert rows["otcfm"][::2] == ["5", ">4"]
+    assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
+    assert "one model alone on moons, methods in turns; a machine." in table.legend[1]
+    near = planted()
+    for record in near:
+        if record["labels"]["model"] == "otcfm":
+            record["results"] = [row | {"value": row["value"] - 0.5 * (row["nfe"] == 4)} for row in record["results"]]
+    (tmp_path / "near").mkdir()
+    rows = {
+        row.label: [cell.text for cell in row.cells] for row in cost_table(board_of(tmp_path / "near", near), 20).rows
+    }
+    assert (rows["otcfm"][1:], rows["cfm"][1:]) == (["4", "4"], [">4", ">4"])
+
+
+def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_path):
+    records = []
+    for old in planted():
+        model, seed, data = old["labels"]["model"], old["spec"]["seed"], old["labels"]["data"]
+        row = {"metric": "nll", "better": "lower", "point": "main", "nfe": None, "n": 64, "solver": None}
+        if (value := {"cfm": 2.0, "otcfm": 2.5, "nsf": 0.5}.get(model)) is None:
+            row |= {"value": None, "reason": "no likelihood"}
+        else:
+            row |= {"value": value + 0.01 * OWN[0, seed], "floor": 1.0 + 0.01 * seed, "protocol": "nats"}
+            row |= {"details": {"standard_error": 0.01}}
+        records.append(record_of(model, data, 20, seed, [*old["results"], row], also=["nll"]))
+    board = board_of(tmp_path, records, track=TRACK.replace('["sliced_w2"]', '["sliced_w2", "nll"]'))
+    table = likelihood_table(board, 20)
+    moons = {row.label: row.cells[0] for row in table.rows}
+    assert moons["real data"].mean == pytest.approx(1.02)
+    assert (moons["cfm"].letters, moons["otcfm"].letters, moons["reflow"].text) == ("a", "b", "none")
+    assert (moons["nsf"].aside, moons["nsf"].letters) == (True, "")  # better than the entropy, which no density is
+    assert any("lower than the entropy of the data" in table.notes[number - 1] for number in moons["nsf"].notes)
+    assert (moons["wcfm"].text, table.title in [t.title for t in track_tables(board)]) == ("missing", True)
 
 
 def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):

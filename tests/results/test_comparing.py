@@ -1,10 +1,10 @@
-"""The comparator: what differs between two records, and the verdict on a reproduction."""
+"""The comparator: what differs between two records."""
 
 import copy
 
 import pytest
 
-from genbench.results.comparing import SHARE, compare, reproduction
+from genbench.results.comparing import compare
 from genbench.runs.record import read_record
 
 
@@ -37,6 +37,15 @@ def test_an_adaptive_solver_may_take_another_step(record, nfe, differs):
     assert bool(found.deviations) == differs
 
 
+@pytest.mark.parametrize(("factor", "differs"), [(1.09, False), (1.2, True)])
+def test_the_nfe_of_an_adaptive_solver_may_differ_as_a_value_too(record, factor, differs):
+    """On another processor reflow took 44.75 evaluations for 47."""
+    other = copy.deepcopy(record)
+    (row,) = [row for row in other["results"] if row["metric"] == "nfe"]
+    row["value"] *= factor
+    assert [each.field for each in compare(record, other).deviations] == ["value"] * differs
+
+
 @pytest.mark.parametrize("detail", ["standard_error", "half_interval", "w2_squared_error"])
 def test_another_estimate_of_the_error_of_an_equal_value_is_no_difference(record, detail):
     """Estimators of errors have changed while values have not; all other details are compared."""
@@ -61,51 +70,3 @@ def test_a_row_that_one_record_lacks_deviates(record):
     other = changed(record, lambda row, other: other["results"].remove(row))
     (found,) = compare(record, other).deviations
     assert (found.row, found.field, found.other) == ("sliced_w2", "value", None)
-
-
-@pytest.fixture
-def published(forger):
-    return [read_record(path) for path in forger.store.record_paths()]
-
-
-def spread(published):
-    values = [row["value"] for r in published if r["labels"]["model"] == "cfm" for row in r["results"]
-              if row["metric"] == "sliced_w2" and row["point"] == "main"]  # fmt: skip
-    return abs(values[0] - values[1]) / 2**0.5
-
-
-@pytest.mark.parametrize(("share", "agrees"), [(0.0, True), (SHARE * 0.99, True), (SHARE * 1.01, False), (9.0, False)])
-def test_a_value_agrees_within_a_share_of_its_spread_over_seeds(published, share, agrees):
-    again = [
-        changed(r, lambda row, _: row.update(value=row["value"] + share * spread(published)))
-        if r["labels"]["model"] == "cfm" and not r["spec"]["seed"] else r
-        for r in published
-    ]  # fmt: skip
-    found = reproduction(again, published)
-    values = sum(row["value"] is not None for record in published for row in record["results"])
-    assert (found.published, found.compared, found.missing) == (values, values, ())
-    assert found.agreeing == values - (not agrees)
-    if share:
-        assert found.worst[0] == pytest.approx(share / SHARE, rel=1e-6)
-        assert found.worst[2] == published[0]["labels"]["run"]
-
-
-def test_values_that_were_not_measured_again_are_counted_and_named(published):
-    found = reproduction(published[1:], published)
-    assert found.published - found.compared == len(published[0]["results"])
-    assert found.agreeing == found.compared
-    assert found.missing == ("nfe", "sliced_w2")
-    assert "not measured again: nfe, sliced_w2" in str(found)
-
-
-def test_another_protocol_does_not_agree(published):
-    again = [changed(published[0], lambda row, _: row.update(protocol="other")), *published[1:]]
-    assert reproduction(again, published).agreeing == reproduction(published, published).agreeing - 1
-
-
-def test_of_a_single_seed_the_spread_is_that_of_all_published(published):
-    (own,) = [r for r in published if (r["labels"]["model"], r["spec"]["seed"]) == ("cfm", 0)]
-    again = changed(own, lambda row, _: row.update(value=row["value"] + 0.9 * SHARE * spread(published)))
-    values = len(own["results"])
-    assert reproduction([again], [own], published).agreeing == values
-    assert reproduction([again], [own]).agreeing == values - 1

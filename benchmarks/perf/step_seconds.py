@@ -1,0 +1,74 @@
+"""Processor seconds of training of every method of a track, alone and on one thread, the methods in turns.
+
+    python benchmarks/perf/step_seconds.py plane-v1    # on an idle machine; writes a file beside the track
+
+A turn trains each method with default settings on the first task for few steps and for more; what is done once, such as
+compilation or the pairs of reflow, cancels in the difference. A teacher counts. The figure is the median over turns.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from machine import here
+
+from genbench.errors import Unsupported
+from genbench.report.track_seconds import SECONDS, Seconds
+from genbench.runs.run import train
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store
+from genbench.suites import find
+from genbench.sweeps.ensembles import among
+from genbench.sweeps.suite import load
+
+STEPS = (100, 600)
+TURNS = 3
+
+
+def cells(track: Path) -> dict[str, Spec]:
+    """Return {row: its cell with default settings on the first task}."""
+    found = load(track)
+    first = found.specs[0].data_label
+    rows = {}
+    for spec, places in zip(found.specs, found.places, strict=True):
+        for place in places:
+            if spec.data_label == first and "default" in place["tables"]:
+                rows.setdefault(place["row"], among(spec, [spec.seed]))
+    return rows
+
+
+def processor_seconds(spec: Spec, steps: int) -> float:
+    """Return the processor time of a training."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        train(replace(spec, plan={**spec.plan, "steps": steps}), Store(Path(folder)), {})
+        return time.process_time() - began
+
+
+def main() -> None:
+    """Measure a track."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("track")
+    path = find(parser.parse_args().track)
+    torch.set_num_threads(1)
+    measured: dict[str, list[float]] = {}
+    rows = cells(path)
+    for turn in range(TURNS):
+        for row, spec in rows.items():
+            try:
+                few, more = (processor_seconds(spec, steps) for steps in STEPS)
+            except Unsupported:
+                continue
+            measured.setdefault(row, []).append(1000 * (more - few) / (STEPS[1] - STEPS[0]))
+            print(f"turn {turn + 1}: {row} {measured[row][-1]:.3g}", flush=True)
+    seconds = {row: float(f"{statistics.median(turns):.3g}") for row, turns in measured.items()}
+    found = Seconds(task=next(iter(rows.values())).data_label, machine=here(), seconds=seconds)
+    path.with_suffix(SECONDS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Train the missing cells of a track at one budget, a seed of all methods first, and publish each that is done.
+
+    cp -r results/latents-v1 FOLDER    # on a machine without the runs: published cells are not trained again
+    python -m benchmarks.rung latents-v1 3000 --results FOLDER --set data.path=cifar10.tar.gz
+
+It stops and resumes as a sweep does. FOLDER/TRACK has the records and tables at any time.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+from genbench.report.publish import publish_suite
+from genbench.results.reader import RECORDS
+from genbench.runs.record import identity, read_published
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store, labels_of
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.set_options import parse_set_options
+from genbench.sweeps.suite import Sweep, load
+
+
+def missing(track: Sweep, steps: int, store: Store) -> list[Spec]:
+    """Return the cells of a budget, and those without training, that have neither a saved nor a published record."""
+    path = store.root / track.name / RECORDS
+    records = read_published(path) if path.exists() else []
+    published = {identity(record) for record in records if "failure" not in record}
+    cells = []
+    for spec in track.specs:
+        labels = labels_of(spec)
+        done = (labels["run"], labels["evaluation"]) in published or store.is_complete(spec, store.record(spec))
+        if spec.plan["steps"] in (0, steps) and not done:
+            cells.append(spec)
+    return sorted(cells, key=lambda spec: spec.seed)
+
+
+def main() -> None:
+    """Train and publish."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("track")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
+    arguments = parser.parse_args()
+    track, store = load(arguments.track, parse_set_options(arguments.settings)), Store(arguments.results)
+    cells = missing(track, arguments.steps, store)
+    print(f"{len(cells)} cells to train", flush=True)
+
+    def on_event(event: JobEvent) -> None:
+        if event.kind in ("done", "failed"):
+            spec = cells[event.cell]
+            what = f"{spec.model_label} on {spec.data_label}, seed {spec.seed}"
+            print(f"{time.ctime()}: {what}: {event.kind} {event.message}", flush=True)
+            publish_suite(track.name, track.specs, store, places=track.places)
+
+    execute(cells, store, local(store, 1), on_event)
+
+
+if __name__ == "__main__":
+    main()
