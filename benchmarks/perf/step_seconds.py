@@ -7,6 +7,7 @@ compilation or the pairs of reflow, cancels in the difference. A teacher counts.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("track")
     path = find(parser.parse_args().track)
     torch.set_num_threads(1)
+    load = os.getloadavg()[0]
     measured: dict[str, list[float]] = {}
     rows = cells(path)
     for turn in range(TURNS):
@@ -66,7 +68,8 @@ def main() -> None:
             measured.setdefault(row, []).append(1000 * (more - few) / (STEPS[1] - STEPS[0]))
             print(f"turn {turn + 1}: {row} {measured[row][-1]:.3g}", flush=True)
     seconds = {row: float(f"{statistics.median(turns):.3g}") for row, turns in measured.items()}
-    found = Seconds(task=next(iter(rows.values())).data_label, machine=here(), seconds=seconds)
+    machine = f"{here()} Load {load:.1f} on {os.cpu_count()} cores at the start."
+    found = Seconds(task=next(iter(rows.values())).data_label, machine=machine, seconds=seconds)
     path.with_suffix(SECONDS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

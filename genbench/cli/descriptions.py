@@ -79,19 +79,25 @@ PREFIXES = {
     **{name: name for name in ("model", "sample", "plan", "evaluation", "data")},
     **{"data set": "data", "net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"},
 }
-DEFAULT, MEANING = 12, 2
-"""Characters of a default, and lines of a meaning, at most; `--json` has them in full."""
+LINES, DEFAULT = 40, 12
+"""Lines of a description, and characters of a default, at most."""
 
 
 def print_description(description: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe` returns."""
+    """Print what `describe` returns: in at most 40 lines, for which meanings are cut if they have to be."""
     kind = f"{description['kind']}, version {description['version']}, from {description['from']}"
     head = [f"{description['name']}: {kind}", "", *_wrapped(description["about"], console.width), ""]
     for section, values in description.get("usual", {}).items():
         text = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
         head += textwrap.wrap(f"Usual {section}: {text}", console.width, subsequent_indent="  ") if text else []
     head += [""] * bool(description.get("usual"))
-    lines = [*head, *_settings(description, console.width)]
+    for most in (9, 2, 1):
+        lines = [*head, *_settings(description, console.width, most)]
+        if len(lines) < LINES:
+            break
+    if most < 9:
+        one = "Of one: genbench show NAME. " if description["name"] in ("sample", "data") else ""
+        lines = [*lines[: LINES - 1], f"{one}In full: genbench show {description['name']} --json"]
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
@@ -100,8 +106,8 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [line for part in paragraphs for line in (*textwrap.wrap(part, width), "")][:-1]
 
 
-def _settings(description: Mapping[str, Any], width: int) -> Iterator[str]:
-    """Yield the lines of each setting: its name, its default, what it means, its type."""
+def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator[str]:
+    """Yield at most so many lines for each setting: its name, its default, what it means, its type."""
     metric = f"metric.{description['name']}"
     found = [
         (f"{PREFIXES.get(section, metric)}.{name}", setting)
@@ -115,7 +121,7 @@ def _settings(description: Mapping[str, Any], width: int) -> Iterator[str]:
         *more, last = setting.get("of", [""])
         owner = f"{more[0]} and {len(more)} more: " if more else f"{last}: " if last else ""
         text, space = f"{owner}{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
-        first, *rest = textwrap.wrap(text, space, max_lines=MEANING, placeholder=" …")
+        first, *rest = textwrap.wrap(text, space, max_lines=most, placeholder=" …")
         yield f"{name:<{left}}  {default:<{DEFAULT}}  {first}"
         yield from (" " * (left + DEFAULT + 4) + line for line in rest)
     if not found:

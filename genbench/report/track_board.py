@@ -107,7 +107,7 @@ class TrackBoard(NamedTuple):
     Args:
         models: all rows: by their ratio at the longest budget that is shown, then as the track lists them.
         further: the rows that the track does not list.
-        shown: the shortest budget, and the longest one that lacks no cell which the shortest one has.
+        shown: the shortest budget with values, and the longest one that lacks no cell which that one has.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
@@ -213,7 +213,8 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         found = tuple(contests(budget, nfe, headlines))
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in found]
         heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, found, effects(compared, track.baseline)))
-    shown = _shown([heat for heat in heats if heat.nfe is None])
+    untrained = {row.label for row in rows if row.model.sections["plan"].get("steps") == 0}
+    shown = _shown([heat for heat in heats if heat.nfe is None], untrained)
     return TrackBoard(
         path.stem,
         settings,
@@ -299,16 +300,16 @@ def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
-def _shown(heats: Sequence[Heat]) -> tuple[int, ...]:
-    """Return the shortest budget, and the longest one that lacks no cell which the shortest one has."""
-
-    def trained(heat: Heat) -> set[tuple[str, str]]:
+def _shown(heats: Sequence[Heat], untrained: Collection[str]) -> tuple[int, ...]:
+    """Return the shortest budget with values, and the longest one that lacks no cell which that one has."""
+    whole: dict[int, set[tuple[str, str]]] = {}
+    for heat in sorted(heats, key=lambda heat: heat.steps):
         cells = ((contest.data, *each) for contest in heat.contests for each in contest.cells.items())
-        return {(data, model) for data, model, cell in cells if "missing" not in cell.word and "seeds" not in cell.word}
-
-    shortest, *longer = sorted(heats, key=lambda heat: heat.steps)
-    whole = [heat.steps for heat in longer if (own := trained(shortest)) and own <= trained(heat)]
-    return (shortest.steps, *whole[-1:])
+        there = {(data, model): cell.word for data, model, cell in cells if model not in untrained}
+        whole[heat.steps] = {place for place, word in there.items() if "missing" not in word and "seeds" not in word}
+    first = next((steps for steps, own in whole.items() if own), min(whole))
+    longest = max(steps for steps, own in whole.items() if own >= whole[first])
+    return (first, longest) if whole[first] and longest > first else (first,)
 
 
 def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:

@@ -48,10 +48,10 @@ def test_settings_are_the_recorded_ones_in_the_same_order(name):
 
 # A capability that no model has would blank a column of every table.
 FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
-FEW_STEP = {"meanflow", "shortcut", "consistency"}
+FLOW_MAPS = {"meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow"}
 
 
-@pytest.mark.parametrize(("capability", "able"), [(Transport, FLOW_MATCHING), (Coupled, FLOW_MATCHING | FEW_STEP)])
+@pytest.mark.parametrize(("capability", "able"), [(Transport, FLOW_MATCHING), (Coupled, FLOW_MATCHING | FLOW_MAPS)])
 def test_these_models_and_no_others_have_the_capability(capability, able):
     assert {name for name in models if issubclass(model_class(models[name]), capability)} == able
 

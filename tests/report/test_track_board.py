@@ -50,6 +50,11 @@ def test_a_model_stands_at_its_budgets_and_one_without_training_at_all(tmp_path)
     short, long = (board.heat(steps, None).contests[0].cells for steps in (20, 50))
     assert (short["otcfm"].word, long["otcfm"].word) == ("", "not at this budget")
     assert short["gaussian"].values == long["gaussian"].values == dict.fromkeys(range(5), 0.9)
+    assert board.shown == (20,)  # the Gaussian alone makes no budget
+
+
+def test_a_longer_budget_that_is_trained_first_is_shown_alone(tmp_path):
+    assert board_of(tmp_path, planted(50)).shown == (50,)
 
 
 def test_ratios_and_letters_are_those_that_were_planted(board):

@@ -51,7 +51,8 @@ class Example(NamedTuple):
         ess: relative effective sample size of the weights, repeated.
         label: classes, with dropped ones.
         tilt: tilt of source and data, where the coupling estimates it.
-        end: later time up to which a few-step model predicts.
+        end: later time up to which a flow map predicts.
+        middle: a time between the two, where a loss of flow maps splits the interval.
     """
 
     t: Float[Tensor, " b"]
@@ -62,6 +63,7 @@ class Example(NamedTuple):
     label: Int[Tensor, " b"] | None
     tilt: Float[Tensor, "b 2"] | None = None
     end: Float[Tensor, " b"] | None = None
+    middle: Float[Tensor, " b"] | None = None
 
 
 class PairModel(Model, Coupled):
@@ -165,7 +167,7 @@ class PairModel(Model, Coupled):
         return Example(t, x, velocity, pairs.weight, ess, label, pairs.tilt, end)
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"] | None]:
-        """Draw the times of n states, uniformly; few-step models also draw the times that they predict."""
+        """Draw the times of n states, uniformly; flow maps also draw the times that they predict."""
         low, high = self.path.t_range
         return low + (high - low) * torch.rand(n, generator=generator, device=generator.device), None
 

@@ -116,7 +116,7 @@ def test_guidance_in_the_target_is_that_of_the_formula(built):
     zero = torch.zeros(6)
     with torch.no_grad():
         given, null = model.net(t, x, label, zero), model.net(t, x, None, zero)
-        guided = model.guided(example)
+        guided = model.map_loss.guided(model, example)
     assert_close(guided[label < 2], (0.5 * velocity + 0.25 * null + 0.25 * given)[label < 2])
     assert_close(guided[label == 2], velocity[label == 2])  # dropped labels stay unguided
 
@@ -128,7 +128,7 @@ def test_attention_has_forward_derivatives_and_other_nets_are_refused(built):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
     model.net = Fused()
-    with pytest.raises(ConfigError, match="meanflow needs a net with forward derivatives"):
+    with pytest.raises(ConfigError, match="this loss needs a net with forward derivatives"):
         model.loss(example)
 
 

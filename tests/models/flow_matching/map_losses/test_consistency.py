@@ -20,7 +20,7 @@ def test_the_exact_predictions_agree_to_second_order(built, exact, gaussian_flow
     flow, losses = gaussian_flow, []
     for delta in (0.02, 0.01):
         model, _ = built("consistency", "gaussian", delta=delta, alpha=0.0)
-        model.net = exact(lambda t, x, m=model: flow.mean_velocity(t, m.segment_end(t.double() - 1e-9), x))
+        model.net = exact(lambda t, x, m=model: flow.mean_velocity(t, m.map_loss.segment_end(t.double() - 1e-9), x))
         t = torch.linspace(0.02, 0.45, 40, dtype=torch.float64)
         x, ones = torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), torch.ones(40)
         example = Example(t, x, flow.velocity(t[:, None], x), ones, ones, None, end=t + delta)
@@ -30,7 +30,7 @@ def test_the_exact_predictions_agree_to_second_order(built, exact, gaussian_flow
 
 def test_one_step_per_segment_is_the_flow(built, exact, gaussian_flow):
     model, _ = built("consistency", "gaussian", segments=4)
-    model.net = exact(lambda t, x: gaussian_flow.mean_velocity(t, model.segment_end(t), x))
+    model.net = exact(lambda t, x: gaussian_flow.mean_velocity(t, model.map_loss.segment_end(t), x))
     x0 = torch.randn(50, 2)
     assert_close(model.sample(x0).x, 1 + 0.4 * x0)
     assert model.sample(x0).nfe == 4
@@ -84,7 +84,7 @@ def test_both_predictions_of_a_net_with_dropout_have_the_same_mask(built, monkey
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
         example = model.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0))
-        inside = example.end < model.segment_end(example.t)
+        inside = example.end < model.map_loss.segment_end(example.t)
         example = type(example)(*(None if part is None else part[inside] for part in example))
         assert model.loss(example)["loss"] < 1e-2
 
@@ -93,7 +93,7 @@ def test_targets_are_the_ends_of_pairs_at_first_and_later_beyond_the_boundary(bu
     model, data = built("consistency", "gaussian", end_steps=5, delta=0.01)
     for step, share in ((4, 1.0), (5, 0.1)):
         example = model.example(data.train, step, 4000, 0, torch.Generator())
-        end = model.segment_end(example.t)
+        end = model.map_loss.segment_end(example.t)
         by_end = example.end == end
         assert by_end.float().mean().item() == pytest.approx(share + 0.02 * (share < 1), abs=0.03)
         assert by_end[example.t >= 0.9].all()
@@ -114,7 +114,7 @@ def test_a_draw_for_validation_does_not_depend_on_the_latest_step_of_training(bu
 def test_the_first_steps_regress_on_the_end_of_the_pair(built):
     model, data = built("consistency", "gaussian", end_steps=1)
     example = model.example(data.train, 0, 64, 0, torch.Generator())
-    left = (model.segment_end(example.t) - example.t)[:, None]
+    left = (model.map_loss.segment_end(example.t) - example.t)[:, None]
     with torch.no_grad():
         error = left * (model.net(example.t, example.x) - example.velocity)
     assert_close(model.loss(example)["loss"], error.square().mean())

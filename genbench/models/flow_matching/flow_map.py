@@ -1,18 +1,18 @@
-"""Few-step generators: networks that predict where the flow between pairs leads, not only its velocity."""
+"""Flow maps: networks that predict where the flow between pairs leads, not only its velocity."""
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Event, Samples, Source
+from genbench.core import Event, Samples, Source, Split
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.flow_matching.pair_model import PairModel, SharedSettings
+from genbench.models.flow_matching.couplings.base import Pairs
+from genbench.models.flow_matching.map_losses.base import MapLoss
+from genbench.models.flow_matching.pair_model import Example, PairModel, SharedSettings, scalars
 from genbench.models.flow_matching.paths import Straight
 from genbench.nets.presets import Net
 from genbench.registry import couplings
@@ -27,18 +27,19 @@ CouplingSetting = Annotated[
 ]
 
 
-class FewStep(PairModel):
+class FlowMap(PairModel):
     """A model of the mean velocity u(x_t, t, r) = (X_r - x_t) / (r - t) of the flow that takes x_t to X_r.
 
     Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. They solve no ODE, so
-    there is no density.
+    the model has neither the paths nor the density of one. `maps.py` has the methods, which differ by their loss.
     """
 
-    steering = ("coupling", "label_dropout", "dequantise")
-    limits: Mapping[str, Any] = MappingProxyType({})
-    """The settings that decide which numbers of steps are possible."""
-    fewest = 1
-    """The smallest number of steps."""
+    steering = (
+        *("coupling", "label_dropout", "dequantise"),
+        *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # of times
+        *("share", "decay", "clip"),  # of targets that are drawn
+    )
+    self_targeted = True
 
     def __init__(
         self,
@@ -47,21 +48,36 @@ class FewStep(PairModel):
         *,
         net: Net,
         coupling: CouplingSetting,
+        loss: MapLoss,
         shared: SharedSettings,
-        times: int = 1,
     ) -> None:
         built = COUPLING.build(coupling, "coupling", event, event, shared.classes(event))
-        super().__init__(event, source, net=net, coupling=built, path=Straight(), shared=shared, times=times)
+        path, times = Straight(), loss.times
+        super().__init__(event, source, net=net, coupling=built, path=path, shared=shared, times=times)
+        self.map_loss, self.full_precision = loss, loss.full_precision
+        loss.attach(self)
 
-    @abstractmethod
+    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return self.map_loss.draw_times(n, generator)
+
+    def interpolate(self, pairs: Pairs, label: Tensor | None, generator: torch.Generator) -> Example:
+        return self.map_loss.completed(self, super().interpolate(pairs, label, generator), generator)
+
+    def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
+        return self.map_loss.at_step(super().example(batch_source, step, size, seed, generator), step)
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        return scalars((example.weight * self.map_loss.error(self, example)).mean(), example)
+
     def mean_velocity(
         self,
         t: Float[Tensor, ""],
         end: Float[Tensor, ""],
         x: Float[Tensor, "b *event"],
-        label: Int[Tensor, " b"] | None,
+        label: Int[Tensor, " b"] | None = None,
     ) -> Float[Tensor, "b *event"]:
         """Return the mean velocity from time t to a later time."""
+        return self.map_loss.mean_velocity(self.net, t, end, x, label)
 
     def jump(
         self,
@@ -93,8 +109,8 @@ class FewStep(PairModel):
             steps: number of equal steps; 0 takes the fewest that the model knows.
             guidance: w of u_c + w (u_c - u_u), for conditional models; doubles the evaluations.
         """
-        self.check({"steps": steps, "guidance": guidance}, {**self.limits, "conditional": self.conditional})
-        x, steps = x0, steps or self.fewest
+        self.check({"steps": steps, "guidance": guidance}, self._limits)
+        x, steps = x0, steps or self.map_loss.fewest
         for t, end in pairwise(torch.linspace(0, 1, steps + 1, device=x0.device)):
             x = self.jump(t, end, x, label, guidance)
         return Samples(x, steps * (2 if guidance else 1))
@@ -107,7 +123,20 @@ class FewStep(PairModel):
             raise Unsupported(f"guidance takes {cost} evaluations per step, which do not divide {nfe}")
         found = {**options, "method": method, "steps": nfe // cost}
         try:
-            self.check(found, {**self.limits, "conditional": self.conditional})
+            self.check(found, self._limits)
         except ConfigError as reason:
             raise Unsupported(str(reason)) from reason
         return found
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {**self.map_loss.limits, "conditional": self.conditional}
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        steps, finest, segments = options["steps"], settings.get("finest"), settings.get("segments")
+        if finest and (steps & (steps - 1) or steps > finest):
+            raise ConfigError(f"sample.steps={steps}: shortcut takes a power of two up to model.finest={finest}")
+        if segments and steps % segments:
+            raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")
+        super().check(options, settings)

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
-from genbench.models.flow_matching.few_step import COUPLING
+from genbench.models.flow_matching.flow_map import COUPLING
 from genbench.registry import couplings
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import plan_of
@@ -14,7 +14,7 @@ from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
 
-NAMES = ["meanflow", "shortcut", "consistency"]
+NAMES = ["meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,20 +85,6 @@ def test_numbers_of_steps_that_a_model_does_not_know_are_refused(built, name, se
         model.sample(torch.randn(1, 2), steps=steps)
     with pytest.raises(Unsupported, match=message):
         model.at_budget({"guidance": 0.0}, "euler", steps)
-
-
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        ("consistency", {"segments": 4, "delta": 0.3}, "below the length of a segment"),
-        ("shortcut", {"finest": 12}, "power of two"),
-        ("shortcut", {"target_guidance": 2.0}, "conditional"),
-        ("meanflow", {"target_guidance": 2.0}, "conditional"),
-    ],
-)
-def test_settings_that_contradict_one_another_are_refused(built, name, settings, message):
-    with pytest.raises(ConfigError, match=message):
-        built(name, "gaussian", **settings)
 
 
 @pytest.mark.parametrize("name", NAMES)

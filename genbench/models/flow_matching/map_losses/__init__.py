@@ -1,0 +1,1 @@
+"""What flow maps learn: one file for each loss."""

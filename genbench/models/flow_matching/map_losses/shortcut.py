@@ -1,0 +1,81 @@
+"""Shortcut models: steps of every size, each size learned from two steps of half of it."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from genbench.core import Event
+from genbench.models.flow_matching.map_losses.averaged_weights import AveragedWeights
+from genbench.models.flow_matching.map_losses.base import MapLoss, mean_square
+from genbench.models.flow_matching.pair_model import Example, expand
+
+if TYPE_CHECKING:
+    from genbench.models.flow_matching.flow_map import FlowMap
+
+
+def default_clip(event: Event) -> float | None:
+    """Return the published bound on images and latents, and none on vectors."""
+    return 4.0 if event.is_image else None
+
+
+class ShortcutLoss(MapLoss):
+    """The loss of `shortcut`; `genbench.models.flow_matching.maps` has its formula and settings."""
+
+    full_precision = False
+    average: AveragedWeights
+
+    def __init__(self, *, finest: int, share: float, decay: float, clip: float | None, guidance: float) -> None:
+        super().__init__()
+        self.finest, self.share, self.decay, self.guidance = finest, share, decay, guidance
+        self.bound, self.limits = clip or math.inf, {"finest": finest}
+
+    def attach(self, model: "FlowMap") -> None:
+        self.average = AveragedWeights(model.net, self.decay)
+        model.prefetch = False  # targets depend on the weights
+
+    def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw the step's size, the smallest one for most pairs, and a time on the grid of that size."""
+        levels = self.finest.bit_length() - 1
+        draws = torch.rand(3, n, generator=generator, device=generator.device)
+        steps = 2 ** torch.where(draws[0] < self.share, (draws[1] * levels).floor(), levels)
+        t = (draws[2] * steps).floor() / steps
+        return t, t + 1 / steps
+
+    @torch.no_grad()
+    def completed(self, model: "FlowMap", example: Example, generator: torch.Generator) -> Example:
+        """Replace the velocities over longer steps by those of two half steps."""
+        if model.training:  # the loss on validation data draws examples too
+            self.average.update(model.net)
+        assert example.end is not None
+        d = example.end - example.t
+        rows = (d > 1.5 / self.finest).nonzero()[:, 0]
+        t, x, half = example.t[rows], example.x[rows], d[rows] / 2
+        label = None if example.label is None else example.label[rows]
+        a = self._half_step(model, t, x, label, half)
+        x = (x + expand(half, x) * a).clamp(-self.bound, self.bound)
+        b = self._half_step(model, t + half, x, label, half)
+        velocity = example.velocity.index_copy(0, rows, ((a + b) / 2).clamp(-self.bound, self.bound))
+        return example._replace(velocity=velocity)
+
+    def _half_step(self, model: "FlowMap", t: Tensor, x: Tensor, label: Tensor | None, d: Tensor) -> Tensor:
+        u = self.average(model.net, t, x, label, step_input(d))
+        if label is None or self.guidance == 1:
+            return u
+        guided = (label != model.event.classes) & (d < 1.5 / self.finest)
+        null = self.average(model.net, t, x, None, step_input(d))
+        return torch.where(expand(guided, x), null + self.guidance * (u - null), u)
+
+    def mean_velocity(self, net: nn.Module, t: Tensor, end: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
+        return net(t, x, label, step_input(end - t))
+
+    def error(self, model: "FlowMap", example: Example) -> Tensor:
+        assert example.end is not None
+        u = self.mean_velocity(model.net, example.t, example.end, example.x, example.label)
+        return mean_square(u - example.velocity)
+
+
+def step_input(d: Tensor) -> Tensor:
+    """Return log2(1/d), by which the network knows the size of a step."""
+    return -d.log2().round()
