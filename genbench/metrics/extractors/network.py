@@ -16,7 +16,8 @@ from genbench.numerics.precision import float32_products
 from genbench.space import Pixels
 
 Rule = Callable[[Tensor, int], Tensor]
-Images, Resized = UInt8[Tensor, "b 3 h w"], Float[Tensor, "b 3 s s"]
+Images = UInt8[Tensor, "b 3 h w"]
+Resized = Float[Tensor, "b 3 s s"]
 
 
 def clean(images: Images, size: int) -> Resized:
