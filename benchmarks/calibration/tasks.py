@@ -17,17 +17,15 @@ from torch import Tensor
 from benchmarks.calibration import faults
 from benchmarks.calibration.faults import Fault, Pool, Real
 from genbench.core import Batch, Data
-from genbench.metrics.classifiers.captions_cnn import SIZES, caption_classifier, marginal_argmax
-from genbench.metrics.classifiers.classifier import raw_images
-from genbench.metrics.classifiers.recognition import accuracies, balance
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
+from genbench.metrics.image.classifier import SIZES, caption_classifier, marginal_argmax, raw_images
 from genbench.metrics.image.fid import distance_to_reference
 from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
 from genbench.metrics.image.monge import sliced_distance
-from genbench.metrics.image.neighbors import Neighborhoods, nearest
-from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, nearest, precision_and_recall
+from genbench.metrics.image.recognition import accuracies, balance
 from genbench.metrics.image.reference_statistics import statistics
 from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model

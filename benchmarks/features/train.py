@@ -1,7 +1,7 @@
 """Train the classifiers whose weights ship with genbench.
 
     pip install -e '.[dev]'
-    python benchmarks/features/train.py digits_cnn captions_cnn mnist5k_cnn --to genbench/metrics/classifiers/weights
+    python benchmarks/features/train.py digits_cnn captions_cnn mnist5k_cnn --to genbench/metrics/image/weights
 
 Prints the accuracy on held-out images and the sha256 of each file, which belongs into the module of the classifier.
 Training is seeded and on one thread; weights are stored in half precision. Another processor or version of torch may
@@ -23,8 +23,12 @@ from torch.nn import functional as F
 
 from genbench.core import Batch
 from genbench.data.rows import stratified
-from genbench.metrics.classifiers.captions_cnn import blank_captions_cnn, in_every_look
-from genbench.metrics.classifiers.classifier import Classifier, blank_digits_cnn, blank_mnist5k_cnn, raw_images
+from genbench.metrics.image.classifier import (
+    Classifier,
+    blank,
+    in_every_look,
+    raw_images,
+)
 from genbench.registry import datasets
 from genbench.seeds import derive
 
@@ -36,13 +40,11 @@ class Recipe:
     """How a classifier is trained.
 
     Args:
-        blank: makes the network.
         images: returns raw training and held-out images.
         epochs: passes over the training images.
         shift: largest shift of a training image down and across, in pixels.
     """
 
-    blank: Callable[[], Classifier]
     images: Callable[[], tuple[Batch, Batch]]
     epochs: int
     shift: int
@@ -71,9 +73,9 @@ def mnist5k() -> tuple[Batch, Batch]:
 
 
 RECIPES = {
-    "digits_cnn": Recipe(blank_digits_cnn, digits, epochs=40, shift=1),
-    "captions_cnn": Recipe(blank_captions_cnn, captions, epochs=25, shift=1),
-    "mnist5k_cnn": Recipe(blank_mnist5k_cnn, mnist5k, epochs=20, shift=2),
+    "digits_cnn": Recipe(digits, epochs=40, shift=1),
+    "captions_cnn": Recipe(captions, epochs=25, shift=1),
+    "mnist5k_cnn": Recipe(mnist5k, epochs=20, shift=2),
 }
 
 
@@ -90,7 +92,7 @@ def trained(name: str, epochs: int | None = None) -> tuple[Classifier, float]:
     train, held_out = recipe.images()
     torch.set_num_threads(1)
     torch.manual_seed(derive(0, name))
-    net = recipe.blank()
+    net = blank(name)
     steps = epochs * math.ceil(len(train.x) / BATCH)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -36,8 +36,7 @@ from genbench.core import Data
 from genbench.metrics.extractors.feature_extractor import build_extractor, extract
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
-from genbench.metrics.image.neighbors import Neighborhoods
-from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
+from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, precision_and_recall
 from genbench.registry import datasets
 
 Timed = dict[str, Callable[[], float]]

@@ -22,9 +22,8 @@ from genbench.metrics.extractors.feature_extractor import FeatureExtractor, buil
 from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
-from genbench.metrics.image.neighbors import Neighborhoods
-from genbench.metrics.image.precision_recall import density_and_coverage, precision_and_recall
-from genbench.metrics.image.real_images import real_images
+from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, precision_and_recall
+from genbench.metrics.image.reference_statistics import real_images
 from genbench.registry import datasets
 from genbench.storage.files import write
 

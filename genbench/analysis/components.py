@@ -20,7 +20,7 @@ from scipy import special
 from genbench.analysis.claims import Cost, Spread
 from genbench.analysis.means import LEVEL
 from genbench.errors import ConfigError, unknown
-from genbench.metrics.jackknife import HALVES
+from genbench.metrics.measurement import HALVES
 from genbench.results.frames import cost_of, protocols
 from genbench.results.reader import Group, Run
 

@@ -78,7 +78,7 @@ class Learner(Trainable):
     def example(self, batch_source: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         """Return the example of a step (from 0), a function of the seed and the step, on the generator's device.
 
-        The size is that of the global batch; the generator is reseeded here before drawing.
+        The size counts the global batch; the generator is reseeded here before drawing.
         """
 
     @abstractmethod

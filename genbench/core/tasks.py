@@ -122,7 +122,7 @@ class Split(ABC):
         """Return n distinct samples for evaluation, not augmented. Raises Unsupported if the split has fewer."""
 
     def stand_in(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples that stand for the distribution, by default those of `take`."""
+        """Return n distinct samples that stand for the distribution, by default by `take`."""
         return self.take(n, seed)
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
@@ -141,7 +141,7 @@ class Split(ABC):
         """Return a split that stores the latents of these samples; None if this split cannot store them.
 
         Args:
-            encode: applied to samples; the shape is that of one latent.
+            encode: applied to samples; the shape describes one latent.
             key: identifies the encoder and the collection.
         """
         return None

@@ -35,9 +35,9 @@ N = Annotated[Count | None, f"number of samples and of test points; by default a
 def w2(evaluation: Evaluation, *, n: N = None) -> Value:
     """Exact 2-Wasserstein distance between samples and test data, in raw units.
 
-    Biased upward, the more so the fewer samples: compare it with its floor, measured at the same n. Its standard error
-    over samples, that of the mean of the dual potentials (del Barrio and Loubes, 2019), is of values at this n and
-    leaves out the bias; close to the floor it is up to 1.4 times too large.
+    It is biased upward, more so with fewer samples: compare it with its floor at the same n. Its standard error over
+    samples, from the dual potentials (del Barrio and Loubes, 2019), leaves out that bias; close to the floor it is up
+    to 1.4 times too large.
 
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
@@ -49,10 +49,10 @@ def w2(evaluation: Evaluation, *, n: N = None) -> Value:
 def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Count = 256) -> Value:
     """Sliced 2-Wasserstein distance, the root of the mean square over random directions, in raw units.
 
-    Its standard error over samples is that of the mean of the dual potentials (del Barrio and Loubes, 2019).
+    Its standard error over samples comes from the dual potentials (del Barrio and Loubes, 2019).
 
     Args:
-        n: number of samples and of test points; by default all there are of both.
+        n: number of samples and of test points; by default all of both.
         directions: number of random directions, the same for every model.
 
     Reference: Bonneel et al., 2015.
@@ -69,9 +69,9 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
-    Both are sorted by the condition and cut into bins of equal numbers; it is the root of the mean over bins of the
-    exact squared W2 of the other coordinates. Biased upward like W2, and more so, since a bin has few samples: compare
-    it with its floor at the same n.
+    Both are sorted by the condition and cut into bins of equal numbers. The distance is the root of the mean over bins
+    of the exact squared W2 of the other coordinates. It is biased upward more than W2, since a bin has few samples:
+    compare it with its floor at the same n.
 
     Args:
         bins: number of bins, each of at least 2 samples.
@@ -134,10 +134,10 @@ def mode_coverage(
 ) -> list[Value]:
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
-    A sample belongs to the mode with the nearest center, and lies on it if it is no further away than the `quantile`
-    of the test data of that mode. A mode is covered if samples on it number at least `share` of the test data that
-    belong to it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
-    distance between the mode frequencies of samples and of test data.
+    A sample belongs to the mode with the nearest center. It lies on the mode if it is as near as the `quantile` of the
+    mode's test data. A mode is covered by at least `share` as many samples on it as it has test data. `on_mode` is the
+    share of samples that lie on their mode; `balance` is 1 minus the total variation distance between the mode
+    frequencies of samples and of test data.
 
     Args:
         n: number of samples; by default all.

@@ -6,12 +6,11 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 
 `of="samples"` reads generated samples only: it is measured at every point of the curve of quality against NFE, on
 samples from other programs, and on real data, which gives its floor. `of="model"` reads the model (its density, its
-paths) and is measured once. An interval has one of two sources: a mean, a W2 or a Frechet distance states its standard
-error in its details; a metric registered with `halves=True` is measured again on random halves of the samples, which
-takes about six times as long as the value. With `halves=False` it never has one: a count grows with the number of
-samples. With `drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the values
-that are possible, `bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with another
-value is refused.
+paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its details. A metric with
+`halves=True` is measured again on random halves of the samples, which takes about six times as long as the value; with
+`halves=False` it has no interval, since a count grows with the number of samples. With `drops=True` a metric takes more
+samples than the n of its values. `bounds=(0, None)` declares the possible values, `bounds={part: (lower, upper)}` those
+of each part ("" stands for the others). A record with another value is refused.
 """
 
 import zlib
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.sampling import EQUAL_LABELS, LabelRule, drawn_labels
+from genbench.metrics.sampling import EQUAL_LABELS, LabelRule
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
@@ -185,19 +184,15 @@ class Evaluation:
             return self
         return replace(self, data=data, x=torch.empty(0, *data.event.shape), label=None, nfe=None, model=model)
 
-    def sampled_labels(self, n: int) -> Int[Tensor, " n"] | None:
-        """Return the labels of the first n noises for the model; None if it is not conditional, or there is none."""
-        return None if self.model is None else drawn_labels(self.model, self.data, n, self.seed, self.labels)
-
     @property
     def stated_labels(self) -> str:
-        """What protocols say of the labels that the model is sampled for; nothing, if they follow the data."""
+        """What protocols say about the labels of samples: nothing if they follow the data."""
         conditional = self.model is not None and self.model.conditional
         return EQUAL_LABELS if conditional and self.labels == "equal" else ""
 
     @property
     def space(self) -> str:
-        """Where the samples, paths and densities are, for protocols: latents differ from encoder to encoder."""
+        """The space of samples, paths and densities, for protocols: latents differ from encoder to encoder."""
         encoder = self.data.provenance.get("encoder")
         return f"latents of encoder {encoder[:8]}" if encoder else "model space"
 
@@ -228,8 +223,8 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
     """Return the details that state the standard error of `scale` times a mean over samples; none if it is 0.
 
-    It is that of any smooth statistic of samples, if `each` is its influence function: how much the statistic grows
-    with the weight of a sample.
+    With the influence function of a smooth statistic as `each` (its growth with the weight of a sample), it is the
+    standard error of that statistic.
 
     Reference: Efron, 1981 (infinitesimal jackknife).
     """
@@ -238,9 +233,9 @@ def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, 
 
 
 def wilson(share: float, n: int) -> dict[str, float]:
-    """Return the detail that states how far the 95 % interval of a share of n samples reaches.
+    """Return the detail that states the longer side of the 95 % interval of a share of n samples.
 
-    Near 0 and 1 Wilson's interval is not symmetric; its longer side is stated.
+    Wilson's interval is not symmetric near 0 and 1.
 
     Reference: Wilson, 1927.
     """

@@ -1,7 +1,7 @@
-"""The floor of a metric: its value on real data in place of samples (real vs. real), as a perfect sampler would have.
+"""The floor of a metric: its value on real data in place of samples (real vs. real), as a perfect sampler has.
 
-Metrics of samples are measured on training samples, by the same code and of the same number. Metrics of image features
-compare with training images themselves, so they measure held-out images instead (`FeatureSets.floor`).
+Metrics of samples are measured on as many training samples, by the same code. Metrics of image features compare with
+training images, so they measure held-out images instead (`FeatureSets.floor`).
 """
 
 import json
@@ -29,8 +29,8 @@ def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value)
 def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
-    Those of a finite split do not repeat, and it has the class shares of the data: numbers of each class vary less than
-    those of a perfect sampler, whose values are a little worse.
+    Samples of a finite split do not repeat, so class counts vary less than with a perfect sampler, whose
+    values are a little worse.
 
     Args:
         settings: bound settings of the metric as JSON: lists and tables have no hash.

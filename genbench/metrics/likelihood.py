@@ -42,7 +42,7 @@ Probes = Annotated[
 ]
 
 FINE = 1e-3
-"""Largest tolerance that protocols leave out: up to it, committed likelihoods change by less than half their error."""
+"""Largest tolerance that protocols leave out: finer ones change likelihoods by less than half their error."""
 
 
 class Densities(NamedTuple):
@@ -58,7 +58,7 @@ class Densities(NamedTuple):
 def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of test data in nats per sample, for data in raw units.
 
-    Quantized data is dequantized uniformly first. The floor is that of the true density at the same points.
+    Quantized data is dequantized uniformly first. The floor is the value of the true density at the same points.
 
     Reference: Chen et al., 2018; Grathwohl et al., 2019.
     """
@@ -74,7 +74,7 @@ def nll(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes 
 def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-likelihood of quantized test data in bits per dimension, uniformly dequantized.
 
-    An upper bound on the discrete code length; a uniform density on the cube has log2(levels), 8.000 for 256 levels.
+    It bounds the discrete code length from above. A uniform density on the cube has log2(levels), 8 for 256 levels.
 
     Reference: Theis et al., 2016.
     """
@@ -96,8 +96,8 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-density of encoded test data in bits per dimension of the latents, under a model of latents.
 
-    Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 at unit
-    variance. Only models of latents of one encoder can be compared.
+    Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 bits. Compare
+    only models of latents of one encoder.
     """
     inner = evaluation.inner
     if inner is evaluation:
@@ -185,7 +185,7 @@ def _in_batches(
     label: Int[Tensor, " n"] | None,
     probes: int = 0,
 ) -> Float[Tensor, " n"]:
-    """Return a function of points, labels and probes, whose batches the processes share."""
+    """Return a function of points, labels and probes; the processes share its batches."""
     device = next(evaluation.density_model().parameters()).device
     stream = generator(evaluation.seed, "probes")
 

@@ -18,10 +18,10 @@ from genbench.settings import Count, typed
 from genbench.training.process_group import ALONE, Group
 
 LabelRule = Literal["shares", "equal"]
-"""Shares of the classes among the samples of a conditional model: those of the data, or equal."""
+"""Shares of the classes among the samples of a conditional model: as in the data, or equal."""
 
 EQUAL_LABELS = ", equally many samples of each class"
-"""What protocols say where they are equal by this rule."""
+"""Addition to protocols where the shares are equal by this rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Sampling:
         curve_method: fixed-step solver of that curve.
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
-        interval: whether metrics of samples that state no interval, such as those of plug-ins, have one from random
+        interval: whether metrics of samples that state no interval, as plug-ins may, get one from random
             halves of the samples of the main solver, which takes six times as long as the value.
         labels: classes that a conditional model is sampled for: in the shares of the test split, as a model without
             labels learns them, or equally often.
@@ -75,8 +75,8 @@ def drawn_labels(model: Model, data: Data, n: int, seed: int, rule: LabelRule) -
     """Return the labels that a conditional model draws n samples for; None for another model.
 
     Each class has its share of the test split, up to one sample (largest remainders first), or an equal share. The
-    j-th of the c samples of a class stands at (j + 1/2) / c, so that the first samples have nearly these shares; equal
-    shares give all classes in turn. With fewer samples than classes, the seed decides between equal remainders.
+    j-th of the c samples of a class stands at (j + 1/2) / c, so that the first samples have nearly these shares. With
+    fewer samples than classes, the seed decides between equal remainders.
     """
     if not model.conditional:
         return None
@@ -97,7 +97,7 @@ def starting_points(
     """Return the noise and the labels of the samples with these indices, on the model's device.
 
     Args:
-        label: labels of all samples (`drawn_labels`); None for a model that is not conditional.
+        label: labels of all samples (`drawn_labels`).
     """
     device = next(model.parameters()).device
     own = None if label is None else label[rows.start : rows.stop].to(device)
@@ -115,13 +115,10 @@ def draw(
     *,
     label: Int[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "n *event"], float]:
-    """Draw n samples in batches, which the processes of a group share.
+    """Draw n samples in batches, which the processes of a group share; return them and the mean NFE.
 
     Args:
-        label: what a conditional model draws each sample for (`drawn_labels`).
-
-    Returns:
-        Samples and the mean NFE.
+        label: labels of the samples of a conditional model (`drawn_labels`).
     """
     arguments = typed(model.sampler, options)
 

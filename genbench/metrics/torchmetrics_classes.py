@@ -1,7 +1,4 @@
-"""The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor.
-
-Of its metrics of text, CLIPScore is one.
-"""
+"""The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -19,7 +16,6 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from genbench.errors import Unsupported, unknown
-from genbench.metrics.classifiers import clip_score
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.extractors.weights import WeightFile, read
@@ -77,11 +73,9 @@ def entry(name: str) -> Entry:
     Raises:
         ConfigError: if torchmetrics has no such metric of images.
     """
-    if name == "CLIPScore":
-        return clip_score.entry()
     title = SHORT.get(name, name)
     if title not in torchmetrics.image.__all__:
-        raise unknown("torchmetrics has no metric of images", name, [*SHORT, "CLIPScore", *torchmetrics.image.__all__])
+        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *torchmetrics.image.__all__])
     kind: type[Metric] = getattr(torchmetrics.image, title)
     of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters
@@ -167,10 +161,7 @@ def _of_reconstructions(
 
 
 def trunk_file(weights: str) -> WeightFile:
-    """Return the file of published weights, such as "AlexNet_Weights".
-
-    Its name ends in the first 8 digits of its sha256; torchvision states no more.
-    """
+    """Return the file of published weights, such as "AlexNet_Weights"; its name states 8 digits of its sha256."""
     import torchvision
 
     url = getattr(torchvision.models, weights).DEFAULT.url
@@ -182,7 +173,7 @@ def trunk_file(weights: str) -> WeightFile:
 def _trunk(title: str, settings: dict[str, Any]) -> Iterator[str]:
     """Let torchvision load the published network that a metric contains, and yield its name; "" for most metrics.
 
-    torchvision itself would take any file of that name, and unpickle it: it finds a copy of tensors that were verified.
+    torchvision would unpickle any file of that name, so it finds a copy of verified tensors.
 
     Raises:
         Unsupported: if the weights are not here and cannot be downloaded, or hold more than tensors.

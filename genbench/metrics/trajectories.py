@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.core import Event, Transport
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.sampling import batches, starting_points
+from genbench.metrics.sampling import batches, drawn_labels, starting_points
 from genbench.metrics.wasserstein import source_to_data
 from genbench.numerics.ode import trajectory
 from genbench.registry import metrics
@@ -26,7 +26,7 @@ N = Annotated[Count | None, ByEvent(default_paths), "number of paths; by default
 Tol = Annotated[Positive, "tolerance of dopri5, which solves for path and integrals together"]
 
 ROUGH = -0.01
-"""Lower bound of what is 0 for straight paths, up to the error of the solver."""
+"""Lower bound of values that are 0 for straight paths, up to the error of the solver."""
 
 
 class Paths(NamedTuple):
@@ -73,8 +73,8 @@ def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Val
 def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     """Normalized path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
-    `path` is the straightness over W2^2; `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
-    closer to the noise than data is, as with tilted marginals; `npe` is the absolute value of their sum. W2 is the
+    `path` is the straightness over W2^2. `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
+    closer to the noise than data, as with tilted marginals. `npe` is the absolute value of their sum. W2 is the
     distance from source to data: exact where known, otherwise an estimate from samples that is the same for every
     model and within 2 % in up to four dimensions.
 
@@ -120,14 +120,15 @@ def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
 
 
 def _paths(evaluation: Evaluation, n: int | None, tol: float) -> Paths:
-    inner = evaluation.inner
+    """Return the paths that start at the noise of the first n samples, solved once for all metrics."""
+    inner, model = evaluation.inner, evaluation.model
     n = n or default_paths(inner.data.event)
-    return inner.cached(("paths", n, tol), lambda: _solve_paths(inner, evaluation.sampled_labels(n), n, tol))
+    labels = None if model is None else drawn_labels(model, evaluation.data, n, evaluation.seed, evaluation.labels)
+    return inner.cached(("paths", n, tol), lambda: _solve_paths(inner, labels, n, tol))
 
 
 @torch.no_grad()
 def _solve_paths(evaluation: Evaluation, labels: Int[Tensor, " n"] | None, n: int, tol: float) -> Paths:
-    """Solve for the paths that start at the noise of n samples with these labels."""
     model = evaluation.ode_model()
     velocity = cast(Transport, model).velocity
 
@@ -147,10 +148,7 @@ def _solve_paths(evaluation: Evaluation, labels: Int[Tensor, " n"] | None, n: in
 def _solve_batch(
     velocity: Callable[..., Tensor], z0: Float[Tensor, "b *event"], label: Int[Tensor, " b"] | None, tol: float
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Solve dz/dt = v, dE/dt = |v|^2, dL/dt = |v| together, and return E, L and |z1 - z0|.
-
-    The solver controls the error of all three, so that the integrals are as accurate as the path.
-    """
+    """Solve dz/dt = v, dE/dt = |v|^2, dL/dt = |v| together, all to the same error; return E, L and |z1 - z0|."""
 
     def field(t: Tensor, state: Any) -> Any:
         v = velocity(t, state[0], label)

@@ -23,13 +23,13 @@ PAIR = 56
 """Bytes of the network simplex for each pair of points."""
 
 MAX_DIMS = 4
-"""Dimensions up to which W2 between distributions is estimated from samples: for Gaussians the estimate is within 2 %
-up to here, 28 % too high in 8 dimensions and three times too high in 50."""
+"""Most dimensions in which W2 between distributions is estimated from samples. For Gaussians, the estimate is within
+2 % up to here, 28 % too high in 8 dimensions and three times too high in 50."""
 
 DUAL_POINTS, FRESH_POINTS, ROWS = 2048, 32768, 512
 
 VERSION = 1
-"""Raised whenever the distance from source to data would be another number; it is kept in the cache."""
+"""Raised whenever the distance from source to data, which the cache keeps, would be another number."""
 
 
 class TransportPlan(NamedTuple):
@@ -41,7 +41,7 @@ class TransportPlan(NamedTuple):
 
 
 class Distance(NamedTuple):
-    """A squared 2-Wasserstein distance, its standard error (0 if exact), and how it is known."""
+    """A squared 2-Wasserstein distance, its standard error (0 if exact), and its origin for protocols."""
 
     squared: float
     error: float
@@ -113,9 +113,6 @@ def sliced_influence(
 
     It is the mean of the dual potentials, phi'(s) = 2 (s - T(s)) with the monotone map T, each with mean 0.
 
-    Args:
-        sorted_y: sorted projections of the other sample.
-
     Reference: del Barrio and Loubes, 2019.
     """
     total = x.new_zeros(len(x))
@@ -135,13 +132,12 @@ def sliced_influence(
 def source_to_data(data: Data) -> Distance:
     """Return W2^2 between source and data in model space, the same for every model and every seed.
 
-    Where it is not known exactly: the dual potentials of the exact plan between 2048 points of each are extended to
-    32768 fresh points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The cost of the
-    plan itself is biased upward and has three to ten times the standard deviation.
+    Where it is unknown, the dual potentials of the exact plan between 2048 points of each are extended to 32768 fresh
+    points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The cost of the plan itself
+    is biased upward and has three to ten times the standard deviation.
 
     Raises:
-        Unsupported: in more than four dimensions, where no sample of affordable size gives this number, and without
-            that many test points.
+        Unsupported: in more than four dimensions, or with fewer test points.
     """
     exact = data.truth.w2_squared() if data.truth.w2_squared is not None else None
     if exact is not None:
@@ -150,7 +146,6 @@ def source_to_data(data: Data) -> Distance:
         raise Unsupported(
             f"W2 from source to data is not known, and cannot be estimated in {data.event.dims} dimensions"
         )
-
     if data.test.size is not None and data.test.size < FRESH_POINTS:
         raise Unsupported(
             f"W2 from source to data is not known, and its estimate takes {FRESH_POINTS:,} test points; there are "

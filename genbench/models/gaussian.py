@@ -50,7 +50,7 @@ class Gaussian(Model):
         n = min(self.n, data.train.size or self.n)
         x = data.train.batch(0, n, seed).x.flatten(1).double()
         centered = x - x.mean(0)
-        # Of values that are spread uniformly over their bins.
+        # The variance of a uniform law over a bin is bin^2 / 12.
         covariance = centered.T @ centered / n + self.event.bin**2 / 12 * torch.eye(self.event.dims, dtype=x.dtype)
         root, failed = torch.linalg.cholesky_ex(covariance)
         if failed or bool((root.diag() <= 1e-6 * covariance.diag().sqrt()).any()):

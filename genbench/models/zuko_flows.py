@@ -1,8 +1,8 @@
-"""Autoregressive flows of zuko: normalizing flows of vectors, the likelihood baselines."""
+"""The neural spline flow of zuko: a normalizing flow of vectors, the likelihood baseline."""
 
 import importlib.util
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -13,10 +13,6 @@ from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import Count, Layers
-
-Transforms = Annotated[Layers, "number of autoregressive transformations, in alternating order of the coordinates"]
-Hidden = Annotated[tuple[Count, ...], "widths of the hidden layers of the networks that compute the transformations"]
-Conditional = Annotated[bool, "whether the model is trained on labels"]
 
 
 class Example(NamedTuple):
@@ -31,14 +27,19 @@ class Example(NamedTuple):
     log_scale: Float[Tensor, " b"]
 
 
-class ZukoFlow(Model):
-    """A normalizing flow with exact likelihood for vectors, by a transform of the package zuko.
+@models.register("nsf", version=1, amplifies_rounding=True)
+class NeuralSplineFlow(Model):
+    """Neural spline flow: autoregressive monotonic splines on [-5, 5], the identity outside (package zuko).
 
     z = transform((x - mean) / std);  log p(x) = log N(z; 0, I) + log |det dz/dx|;  loss = -log p(x) / d
 
+    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
+
     Args:
-        kind: class in zuko.flows, with these settings.
-        conditional: whether one-hot labels are the context.
+        transforms: number of autoregressive transformations, in alternating order of the coordinates.
+        bins: pieces of each rational-quadratic spline.
+        hidden: widths of the hidden layers of the networks that compute the transformations.
+        conditional: whether the model is trained on labels, whose one-hot code is the context.
 
     Raises:
         Unsupported: for images, and for sources other than N(0, I).
@@ -51,7 +52,14 @@ class ZukoFlow(Model):
     std: Tensor
 
     def __init__(
-        self, event: Event, source: Source, kind: Literal["NSF", "MAF"], *, conditional: bool, settings: dict[str, Any]
+        self,
+        event: Event,
+        source: Source,
+        *,
+        transforms: Layers = 3,
+        bins: Count = 8,
+        hidden: tuple[Count, ...] = (64, 64),
+        conditional: bool = False,
     ) -> None:
         if not event.is_vector:
             raise Unsupported("flows of zuko are for vectors")
@@ -60,11 +68,12 @@ class ZukoFlow(Model):
         if conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if importlib.util.find_spec("zuko") is None:
-            raise ConfigError(f"model {kind.lower()} needs the package zuko: pip install 'genbench[zuko]'")
+            raise ConfigError("model nsf needs the package zuko: pip install 'genbench[zuko]'")
         import zuko
 
         super().__init__()
-        flow = getattr(zuko.flows, kind)(event.dims, event.classes if conditional else 0, **settings)
+        context = event.classes if conditional else 0
+        flow = zuko.flows.NSF(event.dims, context, bins=bins, transforms=transforms, hidden_features=hidden)
         self.event, self.source, self.conditional = event, source, conditional
         self.transform = flow.transform
         self.register_buffer("mean", torch.zeros(event.dims))
@@ -104,41 +113,3 @@ class ZukoFlow(Model):
 
     def _map(self, label: Tensor | None) -> Any:
         return self.transform(None if label is None else F.one_hot(label, self.event.classes).float())
-
-
-@models.register("nsf", version=1, amplifies_rounding=True)
-def nsf(
-    event: Event,
-    source: Source,
-    *,
-    transforms: Transforms = 3,
-    bins: Count = 8,
-    hidden: Hidden = (64, 64),
-    conditional: Conditional = False,
-) -> ZukoFlow:
-    """Neural spline flow: autoregressive monotonic splines on [-5, 5], the identity outside (package zuko).
-
-    Durkan et al., 2019, "Neural spline flows", https://arxiv.org/abs/1906.04032.
-
-    Args:
-        bins: pieces of each rational-quadratic spline.
-    """
-    settings = {"transforms": transforms, "bins": bins, "hidden_features": hidden}
-    return ZukoFlow(event, source, "NSF", conditional=conditional, settings=settings)
-
-
-@models.register("maf", version=1, amplifies_rounding=True)
-def maf(
-    event: Event,
-    source: Source,
-    *,
-    transforms: Transforms = 5,
-    hidden: Hidden = (64, 64),
-    conditional: Conditional = False,
-) -> ZukoFlow:
-    """Masked autoregressive flow: affine autoregressive transformations, here without batch norm (package zuko).
-
-    Papamakarios et al., 2017, "Masked autoregressive flow for density estimation", https://arxiv.org/abs/1705.07057.
-    """
-    settings = {"transforms": transforms, "hidden_features": hidden}
-    return ZukoFlow(event, source, "MAF", conditional=conditional, settings=settings)

@@ -113,7 +113,7 @@ class DiT(Conditioned):
         label: Int[Tensor, " b"] | None = None,
         interval: Time | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Return one image per sample; None stands for no label. The interval is given to nets of two times."""
+        """Return one image per sample; None stands for no label."""
         c = self.embedding(len(x), t, label, interval)
         h = self.enter(self.patches.split(x)) + self.positions
         for block in self.blocks:

@@ -62,6 +62,6 @@ class MLP(nn.Module):
         label: Int[Tensor, " b"] | None = None,
         interval: Time | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Return one vector per sample; None stands for no label. The interval is given to nets of two times."""
+        """Return one vector per sample; None stands for no label."""
         times = [time.reshape(-1, 1).expand(len(x), 1) for time in (t, interval) if time is not None]
         return self.rest(add_label(self.first(torch.cat([x, *times], 1)), self.label, label))

@@ -29,8 +29,8 @@ class Architecture:
         inject: how the condition enters: "prefix" puts its tokens before the first, "add" adds its one token to all.
         init: standard deviation of learned positions at initialization.
         checkpoint: whether training recomputes the activations of each layer instead of keeping them.
-        pairs: number of rotated pairs of each axis of the data, and of the prefix if there is one, in all transformers
-            alike; None lets pairs alternate between the axes that a transformer has.
+        pairs: number of rotated pairs of each axis of the data, and of the prefix if there is one; None lets pairs
+            alternate between the axes that a transformer has.
     """
 
     width: int
@@ -81,12 +81,11 @@ class Layer(nn.Module):
 class LayerCache:
     """Runs a layer on a few new tokens at a time; keys and values are allocated once and written in place.
 
-    It computes the same function as the layer, from the layer's weights. These are looked up once: for a single token
-    the look-ups and calls of modules take as long as the arithmetic.
+    Its weights are looked up once: for a single token, look-ups and calls of modules take as long as the arithmetic.
 
     Args:
         positions: number of prefix positions and tokens of a sequence.
-        temperature: what the attention logits of each sample are divided by; None for 1.
+        temperature: divides the attention logits of each sample; None for 1.
     """
 
     def __init__(self, layer: Layer, positions: int, temperature: Float[Tensor, " b"] | None = None) -> None:
@@ -204,11 +203,7 @@ class CausalTransformer(nn.Module):
     def start(
         self, prefix: Float[Tensor, "b p width"] | None = None, temperature: Float[Tensor, " b"] | None = None
     ) -> Cache:
-        """Return the cache of a new sequence, which contains the prefix.
-
-        Args:
-            temperature: what the attention logits of each sample are divided by; None for 1.
-        """
+        """Return the cache of a new sequence, which contains the prefix."""
         prefix_tokens = self._prefix_tokens(prefix)
         offset = 0 if prefix_tokens is None else prefix_tokens.shape[1]
         layers = [LayerCache(layer, offset + self.tokens, temperature) for layer in self.layers]
@@ -261,8 +256,7 @@ def causal_attention(
 ) -> Float[Tensor, "b h t d"]:
     """Return for each token the mixture of values up to it, by softmax of the scaled products of queries and keys.
 
-    The fused kernel has no batching rule: under vmap it runs once for each sample of the batch. Explicit products are
-    batched, and short sequences need no blocks.
+    Under vmap the fused kernel, which has no batching rule, would run once per sample: products are explicit there.
     """
     if not torch._C._functorch.is_batchedtensor(q):  # type: ignore[attr-defined]
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)

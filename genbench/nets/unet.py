@@ -1,7 +1,10 @@
 """The U-Net for images."""
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from annotated_types import MinLen, MultipleOf
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd import forward_ad
@@ -18,8 +21,7 @@ class Norm(nn.GroupNorm):
     """Group normalization with 32 groups, or fewer where a group would have less than 4 channels.
 
     Its output has the precision and the memory format of its input: autocast would return float32, which moves twice as
-    many bytes as bfloat16, and kernels for GPUs return the format without channels_last. Means and deviations are found
-    in float32 by all kernels.
+    many bytes as bfloat16, and kernels for GPUs lose channels_last.
     """
 
     def __init__(self, channels: int) -> None:
@@ -181,8 +183,8 @@ class UNet(Conditioned):
         classes: int = 0,
         times: int = 1,
         *,
-        channels: Count = 128,
-        multipliers: tuple[Count, ...] = (1, 2, 2, 2),
+        channels: Annotated[Count, MultipleOf(2)] = 128,
+        multipliers: Annotated[tuple[Count, ...], MinLen(1)] = (1, 2, 2, 2),
         blocks: Layers = 2,
         attention: tuple[Count, ...] = (16,),
         head_channels: Count = 64,
@@ -192,10 +194,6 @@ class UNet(Conditioned):
     ) -> None:
         if not event.is_image:
             raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
-        if not multipliers:
-            raise ConfigError("unet.multipliers is empty: give one for each level")
-        if channels % 2:
-            raise ConfigError(f"unet.channels: {channels} is odd; give an even number")
         in_channels, height, side = event.shape
         unit = 2 ** (len(multipliers) - 1)
         if height % unit or side % unit:
@@ -253,10 +251,7 @@ class UNet(Conditioned):
         label: Int[Tensor, " b"] | None = None,
         interval: Time | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Return one image per sample, in the memory format of x; None stands for no label.
-
-        The interval is given to nets of two times.
-        """
+        """Return one image per sample, in the memory format of x; None stands for no label."""
         e = self.embedding(len(x), t, label, interval)
         h = self.enter(x.contiguous(memory_format=torch.channels_last))
         skips = [h]

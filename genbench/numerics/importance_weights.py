@@ -74,7 +74,6 @@ def tilt_of_batch(weight: Float[Tensor, "n n"], label: Int[Tensor, " n"]) -> Flo
 
     Args:
         weight: weight of each pair of independent noise (rows) and data (columns); 0 between classes.
-        label: classes of noise and data.
     """
     partners = (label[:, None] == label).sum(1)
     columns = []

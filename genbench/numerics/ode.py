@@ -70,23 +70,16 @@ def integrate(
         RunFailed: if the adaptive step underflows, for example because the field is not finite, or the steps are too
             many.
     """
-    path, nfe = trajectory(field, x, torch.tensor([0.0, 1.0]), method=method, steps=steps, tol=tol)
+    path, nfe = _solve(field, x, torch.tensor([0.0, 1.0]), method, steps, tol)
     return Solution(path[-1], nfe)
 
 
-def trajectory(
-    field: Field,
-    x: Any,
-    times: Float[Tensor, " times"],
-    *,
-    method: Method = "dopri5",
-    steps: int = 0,
-    tol: float = 1e-5,
-) -> Solution:
-    """Solve the ODE from state x at times[0], and return the states at all given times (first axis).
+def trajectory(field: Field, x: Any, times: Float[Tensor, " times"], *, tol: float = 1e-5) -> Solution:
+    """Solve the ODE by dopri5 from state x at times[0], and return the states at all given times (first axis)."""
+    return _solve(field, x, times, "dopri5", 0, tol)
 
-    A fixed-step solver takes `steps` equal steps over the whole span, which the intervals between times must divide.
-    """
+
+def _solve(field: Field, x: Any, times: Float[Tensor, " times"], method: Method, steps: int, tol: float) -> Solution:
     state = x if isinstance(x, Tensor) else x[0]
     times = times.to(state.device, state.dtype if state.dtype == torch.float64 else torch.float32)
     nfe = 0
@@ -106,12 +99,8 @@ def trajectory(
 
     options: dict[str, Any] = {}
     if SOLVERS[method].stages is not None:
-        intervals = len(times) - 1
-        if steps < 1 or steps % intervals:
-            raise ValueError(f"{method} needs a positive multiple of {intervals} steps to meet all times, not {steps}")
         # torchdiffeq's own step_size option takes one step too many for some numbers of steps.
-        grid = torch.linspace(float(times[0]), float(times[-1]), steps + 1, dtype=torch.float64).to(times)
-        grid[:: steps // intervals] = times
+        grid = torch.linspace(float(times[0]), float(times[1]), steps + 1, dtype=torch.float64).to(times)
         options["grid_constructor"] = lambda func, y0, t: grid
     try:
         path = odeint(counted, x, times, rtol=tol, atol=tol, method=SOLVERS[method].name, options=options or None)

@@ -22,9 +22,7 @@ TEMPERATURES = (0.1, 0.02, 0.005)
 """Temperatures at which `assignment` seeks potentials, in units of the mean cost."""
 
 ROUNDS = 20
-"""Scalings of rows and columns at each of these temperatures.
-
-Half as many take a third more time at size 2,048, and a tenth less at 10,000."""
+"""Scalings of rows and columns at each of these temperatures."""
 
 PAIR, ENTROPIC_PAIR = 28, 20
 """Bytes in memory for each pair of points: in `assignment` (costs, reduced costs, a kernel), and in `sinkhorn`."""

@@ -46,7 +46,7 @@ GROUPS = 8
 MAX_LEVELINGS = 6
 
 MAX_PRODUCTS, MAX_DRAWS = 2**30, 2**18
-"""Limits of one leveling: multiplications (draws x points x dimensions), and draws. It has at least those of chi2."""
+"""Limits of one leveling: multiplications (draws x points x dimensions), and draws; at least the draws of chi2."""
 
 SMOOTHING = (0.03, 0.01, 0.003, 0.001)
 """Temperatures of a leveling without entropy, one after the other, in units of the deviation of the scores."""
@@ -93,12 +93,11 @@ def potentials(
 
     Each round starts from the best average so far. While rounds help, the next one has half the step and 1.3 times the
     steps; otherwise it has twice the step and up to twice the steps. They end when chi2 on fresh draws is at most the
-    tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). Of many points each receives few draws, and
-    small steps would take too long: there the next round is twice as long if a round helps, and otherwise has half the
-    step. The potentials of a part of the points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>)
-    over draws x (Merigot, 2011): without that, masses far from one another take very long to balance. At last the
-    masses of a few groups of neighbors are leveled, in turns with more ascent: a group that receives a few percent too
-    much hardly changes chi2, which is a sum over points, but it costs much in transport distance.
+    tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). With many points, each receives few draws: the
+    next round is then twice as long if a round helps, and otherwise has half the step. The potentials of a part of the
+    points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011), which
+    balances masses far from one another. Finally the masses of a few groups of neighbors are leveled: a group with a
+    few percent too much hardly changes chi2, but costs much in transport distance.
 
     Args:
         points: the targets, all of the same mass.

@@ -271,8 +271,6 @@ def _check_files(measured: Metrics, data: Data) -> None:
         if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
             raise ConfigError(f"{name}: a file in its settings changed during the run: run it again")
         check_features(data, settings_in(part))
-        if check := metrics[name].traits.get("check"):
-            check(settings_in(part))
 
 
 def _write(

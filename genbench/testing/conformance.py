@@ -21,8 +21,7 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         data: data sets for the metrics, besides toy tasks and those that the module registers.
 
     Yields:
-        Report lines: what was checked; after `-`, why it could not be; after `VIOLATED`, what is wrong; at last that
-        all passed.
+        Report lines: the checks, the reason for a missing one (`-`), a violation (`VIOLATED`), and the result.
 
     Raises:
         AssertionError: at the end, if any requirement was violated.

@@ -159,10 +159,7 @@ def _loss(model: Model, example: Any) -> None:
 
 
 def _gradient(model: Model, example: Any) -> None:
-    """Check that a gradient reaches every parameter, and that the loss falls along it at the rate of its norm.
-
-    The latter does not hold for a loss with a target by the same weights.
-    """
+    """Check that a gradient reaches every parameter, and that the loss (unless its target moves) falls along it."""
     state = copy.deepcopy(model.state_dict())
     before = model.loss(example)["loss"]
     before.backward()

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +19,7 @@ FIELDS = ("step", "seconds", "run")
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint contains.
-
-    Args:
-        tensors: the state of the training, by name.
-        step: finished steps.
-        seconds: duration of these steps.
-    """
+    """The state of a training by name, its finished steps, and their duration in seconds."""
 
     tensors: dict[str, Tensor]
     step: int
@@ -46,43 +39,24 @@ class Saver:
     """Saves the checkpoints of a training, seldom enough to take at most 2 % of its time.
 
     Args:
-        path: where they are written.
         run: identifies the training.
-        save_every: seconds between checkpoints, of those that take up to 2 % of 30 s; slower ones are rarer.
-        background: whether a thread writes a copy of the state, in as much memory of the host as the file takes.
+        save_every: seconds between checkpoints that take up to 2 % of 30 s; slower ones are rarer.
     """
 
-    def __init__(self, path: Path, run: str, save_every: float, *, background: bool) -> None:
-        self.path, self.run, self.save_every, self.background = path, run, save_every, background
+    def __init__(self, path: Path, run: str, save_every: float) -> None:
+        self.path, self.run, self.save_every = path, run, save_every
         self.ended, self.cost, self.step = time.monotonic(), 0.0, 0
-        self._thread = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
 
     def due(self) -> bool:
         """Return whether it is time for the next checkpoint."""
         return time.monotonic() - self.ended > self.save_every * max(1.0, self.cost / (SHARE * 30))
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint, after the previous one has been written.
-
-        Raises:
-            OSError: if this one, or the previous one, cannot be written.
-        """
+        """Save a checkpoint. Raises OSError if it cannot be written."""
         began = time.monotonic()
-        self.wait()
-        if self.background:
-            tensors = {name: value.detach().to("cpu", copy=True) for name, value in checkpoint.tensors.items()}
-            self._writing = self._thread.submit(save, self.path, checkpoint._replace(tensors=tensors), self.run)
-        else:
-            save(self.path, checkpoint, self.run)
+        save(self.path, checkpoint, self.run)
         self.step, self.ended = checkpoint.step, time.monotonic()
         self.cost = self.ended - began
-
-    def wait(self) -> None:
-        """Wait until the latest checkpoint is written. Raises OSError if it cannot be."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
 
 
 def elapsed(path: Path) -> float:
@@ -96,9 +70,7 @@ def elapsed(path: Path) -> float:
 
 
 def read(path: Path, run: str) -> Checkpoint | None:
-    """Return the latest undamaged checkpoint; None if there is none.
-
-    Damaged ones are reported and removed: the run resumes from the previous one, or starts again.
+    """Return the latest undamaged checkpoint, or None; damaged ones are reported and removed.
 
     Raises:
         ConfigError: if it belongs to another run.

@@ -17,16 +17,12 @@ class Ensemble(Learner):
 
     theta = stack(theta_1, ..., theta_S);  loss = vmap(loss)(theta, stack(example_1, ..., example_S)), a vector
 
-    The gradient of the vector's sum contains that of every member, and optimizers and averages are elementwise: each
+    The gradient of the vector's sum contains every member's gradient, and optimizers and averages are elementwise: each
     member takes the steps that it would take alone, up to rounding. The parameters of a member are views of the
     ensemble's.
 
-    Args:
-        members: freshly built, or about to be restored from a checkpoint of the ensemble.
-        seeds: one per member; its batches, draws and preparation derive from it.
-
     Raises:
-        ConfigError: if the members are of different shapes.
+        ConfigError: if the members have different shapes.
     """
 
     failed: Tensor
@@ -56,17 +52,12 @@ class Ensemble(Learner):
             member.prepare(data, derive(member_seed, "prepare"))
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> list[Split]:
-        """Return the sources of batches of the members."""
         return [member.batch_source(data, device) for member in self.members]
 
     def example(
         self, batch_source: list[Split], step: int, size: int, seed: int, generator: torch.Generator
     ) -> Example:
-        """Return the stacked examples, each drawn with the seed of its member.
-
-        Raises:
-            ConfigError: if they differ in what they consist of.
-        """
+        """Return the stacked examples, each drawn with the seed of its member."""
         examples = [
             member.example(split, step, size, member_seed, generator)
             for member, split, member_seed in zip(self.members, batch_source, self.seeds, strict=True)
@@ -79,7 +70,6 @@ class Ensemble(Learner):
         return type(first)(*(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True)))
 
     def loss(self, example: Example) -> dict[str, Tensor]:
-        """Return the scalars of all members as vectors."""
         template = self.members[0]
 
         def one(parameters: dict[str, Tensor], example: Example) -> dict[str, Tensor]:
@@ -89,7 +79,6 @@ class Ensemble(Learner):
         return vmap(one, (0, axes))(dict(zip(self.names, self.stacked, strict=True)), example)
 
     def clip(self, norm: float) -> None:
-        """Clip the gradient of each member to this norm."""
         gradients = [parameter.grad for parameter in self.stacked if parameter.grad is not None]
         norms = torch.stack([torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients])
         # 1e-6 is the constant of torch.nn.utils.clip_grad_norm_.
@@ -106,7 +95,6 @@ class Ensemble(Learner):
 
     @property
     def reasons(self) -> list[str | None]:
-        """Why each member failed; None for those that did not."""
         return [why_training_failed(step) if step else None for step in self.failed.tolist()]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Ensemble":

@@ -16,7 +16,7 @@ class Interrupts:
 
     Args:
         together: whether the processes of a group stop after the same step: a signal then only sets `asked`. Otherwise
-            it raises KeyboardInterrupt, at once or after what must not be interrupted.
+            it raises KeyboardInterrupt, at once or after an uninterrupted block.
     """
 
     def __init__(self, together: bool) -> None:

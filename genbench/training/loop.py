@@ -1,8 +1,8 @@
 """Training: one loop for every model.
 
-No random state outlives a step: every stream of step k is seeded by (seed, purpose, k), and the batch is a function of
-k too. The state of a run is its weights, their average, the best validated weights, the optimizer and k. No state of a
-generator is kept, and a resumed run still equals an uninterrupted one bit for bit.
+No random state outlives a step: every stream of step k is seeded by (seed, purpose, k), and so is the batch. The state
+of a run is its weights, their average, the best validated weights, the optimizer and k: a resumed run equals an
+uninterrupted one bit for bit.
 """
 
 import logging
@@ -67,29 +67,25 @@ def fit(
 
     Args:
         learner: freshly built, or with any weights if the folder contains a checkpoint to resume.
-        data: its training split is used.
-        plan: the budget.
-        group: the processes that share each batch.
         seed: all randomness derives from it; the members of an ensemble have seeds of their own.
         folders: one per model for train.csv, the first one also for the checkpoint; without any, nothing is kept.
         run: identifies the training in its checkpoints.
         progress: called after every block of steps, one per model.
-        evaluate: called after the steps for which `plan.evaluates_after` is true; the averaged weights are in use then.
-            With `plan.stop` at validation, those of the lowest loss that it returns are kept.
-        save_every: least seconds between checkpoints, which take at most 2 % of the time. Results do not depend on it.
-            A signal that stops the training also saves one.
-        uncounted: context of what is not training: saving.
+        evaluate: called with averaged weights after the steps for which `plan.evaluates_after` is true. With
+            `plan.stop` at validation, the weights with the lowest loss that it returns are kept.
+        save_every: least seconds between checkpoints, which take at most 2 % of the time. A signal that stops the
+            training also saves one.
+        uncounted: context of work that does not count as training, which is saving.
 
     Raises:
         RunFailed: if the loss is not finite, with the step.
         ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, the plan needs a
-            compiler that is not there, or the model does not fit on the device.
+            compiler that is not there.
     """
     _check(plan, group, learner)
     torch.set_num_threads(plan.threads)
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
-    _check_memory(learner, plan, group)
     learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
@@ -105,7 +101,7 @@ def fit(
     loop = _Loop(state, plan, group, seed, [path / "train.csv" for path in folders if group.is_first], saved)
     loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
     if path is not None and group.is_first:
-        loop.saver = checkpoint.Saver(path, run, save_every, background=group.device.type == "cuda")
+        loop.saver = checkpoint.Saver(path, run, save_every)
     if plan.compile:
         activity.report("compiling, which takes about a minute")
     with deterministic_kernels(plan.deterministic), loop.interrupts.handled():
@@ -114,12 +110,7 @@ def fit(
 
 
 class _Loop:
-    """The steps of a training, and what happens between them.
-
-    Args:
-        tables: files train.csv, one for each model that is trained.
-        saved: the checkpoint that the training resumes from, if there is one.
-    """
+    """The steps of a training, and what happens between them."""
 
     evaluate: Callback | None
     progress: Sequence[Progress]
@@ -165,13 +156,9 @@ class _Loop:
             if self.group.size == 1 and not self.interrupts.busy:
                 self._save_interrupted()
             raise
-        finally:
-            if self.saver is not None:
-                with self.uncounted():
-                    self.saver.wait()
 
     def _logs_due(self) -> bool:
-        """Return whether the losses are checked and logged now: by time only where one process has the only clock."""
+        """Return whether the losses are checked and logged now: by time only in a process that trains alone."""
         step = self.state.step
         slow = self.group.size == 1 and time.monotonic() - self.logged > self.log_every
         return slow or step % BLOCK == 0 or step in self.always_logged
@@ -216,27 +203,9 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
         raise ConfigError(f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit it")
 
 
-def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:
-    """Refuse a model whose state does not fit on the device: each device holds all of it."""
-    if group.device.type != "cuda":
-        return
-    device = torch.cuda.get_device_properties(group.device)
-    trained = sum(p.numel() * p.element_size() for p in learner.parameters() if p.requires_grad)
-    kept = sum(t.numel() * t.element_size() for t in [*learner.parameters(), *learner.buffers()])
-    # Gradients and two moments; the average, and the weights that it replaces during an evaluation.
-    needed = kept + trained * (3 + 2 * (plan.ema > 0) + (plan.stop == "validation"))
-    if needed > device.total_memory:
-        raise ConfigError(
-            f"a model of {trained / 4e6:,.1f} M weights needs {needed / 2**30:,.2f} GiB for weights, gradients, Adam"
-            f" and averages, and {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
-            " model: choose a smaller model or a larger device"
-        )
-
-
 def _examples(
     learner: Learner, data: Data, size: int, seed: int, steps: range, device: torch.device
 ) -> Iterator[Example]:
-    """Return the examples of steps, drawn ahead by a thread where that saves time."""
     generator = torch.Generator(device=device)
     batch_source = learner.batch_source(data, device)
 

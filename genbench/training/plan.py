@@ -46,7 +46,7 @@ class Plan:
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
-        stop: which weights are kept: those after the last step, or those of the step with the lowest validation loss.
+        stop: the weights to keep: after the last step, or after the step with the lowest validation loss.
     """
 
     steps: Size = 5000
@@ -71,11 +71,7 @@ class Plan:
     stop: Literal["steps", "validation"] = "steps"
 
     def parts(self, devices: int) -> int:
-        """Return into how many parts a batch is divided.
-
-        Raises:
-            ConfigError: if they would not be equal.
-        """
+        """Return the number of equal parts of a batch. Raises ConfigError if they would not be equal."""
         if self.batch_size % (devices * self.accumulate):
             raise ConfigError(
                 f"plan.batch_size {self.batch_size} cannot be divided into {devices} devices x "

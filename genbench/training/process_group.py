@@ -39,13 +39,7 @@ R = TypeVar("R")
 
 
 class Group:
-    """The processes that share a run, as one of them sees them.
-
-    Args:
-        device: device of this process.
-        rank: index of this process.
-        size: number of processes.
-    """
+    """The processes that share a run: the device and the rank of this one, and their number."""
 
     def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
         self.device, self.rank, self.size = device, rank, size
@@ -62,8 +56,8 @@ class Group:
             return module
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
-            # All processes draw the same examples of the whole batch, so that buffers are equal everywhere without a
-            # broadcast. Only batch norms keep means of what one process computes: those of the first process count.
+            # Buffers are equal everywhere, because all processes draw the examples of the whole batch; but batch norms
+            # keep means of the part of one process, and the first one's count.
             norms = any(isinstance(part, _BatchNorm) for part in module.modules())
             return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=norms)
 
@@ -112,8 +106,8 @@ class Group:
         """Return the results of a function for all items, in order; each process computes its share of them.
 
         Args:
-            function: its results are on the CPU. An exception is raised in all processes, the first one if there are
-                several; what it does besides happens in one process only.
+            function: its results are on the CPU. Its first exception is raised in all processes; its side effects
+                happen in one process only.
             items: the same in all processes.
         """
         if self.size == 1:
@@ -177,7 +171,7 @@ def start_group(accelerator: str = "auto") -> Group:
 def repeat_in_processes(processes: int) -> None:
     """Let torchrun repeat the command of this process in several ones, and exit as they do; in those do nothing.
 
-    If one of them fails, the others are stopped, and so they are on Ctrl-C.
+    If one of them fails, or on Ctrl-C, the others are stopped.
 
     Raises:
         RunFailed: if one of them was killed.
@@ -209,7 +203,7 @@ def repeat_in_processes(processes: int) -> None:
 
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:
-    """Return the device of a process, by its rank among those of this machine."""
+    """Return the device of a process, by its rank on this machine."""
     found = torch.cuda.is_available()
     if accelerator == "cpu" or (accelerator == "auto" and not found):
         return torch.device("cpu")
@@ -224,11 +218,7 @@ def _device(accelerator: str, rank: int, size: int) -> torch.device:
 
 
 def _join(device: torch.device) -> None:
-    """Meet the other processes of torchrun.
-
-    Raises:
-        ConfigError: if its variables are wrong.
-    """
+    """Meet the other processes of torchrun."""
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         store, rank, size = next(rendezvous("env://", variable("RANK"), variable("WORLD_SIZE"), timeout=START))
@@ -249,8 +239,6 @@ def _exit_with_parent(parent: int) -> None:
 
 
 def _leave() -> None:
-    # Collect wrapped modules, which refer to the group and to themselves, before destroying the group: its threads end
-    # with them.
-    gc.collect()
+    gc.collect()  # of wrapped modules, which refer to the group: its threads end with them
     if distributed.is_initialized():
         distributed.destroy_process_group()

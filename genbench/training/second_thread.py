@@ -20,8 +20,7 @@ def second_thread_allowed(device: torch.device) -> bool:
 def prefetch(draw: Callable[[int], T], steps: range) -> Iterator[T]:
     """Yield what is drawn for every step, and let a thread draw the next one meanwhile.
 
-    On a GPU both threads use the same stream, so that nothing is read before it is drawn. An error of drawing is raised
-    at its own step.
+    On a GPU both threads use the same stream. An error of drawing is raised at its own step.
     """
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(draw, steps[0])

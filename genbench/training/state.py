@@ -21,12 +21,7 @@ L = TypeVar("L", bound=Learner)
 
 
 class TrainingState(Generic[L]):
-    """A learner between two steps of its training.
-
-    Args:
-        learner: on the device where it is trained.
-        plan: decides the optimizer, and whether weights are averaged.
-    """
+    """A learner, on its device, between two steps of its training."""
 
     def __init__(self, learner: L, plan: Plan) -> None:
         self.learner = learner
@@ -56,7 +51,7 @@ class TrainingState(Generic[L]):
         """Return to the state of a checkpoint, which was read from a path.
 
         Raises:
-            ConfigError: if the checkpoint belongs to another model, or an earlier version kept less in it.
+            ConfigError: if it belongs to another model or an earlier version.
         """
         tensors = saved.tensors
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -109,16 +104,16 @@ class TrainingState(Generic[L]):
             self.best_loss, self.best = loss, [value.clone() for value in self._in_use()]
 
     def finish(self) -> L:
-        """Return the learner with the weights to be evaluated: those of the best validation, or else the average."""
+        """Return the learner with the weights to evaluate: of the best validation, or else the average."""
         self._load(self.best or self.average)
         return self.learner
 
     def _in_use(self) -> list[Tensor]:
-        """Return the weights in use and the buffers, such as a running mean that moves with them."""
+        """Return the weights in use and the buffers that move with them."""
         return [*(parameter.detach() for parameter in self.trained), *map(self.learner.get_buffer, self._buffers)]
 
     def _load(self, values: Sequence[Tensor]) -> None:
-        """Copy weights, perhaps with buffers, or none, into the learner, which is in evaluation mode from then on."""
+        """Copy weights, perhaps with buffers, or none, into the learner, and set its evaluation mode."""
         with torch.no_grad():
             for current, value in zip(self._in_use(), values, strict=False):
                 current.copy_(value)

@@ -17,14 +17,7 @@ from genbench.training.state import TrainingState
 
 
 class Step:
-    """The step that a training repeats.
-
-    Args:
-        state: changed by every step.
-        plan: precision, accumulation, clipping, learning rates, decay of the average.
-        group: the processes that share each batch.
-        seed: dropout derives from it.
-    """
+    """The step that a training repeats; dropout derives from the seed."""
 
     def __init__(self, state: TrainingState, plan: Plan, group: Group, seed: int) -> None:
         self.state, self.plan, self.group, self.seed = state, plan, group, seed
@@ -61,10 +54,7 @@ class Step:
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
-    """Seed the global stream of the device in use.
-
-    torch.manual_seed also formats a stack trace where CUDA is never used, which is slow.
-    """
+    """Seed the global stream of the device in use; torch.manual_seed is slow where CUDA is never used."""
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
     else:
@@ -81,10 +71,7 @@ def _share(example: Example, part: int, parts: int) -> Example:
 def _in_precision(
     module: Callable[[Example], dict[str, Tensor]], precision: str, device: torch.device
 ) -> Callable[[Example], dict[str, Tensor]]:
-    """Return the function from an example to its scalars, with the arithmetic of a precision.
-
-    bf16 is autocast: products and convolutions round their inputs, and the data, the noise and the times do not change.
-    """
+    """Return the function from an example to its scalars, with the arithmetic of a precision: bf16 is autocast."""
     if precision != "bf16":
         return module
 

@@ -33,11 +33,8 @@ def variable(name: str, default: str = "") -> int:
 def require_one_task(command: str) -> None:
     """Check that this process is not one of several tasks of srun, each of which would do all of the same run.
 
-    Args:
-        command: the command of this process, which the message repeats.
-
     Raises:
-        ConfigError: if it is, with the command that lets the tasks share the run, and how each does a run of its own.
+        ConfigError: if it is, with the command that lets the tasks share the run.
     """
     found = os.environ.get("SLURM_STEP_NUM_TASKS", "")  # of this step: a script of sbatch is one task
     tasks = int(found) if found.isdecimal() else 1

@@ -30,7 +30,7 @@ class TrainLog:
     """The scalars of every step, kept on the device until a block of them is written to train.csv.
 
     Args:
-        paths: where train.csv is written, one for each model that is trained; none writes nothing.
+        paths: of train.csv, one for each model that is trained.
         start: finished steps.
         steps: all steps of the training.
         saved: the tensors of the checkpoint that the training resumes from.
@@ -74,10 +74,7 @@ class TrainLog:
         return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
 
     def _learned_nothing(self, names: list[str], values: Tensor) -> Tensor:
-        """Return, per model, minus the finished steps if no step so far taught it anything; otherwise 0.
-
-        That is so where the loss is zero to rounding, or samples are weighted and their weights vanish.
-        """
+        """Return, per model, minus the finished steps if all losses were zero to rounding or all weights 0; else 0."""
         vanishes = values[:, names.index("loss")].abs() <= ZERO
         if "ess" in names:
             vanishes |= ~torch.isfinite(values[:, names.index("ess")])
@@ -88,13 +85,7 @@ class TrainLog:
 
 
 class TrainCsv:
-    """A file train.csv.
-
-    Args:
-        path: where the file is written.
-        start: finished steps; rows of later steps are dropped, because the steps are repeated.
-        steps_per_row: steps that a row averages.
-    """
+    """A file train.csv, whose rows after the finished steps are dropped, because these steps are repeated."""
 
     def __init__(self, path: Path, start: int, steps_per_row: int) -> None:
         self.path, self.steps_per_row = path, steps_per_row
@@ -103,7 +94,7 @@ class TrainCsv:
         self._drop_rows_after(start)
 
     def add(self, names: Sequence[str], rows: list[list[float]]) -> None:
-        """Add the steps of a block with their scalars, and write the rows that are complete."""
+        """Add steps with their scalars, and write the complete rows."""
         self.rows += rows
         ready = len(self.rows) // self.steps_per_row * self.steps_per_row
         if not ready:

@@ -22,7 +22,7 @@ def train():
 @pytest.mark.slow
 def test_trained_again_it_is_as_accurate_as_what_is_shipped(train):
     held_out = train.RECIPES["digits_cnn"].images()[1]
-    shipped = train.RECIPES["digits_cnn"].blank().load()
+    shipped = train.blank("digits_cnn").load()
     _, accuracy = train.trained("digits_cnn")
     assert accuracy >= shipped.accuracy(held_out.x, held_out.label) - 0.01
     assert accuracy > 0.97

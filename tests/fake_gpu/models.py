@@ -26,7 +26,7 @@ FEW_STEPS = ("consistency", "meanflow", "shortcut", "reflow")
 TRANSFORMERS = ("tarflow", "starflow")
 SOLVED = (*FLOWS, "reflow")
 """Models that are sampled by an ODE solver."""
-VECTORS = (*FLOWS, *FEW_STEPS, *TRANSFORMERS, "gaussian", "nsf", "maf")
+VECTORS = (*FLOWS, *FEW_STEPS, *TRANSFORMERS, "gaussian", "nsf")
 IMAGES = (*(flow for flow in FLOWS if flow != "sdcfm"), *FEW_STEPS, *TRANSFORMERS)
 
 

@@ -41,7 +41,7 @@ def cases() -> Cases:
         name = f"{model} resumed"
         yield name, partial(check, name, partial(resumed, model, data, settings))
     yield "ensemble", partial(compare, "ensemble", ensemble)
-    for model in (*IMAGES, "nsf", "maf"):
+    for model in (*IMAGES, "nsf"):
         name = f"{model} compiled"
         yield name, partial(check, name, partial(one_graph, model))
 
@@ -97,8 +97,8 @@ def one_graph(model: str) -> None:
     """Assert that the compiled loss of a model is one graph, with a gradient (no code is generated)."""
     import torch._dynamo as dynamo
 
-    data = "8gaussians" if model in ("nsf", "maf") else "digits"
-    net = {} if model in (*TRANSFORMERS, "nsf", "maf") else {"net": UNET if model in WHOLE else TINY}
+    data = "8gaussians" if model == "nsf" else "digits"
+    net = {} if model in (*TRANSFORMERS, "nsf") else {"net": UNET if model in WHOLE else TINY}
     own = SETTINGS.get(model, {}) | net
     spec = make_spec(model, data, metrics=[], settings=merge(SMALL, {"model": own, "plan": {"compile": True}}))
     task, device = build_data(spec.data), torch.device("cuda", 0)

@@ -1,6 +1,6 @@
 import pytest
 
-from genbench.registry import metrics
+from genbench.registry import datasets, metrics
 
 
 @pytest.fixture
@@ -15,3 +15,18 @@ def metric():
     yield register
     for name in names:
         del metrics._entries[name]
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return datasets["digits"].build()
+
+
+@pytest.fixture(scope="session")
+def captioned():
+    return datasets["digits-captions"].build()
+
+
+@pytest.fixture(scope="session")
+def digit_samples(digits):
+    return digits.train.take(500, 3)

@@ -114,12 +114,6 @@ def test_coarse_tolerances_and_other_probes_are_other_protocols(fixed_velocity):
     assert probed.protocol == f"{usual.protocol}, 2 random probes"
 
 
-def test_models_that_solve_no_ode_have_one_protocol_at_all_tolerances(fixed_density):
-    data = task_of(torch.randn(80, 2), Real())
-    model = fixed_density(data.event, data.source, lambda x, label: -x.square().sum(1))
-    assert metrics["nll"].build(evaluate(data, model), tol=0.3) == metrics["nll"].build(evaluate(data, model))
-
-
 def test_conditional_models_get_the_labels_of_the_test_data(fixed_density):
     data = task_of(torch.randn(100, 2), Real(), label=torch.arange(100) % 5)
     model = fixed_density(data.event, data.source, lambda x, label: label.double())

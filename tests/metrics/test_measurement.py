@@ -3,17 +3,23 @@ import math
 import weakref
 from threading import get_ident
 
+import numpy as np
 import pytest
 import torch
 
+from benchmarks.calibration import faults, tasks
+from genbench.analysis.values import half_interval
 from genbench.core import Event, Normal
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import RunFailed
 from genbench.metrics import measurement
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.floor import real_vs_real
-from genbench.metrics.measurement import evaluate, measure, validation_as_test
+from genbench.metrics.measurement import evaluate, half_intervals, measure, validation_as_test
 from genbench.metrics.sampling import Sampling
 from genbench.registry import datasets, models
+from genbench.results.external_samples import task_without_model
+from genbench.runs.spec import build_data
+from genbench.settings import settings_in
 
 
 @pytest.fixture
@@ -28,15 +34,6 @@ def test_every_value_is_a_row_with_its_floor(moons, metric):
         ("two", 1.0, 1.0, "lower"),  # the floor is the metric of real samples
         ("two.part", 2.0, 0.5, "none"),  # or what the metric itself states
     ]
-
-
-def test_no_value_has_a_reason(moons, metric):
-    def refuse(evaluation):
-        raise Unsupported("why not")
-
-    metric("refuses", refuse)
-    (row,) = measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "refuses", {}, True)
-    assert (row["value"], row["reason"]) == (None, "why not")
 
 
 @pytest.mark.parametrize(
@@ -144,3 +141,128 @@ def test_a_measured_model_is_not_kept_in_memory(moons):
     del model
     gc.collect()
     assert alive() is None
+
+
+def chosen(dataset, **settings):
+    spec, found = task_without_model(dataset, settings, {"metric": settings})
+    return build_data(spec), {name: settings_in(part) for name, part in found.items()}
+
+
+def found_halves(evaluation, own, **settings):
+    found = {}
+    for name, metric in own.items():
+        if rows := [row for row in measure(evaluation, name, metric, False) if row["value"] is not None]:
+            found |= half_intervals(evaluation, name, metric, rows, **settings)
+    return found
+
+
+@pytest.mark.parametrize("n", [256, 1024])
+def test_the_interval_of_a_mean_is_that_of_statistics(n):
+    data, own = chosen("gaussian", norm={})
+    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
+    half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["norm"]
+    assert half == pytest.approx(1.97 * x.norm(dim=1).std().item() / n**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize(("n", "metric"), [(None, "w2"), (512, "norm"), (512, "sliced_w2"), (512, "w2")])
+def test_the_halves_are_of_the_samples_that_the_metric_used(n, metric):
+    """Halves of all samples could have as many as the metric used, and share them: they would vary too little."""
+    data, own = chosen("gaussian", **{metric: {"n": n} if n else {}})
+    _, of_all = chosen("gaussian", **{metric: {}})
+    x = data.train.take(2 * (n or 2048), 0).x
+    first = found_halves(Evaluation(data, 0, x=x[: len(x) // 2]), of_all, halves=3)
+    assert found_halves(Evaluation(data, 0, x=x), own, halves=3) == first
+
+
+def test_the_halves_of_a_metric_that_drops_samples_are_of_all_that_it_took(metric):
+    def mean_of_some(evaluation, *, n: int | None = None):
+        kept = evaluation.samples(n or len(evaluation.x))
+        kept = kept[kept[:, 1] > 1, 0]
+        return Value(float(kept.mean()), len(kept), "p")
+
+    metric("some", mean_of_some, drops=True)
+    x = torch.randn(2048, 2, generator=torch.Generator().manual_seed(1))
+    for n in (None, 1024):
+        data, own = chosen("gaussian", some={"n": n} if n else {})
+        first = x[:n]
+        kept = first[first[:, 1] > 1, 0]
+        half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["some"]
+        assert half == pytest.approx(1.97 * kept.std().item() / len(kept) ** 0.5, rel=0.15)
+
+
+def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
+    data, own = chosen("8gaussians", mode_coverage={})
+    evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)
+    assert found_halves(evaluation, own).keys() == {"mode_coverage.on_mode", "mode_coverage.balance"}
+    data, own = chosen("branches", conditional_w2={"bins": 100}, sliced_w2={})
+    evaluation = Evaluation(data, 0, x=data.train.take(256, 0).x)
+    assert found_halves(evaluation, own).keys() == {"sliced_w2"}
+
+
+def test_a_record_states_it_where_it_is_asked_for_and_no_error_is_known(metric):
+    metric("silent", lambda evaluation: Value(float(evaluation.x.mean()), len(evaluation.x), "p"))
+    data, own = chosen("gaussian", sliced_w2={}, silent={}, path_energy={})
+    model = models["cfm"].build(data.event, data.source).eval()
+    for asked in (False, True):
+        rows, _ = evaluate(model, data, own, sample={}, sampling=Sampling(n=64, interval=asked), seed=0)
+        stated = {row["metric"]: "half_interval" in row.get("details", {}) for row in rows}
+        assert stated == {"sliced_w2": False, "silent": asked, "path_energy": False}
+    assert "standard_error" in rows[0]["details"]
+
+
+def test_a_count_has_no_interval_from_halves(metric):
+    """Half as many samples count among half of them: the interval would be of half the count."""
+    metric("count", lambda evaluation: Value(float((evaluation.x > 0).sum()), len(evaluation.x), "p"), halves=False)
+    data, own = chosen("gaussian", failed={}, count={})
+    x = torch.randn(256, 2, generator=torch.Generator().manual_seed(1))
+    (row,) = measure(Evaluation(data, 0, x=x), "count", own["count"], False, interval=True)
+    assert "details" not in row
+    x[::8] = torch.nan
+    (row,) = measure(Evaluation(data, 0, x=x), "failed", own["failed"], False, interval=True)
+    assert row["details"] == {"standard_error": pytest.approx((32 * 7 / 8) ** 0.5)}
+
+
+def coverage(data, own, pool, draws, n):
+    """Return {metric: share of draws whose interval, from either source, contains the mean over all draws}."""
+    stream = torch.Generator().manual_seed(0)
+    values, halves = [], []
+    for _ in range(draws):
+        drawn = pool.draw(n, stream)
+        evaluation = Evaluation(data, 0, x=data.space.encode(drawn.x), label=drawn.label)
+        rows = [row for name, m in own.items() for row in measure(evaluation, name, m, False)]
+        values.append({row["metric"]: row["value"] for row in rows})
+        halves.append({row["metric"]: half_interval(row) for row in rows})
+    mean = {name: np.mean([each[name] for each in values]) for name in values[0]}
+    known = [
+        (name, abs(v[name] - mean[name]) <= half)
+        for v, h in zip(values, halves, strict=True)
+        for name, half in h.items()
+        if half
+    ]
+    return {name: np.mean([i for other, i in known if other == name]) for name in dict(known)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "size"), [(faults.drop, 1), (faults.scale, 0.1)])
+def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
+    data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
+    found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 512)
+    parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
+    assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance", "mmd"} | parts
+    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
+    for share in found.values():  # 60 draws tell it up to 0.06
+        assert 0.87 < share <= 1
+
+
+@pytest.mark.slow
+def test_the_intervals_of_features_cover_the_mean_of_the_metric():
+    names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorisation": {}}
+    data, own = chosen("digits", **names, precision_recall={}, density_coverage={}, class_balance={})
+    pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
+    found = coverage(data, own, pool, 50, 400)
+    assert {"fd-digits_cnn", "monge_distance", "kid", "memorisation", "memorisation.ratio"} < found.keys()
+    assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
+    assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()
+    assert found.pop("density_coverage.coverage") > 0.75  # more samples cover more: halves vary differently
+    for share in found.values():  # 50 draws tell it up to 0.06
+        assert 0.86 < share <= 1

@@ -98,14 +98,6 @@ def test_labels_of_a_drawn_mixture_have_its_weights(fixed_density):
     assert drawn_labels(conditional(fixed_density, 2), moons, 5, 0, "shares").tolist() == [0, 1, 0, 1, 0]
 
 
-def test_digits_and_captions_follow_their_test_images(fixed_density):
-    for name, n in (("digits", 500), ("digits-captions", 900)):
-        data = datasets[name].build()
-        drawn = drawn_labels(conditional(fixed_density, data.event.classes), data, n, 0, "shares")
-        test = torch.bincount(data.test.take(data.test.size, 0).label) * n / data.test.size
-        assert ((torch.bincount(drawn) - test).abs() < 1).all()
-
-
 def test_noise_is_standard_normal():
     x = noise(Normal((2,)), 20_000, seed=0)
     assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)

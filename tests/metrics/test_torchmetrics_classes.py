@@ -14,10 +14,10 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
 from genbench.errors import ConfigError
-from genbench.metrics.classifiers.classifier import digits_cnn
 from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.image.classifier import digits_cnn
 from genbench.metrics.image.frechet import Moments, frechet
-from genbench.metrics.image.real_images import real_images
+from genbench.metrics.image.reference_statistics import real_images
 from genbench.metrics.measurement import measure
 from genbench.metrics.torchmetrics_classes import trunk_file
 from genbench.models.latent.latent_model import Latent

@@ -8,7 +8,6 @@ from genbench.core import Normal, Source, Truth
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
-from genbench.metrics.wasserstein import source_to_data
 from genbench.registry import datasets, metrics
 
 
@@ -130,8 +129,3 @@ def test_the_reason_is_given_where_there_is_no_value(evaluation):
     alone = Evaluation(where.data, 0, x=torch.zeros(1, 9))
     for name in ("path_energy", "straightness", "npe", "detour"):
         assert "ODE" in measure(alone, name, {}, True)[0]["reason"]
-
-
-def test_the_distance_from_source_to_data_is_computed_once(evaluation):
-    where = evaluation(gaussian_field(2.0), w2_squared=1.0)
-    assert source_to_data(where.data) is source_to_data(where.data)

@@ -1,4 +1,4 @@
-"""Flows of zuko: likelihood against the closed form, conditional densities, and what is refused."""
+"""The flow of zuko: likelihood against the closed form, conditional densities, and what is refused."""
 
 import importlib.util
 
@@ -12,14 +12,12 @@ from genbench.registry import models
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
-each_flow = pytest.mark.parametrize("name", ["nsf", "maf"])
 PLAN = {"steps": 200, "batch_size": 512, "lr": 5e-3, "schedule": "cosine"}
 
 
-@each_flow
-def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy(trained, drawn, name):
+def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy(trained, drawn):
     settings = {"dims": 2, "mean": 4.0, "std": 2.0, "spread": 2.0, "correlation": 0.7}
-    model, data = trained(name, "gaussian", data=settings, plan=PLAN)
+    model, data = trained("nsf", "gaussian", data=settings, plan=PLAN)
     x = data.test.take(8192, seed=0).x
     with torch.no_grad():
         gap = data.truth.log_prob(x) - model.log_prob(x)  # on average the KL divergence, which is not negative
@@ -29,9 +27,8 @@ def test_the_likelihood_of_a_correlated_gaussian_is_its_entropy(trained, drawn, 
     assert_close(samples.T.cov(), x.T.cov(), rtol=0.1, atol=0.2)
 
 
-@each_flow
-def test_sampling_inverts_the_map_of_the_density(trained, name):
-    model, data = trained(name, "moons", plan=PLAN | {"steps": 20})
+def test_sampling_inverts_the_map_of_the_density(trained):
+    model, data = trained("nsf", "moons", plan=PLAN | {"steps": 20})
     x = data.test.take(200, seed=0).x
     with torch.no_grad():
         z = model._map(None)((x - model.mean) / model.std)
@@ -39,10 +36,9 @@ def test_sampling_inverts_the_map_of_the_density(trained, name):
     assert model.sample(z).nfe == 2
 
 
-@each_flow
-def test_the_density_is_that_of_the_map(trained, name):
+def test_the_density_is_that_of_the_map(trained):
     """log p(x) = log N(z) + log |det dz/dx| with the determinant of autograd, whatever the standardization."""
-    model, data = trained(name, "mixture", data={"dims": 3, "std": 1.0}, plan=PLAN | {"steps": 20})
+    model, data = trained("nsf", "mixture", data={"dims": 3, "std": 1.0}, plan=PLAN | {"steps": 20})
     x = data.test.take(5, seed=0).x
     z = model._map(None)((x - model.mean) / model.std)
     slopes = torch.autograd.functional.jacobian(lambda x: model._map(None)((x - model.mean) / model.std).sum(0), x)
@@ -71,4 +67,4 @@ def test_images_other_sources_and_a_missing_package_are_errors(monkeypatch):
     data = build_data(make_spec("nsf", "moons", metrics=[]).data)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[zuko\]'"):
-        models["maf"].build(data.event, data.source)
+        models["nsf"].build(data.event, data.source)

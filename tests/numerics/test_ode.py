@@ -48,7 +48,7 @@ def test_the_adaptive_solver_meets_its_tolerance_and_counts():
 def test_a_trajectory_passes_through_its_times():
     times = torch.linspace(0, 1, 5)
     x = torch.ones(1, 1)
-    path, _ = trajectory(grow, x, times, method="rk4", steps=20)
+    path, _ = trajectory(grow, x, times, tol=1e-7)
     assert_close(path[:, 0, 0], torch.tensor([exact(1.0, t.item()) for t in times]), rtol=1e-4, atol=0)
 
 
@@ -91,8 +91,3 @@ def test_an_adaptive_solver_ends_where_the_field_diverges(monkeypatch):
     assert stiff.nfe < 1000
     with pytest.raises(RunFailed, match=r"more than 1,000 evaluations at tolerance 0\.0001"):
         integrate(lambda t, x: torch.sin(1e6 * t) * 1e6, torch.ones(1, 1), tol=1e-4)
-
-
-def test_steps_that_miss_a_time_are_errors():
-    with pytest.raises(ValueError, match="multiple of 3 steps"):
-        trajectory(grow, torch.ones(1, 1), torch.linspace(0, 1, 4), method="euler", steps=10)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.official_flows import read_official
 
-from genbench.models.starflow.jacobi_decoding import sequential
+from genbench.models.starflow.decoding import sequential
 
 ROOT = Path(__file__).parents[2]
 SMALL = Path(__file__).parent / "official_flows_small.npz"

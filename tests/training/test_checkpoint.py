@@ -100,7 +100,7 @@ def test_a_checkpoint_of_another_run_is_refused_though_its_net_is_the_same(tmp_p
 def test_saving_takes_two_percent_of_the_time_at_most(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    saver = checkpoint.Saver(tmp_path / "file", "run", 30.0, background=False)
+    saver = checkpoint.Saver(tmp_path / "file", "run", 30.0)
     monkeypatch.setattr(checkpoint, "save", lambda *_: now.__setitem__(0, now[0] + 3.0))
     saves = []
     while now[0] < 3000:
@@ -110,43 +110,3 @@ def test_saving_takes_two_percent_of_the_time_at_most(tmp_path, monkeypatch):
             saves.append(now[0])
     assert saves[0] == 34.0
     assert 0.015 < 3.0 * len(saves) / now[0] <= 0.021
-
-
-def test_waiting_for_a_thread_that_writes_slowly_takes_two_percent_too(tmp_path, monkeypatch):
-    """A disk that takes 90 s for what is written every 30 s."""
-    now, waited = [0.0], [0.0]
-
-    class Disk:
-        def __init__(self, threads):
-            self.free = 0.0
-
-        def submit(self, *arguments):
-            self.free = now[0] + 90.0
-            return self
-
-        def result(self):
-            waited[0] += max(self.free - now[0], 0.0)
-            now[0] = max(self.free, now[0])
-
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(checkpoint, "ThreadPoolExecutor", Disk)
-    saver = checkpoint.Saver(tmp_path / "file", "run", 30.0, background=True)
-    while now[0] < 30_000:
-        now[0] += 1.0
-        if saver.due():
-            saver.save(checkpoint.Checkpoint({}, 1, 0.0))
-    assert 0.01 < waited[0] / now[0] <= 0.021
-
-
-def test_a_thread_writes_the_state_of_the_moment_of_saving(tmp_path):
-    state = {"weight": torch.zeros(1000)}
-    saver = checkpoint.Saver(tmp_path / "file", "run", 0.0, background=True)
-    saver.save(checkpoint.Checkpoint(state, 1, 0.5))
-    state["weight"] += 1
-    saver.wait()
-    assert not checkpoint.read(tmp_path / "file", "run").tensors["weight"].any()
-    (tmp_path / "previous-file").mkdir()
-    (tmp_path / "previous-file" / "occupied").touch()
-    saver.save(checkpoint.Checkpoint(state, 2, 0.5))
-    with pytest.raises(ConfigError, match="previous-file is a folder"):
-        saver.wait()

@@ -1,4 +1,4 @@
-"""CLIP: features of images that were trained to match captions, those of CMMD."""
+"""CLIP: features of images that were trained to match captions, as CMMD uses them."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,8 +11,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import bicubic
+from genbench.metrics.extractors.network import Network, bicubic, check_images, extractor_device
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -82,7 +81,7 @@ def published(archive: bytes) -> dict[str, Tensor]:
 
 
 def _image_model(state: dict[str, Tensor]) -> Any:
-    """Return the network with these weights, whose sizes are those of the tensors."""
+    """Return the network with these weights; its sizes follow from the tensors."""
     try:
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
     except ImportError as error:

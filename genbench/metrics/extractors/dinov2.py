@@ -1,4 +1,4 @@
-"""DINOv2: self-supervised features, whose distances agree better with human judgment than those of Inception."""
+"""DINOv2: self-supervised features, whose distances agree better with human judgment than Inception's."""
 
 from typing import Annotated, Any
 
@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, check_images, extractor_device
-from genbench.metrics.extractors.resize import pillow
+from genbench.metrics.extractors.network import Network, check_images, extractor_device, pillow
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk

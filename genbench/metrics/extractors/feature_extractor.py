@@ -34,6 +34,11 @@ class FeatureExtractor(nn.Module, ABC):
         super().__init__()
         self.name, self.sha256, self.resize, self.num_features = name, sha256, resize, num_features
 
+    @property
+    def protocol(self) -> str:
+        """The network and its resizing, for protocols."""
+        return f"{self.name} {self.sha256[:8]}, resize {self.resize}"
+
     @abstractmethod
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Return the features of each image, independent of the batch."""
@@ -53,7 +58,7 @@ def extract(extractor: FeatureExtractor, images: Rows, group: Group = ALONE) -> 
 
 
 def default_extractor(event: Event) -> str:
-    """Return the extractor that metrics use by default: published numbers are of Inception.
+    """Return the extractor that metrics use by default: published numbers use Inception.
 
     >>> default_extractor(Event((3, 32, 32))), default_extractor(Event((1, 8, 8)))
     ('inception-legacy', 'digits_cnn')

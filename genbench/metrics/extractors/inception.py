@@ -12,8 +12,7 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors import resize
-from genbench.metrics.extractors.network import Network, check_images, extractor_device
+from genbench.metrics.extractors.network import Network, Rule, check_images, clean, extractor_device, tensorflow
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk
@@ -36,7 +35,7 @@ STATE = WeightFile(
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     elsewhere=(Path(torch.hub.get_dir()) / "checkpoints",),
 )
-"""The file of torch-fidelity and torchmetrics, with the same weights: those of TensorFlow's inception-2015-12-05."""
+"""The file of torch-fidelity and torchmetrics, with the same weights, of TensorFlow's inception-2015-12-05."""
 
 TorchScript = Annotated[str | None, OnDisk(), f"path of {TORCHSCRIPT.name}, if it is not in a folder of a library"]
 State = Annotated[str | None, OnDisk(), f"path of {STATE.name}, if it is not in a folder of a library"]
@@ -45,13 +44,13 @@ State = Annotated[str | None, OnDisk(), f"path of {STATE.name}, if it is not in 
 @extractors.register("inception-legacy", version=1)
 def inception_legacy(data: Data, *, weights: TorchScript = None, sha256: Sha256 = None) -> Network:
     """Inception as clean-fid's "legacy_tensorflow": the FID of TensorFlow, and of torchcfm's published numbers."""
-    return _torchscript("inception-legacy", data, weights, sha256, clean=False)
+    return _torchscript("inception-legacy", data, weights, sha256, tensorflow)
 
 
 @extractors.register("inception-clean", version=1)
 def inception_clean(data: Data, *, weights: TorchScript = None, sha256: Sha256 = None) -> Network:
     """Inception as clean-fid's "clean" (Parmar et al., 2022)."""
-    return _torchscript("inception-clean", data, weights, sha256, clean=True)
+    return _torchscript("inception-clean", data, weights, sha256, clean)
 
 
 @extractors.register("inception-fidelity", version=1)
@@ -69,7 +68,7 @@ def inception_spatial(data: Data, *, weights: State = None, sha256: Sha256 = Non
     return _state("inception-spatial", data, weights, sha256, spatial=True)
 
 
-def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *, clean: bool) -> Network:
+def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, rule: Rule) -> Network:
     check_images(data, name)
     from cleanfid.inception_torchscript import InceptionV3W
 
@@ -77,7 +76,9 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
     try:
         with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: from a copy of what was verified
             (Path(folder) / TORCHSCRIPT.name).write_bytes(weights.content)
-            inception: Any = InceptionV3W(folder, download=False, resize_inside=not clean).eval().to(extractor_device())
+            inception: Any = (
+                InceptionV3W(folder, download=False, resize_inside=rule is tensorflow).eval().to(extractor_device())
+            )
         head = inception.base.output.weight.detach().cpu()
     except (RuntimeError, AttributeError) as error:
         raise ConfigError(f"{TORCHSCRIPT.name} is not Inception as TorchScript: {str(error).strip()[:80]}") from error
@@ -87,9 +88,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, *,
         with optimized_execution(False):
             return inception(x)
 
-    size, rule = (
-        (SIZE, resize.clean) if clean else (0, resize.tensorflow)
-    )  # the network itself resizes as TensorFlow does
+    size = 0 if rule is tensorflow else SIZE  # the published network itself resizes as TensorFlow does
     return Network(name, weights.sha256, net, rule=rule, size=size, num_features=FEATURES, head=head)
 
 
@@ -109,7 +108,7 @@ def _state(name: str, data: Data, path: str | None, sha256: str | None, *, spati
     def net(x: Tensor) -> Tensor:
         return network((x - 128) / 128)[:, :channels].flatten(1)
 
-    return Network(name, weights.sha256, net, rule=resize.tensorflow, size=SIZE, num_features=features, head=head)
+    return Network(name, weights.sha256, net, rule=tensorflow, size=SIZE, num_features=features, head=head)
 
 
 def _fidelity_inception(content: bytes) -> Any:

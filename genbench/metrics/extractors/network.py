@@ -1,6 +1,7 @@
 """Pretrained networks as extractors: images are resized and passed in batches of one size, in exact float32."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
@@ -11,9 +12,57 @@ from torch.nn import functional as F
 from genbench.core import Data
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
-from genbench.metrics.extractors.resize import NAMES, Rule
 from genbench.numerics.precision import float32_products
 from genbench.space import Pixels
+
+Rule = Callable[[Tensor, int], Tensor]
+Images = UInt8[Tensor, "b 3 h w"]
+Resized = Float[Tensor, "b 3 s s"]
+
+
+def clean(images: Images, size: int) -> Resized:
+    """Bicubic, half-pixel centers, the filter widened when shrinking, in floats, clipped: clean-fid's "clean"."""
+    return _by_clean_fid(images, size, quantize=False)
+
+
+def pillow(images: Images, size: int) -> Resized:
+    """The same filter as Pillow applies it to 8-bit images, rounded to gray levels."""
+    return _by_clean_fid(images, size, quantize=True)
+
+
+def tensorflow(images: Images, size: int) -> Resized:
+    """Bilinear without half-pixel centers or antialiasing, as in TensorFlow 1: the original FID, torch-fidelity."""
+    try:
+        from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+    except ImportError as error:
+        raise Unsupported("torch-fidelity is not installed: pip install 'genbench[fidelity]'") from error
+    return interpolate_bilinear_2d_like_tensorflow1x(images.float(), (size, size), align_corners=False)
+
+
+def bicubic(images: Images, size: int) -> Resized:
+    """The central square, bicubic with the filter widened when shrinking, in floats that are not clipped: CMMD."""
+    side = min(images.shape[-2:])
+    top, left = ((length - side) // 2 for length in images.shape[-2:])
+    square = images[..., top : top + side, left : left + side].float()
+    return F.interpolate(square, (size, size), mode="bicubic", align_corners=False, antialias=True)
+
+
+def _by_clean_fid(images: Tensor, size: int, *, quantize: bool) -> Tensor:
+    from cleanfid.resize import make_resizer
+
+    resizer = make_resizer("PIL", quantize, "bicubic", (size, size))
+    with ThreadPoolExecutor() as pool:  # Pillow resizes without Python's lock
+        resized = [*map(torch.from_numpy, pool.map(resizer, images.permute(0, 2, 3, 1).cpu().numpy()))]
+    return torch.stack(resized).permute(0, 3, 1, 2).to(images.device).float()
+
+
+NAMES: dict[Rule, str] = {
+    clean: "bicubic antialiased (clean-fid)",
+    pillow: "bicubic antialiased 8-bit (Pillow)",
+    tensorflow: "bilinear (TensorFlow 1)",
+    bicubic: "bicubic antialiased of the central square (CMMD)",
+}
+"""Names of the rules in protocols."""
 
 BATCH = {"cpu": 16, "cuda": 128}
 """Batch size by device, constant since a network sums in another order for another size. On a CPU, larger batches do
@@ -24,7 +73,7 @@ class Network(FeatureExtractor):
     """A network from color images to features; gray images are repeated over the channels.
 
     Args:
-        rule: how images are resized, one of `genbench.metrics.extractors.resize`.
+        rule: how images are resized, one of the functions above.
         size: height and width after resizing; 0 where the network itself resizes.
         net: from images in 0..255 to features.
         head: weight of the last layer, from features to logits; None without one.
@@ -46,7 +95,6 @@ class Network(FeatureExtractor):
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
-        """Return the features of each image, independent of the batch."""
         size = BATCH[self.device.type]
         return torch.cat([self._batch(part, size) for part in images.split(size)])
 

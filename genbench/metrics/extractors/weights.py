@@ -60,7 +60,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
 
     Args:
         path: a file to use instead of searching.
-        sha256: expected instead of that of the published file.
+        sha256: expected hash, if it is not the published file.
 
     Raises:
         Unsupported: if it is not found and cannot be downloaded.

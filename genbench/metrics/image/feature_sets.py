@@ -14,8 +14,14 @@ from genbench.core import Data, LazyRows
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
-from genbench.metrics.image.real_images import MAX_REAL, SplitName, available
-from genbench.metrics.image.reference_statistics import Statistics, published, statistics
+from genbench.metrics.image.reference_statistics import (
+    MAX_REAL,
+    SplitName,
+    Statistics,
+    available,
+    published,
+    statistics,
+)
 from genbench.settings import Count
 from genbench.space import Space
 
@@ -31,10 +37,10 @@ Real = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """Settings of metrics on features: the images that they compare."""
+    """The images that a metric on features compares."""
 
     n: Samples = None
-    split: Annotated[SplitName, "real images to compare with; those of the other split give the floor"] = "train"
+    split: Annotated[SplitName, "real images to compare with; the other split gives the floor"] = "train"
     n_real: Real = MAX_REAL
 
 
@@ -91,14 +97,9 @@ class FeatureSets:
         return evaluation.cached_for_task(key, lambda: measure(self.floor_samples))
 
     @property
-    def network(self) -> str:
-        """The network and its resizing, for protocols."""
-        return f"{self.extractor.name} {self.extractor.sha256[:8]}, resize {self.extractor.resize}"
-
-    @property
     def protocol(self) -> str:
         """Everything that must agree before two numbers may be compared."""
-        return f"{self.network}, n={self.n} against {self.reference.n} {self.images.split} images"
+        return f"{self.extractor.protocol}, n={self.n} against {self.reference.n} {self.images.split} images"
 
 
 def feature_sets(
@@ -135,17 +136,14 @@ class DecodedSamples(LazyRows):
     """Samples as raw data, decoded when they are indexed."""
 
     def __init__(self, space: Space, x: Float[Tensor, "n *event"]) -> None:
-        self.shape = tuple(x.shape)
-        self._space = space
-        self._x = x
+        self.shape, self._space, self._x = tuple(x.shape), space, x
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
-        """Return the samples with these indices."""
         return self._space.decode(self._x[rows])
 
 
 def check_features(data: Data, settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError before training if a file that the settings of a metric name is not of the right content.
+    """Raise ConfigError before training if the settings of a metric name a file with the wrong content.
 
     An unavailable network is not an error here: the metric will give the reason, and the others are measured.
     """
@@ -157,12 +155,8 @@ def check_features(data: Data, settings: Mapping[str, Any]) -> None:
 
 
 def sample_features(evaluation: Evaluation, extractor: FeatureExtractor, n: int) -> Float[Tensor, "n k"]:
-    """Return the features of the first n samples, which the metrics of an evaluation share.
-
-    Raises:
-        Unsupported: if there are fewer samples, or some are not finite.
-    """
-    evaluation.samples(n)
+    """Return the features of the first n samples, which the metrics of an evaluation share."""
+    evaluation.samples(n)  # refuses too few samples, and those that are not finite
     parts: list[Tensor] = evaluation.cached(("features", extractor.name, extractor.sha256), list)
     done = sum(map(len, parts))
     if done < n:

@@ -7,13 +7,14 @@ import json
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.feature_extractor import Extractor
-from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets
+from genbench.metrics.extractors.feature_extractor import Extractor, FeatureExtractor, extract
+from genbench.metrics.image.classifier import caption_classifier, digits_cnn, mnist5k_cnn
+from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets, sample_features
 from genbench.metrics.image.frechet import (
     Moments,
     frechet,
@@ -39,6 +40,7 @@ File = Annotated[
     OnDisk(),
     "an .npz with mu and sigma, as clean-fid publishes it, to compare with instead of real images",
 ]
+N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 Inception = Annotated[
     dict[str, Any] | str | None,
     Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
@@ -96,11 +98,44 @@ def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, fe
     return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
 
 
+@metrics.register("fd-digits_cnn", version=2, better="lower", bounds=(0, None), of="samples")
+def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
+
+    It is biased upward, more so with fewer images. `bias` estimates this for Gaussian features. The floor, measured on
+    training images, has nearly the same bias.
+
+    Reference: Heusel et al., 2017.
+    """
+    return _to_test_images(evaluation, digits_cnn(evaluation.data), n)
+
+
+@metrics.register("fd-mnist5k_cnn", version=1, better="lower", bounds=(0, None), of="samples")
+def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
+
+    Biased like `fd-digits_cnn`.
+    """
+    return _to_test_images(evaluation, mnist5k_cnn(evaluation.data), n)
+
+
+@metrics.register("fd-captions_cnn", version=2, better="lower", bounds=(0, None), of="samples", drops=True)
+def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
+    """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
+
+    Combinations of class and look that training lacks are excluded from samples and test images. Biased like
+    `fd-digits_cnn`.
+    """
+    network = caption_classifier(evaluation.data).classifier
+    assert evaluation.data.captions is not None
+    return _to_test_images(evaluation, network, n, torch.tensor(evaluation.data.captions.held_out))
+
+
 @metrics.register("reconstruction_fd", version=1, better="lower", bounds=(0, None), of="model")
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
-    A perfect model of the latents has this distance. The images are those of the split that is not compared with.
+    A perfect model of the latents has this distance. Images of the other split are decoded.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, Latent) or not data.event.is_image:
@@ -128,8 +163,8 @@ def fid_infinity(
 ) -> Value:
     """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
 
-    Below as many samples as features it is no line: the fewest of which it takes one, a tenth of all, must be as many.
-    So must be those of its floor and of its interval, which is from halves.
+    A line needs more samples than features, at its smallest n too: so 10 samples for each feature are the least, also
+    for the floor and for the interval, which is from halves.
 
     Args:
         points: how many n, evenly spaced from a tenth of the samples to all; at least 2.
@@ -159,9 +194,9 @@ def fid_infinity(
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
-    """Return the distance; its floor is that of as many held-out real images.
+    """Return the distance; its floor uses as many held-out real images.
 
-    Of fewer, a detail extrapolates it: their excess bias is subtracted, which is estimated for Gaussian features.
+    With fewer, a detail extrapolates the floor: it subtracts their excess bias, estimated for Gaussian features.
     """
     reference = sets.reference if statistics is None else published(statistics, sets.extractor)
     n_real = reference.n if isinstance(reference, Statistics) else None
@@ -178,8 +213,31 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     floor = of_held_out if len(floor_samples) == sets.n else None
     if of_held_out is not None and floor is None and full_rank:
         details["extrapolated_floor"] = of_held_out - per_sample * (1 / len(floor_samples) - 1 / sets.n)
-    protocol = sets.protocol if n_real else f"{sets.network}, n={sets.n} against {reference.source}"
+    protocol = sets.protocol if n_real else f"{sets.extractor.protocol}, n={sets.n} against {reference.source}"
     return Value(distance_to_reference(sets.samples, reference), sets.n, protocol, floor=floor, details=details)
+
+
+def _to_test_images(
+    evaluation: Evaluation, network: FeatureExtractor, n: int | None, held_out: Bool[Tensor, " classes"] | None = None
+) -> Value:
+    """Return the distance of samples to test images, both without the classes that are held out."""
+    data = evaluation.data
+    x = sample_features(evaluation, network, n or len(evaluation.x))
+    n_test = data.test.size or len(x)
+    test = evaluation.reference(n_test)
+    key = ("test features", network.name, network.sha256, n_test)  # the network sees each once per task
+    y = evaluation.cached_for_task(key, lambda: extract(network, data.space.decode(test.x)))
+    if held_out is not None:
+        y = y[~held_out[test.label]]
+        x = x if evaluation.label is None else x[~held_out[evaluation.label[: len(x)]]]
+    if min(len(x), len(y)) < 2:
+        raise Unsupported("a covariance needs at least 2 images")
+    reference = Statistics(f"{len(y)} test images", Moments([y]), y)
+    bias = reference.bias_constant * (1 / len(x) + 1 / len(y))
+    error = standard_error(influence_on_distance(x, reference))
+    protocol = f"{network.protocol}, n={len(x)} against {reference.source}"
+    details = {"bias": bias, "n_reference": len(y), **error}
+    return Value(distance_to_reference(x, reference), len(x), protocol, details=details)
 
 
 def distance_to_reference(x: Float[Tensor, "n k"], reference: Published) -> float:

@@ -50,7 +50,7 @@ class Moments:
 def frechet(a: Moments, b: Moments) -> float:
     """Return the distance for more samples than features.
 
-    With S1 = L L^T, the eigenvalues of S1 S2 are those of the symmetric L^T S2 L.
+    With S1 = L L^T, S1 S2 has the eigenvalues of the symmetric L^T S2 L.
     """
     root, failed = torch.linalg.cholesky_ex(a.covariance)
     if failed:  # features that never vary: any root R R^T = S1 will do
@@ -107,7 +107,7 @@ def frechet_of_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
 def frechet_from_few(x: Float[Tensor, "n k"], to: Moments) -> float:
     """Return the distance from fewer samples than features to the moments of more samples than features.
 
-    The eigenvalues of S1 S2 are those of the n x n matrix Xc S2 Xc^T / (n-1).
+    S1 S2 has the eigenvalues of the n x n matrix Xc S2 Xc^T / (n-1).
     """
     mean, a = _centered(x)
     cross = torch.linalg.eigvalsh(a @ to.covariance @ a.T).clamp(min=0).sqrt().sum()

@@ -1,4 +1,4 @@
-"""Kernel distances of features: KID, unbiased, so that few samples are enough, and that of CMMD."""
+"""Kernel distances of features: KID, which is unbiased and needs few samples, and CMMD."""
 
 from typing import Annotated, Any
 
@@ -12,8 +12,7 @@ from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.metrics.image.fid import Own
-from genbench.metrics.image.neighbors import squared_distance_blocks
-from genbench.metrics.image.precision_recall import MAX_IMAGES
+from genbench.metrics.image.precision_recall import MAX_IMAGES, squared_distance_blocks
 from genbench.registry import extractors, metrics
 from genbench.seeds import generator
 from genbench.settings import Count, Nested
@@ -77,7 +76,9 @@ def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = No
         within = evaluation.cached_for_task(("cmmd", sets.reference.source), lambda: mean_gaussian(real, real))
         return 1000 * (mean_gaussian(x, x) + within - 2 * mean_gaussian(x, real))
 
-    protocol = f"{sets.network}, n={sets.n} against {len(real)} {images.split} images, bandwidth {BANDWIDTH:g}"
+    protocol = (
+        f"{sets.extractor.protocol}, n={sets.n} against {len(real)} {images.split} images, bandwidth {BANDWIDTH:g}"
+    )
     floor = sets.floor(evaluation, "cmmd", distance)
     return Value(distance(sets.samples), sets.n, protocol, floor=floor, details={"n_reference": len(real)})
 

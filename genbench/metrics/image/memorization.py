@@ -10,9 +10,8 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import Images, Real, Samples, feature_sets
-from genbench.metrics.image.neighbors import ROWS, nearest, squared_distance_blocks
-from genbench.metrics.image.precision_recall import MAX_IMAGES
-from genbench.metrics.image.real_images import real_images
+from genbench.metrics.image.precision_recall import MAX_IMAGES, ROWS, nearest, squared_distance_blocks
+from genbench.metrics.image.reference_statistics import real_images
 from genbench.registry import metrics
 from genbench.seeds import generator
 from genbench.settings import Fraction
@@ -42,12 +41,11 @@ def memorisation(
 ) -> list[Value]:
     """Share of samples that are closer to a training image than all but 1 % of test images are.
 
-    For images independent of the training images it is 1 %, its floor. More are copies; fewer are bad samples.
-    `ratio` is the median distance of samples to their nearest training image, relative to that of test images: 1 for
-    independent images, less for copies. Bad samples may read either: blurred ones lie near the center of the features,
-    and so close to everything. Read it next to a distance between the distributions, never alone. The samples closest
-    to training images are shown with these in an image grid, `neighbours.png`. Test images that are copies of training
-    images are no baseline, and are left out; the detail `duplicates` counts them.
+    For images independent of the training images it is 1 %, its floor. More indicates copies, less bad samples.
+    `ratio` is the median distance of samples to their nearest training image over the same of test images: 1 for
+    independent images, less for copies. Bad samples may give either, because blurred ones lie close to everything:
+    read it next to a distance between the distributions. The image grid `neighbours.png` shows the closest samples
+    with their training images. Test images that copy training images are left out; the detail `duplicates` counts them.
 
     Args:
         share: share of test images that count as close.
@@ -64,7 +62,7 @@ def memorisation(
     distance, _ = nearest(sets.samples, train)
     limit = test_distance.quantile(share)
     evaluation.image_grids["neighbours"] = _grid(evaluation, sets.samples, distance, train)
-    protocol = f"{sets.network}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
+    protocol = f"{sets.extractor.protocol}, n={sets.n} against {sets.reference.n} train and {len(test)} test images"
     median, test_median = float(distance.median()), float(test_distance.median())
     details = {"limit": float(limit), "median": median, "median_test": test_median}
     if len(test_distance) < len(test):
@@ -92,13 +90,12 @@ def memorisation(
 def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, features: Extractor = None) -> list[Value]:
     """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
 
-    Features are standardized by the test images. A mixture of Gaussians is centered on the samples, their variances
-    fitted to the training images; the value is 100 (l - l0), with the negative log-likelihood l of test images in nats
-    per feature, and l0 that of a mixture centered on as many training images as there are samples (at most half) and
-    fitted to the others. Copies of training images get tiny variances and make no test image likely: quality, diversity
-    and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies. Published values
-    are those of DINOv2 (features=dinov2). The fitted variances depend on all samples, so its interval is from random
-    halves, which take six times as long as the value.
+    Features are standardized by the test images. A mixture of Gaussians is centered on the samples, and its variances
+    are fitted to the training images. The value is 100 (l - l0): l is the negative log-likelihood of test images in
+    nats per feature, l0 the same for a mixture centered on as many training images as there are samples (at most half)
+    and fitted to the others. Copies of training images get tiny variances and make no test image likely: quality,
+    diversity and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies.
+    Published values use DINOv2 (features=dinov2). Its interval is from random halves.
 
     Reference: Jiralerspong et al., 2023.
     """
@@ -117,11 +114,13 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
         nats = CenteredMixture(train[order[:half]], train[order[half:]], stream).nats(test)
         return nats, stream.get_state()
 
-    key = ("fld", sets.network, len(x), len(train), len(test))
+    key = ("fld", sets.extractor.protocol, len(x), len(train), len(test))
     baseline, state = evaluation.cached_for_task(key, baseline_nats)
     mixture = CenteredMixture(x, train, stream.set_state(state))
     on_test, on_train = mixture.nats(test), mixture.nats(train)
-    protocol = f"{sets.network}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
+    protocol = (
+        f"{sets.extractor.protocol}, n={sets.n}, fitted to {len(train)} train images, nats of {len(test)} test images"
+    )
     details = {"nats": on_test, "baseline": baseline}
     return [
         Value(100 * (on_test - baseline), sets.n, protocol, floor=0.0, details=details),
@@ -136,7 +135,6 @@ class CenteredMixture:
     broad component, centered on the mean of the points at 0.9 of their distance, explains points far from all centers.
 
     Args:
-        centers: of the components.
         points: the variances are fitted to these.
         stream: shuffles the points.
 

@@ -55,7 +55,7 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
     def to_real(other: Float[Tensor, "m k"]) -> float:
         return _to_sorted(_part(other, n, evaluation.seed), sorted_y, lines)
 
-    # The distance of finite samples falls with their number: only that of as many images is a floor.
+    # The distance falls with the number of samples: only as many images give a floor.
     floor = sets.floor(evaluation, ("monge", directions), to_real, least=n)
     error = standard_error(sliced_influence(x, sorted_y, lines), scale=3 * x.shape[1])
     details = {"n_reference": sets.reference.n, "n_used": n, **error}
@@ -66,7 +66,7 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
 def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions: int, seed: int) -> float:
     """Return 3 d / (n M) times the sum over M directions of squared differences of sorted projections.
 
-    Of the larger set a random part is taken; the directions are always the same.
+    A random part of the larger set is used; the directions are always the same.
     """
     n, lines = min(len(x), len(y)), random_lines(directions, x.shape[1])
     x, y = (_part(each, n, seed) for each in (x, y))

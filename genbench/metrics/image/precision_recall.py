@@ -1,21 +1,79 @@
 """Precision and recall, density and coverage: which samples lie among real images, and which real among samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
 
 from genbench.metrics.evaluation import Evaluation, Value, wilson
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
-from genbench.metrics.image.neighbors import ROWS, Neighborhoods, squared_distance_blocks
 from genbench.registry import metrics
 from genbench.settings import Count
+
+ROWS = 1000
+"""Rows of a block of distances."""
+
+DEFAULT_K = 5
+"""Neighbors that are found at once: the largest default of the metrics."""
 
 MAX_IMAGES = 10_000
 """Largest default number of samples and of real images: the cost grows with their product."""
 
 OF_AS_MANY = ("recall", "coverage")
 """Values that depend on the number of samples, so that only as many held-out images give their floor."""
+
+
+def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float64[Tensor, "rows m"]]:
+    """Yield the squared distances from a block of rows of x to all of y."""
+    y = y.double()
+    squares = y.square().sum(1)
+    for rows in x.split(ROWS):
+        rows = rows.double()
+        yield torch.addmm(squares, rows, y.T, alpha=-2).add_(rows.square().sum(1)[:, None]).clamp_(min=0)
+
+
+class Neighborhoods:
+    """Points in rows, with the distances to their nearest neighbors among themselves, which are computed once."""
+
+    def __init__(self, points: Float[Tensor, "n k"]) -> None:
+        self.points = points
+        self._squares = torch.empty(len(points), 0, dtype=torch.float64)
+
+    def squared_radii(self, k: int) -> Float64[Tensor, " n"]:
+        """Return the squared distance of each point to its k-th nearest neighbor."""
+        if self._squares.shape[1] <= k:
+            self._squares = self._smallest_squares(max(k, DEFAULT_K) + 1)
+        return self._squares[:, k]
+
+    def _smallest_squares(self, count: int) -> Float64[Tensor, "n count"]:
+        """Return the smallest squared distances of each point in increasing order, its own 0 first.
+
+        Each block also serves its columns, which halves the work.
+        """
+        parts = self.points.split(ROWS)
+        found: list[list[Tensor]] = [[] for _ in parts]
+        for i, rows in enumerate(parts):
+            for j, columns in enumerate(parts[: i + 1]):
+                (block,) = squared_distance_blocks(rows, columns)
+                if i == j:
+                    block.fill_diagonal_(0)  # which rounding may leave above 0
+                found[i].append(_smallest(block, count))
+                if i != j:
+                    found[j].append(_smallest(block.T, count))
+        return torch.cat([_smallest(torch.cat(values, 1), count) for values in found])
+
+
+def _smallest(values: Float64[Tensor, "n m"], count: int) -> Float64[Tensor, "n smallest"]:
+    return values.topk(min(count, values.shape[1]), largest=False).values
+
+
+def nearest(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> tuple[Float64[Tensor, " n"], Int[Tensor, " n"]]:
+    """Return the distance of each row of x to the nearest row of y, exactly 0 between equal rows, and its index."""
+    indices = torch.cat([block.argmin(1) for block in squared_distance_blocks(x, y)])
+    parts = zip(x.split(ROWS), indices.split(ROWS), strict=True)
+    return torch.cat([(rows.double() - y[index].double()).norm(dim=1) for rows, index in parts]), indices
 
 
 @metrics.register(
@@ -29,7 +87,7 @@ def precision_recall(
     An image lies among others if it is within the distance of one of them to its k-th neighbor of its own kind.
 
     Args:
-        k: which neighbor.
+        k: rank of the neighbor.
 
     Reference: Kynkaanniemi et al., 2019.
     """
@@ -56,7 +114,7 @@ def density_coverage(
     average, more where samples concentrate in dense regions. Coverage grows with the number of samples.
 
     Args:
-        k: which neighbor.
+        k: rank of the neighbor.
 
     Reference: Naeem et al., 2020.
     """
@@ -92,8 +150,8 @@ def _values(
     k: int,
     measure: Callable[[Neighborhoods, Neighborhoods, int], dict[str, float]],
 ) -> list[Value]:
-    # Both metrics use the same points; those of real images are the same for all models.
-    samples = evaluation.cached(("neighborhoods", sets.network, sets.n), lambda: Neighborhoods(sets.samples))
+    # Both metrics share these points, and all models the real ones.
+    samples = evaluation.cached(("neighborhoods", sets.extractor.protocol, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
         ("neighborhoods", sets.reference.source), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])
     )
@@ -102,7 +160,7 @@ def _values(
     floors = sets.floor(evaluation, name, lambda x: measure(Neighborhoods(x), real, k), least=k + 1) or {}
     if n_floor < sets.n:
         floors = {part: floor for part, floor in floors.items() if part not in OF_AS_MANY}
-    protocol = f"{sets.network}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
+    protocol = f"{sets.extractor.protocol}, k={k}, n={sets.n} against {len(real.points)} {sets.images.split} images"
     details = {"n_reference": len(real.points), "n_floor": n_floor}
     share = values.get("precision", 0.0)  # the one mean among these values
     error = {"standard_error": (share * (1 - share) / sets.n) ** 0.5} if 0 < share < 1 else {}

@@ -1,25 +1,26 @@
 """Reference statistics: mean, covariance and features of real images, computed once, or published by others.
 
-Those computed here are kept in the cache under a hash of the images and of the protocol, so that statistics of other
-images or of another network are never used for them.
+The cache keeps those computed here under a hash of the set of images and of the protocol.
 """
 
+import hashlib
 import logging
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from genbench.core import Data
+from genbench.core import Data, LazyRows, Rows, Split
 from genbench.errors import ConfigError
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias_constant
-from genbench.metrics.image.real_images import SplitName, available, real_images
+from genbench.seeds import derive
 from genbench.storage import arrays, cache, content_hash, tensors
 
 log = logging.getLogger("genbench")
@@ -29,6 +30,68 @@ VERSION = 1
 
 CLEAN_FID_MODES = {"inception-legacy": "legacy_tensorflow", "inception-clean": "clean"}
 """Names of the protocols in the file names of clean-fid."""
+
+SplitName = Literal["train", "test"]
+"""Real images to compare with; "train" includes the validation images, as published statistics do, unless the
+validation split takes the place of the test split."""
+
+MAX_REAL = 50_000
+"""Number of images of published statistics."""
+
+BATCH = 64
+
+
+class RealImages(LazyRows):
+    """Real images of several sources, sorted by their hashes and read when they are indexed.
+
+    `sha256` is the hash of the set of images.
+    """
+
+    def __init__(self, *sources: Rows) -> None:
+        self._sources = sources
+        self.shape = (sum(source.shape[0] for source in sources), *sources[0].shape[1:])
+        batches = torch.arange(self.shape[0]).split(BATCH)
+        hashes = [hashlib.sha256(image.tobytes()).digest() for rows in batches for image in self._read(rows).numpy()]
+        self._order = torch.tensor(sorted(range(len(hashes)), key=hashes.__getitem__))
+        self.sha256 = hashlib.sha256(b"".join(hashes[i] for i in self._order.tolist())).hexdigest()
+
+    def __getitem__(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+        return self._read(self._order[rows])
+
+    def _read(self, rows: Int[Tensor, " b"]) -> UInt8[Tensor, "b c h w"]:
+        if len(self._sources) == 1:  # a second copy of a batch would count in memory
+            return self._sources[0][rows]
+        images, start = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8), 0
+        for source in self._sources:
+            stop = start + source.shape[0]
+            here = (rows >= start) & (rows < stop)
+            if bool(here.any()):
+                images[here] = source[rows[here] - start]
+            start = stop
+        return images
+
+
+def available(data: Data, split: SplitName) -> int:
+    """Return the number of real images; `MAX_REAL` if every draw is fresh."""
+    train = (data.train,) if data.valid is data.test else (data.train, data.valid)
+    sizes = [part.size for part in (train if split == "train" else (data.test,))]
+    return MAX_REAL if None in sizes else sum(size for size in sizes if size is not None)
+
+
+@lru_cache(maxsize=8)
+def real_images(data: Data, split: SplitName, n: int) -> RealImages:
+    """Return n of the `available` real images, always the same ones."""
+    first = data.test if split == "test" else data.train
+    count = n if first.size is None else min(n, first.size)
+    sources = [_raw(data, first, count, derive(0, "reference", split))]
+    if n > count:
+        sources.append(_raw(data, data.valid, n - count, derive(0, "reference", "valid")))
+    return RealImages(*sources)
+
+
+def _raw(data: Data, split: Split, n: int, seed: int) -> Rows:
+    raw = split.raw(n, seed)
+    return raw if raw is not None else data.space.decode(split.take(n, seed).x)
 
 
 @dataclass(frozen=True, eq=False)

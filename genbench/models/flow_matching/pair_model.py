@@ -141,7 +141,7 @@ class PairModel(Model, Coupled):
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
         """Draw noise, and pair it with the data, which the pairs then hold too. Returns them with their labels.
 
-        The coupling sees noise with the conditions of the data that it was drawn with; a pair has those of its data.
+        The coupling sees noise with the conditions of the data that it was drawn with; a pair has its data's.
         """
         x1, k = dequantize(batch.x, self.bin_width, generator), self.event.conditions
         label = batch.label if self.conditional else None

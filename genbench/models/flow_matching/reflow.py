@@ -33,7 +33,6 @@ class Pool(Split):
     """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
 
     Args:
-        label: their labels, 0 for an unconditional model.
         evaluations: total evaluations of the teacher's network.
     """
 
@@ -43,7 +42,6 @@ class Pool(Split):
 
     @property
     def size(self) -> int:
-        """Number of pairs."""
         return len(self.x)
 
     def batch(self, step: int, size: int, seed: int) -> Batch:
@@ -70,19 +68,18 @@ class Reflow(FlowMatching):
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2;  v starts as the teacher's velocity
 
-    A pool of pairs is solved once. Unlike the paths between independent pairs, those between its pairs do not cross,
-    so that the new flow is straighter. Its samples are at best those of the teacher.
+    A pool of pairs is solved once. Paths between its pairs do not cross, so the new flow is straighter; its samples are
+    at best as good as the teacher's. An existing run of cfm with the same settings, plan and seed is reused. The record
+    states the cost of training, of the teacher and of the pairs separately.
 
     Liu, Gong and Liu, 2023, "Flow straight and fast: learning to generate and transfer data with rectified flow",
     https://arxiv.org/abs/2209.03003, who fine-tune the previous flow (on 4 million pairs for CIFAR-10, according to
-    Kim et al., 2025, https://arxiv.org/abs/2510.25229). An existing run of cfm with the same settings, plan and seed is
-    reused. The record has the cost of the model's own training, separately those of the teacher and of the pairs, and
-    the number of passes over the pairs.
+    Kim et al., 2025, https://arxiv.org/abs/2510.25229).
 
     Args:
         sigma: standard deviation of the noise around the straight path, also of the teacher.
-        start: weights before the first step: those of the teacher, as published, or fresh ones ("anew").
-        pairs: number of pairs to train on; by default that of the training samples, so that a plan passes over the
+        start: weights before the first step: the teacher's, as published, or fresh ones ("anew").
+        pairs: number of pairs to train on; by default as many as training samples, so that a plan passes over the
             pairs as often as over the data, and 32768 where every sample is a fresh draw.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
@@ -105,11 +102,10 @@ class Reflow(FlowMatching):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return False: every seed has another teacher and other pairs."""
-        return False
+        return False  # every seed has another teacher and other pairs
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
-        """Take the weights of the teacher, and solve for its pairs: evaluations are those of all pairs."""
+        """Take the weights of the teacher, and solve for its pairs; the cost states the evaluations of all pairs."""
         began = time.monotonic()
         teacher = cast(FlowMatching, trained["teacher"])
         if self.start == "teacher":
@@ -120,7 +116,7 @@ class Reflow(FlowMatching):
         return {"pairs": float(pool.size), "pair_evaluations": pool.evaluations, "pair_seconds": seconds}
 
     def pairs(self, teacher: FlowMatching, data: Data, seed: int, count: int) -> Pool:
-        """Solve for pairs; the labels of a conditional model are those of training samples."""
+        """Solve for pairs; a conditional model has the labels of training samples."""
         size = max(1, min(count, CHUNK // self.event.dims))
         device = next(teacher.parameters()).device
         ends, labels, spent = [], [], 0.0

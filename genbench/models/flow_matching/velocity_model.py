@@ -34,7 +34,7 @@ class FlowMatching(PairModel, Transport):
         return scalars((example.weight * (v - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the learned field; without labels, that of the whole data."""
+        """Return the learned field; without labels, for the whole data."""
         return self.net(t, x, label)
 
     def sample(
@@ -72,12 +72,10 @@ class FlowMatching(PairModel, Transport):
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
-            raise ConfigError(
-                f"sample.steps: {method} is adaptive: omit it, or set sample.method=euler to take {steps} steps"
-            )
+            raise ConfigError(f"sample.steps: {method} is adaptive: omit it, or set sample.method=euler")
         if not adaptive and not steps:
             raise ConfigError(
-                f"sample.steps: {method} takes a fixed number of steps: set sample.steps, such as sample.steps=100"
+                f"sample.steps: {method} takes a fixed number of steps: set sample.steps=100, for example"
             )
         super().check(options, settings)
 

@@ -11,8 +11,7 @@ from torch.nn import functional as F
 
 from genbench.core import Batch, Data, Event, Model, Normal, Samples, Stage
 from genbench.errors import ConfigError, RunFailed
-from genbench.models.latent.decoder_finetuning import TuningSettings
-from genbench.models.latent.encoder import CHUNK, Encoder, grid, in_blocks, in_parts
+from genbench.models.latent.encoder import CHUNK, Encoder, TuningSettings, grid, in_blocks, in_parts
 from genbench.nets.unet import Norm, zero
 from genbench.registry import encoders
 from genbench.settings import ByEvent, Count, Positive
@@ -180,7 +179,7 @@ class Reconstruction(Model):
     z = mean(x) + std(x) eps;  loss = mean (decode(z) - x)^2 + kl KL(posterior | N(0, I)) / dims
 
     Up to a constant, the loss is 2 s^2 / dims times the negative evidence lower bound for the likelihood
-    N(decode(z), s^2) in model space, with s^2 = kl / 2: details smaller than s are not worth their nats.
+    N(decode(z), s^2) in model space, with s^2 = kl / 2.
     """
 
     def __init__(self, encoder: Autoencoder, kl: float) -> None:

@@ -25,7 +25,7 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     return 8, 8, 8
 
 
-@encoders.register(NAME, version=1, shape=latent_shape)
+@encoders.register("cifar10-8x8x8", version=1, shape=latent_shape)
 class Cifar10Autoencoder(Autoencoder):
     """Autoencoder of 32x32 color images with 8x8x8 latents, whose weights ship with genbench.
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from genbench.core import Event, Stage
 from genbench.errors import ConfigError, first_line
-from genbench.models.latent.decoder_finetuning import TuningSettings
-from genbench.models.latent.encoder import Encoder, grid, image_sides, in_parts
+from genbench.models.latent.encoder import Encoder, TuningSettings, grid, image_sides, in_parts
 from genbench.registry import encoders
 from genbench.settings import OnDisk
 from genbench.storage import hub
@@ -55,7 +54,6 @@ def locate(model: str, revision: str | None, name: str) -> Path:
 
     Args:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
-        revision: branch, tag or commit of the name.
     """
     place, within = model, name
     if not Path(model).expanduser().is_dir() and model.count("/") > 1:
@@ -81,10 +79,10 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 class DiffusersVAE(Encoder):
     """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's for 256x256 color images.
 
-    These networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2; images are rescaled.
+    Images are rescaled: these networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2. The
+    constants of the configuration shift and scale latents. The data must have the configured number of channels.
     Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
-    https://arxiv.org/abs/2112.10752. Latents are shifted and scaled by the constants of the configuration. The data
-    must have its number of channels; gray images are not converted silently.
+    https://arxiv.org/abs/2112.10752.
 
     Args:
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
@@ -93,7 +91,7 @@ class DiffusersVAE(Encoder):
         posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 
     Raises:
-        ConfigError: if the package, the configuration or the weights are missing, or the data is of another kind.
+        ConfigError: if the package, the configuration or the weights are missing, or do not fit the data.
     """
 
     shift: Tensor

@@ -1,34 +1,34 @@
-"""Encoders: frozen maps between data and latents, in which a model may work instead of in the data's own space."""
+"""Encoders: frozen maps between data and latents, and the fine-tuning of their decoders on noised latents."""
 
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import Data, Event, Split, Stage, Trainable
+from genbench.core import Batch, Data, Event, Model, Normal, Samples, Split, Stage, Trainable
 from genbench.errors import ConfigError, Unsupported
+from genbench.settings import Count, NonNegative, Positive, Size
 from genbench.space import Space
 
 CHUNK = 2**21
-"""Numbers encoded or decoded at once: memory must not grow with the batch, and small images go in one piece."""
+"""Numbers encoded or decoded at once, so that memory does not grow with the batch."""
 
 
 class Encoder(Trainable):
     """A frozen map between data and latents.
 
-    A builder is a function `(event, *, keyword-only settings) -> Encoder`. Registered with the trait `shape`, a
-    function (event, bound settings) -> shape of the latents, it is known without being built.
-
-    Args:
-        shape: shape of the latents. They are continuous, and have the data's classes and captions.
-        samples_posterior: whether models learn samples of the posterior instead of its means.
+    A builder is a function `(event, *, keyword-only settings) -> Encoder`. Its trait `shape=(event, bound settings) ->
+    shape of the latents` tells the shape without building it. Latents are continuous, with the data's classes and
+    captions.
     """
 
     samples_posterior = False
+    """Whether models learn samples of the posterior instead of its means."""
 
     def __init__(self, event: Event, shape: tuple[int, ...]) -> None:
         super().__init__()
@@ -40,11 +40,7 @@ class Encoder(Trainable):
         """Return the posterior mean, shifted and scaled to about unit variance in every channel."""
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
-        """Return mean and standard deviation of the posterior, one after the other along the channels.
-
-        Raises:
-            Unsupported: if the encoder has no posterior.
-        """
+        """Return mean and standard deviation of the posterior, one after the other along the channels."""
         raise Unsupported(f"{type(self).__name__} has no posterior to sample from")
 
     @abstractmethod
@@ -53,25 +49,18 @@ class Encoder(Trainable):
 
     @property
     def decoder(self) -> nn.Module:
-        """The part that fine-tuning trains.
-
-        Raises:
-            Unsupported: if the encoder has no decoder to fine-tune.
-        """
+        """The part that fine-tuning trains."""
         raise Unsupported(f"{type(self).__name__} has no decoder to fine-tune")
 
     def stages(self) -> Iterator[Stage]:
-        """Load pretrained weights if there are any, and yield what is trained, in order.
-
-        The parameters of a stage require gradients while it is trained, and are frozen when the next is requested.
-        """
+        """Load pretrained weights if there are any, and yield what is trained; a stage frees its own parameters."""
         yield from ()
 
     def calibrate(self, data: Data) -> None:
-        """Measure constants of the latents on training data, kept as buffers. The same data gives the same ones."""
+        """Measure constants of the latents on training data, kept as buffers."""
 
     def digest(self) -> str:
-        """Return the sha256 of the weights and constants, which is what latents in a cache are known by."""
+        """Return the sha256 of the weights and constants, which identifies latents in the cache."""
         digest = hashlib.sha256()
         for name, value in sorted(self.state_dict().items()):
             digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -80,11 +69,7 @@ class Encoder(Trainable):
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"], dims: int) -> Tensor:
-    """Apply a function to parts of a batch, so that memory does not grow with its size.
-
-    Args:
-        dims: numbers in a sample of data.
-    """
+    """Apply a function to parts of a batch, by the dimensions of a sample of data."""
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])
 
 
@@ -110,3 +95,75 @@ def image_sides(event: Event, name: str) -> tuple[int, int]:
     if not event.is_image:
         raise ConfigError(f"encoder {name} needs images (channels, height, width); this data has shape {event.shape}")
     return event.shape[1], event.shape[2]
+
+
+class Example(NamedTuple):
+    """Data, and its noised latents."""
+
+    x: Float[Tensor, "b *event"]
+    z: Float[Tensor, "b *latent"]
+
+
+class DecoderTuning(Model):
+    """Train the decoder alone to recover data from noised latents (Gu et al., 2025, STARFlow).
+
+    loss = mean (decode(encode(x) + noise eps) - x)^2
+
+    The paper adds a perceptual (LPIPS) and an adversarial loss, which need further networks. With the squared error
+    alone, details that the noise hides are decoded as their mean.
+    """
+
+    def __init__(self, encoder: Encoder, noise: float) -> None:
+        super().__init__()
+        self.event, self.source = encoder.event, Normal(encoder.latent.shape)
+        self.encoder, self.noise = encoder, noise
+
+    def prepare(self, data: Data, seed: int) -> None:
+        """Calibrate the latents, since their scale determines the relative size of the noise."""
+        self.encoder.calibrate(data)
+
+    @torch.no_grad()
+    def draw(self, batch: Batch, generator: torch.Generator) -> Example:
+        z = self.encoder.encode(batch.x)
+        return Example(batch.x, z + self.noise * torch.randn(z.shape, generator=generator, device=z.device))
+
+    def loss(self, example: Example) -> dict[str, Tensor]:
+        return {"loss": (self.encoder.decode(example.z) - example.x).square().mean()}
+
+    def sample(self, x0: Float[Tensor, "b *source"], *, label: Int[Tensor, " b"] | None = None) -> Samples:
+        return Samples(self.encoder.decode(x0), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings:
+    """Settings of the fine-tuning of a decoder.
+
+    Args:
+        batch_size: batch of the fine-tuning of the decoder, and of the training of an encoder that has one.
+        lr: peak learning rate of both, on a cosine schedule.
+        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
+        tune: steps of that fine-tuning, with a squared error; 0 for none.
+    """
+
+    batch_size: Count
+    lr: Positive
+    noise: NonNegative = 0.0
+    tune: Size = 0
+
+    def __post_init__(self) -> None:
+        if self.tune and not self.noise:
+            raise ConfigError(f"model.encoder.tune={self.tune} needs noise: set model.encoder.noise, such as 0.3")
+        if self.noise and not self.tune:
+            raise ConfigError(f"model.encoder.noise={self.noise:g} needs steps: set model.encoder.tune, such as 1000")
+
+    def plan(self, steps: int) -> dict[str, Any]:
+        """Return the plan of a training of so many steps."""
+        schedule = {"schedule": "cosine", "weight_decay": 0.0}
+        return {"steps": steps, "batch_size": self.batch_size, "lr": self.lr, **schedule}
+
+    def stages(self, encoder: Encoder) -> Iterator[Stage]:
+        """Yield the stage that fine-tunes the decoder of a frozen encoder, if it has any steps."""
+        if self.tune:
+            encoder.decoder.requires_grad_(True)
+            yield Stage(DecoderTuning(encoder, self.noise), "decoder", self.plan(self.tune))
+            encoder.requires_grad_(False)

@@ -20,12 +20,11 @@ class Latent(Model):
 
     z = encode(x);  loss = model.loss(z);  samples = decode(model.sample(noise))
 
-    Its density is of latents: no number of nats of the data. Its paths, if it has any, are among latents too, so it
-    is no Transport. One evaluation (nfe) is the model's: the decoder, run once a sample, is not counted.
+    It has the density and the paths of latents, so it is not a Transport. The NFE does not count the decoder.
 
     Args:
         model: built on `encoder.latent`, from N(0, I) of that shape.
-        encoder: is frozen; its weights are part of this model's state.
+        encoder: frozen here; its weights are part of this model's state.
     """
 
     density = "latents"
@@ -47,7 +46,7 @@ class Latent(Model):
         return self.model.sampler
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
-        """Use the weights of the trained encoder; the model learns from the models of latents among the others."""
+        """Use the weights of the trained encoder; the model learns from the other models of latents."""
         self.encoder.load_state_dict(trained["encoder"].state_dict())
         others = {name: other.model for name, other in trained.items() if isinstance(other, Latent)}
         return self.model.learn_from(others, data, seed)
@@ -60,7 +59,6 @@ class Latent(Model):
         return self.model.batch_source(self._encoded(data), device)
 
     def example(self, batch_source: Split, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
-        """Return the model's example of a step; some models pair several batches, or have other targets at first."""
         return self.model.example(batch_source, step, size, seed, generator)
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
@@ -76,7 +74,7 @@ class Latent(Model):
         return Samples(self.encoder.decode(z.to(x0.dtype)), nfe)
 
     def log_prob(self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None) -> Float[Tensor, " b"]:
-        """Return the log-density of the latents of x in nats, under the model of latents (not one of x)."""
+        """Return the log-density in nats of the latents of x, not of x."""
         return self.model.log_prob(self.encoder.encode(x), label=label)
 
     def within(self, data: Data) -> tuple[Model, Data]:
@@ -88,7 +86,6 @@ class Latent(Model):
     def _encoded(self, data: Data) -> Data:
         """Return the task among latents."""
         device = next(chain(self.encoder.parameters(), self.encoder.buffers())).device
-
         posterior, (channels, *side) = self.encoder.samples_posterior, self.encoder.latent.shape
         encoder = self.encoder.moments if posterior else self.encoder.encode
 
@@ -137,11 +134,7 @@ class Encoding(Split):
 
 
 class PosteriorSamples(Split):
-    """Samples of posteriors, drawn anew at each step.
-
-    Args:
-        moments: split whose samples are mean and standard deviation, one after the other along the channels.
-    """
+    """Samples of posteriors, drawn anew at each step, from a split of their moments."""
 
     def __init__(self, moments: Split) -> None:
         self.size, self.augmented = moments.size, moments.augmented

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.models.starflow.decoding import Affine, Decoded, Decoder, Guidance
 from genbench.models.starflow.design import Design, Order
-from genbench.models.starflow.guidance import Affine, Guidance
-from genbench.models.starflow.jacobi_decoding import Decoded, Decoder
 from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, CausalTransformer
 
@@ -25,9 +24,6 @@ class Block(nn.Module):
 
     u = order(x);   (mu_i, sigma_i) = net(u_0 .. u_{i-1});   z_i = (u_i - mu_i) / sigma_i;   undo the order
     log |det| = - sum log sigma
-
-    Args:
-        design: how the outputs of the network become mu and sigma.
     """
 
     def __init__(
@@ -74,7 +70,7 @@ class Block(nn.Module):
         decode: Decoder,
         guidance: Guidance | None = None,
     ) -> Decoded:
-        """Map noise to data with the given decoder, and with guidance if there is any."""
+        """Map noise to data."""
         z = z.flip(1) if self.flip else z
         first, rest = self._first(z), z[:, self.copied :]
         prefix = prefix if self.net.conditioned else None
@@ -133,8 +129,6 @@ class Flow(nn.Module):
         super().__init__()
         self.patches, architecture = design.patches(event), design.architecture(event)
         self.guided = len(layers) if design.conditioned == "all" else 1
-        if not design.order:
-            raise ConfigError("model.order is empty; it needs at least one of identity, flip")
         if self.patches.count == 1 and design.first == "shift":
             raise ConfigError(
                 "model.first=shift copies the only token: set model.first=start, or a smaller model.patch"
@@ -169,12 +163,7 @@ class Flow(nn.Module):
         decode: Decoder,
         guidance: Guidance | None = None,
     ) -> tuple[Float[Tensor, "b *event"], float]:
-        """Map noise to data: (x, evaluations).
-
-        One evaluation is the whole network once over all tokens of a sample; one layer on one token counts
-        1 / (layers * tokens). Sequential decoding takes one evaluation, whatever the number of tokens (though as many
-        network calls as tokens per block), and Jacobi decoding the mean number of sweeps.
-        """
+        """Map noise to data: (x, evaluations). One layer on one token counts 1 / (layers * tokens) evaluations."""
         u = self.patches.split(z)
         spent = total = 0
         for i, block in enumerate(self.blocks):

@@ -38,10 +38,7 @@ def sizes(event: Event) -> Sizes:
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves 2 to 4 tokens of a vector, to 16 of a small image, to 64 of a large one.
-
-    Where only the whole leaves so few, as of a vector of 5 coordinates, it is the largest that leaves two.
-    """
+    """Return the smallest patch that leaves 2 tokens to as many as `sizes` says; otherwise the largest one."""
     sides = event.shape if event.is_vector else event.shape[-2:]
     tokens = {
         p: math.prod(side // p for side in sides) for p in range(1, sides[0] + 1) if not any(s % p for s in sides)
@@ -76,12 +73,12 @@ class Design:
         positions: rotary positions over row and column, or a learned embedding of each place.
         norm: layer norm or root-mean-square norm, before each part of a layer.
         final_norm: whether a norm precedes the output.
-        output_norm: the norm before the output; none takes that of the layers.
+        output_norm: the norm before the output; none takes the norm of the layers.
         rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
             consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
             of a head of 64); a quarter for the condition in heads of less than 32. literal gives the condition 8 of
             such heads too, as the papers' code does: a head of 16 then has none for row and column.
-        null: the embedding of no label: the mean of those of the classes (TARFlow), or a learned one (STARFlow).
+        null: the embedding of no label: the mean over the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
         penalty: weight in the loss of the mean square of the tokens between blocks.
@@ -99,7 +96,7 @@ class Design:
     patch: Annotated[Count | None, ByEvent(_patch)] = None
     width: Annotated[Count | None, ByEvent(lambda event: sizes(event).width)] = None
     head: Annotated[Count | None, ByEvent(lambda event: sizes(event).head)] = None
-    order: tuple[Order, ...]
+    order: Annotated[tuple[Order, ...], MinLen(1)]
     first: Literal["start", "shift"]
     scale: Literal["exp", "softplus", "unit"]
     clip: Positive | None
@@ -147,11 +144,7 @@ class Design:
         )
 
     def _pairs(self, head_dim: int, axes: int) -> tuple[int, ...] | None:
-        """Return the published division of rotated pairs: some for a prefix, the others equally for the axes of data.
-
-        The papers' code gives 8 pairs to a prefix, which leaves none for the data in heads of 16: "literal" follows it,
-        "published" gives a quarter to the prefix of such heads.
-        """
+        """Return the published division of rotated pairs: some for a prefix, the others equally for axes of data."""
         if self.rotary == "alternating" or self.positions == "learned":
             return None
         prefix = ()

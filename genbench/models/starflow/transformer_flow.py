@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genbench.core import CPU, Batch, Data, Event, Model, Normal, Samples, Source, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.starflow.autoregressive import Flow, Latents
+from genbench.models.starflow.decoding import RULES, Decoder, Guidance, JacobiDecoding, sequential, weights
 from genbench.models.starflow.design import (
     PLAN,
     STARFLOW,
@@ -20,24 +21,17 @@ from genbench.models.starflow.design import (
     TarflowBlocks,
     sizes,
 )
-from genbench.models.starflow.guidance import RULES, Guidance, weights
-from genbench.models.starflow.jacobi_decoding import Decoder, JacobiDecoding, sequential
 from genbench.models.text.conditioning import TEXT, TextEncoder
 from genbench.registry import models
 from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantize
 
 JACOBI_MAX_SAMPLES, JACOBI_MIN_TOKENS = 2, 256
-"""Up to this number of samples, from this number of tokens on, Jacobi decoding was faster than sequential decoding."""
+"""Most samples and fewest tokens with which Jacobi decoding was faster than sequential decoding."""
 
 
 class ClassEmbedding(nn.Module):
-    """Embeds a label as a prefix of one token; -1 (no label) is the mean over the classes, or has its own embedding.
-
-    Args:
-        init: standard deviation of the embeddings at initialization.
-        learned_null: whether the last row of the table is the embedding of no label.
-    """
+    """Embeds a label as a prefix of one token; -1 (no label) is the mean over the classes, or the learned last row."""
 
     def __init__(self, classes: int, width: int, init: float, learned_null: bool = False) -> None:
         super().__init__()
@@ -57,9 +51,6 @@ class TransformerFlow(Model):
     log p(x) = log N(z; 0, I) + log |det dz/dx|,   z = block_1(... block_T(x))
     loss = mean z^2 / 2 + (sum over blocks of mean log sigma) + penalty * (mean square of tokens between blocks)
 
-    Args:
-        layers: number of layers of each block, in sampling order.
-
     Raises:
         ConfigError: if sizes do not fit the event or one another, or the data lacks the labels or captions.
         Unsupported: if the source is not N(0, I), since the density is measured against it.
@@ -74,9 +65,7 @@ class TransformerFlow(Model):
         if design.conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if design.text is not None and design.inject != "prefix":
-            raise ConfigError(
-                "model.text needs model.inject=prefix: a caption has several tokens, which cannot be added"
-            )
+            raise ConfigError("model.text needs model.inject=prefix: a caption has several tokens")
         self.event, self.source, self.conditional = event, source, design.labeled
         self.flow = Flow(event, layers, design)
         self.classes = self._embedding(design)
@@ -103,7 +92,7 @@ class TransformerFlow(Model):
         return None
 
     def labels(self, captions: Sequence[str]) -> Int[Tensor, " n"]:
-        """Return the labels of captions, of training or new ones; the label of "" stands for no condition.
+        """Return the labels of captions, also of new ones; the label of "" stands for no condition.
 
         Raises:
             ConfigError: if the model is not conditional on text, or cannot encode a caption.
@@ -142,7 +131,6 @@ class TransformerFlow(Model):
         """Return the exact log-density in nats of the variable that `density` names.
 
         Args:
-            x: points in model space.
             label: classes; None or -1 gives the unconditional density that label dropout trained.
         """
         latents = self._latents(x, label)
@@ -165,12 +153,11 @@ class TransformerFlow(Model):
     ) -> Samples:
         """Invert the flow at the given noise.
 
-        One evaluation (nfe) is the whole network once over all tokens of a sample: sequential decoding takes 1, in as
+        One evaluation (NFE) is the whole network once over all tokens of a sample: sequential decoding takes 1, in as
         many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a token;
         guidance doubles the evaluations of conditioned blocks; denoising adds 1.
 
         Args:
-            x0: source noise.
             label: classes to sample from; None or -1 samples without a class.
             guidance: weight of guidance in every conditioned block (starflow: the deep one, tarflow: all), away from
                 the prediction without a condition; 0 is the plain model.
@@ -186,11 +173,10 @@ class TransformerFlow(Model):
             denoise: whether one step along the score removes the Gaussian noise of training; none does so if there is
                 such noise.
             temperature: attention temperature of the prediction that guidance leads away from; a value other than 1
-                guides a model without labels, too.
+                also guides a model without labels.
 
         Raises:
-            ConfigError: on guidance at temperature 1 of a model without labels, or without labels to sample from, on a
-                temperature without guidance, and on denoising a model trained without Gaussian noise.
+            ConfigError: on options that do not go with the model or with one another.
         """
         trained = {"noise": self.sigma, "conditional": self.conditional and label is not None, "text": None}
         self.check({"denoise": denoise, "guidance": guidance, "temperature": temperature}, trained)
@@ -258,7 +244,7 @@ def starflow(
     """Deep-shallow autoregressive transformer flow, with an exact likelihood (STARFlow).
 
     Gu et al., 2025, "STARFlow: scaling latent normalizing flows for high-resolution image synthesis",
-    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty are by default those of the
-    paper's code.
+    https://arxiv.org/abs/2506.06276. Norms, rotary pairs, the null label and the penalty follow the paper's
+    code by default.
     """
     return TransformerFlow(event, source, blocks or sizes(event).starflow, design)

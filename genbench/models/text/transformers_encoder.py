@@ -43,10 +43,9 @@ def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
 class TransformersEncoder(TextEncoder):
     """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
 
-    Hidden states are projected to the width of a prefix and padded by a learned token. The states of all captions are
-    computed once and kept in the cache, by the content of the encoder and the captions; they are no part of the
-    weights. A trained model needs the text encoder for new captions, and where the cache has no states. Their shape is
-    a setting that a run records, so that a model is built without the encoder.
+    Hidden states are projected to the width of a prefix and padded by a learned token. The cache, not the weights, has
+    the states of all captions, by the content of the encoder and the captions. A trained model needs the text encoder
+    for new captions, or if the cache lacks them. A run records their shape: a model is built without the encoder.
 
     Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
 
@@ -54,8 +53,8 @@ class TransformersEncoder(TextEncoder):
         model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
         revision: branch, tag or commit of the name; only a commit never changes.
         tokens: maximal number of tokens of a caption; longer captions are errors.
-        shape: number of tokens of a prefix, and size of a hidden state; by default those of the longest caption and
-            of the encoder.
+        shape: number of tokens of a prefix, and size of a hidden state; by default from the longest caption and
+            the encoder.
 
     Raises:
         ConfigError: if transformers or the files of the encoder are missing, or a caption is too long.
@@ -124,10 +123,7 @@ class TransformersEncoder(TextEncoder):
 
 @torch.no_grad()
 def encode(model: str, revision: str | None, captions: Sequence[str]) -> list[Float[Tensor, "_ size"]]:
-    """Return the last hidden states of the tokens of each caption, in float32.
-
-    Captions of equal length form batches, so that none is padded.
-    """
+    """Return the last hidden states of the tokens of each caption, in float32, without padding."""
     rows = tokenize(model, revision, tuple(captions))
     net = _encoder(model, revision)
     encoded: list[Tensor] = [torch.zeros(0)] * len(rows)

@@ -2,21 +2,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.pixel_features import PixelExtractor, normal_images
+from helpers.pixel_features import PixelExtractor
 
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors import feature_extractor
-from genbench.metrics.extractors.feature_extractor import EXTRACTOR, extract
+from genbench.metrics.extractors.feature_extractor import EXTRACTOR
 from genbench.registry import extractors, metrics
 from genbench.settings import settings_of
-
-
-def test_features_are_extracted_in_batches(monkeypatch):
-    monkeypatch.setattr(feature_extractor, "BATCH", 4)
-    images, pixels = normal_images(10, 0), PixelExtractor()
-    PixelExtractor.batches.clear()
-    torch.testing.assert_close(extract(pixels, images), images.flatten(1).float())
-    assert PixelExtractor.batches == [4, 4, 2]
 
 
 def test_it_has_no_training_mode_and_no_classes():

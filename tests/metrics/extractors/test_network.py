@@ -1,6 +1,10 @@
+import numpy as np
+import pytest
 import torch
 from helpers.photographs import patches
+from PIL import Image
 
+from genbench.metrics.extractors import network
 from genbench.metrics.extractors.feature_extractor import build_extractor
 
 
@@ -18,3 +22,22 @@ def test_gray_images_are_repeated_over_three_channels(data):
     net = build_extractor(data, "efficientnet_lite0")
     gray = patches(2)[:, :1]
     torch.testing.assert_close(net(gray), net(gray.expand(-1, 3, -1, -1)))
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 48), (40, 30, 17)])
+def test_bicubic_resizing_is_that_of_pillow_in_floats_on_the_central_square(height, width, size):
+    images = torch.randint(256, (1, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = images[0, :, top : top + side, left : left + side].float().numpy()
+    expected = [
+        np.asarray(Image.fromarray(channel).resize((size, size), Image.Resampling.BICUBIC)) for channel in square
+    ]
+    torch.testing.assert_close(network.bicubic(images, size)[0], torch.tensor(np.stack(expected)), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("rule", [network.clean, network.pillow])
+def test_images_are_resized_alike_alone_and_side_by_side(rule):
+    images = torch.randint(256, (40, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    alone = torch.cat([rule(image[None], 17) for image in images])
+    torch.testing.assert_close(rule(images, 17), alone, rtol=0, atol=0)

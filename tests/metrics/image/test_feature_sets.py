@@ -6,8 +6,7 @@ from helpers.pixel_features import PixelExtractor, evaluation, measured, normal_
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.feature_sets import check_features
-from genbench.metrics.jackknife import half_intervals
-from genbench.metrics.measurement import measure
+from genbench.metrics.measurement import half_intervals, measure
 from genbench.registry import datasets
 
 

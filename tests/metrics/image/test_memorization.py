@@ -44,7 +44,7 @@ import resource
 import torch
 
 from genbench.metrics.image.memorization import CenteredMixture
-from genbench.metrics.image.neighbors import nearest
+from genbench.metrics.image.precision_recall import nearest
 
 torch.manual_seed(0)
 train, samples = torch.randn(50_000, 2048), torch.randn(3000, 2048)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genbench.data.digits import digits
-from genbench.models.latent.decoder_finetuning import TuningSettings
+from genbench.models.latent.encoder import TuningSettings
 from genbench.registry import encoders
 from genbench.settings import bind, call
 from genbench.training.loop import fit

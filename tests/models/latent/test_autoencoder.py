@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from genbench.core import Batch, Data, Event, Normal
 from genbench.data.splits import Endless
 from genbench.errors import ConfigError, RunFailed
-from genbench.metrics.classifiers.classifier import digits_cnn
+from genbench.metrics.image.classifier import digits_cnn
 from genbench.registry import encoders
 from genbench.settings import bind
 from genbench.space import Real

@@ -78,7 +78,7 @@ def test_both_methods_have_equal_layers_and_parameters_by_default():
     [
         ({"patch": 5}, "patch=5 does not divide"),
         ({"head": 48}, "head=48 must be even and divide"),
-        ({"order": []}, "order is empty"),
+        ({"order": []}, "order"),
         ({"blocks": []}, "blocks"),
         ({"conditional": True}, "needs data with classes"),
         ({"patch": 8, "first": "shift"}, "copies the only token"),

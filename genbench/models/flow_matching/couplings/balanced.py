@@ -40,13 +40,12 @@ class Balanced(KernelCoupling):
 
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)),  E[w | x0] = E[w | x1] = 1
 
-    The potentials are those of the plan between a reference sample of noise and one of data (Sinkhorn's algorithm),
-    extended to the points of a batch by the soft c-transform. In training, a running reference replaces its oldest
-    points by those of each batch, with their potentials, as online Sinkhorn does (Mensch and Peyre, 2020): the errors
-    of a finite sample then average out. A batch is weighted before it enters, so that no pair influences its weight.
+    Sinkhorn's algorithm finds the potentials between a reference sample of noise and one of data; the soft c-transform
+    extends them to the points of a batch. In training, a running reference replaces its oldest points by each batch,
+    as online Sinkhorn does (Mensch and Peyre, 2020): the errors of a finite sample then average out. A batch is
+    weighted before it enters, so that no pair influences its weight.
 
-    There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is estimated from
-    all pairs of the batch, and logged.
+    There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is logged.
 
     Raises:
         Unsupported: on data with conditions: the weights would need potentials of every condition.
@@ -108,12 +107,9 @@ class Balanced(KernelCoupling):
         return phi, self.kernel.c_transform(x1, self.x0, self.phi + mass, groups)
 
     def _why_not_finite(self, label: Tensor) -> str:
-        if bool(torch.isnan(self.phi).any()):
-            return "the potentials of wcfm-balanced are not estimated, or not finite: call prepare(data, seed) first"
-        absent = sorted(set(label.tolist()) - set(self.label.tolist()))
-        if absent:
+        if absent := sorted(set(label.tolist()) - set(self.label.tolist())):
             return f"class {absent[0]} is not among the {self.pilot_size} reference points: raise model.reference"
-        return "a potential of wcfm-balanced is not finite"
+        return "the potentials of wcfm-balanced are not estimated, or not finite: call prepare(data, seed) first"
 
     def _replace_oldest(self, *batch: Tensor) -> None:
         count = len(batch[0])

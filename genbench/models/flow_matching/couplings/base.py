@@ -15,7 +15,7 @@ from genbench.seeds import generator
 from genbench.space import dequantize
 
 CHUNK = 2**23
-"""Numbers of noise in one part of the pilot pairs: memory must not grow with their number."""
+"""Numbers of noise in one part of the pilot pairs, which bounds memory."""
 
 
 class Pairs(NamedTuple):
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
 
     Args:
         tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
-        x1: data in the place of the batch's, from a coupling that moves the data; before dequantization.
+        x1: data that replaces the batch's, from a coupling that moves data; before dequantization.
     """
 
     x0: Float[Tensor, "b *event"]
@@ -64,11 +64,7 @@ class Coupling(nn.Module, ABC):
         """Pair the batch, within classes if labels are given; the generator is on the device of the batch."""
 
     def choose(self, data: Data) -> None:
-        """Choose what the settings leave to the training data, before `prepare`: the same for every seed.
-
-        Raises:
-            ConfigError: if the rule chooses nothing.
-        """
+        """Choose what the settings leave to the training data, before `prepare`: the same for every seed."""
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -79,11 +75,7 @@ class Coupling(nn.Module, ABC):
         """Estimate constants from `pilot_size` independent pairs; labels are 0 unless pairing is within classes."""
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
-        """Read what the coupling needs from the training data, each time that training starts or is resumed.
-
-        Raises:
-            RunFailed: if `prepare` has not estimated its constants.
-        """
+        """Read what the coupling needs from the training data, each time that training starts or is resumed."""
 
 
 class Coupled(ABC):
@@ -112,7 +104,7 @@ def pilot_pairs(
 
     Args:
         bin_width: width of the bins over which quantized data is spread.
-        labeled: whether pairs have the labels of the data; otherwise labels are 0.
+        labeled: whether pairs have the labels of the data, not 0.
     """
     draws, size = generator(seed, "prepare"), max(1, min(count, CHUNK // math.prod(source.shape)))
     for part in range(math.ceil(count / size)):
@@ -124,7 +116,7 @@ def pilot_pairs(
 def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callable[[Tensor], Tensor]) -> Tensor:
     """Reorder the noise by partners within each class, or in the whole batch without labels.
 
-    Costs and labels reach the CPU in one copy, and the order the device, because each copy makes a GPU wait.
+    Costs and labels reach the CPU in one copy, because each copy makes a GPU wait.
 
     Args:
         partners: returns the noise of each datum from the squared distances of noise and data, on the CPU.

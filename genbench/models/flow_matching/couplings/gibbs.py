@@ -99,10 +99,7 @@ class KernelCoupling(Coupling):
         self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
 
     def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
-        """Return (kappa, tilt of its weights) on training data, from pairs that are the same for all seeds.
-
-        Conditions do not count; classes are taken together.
-        """
+        """Return (kappa, tilt of its weights) on training data, regardless of conditions, classes and seeds."""
         return self._tilts(*self._sample(data), grid)
 
     def _sample(self, data: Data) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "n *event"]]:
@@ -136,7 +133,7 @@ class KernelCoupling(Coupling):
                 raise ConfigError(f"no kappa up to {GRID[-1]:g} has a flat tilt: --set model.kappa=NUMBER")
             return {"kappa": torch.tensor(kappa, dtype=torch.float64)}
 
-        # Kept, because every model of an ensemble and of a sweep on these data would compute it again for seconds.
+        # Cached: otherwise every model of a sweep on these data would compute it for seconds.
         self.epsilon.copy_(tensors.cached("elbow", f"{name}.safetensors", make)["kappa"] * self.root)
 
     @property
@@ -155,8 +152,7 @@ class KernelCoupling(Coupling):
 def elbow(curve: Sequence[tuple[float, float]]) -> float | None:
     """Return the smallest x above which a curve (x, y) is flat: no doubling of x lowers y by more than FLAT.
 
-    Returns:
-        The x; None if the curve still falls faster at its end.
+    None if the curve still falls faster at its end.
 
     >>> elbow([(1, 5.0), (2, 1.0), (4, 0.2), (8, 0.15)])
     4
@@ -177,10 +173,10 @@ class Gibbs(KernelCoupling):
 
     w(x0, x1) = exp(-c(x0, x1) / epsilon) / E exp(-c / epsilon)
 
-    Weights are computed in the log domain: in 3072 dimensions the kernel itself underflows. The buffers `log_mean`
-    and `seen` hold log E exp(-c / epsilon) of each class, and the number of batches in the running mean.
+    Weights are computed in the log domain, because the kernel underflows in 3072 dimensions. The buffers `log_mean` and
+    `seen` hold log E exp(-c / epsilon) of each class, and the number of batches in the running mean.
 
-    A "constant" normalizer leaves the minimizer unchanged; that of the "batch" has a bias of order 1 / batch size. With
+    A "constant" normalizer leaves the minimizer unchanged; one of the "batch" has a bias of order 1 / batch size. With
     the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
     """
 
@@ -206,7 +202,7 @@ class Gibbs(KernelCoupling):
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 
     def calibrate(self, log_kernel: Float64[Tensor, " n"], label: Int[Tensor, " n"]) -> None:
-        """Set the normalizer of every class from independent pairs; that of an absent class is the overall one."""
+        """Set the normalizer of every class from independent pairs, of an absent class to the overall one."""
         mean = self._log_mean(log_kernel, label)
         overall = torch.logsumexp(log_kernel, 0) - math.log(len(log_kernel))
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))
@@ -242,7 +238,7 @@ class Gibbs(KernelCoupling):
         return torch.logsumexp(masked, 1) - member.sum(1).log()
 
     def _update(self, log_mean: Tensor) -> None:
-        """Move the running mean toward that of a batch, in the log domain, with Adam's correction of early steps."""
+        """Move the running mean toward a batch's mean, in the log domain, with Adam's correction of early steps."""
         present = torch.isfinite(log_mean)
         seen = self.seen + present
         share = (1 - MOMENTUM) / (1 - MOMENTUM**seen)

@@ -58,8 +58,8 @@ class MinibatchOT(Coupling):
     Between uniform batches of equal size the plan is a permutation, which uses every sample once. torchcfm instead
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
     expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t). `pool`
-    and `mismatch` are of Cheng and Schwing, 2025 (C2OT, 2503.10636), which takes the cosine distance of conditions that
-    are embeddings. The arguments are as in `PlanSettings`; conditions is their number.
+    and `mismatch` follow Cheng and Schwing, 2025 (C2OT, 2503.10636). The arguments are as in `PlanSettings`;
+    conditions is their number.
     """
 
     prefetch = True
@@ -107,9 +107,6 @@ class Sinkhorn(Coupling):
     """Pairs drawn from the entropic plan of the batch (Tong et al., 2023).
 
     P = argmin <P, |x0 - x1|^2> - reg H(P) over couplings of the batch;  x0 of each x1 ~ P[:, x1]
-
-    Args:
-        reg: strength of the entropy, in units of the squared distance.
     """
 
     prefetch = True
@@ -132,7 +129,7 @@ def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "
     ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
-    # A thread draws ahead: filters of warnings are the process's, and those of rounding are the thread's.
+    # A thread draws ahead: np.errstate is its own, filters of warnings would be the whole process's.
     with np.errstate(all="ignore"):
         plan, log = ot.sinkhorn(
             [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True

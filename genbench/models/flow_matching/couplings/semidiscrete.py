@@ -53,11 +53,10 @@ class Semidiscrete(Coupling):
 
     x1 = argmax_j <x0, y_j> + h_j
 
-    The potentials h are found once and kept in the cache, by the content of the points. Unlike the plan of a batch it
-    does not depend on the batch size, and it moves the data: the drawn noise decides which points a batch holds. The
-    data's marginal is exact up to `tolerance`. With labels, each class has its potentials. Many points
-    in many dimensions need many draws: 4,000 in 784 take three minutes of a core. The points are not augmented:
-    `data.flip` has no effect, and no mirrored image is seen in training.
+    The potentials h are found once and cached by the content of the points. Unlike the plan of a batch, they do not
+    depend on the batch size, and they move the data: the drawn noise decides which points a batch holds. The data's
+    marginal is exact up to `tolerance`. With labels, each class has its potentials. 4,000 points in 784 dimensions take
+    three minutes of a core. The points are not augmented: `data.flip` has no effect.
     """
 
     def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
@@ -99,11 +98,8 @@ class Semidiscrete(Coupling):
         return tensors.cached("potentials", name, make)["h"].to(device)
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        """Replace the data by the points that the noise goes to, within the classes of the batch.
-
-        Outside of training it raises Unsupported: held-out data in the batch would be replaced by training data.
-        """
-        if not self.training or not self.targets:
+        """Replace the data by the points that the noise goes to, within the classes of the batch."""
+        if not self.training or not self.targets:  # held-out data would be replaced by training data
             raise Unsupported("semidiscrete transport pairs noise with training data only, and only in training")
         weight = x0.new_ones(len(x0))
         if label is None:

@@ -2,13 +2,73 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genbench.models.starflow.guidance import Affine
+
+class Affine(NamedTuple):
+    """A Gaussian for each element of each token: u = mu + sigma z."""
+
+    mu: Float[Tensor, "b t d"]
+    log_sigma: Float[Tensor, "b t d"]
+
+
+Rule = Callable[[Affine, Affine, Float[Tensor, "t 1"]], Affine]
+
+
+def starflow(given: Affine, null: Affine, weight: Float[Tensor, "t 1"]) -> Affine:
+    """Extrapolate the scores of two Gaussians, with a clipped ratio of variances (Gu et al., 2025).
+
+    s = min(sigma_c^2 / sigma_u^2, 1);  d = 1 + w - w s
+    mu = mu_c + (w s / d) (mu_c - mu_u);  sigma = sigma_c / sqrt(d)
+
+    The clipping keeps every variance positive. Where the variances agree, mu is extrapolated linearly.
+    """
+    s = (2 * (given.log_sigma - null.log_sigma)).exp().clamp(max=1)
+    d = 1 + weight - weight * s
+    return Affine(given.mu + (weight * s / d) * (given.mu - null.mu), given.log_sigma - d.log() / 2)
+
+
+def tarflow(given: Affine, null: Affine, weight: Float[Tensor, "t 1"]) -> Affine:
+    """Extrapolate mu and log sigma linearly (Zhai et al., 2024)."""
+    return Affine(*(c + weight * (c - u) for c, u in zip(given, null, strict=True)))
+
+
+RULES: dict[str, Rule] = {"starflow": starflow, "tarflow": tarflow}
+
+
+class Guidance(NamedTuple):
+    """Guidance of a flow, away from predictions without the condition, at another temperature of attention, or both.
+
+    Args:
+        null: the null condition; None for an unconditional model.
+        weight: weight of each token in decoding order; 0 is the conditional model.
+        temperature: divides the attention logits of the null prediction.
+    """
+
+    null: Float[Tensor, "b p width"] | None
+    rule: Rule
+    weight: Float[Tensor, "tokens 1"]
+    temperature: float = 1.0
+
+
+def weights(
+    weight: float, tokens: int, anneal: Literal["constant", "linear"], copied: int = 0
+) -> Float[Tensor, "tokens 1"]:
+    """Return the weight of each token.
+
+    Args:
+        anneal: constant, or linear: (t + 1) / T for the T tokens that are transformed, t = 0, ..., T - 1.
+        copied: number of first tokens that are copied, without weight.
+    """
+    if anneal == "constant":
+        return weight * torch.ones(tokens, 1)
+    transformed = tokens - copied
+    return weight * torch.arange(1 - copied, transformed + 1, dtype=torch.float64)[:, None] / transformed
+
 
 Step = Callable[[Float[Tensor, "b t d"], int], Affine]
 """(inputs, at) -> the affine map of tokens at .. at+t-1, given their inputs and all earlier inputs."""
@@ -49,9 +109,8 @@ class JacobiDecoding:
 
     The equations are triangular: a token is exact once all earlier tokens are. After each sweep the window moves past
     the leading tokens that changed by less than a share of the tolerance, and past the next one, which was computed
-    from settled tokens only. Remaining errors add up along tokens and blocks by a factor that depends on the weights:
-    `SAFETY` is the largest one measured on trained flows; samples with a worse-conditioned flow err by more. A
-    tolerance of zero or a window of one token gives the sequential result. There are never more sweeps than tokens.
+    from settled tokens only. Remaining errors add up along tokens and blocks: `SAFETY` is the largest factor measured
+    on trained flows. A tolerance of zero or a window of one token gives the sequential result.
 
     Args:
         window: number of tokens iterated at once.
@@ -64,7 +123,6 @@ class JacobiDecoding:
     sweeps: int | None = None
 
     def __call__(self, z: Float[Tensor, "b n d"], first: Float[Tensor, "b 1 d"], step: Step) -> Decoded:
-        """Decode; the window is the same for all samples of a batch."""
         n = z.shape[1]
         inputs = torch.cat([first, z], 1)  # the initial guesses are the noise
         iterations = torch.zeros(n, dtype=torch.long)

@@ -5,8 +5,8 @@ import torch
 
 from genbench.core import Event
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.captions_cnn import caption_classifier
 from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.image.classifier import caption_classifier
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets
 

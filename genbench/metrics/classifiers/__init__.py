@@ -1,1 +1,0 @@
-"""Small classifiers trained here, and the metrics that use them."""
