@@ -23,10 +23,12 @@ LARGER = {"wcfm-balanced": {"reference": 400}}
 
 FLOWS = ("cfm", "otcfm", "sdcfm", "wcfm", "wcfm-balanced", "fm", "sbcfm", "vp")
 FEW_STEPS = ("consistency", "meanflow", "shortcut", "reflow")
+MAPS = ("lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
+"""Flow maps that differ from `meanflow` and `shortcut` in their losses alone."""
 TRANSFORMERS = ("tarflow", "starflow")
 SOLVED = (*FLOWS, "reflow")
 """Models that are sampled by an ODE solver."""
-VECTORS = (*FLOWS, *FEW_STEPS, *TRANSFORMERS, "gaussian", "nsf")
+VECTORS = (*FLOWS, *FEW_STEPS, *MAPS, *TRANSFORMERS, "gaussian", "nsf")
 IMAGES = (*(flow for flow in FLOWS if flow != "sdcfm"), *FEW_STEPS, *TRANSFORMERS)
 
 
@@ -45,7 +47,7 @@ def vectors() -> Iterator[Case]:
         if model in SOLVED:
             settings["sample"] = {"tol": 1e-2}
             metrics += ("nll", "path_energy")
-        elif model not in FEW_STEPS:
+        elif model not in (*FEW_STEPS, *MAPS):
             metrics += ("nll",)
         if model == "cfm":
             metrics += ("straightness", "detour", "parameters")
