@@ -13,7 +13,7 @@ from genbench.analysis.paired_tests import Paired, holm, paired
 
 SEPARATION = (
     "Models of a column that share a letter are not separated (paired t tests over seeds, Holm's correction over all "
-    f"pairs, {100 * LEVEL:g} %); bold: it has all seeds, and no other is separated from it and better."
+    f"pairs, {100 * LEVEL:g} %)."
 )
 """How letters are to be read."""
 Values = Mapping[int, float]
@@ -48,12 +48,6 @@ class Pairwise(NamedTuple):
     def beats(self, one: str, other: str) -> bool:
         """Return whether the first of two models was told apart from the other and is better."""
         return (one, other) in self.p and self.apart(one, other)
-
-    @property
-    def leading(self) -> frozenset[str]:
-        """The full models than which no other is better and separated; empty if no pair is separated."""
-        behind = {other for one, other in self.p if self.beats(one, other)}
-        return frozenset(model for model in self.full if self.letters[model] and model not in behind and behind)
 
 
 def compare_all(models: Mapping[str, Values], better: str, floor: Values | None = None) -> Pairwise:

@@ -65,13 +65,15 @@ class OverSeeds(NamedTuple):
 
     Args:
         models: their names.
-        cells: number of values over seeds; each is one test, and so is each metric of a method over its cells.
+        cells: number of values over seeds; each is one test, and so is each metric of a method over several cells.
+        alone: number of values of a single seed trained again, which could be far off unseen and are not judged.
         p: the smallest p value, corrected over all tests, and of which test.
         detectable: shift of all cells of a method that is detected with 80 % power, in standard deviations over seeds.
     """
 
     models: tuple[str, ...]
     cells: int
+    alone: int
     p: float
     what: str
     detectable: float
@@ -133,6 +135,7 @@ class Reproduction(NamedTuple):
                 f"{', '.join(law.models)} amplify rounding, so their {law.cells} values are compared over seeds: "
                 f"smallest corrected p = {law.p:.2g} ({law.what}), where {LEVEL:g} fails; a shift of all cells of a "
                 f"method by {law.detectable:.2g} standard deviations is seen with at least {100 * POWER:g} % power"
+                + (f"; not judged: {counted(law.alone, 'value')} of a single seed trained again" if law.alone else "")
             )
         return said
 
@@ -200,30 +203,34 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             found.append((share, worst, run))
     agreeing = sum(share <= 1 for share, _, _ in found)
     worst = max(found, key=lambda each: each[0], default=None)
-    means = [Shift(", ".join(what), fmean(map(fmean, runs.values())), len(runs)) for what, runs in shifts.items()]
+    several = {what: runs for what, runs in shifts.items() if len(runs) > 1}
+    means = [Shift(", ".join(what), fmean(map(fmean, runs.values())), len(runs)) for what, runs in several.items()]
     means.sort(key=lambda shift: -shift.share)
     parts = tuple(sorted(missing)), tuple(sorted(absent)), worst, tuple(means), _over_seeds(samples)
     return Reproduction(values, len(found), agreeing, *parts)
 
 
 def _over_seeds(samples: Mapping[Place, _Sample]) -> OverSeeds | None:
-    if not samples:
+    judged = {place: sample for place, sample in samples.items() if len(sample.again) > 1}
+    if not judged:
         return None
-    tests: dict[str, float] = {}
-    pooled: dict[tuple[Hashable, ...], list[float]] = defaultdict(list)
-    for (model, data, _, metric, *_), sample in samples.items():
-        score = sample.score()
-        tests[f"{model} on {data}, {metric}"] = score
-        pooled[model, metric].append(score)
-    tests |= {f"{model}, {metric}": sum(own) / len(own) ** 0.5 for (model, metric), own in pooled.items()}
+    tests: dict[Place, float] = {}
+    pooled: dict[Place, list[float]] = defaultdict(list)
+    for place, sample in judged.items():
+        model, _, _, metric, *_ = place
+        tests[place] = sample.score()
+        pooled[model, metric].append(tests[place])
+    tests |= {what: sum(own) / len(own) ** 0.5 for what, own in pooled.items() if len(own) > 1}
     corrected = dict(zip(tests, holm([2 * float(special.ndtr(-abs(score))) for score in tests.values()]), strict=True))
     first = min(corrected, key=corrected.__getitem__)
-    cells, again = min(map(len, pooled.values())), min(len(each.again) for each in samples.values())
-    fewest = min(len(each.published) for each in samples.values())
+    model, *rest = first
+    what = f"{model}, {rest[0]}" if len(first) == 2 else f"{model} on {rest[0]}, {rest[2]}"
+    cells, again = min(map(len, pooled.values())), min(len(each.again) for each in judged.values())
+    fewest = min(len(each.published) for each in judged.values())
     score = float(special.ndtri(1 - LEVEL / len(tests) / 2) + special.ndtri(POWER)) / cells**0.5
     seen = float(special.stdtrit(fewest - 1, special.ndtr(score))) * (1 / again + 1 / fewest) ** 0.5
-    names = tuple(dict.fromkeys(str(model) for model, *_ in samples))
-    return OverSeeds(names, len(samples), corrected[first], first, seen)
+    names = tuple(dict.fromkeys(str(model) for model, *_ in judged))
+    return OverSeeds(names, len(judged), len(samples) - len(judged), corrected[first], what, seen)
 
 
 def same_cell(spec: Mapping[str, Any]) -> str:

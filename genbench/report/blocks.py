@@ -20,7 +20,6 @@ class Cell:
         text: shown instead of a number: "-", "failed (2)", or empty if not measured.
         notes: numbers of the notes below the table that belong to the cell.
         letters: models of a column that share a letter were not separated; empty if nothing was tested.
-        leading: whether no other was separated from it and better, where some were separated.
         sign: "°" for a value that is at the floor or better.
         aside: whether it is shown in parentheses, since it is compared with no other.
         values: (seed, value) pairs.
@@ -31,7 +30,6 @@ class Cell:
     text: str = ""
     notes: tuple[int, ...] = ()
     letters: str = ""
-    leading: bool = False
     sign: str = ""
     aside: bool = False
     values: tuple[tuple[int, float], ...] = ()

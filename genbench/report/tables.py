@@ -253,7 +253,7 @@ def compared_cell(seeds: Mapping[int, float], pairs: Pairwise | None, model: str
     if pairs is None or model not in pairs.letters:
         return cell
     sign = "°" if model in pairs.at_floor else ""
-    return replace(cell, letters=pairs.letters[model], leading=model in pairs.leading, sign=sign)
+    return replace(cell, letters=pairs.letters[model], sign=sign)
 
 
 def _floor(content: _Content, notes: dict[str, int]) -> Cell:

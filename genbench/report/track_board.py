@@ -134,17 +134,17 @@ class TrackBoard(NamedTuple):
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
 
-    def evaluations(self, steps: int) -> dict[str, dict[str, int | None]]:
+    def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: the fewest measured NFE that reach the target}}.
 
-        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. None if no measured
-        NFE reaches it.
+        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. Infinity if that of
+        the model alone reaches it, None if that does not either.
         """
         converged = self.heat(steps, None)
         curve = sorted(
             (heat for heat in self.heats if heat.steps == steps and heat.nfe), key=lambda heat: heat.nfe or 0
         )
-        found: dict[str, dict[str, int | None]] = {}
+        found: dict[str, dict[str, float | None]] = {}
         for index, contest in enumerate(converged.contests):
             if contest.data not in converged.effects.scored:
                 continue
@@ -152,7 +152,8 @@ class TrackBoard(NamedTuple):
             for model in (model for model in self.models if not contest.cells[model].word):
                 heats = (heat for heat in curve if not heat.contests[index].cells[model].word)
                 reached = (heat.nfe for heat in heats if heat.contests[index].above_floor(model) <= target)
-                found.setdefault(contest.data, {})[model] = next(reached, None)
+                alone = math.inf if contest.above_floor(model) <= target else None
+                found.setdefault(contest.data, {})[model] = next(reached, alone)
         return found
 
     def json(self) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _sentence(board: TrackBoard, heat: Heat) -> str:
     text = f"{_by(heat.nfe)}{after}, among the {len(ranked)} methods with all {tasks} tasks "
     text += f"{first.method} has the smallest excess"
     if len({summary.letters for summary in ranked}) == 1:
-        text += f"; {tasks} tasks are too few to separate any pair"
+        text += "; no pair is separated"
     else:
         alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
         named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
@@ -158,11 +158,11 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
     rows = []
     for model in board.models:
         found = [(contest.cells[model].word, reached[contest.data].get(model)) for contest in contests]
-        cells = [Cell(text=word or (f">{most}" if nfe is None else f"{nfe}")) for word, nfe in found]
+        cells = [Cell(text=word or _evaluations(nfe, most)) for word, nfe in found]
         rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model)), *cells)))
     legend = [
         f"NFE: the fewest measured evaluations with an excess of at most {TARGET:g} times the excess of "
-        f"{board.baseline} with its own sampler."
+        f"{board.baseline} with its own sampler; never: its own sampler does not reach it either."
     ]
     if (timed := board.seconds) is not None:
         columns.insert(0, Column("s / 1,000 steps", "lower"))
@@ -171,6 +171,12 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
         legend.append(f"Seconds: of a processor, one model alone on {timed.task}, methods in turns; {timed.machine}")
     title = f"{board.name}, {board.settings} settings: {_budget(heat)}, cost"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
+
+
+def _evaluations(nfe: float | None, most: int) -> str:
+    if nfe is None:
+        return "never"
+    return f">{most}" if nfe > most else f"{nfe:g}"
 
 
 def _heats(board: TrackBoard) -> list[Heat]:

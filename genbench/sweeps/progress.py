@@ -22,6 +22,10 @@ SECONDS_PER_LINE = 60.0
 SECONDS_PER_ACTIVITY = 10.0
 """Seconds after which an activity prints another line where there is no terminal."""
 
+LONG = 900.0
+"""Seconds of training above which a quick look is suggested, and seconds that it takes."""
+QUICK = 180.0
+
 
 class _Count(TextColumn):
     """How much of how many is done; empty where that is not known yet."""
@@ -62,6 +66,7 @@ class ProgressDisplay:
         self.last_line: dict[int, float] = {}
         self.postponed: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
+        self.warned = False
         self.start = self.last_count = time.monotonic()
         self.total: TaskID | None = None
         self.activity, self.activity_bar, self.activity_line = "", None, 0.0
@@ -137,9 +142,20 @@ class ProgressDisplay:
         notes = [*(["measuring"] if step >= steps else []), *filter(None, notes)]
         self._bar(cell, " ".join(notes), step, steps)
         estimate = (steps - step) / rate if rate else 0.0
+        if step in (first + 2, first + 19) and len(self.labels) == 1 and not self.warned:
+            self._warn_of_length(steps, steps - step, estimate, rate, early=step == first + 2)
         if not self.console.is_terminal and self._line_is_due(event, now):
             left = [f"{duration(estimate)} left"] if step < steps else []
             self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
+
+    def _warn_of_length(self, steps: int, left: int, seconds: float, rate: float, *, early: bool) -> None:
+        """Say how long a training takes, and how to have a quick look at a long one; early only if it is very long."""
+        if seconds > (4 * LONG if early else 60):
+            self.warned = True
+            quick, resumed = max(1, round_down(rate * QUICK)), steps - left > 100
+            hint = f"; a quick look: --set plan.steps={quick}" if seconds > LONG and not resumed else ""
+            which = f"{left:,} steps left" if resumed else f"{steps:,} steps"
+            self._print(f"{which} on this machine: about {duration(seconds)}{hint}")
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
@@ -189,6 +205,16 @@ class ProgressDisplay:
             left = f", about {duration(rate * (count - self.finished))} left" if self.finished < count else ""
             failed = f", {self.failed} failed" if self.failed else ""
             self._print(f"{self.finished} of {count} done{failed}{left}")
+
+
+def round_down(number: float) -> int:
+    """Return a number with one significant digit.
+
+    >>> round_down(4321.0), round_down(0.3)
+    (4000, 0)
+    """
+    power = 10 ** (len(str(int(number))) - 1)
+    return int(number) // power * power
 
 
 def duration(seconds: float) -> str:

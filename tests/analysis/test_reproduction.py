@@ -125,3 +125,28 @@ def test_what_does_not_vary_over_seeds_must_be_the_same_again():
     again[0, 0, 1] *= 1.01
     found = judged("nsf", published, again)
     assert (found.over_seeds, found.compared - found.agreeing) == (None, 1)
+
+
+def test_a_single_seed_trained_again_is_not_judged_over_seeds_nor_by_its_mean():
+    stream = np.random.default_rng(2)
+    published = np.exp(0.1 * stream.normal(size=(3, 1, 5)))
+    law = judged("nsf", published, 5 * published[..., :1]).over_seeds
+    assert law is None
+    found = judged("cfm", published, published[..., :1] * 1.04)
+    assert not found.shifts
+
+
+def test_each_budget_of_a_cell_is_a_test_of_its_own():
+    stream = np.random.default_rng(3)
+    published = records("nsf", np.exp(0.1 * stream.normal(size=(3, 1, 10))))
+    longer = copy.deepcopy(published)
+    for record in longer:
+        record["spec"]["plan"], record["labels"]["evaluation"] = {"steps": 20_000}, "two"
+    again = [copy.deepcopy(r) for r in (*published, *longer) if r["spec"]["seed"] < 2]
+    for record in again[: len(again) // 2]:  # the shorter budget alone is wrong
+        record["results"][0]["value"] *= 9
+    law = reproduction(
+        again, [r for r in (*published, *longer) if r["spec"]["seed"] < 2], [*published, *longer]
+    ).over_seeds
+    assert law.cells == 6
+    assert law.p <= LEVEL

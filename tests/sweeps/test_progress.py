@@ -133,3 +133,26 @@ def test_long_work_besides_steps_is_shown(clock):
         printed = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
         assert re.search(said, printed)
         assert "after the end" not in printed
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (72_000, "400,000 steps on this machine: about 20 h"),
+        (9e5, "about 10 days"),
+        (800, "about 13 min\n"),
+        (40, None),
+    ],
+)
+def test_a_long_training_says_so_before_and_how_to_look_sooner(clock, rest, said):
+    out = io.StringIO()
+    with ProgressDisplay(LABELS[:1], Console(file=out, width=120)) as view:
+        for step in (1, 3, 20):
+            clock[0] = 1000 + step * rest / 400_000
+            view.on_event(JobEvent(0, "step", step, 400_000))
+    printed = out.getvalue()
+    assert printed.count("on this machine") == (said is not None)
+    assert said is None or said in printed
+    quick = re.search(r"--set plan.steps=(\d+)", printed)
+    assert (quick is not None) == (rest > 900)
+    assert quick is None or 60 < int(quick[1]) * rest / 400_000 <= 180

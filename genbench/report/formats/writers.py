@@ -27,11 +27,9 @@ def heading(column: Column) -> str:
     return f"{column.title} {ARROWS[column.better]}" if column.better in ARROWS else column.title
 
 
-def cell_text(cell: Cell, bold: str = "{}", escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
-    """Write a cell; `bold` is the format string of leading values, `note` that for the numbers of notes."""
-    text = escape(number(cell))
-    text = bold.format(text) if cell.leading else text
-    parts = (text, cell.letters, note.format(",".join(map(str, cell.notes))) if cell.notes else "")
+def cell_text(cell: Cell, escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
+    """Write a cell; `note` is the format string for the numbers of notes."""
+    parts = (escape(number(cell)), cell.letters, note.format(",".join(map(str, cell.notes))) if cell.notes else "")
     return " ".join(filter(None, parts))
 
 
@@ -96,7 +94,7 @@ def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
         table = replace(table, rows=rows, legend=(f"All models: {shared}.", *table.legend) if shared else table.legend)
 
     def text(cell: Cell) -> str:
-        return cell_text(cell, "**{}**", _markdown)
+        return cell_text(cell, _markdown)
 
     lines = [f"{'#' * level} {_markdown(table.title)}", ""]
     for panel in panels(table, text, width, _markdown):
@@ -141,7 +139,7 @@ def latex(table: Table, *, width: int = 100) -> str:
     """Write a table for the package booktabs; columns beyond the width, in characters, continue in a second tabular."""
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
     for panel in panels(table, cell_text, width):
-        texts = grid(panel, lambda cell: cell_text(cell, r"\textbf{{{}}}", _latex, "$^{{{}}}$"), _latex)
+        texts = grid(panel, lambda cell: cell_text(cell, _latex, "$^{{{}}}$"), _latex)
         head, *body = (rf"{' & '.join(line)} \\" for line in texts)
         lines += [rf"\begin{{tabular}}{{l{'r' * len(panel.columns)}}}", r"\toprule", head, r"\midrule", *body]
         lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]

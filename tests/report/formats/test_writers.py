@@ -30,16 +30,16 @@ from genbench.report.formats.writers import (
 
 
 def text(cell):
-    return cell_text(cell, "**{}**")
+    return cell_text(cell)
 
 
 def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
     assert text(Cell(text="failed (2)", notes=(1, 3))) == "failed (2) [1,3]"
-    assert text(Cell(1.234, 0.05, letters="ab", leading=True)) == "**1.234 ± 0.050** ab"
+    assert text(Cell(1.234, 0.05, letters="ab")) == "1.234 ± 0.050 ab"
     assert text(Cell(1.234, 0.05, sign="°", letters="c", notes=(2,))) == "1.234 ± 0.050° c [2]"
     assert text(Cell(1.234, 0.05, aside=True, notes=(1,))) == "(1.234 ± 0.050) [1]"
     assert text(Cell(1.234, text="1.2 (1-2)")) == "1.2 (1-2)"
-    assert cell_text(Cell(text="a|b"), "{}", lambda text: text.replace("|", "!"), "^{}") == "a!b"
+    assert cell_text(Cell(text="a|b"), lambda text: text.replace("|", "!"), "^{}") == "a!b"
     assert heading(Column("w2", "lower")) == "w2 ↓"
     assert heading(Column("n")) == "n"
 
@@ -84,7 +84,7 @@ def test_markdown_is_aligned_and_within_its_width():
 
 def test_markdown_has_letters_and_says_how_to_read_them():
     text = markdown(comparison_table(three_seeds(a=[1.0, 1.1, 1.2], c=[9.0, 9.12, 9.21])))
-    assert "| **1.10 ± 0.25** a |" in text
+    assert "| 1.10 ± 0.25 a |" in text
     assert " b |" in text.splitlines()[6]
     assert f"- {SEPARATION}" in text
     assert "tie" not in text
