@@ -96,17 +96,19 @@ def track_runs(
     own = [*named(without_outdated(saved), beside), *added]
     failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
     names: dict[str, str] = {}
+    listed = {row.label for row in rows}
     lengths = {budget.steps for budget in suite.budgets}
     further = [record for record in (*own, *failed) if record["spec"]["plan"].get("steps") in lengths]
     for data, spec in _specs(rows, track.baseline).items():
         for record in (record for record in further if _belongs(record, spec)):
             place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
             seed = record["spec"]["seed"]
+            if place.row in listed and settings == "tuned":  # what tuning chose stands there
+                continue
             if "failure" in record:
                 found.failures.setdefault(place, set()).add(seed)
             else:
-                found.runs.setdefault(place, {})[seed] = Run(record, record["labels"]["model"], None)
-    listed = {row.label for row in rows}
+                found.runs.setdefault(place, {}).setdefault(seed, Run(record, record["labels"]["model"], None))
     return found._replace(further=tuple(dict.fromkeys(row for row in names.values() if row not in listed)))
 
 

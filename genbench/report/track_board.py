@@ -241,7 +241,7 @@ def _contest(
     failed: Mapping[str, Collection[int]],
     tuned: Mapping[str, str],
 ) -> Contest:
-    rows = {model: {run.seed: _row(run.record, metric, nfe) for run in own} for model, own in runs.items()}
+    rows = {m: {run.seed: _row(run.record, metric, nfe) for run in own if run.seed in seeds} for m, own in runs.items()}
     measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
     floors: dict[int, list[float]] = {}
     for own in rows.values():

@@ -22,7 +22,7 @@ def save(tmp_path):
         for seed in seeds:
             spec = make_spec(model, data, seed=seed, metrics=["sliced_w2"], settings=own | {"model": settings or {}})
             made = provenance(spec.metrics, train_seconds=1.0, original=True)
-            rows = rows_of(value + FLOOR[seed], FLOOR[seed], curve=[(1.0, 3.0), (4.0, 2.0)])
+            rows = rows_of(value + (floor := FLOOR[seed % len(FLOOR)]), floor, curve=[(1.0, 3.0), (4.0, 2.0)])
             record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
             path = Store(tmp_path / "results").record_path(spec)
             path.parent.mkdir(parents=True)
@@ -123,3 +123,13 @@ def test_the_expected_time_is_that_of_the_published_baseline():
 def test_the_records_that_ship_are_those_of_their_tracks():
     for path in FOLDER.glob("*/records.jsonl.gz"):
         assert (FOLDER / f"{path.parent.name}.toml").is_file()
+
+
+def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(save, tmp_path):
+    before = board_of(tmp_path, planted())
+    save("cfm", value=9.0)  # the same seeds, trained here
+    save("sbcfm", seeds=(57,))  # no seed of the track
+    after = board_of(tmp_path, planted())
+    for one, other in zip(before.heat(20, None).contests, after.heat(20, None).contests, strict=True):
+        assert other.cells["cfm"].values == one.cells["cfm"].values
+        assert other.floor == one.floor

@@ -88,7 +88,7 @@ def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replac
     specs, published = load(suite).specs, files_of(results / "tiny")
 
     def change(record):
-        record["results"][0]["value"] += 1
+        record["results"][0]["value"] += 100
 
     edit_record(first_path(results), drop_metric("sliced_w2"))
     publish_suite("tiny", specs, Store(results))
