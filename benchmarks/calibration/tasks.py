@@ -143,7 +143,7 @@ def cifar10(path: Path) -> Task:
     network = build_extractor(data, "efficientnet_lite0")
     name = f"fd-{network.name}"
     task = _of_images(data, spec, network, name, faults.CIFAR10, (128, 512, 1024), 2048, 1024)
-    return replace(task, largest=dict.fromkeys(("precision_recall", "density_coverage", "memorisation"), 512))
+    return replace(task, largest=dict.fromkeys(("precision_recall", "density_coverage", "memorization"), 512))
 
 
 def _of_images(
@@ -206,7 +206,7 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], d
         rows = batch.x.double().numpy()
         return {"": kernel_within(rows) + within() - 2 * kernel_between(rows, columns)}
 
-    def memorisation(batch: Batch, seed: int) -> dict[str, float]:
+    def memorization(batch: Batch, seed: int) -> dict[str, float]:
         sampled, real = nearest(batch.x, train)[0], distance()
         close = float((sampled < real.quantile(0.01)).double().mean())
         return {"": close, "ratio": float(sampled.median() / real.median())}
@@ -216,7 +216,7 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], d
         "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, directions, seed)},
         "precision_recall": lambda batch, seed: precision_and_recall(Neighborhoods(batch.x), real, 3),
         "density_coverage": lambda batch, seed: density_and_coverage(Neighborhoods(batch.x), real, 5),
-        "memorisation": memorisation,
+        "memorization": memorization,
     }
 
 

@@ -41,13 +41,13 @@ class ImageFormat:
         channels: 1 for gray, 3 for color.
         resize: whether images of another size are resized, the shorter side to `size` by an antialiased bicubic
             filter, and center-cropped; otherwise they are refused.
-        grey: whether gray images among color images are refused, or their channel is repeated.
+        gray: whether gray images among color images are refused, or their channel is repeated.
     """
 
     size: int
     channels: Literal[1, 3]
     resize: bool = False
-    grey: Literal["refuse", "repeat"] = "refuse"
+    gray: Literal["refuse", "repeat"] = "refuse"
 
 
 def collection(path: str, image_format: ImageFormat) -> Collection:
@@ -139,7 +139,7 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
     if is_deep:
         raise ConfigError(f"{what} has 16 bits per channel, not 8; convert it first")
     mode = {1: "L", 3: "RGB"}[image_format.channels]
-    if image.mode == "L" and mode == "RGB" and image_format.grey == "repeat":
+    if image.mode == "L" and mode == "RGB" and image_format.gray == "repeat":
         image = image.convert("RGB")
     if image.mode != mode:
         raise ConfigError(f"{what} has the mode {image.mode}, not {mode}; convert it first")

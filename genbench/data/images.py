@@ -139,7 +139,7 @@ def folder(
     path: str,
     size: Count = 64,
     channels: Literal[1, 3] = 3,
-    grey: Literal["refuse", "repeat"] = "refuse",
+    gray: Literal["refuse", "repeat"] = "refuse",
     flip: bool = True,
     valid: Fraction = 0.05,
     test: Fraction = 0.1,
@@ -155,7 +155,7 @@ def folder(
         path: the folder, or the tar archive of any compression.
         size: height and width of an image.
         channels: 1 for gray images, 3 for color; other images are refused, by name.
-        grey: whether gray images among color images are refused, or their channel is repeated.
+        gray: whether gray images among color images are refused, or their channel is repeated.
         flip: whether training images are mirrored left to right at random.
         valid: share of the training images held out for validation, if the tree has no such split.
         test: share of the training images held out for testing, if the tree has no such split.
@@ -163,7 +163,7 @@ def folder(
     Raises:
         ConfigError: if the path holds no such images.
     """
-    images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, grey=grey))
+    images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, gray=gray))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}
     data = image_task(images, (channels, size, size), held_out, PUBLISHED, EVALUATION, flip=flip)

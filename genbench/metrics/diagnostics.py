@@ -67,7 +67,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     weights f is constant and the tilt 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. Unbiased up to the
     ratio; small values may be negative.
 
-    Couplings whose weights depend on the batch (`weigh=data`, `normaliser=batch`) get batches of 128, whatever the
+    Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
     batch of training; a detail states it. With `weigh=data` the partners of a point share most of their noise: the
     tilt of the data is too large by 6 % on 8gaussians at kappa=0.5, and by less than 0.3 % on CIFAR-10.
 

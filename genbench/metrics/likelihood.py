@@ -143,11 +143,11 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densiti
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
     true_log_prob = None if label is not None else data.truth.log_prob  # the known density is that without labels
     given = "" if label is None else " given labels"
-    dequantised = ", dequantised" if data.space.bin else ""
+    dequantized = ", dequantized" if data.space.bin else ""
     return Densities(
         log_prob,
         None if true_log_prob is None else true_log_prob(x).double(),
-        f"density of {model.density}{given}, n={len(x)} of test data{dequantised}{solved}",
+        f"density of {model.density}{given}, n={len(x)} of test data{dequantized}{solved}",
         {"standard_error": float(log_prob.std(correction=0)) / len(log_prob) ** 0.5, **details},
     )
 

@@ -34,7 +34,7 @@ class Gaussian(Model):
         super().__init__()
         self.event, self.source, self.n = event, source, n
         if event.bin:
-            self.density = "dequantised data"
+            self.density = "dequantized data"
         self.mean = nn.Parameter(torch.zeros(event.dims))
         rows, columns = torch.tril_indices(event.dims, event.dims)
         self.lower = nn.Parameter((rows == columns).float())

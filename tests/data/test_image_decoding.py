@@ -108,9 +108,9 @@ def test_the_orientation_noted_by_a_camera_is_applied(tmp_path):
 
 
 def test_gray_images(tmp_path):
-    made = write_images(tmp_path / "grey", {"": 4}, mode="L")
-    alone = raw(build(tmp_path / "grey", channels=1, test=0.0).train)[0]
-    repeated = raw(build(tmp_path / "grey", grey="repeat", test=0.0).train)[0]
+    made = write_images(tmp_path / "gray", {"": 4}, mode="L")
+    alone = raw(build(tmp_path / "gray", channels=1, test=0.0).train)[0]
+    repeated = raw(build(tmp_path / "gray", gray="repeat", test=0.0).train)[0]
     np.testing.assert_array_equal(alone[0, 0], np.asarray(made["0.png"]))
     np.testing.assert_array_equal(repeated, alone.repeat(3, 1))
 
@@ -119,7 +119,7 @@ UNDECODABLE = {
     "noise": (b"noise", r"cannot be decoded: it is none of BMP"),
     "truncated": (encoded(image(0))[:-100], r"cannot be decoded"),
     "rgba": (encoded(image(0, mode="RGBA")), r"has the mode RGBA, not RGB"),
-    "grey": (encoded(image(0, mode="L")), r"has the mode L, not RGB"),
+    "gray": (encoded(image(0, mode="L")), r"has the mode L, not RGB"),
 }
 
 

@@ -48,9 +48,9 @@ def test_an_original_may_come_from_a_folder(tmp_path):
     assert torch.bincount(data.valid.take(10, 0).label).tolist() == [1] * 10
     assert data.provenance["note"] == "3 of 70 images are JPEG: compressed with loss"
     assert data.provenance["original"] is False
-    grey = tmp_path / "grey"
-    ten_classes(grey, (28, 28), "L")
-    assert datasets["mnist"].build(path=str(grey), valid=0).train.batch(0, 4, 0).x.shape == (4, 1, 28, 28)
+    gray = tmp_path / "gray"
+    ten_classes(gray, (28, 28), "L")
+    assert datasets["mnist"].build(path=str(gray), valid=0).train.batch(0, 4, 0).x.shape == (4, 1, 28, 28)
 
 
 @pytest.mark.usefixtures("own_home")

@@ -31,7 +31,7 @@ FEATURES: dict[str, dict[str, Any]] = {
     "monge_distance": FEW,
     "precision_recall": FEW,
     "density_coverage": FEW,
-    "memorisation": {"n": 60, "n_real": 300},
+    "memorization": {"n": 60, "n_real": 300},
     "fld": {"n": 60, "n_real": 300},
     "torchmetrics:FID": FEW,
     "torchmetrics:KID": FEW | {"subset_size": 20},

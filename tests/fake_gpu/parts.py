@@ -34,8 +34,8 @@ def couplings() -> Iterator[Case]:
         ("otcfm", {"plan": "sinkhorn", "reg": 1.0}),
         ("otcfm", {"conditional": True, "mismatch": 1.0}),
         ("otcfm", {"conditional": True, "plan": "sinkhorn", "reg": 10.0}),
-        ("wcfm", {"normaliser": "running"}),
-        ("wcfm", {"normaliser": "batch"}),
+        ("wcfm", {"normalizer": "running"}),
+        ("wcfm", {"normalizer": "batch"}),
         ("wcfm", {"weigh": "data"}),
         ("wcfm", {"cost": "sqnorm", "kappa": 1.0}),
         ("wcfm-balanced", {"running": False, "reference": 64}),
@@ -52,7 +52,7 @@ def couplings() -> Iterator[Case]:
     ]
     for model, settings in options:
         given = ", ".join(f"{name}={value}" for name, value in settings.items())
-        tilt = ("tilt",) if "normaliser" in settings else ()
+        tilt = ("tilt",) if "normalizer" in settings else ()
         yield Case(f"{model} with {given}", model, "8gaussians", {"model": settings}, ("norm", "nfe", *tilt))
 
 

@@ -23,7 +23,7 @@ from genbench.training.loop import fit
 from genbench.training.process_group import Group
 
 INTERRUPTED = {
-    "wcfm": ("8gaussians", {"normaliser": "running"}),
+    "wcfm": ("8gaussians", {"normalizer": "running"}),
     "wcfm-balanced": ("8gaussians", {"reference": 64}),
     "otcfm": ("8gaussians", {"pool": 2}),
     "shortcut": ("8gaussians", {}),

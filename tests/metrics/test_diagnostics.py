@@ -145,7 +145,7 @@ def test_a_flow_that_is_the_identity_has_the_bits_of_a_normal_density():
     nats = square / 2 + math.log(2 * math.pi) / 2 + math.log(17 / 2)
     assert row["value"] == pytest.approx(nats / math.log(2), rel=1e-3)
     assert row["better"] == "lower"
-    assert row["protocol"] == "bits/dim of validation data, density of dequantised data, 2000 draws of 100 samples"
+    assert row["protocol"] == "bits/dim of validation data, density of dequantized data, 2000 draws of 100 samples"
 
 
 def test_for_a_model_of_latents_bits_are_per_dimension_of_these():

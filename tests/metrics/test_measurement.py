@@ -256,11 +256,11 @@ def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
 
 @pytest.mark.slow
 def test_the_intervals_of_features_cover_the_mean_of_the_metric():
-    names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorisation": {}}
+    names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorization": {}}
     data, own = chosen("digits", **names, precision_recall={}, density_coverage={}, class_balance={})
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
     found = coverage(data, own, pool, 50, 400)
-    assert {"fd-digits_cnn", "monge_distance", "kid", "memorisation", "memorisation.ratio"} < found.keys()
+    assert {"fd-digits_cnn", "monge_distance", "kid", "memorization", "memorization.ratio"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()
     assert found.pop("density_coverage.coverage") > 0.75  # more samples cover more: halves vary differently

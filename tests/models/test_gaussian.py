@@ -37,7 +37,7 @@ def test_equal_images_have_the_variance_of_their_bins():
     model = Gaussian(task.event, task.source, n=8)
     model.prepare(replace(task, train=Constant()), 0)
     assert_close(model.root.detach(), torch.eye(16) * task.event.bin / 12**0.5)
-    assert model.density == "dequantised data"
+    assert model.density == "dequantized data"
 
 
 def test_data_without_density_and_other_sources_are_errors():

@@ -50,8 +50,8 @@ def inside(monkeypatch, tmp_path):
 
 
 def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):
-    chosen = ["--metric", "memorisation", "--set", "metric.memorisation.features=efficientnet_lite0"]
-    chosen += ["--set", "metric.memorisation.share=0.1", "--set", f"data.path={place / 'real'}"]
+    chosen = ["--metric", "memorization", "--set", "metric.memorization.features=efficientnet_lite0"]
+    chosen += ["--set", "metric.memorization.share=0.1", "--set", f"data.path={place / 'real'}"]
     asked = ["eval", place / "samples", "--dataset", "folder", "--set", f"data.size={SIZE}", *chosen]
     code, out, _ = inside(*asked, "--json")
     said = json.loads(out)

@@ -28,8 +28,8 @@ def key(**settings):
 
 def test_the_key_is_free_of_order_spelling_and_typed_out_defaults():
     plain = key()
-    assert plain == key(model={"cost": "norm", "normaliser": "constant"})
-    assert plain == key(model={"normaliser": "constant", "cost": "norm"}, plan={"lr_min": 0})
+    assert plain == key(model={"cost": "norm", "normalizer": "constant"})
+    assert plain == key(model={"normalizer": "constant", "cost": "norm"}, plan={"lr_min": 0})
     assert key(model={"epsilon": 2}) == key(model={"epsilon": 2.0}) != plain
     assert plain == key(sample={"tol": 1e-3}, evaluation={"n": 100})
 

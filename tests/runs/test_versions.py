@@ -121,8 +121,8 @@ def test_every_metric_declares_which_values_are_possible(name):
         ("w2", -1e-9, ""),  # rounding
         ("energy_distance", -0.01, ""),  # unbiased
         ("precision_recall.recall", 1.2, "precision_recall.recall is 1.2, and cannot be above 1"),
-        ("memorisation.ratio", 1.2, ""),
-        ("memorisation", 1.2, "memorisation is 1.2, and cannot be above 1"),
+        ("memorization.ratio", 1.2, ""),
+        ("memorization", 1.2, "memorization is 1.2, and cannot be above 1"),
         ("caption_accuracy.classes_above_80", 9.0, ""),
         ("caption_accuracy.look", 9.0, "caption_accuracy.look is 9, and cannot be above 1"),
         ("nll", -300.0, ""),

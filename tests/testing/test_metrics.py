@@ -15,7 +15,7 @@ MADE_FOR = {
     "density_coverage": "digits",
     "precision_recall": "digits",
     "kid": "digits",
-    "memorisation": "digits",
+    "memorization": "digits",
     "monge_distance": "digits",
     "fld": "digits",
     "fd-captions_cnn": "digits-captions",

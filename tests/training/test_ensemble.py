@@ -66,8 +66,8 @@ def test_a_compiled_stack_takes_the_same_steps_and_so_does_one_after_another():
     assert float(done.stdout) < 1e-4
 
 
-WCFM = [{"seed": s, "kappa": k, "normaliser": n} for s, k, n in ((3, 0.5, "constant"), (1, 2.0, "running"))]
-WCFM += [{"seed": 3, "kappa": 2.0, "normaliser": "batch"}]
+WCFM = [{"seed": s, "kappa": k, "normalizer": n} for s, k, n in ((3, 0.5, "constant"), (1, 2.0, "running"))]
+WCFM += [{"seed": 3, "kappa": 2.0, "normalizer": "batch"}]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_members_of_which_only_some_know_their_tilt_are_refused(couplings):
 
 
 def test_a_thread_draws_ahead_only_where_no_member_has_a_state_that_moves():
-    running = {"name": "gibbs", "normaliser": "running"}
+    running = {"name": "gibbs", "normalizer": "running"}
     assert ensemble_over(["ot", {"name": "ot", "resample": True}])[0].prefetch
     assert not ensemble_over(["ot", running])[0].prefetch
 

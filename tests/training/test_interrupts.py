@@ -51,9 +51,9 @@ def _signals_raise():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("part", ["draw", "loss"])
 def test_a_signal_in_a_step_waits_for_its_checkpoint(tmp_path, monkeypatch, caplog, part, number):
-    """The draw moves the running normaliser of the pairs' weights, and a row of the log averages several steps."""
+    """The draw moves the running normalizer of the pairs' weights, and a row of the log averages several steps."""
     monkeypatch.setattr("genbench.training.train_log.steps_per_row", lambda steps: 7)
-    options = {"settings": {"normaliser": "running"}, "steps": 60, "ema": 0.9}
+    options = {"settings": {"normalizer": "running"}, "steps": 60, "ema": 0.9}
     whole = train("wcfm", folder=tmp_path / "whole", **options)
     interrupted_in(part, 33, number, *start("wcfm", **options), tmp_path / "cut")
     assert step_of(tmp_path / "cut") == 33

@@ -123,7 +123,7 @@ SHARED = {
     "cfm": ("cfm", {}),
     "otcfm": ("otcfm", {}),
     "wcfm": ("wcfm", {}),
-    "wcfm-batch": ("wcfm", {"normaliser": "batch"}),
+    "wcfm-batch": ("wcfm", {"normalizer": "batch"}),
     "starflow": ("starflow", {}),
 }
 DISTRIBUTED = f"""

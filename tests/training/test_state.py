@@ -25,8 +25,8 @@ def test_an_interrupted_run_resumes_bit_for_bit(tmp_path, model, plan):
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_state_of_the_best_validation_is_kept_through_an_interruption(tmp_path, ema):
-    """Also the normaliser of the pairs' weights, a buffer that moves at each step."""
-    running, losses = {"normaliser": "running"}, {20: 3.0, 40: 1.0, 60: 1.0, 80: float("nan"), 92: 2.0}
+    """Also the normalizer of the pairs' weights, a buffer that moves at each step."""
+    running, losses = {"normalizer": "running"}, {20: 3.0, 40: 1.0, 60: 1.0, 80: float("nan"), 92: 2.0}
 
     def go(folder, **watch):
         model, data, plan = start("wcfm", settings=running, steps=92, validate_every=20, stop="validation", ema=ema)

@@ -22,7 +22,7 @@ GRID_ROWS, NEIGHBORS = 10, 9
 
 
 @metrics.register(
-    "memorisation",
+    "memorization",
     version=1,
     better="none",
     bounds={"": (0, 1), "ratio": (0, None)},
@@ -31,7 +31,7 @@ GRID_ROWS, NEIGHBORS = 10, 9
     curve=False,
     halves=True,
 )
-def memorisation(
+def memorization(
     evaluation: Evaluation,
     *,
     n: Samples = None,

@@ -35,7 +35,7 @@ class FlowMap(PairModel):
     """
 
     steering = (
-        *("coupling", "label_dropout", "dequantise"),
+        *("coupling", "label_dropout", "dequantize"),
         *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # of times
         *("share", "decay", "clip"),  # of targets that are drawn
     )

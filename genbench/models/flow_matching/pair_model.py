@@ -26,12 +26,12 @@ class SharedSettings:
     Args:
         conditional: whether the model is trained on labels; couplings then pair within each class.
         label_dropout: share of labels dropped in conditional training, for guidance.
-        dequantise: whether quantized data is spread uniformly over its bins, as bits/dim require.
+        dequantize: whether quantized data is spread uniformly over its bins, as bits/dim require.
     """
 
     conditional: bool = False
     label_dropout: Fraction = 0.1
-    dequantise: bool = True
+    dequantize: bool = True
 
     def classes(self, event: Event) -> int:
         """Return the number of classes that net and coupling know: 0 for an unconditional model."""
@@ -94,8 +94,8 @@ class PairModel(Model, Coupled):
         self.net = build(event, shared.classes(event), net, times=times)
         self.coupling, self.prefetch = coupling, coupling.prefetch
         self.path, self.label_dropout = path, shared.label_dropout
-        self.bin_width = event.bin if shared.dequantise else 0.0
-        self.density = "dequantised data" if self.bin_width else "data"
+        self.bin_width = event.bin if shared.dequantize else 0.0
+        self.density = "dequantized data" if self.bin_width else "data"
         self._pool: tuple[tuple[int, int, int], tuple[Pairs, Tensor | None]] | None = None
 
     @property

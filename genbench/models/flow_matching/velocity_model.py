@@ -24,9 +24,9 @@ class FlowMatching(PairModel, Transport):
 
     steering = (
         *("sigma", "clip", "schedule"),  # of paths
-        *("kappa", "epsilon", "cost", "normaliser", "weigh", "reference", "running"),  # of weights
+        *("kappa", "epsilon", "cost", "normalizer", "weigh", "reference", "running"),  # of weights
         *("plan", "resample", "reg", "pool", "mismatch", "entropy", "tolerance", "points"),  # of transport
-        *("label_dropout", "dequantise"),
+        *("label_dropout", "dequantize"),
     )
 
     def loss(self, example: Example) -> dict[str, Tensor]:

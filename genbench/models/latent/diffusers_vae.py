@@ -69,7 +69,7 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     if event.shape[0] != config["in_channels"]:
         raise ConfigError(
             f"model.encoder.model={settings['model']} is for images with {config['in_channels']} channels; this data "
-            f"has {event.shape[0]} (a folder of gray images is read in color by channels=3 and grey=repeat)"
+            f"has {event.shape[0]} (a folder of gray images is read in color by channels=3 and gray=repeat)"
         )
     factor = 2 ** (len(config["block_out_channels"]) - 1)
     return grid(event, config["latent_channels"], factor, "diffusers")

@@ -76,7 +76,7 @@ class TransformerFlow(Model):
         if self.sigma is not None:
             self.density = f"data + N(0, {self.sigma:g}^2)"
         elif self.uniform and event.bin:
-            self.density = "dequantised data"
+            self.density = "dequantized data"
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:

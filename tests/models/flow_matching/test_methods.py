@@ -24,17 +24,17 @@ SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
 @pytest.mark.parametrize(
-    ("eps", "normaliser"),
+    ("eps", "normalizer"),
     # At 1e6 all weights are 1, and every normalizer divides by 1.
     [*product((2.0, 8.0), ("constant", "running", "batch")), (1e6, "running")],
 )
-def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normaliser, trained, drawn):
+def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normalizer, trained, drawn):
     b = 2.0
     model, _ = trained(
         "wcfm",
         "gaussian",
         data={"dims": 1, "std": b},
-        model={"cost": "sqnorm", "epsilon": eps, "normaliser": normaliser},
+        model={"cost": "sqnorm", "epsilon": eps, "normalizer": normalizer},
         plan=SHORT | {"steps": 800},
     )
     cov = tilted(eps, b)

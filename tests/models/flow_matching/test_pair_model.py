@@ -38,7 +38,7 @@ def test_guidance_without_labels_is_an_error(built):
 
 def test_quantized_data_is_spread_over_its_bins(built):
     model, data = built("cfm", "digits")
-    assert model.density == "dequantised data"
+    assert model.density == "dequantized data"
     batch = data.train.batch(0, 64, 0)
     example = model.draw(batch, torch.Generator().manual_seed(0))
     x1 = example.x + (1 - example.t.view(-1, 1, 1, 1)) * example.velocity

@@ -252,7 +252,7 @@ def test_likelihoods_of_data_and_of_latents_are_not_confused(data, fixed_density
 
 
 def test_a_model_prepares_on_latents(data):
-    """W-CFM measures its normaliser on noise and latents: the same as on a task that consists of them."""
+    """W-CFM measures its normalizer on noise and latents: the same as on a task that consists of them."""
     encoder = Halves(data.event)
     model = Latent(data.event, build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5), encoder)
     plain = build("wcfm", encoder.latent, **SMALL["cfm"], kappa=0.5)

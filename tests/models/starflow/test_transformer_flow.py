@@ -124,7 +124,7 @@ def test_the_kind_of_noise_determines_the_density():
         return model.density, model.draw(batch, torch.Generator().manual_seed(0)).x
 
     density, x = moved("uniform")
-    assert density == "dequantised data"
+    assert density == "dequantized data"
     assert x.abs().max() <= 0.0625
     assert_close(x.std(), torch.tensor(0.125 / math.sqrt(12)), rtol=0.03, atol=0)
     density, x = moved(0.1)

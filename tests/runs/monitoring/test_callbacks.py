@@ -100,8 +100,8 @@ def test_a_loss_that_cannot_choose_the_weights_ends_the_training_at_its_first_va
 
 
 def test_the_chosen_weights_have_the_buffers_of_their_step(tmp_path):
-    """The normaliser runs on after the step that is kept."""
-    plan, model = PLAN | VALIDATED | {"stop": "validation"}, {"normaliser": "running"}
+    """The normalizer runs on after the step that is kept."""
+    plan, model = PLAN | VALIDATED | {"stop": "validation"}, {"normalizer": "running"}
     settings = {"plan": plan, "model": model, "evaluation": {"n": 64, "curve": []}}
     record = run(make_spec("wcfm", "moons", metrics=["norm"], settings=settings), Store(tmp_path))
     best = min(losses(record), key=losses(record).get)
@@ -112,7 +112,7 @@ def test_the_chosen_weights_have_the_buffers_of_their_step(tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "settings"),
-    [("cfm", {}), ("shortcut", {}), ("consistency", {"end_steps": 15}), ("wcfm", {"normaliser": "running"})],
+    [("cfm", {}), ("shortcut", {}), ("consistency", {"end_steps": 15}), ("wcfm", {"normalizer": "running"})],
 )
 def test_validation_leaves_the_training_as_it_is(tmp_path, model, settings):
     """Also of models whose state moves as they draw examples."""

@@ -73,12 +73,12 @@ class WeightSettings:
     """Settings of the weights of W-CFM.
 
     Args:
-        normaliser: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
+        normalizer: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
         weigh: weights for each "pair", or, as a control, for each "data" point the mean weight of its pairs with the
             noise of the batch: the same tilt without any coupling.
     """
 
-    normaliser: Literal["constant", "running", "batch"] = "constant"
+    normalizer: Literal["constant", "running", "batch"] = "constant"
     weigh: Literal["pair", "data"] = "pair"
 
 
@@ -187,8 +187,8 @@ class Gibbs(KernelCoupling):
         self, event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: WeightSettings = WEIGHTS
     ) -> None:
         super().__init__(event, kernel)
-        self.normaliser, self.weigh = settings.normaliser, settings.weigh
-        self.pilot_size = 8192 if self.normaliser == "constant" else 0
+        self.normalizer, self.weigh = settings.normalizer, settings.weigh
+        self.pilot_size = 8192 if self.normalizer == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
 
@@ -210,7 +210,7 @@ class Gibbs(KernelCoupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         if bool(torch.isnan(self.epsilon)):
             raise RunFailed("the kappa of W-CFM was not chosen: call prepare(data, seed) first")
-        if self.normaliser == "constant" and bool(torch.isnan(self.log_mean).any()):
+        if self.normalizer == "constant" and bool(torch.isnan(self.log_mean).any()):
             raise RunFailed("the constant normalizer of W-CFM was not estimated: call prepare(data, seed) first")
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
@@ -218,11 +218,11 @@ class Gibbs(KernelCoupling):
             label = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
         log_weight = self.log_kernel(x0, x1) if self.weigh == "pair" else self._log_mean_of_data(x0, x1, label)
         log_mean = self.log_mean
-        if self.normaliser != "constant":
+        if self.normalizer != "constant":
             of_batch = self._log_mean(log_weight, label)
-            if self.normaliser == "running" and self.training:  # measurements pair batches too
+            if self.normalizer == "running" and self.training:  # measurements pair batches too
                 self._update(of_batch)
-            log_mean = of_batch if self.normaliser == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
+            log_mean = of_batch if self.normalizer == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
         return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))
 
     def _log_mean_of_data(self, x0: Tensor, x1: Tensor, label: Tensor) -> Float64[Tensor, " b"]:

@@ -137,7 +137,7 @@ def test_weights_of_images_are_finite_and_average_one():
     x1 = torch.randn(600, 1, 1, 1, generator=draws) * torch.ones(3, 32, 32)  # of norms from 0 to 200
     pairs = shown(x0[:400], x1[:400], epsilon=5.0)(x0[400:], x1[400:], None, draws)
     assert pairs.weight.mean().item() == pytest.approx(1.0, abs=0.05)
-    kernel, own = KernelSettings(epsilon=5.0), WeightSettings(normaliser="batch")
+    kernel, own = KernelSettings(epsilon=5.0), WeightSettings(normalizer="batch")
     plain = Gibbs(Event((3, 32, 32)), 0, kernel=kernel, settings=own)(x0[400:], x1[400:], None, draws).weight
     assert plain.max() > 4 > 2 > pairs.weight.max()
 

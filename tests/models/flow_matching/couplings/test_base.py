@@ -42,8 +42,8 @@ def built(name, conditions=0, classes=0, **settings):
     ("name", "settings", "most"),
     [
         ("gibbs", {}, 0),
-        ("gibbs", {"normaliser": "running"}, 0),
-        ("gibbs", {"normaliser": "batch", "weigh": "data"}, 0),
+        ("gibbs", {"normalizer": "running"}, 0),
+        ("gibbs", {"normalizer": "batch", "weigh": "data"}, 0),
         ("balanced", {"reference": 64}, 1),
     ],
 )

@@ -20,7 +20,7 @@ def gibbs_of(classes=0, epsilon=2.0, cost="norm", **weights):
 def test_weights_are_finite_where_the_kernel_underflows():
     d = 200_000
     x0, x1 = torch.randn(32, d), torch.randn(32, d)
-    gibbs = gibbs_of(epsilon=0.5, normaliser="batch")
+    gibbs = gibbs_of(epsilon=0.5, normalizer="batch")
     assert torch.exp(gibbs.log_kernel(x0, x1)).float().max() == 0
     weight = gibbs(x0, x1, None, stream()).weight
     assert torch.isfinite(weight).all()
@@ -35,7 +35,7 @@ def test_constant_and_running_normalizers_agree_with_the_mean_weight():
     x, y = torch.randn(2, 200_000, 1)
     constant.calibrate(constant.log_kernel(x, y), torch.zeros(200_000).long())
     assert constant.log_mean.item() == pytest.approx(expected, abs=0.01)
-    running = gibbs_of(epsilon=eps, cost="sqnorm", normaliser="running")
+    running = gibbs_of(epsilon=eps, cost="sqnorm", normalizer="running")
     for _ in range(1000):
         running(torch.randn(256, 1), torch.randn(256, 1), None, stream())
     assert running.log_mean.item() == pytest.approx(expected, abs=0.02)
@@ -45,7 +45,7 @@ def test_constant_and_running_normalizers_agree_with_the_mean_weight():
 def test_weights_average_to_one_within_each_class():
     label = torch.arange(512) % 2
     x1 = torch.randn(512, 2) + 8 * label[:, None]
-    gibbs = gibbs_of(2, normaliser="batch")
+    gibbs = gibbs_of(2, normalizer="batch")
     weight = gibbs(torch.randn(512, 2), x1, label, stream()).weight
     for one in (0, 1):
         assert_close(weight[label == one].mean(), torch.tensor(1.0))
@@ -59,7 +59,7 @@ def test_a_constant_normalizer_must_be_estimated_first():
 def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
     x0, x1 = torch.randn(64, 2), torch.randn(64, 2) * 3
     group = torch.arange(64) % 2
-    gibbs = gibbs_of(2, normaliser="batch", weigh="data")
+    gibbs = gibbs_of(2, normalizer="batch", weigh="data")
     pairs = gibbs(x0, x1, group, stream())
     mine = group == 0
     by_hand = torch.exp(-(x0[mine][:, None] - x1[mine]).norm(dim=2) / 2).mean(0)
