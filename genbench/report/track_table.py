@@ -55,7 +55,7 @@ def _coverage(board: TrackBoard) -> str:
         dict.fromkeys(contest.data for contest in contests if any(c.values for c in contest.cells.values()))
     )
     empty = list(dict.fromkeys(contest.data for contest in contests if contest.data not in measured))
-    text = f"{counted(len(methods), 'method')} with values on {counted(len(measured), 'task')}: {', '.join(measured)}"
+    text = f"{counted(len(methods), 'method')} with values on {counted(len(measured), 'task')}"
     return f"{text}; no values yet: {', '.join(empty)}." if empty else f"{text}."
 
 
@@ -96,7 +96,7 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
 
 def _by(nfe: int | None) -> str:
     if nfe is None:
-        return "With the settings of each method's own sampler"
+        return "With each method's own sampler"
     return f"With {counted(nfe, 'network evaluation')}"
 
 

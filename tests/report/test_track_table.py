@@ -138,11 +138,11 @@ def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):
 
 
 def test_the_first_sentence_says_which_tasks_have_values(board, tmp_path):
-    assert sentences(board)[0] == "4 methods with values on 2 tasks: moons, pinwheel."
+    assert sentences(board)[0] == "4 methods with values on 2 tasks."
     on_moons = [record for record in planted() if record["labels"]["data"] == "moons"]
     (tmp_path / "half").mkdir()
     half = sentences(board_of(tmp_path / "half", on_moons))
-    assert half == ["4 methods with values on 1 task: moons; no values yet: pinwheel."]  # one task ranks nobody
+    assert half == ["4 methods with values on 1 task; no values yet: pinwheel."]  # one task ranks nobody
 
 
 def test_a_sentence_says_of_each_column_what_its_letters_say(board):
