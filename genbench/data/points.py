@@ -20,7 +20,7 @@ from genbench.errors import ConfigError, first_line
 from genbench.registry import datasets
 from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
-from genbench.storage import arrays, content_hash
+from genbench.storage import arrays, content_hash, memory
 
 LABEL = "label"
 """Name, in any case, of the column or array that holds classes and no coordinate."""
@@ -151,9 +151,8 @@ def read(path: Path) -> Points:
     if not path.is_file():
         raise ConfigError(f"{path} does not exist or is not a file")
     if path.suffix in arrays.SUFFIXES:
-        found, names = arrays.load(path), ()
-        called = check_names(str(path), found)
-        values, label = arrays.samples(path, found), found[called] if called else None
+        check_names(str(path), arrays.names(path))
+        (values, label), names = arrays.samples(path), ()
     else:
         values, label, names = _table(path)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
@@ -220,6 +219,7 @@ def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Ten
 
 def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     """Return the coordinates, the labels if there are any, and the names of the coordinates."""
+    memory.require(4 * path.stat().st_size, str(path))
     try:
         table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
         label = check_names(str(path), map(str, table))
@@ -240,8 +240,10 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
 
 def _parquet(path: Path) -> Any:
     import pandas as pd
-    import pyarrow  # noqa: F401 - pandas names another engine where it is missing
+    from pyarrow.parquet import ParquetFile
 
+    known = ParquetFile(path).metadata  # a file of megabytes may unpack to terabytes
+    memory.require(16 * known.num_rows * known.num_columns, str(path))
     return pd.read_parquet(path)
 
 

@@ -227,11 +227,11 @@ def _saved_panel(run: Run, frame: np.ndarray, peak: float) -> Panel:
 
 
 def _samples(run: Run) -> np.ndarray:
-    """Read the saved samples of a run. Raises Unsupported if there are none."""
+    """Read the saved samples of a run. Raises Unsupported if there are none, ConfigError if damaged."""
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
         raise Unsupported("its samples are not saved here")
-    return arrays.load(path)["samples"]
+    return arrays.load(path, "samples")
 
 
 def _picture(run: Run) -> Image.Image:

@@ -112,8 +112,7 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
 
 
 def _array(path: Path, data: Data, name: str) -> ExternalSamples:
-    found = arrays.load(path)
-    raw, label = arrays.samples(path, found), found.get("label")
+    raw, label = arrays.samples(path)
     shape = data.event.shape
     if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
         raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")

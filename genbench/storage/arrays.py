@@ -1,56 +1,84 @@
-"""Arrays in .npy and .npz files."""
+"""Arrays in .npy and .npz files of others: checked against the size of the file before memory is taken."""
 
+import math
+import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path
+from tokenize import TokenError
+from typing import IO
 
 import numpy as np
 
 from genbench.errors import ConfigError, first_line
-from genbench.storage import files
+from genbench.storage import files, memory
 
 SUFFIXES = (".npy", ".npz")
 
-_UNREADABLE = (OSError, EOFError, ValueError, LookupError, RuntimeError, MemoryError)
-_UNREADABLE += (zipfile.BadZipFile, zlib.error, LZMAError)
-"""Errors of NumPy and zipfile for damaged and encrypted files, and for arrays that do not fit into memory."""
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, RuntimeError, MemoryError, OverflowError, SyntaxError)
+_UNREADABLE += (TypeError, TokenError, zipfile.BadZipFile, zlib.error, LZMAError)
+"""Errors of NumPy, which parses headers as Python, and of zipfile for damaged and encrypted files."""
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz by name, or the array of an .npy, whose name is empty.
+def names(path: Path) -> list[str]:
+    """Return the names of the arrays in an .npz; an .npy holds one, whose name is empty.
+
+    Raises:
+        ConfigError: if the file cannot be read, or holds something other than arrays, or nothing.
+    """
+    with _checked(path):
+        if path.suffix == ".npy":
+            return [""]
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    others = [name for name in members if not name.endswith(".npy")]
+    if others or not members:
+        raise ConfigError(f"{path} is not an .npz: it holds {others[0] if others else 'nothing'}")
+    return [name.removesuffix(".npy") for name in members]
+
+
+def load(path: Path, name: str = "") -> np.ndarray:
+    """Read one array of numbers or texts.
 
     Numbers have the byte order of this machine; long doubles become float64.
 
-    Raises:
-        ConfigError: if the file cannot be read, or holds Python objects or nothing.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist or is not a file")
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        found = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}
-    except _UNREADABLE as error:
-        raise ConfigError(f"{path} is not a readable {path.suffix}: {first_line(error)}") from error
-    if not all(isinstance(array, np.ndarray) for array in found.values()):  # NumPy returns other members as bytes
-        raise ConfigError(f"{path} is not a readable {path.suffix}: it holds something other than arrays")
-    if not found:
-        raise ConfigError(f"{path} holds no arrays")
-    return {name: _native(array) for name, array in found.items()}
-
-
-def samples(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the array of samples: `samples`, the first unnamed one, or the only one that is not `label`.
+    Args:
+        path: .npy or .npz.
+        name: one of `names`.
 
     Raises:
-        ConfigError: if there is no such array.
+        ConfigError: if there is no such array, or it is damaged, encrypted, or too large, or holds Python objects.
     """
-    others = [name for name in arrays if name.casefold() != "label"]
+    with _checked(path):
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return _read(file, os.fstat(file.fileno()).st_size, path)
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(f"{name}.npy")
+            with archive.open(member) as file:
+                return _read(file, member.file_size, path)
+
+
+def samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read the array of samples and their labels: the array called `label`, in any case.
+
+    The samples are the array `samples`, the first unnamed one, or the only one that holds no labels.
+
+    Raises:
+        ConfigError: as `load` does, and if there is no array of samples, or more than one of labels.
+    """
+    found = names(path)
+    labels = [name for name in found if name.casefold() == "label"]
+    others = [name for name in found if name not in labels]
     chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
     if chosen is None:
-        raise ConfigError(f"{path} holds {', '.join(arrays)}; call the array of samples 'samples'")
-    return arrays[chosen]
+        raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
+    if len(labels) > 1:
+        raise ConfigError(f"{path} holds {', '.join(labels)}; give one array of labels")
+    return load(path, chosen), load(path, labels[0]) if labels else None
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -63,6 +91,29 @@ def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     files.replace(path, write)
 
 
-def _native(array: np.ndarray) -> np.ndarray:
-    wide = array.dtype.kind == "f" and array.dtype.itemsize > 8
-    return np.ascontiguousarray(array, np.float64 if wide else array.dtype.newbyteorder("="))
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist or is not a file")
+    try:
+        yield
+    except _UNREADABLE as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} is not a readable {path.suffix}: {first_line(error)}") from error
+
+
+def _read(file: IO[bytes], size: int, path: Path) -> np.ndarray:
+    """Read an array of a file with that many bytes, which its header must account for."""
+    version = np.lib.format.read_magic(file)
+    if version != (1, 0):  # NumPy writes others for names of fields only; their headers may have gigabytes
+        raise ValueError(f"it has version {version[0]}.{version[1]} of the format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    expected, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if expected != rest and not dtype.hasobject:
+        raise ValueError(f"by its header, {shape} of {dtype}, it holds {expected:,} bytes, and it has {rest:,}")
+    memory.require(expected, str(path))
+    file.seek(0)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    wide = dtype.kind == "f" and dtype.itemsize > 8
+    return np.ascontiguousarray(array, np.float64 if wide else dtype.newbyteorder("="))

@@ -223,6 +223,23 @@ def test_a_path_with_a_null_byte_is_refused_in_one_line():
         points(path="points\0.csv")
 
 
+def test_parquet_that_unpacks_to_more_than_the_memory_is_refused_by_its_metadata(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "bomb.parquet"
+    pd.DataFrame({"x": np.zeros(100_000), "y": np.zeros(100_000)}).to_parquet(path)
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: 8.0 * path.stat().st_size)
+    with pytest.raises(ConfigError, match="memory"):
+        read(path)
+
+
+def test_a_table_of_more_than_the_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "points.csv"
+    path.write_text(LINES)
+    monkeypatch.setattr("genbench.storage.memory.total", lambda: 3.0 * path.stat().st_size)
+    with pytest.raises(ConfigError, match=r"points\.csv needs at least .* of memory"):
+        read(path)
+
+
 def test_classes_are_the_texts_of_the_file_and_numbers_are_in_order(tmp_path):
     def read_labels(names):
         rows = "".join(f"{i * 0.1},{names[i % len(names)]}\n" for i in range(60))

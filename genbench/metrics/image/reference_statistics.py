@@ -169,9 +169,8 @@ def _published(path: Path, sha256: str, extractor: FeatureExtractor) -> Publishe
     if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
         raise ConfigError(f"{path} has another protocol: clean-fid's {mode[1]}, not {extractor.name}")
     try:
-        found = arrays.load(path)
-        mean, covariance = (torch.from_numpy(found[name].astype(np.float64)) for name in ("mu", "sigma"))
-    except (KeyError, ValueError) as error:
+        mean, covariance = (torch.from_numpy(arrays.load(path, name).astype(np.float64)) for name in ("mu", "sigma"))
+    except (ConfigError, ValueError) as error:
         raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
     if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
         raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
