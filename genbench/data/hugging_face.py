@@ -117,7 +117,12 @@ def _from_hub(name: str) -> "dict[str, Dataset]":
 
 
 def _by_split(loaded: Any) -> "dict[str, Dataset]":
-    return dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    splits = dict(loaded) if isinstance(loaded, dict) else {"": loaded}
+    if not splits:
+        raise ConfigError("it has no splits")
+    for rows in splits.values():
+        rows.data.validate(full=True)  # Arrow reads wherever the offsets in a damaged file point to
+    return splits
 
 
 def _plain(name: str) -> str:

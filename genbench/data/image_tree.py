@@ -148,6 +148,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         return
     for item in path.rglob("*"):
         name = item.relative_to(path).as_posix()
+        if not item.is_file() and not item.is_dir():
+            raise ConfigError(f"{path}: {name} is neither a file nor a folder")
         yield name + ("/" if item.is_dir() else ""), item.read_bytes
 
 

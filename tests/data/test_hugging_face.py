@@ -147,11 +147,23 @@ def with_labels(label):
         (lambda: {"train": with_labels([[1], [2]] * 10)}, "cannot be exported"),
         (lambda: {"train": photos(), "test": hf.Dataset.from_dict({"x": [1.0]})}, "cannot be exported"),
         (lambda: {"": hf.Dataset.from_dict({"a": [1.0, 2.0], "label": [[1], [2, 3]]})}, "cannot be exported"),
+        (lambda: {}, "it has no splits"),
     ],
 )
 def test_odd_labels_and_splits_are_refused_in_one_line(tmp_path, splits, message):
     hf.DatasetDict(splits()).save_to_disk(tmp_path / "saved")
     with pytest.raises(ConfigError, match=f"^[^\n]*{message}[^\n]*$"):
+        export(str(tmp_path / "saved"), None)
+
+
+def test_offsets_that_point_out_of_a_file_are_not_followed(tmp_path):
+    """Where the texts of a column begin; Arrow would read the memory there."""
+    hf.Dataset.from_dict({"a": [1.0] * 50, "label": ["x"] * 50}).save_to_disk(tmp_path / "saved")
+    (path,) = (tmp_path / "saved").glob("*.arrow")
+    sound = np.arange(51, dtype="<i4").tobytes()
+    assert sound in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(sound, sound[:-4] + np.int32(2**30).tobytes()))
+    with pytest.raises(ConfigError, match="cannot be read as a data set"):
         export(str(tmp_path / "saved"), None)
 
 

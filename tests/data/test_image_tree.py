@@ -1,6 +1,7 @@
 """Trees of images: every layout as a folder and as an archive, and every wrong one in one line."""
 
 import itertools
+import os
 import shutil
 import tarfile
 
@@ -159,3 +160,11 @@ def test_a_wrong_tree_is_refused_when_built(tmp_path, case):
     with pytest.raises(ConfigError, match=message) as caught:
         build(tmp_path / "tree")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_among_images_is_refused(tmp_path):
+    for name, make in {"pipe": os.mkfifo, "zeros": lambda path: path.symlink_to("/dev/zero")}.items():
+        write_images(tmp_path / name, SPLITS)
+        make(tmp_path / name / "train/cat/x.png")
+        with pytest.raises(ConfigError, match=r"train/cat/x\.png is neither a file nor a folder"):
+            build(tmp_path / name)
