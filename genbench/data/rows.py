@@ -22,7 +22,8 @@ NumberedRows = Iterable[tuple[int, np.ndarray]]
 class CachedRows(LazyRows):
     """The rows of an array in the cache. Only requested and prefetched rows are in memory.
 
-    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process.
+    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process, and a file that was cut would
+    kill it.
 
     Args:
         make: yields the rows if they have to be made.
@@ -35,8 +36,8 @@ class CachedRows(LazyRows):
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize * math.prod(shape[1:])
         self._make = make
-        self._file = files.open_regular(content_hash.cached_file(kind, name, self._write))
-        self._start = os.fstat(self._file.fileno()).st_size - math.prod(shape) * self._dtype.itemsize
+        self._entry = kind, name
+        self._open()
         self._reader = ThreadPoolExecutor(1)
         self._ahead: tuple[Tensor, Future[Tensor]] | None = None
 
@@ -49,9 +50,18 @@ class CachedRows(LazyRows):
         """Start to read, in a thread, the rows that are needed next."""
         self._ahead = (rows, self._reader.submit(self._read, rows))
 
+    def _open(self) -> None:
+        """Open the file, which is made if it is missing, or not what was written."""
+        self._file = files.open_regular(content_hash.cached_file(*self._entry, self._write))
+        self._start = os.fstat(self._file.fileno()).st_size - math.prod(self.shape) * self._dtype.itemsize
+
     def _read(self, rows: Tensor) -> Tensor:
-        file = self._file.fileno()
-        data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
+        for _ in range(2):
+            file = self._file.fileno()
+            data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
+            if len(data) == len(rows) * self._size:
+                break
+            self._open()  # the file was cut while in use
         return torch.from_numpy(np.frombuffer(data, self._dtype).reshape(len(rows), *self.shape[1:]))
 
     def _write(self, path: Path) -> None:

@@ -90,6 +90,14 @@ def test_what_is_no_file_is_made_again_or_bypassed(cached, array, tmp_path, make
     torch.testing.assert_close(open_rows()[torch.arange(30)], torch.from_numpy(array))
 
 
+def test_a_file_that_is_cut_off_in_use_is_made_again(cached, array, tmp_path):
+    open_rows, _ = cached
+    path = tmp_path / "home/images/a.npy"
+    read = open_rows()
+    os.truncate(path, 200)
+    torch.testing.assert_close(read[torch.arange(30)], torch.from_numpy(array))
+
+
 def test_a_copy_under_another_name_is_not_taken(cached, array, tmp_path):
     open_rows, _ = cached
     open_rows()
