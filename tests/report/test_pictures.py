@@ -116,14 +116,15 @@ def test_any_label_can_be_drawn(label):
         assert pictures.gallery({"data": sheet, label: sheet}, 4).mode == ("LA" if sheet.ndim == 2 else "RGBA")
 
 
-@pytest.mark.parametrize("damage", ["pipe", "objects", "numbers"])
+@pytest.mark.parametrize("damage", ["pipe", "objects", "numbers", "no samples"])
 def test_samples_that_are_no_images_are_left_out(tmp_path, results, damage):
     (run,) = [run for suite in load_suites(Store(results)) for run in suite.runs if run.data.startswith("digits")]
     path, space = tmp_path / "samples.npz", build_data(run.record["spec"]["data"]).space
     if damage == "pipe":
         os.mkfifo(path)
     else:
-        np.savez(path, samples=np.array([{}], object) if damage == "objects" else np.ones(3))
+        made = np.array([{}], object) if damage == "objects" else np.ones(3)
+        np.savez(path, **{"label" if damage == "no samples" else "samples": made})
     with pytest.raises((ConfigError, Unsupported), match=r"samples\.npz"):
         pictures._sheet(replace(run, folder=tmp_path), space)
 
