@@ -87,7 +87,7 @@ def track_runs(
         for run in group.runs:
             known.add(identity(run.record))
             for place in _places(run.record, settings):
-                found.runs.setdefault(place, {})[run.seed] = run
+                found.runs.setdefault(place, {}).setdefault(run.seed, run)  # published runs come first
         for record in group.failures:
             for place in _places(record, settings):
                 found.failures.setdefault(place, set()).add(record["spec"]["seed"])
@@ -119,7 +119,7 @@ def all_records(path: Path, store: Store) -> list[Record]:
 
 def _groups(path: Path, store: Store) -> Iterator[Group]:
     """Yield the published runs of a track, if it comes with genbench, and those of a results folder."""
-    stores = [Store(FOLDER), store] if path.parent == FOLDER else [store]
+    stores = [Store(FOLDER), store] if path.resolve().parent == FOLDER.resolve() else [store]
     for each in {(each.root / path.stem).resolve(): each for each in stores}.values():
         if path.stem in suite_names(each.root):
             yield from read_groups(each, [path.stem])

@@ -11,7 +11,7 @@ import typer
 from genbench.cli import options
 from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
-from genbench.suites import find
+from genbench.suites import FOLDER, find
 from genbench.sweeps import suite_file
 from genbench.sweeps.set_options import parse_set_options
 
@@ -68,6 +68,8 @@ def sweep(
     with paused_collection():
         if model is None:
             loaded = suites.load(Path(suite), settings)
+            if path.parent == FOLDER and loaded.places and settings.keys() - {"data"}:
+                raise ConfigError(f"--set: {suite} fixes all settings but those of data: copy {path} to change others")
         else:
             loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), settings))
         store = Store(results) if dry_run else writable_store(results)
@@ -116,14 +118,18 @@ def reproduce(
     whole: Annotated[bool, typer.Option("--whole", help="All cells of tracks, not the sample they declare.")] = False,
     jobs: options.Jobs = 1,
     results: options.Results = Path("reproduced"),
-    against: Annotated[Path, typer.Option(help="Results folder with the published values.")] = Path("results"),
+    against: Annotated[
+        Path | None,
+        typer.Option(help="Results folder with the published values; default: results, or the package's own."),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Train published cells again, and say how far their values agree.
 
     For a track these are the cells of its declared sample, for another suite all cells.
     """
-    paths = [find(name) for name in suites]
+    paths, usual = [find(name) for name in suites], Path("results")
+    against = against or (usual if all((usual / path.stem).is_dir() for path in paths) else FOLDER)
     files.require_folder(against, there=True)
     if results.resolve() == against.resolve():
         raise ConfigError(f"--results {results}: reproduce trains into a folder of its own, not into --against")

@@ -135,13 +135,13 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
         only: names of published suites; all suites and other runs by default.
 
     Raises:
-        ConfigError: if there are no current records, or no published suite of that name.
+        ConfigError: if there are no current records at all, or no published suite of that name.
     """
     left_out: list[str] = []
     groups = [(name, *_standing(found, left_out)) for name, found in _read(store, only)]
     log_left_out(left_out)
     groups = [group for group in groups if group[1] or group[2]]
-    if not groups:
+    if not groups and not only:
         raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
     shown = iter(named([record for _, kept, failures in groups for record in (*(r for r, _ in kept), *failures)]))
     return [

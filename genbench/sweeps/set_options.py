@@ -83,6 +83,8 @@ def as_set_value(value: Any) -> str:
 def _value(text: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
+    except RecursionError as error:
+        raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
     except ValueError:  # no TOML, or an integer of more digits than Python reads
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)

@@ -249,6 +249,8 @@ def read(path: Path) -> Suite:
         if "track" in contents and chosen.exists():
             contents["chosen"] = _chosen(chosen)
         suite = Suite.model_validate(contents)
+    except RecursionError as error:
+        raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:

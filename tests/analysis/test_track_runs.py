@@ -6,6 +6,7 @@ from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
 from genbench.analysis.track_runs import row_cells, usual_seconds
 from genbench.errors import ConfigError
+from genbench.report.track_board import track_board
 from genbench.report.track_table import across_table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
@@ -133,3 +134,10 @@ def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(
     for one, other in zip(before.heat(20, None).contests, after.heat(20, None).contests, strict=True):
         assert other.cells["cfm"].values == one.cells["cfm"].values
         assert other.floor == one.floor
+
+
+def test_damaged_records_of_a_track_stop_no_table_of_it(tmp_path):
+    folder = tmp_path / "results" / "plane-v1"
+    folder.mkdir(parents=True)
+    (folder / "records.jsonl.gz").write_bytes(b"no archive")
+    assert track_board(find("plane-v1"), Store(tmp_path / "results")).shown

@@ -318,3 +318,9 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
         (data, 3, "", True) for data in ("moons", "pinwheel")
     ]
     assert cli("sweep", "some.toml", "--dataset", "moons").stderr.endswith("of your own: add --model\n")
+
+
+def test_a_track_of_genbench_takes_no_settings_but_those_of_data(tmp_path):
+    said = genbench("sweep", "plane-v1", "--set", "plan.lr=0.02", "--results", tmp_path, code=2).stderr
+    assert "plane-v1 fixes all settings but those of data" in " ".join(said.split())
+    assert not list(tmp_path.iterdir())

@@ -47,6 +47,7 @@ def test_the_order_of_a_name_and_its_settings_does_not_matter():
         (["plan.steps=3", "plan.steps.a=1"], "'steps' already has a value"),
         (["plan.steps=1", "plan.steps=2"], "--set plan.steps is given twice: write it once"),
         (["model.net=unet", "model.net=mlp"], "--set model.net is given twice"),
+        (["a.b=" + "[" * 10_000], "nested too deeply"),
         (["plan.steps=5\nlr=0.1"], "write one value"),
         (["model.net.width=8", 'model.net={name="mlp"}'], "its settings are already given one by one: use one form"),
     ],

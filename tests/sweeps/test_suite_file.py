@@ -112,3 +112,10 @@ def test_the_settings_of_a_method_are_tuned_for_it_alone():
 def test_what_is_no_grid_is_refused(over, message):
     with pytest.raises(ConfigError, match=message):
         list(points(over, "cfm", METHODS))
+
+
+def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
+    with pytest.raises(ConfigError, match="is not a suite: it is nested too deeply"):
+        read(path)
