@@ -104,7 +104,9 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
             time.sleep(0.01)
 
     threading.Thread(target=disturb, daemon=True).start()
-    assert execute(cells, there, ray_executor.RayExecutor(there, made.address), ignore) == [None] * 8
+    heard = []
+    assert execute(cells, there, ray_executor.RayExecutor(there, made.address), heard.append) == [None] * 8
+    assert {event.kind for event in heard} <= {"started", "warning", "busy", "done"}
     assert killed
     assert lost
     assert outcome(there) == outcome(here)
@@ -192,5 +194,7 @@ def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatc
     (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(400)))
     text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
     (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))
-    cells, store = load("own.toml").specs, Store(tmp_path / "results")
-    assert execute(cells, store, ray_executor.RayExecutor(store, made.address), ignore) == [None] * len(cells)
+    cells, store, heard = load("own.toml").specs, Store(tmp_path / "results"), []
+    assert execute(cells, store, ray_executor.RayExecutor(store, made.address), heard.append) == [None] * len(cells)
+    for kind in ("started", "done"):
+        assert {event.cell for event in heard if event.kind == kind} == {*range(len(cells))}
