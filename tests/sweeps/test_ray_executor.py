@@ -56,6 +56,16 @@ def parent_of(pid):
         return None
 
 
+def queues_of(raylets):
+    """Return the processes by which the workers of a sweep on these nodes tell how far they are."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().startswith(b"ray::_QueueActor") and parent_of(path.parent.name) in raylets:
+                found.append(int(path.parent.name))
+    return found
+
+
 def outcome(store):
     records = [read_record(path) for path in store.record_paths()]
     return [[record[part] for part in ("labels", "spec", "results")] for record in records]
@@ -82,7 +92,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     cells = specs(tmp_path, 400)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     assert execute(cells, here, local(here, 1), ignore) == [None] * 8
-    killed, paused, lost = [], set(), []
+    killed, deaf, paused, lost = [], [], set(), []
 
     def disturb():
         while not lost:
@@ -91,6 +101,9 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
                 beyond = parent_of(held.owner.pid) == raylet.process.pid
                 if training and not killed and not beyond:
                     killed.append(held.run)
+                    deaf.extend(queues_of({parent_of(held.owner.pid), raylet.process.pid}))
+                    for pid in deaf:
+                        os.kill(pid, signal.SIGKILL)
                     os.kill(int(held.owner.pid), signal.SIGKILL)
                 elif training and killed and not beyond:  # leave work to the second node, however slowly it starts
                     paused.add(int(held.owner.pid))
@@ -108,6 +121,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     assert execute(cells, there, ray_executor.RayExecutor(there, made.address), heard.append) == [None] * 8
     assert {event.kind for event in heard} <= {"started", "warning", "busy", "done"}
     assert killed
+    assert len(deaf) == 1
     assert lost
     assert outcome(there) == outcome(here)
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
