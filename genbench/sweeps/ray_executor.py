@@ -13,7 +13,8 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,9 +48,9 @@ class Request(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What a task sends back: warnings, how its cells ended, and the job of the cells that other processes hold."""
+    """What a task sends back: how its cells ended, and the job of the cells that other processes hold."""
 
-    events: list[JobEvent]
+    ended: list[JobEvent]
     left: Job | None
 
 
@@ -111,19 +112,25 @@ class RayExecutor:
         Raises:
             ConfigError: if a machine does not see the results folder.
         """
+        # Wherever it runs, only the display of progress is lost with it. Its process need not import genbench.
+        queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0})
         remote = self.ray.remote(_run_task)
         code = [user_code.sources(path) for path in user_code.named_files()]
 
         def submit(job: Job) -> Any:
             options = remote.options(num_cpus=self._cores(job), num_gpus=self.gpus, max_retries=RETRIES)
-            return options.remote(Request(job, self.store, self.probe, Path.cwd(), code))
+            return options.remote(Request(job, self.store, self.probe, Path.cwd(), code), queue)
 
         running = {submit(job): job for job in jobs}
         while running:
-            ready, _ = self.ray.wait(list(running), num_returns=1)
+            ready, _ = self.ray.wait(list(running), num_returns=1, timeout=1.0)
+            with suppress(self.ray.exceptions.RayError):
+                for event in queue.get_nowait_batch(queue.qsize()):
+                    on_event(JobEvent(*event))
             for reference in ready:
                 left = self._finish(reference, running.pop(reference), on_event)
                 running |= {submit(left): left} if left is not None else {}
+        queue.shutdown()
 
     def _cores(self, job: Job) -> int:
         """Return the cores that a job requests. Warn if no machine has them, because Ray would wait silently."""
@@ -148,7 +155,7 @@ class RayExecutor:
             return None
         if isinstance(returned, str):
             raise ConfigError(f"{returned} does not see {self.store.root}: with Ray, all machines share --results")
-        for event in returned.events:
+        for event in returned.ended:
             on_event(event)
         return returned.left
 
@@ -161,18 +168,21 @@ def _check_connection(address: str | None) -> None:
             pass
 
 
-def _run_task(request: Request) -> Returned | str:
+def _run_task(request: Request, queue: Any) -> Returned | str:
     """Run a job on the machine that Ray has chosen; return the name of a machine without the results folder."""
     keep_freed()
     if not request.probe.exists():
         return socket.gethostname()
     if request.cwd.is_dir():
         os.chdir(request.cwd)
-    events: list[JobEvent] = []
+    ended: list[JobEvent] = []
 
     def on_event(event: JobEvent) -> None:
-        if event.kind in ("done", "failed", "busy", "warning"):  # steps stay on the machine
-            events.append(event)
+        if event.kind in ("done", "failed", "busy"):
+            ended.append(event)  # reported whatever happens to the queue
+        elif event.kind != "step":  # steps stay on the machine
+            with suppress(importlib.import_module("ray").exceptions.RayError):
+                queue.put(astuple(event))
 
     forwarder = WarningForwarder(on_event)
     log.addHandler(forwarder)
@@ -183,6 +193,6 @@ def _run_task(request: Request) -> Returned | str:
                 for place, content in zip(places, sources.values(), strict=True):
                     files.write(place, content)
                 user_code.load_file(places[0])
-            return Returned(events, run_job(request.job, request.store, on_event))
+            return Returned(ended, run_job(request.job, request.store, on_event))
     finally:
         log.removeHandler(forwarder)

@@ -56,6 +56,16 @@ def parent_of(pid):
         return None
 
 
+def queues_of(raylets):
+    """Return the processes by which the workers of a sweep on these nodes tell how far they are."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if path.read_bytes().startswith(b"ray::_QueueActor") and parent_of(path.parent.name) in raylets:
+                found.append(int(path.parent.name))
+    return found
+
+
 def outcome(store):
     records = [read_record(path) for path in store.record_paths()]
     return [[record[part] for part in ("labels", "spec", "results")] for record in records]
@@ -82,7 +92,7 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     cells = specs(tmp_path, 400)
     here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
     assert execute(cells, here, local(here, 1), ignore) == [None] * 8
-    killed, paused, lost = [], set(), []
+    killed, deaf, paused, lost = [], [], set(), []
 
     def disturb():
         while not lost:
@@ -91,6 +101,9 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
                 beyond = parent_of(held.owner.pid) == raylet.process.pid
                 if training and not killed and not beyond:
                     killed.append(held.run)
+                    deaf.extend(queues_of({parent_of(held.owner.pid), raylet.process.pid}))
+                    for pid in deaf:
+                        os.kill(pid, signal.SIGKILL)
                     os.kill(int(held.owner.pid), signal.SIGKILL)
                 elif training and killed and not beyond:  # leave work to the second node, however slowly it starts
                     paused.add(int(held.owner.pid))
@@ -104,8 +117,11 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
             time.sleep(0.01)
 
     threading.Thread(target=disturb, daemon=True).start()
-    assert execute(cells, there, ray_executor.RayExecutor(there, made.address), ignore) == [None] * 8
+    heard = []
+    assert execute(cells, there, ray_executor.RayExecutor(there, made.address), heard.append) == [None] * 8
+    assert {event.kind for event in heard} <= {"started", "warning", "busy", "done"}
     assert killed
+    assert len(deaf) == 1
     assert lost
     assert outcome(there) == outcome(here)
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
@@ -192,5 +208,7 @@ def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatc
     (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(400)))
     text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
     (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))
-    cells, store = load("own.toml").specs, Store(tmp_path / "results")
-    assert execute(cells, store, ray_executor.RayExecutor(store, made.address), ignore) == [None] * len(cells)
+    cells, store, heard = load("own.toml").specs, Store(tmp_path / "results"), []
+    assert execute(cells, store, ray_executor.RayExecutor(store, made.address), heard.append) == [None] * len(cells)
+    for kind in ("started", "done"):
+        assert {event.cell for event in heard if event.kind == kind} == {*range(len(cells))}
