@@ -92,8 +92,8 @@ def of_faults(rows: Rows) -> Iterator[str]:
         lines.append([sampler, *(needed.get(metric, "") for metric in metrics)])
     yield markdown(("fault", *metrics), lines)
     yield (
-        f"Smallest number of samples at which one evaluation detects the fault with {ENOUGH:.0%} power at level "
-        f"{LEVEL:.0%}, among those tried; > if more are needed than were tried.\n"
+        f"Smallest tried number of samples with which one evaluation detects the fault with {ENOUGH:.0%} power at "
+        f"level {LEVEL:.0%}; > marks the largest number tried, where even that was too small.\n"
     )
 
 

@@ -39,9 +39,9 @@ class ImageFormat:
     Args:
         size: height and width.
         channels: 1 for gray, 3 for color.
-        resize: whether images of another size are resized, the shorter side to `size` by an antialiased bicubic
-            filter, and center-cropped; otherwise they are refused.
-        gray: whether gray images among color images are refused, or their channel is repeated.
+        resize: whether to resize images of another size (shorter side to `size`, antialiased bicubic filter) and
+            center-crop them; otherwise they are refused.
+        gray: what to do with gray images among color images: refuse them, or repeat their channel.
     """
 
     size: int

@@ -155,7 +155,7 @@ def folder(
         path: the folder, or the tar archive of any compression.
         size: height and width of an image.
         channels: 1 for gray images, 3 for color; other images are refused, by name.
-        gray: whether gray images among color images are refused, or their channel is repeated.
+        gray: what to do with gray images among color images: refuse them, or repeat their channel.
         flip: whether training images are mirrored left to right at random.
         valid: share of the training images held out for validation, if the tree has no such split.
         test: share of the training images held out for testing, if the tree has no such split.

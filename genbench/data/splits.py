@@ -164,7 +164,7 @@ class Finite(Split):
         return there
 
     def take(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples without augmentation: a subset drawn from the seed, or all in stored order.
+        """Return n distinct samples without augmentation: the whole split in stored order, or a subset by the seed.
 
         Raises:
             Unsupported: if there are fewer than n.

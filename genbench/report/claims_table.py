@@ -12,10 +12,10 @@ from genbench.report.blocks import Cell, Column, Row, Table
 SETTLED = f"{100 * POWER:g} % power at {100 * LEVEL:g} %"
 READING = (
     "Each pair is judged alone. Resolved: the difference is significant at "
-    f"{100 * LEVEL:g} % even at the highest spread. Inconclusive: so many seeds of each method would settle it with "
-    f"{SETTLED}, at the usual spread, and in parentheses at the lowest and highest. Errors are standard errors of the "
-    "difference. A spread that was measured elsewhere is an assumption; and a difference of two set-ups may have other "
-    "causes than the methods."
+    f"{100 * LEVEL:g} % even at the highest spread. Inconclusive, needs n seeds: n seeds of each method would settle "
+    f"it with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Errors are standard errors "
+    "of the difference. A spread that was measured elsewhere is an assumption, and two set-ups may differ in more "
+    "than the methods."
 )
 
 

@@ -289,7 +289,7 @@ def _read(paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Reco
 
 
 def spec_at(run: Path) -> Spec:
-    """Return the spec of a kept run, read from its folder, its record or its weights.
+    """Return the spec of a saved run, read from its folder, its record or its weights.
 
     Raises:
         ConfigError: if there is no such file, or another version made it.

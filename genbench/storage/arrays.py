@@ -77,7 +77,7 @@ def samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if chosen is None:
         raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
     if len(labels) > 1:
-        raise ConfigError(f"{path} holds {', '.join(labels)}; give one array of labels")
+        raise ConfigError(f"{path} holds {', '.join(labels)}; give one array of labels, called 'label'")
     return load(path, chosen), load(path, labels[0]) if labels else None
 
 

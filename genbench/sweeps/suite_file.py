@@ -145,7 +145,7 @@ class Exclude(Table):
 
 
 class Budget(Table):
-    """A length of training, and the seeds of all models that train so long."""
+    """A number of training steps, and the seeds with which every model trains that long."""
 
     steps: Annotated[int, Ge(1)]
     seeds: Seeds

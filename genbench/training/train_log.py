@@ -85,7 +85,7 @@ class TrainLog:
 
 
 class TrainCsv:
-    """A file train.csv, whose rows after the finished steps are dropped, because these steps are repeated."""
+    """Writer of train.csv. A resumed run first drops the rows after step `start`, because it repeats those steps."""
 
     def __init__(self, path: Path, start: int, steps_per_row: int) -> None:
         self.path, self.steps_per_row = path, steps_per_row

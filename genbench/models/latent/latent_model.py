@@ -134,7 +134,7 @@ class Encoding(Split):
 
 
 class PosteriorSamples(Split):
-    """Samples of posteriors, drawn anew at each step, from a split of their moments."""
+    """Latents sampled from their posteriors, anew at each step; the given split has the means and deviations."""
 
     def __init__(self, moments: Split) -> None:
         self.size, self.augmented = moments.size, moments.augmented

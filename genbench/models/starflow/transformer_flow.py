@@ -211,7 +211,7 @@ class TransformerFlow(Model):
         if options["guidance"] and not (tempered or settings["conditional"] or settings["text"] is not None):
             raise ConfigError(
                 "sample.guidance needs labels and a model trained on them (model.conditional=true, or model.text), or "
-                "another sample.temperature than 1"
+                "a sample.temperature other than 1"
             )
 
     def _latents(self, x: Tensor, label: Tensor | None) -> Latents:
