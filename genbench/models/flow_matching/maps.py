@@ -1,4 +1,4 @@
-"""MeanFlow, shortcut models, consistency and their relatives: each method is a flow map with its loss."""
+"""MeanFlow, shortcut models, consistency and their relatives: each is a flow map with its own loss."""
 
 from typing import Annotated
 
@@ -47,23 +47,23 @@ def meanflow(
     u = v + (r - t) D u,   D u = v grad_x u + du/dt at fixed r
     loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
 
-    improved (iMF): the tangent is the network's velocity u(x_t, t, t), which has a second loss.
-    guided, where the label was kept: v becomes a v + (1 - a - k) u(x_t, t, t) without label + k u(x_t, t, t) with it.
+    improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains.
+    guided, with a kept label: v becomes a v + (1 - a - k) u(x_t, t, t) without label + k u(x_t, t, t) with it.
 
     Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
-    flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 there.
+    flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 in the papers.
 
     Args:
-        ratio: share of pairs with a target time after the state's; the others train the velocity itself.
-        state: mean and deviation of logit(t) of the state, 0.6 and 1.6 in the recipe for CIFAR-10; none is uniform.
-        target: those of the target time, raised to the state's; 4.0 and 1.6 there; none draws both times from the law
-            of `state`, and orders them.
+        ratio: share of pairs with a target time r after the state's time t; the others train the velocity itself.
+        state: mean and standard deviation of logit(t), 0.6 and 1.6 in the recipe for CIFAR-10; none draws t uniformly.
+        target: mean and standard deviation of logit(r), 4.0 and 1.6 in that recipe; a draw of r below t is raised to t.
+            None draws both times from the distribution of `state`, and orders them.
         power: p of the adaptive weight 1 / (error + c)^p; by default 0.75 for images and 0 for vectors. Above 0 the
             minimizer is no longer the mean velocity.
         offset: c of the adaptive weight.
-        improved: iMF: the network's velocity as tangent, and a loss for it.
-        target_guidance: weight a of the pair's velocity in the guided target; 1 with no mix is unguided.
-        guidance_mix: weight k of the conditional velocity there; k = 1 - 1/w with a = 1 is scale w of iMF.
+        improved: whether to train iMF: the network's velocity is the tangent, with a loss of its own.
+        target_guidance: weight a of the pair's velocity in the guided target; 1 with `guidance_mix` 0 is unguided.
+        guidance_mix: weight k of the conditional velocity in that target; k = 1 - 1/w with a = 1 is scale w of iMF.
     """
     if (target_guidance, guidance_mix) != (1.0, 0.0) and not shared.conditional:
         raise ConfigError("model.target_guidance and model.guidance_mix need model.conditional=true")
@@ -101,16 +101,16 @@ def shortcut(
     d = 1/n:    loss = |u - (x1 - x0)|^2
     d > 1/n:    loss = |u - (a + b) / 2|^2,  a = u(x_t, t, t + d/2),  b = u(x_t + d/2 a, t + d/2, t + d)
 
-    a and b are of averaged weights; they are part of the drawn example, whose velocity is the target.
+    Averaged weights compute a and b when an example is drawn.
     Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
 
     Args:
-        finest: largest number of steps n, a power of two; one step of that size learns from pairs.
+        finest: largest number of steps n, a power of two; steps of size 1/n learn from pairs.
         share: share of the pairs that learn from two half steps instead.
         decay: decay of the averaged weights that take the half steps.
-        clip: bound of the elements of states and targets of half steps; by default 4 for images, none for vectors.
+        clip: bound on the elements of states and targets of half steps; by default 4 for images, none for vectors.
         target_guidance: scale w of guidance u_u + w (u_c - u_u) in half steps of the smallest size, where the label
-            was kept; 1 is unguided.
+            was not dropped; 1 is unguided.
     """
     if finest & (finest - 1) or finest < 2:
         raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
@@ -142,16 +142,16 @@ def consistency(
     f(t, x) = x + (T - t) v(t, x)
     loss = |f(t, x_t) - sg f(t + delta, x_t+delta)|^2 + alpha |v(t, x_t) - sg v(t + delta, x_t+delta)|^2
 
-    The pair's own end of the segment takes the place of f(t + delta) in the first steps, and later for t from
-    `boundary` on. Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
+    In the first `end_steps` steps of training, and later for t >= `boundary`, the pair's own point at T replaces
+    f(t + delta). Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
     https://arxiv.org/abs/2407.02398.
 
     Args:
-        segments: equal parts of [0, 1]; samples take a multiple of that many steps.
-        delta: distance of the two times whose predictions are matched, below the length of a segment.
+        segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.
+        delta: distance between the two times whose predictions are matched; must be below the length of a segment.
         alpha: weight of the agreement of velocities.
-        boundary: time from which the end of the pair is the target.
-        end_steps: first steps of training in which it is the target at all times; 100,000 as published.
+        boundary: time t from which the pair's own point at T is the target.
+        end_steps: number of first training steps in which that point is the target at all t; the authors use 100,000.
     """
     if delta * segments >= 1:
         raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
@@ -171,7 +171,7 @@ def lagrangian(
 ) -> FlowMap:
     """Generation in any number of steps by Lagrangian self-distillation (LSD), on pairs of any coupling.
 
-    The end X_r = x_t + (r - t) u(x_t, t, r) of a jump moves with the velocity there as r grows:
+    As r grows, the end X_r = x_t + (r - t) u(x_t, t, r) of a jump moves with the velocity at X_r:
 
     loss = |dX_r/dr - sg u(X_r, r, r)|^2;  at r = t this is flow matching, |u(x_t, t, t) - (x1 - x0)|^2
 
@@ -193,8 +193,8 @@ def tvm(
 ) -> FlowMap:
     """Generation in any number of steps by terminal velocity matching (TVM), on pairs of any coupling.
 
-    The loss of `lagrangian`, in which the velocity at the end of a jump is that of averaged weights.
-    Terminal velocity matching, 2025, https://arxiv.org/abs/2511.19797, without its architecture.
+    The loss is the one of `lagrangian`, but averaged weights compute the velocity at the end of a jump.
+    "Terminal velocity matching", 2025, https://arxiv.org/abs/2511.19797; genbench omits the paper's architecture.
 
     Args:
         decay: decay of the averaged weights.
@@ -219,8 +219,8 @@ def eulerian(
 
     loss = |dX_r/dt + v grad_x X_r|^2;  at r = t this is flow matching, |u(x_t, t, t) - (x1 - x0)|^2
 
-    Boffi et al., 2025, https://arxiv.org/abs/2505.18825. Gradients flow through the derivative; MeanFlow is its form
-    with the velocity of pairs and without them.
+    Boffi et al., 2025, https://arxiv.org/abs/2505.18825. Gradients pass through the derivative. MeanFlow
+    uses the velocity of pairs for v and stops these gradients.
     """
     return FlowMap(event, source, net=net, coupling=coupling, loss=EulerianLoss(ratio), shared=shared)
 
@@ -237,7 +237,7 @@ def progressive(
 ) -> FlowMap:
     """Generation in any number of steps by progressive self-distillation (PSD), on pairs of any coupling.
 
-    One jump from t to r agrees with two jumps over a time m that is uniform between the two:
+    One jump from t to r agrees with two jumps, from t to m and from m to r, where m is uniform in [t, r]:
 
     loss = |u(x_t, t, r) - sg(g u(x_t, t, m) + (1 - g) u(X_m, m, r))|^2,   g = (m - t) / (r - t)
 
@@ -260,17 +260,18 @@ def alphaflow(
 ) -> FlowMap:
     """Generation in any number of steps by alpha-Flow, between flow matching and MeanFlow, on pairs of any coupling.
 
-    The pair's velocity v = x1 - x0 is followed for a part alpha of the interval, m = t + alpha (r - t):
+    The target follows the pair's velocity v = x1 - x0 for a fraction alpha of the interval, to m = t + alpha (r - t),
+    and the map from there to r:
 
     loss = |u(x_t, t, r) - sg(alpha v + (1 - alpha) u(x_t + (m - t) v, m, r))|^2 / alpha
 
     alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t it is flow matching. Zhang et al.,
-    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. The curriculum is
-    linear here.
+    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. Here alpha falls
+    linearly.
 
     Args:
-        alpha_min: the part at the end of training.
-        anneal_steps: first steps of training in which alpha falls from 1.
+        alpha_min: alpha at the end of training.
+        anneal_steps: number of first training steps in which alpha falls from 1 to `alpha_min`.
     """
     loss = AlphaFlowLoss(ratio=ratio, alpha=alpha_min, anneal_steps=anneal_steps)
     return FlowMap(event, source, net=net, coupling=coupling, loss=loss, shared=shared)
