@@ -169,7 +169,9 @@ def forest(board: TrackBoard) -> Any:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xticks([0, 1])
     metric = contests[0].metric if contests else ""
-    figure.text(0.5, 0.01, f"{metric} minus that of {board.baseline}, paired by seed", ha="center", color=INK)
+    figure.text(
+        0.5, 0.01, f"{metric}: paired difference from {board.baseline}, as a share of its mean", ha="center", color=INK
+    )
     return figure
 
 

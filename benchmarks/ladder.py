@@ -6,7 +6,7 @@
 
 Reads the published records of tracks, default settings, models that are trained. For each pair of budgets and each
 number, at the model's own sampler or at an NFE, the table has Kendall's tau between the means of the methods at both
-budgets with a 95 % interval, and how many of the pairs that are told apart at the shorter budget have the same sign at
+budgets with a 95 % interval, and how many of the pairs separated at the shorter budget have the same sign at
 the longer one. `to the headline` is the tau of the number at the shorter budget with the headline at the longer one.
 """
 
@@ -49,7 +49,7 @@ class Order(NamedTuple):
 
     Args:
         low: lower end of the 95 % interval of tau.
-        decided: pairs of methods that are told apart at the shorter budget.
+        decided: pairs of methods separated at the shorter budget.
         held: how many of these have the same sign at the longer one.
     """
 

@@ -49,9 +49,9 @@ class Summary(NamedTuple):
     Args:
         ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
         low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
-        letters: methods that share a letter were not told apart over tasks.
-        wins: share of pairs of task and opponent in which it was told apart as better; others count half. None without
-            an opponent.
+        letters: methods that share a letter are not separated over tasks.
+        wins: share of pairs of task and opponent in which it is separated and better; a pair that is not separated
+            counts half. None without an opponent.
         lacks: scored tasks on which it has no value.
         clipped: scored tasks on which its excess was set to the standard error of the floor.
     """
@@ -133,7 +133,7 @@ def _summary(method: str, logs: Mapping[int, float], named: str, wins: float | N
 
 
 def _wins(tasks: Sequence[Task], method: str) -> float | None:
-    """Return the share of pairs of task and opponent that a method wins; pairs that were not told apart count half."""
+    """Return the share of pairs of task and opponent that a method wins; a pair that is not separated counts half."""
     points, pairs = 0.0, 0
     for task in tasks:
         order = task.compared.order

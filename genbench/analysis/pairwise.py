@@ -28,7 +28,7 @@ class Pairwise(NamedTuple):
         pairs: {(one, other): difference one minus other} of the pairs that could be tested; the first is ahead on the
             common seeds, whose order may differ from that of all means.
         p: their p values, corrected by Holm's method over all of them.
-        letters: models that share a letter were not told apart; empty for a model that has no testable pair.
+        letters: models that share a letter are not separated; empty for a model that has no testable pair.
         full: models with as many seeds as any: the wide interval of a few seeds earns no mark.
         at_floor: full models that are at the floor or better; no test tells them apart.
     """
@@ -41,12 +41,12 @@ class Pairwise(NamedTuple):
     at_floor: frozenset[str]
 
     def apart(self, one: str, other: str) -> bool:
-        """Return whether two models were told apart."""
+        """Return whether two models are separated."""
         p = self.p.get((one, other), self.p.get((other, one), 1.0))
         return p <= LEVEL and not {one, other} <= self.at_floor
 
     def beats(self, one: str, other: str) -> bool:
-        """Return whether the first of two models was told apart from the other and is better."""
+        """Return whether two models are separated and the first is better."""
         return (one, other) in self.p and self.apart(one, other)
 
 
@@ -98,7 +98,7 @@ def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str,
 
     Args:
         order: the items, in the order in which letters are given.
-        apart: the pairs that were told apart.
+        apart: the separated pairs.
 
     >>> letters("xyz", [("x", "z")])
     {'x': 'a', 'y': 'ab', 'z': 'b'}

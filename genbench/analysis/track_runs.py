@@ -73,7 +73,7 @@ def read_track(path: Path) -> tuple[Suite, Track]:
 def track_runs(
     path: Path, rows: Sequence[TrackRow], store: Store, settings: Chosen, added: Iterable[Record] = ()
 ) -> TrackRuns:
-    """Read the runs of a track: those of the results folder, where it lacks one the published ones, and added ones.
+    """Read the runs of a track: published runs first, then runs of the results folder and added ones that fill gaps.
 
     Args:
         path: of the suite file.
@@ -113,12 +113,12 @@ def track_runs(
 
 
 def all_records(path: Path, store: Store) -> list[Record]:
-    """Return all records that stand beside a submission: those of a track, and the runs of a results folder."""
+    """Return all records to compare a submission with: the records of a track and of a results folder."""
     return [*(run.record for group in _groups(path, store) for run in group.runs), *store.records()]
 
 
 def _groups(path: Path, store: Store) -> Iterator[Group]:
-    """Yield the published runs of a track, if it comes with genbench, and those of a results folder."""
+    """Yield the published runs of a track that ships with genbench, then the runs of a results folder."""
     stores = [Store(FOLDER), store] if path.resolve().parent == FOLDER.resolve() else [store]
     for each in {(each.root / path.stem).resolve(): each for each in stores}.values():
         if path.stem in suite_names(each.root):
@@ -132,7 +132,7 @@ def _places(record: Record, settings: Chosen) -> Iterator[Place]:
 
 
 def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
-    """Return {data set: the spec of the baseline}, whose data, plan and evaluation are those of the track."""
+    """Return {data set: the spec of the baseline}, which has the data, plan and evaluation of the track."""
     specs: dict[str, Spec] = {}
     for row in rows:
         if row.model.name == baseline and row.dataset not in specs:
@@ -162,7 +162,7 @@ def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
 
 
 def row_cells(path: Path, model: str, datasets: Collection[str], settings: Settings) -> list[Spec]:
-    """Return the cells of a further row of a track, at its first budget or at that of `plan.steps`.
+    """Return the cells of a further row of a track, at its first budget or at the budget that `plan.steps` names.
 
     Args:
         path: of the suite file.

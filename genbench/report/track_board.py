@@ -177,7 +177,7 @@ class TrackBoard(NamedTuple):
 
 
 def track_board(path: Path, store: Store, settings: Chosen | None = None, added: Iterable[Record] = ()) -> TrackBoard:
-    """Return the board of a track, from its published records and those of a results folder.
+    """Return the board of a track, from its published records and the records of a results folder.
 
     Args:
         path: of the suite file.

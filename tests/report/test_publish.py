@@ -250,10 +250,10 @@ def test_published_files_name_no_folder_of_any_component_and_no_traceback(tmp_pa
     (tmp_path / "private").mkdir()
     np.save("private/points.npy", np.random.default_rng(0).normal(size=(99, 2)).astype("float32"))
     spec = make_spec("cfm", "points", metrics=["nfe"], settings={"data": {"path": "private/points.npy"}})
-    failed = failed_record(spec, "Traceback:\n  File '/home/me/x.py'\nRunFailed: no")
+    failed = failed_record(spec, "Traceback:\n  File '/mine/x.py'\nRunFailed: no")
     failed["spec"]["metrics"]["nfe"]["statistics"] = str(tmp_path / "private/real.npz")
     write_suite(tmp_path / "mine", [], [failed])
     text = gzip.decompress((tmp_path / "mine/records.jsonl.gz").read_bytes()).decode()
     assert "private" not in text
-    assert "/home/me" not in text
+    assert "/mine" not in text
     assert all(name in text for name in ("points.npy", "real.npz", "RunFailed: no"))

@@ -20,7 +20,7 @@ A, B = "a" * 64, "b" * 64
 
 
 def test_files_are_called_as_the_user_calls_them_with_their_settings():
-    mine = record("mine@1f2e3d4c kappa=2", "points valid=0.2", "/tmp/people.csv", A)
+    mine = record("mine@1f2e3d4c kappa=2", "points valid=0.2", "/mine/people.csv", A)
     assert labels(mine, record()) == [("mine kappa=2", "people valid=0.2"), ("cfm", "moons")]
 
 

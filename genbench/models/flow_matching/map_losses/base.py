@@ -1,5 +1,6 @@
 """A loss of flow maps as a value: the times that it draws, and the error of a pair."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ LogitNormal = tuple[float, Annotated[float, Gt(0)]]
 """Mean and standard deviation of logit(t)."""
 
 
-class MapLoss(nn.Module):
+class MapLoss(nn.Module, ABC):
     """How a flow map u(x_t, t, r) = (X_r - x_t) / (r - t) is learned; r is the `end` of an example.
 
     The flow matching of pairs is the limit r = t, where u is the velocity. It is trained on the pairs that do not learn
@@ -40,9 +41,9 @@ class MapLoss(nn.Module):
     def attach(self, model: "FlowMap") -> None:
         """Take what the loss needs of a model that was just built: nothing by default."""
 
+    @abstractmethod
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Draw the times of n states, and the later times of their intervals."""
-        raise NotImplementedError
 
     def completed(self, model: "FlowMap", example: Example, generator: torch.Generator) -> Example:
         """Return an example with what the loss adds to it without gradients: nothing by default."""
@@ -63,9 +64,9 @@ class MapLoss(nn.Module):
         """Return the mean velocity from time t to a later time: one evaluation."""
         return net(t, x, label, end - t)
 
+    @abstractmethod
     def error(self, model: "FlowMap", example: Example) -> Float[Tensor, " b"]:
         """Return the error of each pair."""
-        raise NotImplementedError
 
 
 class SelfDistillation(MapLoss):
