@@ -23,7 +23,7 @@ def cases() -> Cases:
     for case in (*couplings(), *networks(), *samplers(), *datasets(), *latents()):
         yield case.name, case.prove
     with tempfile.TemporaryDirectory() as folder:
-        for case in (*mirrored(f"{folder}/images"), *pretrained(folder)):
+        for case in (*photographs(f"{folder}/images"), *pretrained(folder)):
             yield case.name, case.prove
 
 
@@ -128,11 +128,14 @@ def latents() -> Iterator[Case]:
     yield Case("captions", "starflow", "digits-captions", words, ("nfe", "caption_accuracy"))
 
 
-def mirrored(folder: str) -> Iterator[Case]:
-    """Images of files are mirrored on the device at random."""
+def photographs(folder: str) -> Iterator[Case]:
+    """Images of files are mirrored on the device at random, and encoded by the autoencoder whose weights ship."""
     write_images(Path(folder), {f"{split}/{name}": 16 for split in ("train", "test") for name in ("cat", "dog")})
     settings = {"data": {"path": folder, "size": 8}, "model": {"net": UNET}, "sample": {"tol": 1e-2}}
     yield Case("mirrored images", "cfm", "folder", settings)
+    latents = {"data": {"path": folder, "size": 32}, "model": {"net": TINY, "encoder": "cifar10-8x8x8"}}
+    one_level = 1e-2  # samples are whole levels, and some of 73,728 lie between two
+    yield Case("shipped autoencoder", "cfm", "folder", latents, tolerance=one_level)
 
 
 def pretrained(folder: str) -> Iterator[Case]:

@@ -20,6 +20,7 @@ from genbench.settings import merge
 ROOT = Path(__file__).parents[2]
 NEEDS_MORE = {
     "reconstruction_fd": "parts: the case of a tuned decoder",
+    "cifar10-8x8x8": "parts.photographs, which writes images of 32x32 pixels",
     "diffusers": "parts.pretrained, which writes its files",
     "transformers": "parts.pretrained, which writes its files",
 }
