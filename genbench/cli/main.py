@@ -90,9 +90,12 @@ TASKS = {
 for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
-folder = typer.Typer(cls=Commands, help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
+folder = typer.Typer(
+    cls=Commands, help="Look after a results folder: status, clean, merge, import.", no_args_is_help=True
+)
 for function in (sharing.status, sharing.clean, sharing.merge):
     folder.command()(function)
+folder.command("import")(sharing.import_command)
 app.add_typer(folder, name="results", rich_help_panel="Maintain")
 
 LONGEST = 1000
