@@ -28,7 +28,7 @@ ACCURATE = {"method": "dopri5", "steps": 0, "tol": TOLERANCE}
 
 PARTS = ("samples", "coupling", "network", "solver")
 
-Distances = tuple[Literal["energy_distance", "mmd", "sliced_w2", "w2"], ...]
+Distance = Literal["energy_distance", "mmd", "sliced_w2", "w2"]
 
 
 @metrics.register("error_budget", version=1, better="none", bounds=(None, None), of="model")
@@ -36,7 +36,7 @@ Distances = tuple[Literal["energy_distance", "mmd", "sliced_w2", "w2"], ...]
 def error_budget(
     evaluation: Evaluation,
     *,
-    distances: Distances = ("energy_distance",),
+    distance: Distance = "energy_distance",
     n: Count = 1024,
     repeats: Annotated[int, Ge(2)] = 4,
 ) -> list[Value]:
@@ -57,7 +57,7 @@ def error_budget(
     Each value states its 95 % t interval over the repeats.
 
     Args:
-        distances: metrics of samples to split.
+        distance: metric of samples to split; w2 has a floor, under which small parts vanish.
         n: number of samples of each sampler, and of test points.
         repeats: number of draws of noise and test points.
 
@@ -77,17 +77,15 @@ def error_budget(
         for options in ({**evaluation.options, **ACCURATE}, evaluation.options):
             samplers.append(draw(model, n, evaluation.batch, seed, options)[0])
         again = [Evaluation(data, seed, x=x, errors=False) for x in samplers]
-        rows.append([[values_of(metrics[name], one, {"n": n})[0].value for one in again] for name in distances])
-    reached = torch.tensor(rows, dtype=torch.float64)  # repeats, distances, samplers
-    parts = torch.cat([reached[..., -1:], reached[..., :1], reached.diff()], -1)
+        rows.append([values_of(metrics[distance], one, {"n": n})[0].value for one in again])
+    reached = torch.tensor(rows, dtype=torch.float64)
+    parts = torch.cat([reached[:, -1:], reached[:, :1], reached.diff()], 1)
     half = parts.std(0) * (float(stdtrit(repeats - 1, 0.975)) / math.sqrt(repeats))
-    values = []
-    for name, means, halves in zip(distances, parts.mean(0).tolist(), half.tolist(), strict=True):
-        protocol = f"{name}, n={n}, {repeats} repeats, exact fields by dopri5 tol {TOLERANCE:g}"
-        for part, mean, interval in zip(("", *PARTS), means, halves, strict=True):
-            full = f"{name}.{part}" if part else name
-            values.append(Value(mean, n, protocol, full, details={"half_interval": interval}))
-    return values
+    protocol = f"{distance}, n={n}, {repeats} repeats, exact fields by dopri5 tol {TOLERANCE:g}"
+    return [
+        Value(mean, n, protocol, part, details={"half_interval": interval})
+        for part, mean, interval in zip(("", *PARTS), parts.mean(0).tolist(), half.tolist(), strict=True)
+    ]
 
 
 def _exact(model: FlowMatching, data: Data, n: int, seed: int) -> Iterator[Float[Tensor, "n d"]]:
