@@ -9,6 +9,7 @@ Writes results/error_budget.json (biases) and results/error_budget.md.
 
 import argparse
 import json
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -129,9 +130,8 @@ def theory(dims: int) -> str:
     >>> theory(2), theory(8)
     ('-0.77 to -0.54', '-0.25')
     """
-    n = np.array(SIZES)
-    rates = [np.log(n) / n, np.log(n) ** 2 / n] if dims == 2 else [n ** (-2 / dims)]
-    return " to ".join(f"{slope(SIZES, rate):.2f}" for rate in rates)
+    rates = [lambda n: math.log(n) / n, lambda n: math.log(n) ** 2 / n] if dims == 2 else [lambda n: n ** (-2 / dims)]
+    return " to ".join(f"{slope(SIZES, [rate(n) for n in SIZES]):.2f}" for rate in rates)
 
 
 def of_plans(rows: Sequence[dict[str, Any]]) -> str:
@@ -158,7 +158,8 @@ def budgets(path: Path) -> str:
     """Return the budgets of all methods, and beside each sum the same metric of the run on samples of its own."""
     found: dict[str, dict[str, list[float]]] = {}
     for record in read_published(path):
-        spec, values = record["spec"], {row["metric"]: row["value"] for row in record["results"]}
+        spec = record["spec"]
+        values = {row["metric"]: row["value"] for row in record["results"] if row["value"] is not None}
         net, sample = spec["model"]["net"], spec["sample"]
         label = f"{spec['model']['name']}" + (f", kappa {kappa:g}" if (kappa := spec["model"].get("kappa")) else "")
         label += f", {spec['plan']['steps']:,} steps" if spec["plan"]["steps"] != 2000 else ""

@@ -44,7 +44,7 @@ def exact(name, data, kernel=None, **settings):
 
 def parts(model, data, options=DOPRI5, **settings):
     evaluation = Evaluation(data, 0, x=data.test.take(8, 0).x, model=model, options=options)
-    values = error_budget(evaluation, **{"n": 256, "repeats": 2} | settings)
+    values = error_budget(evaluation, n=256, repeats=2, **settings)
     return {value.part: (value.value, value.details["half_interval"]) for value in values}
 
 
