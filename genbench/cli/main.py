@@ -82,7 +82,7 @@ TASKS = {
         "compare": reading.compare,
         "plan": reading.plan,
     },
-    "Share": {"submit": sharing.submit, "verify": sharing.verify_command, "reproduce": sweep.reproduce},
+    "Share": {"submit": sharing.submit, "verify": sharing.verify_command},
     "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
     "Maintain": {"doctor": lookup.doctor},
 }
