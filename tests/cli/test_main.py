@@ -18,7 +18,7 @@ RUN = ("run", "--model", "wcfm", "--dataset", "moons")
 NAMES = [
     ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
-    ((*RUN, "--metric", "FID"), "did you mean 'fid-clean', 'fid-infinity' or 'fid-legacy'?"),
+    ((*RUN, "--metric", "FID"), "did you mean 'fid-clean' or 'fid-legacy'?"),
     ((*RUN, "--set", "plan.steps"), "write section.name=value"),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
@@ -50,7 +50,7 @@ NAMES = [
     (("eval", "some-run", "--seed", "7"), "--seed is for samples from other code"),
     (("verify", "nowhere"), "no submission at nowhere"),
     (("verify", "--results", "nowhere"), "no results folder at nowhere"),
-    (("submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
+    (("results", "submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
     (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
     (("report", "--results", "nowhere"), "no results folder at nowhere"),
