@@ -244,13 +244,13 @@ finally:
     assert done.stdout.splitlines()[1] == "w2 \\u2193"
 
 
-def test_the_help_fits_a_screen_and_lists_at_most_17_commands_by_task(cli, monkeypatch):
+def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     out = cli("--help")[1]
     sections = re.findall(r"^(\S.*):\n((?:  +\S.*\n)+)", out, re.MULTILINE)
     commands = {title: re.findall(r"^  (\w+)", rows, re.MULTILINE) for title, rows in sections[1:]}
     assert commands["Run"][:2] == ["run", "sweep"]
-    assert "results" in commands["Maintain"]
-    assert sum(map(len, commands.values())) <= 17
+    assert "results" in commands["Share"]
+    assert sum(map(len, commands.values())) <= 15
     assert len(out.splitlines()) <= 45
     assert max(map(len, out.splitlines())) <= 80
