@@ -9,7 +9,7 @@ from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import compared_cell
 from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
-from genbench.report.track_board import Cell as Own
+from genbench.report.track_cells import Cell as Own
 
 REAL = "real data"
 METHODS = 9
@@ -41,6 +41,23 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     legend += [CLIPPED] if any(cell.sign for row in rows for cell in row.cells) else []
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
+
+
+def turn_table(board: TrackBoard) -> Table | None:
+    """Return the table across tasks at two budgets, on the tasks that are whole at both; None without a second."""
+    if (heats := board.turn()) is None:
+        return None
+    columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
+    summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
+    ranked = dict.fromkeys(summary.method for summary in heats[-1].effects.summaries)
+    rows = tuple(
+        Row(
+            model, tuple(_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
+        )
+        for model in ranked
+    )
+    title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
+    return Table(title, columns, rows, (_reading(board, heats),), head="method")
 
 
 def sentences(board: TrackBoard) -> list[str]:
@@ -137,8 +154,10 @@ def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Ta
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the table across tasks, then of every budget with values the tables of tasks, costs and likelihoods."""
+    """Yield the tables across tasks and budgets; for every budget with values those of tasks, costs and likelihoods."""
     yield across_table(board)
+    if (turn := turn_table(board)) is not None:
+        yield turn
     for steps in board.budgets:
         if any(cell.values for contest in board.heat(steps, None).contests for cell in contest.cells.values()):
             yield task_table(board, steps, None)
@@ -236,14 +255,15 @@ def _floor(contest: Contest) -> Cell:
 def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
     several = any(len(heat.effects.scored) > 1 for heat in heats)
+    fixed = "NFE 1 and 4: fixed steps (flows: their own inverse); " if any(heat.nfe for heat in heats) else ""
     across = (
         ", geometric mean and 95 % t interval of one ratio, unadjusted; letters: Holm over all pairs (shared: not "
         "separated)"
     )
     return (
         f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over {_scored(heats)}"
-        f"{across if several else ''}; {budgets}; NFE 1 and 4: fixed steps (flows: their own inverse); own sampler: "
-        f"with its own settings{_unscored(heats)}."
+        f"{across if several else ''}; {budgets}; {fixed}own sampler: with its own "
+        f"settings{_unscored(heats)}."
     )
 
 

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
@@ -106,12 +106,13 @@ class ModelEntry(Entry):
 
     `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
     of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
-    none: its runs stand at every budget.
+    none: its runs stand at every budget. `pace` multiplies the steps of every budget, where methods get equal time.
     """
 
     seeds: Seeds | None = None
     trials: dict[str, dict[str, Any]] = {}
     budgets: list[int] | None = None
+    pace: Annotated[float, Gt(0)] = 1.0
 
     def at(self, budget: "Budget | None") -> dict[str, Any] | None:
         """Return the settings of a budget for this model; None if it does not stand there."""
@@ -119,7 +120,9 @@ class ModelEntry(Entry):
             return {}
         if self.sections["plan"].get("steps") == 0:
             return {"plan": {"steps": 0}}
-        return {"plan": {"steps": budget.steps}} if budget.steps in (self.budgets or [budget.steps]) else None
+        if budget.steps not in (self.budgets or [budget.steps]):
+            return None
+        return {"plan": {"steps": round(budget.steps * self.pace)}}
 
 
 class Include(Table):
@@ -213,8 +216,8 @@ class Suite(Sections):
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
-            if self.chosen or any(model.trials or model.budgets for model in self.models):
-                raise ValueError("trials, budgets of models and chosen settings are parts of a track: add [track]")
+            if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in self.models):
+                raise ValueError("trials, budgets, paces and chosen settings are parts of a track: add [track]")
             return self
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:

@@ -13,6 +13,7 @@ from genbench.report.track_table import (
     sentences,
     task_table,
     track_tables,
+    turn_table,
 )
 
 
@@ -56,6 +57,25 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
         for steps in (20, 50)
         for what in ("own sampler", "cost")
     ]
+
+
+def test_two_budgets_are_compared_on_the_tasks_that_are_whole_at_both(tmp_path):
+    moons = [record for record in planted(50) if record["labels"]["data"] == "moons"]
+    half = [record for record in planted(50) if record["labels"]["data"] == "pinwheel"][::2]
+    for record in moons:  # the order of methods turns over
+        if record["labels"]["model"] == "otcfm":
+            record["results"] = [row | {"value": row["value"] + 0.9} for row in record["results"]]
+    table = turn_table(board_of(tmp_path, [*planted(), *moons, *half]))
+    assert [column.title for column in table.columns] == ["20 steps", "50 steps"]
+    assert "1 task (moons)" in table.legend[0]
+    assert [row.label for row in table.rows][:3] == ["cfm", "otcfm", "nsf"]
+    short, long = (float(text.split()[0]) for text in texts(table, "otcfm"))
+    assert short < 1 < long
+
+
+def test_without_a_second_budget_or_with_a_whole_one_budgets_need_no_table_of_their_own(board, tmp_path):
+    assert turn_table(board) is None
+    assert turn_table(board_of(tmp_path, [*planted(), *planted(50)])) is None
 
 
 def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path):

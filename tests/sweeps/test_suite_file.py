@@ -114,6 +114,13 @@ def test_what_is_no_grid_is_refused(over, message):
         list(points(over, "cfm", METHODS))
 
 
+def test_a_pace_needs_a_track(tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", pace = 0.5 }]')
+    with pytest.raises(ConfigError, match=r"paces .* are parts of a track"):
+        read(path)
+
+
 def test_a_file_that_is_nested_too_deeply_is_refused(tmp_path):
     path = tmp_path / "deep.toml"
     path.write_text(f"datasets=['moons']\nmodels=['cfm']\nseeds={'[' * 5000}{']' * 5000}")
