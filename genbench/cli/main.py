@@ -91,20 +91,14 @@ for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
 folder = typer.Typer(
-<<<<<<< HEAD
-    cls=Commands, help="Look after and share a results folder: status, clean, merge, submit.", no_args_is_help=True
+    cls=Commands,
+    help="Look after and share a results folder: status, clean, merge, submit, import.",
+    no_args_is_help=True,
 )
 for function in (sharing.status, sharing.clean, sharing.merge, sharing.submit):
     folder.command()(function)
-app.add_typer(folder, name="results", rich_help_panel="Share")
-=======
-    cls=Commands, help="Look after a results folder: status, clean, merge, import.", no_args_is_help=True
-)
-for function in (sharing.status, sharing.clean, sharing.merge):
-    folder.command()(function)
 folder.command("import")(sharing.import_command)
-app.add_typer(folder, name="results", rich_help_panel="Maintain")
->>>>>>> main
+app.add_typer(folder, name="results", rich_help_panel="Share")
 
 LONGEST = 1000
 """Characters of a message."""
