@@ -21,7 +21,7 @@ MADE_FOR = {
     "fd-captions_cnn": "digits-captions",
     "caption_accuracy": "digits-captions",
 }
-NEEDS_PHOTOGRAPHS = {"fid-legacy", "fid-clean", "fid-infinity", "fd-dinov2", "fd-efficientnet_lite0"}
+NEEDS_PHOTOGRAPHS = {"fid-legacy", "fid-clean", "fd-dinov2", "fd-efficientnet_lite0"}
 NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid", "cmmd"}
 """Networks of photographs, which take too long on as many images; tests of extractors have them."""
 
