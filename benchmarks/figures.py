@@ -23,7 +23,7 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled, write_charts
 from genbench.report.formats.writers import markdown
-from genbench.report.plots import track_curves
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import METHODS, across_table, sentences
 from genbench.results.reader import RECORDS
@@ -200,6 +200,8 @@ def main() -> None:
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
+    if (turns := budget_curves(board)) is not None:
+        write_charts(turns, images / "steps.svg", board.models)
     write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
     (images / "forest.svg").write_bytes(encoded(forest(board)))
     readme = ROOT / "README.md"
