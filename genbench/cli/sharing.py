@@ -1,4 +1,4 @@
-"""Commands that keep and share results: submit, verify, and genbench results status, clean, merge, import."""
+"""Commands that keep and share results: verify, and genbench results status, clean, merge, submit, import."""
 
 from pathlib import Path
 from typing import Annotated, Any

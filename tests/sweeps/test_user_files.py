@@ -124,7 +124,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
     name, _ = component_name("models", "my_model.py")
     (run,), plain = (folder / "r" / "runs").iterdir(), name.partition("@")[0]
-    assert cli("submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
+    assert cli("results", "submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
     forget(name)
     code, out, _ = cli("verify", "mine.genbench.zip")
     assert (code, out.startswith("not measured: ")) == (0, True)
