@@ -8,17 +8,18 @@ if (location.protocol === "file:") {
       frame.hidden = true;
       document.body.append(frame);
       this.inner = frame.contentWindow;
+      const base = new URL(url, document.baseURI);
       const load = (place) =>
         new Promise((done, failed) => {
           const script = this.inner.document.createElement("script");
-          Object.assign(script, { src: new URL(place, url), onload: done, onerror: failed });
+          Object.assign(script, { src: new URL(place, base), onload: done, onerror: failed });
           this.inner.document.head.append(script);
         });
       this.inner.postMessage = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
       this.inner.importScripts = async (...places) => {
         for (const place of places) await load(place);
       };
-      this.ready = load(url);
+      this.ready = load(base);
     }
     async postMessage(data) {
       await this.ready;

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from genbench.analysis.values import SuiteResults, by_model, load_suites
-from genbench.report.formats.writers import heading, number
+from genbench.report.formats.writers import number
 from genbench.report.pictures import ACROSS, TILE, name_of
-from genbench.report.track_board import TrackBoard, track_board
+from genbench.report.track_board import REGIMES, TrackBoard, track_board
 from genbench.report.track_table import across_table
 from genbench.runs.monitoring.drawing import GAP, LABEL
 from genbench.runs.store import Store
@@ -36,7 +36,7 @@ def _boards() -> list[TrackBoard]:
 
 @cache
 def _suites() -> list[SuiteResults]:
-    return load_suites(Store(RESULTS))
+    return load_suites(Store(RESULTS), {path.parents[1].name for path in RESULTS.glob("*/pictures/*.png")})
 
 
 def standing(model: str) -> list[str]:
@@ -44,17 +44,17 @@ def standing(model: str) -> list[str]:
     lines = []
     for board in _boards():
         table = across_table(board)
-        rows = [row for row in table.rows if row.label.partition(" ")[0] == model]
-        if not rows or not board.heat(board.shown[0], None).effects.scored:
-            continue
-        lines += ["", f"| {board.name} | {' | '.join(map(heading, table.columns))} |"]
-        lines.append("|---|" + "---:|" * len(table.columns))
-        lines += [f"| `{row.label}` | {' | '.join(map(number, row.cells))} |" for row in rows]
-        lines += ["", f"After {' and '.join(f'{steps:,}' for steps in board.shown)} training steps."]
+        if board.heat(board.shown[0], None).effects.scored:
+            for row in (row for row in table.rows if row.label.partition(" ")[0] == model):
+                for index, steps in enumerate(board.shown):
+                    cells = row.cells[index * len(REGIMES) : (index + 1) * len(REGIMES)]
+                    lines.append(f"| {board.name} | `{row.label}` | {steps:,} | {' | '.join(map(number, cells))} |")
     if not lines:
         return []
     read = "Excess over real data as a multiple of the excess of `cfm`, with its 95 % interval; lower is better. "
-    return ["## Where it stands", "", f"{read}See [Read a leaderboard](../../read_a_leaderboard.md).", *lines, ""]
+    head = ["| track | method | training steps | NFE 1 | NFE 4 | own sampler |", "|---|---|---:|---:|---:|---:|"]
+    said = ["## Where it stands", "", f"{read}See [Read a leaderboard](../../read_a_leaderboard.md).", ""]
+    return [*said, *head, *lines, ""]
 
 
 def drawn(model: str) -> tuple[bytes, str] | None:
