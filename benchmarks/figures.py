@@ -8,6 +8,7 @@ Trajectories need weights, which are not published: their four models are traine
 import argparse
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from genbench.suites import find
 from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[1]
+SAID = 3
+"""Sentences of the README about the leaderboard: on methods with their own samplers."""
 COLUMNS, WIDE = 128, 1000
 """Characters of a line of prose, and of a table, which pages wrap themselves."""
 TRACK = "plane-v1"
@@ -180,10 +183,9 @@ def leaderboard_section(text: str, board: TrackBoard) -> str:
     head, _, rest = text.partition("## Leaderboard\n\n")
     caption = "\n\nSmall networks on points"
     _, _, tail = rest.partition(caption)
-    first, *others = sentences(board)
-    told = f"{first} W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. By"
-    told = textwrap.fill(f"{told} `genbench leaderboard`:", COLUMNS)
-    items = [textwrap.fill(f"- {text}", COLUMNS, subsequent_indent="  ") for text in others]
+    told = "W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. What the table says:"
+    fill = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
+    items = [fill(f"- {text}") for text in sentences(board)[:SAID]]
     _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
     return "\n".join([f"{head}## Leaderboard\n", told, "", *items, "", table.strip()]) + caption + tail
 

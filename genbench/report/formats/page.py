@@ -24,7 +24,7 @@ from genbench.report.formats.writers import cell_text, heading, main_columns, nu
 from genbench.report.pictures import excerpt
 from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
-from genbench.report.track_table import sentences, track_tables, verdict
+from genbench.report.track_table import sentences, track_tables
 from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
@@ -95,7 +95,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
         name: page(
             "home.html",
             report.title,
-            said=verdict(boards[0]) if boards else [],
+            said=sentences(boards[0])[:2] if boards else [],
             strip=[(data, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],

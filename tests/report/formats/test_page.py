@@ -34,7 +34,7 @@ from genbench.report.formats.page import pages
 from genbench.report.formats.writers import heading
 from genbench.report.pictures import EXCERPT
 from genbench.report.publish import track_boards
-from genbench.report.track_table import sentences, track_tables, verdict
+from genbench.report.track_table import sentences, track_tables
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -211,7 +211,7 @@ def test_the_overview_of_a_track_has_its_sentences_and_its_tables(tmp_path):
     board = board_of(tmp_path, planted())
     site = pages(Report("title", "", (), ()), (board,), "report.html")
     overview = parsed(site["report.html"])
-    assert all(sentence in text(overview) for sentence in (*verdict(board), *sentences(board)))
+    assert all(sentence in text(overview) for sentence in sentences(board))
     methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
     assert methods[:4] == ["real data", "otcfm", "cfm", "nsf"]
     assert len(list(overview.iter("table"))) == len(list(track_tables(board)))
