@@ -54,7 +54,7 @@ def blurred(image: Float[np.ndarray, "height width"], deviation: float) -> Float
     kernel /= kernel.sum()
     for _ in range(2):  # down, then across
         padded = np.pad(image, ((reach, reach), (0, 0)))
-        image = np.stack([weight * padded[k : k + len(image)] for k, weight in enumerate(kernel)]).sum(0).T
+        image = sum(weight * padded[k : k + len(image)] for k, weight in enumerate(kernel)).T
     return image
 
 
