@@ -5,6 +5,7 @@ import torch
 
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Value
+from genbench.metrics.image.memorization import CenteredMixture
 from genbench.registry import metrics
 from genbench.testing import check_metric
 
@@ -28,11 +29,12 @@ NEEDS_PHOTOGRAPHS |= {"mind", "fd-mnist5k_cnn", "sfid", "cmmd"}
 NEEDS_LATENTS = {"latent_bits_per_dim", "reconstruction_fd"}
 """Metrics of models with an encoder, which the toy tasks have not; tests of models of latents and of fid have them."""
 
-FEWER = {"kid": {"subsets": 5}, "w2": {"n": 256}}
+FEWER = {"kid": {"subsets": 5}, "w2": {"n": 256}, "fld": {"n": 200, "n_real": 400}}
 
 
 @pytest.mark.parametrize("name", sorted(set(metrics) - NEEDS_PHOTOGRAPHS - NEEDS_LATENTS))
-def test_every_metric_conforms(name):
+def test_every_metric_conforms(name, monkeypatch):
+    monkeypatch.setattr(CenteredMixture, "EPOCHS", 10)
     assert check_metric(name, FEWER.get(name), data=[MADE_FOR[name]] if name in MADE_FOR else [])
 
 
