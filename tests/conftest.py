@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 import torch
+from helpers import processes
 from helpers.command_line import SUITE, begin, genbench
 from jaxtyping import config as checks
 
@@ -153,6 +154,12 @@ def forger(swept, tmp_path, monkeypatch):
 
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     return Forger(swept[1])
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Workers of sweeps are forked from a process that has imported genbench, instead of importing it again."""
+    monkeypatch.setattr("genbench.sweeps.executors.multiprocessing.get_context", lambda kind: processes.context)
 
 
 @pytest.fixture

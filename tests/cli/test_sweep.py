@@ -45,7 +45,7 @@ CELLS = 3 * 2
 VALUES = 2 * (3 + 3 + 2)  # one metric also along the curve, which a flow has not
 
 
-def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path):
+def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path, forked_workers):
     suite = tmp_path / "tiny.toml"
     suite.write_text(SUITE)
     assert "6 cells, 6 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr

@@ -31,6 +31,13 @@ def together(size, work, *arguments):
         return list(pool.map(partial(_run, inspect.getfile(work), work.__name__, arguments), variables))
 
 
+def begun(work, *arguments):
+    """Return a process that runs a function."""
+    process = context.Process(target=_run, args=(inspect.getfile(work), work.__name__, arguments, {}))
+    process.start()
+    return process
+
+
 def _run(path, name, arguments, variables):
     os.environ |= {name: str(value) for name, value in variables.items()}
     spec = importlib.util.spec_from_file_location("of_test", path)  # pytest's names of modules are its own

@@ -61,7 +61,7 @@ def meet(fault, report):
         def called(*args, **kwargs):
             now = next(calls)
             if what == "count" and os.getpid() == first:
-                os.pwrite(report, f"{kind(args):20d}".encode(), 9 + 20 * (now - 1))
+                os.pwrite(report, f"{kind(args):21d}".encode(), 9 + 21 * (now - 1))
             if happens(now):
                 os.pwrite(report, b"x", 8)
                 if what in ("full", "once"):

@@ -226,7 +226,7 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_failed_encoder_can_be_retried(tmp_path, processes):
+def test_a_failed_encoder_can_be_retried(tmp_path, processes, forked_workers):
     """The plan of an encoder is empty in its spec: its stages have plans."""
     spec = latent(encoder={"name": "autoencoder", "width": 8, "steps": 30, "lr": 1e30})
     store = Store(tmp_path)
