@@ -54,7 +54,7 @@ def meet(fault, report):
         return what == "full" and now >= when
 
     def kind(args):
-        own = [(frame.f_code, line) for frame, line in traceback.walk_stack(None)]
+        own = [(frame.f_code, line) for frame, line in traceback.walk_stack(sys._getframe())]
         return hash((*own, *(os.path.basename(place) for place in args[1:])))
 
     def wrap(function):
