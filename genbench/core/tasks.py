@@ -156,13 +156,14 @@ class Truth:
         modes: centers of the modes, (modes, d).
         w2_squared: returns the squared 2-Wasserstein distance from source to data, or None; with conditions, its mean
             over them. It is called only when a metric needs the number.
-        velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths.
+        velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths;
+            (t, x, kernel) is the field on pairs weighted by a `numerics.gaussian_pairs.GaussianSum` of their distance.
     """
 
     log_prob: Callable[[Tensor], Tensor] | None = None
     modes: Tensor | None = None
     w2_squared: Callable[[], float | None] | None = None
-    velocity: Callable[[Tensor, Tensor], Tensor] | None = None
+    velocity: Callable[..., Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.pairwise import Pairwise, compare_all
 from genbench.analysis.track_runs import Chosen, Place, read_track, track_runs
+from genbench.report.track_cells import Cell, cell_of, row_of
 from genbench.report.track_seconds import Seconds, read_seconds
-from genbench.results.frames import doubtful_density
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
@@ -30,24 +30,6 @@ LIKELIHOODS = ("nll", "bits_per_dim")
 """Metrics that have a table of their own."""
 TARGET = 1.1
 """The excess of the baseline's own sampler, times this, is the common target of all methods."""
-
-
-class Cell(NamedTuple):
-    """A model on a task.
-
-    Args:
-        values: {seed: headline metric}.
-        word: what it lacks for a comparison, such as "missing", "failed 2 of 10" or "unsupported"; empty if nothing.
-        reason: why, if that is known.
-        stated: settings that were chosen for it on this task, in words.
-        errors: standard errors of the evaluations.
-    """
-
-    values: Mapping[int, float]
-    word: str
-    reason: str = ""
-    stated: str = ""
-    errors: tuple[float, ...] = ()
 
 
 ABSENT = Cell({}, "not at this budget")
@@ -100,6 +82,12 @@ class Heat(NamedTuple):
     contests: tuple[Contest, ...]
     effects: Effects
 
+    def on(self, tasks: Collection[str], baseline: str) -> "Heat":
+        """Return some tasks alone, with the effects across them."""
+        contests = tuple(contest for contest in self.contests if contest.data in tasks)
+        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
+        return self._replace(contests=contests, effects=effects(compared, baseline))
+
 
 class TrackBoard(NamedTuple):
     """A track.
@@ -109,6 +97,7 @@ class TrackBoard(NamedTuple):
         further: the rows that the track does not list.
         shown: the shortest budget with values, the longest whole one, which lacks no cell of the track that it has,
             and those of further rows.
+        whole: {steps: the tasks that lack no cell of the track which they have at the shortest budget with values}.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
@@ -121,6 +110,7 @@ class TrackBoard(NamedTuple):
     further: tuple[str, ...]
     shown: tuple[int, ...]
     heats: tuple[Heat, ...]
+    whole: Mapping[int, Sequence[str]]
     likelihoods: Mapping[int, tuple[Contest, ...]]
     seconds: Seconds | None
     lacking: Mapping[int, Mapping[str, int]]
@@ -133,6 +123,17 @@ class TrackBoard(NamedTuple):
     def heat(self, steps: int, nfe: int | None) -> Heat:
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
+
+    def turn(self) -> tuple[Heat, Heat] | None:
+        """Return the shortest budget with values and the longest with a whole task, on the tasks that are whole there.
+
+        Methods have their own samplers. None if no longer budget has a whole task, or has all: `shown` has it then.
+        """
+        first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
+        short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
+        if longest <= first or len(self.whole[longest]) == len(long.contests):
+            return None
+        return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
 
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: the fewest measured NFE that reach the target}}.
@@ -206,26 +207,32 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
             places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
             own = {row: [*runs.get(place, {}).values()] for row, place in places.items()}
             lost = {row: failures.get(place, set()) for row, place in places.items()}
-            tuned = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
-            contest = _contest(data, metric, nfe, budget.seeds, own, lost, tuned)
+            recipes = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
+            for place in places.values():
+                if place.steps not in (0, budget.steps):
+                    recipes[place.row] = f"{recipes[place.row]} {place.steps:,} steps".strip()
+            contest = _contest(data, metric, nfe, budget.seeds, own, lost, recipes)
             yield contest._replace(cells={row: contest.cells.get(row, ABSENT) for row in models})
 
     heats = []
     for budget, nfe in product(suite.budgets, regimes):
         found = tuple(contests(budget, nfe, headlines))
-        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in found]
-        heats.append(Heat(budget.steps, tuple(budget.seeds), nfe, found, effects(compared, track.baseline)))
+        every = Heat(budget.steps, tuple(budget.seeds), nfe, found, Effects((), (), ()))
+        heats.append(every.on([*headlines], track.baseline))
     trained = {row.label for row in rows if row.model.sections["plan"].get("steps") != 0}
     whole = _whole([heat for heat in heats if heat.nfe is None], trained)
+    first = next((steps for steps, tasks in whole.items() if tasks), min(whole))
+    longest = max((steps for steps, tasks in whole.items() if len(tasks) == len(headlines)), default=first)
     own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
     return TrackBoard(
         path.stem,
         settings,
         track.baseline,
-        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (whole[-1], None))),
+        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (longest, None))),
         further,
-        tuple(sorted({*whole, *own})),
+        tuple(sorted({first, longest, *own})),
         tuple(heats),
+        whole,
         {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},
         read_seconds(path),
         _lacking(heats, suite, listed),
@@ -239,9 +246,11 @@ def _contest(
     seeds: Sequence[int],
     runs: Mapping[str, Sequence[Run]],
     failed: Mapping[str, Collection[int]],
-    tuned: Mapping[str, str],
+    recipes: Mapping[str, str],
 ) -> Contest:
-    rows = {m: {run.seed: _row(run.record, metric, nfe) for run in own if run.seed in seeds} for m, own in runs.items()}
+    rows = {
+        m: {run.seed: row_of(run.record, metric, nfe) for run in own if run.seed in seeds} for m, own in runs.items()
+    }
     measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
     floors: dict[int, list[float]] = {}
     for own in rows.values():
@@ -251,9 +260,9 @@ def _contest(
     floor = {seed: mean_and_error(values)[0] for seed, values in sorted(floors.items())}
     better = measured[0]["better"] if measured else "lower"
     stated = {
-        model: " ".join(filter(None, [tuned[model], *{run.stated for run in own}])) for model, own in runs.items()
+        model: " ".join(filter(None, [recipes[model], *{run.stated for run in own}])) for model, own in runs.items()
     }
-    cells = {model: _cell(own, seeds, failed[model], stated[model]) for model, own in rows.items()}
+    cells = {model: cell_of(own, seeds, failed[model], stated[model]) for model, own in rows.items()}
     protocol = measured[0].get("protocol") or "" if measured else ""
     return Contest(data, metric, better, protocol, cells, floor, compare_all(_complete(cells), better, floor))
 
@@ -262,56 +271,27 @@ def _complete(cells: Mapping[str, Cell]) -> dict[str, Mapping[int, float]]:
     return {model: cell.values for model, cell in cells.items() if not cell.word}
 
 
-def _row(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
-    """Return the row of a metric in a regime, or {"word": why there is none}.
-
-    A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
-    """
-    rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
-    if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
-        return {"word": "not measured"}
-    curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
-    if nfe is None or main["value"] is None:
-        return main
-    if curve:
-        return curve.get(float(nfe), {"word": "not measured"})
-    return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
-
-
-def _cell(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
-    found = {seed: rows[seed] for seed in seeds if seed in rows}
-    values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
-    without = [row for row in found.values() if row.get("value") is None]
-    errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
-    doubts = {why for row in found.values() if row.get("value") is not None and (why := doubtful_density(row))}
-    absent = len(seeds) - len(found)
-    lost = len(set(failed) & set(seeds) - found.keys())
-    if without and not (values or lost or any("not finite" in row.get("reason", "") for row in without)):
-        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
-    if lost or without:
-        more = f", missing {absent - lost}" if absent > lost else ""
-        reason = without[0].get("reason", "") if without else ""
-        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
-    if absent:
-        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
-    if doubts:
-        return Cell(values, "doubtful", doubts.pop(), stated)
-    return Cell(values, "", stated=stated, errors=errors)
-
-
 def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
-def _whole(heats: Sequence[Heat], trained: Collection[str]) -> tuple[int, ...]:
-    """Return the shortest budget with values of these rows, and the longest one that lacks no cell which it has."""
-    whole: dict[int, set[tuple[str, str]]] = {}
+def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[str, ...]]:
+    """Return {steps: tasks that lack no cell of these rows which they have at the shortest budget with values}."""
+    whole: dict[int, tuple[str, ...]] = {}
+    first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
-        there = {(contest.data, row): contest.cells[row].word for contest in heat.contests for row in trained}
-        whole[heat.steps] = {place for place, word in there.items() if "missing" not in word and "seeds" not in word}
-    first = next((steps for steps, own in whole.items() if own), min(whole))
-    longest = max(steps for steps, own in whole.items() if own >= whole[first])
-    return (first, longest) if whole[first] and longest > first else (first,)
+        there = {
+            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
+            for contest in heat.contests
+        }
+        if not first and any(there.values()):
+            first = there
+        whole[heat.steps] = tuple(data for data, rows in there.items() if rows and rows >= first.get(data, set()))
+    return whole
+
+
+def _is_lacking(word: str) -> bool:
+    return "missing" in word or "seeds" in word
 
 
 def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:

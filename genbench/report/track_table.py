@@ -9,7 +9,7 @@ from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import compared_cell
 from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
-from genbench.report.track_board import Cell as Own
+from genbench.report.track_cells import Cell as Own
 
 REAL = "real data"
 METHODS = 9
@@ -43,9 +43,57 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
 
 
+def turn_table(board: TrackBoard) -> Table | None:
+    """Return the table across tasks at two budgets, on the tasks that are whole at both; None without a second."""
+    if (heats := board.turn()) is None:
+        return None
+    columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
+    summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
+    ranked = dict.fromkeys(summary.method for summary in heats[-1].effects.summaries)
+    rows = tuple(
+        Row(
+            model, tuple(_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
+        )
+        for model in ranked
+    )
+    title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
+    return Table(title, columns, rows, (_reading(board, heats),), head="method")
+
+
 def sentences(board: TrackBoard) -> list[str]:
     """Return what the track has values of, and what the table across tasks says of each column that ranks methods."""
     return [_coverage(board), *(text for heat in _heats(board) if (text := _sentence(board, heat)))]
+
+
+def verdict(board: TrackBoard) -> list[str]:
+    """Return who wins a track at its longest whole budget with its own sampler, and what would refute that.
+
+    Returns:
+        The sentences; none for a track that does not rank methods across tasks.
+    """
+    heat = board.heat(board.shown[-1], None)
+    ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
+    tasks = len(heat.effects.scored)
+    if tasks < 2 or len(ranked) < 2:
+        return []
+    first = ranked[0]
+    when = f"{board.name} after {heat.steps:,} training steps"
+    ends = "" if first.low is None else f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
+    ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
+    said = f"Across {tasks} tasks, its excess over real data is {ratio}."
+    alike = [summary.method for summary in ranked[1:] if {*summary.letters} & {*first.letters}]
+    if alike:
+        wins = f"No method alone wins {when}: {first.method} comes first, but is not separated from {_named(alike)}."
+    else:
+        wins = f"{first.method} wins {when}: it is separated from every other method."
+    refuted = f"a ratio above {first.high:.2f} with {len(heat.seeds)} other seeds" if ends else "another first method"
+    open_ = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
+    later = f" Nothing is claimed for {' and '.join(open_)} steps, where cells are missing." if open_ else ""
+    return [f"{wins} {said}", f"This would refute it: {refuted} on the same tasks.{later}"]
+
+
+def _named(methods: Sequence[str]) -> str:
+    return ", ".join(methods) if len(methods) <= NAMED else counted(len(methods), "other")
 
 
 def _coverage(board: TrackBoard) -> str:
@@ -73,8 +121,7 @@ def _sentence(board: TrackBoard, heat: Heat) -> str:
         text += "; no pair is separated"
     else:
         alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-        text += f", not separated from {named}" if alike else ", separated from all others"
+        text += f", not separated from {_named(alike)}" if alike else ", separated from all others"
         apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
         text += f"; {'' if apart else 'none '}separated from {board.baseline}"
         for word, low in (("lower", True), ("higher", False)):
@@ -137,8 +184,10 @@ def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Ta
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the table across tasks, then of every budget with values the tables of tasks, costs and likelihoods."""
+    """Yield the tables across tasks and budgets; for every budget with values those of tasks, costs and likelihoods."""
     yield across_table(board)
+    if (turn := turn_table(board)) is not None:
+        yield turn
     for steps in board.budgets:
         if any(cell.values for contest in board.heat(steps, None).contests for cell in contest.cells.values()):
             yield task_table(board, steps, None)
@@ -236,14 +285,15 @@ def _floor(contest: Contest) -> Cell:
 def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
     several = any(len(heat.effects.scored) > 1 for heat in heats)
+    fixed = "NFE 1 and 4: fixed steps (flows: their own inverse); " if any(heat.nfe for heat in heats) else ""
     across = (
         ", geometric mean and 95 % t interval of one ratio, unadjusted; letters: Holm over all pairs (shared: not "
         "separated)"
     )
     return (
         f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over {_scored(heats)}"
-        f"{across if several else ''}; {budgets}; NFE 1 and 4: fixed steps (flows: their own inverse); own sampler: "
-        f"with its own settings{_unscored(heats)}."
+        f"{across if several else ''}; {budgets}; {fixed}own sampler: with its own "
+        f"settings{_unscored(heats)}."
     )
 
 

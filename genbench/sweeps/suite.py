@@ -21,7 +21,6 @@ from genbench.sweeps.suite_file import (
     CHOSEN,
     DataEntry,
     Entry,
-    Exclude,
     ModelEntry,
     Sample,
     Seeds,
@@ -31,7 +30,7 @@ from genbench.sweeps.suite_file import (
     read,
     with_entries,
 )
-from genbench.sweeps.user_files import from_folder, named_component, of_model
+from genbench.sweeps.user_files import from_folder, of_model
 
 
 class Sweep(NamedTuple):
@@ -118,42 +117,15 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
             settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
         return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
 
-    def of_condition(condition: Exclude) -> Exclude:
-        stated = [key for key in ("dataset", "model") if key in condition.model_fields_set]
-        return condition.model_copy(update={key: _wanted(f"{key}s", getattr(condition, key), folder) for key in stated})
-
-    update = {"metric": of_metrics(suite.metric), "exclude": list(map(of_condition, suite.exclude))}
-    return with_entries(suite, moved).model_copy(update=update)
-
-
-def _wanted(kind: str, part: Any, folder: Path) -> list[Mapping[str, Any]]:
-    """Return the components that a part of a condition stands for, as tables, with paths as `with_paths` has them."""
-    if isinstance(part, list):
-        return [table for each in part for table in _wanted(kind, each, folder)]
-    table = part if isinstance(part, Mapping) else {"name": part}
-    name = table.get("name")
-    if isinstance(name, list):
-        return _wanted(kind, [{**table, "name": each} for each in name], folder)
-    if not isinstance(name, str):
-        return [table]
-    table = {**table, **named_component(kind, name, table, folder)}
-    return [from_folder(ALL[kind][table["name"]].build, table, folder)]
+    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
     cells = _once(_product(suite, own, suite.models, override))
-    for number, condition in enumerate(suite.exclude):
-        kept = [spec for spec in cells if not _matches(spec, condition)]
-        if len(kept) == len(cells):
-            stated = condition.model_dump(exclude_unset=True)
-            raise ConfigError(f"exclude: no cell matches condition {number + 1}, {stated}")
-        cells = kept
     for addition in suite.include:
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
         cells = _once([*cells, *_product(suite, added, [addition.model], override, addition.seeds)])
-    if not cells:
-        raise ConfigError("exclude removes every cell of the suite")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
@@ -322,26 +294,3 @@ def _choices(builder: Callable, name: str, value: Any, key: str) -> list[Any]:
     except ConfigError:
         return value
     return [value]
-
-
-def _matches(spec: Spec, condition: Exclude) -> bool:
-    """Return whether a cell has all values that a condition names, of one of the tables of each component."""
-    parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
-    for key, wanted in condition.model_dump(exclude_unset=True).items():
-        tables = [{"name": wanted}] if key == "seed" else wanted
-        if not any(_has(parts[key], table) for table in tables):
-            return False
-    return True
-
-
-def _has(part: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
-    """Return whether a component has all values of a table; a list means any of its values."""
-    return all(
-        any(_same(part.get(name), each) for each in ([value, *value] if isinstance(value, list) else [value]))
-        for name, value in table.items()
-    )
-
-
-def _same(actual: Any, wanted: Any) -> bool:
-    """Return whether values are equal; true is not 1."""
-    return actual == wanted and isinstance(actual, bool) == isinstance(wanted, bool)

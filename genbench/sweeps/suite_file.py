@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
@@ -106,12 +106,13 @@ class ModelEntry(Entry):
 
     `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
     of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
-    none: its runs stand at every budget.
+    none: its runs stand at every budget. `pace` multiplies the steps of every budget, where methods get equal time.
     """
 
     seeds: Seeds | None = None
     trials: dict[str, dict[str, Any]] = {}
     budgets: list[int] | None = None
+    pace: Annotated[float, Gt(0)] = 1.0
 
     def at(self, budget: "Budget | None") -> dict[str, Any] | None:
         """Return the settings of a budget for this model; None if it does not stand there."""
@@ -119,7 +120,9 @@ class ModelEntry(Entry):
             return {}
         if self.sections["plan"].get("steps") == 0:
             return {"plan": {"steps": 0}}
-        return {"plan": {"steps": budget.steps}} if budget.steps in (self.budgets or [budget.steps]) else None
+        if budget.steps not in (self.budgets or [budget.steps]):
+            return None
+        return {"plan": {"steps": round(budget.steps * self.pace)}}
 
 
 class Include(Table):
@@ -131,17 +134,6 @@ class Include(Table):
     dataset: DataEntry
     model: ModelEntry
     seeds: Seeds | None = None
-
-
-class Exclude(Table):
-    """A condition on cells to drop: each a value, a list of values, or for components a table with a name.
-
-    For example `{ model = "wcfm", dataset = "moons" }` or `{ model = { name = "wcfm", kappa = 0.5 }, seed = [3, 4] }`.
-    """
-
-    dataset: Any = None
-    model: Any = None
-    seed: Any = None
 
 
 class Budget(Table):
@@ -196,7 +188,6 @@ class Suite(Sections):
     metrics: list[str] | None = None
     seeds: Seeds = [0]
     include: list[Include] = []
-    exclude: list[Exclude] = []
     stack: list[str] = []
     budgets: list[Budget] = []
     track: Track | None = None
@@ -213,8 +204,8 @@ class Suite(Sections):
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
-            if self.chosen or any(model.trials or model.budgets for model in self.models):
-                raise ValueError("trials, budgets of models and chosen settings are parts of a track: add [track]")
+            if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in self.models):
+                raise ValueError("trials, budgets, paces and chosen settings are parts of a track: add [track]")
             return self
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:
@@ -224,8 +215,8 @@ class Suite(Sections):
             raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline first")
-        if self.include or self.exclude or any(model.seeds for model in self.models):
-            raise ValueError("a track runs every model on every cell: remove include, exclude and the seeds of models")
+        if self.include or any(model.seeds for model in self.models):
+            raise ValueError("a track runs every model on every cell: remove include and the seeds of models")
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]

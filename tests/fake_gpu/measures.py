@@ -51,7 +51,6 @@ ALIKE = {
     "sfid": "fd-dinov2",
     "npe": "path_energy",
     "mind": "monge_distance",
-    "fid-infinity": "fd-digits_cnn",
     "fd-mnist5k_cnn": "fd-digits_cnn",
     "mnist5k_cnn": "fd-digits_cnn",
     "fd-captions_cnn": "caption_accuracy",

@@ -18,25 +18,6 @@ def board(tmp_path):
     return board_of(tmp_path, planted())
 
 
-def test_each_cell_has_its_value_or_says_what_it_lacks(board):
-    (moons, _) = board.heat(20, None).contests
-    assert {model: cell.word for model, cell in moons.cells.items()} == {
-        "cfm": "", "otcfm": "", "nsf": "", "vp": "4 of 5 seeds", "reflow": "unsupported", "wcfm": "missing",
-    }  # fmt: skip
-    assert moons.cells["reflow"].reason == "no teacher"
-    assert set(moons.pairs.letters) == {"cfm", "otcfm", "nsf"}  # what lacks a seed is compared with nothing
-    assert board.lacking == {
-        20: {"": 6, "4 of 5 seeds": 2, "unsupported": 2, "missing": 2},
-        50: {"missing": 12},
-    }
-
-
-def test_a_method_of_fixed_cost_stands_where_that_is_allowed(board):
-    assert [board.heat(20, nfe).contests[0].cells["nsf"].word for nfe in (1, 4, None)] == ["takes 2", "", ""]
-    one = board.heat(20, 1).contests[0]
-    assert one.cells["cfm"].values[0] == pytest.approx(board.heat(20, None).contests[0].cells["cfm"].values[0] + 2)
-
-
 def test_a_model_stands_at_its_budgets_and_one_without_training_at_all(tmp_path):
     own = '{ name = "otcfm", budgets = [20] }, { name = "gaussian", plan = { steps = 0 } }'
     records = planted() + [
@@ -51,6 +32,15 @@ def test_a_model_stands_at_its_budgets_and_one_without_training_at_all(tmp_path)
     assert (short["otcfm"].word, long["otcfm"].word) == ("", "not at this budget")
     assert short["gaussian"].values == long["gaussian"].values == dict.fromkeys(range(5), 0.9)
     assert board.shown == (20,)  # the Gaussian alone makes no budget
+
+
+def test_a_model_of_another_pace_stands_at_the_budget_and_says_its_steps(tmp_path):
+    records = [record_of("otcfm", "moons", 8, seed, rows_of(0.5, FLOOR[seed])) for seed in range(5)]
+    paced = TRACK.replace('"otcfm"', '{ name = "otcfm", pace = 0.4 }')
+    moons, pinwheel = board_of(tmp_path, [*planted(), *records], track=paced).heat(20, None).contests
+    assert moons.cells["otcfm"].values == dict.fromkeys(range(5), 0.5)
+    assert moons.cells["otcfm"].stated == "8 steps"
+    assert pinwheel.cells["otcfm"].word == "missing"  # what was trained for 20 steps had more time
 
 
 def test_a_longer_budget_that_is_trained_first_is_shown_alone(tmp_path):
@@ -79,31 +69,6 @@ def test_failed_runs_are_counted_and_compared_with_nothing(tmp_path):
     contest = board_of(tmp_path, planted(), failures).heat(20, None).contests[0]
     assert (contest.cells["vp"].word, contest.cells["wcfm"].word) == ("failed 1 of 5", "failed 5 of 5")
     assert not {"vp", "wcfm"} & contest.pairs.letters.keys()
-
-
-def test_a_seed_without_a_value_where_others_have_one_has_failed(tmp_path):
-    """TARFlow was unsupported on 8gaussians, since one sample of one seed was not finite."""
-    records = planted()
-    of_cfm = [r for r in records if (r["labels"]["model"], r["labels"]["data"]) == ("cfm", "moons")]
-    (one,) = [record for record in of_cfm if record["spec"]["seed"] == 2]
-    why = "1 of 64 samples are not finite"
-    one["results"] = [row | {"value": None, "reason": why} for row in one["results"]]
-    cell = board_of(tmp_path, records).heat(20, None).contests[0].cells["cfm"]
-    assert (cell.word, cell.reason, len(cell.values)) == ("failed 1 of 5", why, 4)
-
-
-def test_what_fails_on_every_seed_has_failed_and_what_is_not_defined_is_unsupported(tmp_path):
-    records = planted()
-    reasons = {"moons": "3 of 64 samples are not finite", "pinwheel": "needs a density"}
-    for record in records:
-        if record["labels"]["model"] == "cfm":
-            why = reasons[record["labels"]["data"]]
-            record["results"] = [row | {"value": None, "reason": why} for row in record["results"]]
-    cells = [contest.cells["cfm"] for contest in board_of(tmp_path, records).heat(20, None).contests]
-    assert [(cell.word, cell.reason) for cell in cells] == [
-        ("failed 5 of 5", reasons["moons"]),
-        ("unsupported", reasons["pinwheel"]),
-    ]
 
 
 def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):

@@ -1,6 +1,7 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
 import json
+import re
 
 import pytest
 from helpers.tracks import EXCESS, OWN, TRACK, board_of, lost, planted, record_of
@@ -13,6 +14,8 @@ from genbench.report.track_table import (
     sentences,
     task_table,
     track_tables,
+    turn_table,
+    verdict,
 )
 
 
@@ -44,6 +47,28 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board):
     )
 
 
+def test_the_verdict_names_the_first_method_and_what_would_refute_it(board):
+    wins, refuted = verdict(board)
+    low, high = texts(across_table(board), "otcfm")[2].split()[1].strip("()").split("-")
+    assert wins.startswith("otcfm wins some after 20 training steps: it is separated from every other method. Across 2")
+    assert f"0.49 times the excess of cfm, with a 95 % interval from {low} to {high}" in wins
+    assert refuted == (
+        f"This would refute it: a ratio above {high} with 5 other seeds on the same tasks. "
+        "Nothing is claimed for 50 steps, where cells are missing."
+    )
+
+
+def test_the_verdict_names_no_winner_where_the_first_is_not_separated(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXCESS, "nsf", EXCESS["otcfm"])
+    wins, _ = verdict(board_of(tmp_path, planted()))
+    assert re.match("No method alone wins .*: (otcfm|nsf) comes first, but is not separated from (nsf|otcfm)\\. ", wins)
+
+
+@pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
+def test_the_verdict_needs_two_methods_and_two_tasks(tmp_path, kind):
+    assert verdict(board_of(tmp_path, [r for r in planted() if kind.items() <= r["labels"].items()])) == []
+
+
 def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns(tmp_path):
     board = board_of(tmp_path, [*planted(), *planted(50)])
     table = across_table(board, METHODS)
@@ -56,6 +81,25 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
         for steps in (20, 50)
         for what in ("own sampler", "cost")
     ]
+
+
+def test_two_budgets_are_compared_on_the_tasks_that_are_whole_at_both(tmp_path):
+    moons = [record for record in planted(50) if record["labels"]["data"] == "moons"]
+    half = [record for record in planted(50) if record["labels"]["data"] == "pinwheel"][::2]
+    for record in moons:  # the order of methods turns over
+        if record["labels"]["model"] == "otcfm":
+            record["results"] = [row | {"value": row["value"] + 0.9} for row in record["results"]]
+    table = turn_table(board_of(tmp_path, [*planted(), *moons, *half]))
+    assert [column.title for column in table.columns] == ["20 steps", "50 steps"]
+    assert "1 task (moons)" in table.legend[0]
+    assert [row.label for row in table.rows][:3] == ["cfm", "otcfm", "nsf"]
+    short, long = (float(text.split()[0]) for text in texts(table, "otcfm"))
+    assert short < 1 < long
+
+
+def test_without_a_second_budget_or_with_a_whole_one_budgets_need_no_table_of_their_own(board, tmp_path):
+    assert turn_table(board) is None
+    assert turn_table(board_of(tmp_path, [*planted(), *planted(50)])) is None
 
 
 def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path):

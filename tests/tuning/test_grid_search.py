@@ -17,7 +17,6 @@ from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.suite import load
 from genbench.tuning.grid_search import grid_search, track_tuning
-from genbench.tuning.kappa import by_elbow
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
 
@@ -62,7 +61,6 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     for setting in ("valid", "test"):  # the requested split is ignored
         search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
         assert search.candidates[0].specs[0].evaluation["split"] == "valid"
-    by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])
     usual = make_spec("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
     with pytest.raises(AssertionError, match="looked at"):
         run(usual, Store(tmp_path / "tables"))

@@ -10,6 +10,7 @@ from torch import Tensor
 from genbench.core import Batch, Data, Source, Truth
 from genbench.data.vectors import unlabeled, vectors
 from genbench.errors import ConfigError
+from genbench.numerics.gaussian_pairs import ONE, GaussianSum, weighted_velocity
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Positive, Size
 from genbench.storage import memory
@@ -88,17 +89,11 @@ class Mixture(Source):
         parts = x.split(max(1, BLOCK // self.means.numel()))
         return torch.cat([self._joint(rows, self.means, self.stds).logsumexp(-1) for rows in parts])
 
-    def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws.
-
-        Given the mode, x1 - x0 and x_t are jointly Gaussian, so the conditional mean is linear in x; the modes
-        are weighted by their posterior probability at x.
-        """
-        means, stds = self.means.to(x), self.stds.to(x)
-        variance = (1 - t) ** 2 + (t * stds) ** 2
-        posterior = self._joint(x, t * means, variance.sqrt()).softmax(-1)
-        slope = (t * stds**2 - (1 - t)) / variance
-        return (posterior @ (means - (slope * t)[:, None] * means)) + (posterior @ slope)[:, None] * x
+    def velocity(
+        self, t: Float[Tensor, ""], x: Float[Tensor, "b d"], kernel: GaussianSum = ONE
+    ) -> Float[Tensor, "b d"]:
+        """Return the exact field from N(0, I) to the mixture, on pairs weighted by the kernel."""
+        return weighted_velocity(t, x, self.weights, self.means, self.stds[:, None].expand_as(self.means), kernel)
 
     def _around(self, label: Int[Tensor, " n"], generator: torch.Generator) -> Batch:
         noise = torch.randn(len(label), *self.shape, generator=generator, device=generator.device)
@@ -172,12 +167,13 @@ class Gaussian(Source):
         scale = float(stds.log().sum()) + 0.5 * self.shape[0] * math.log(2 * math.pi)
         return -white.square().sum(-1) / 2 - scale
 
-    def velocity(self, t: Float[Tensor, ""], x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """Return E[x1 - x0 | x_t = x] for x_t = (1-t) x0 + t x1, x0 ~ N(0, I) and x1 independent draws."""
+    def velocity(
+        self, t: Float[Tensor, ""], x: Float[Tensor, "b d"], kernel: GaussianSum = ONE
+    ) -> Float[Tensor, "b d"]:
+        """Return the exact field from N(0, I) to this Gaussian, on pairs weighted by the kernel."""
         axes, stds = self._spectrum
-        mean, axes, variance = self._mean.to(x), axes.to(x), stds.to(x) ** 2
-        slope = (t * variance - (1 - t)) / ((1 - t) ** 2 + t**2 * variance)
-        return mean + ((x - t * mean) @ axes * slope) @ axes.T
+        mean, axes = (self._mean @ axes)[None], axes.to(x)
+        return weighted_velocity(t, x @ axes, torch.ones(1), mean, stds[None], kernel) @ axes.T
 
 
 @datasets.register("gaussian", version=1, headline="energy_distance")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Event
+from genbench.core import Data, Event
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Pairs, PilotPairs
 from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelCoupling, KernelSettings
@@ -97,6 +97,9 @@ class Balanced(KernelCoupling):
         if self.running and self.training:
             self._replace_oldest(x0, x1, label, phi, psi)
         return Pairs(x0, weight.diagonal().clone(), tilt_of_batch(weight, label))
+
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> None:
+        return None
 
     def potentials(
         self, x0: Float[Tensor, "b *event"], x1: Float[Tensor, "b *event"], label: Int[Tensor, " b"]

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from genbench.core import Data, Event, Source, Split
+from genbench.errors import Unsupported
 from genbench.registry import couplings
 from genbench.seeds import generator
 from genbench.space import dequantize
@@ -63,6 +64,19 @@ class Coupling(nn.Module, ABC):
     ) -> Pairs:
         """Pair the batch, within classes if labels are given; the generator is on the device of the batch."""
 
+    def exact_samples(self, x0: Float[Tensor, "b *event"], data: Data, *, tol: float) -> Tensor | None:
+        """Return the samples from this noise of the exact minimizer of flow matching on straight paths.
+
+        None for a coupling that keeps both marginals: then the samples have the law of the training data.
+
+        Args:
+            tol: relative and absolute tolerance of dopri5.
+
+        Raises:
+            Unsupported: if the minimizer is not known, as by default.
+        """
+        raise Unsupported("the exact minimizer of its loss is not known")
+
     def choose(self, data: Data) -> None:
         """Choose what the settings leave to the training data, before `prepare`: the same for every seed."""
 
@@ -89,6 +103,9 @@ class Independent(Coupling):
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         return Pairs(x0, x0.new_ones(len(x0)))
+
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> None:
+        return None
 
 
 @couplings.register("independent", version=1)

@@ -12,9 +12,11 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Data, Event, Source, Split
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
+from genbench.numerics.gaussian_pairs import exponential, gaussian
 from genbench.numerics.importance_weights import MIN_EFFECTIVE_PAIRS, Tilt, cyclic_shifts, estimate_tilt
+from genbench.numerics.ode import integrate
 from genbench.numerics.optimal_transport import Cost
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
@@ -224,6 +226,15 @@ class Gibbs(KernelCoupling):
                 self._update(of_batch)
             log_mean = of_batch if self.normalizer == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
         return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))
+
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> Tensor:
+        field = data.truth.velocity
+        if self.weigh == "data" or self.normalizer == "batch":
+            raise Unsupported("the exact minimizer is not known for weights that depend on the batch")
+        if field is None:
+            raise Unsupported("the exact minimizer of W-CFM is known for Gaussians and their mixtures only")
+        kernel = (exponential if self.cost == "norm" else gaussian)(float(self.epsilon))
+        return integrate(lambda t, x: field(t, x, kernel), x0, tol=tol).x
 
     def _log_mean_of_data(self, x0: Tensor, x1: Tensor, label: Tensor) -> Float64[Tensor, " b"]:
         """Return for each data point the log of the mean kernel over the noise of its class."""

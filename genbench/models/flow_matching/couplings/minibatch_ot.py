@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from genbench.core import Event
+from genbench.core import Data, Event
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, permute_noise, squared_distances
 from genbench.numerics.optimal_transport import assignment, pot
@@ -87,6 +87,9 @@ class MinibatchOT(Coupling):
             weight = torch.zeros_like(weight).index_add(0, drawn, weight)
         return Pairs(x0, weight)
 
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> None:
+        return None
+
 
 def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, "n n"]) -> float:
     """Return the w at which a fifth of all pairs (i, j) cost no more than datum j and the noise it was drawn with.
@@ -122,6 +125,9 @@ class Sinkhorn(Coupling):
 
         x0 = permute_noise(x0, x1, label, partners)
         return Pairs(x0, x0.new_ones(len(x0)))
+
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> None:
+        return None
 
 
 def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:

@@ -1,5 +1,6 @@
 """Semidiscrete optimal transport: every noise goes to one of all training points, whatever the batch."""
 
+import copy
 import hashlib
 import logging
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genbench import activity
-from genbench.core import Event, Source, Split
+from genbench.core import Data, Event, Source, Split
 from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.numerics.semidiscrete import assign, potentials
@@ -111,6 +112,13 @@ class Semidiscrete(Coupling):
         parts = x0[order].split(counts.tolist())
         found = [self._targets_of(part, group, generator) for part, group in zip(parts, groups.tolist(), strict=True)]
         return Pairs(x0, weight, x1=torch.empty_like(x1).index_copy(0, order, torch.cat(found)))
+
+    def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> Tensor:
+        """Return the points that the noise goes to: paths of optimal transport do not cross."""
+        trained = copy.copy(self)
+        trained.targets = {}
+        trained.attach(data.train, data.source, x0.device)
+        return trained._targets_of(x0, 0, generator(0, "exact samples"))
 
     def _targets_of(self, x0: Tensor, group: int, generator: torch.Generator) -> Tensor:
         points, h = self.targets[group]

@@ -1,0 +1,202 @@
+"""The error budget of flow matching, and how fast the bias of a coupling falls (docs/error_budget.md).
+
+    genbench sweep benchmarks/studies/error-budget.toml    # trains and measures the budgets
+    python -m benchmarks.error_budget                      # biases: five minutes of one core
+    python -m benchmarks.error_budget --redraw             # the page again, from the numbers
+
+Writes results/error_budget.json (biases) and results/error_budget.md.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from benchmarks.tables import markdown
+from genbench.analysis.means import format_mean, mean_and_half
+from genbench.metrics.error_budget import PARTS
+from genbench.models.flow_matching.couplings.base import squared_distances
+from genbench.numerics.gaussian_pairs import ONE, exponential
+from genbench.numerics.ode import integrate
+from genbench.numerics.optimal_transport import assignment
+from genbench.registry import datasets
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
+from genbench.seeds import generator
+
+SUITE = "error-budget"
+REPEATS = 8
+STD = 0.5
+"""Standard deviation of the Gaussian that minibatch plans transport N(0, I) to."""
+SIZES = (16, 32, 64, 128, 256, 512)
+PLANNED = 4096
+"""Points in the plans of one size and repeat."""
+KAPPAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+ASYMPTOTIC = 2.0
+"""Smallest kappa of the slope."""
+
+
+DIMS = (2, 4, 8)
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the slope of log y over log x by least squares.
+
+    >>> round(slope([1, 2, 4], [8, 2, 0.5]), 6)
+    -2.0
+    """
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def plan_excess(dims: int, n: int, stream: torch.Generator) -> float:
+    """Return the mean excess of the cost of a plan of n points over W2^2 from N(0, I) to N(0, STD^2 I).
+
+    W2^2 = E f(x) + E g(y) for f(x) = (1 - STD) |x|^2 and g(y) = (1 - 1 / STD) |y|^2, and f(x) + g(y) <= |x - y|^2. The
+    cost minus f and g of the same points has the expectation of the excess, a smaller variance, and is never negative.
+    """
+    excess = []
+    for _ in range(PLANNED // n):
+        x, y = (torch.randn(n, dims, generator=stream, dtype=torch.float64) for _ in range(2))
+        y = STD * y
+        cost = (x[assignment(squared_distances(x, y))] - y).square().sum(1)
+        dual = (1 - STD) * x.square().sum(1) + (1 - 1 / STD) * y.square().sum(1)
+        excess.append(float((cost - dual).mean()))
+    return float(np.mean(excess))
+
+
+def energy(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], weight: Float[Tensor, " n"]) -> float:
+    """Return the energy distance of weighted samples x from y without bias, where (x_i, weight_i, y_i) are independent.
+
+    Terms i = j are left out; y_i may depend on x_i, and then much of the noise cancels.
+    """
+    w = weight / weight.mean()
+    total = 2 * w[:, None] * torch.cdist(x, y) - w[:, None] * w * torch.cdist(x, x) - torch.cdist(y, y)
+    return float((total.sum() - total.diagonal().sum()) / (len(x) * (len(x) - 1)))
+
+
+def gibbs_bias(kappa: float, n: int, stream: torch.Generator) -> dict[str, float]:
+    """Return the energy distances from 8gaussians of the data as W-CFM tilts it, and of the exact minimizer."""
+    data = datasets["8gaussians"].build()
+    field, kernel = data.truth.velocity, exponential(kappa * 2**0.5)
+    assert field is not None
+    x0 = torch.randn(n, 2, generator=stream, dtype=torch.float64)
+    true, exact = (integrate(partial(field, kernel=of), x0, tol=1e-6).x for of in (ONE, kernel))
+    spread = 1 + 2 * kernel.rate  # E exp(-rate |x1 - x0|^2) over the noise, given x1
+    log_weight = kernel.log_weight - spread.log() - true.square().sum(1, keepdim=True) * (kernel.rate / spread)
+    weight = log_weight.logsumexp(1).exp()
+    return {"tilted data": energy(true, true, weight), "exact minimizer": energy(exact, true, torch.ones_like(weight))}
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    """Yield the bias of each coupling: rows of a record."""
+    for repeat in range(REPEATS):
+        for dims in DIMS:
+            for n in SIZES:
+                bias = plan_excess(dims, n, generator(repeat, "plan", dims, n))
+                yield {"of": f"plan in {dims}D", "repeat": repeat, "x": n, "bias": bias}
+        for kappa in KAPPAS:
+            for of, bias in gibbs_bias(kappa, 1024, generator(repeat, "gibbs")).items():
+                yield {"of": of, "repeat": repeat, "x": kappa, "bias": bias}
+
+
+def curves(rows: Sequence[dict[str, Any]], of: str) -> dict[float, list[float]]:
+    """Return {n or kappa: biases of all repeats}."""
+    found: dict[float, list[float]] = {}
+    for row in rows:
+        if row["of"] == of:
+            found.setdefault(row["x"], []).append(row["bias"])
+    return found
+
+
+def slopes(curve: dict[float, list[float]], least: float = 0.0) -> list[float]:
+    """Return the slope of each repeat, from this x on."""
+    x = [at for at in curve if at >= least]
+    return [slope(x, y) for y in zip(*(curve[at] for at in x), strict=True)]
+
+
+def theory(dims: int) -> str:
+    """Return the slope over SIZES of the proven rate of E W2^2 between samples of N(0, I).
+
+    In 2D the rate is between log(n) / n and log(n)^2 / n (Ledoux, 2017), above it is n^(-2/d) (Ledoux and Zhu, 2021).
+
+    >>> theory(2), theory(8)
+    ('-0.77 to -0.54', '-0.25')
+    """
+    rates = [lambda n: math.log(n) / n, lambda n: math.log(n) ** 2 / n] if dims == 2 else [lambda n: n ** (-2 / dims)]
+    return " to ".join(f"{slope(SIZES, [rate(n) for n in SIZES]):.2f}" for rate in rates)
+
+
+def of_plans(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of minibatch plans."""
+    lines = []
+    for dims in DIMS:
+        curve = curves(rows, f"plan in {dims}D")
+        values = (format_mean(*mean_and_half(curve[n])) for n in SIZES)
+        lines.append([f"{dims}", *values, format_mean(*mean_and_half(slopes(curve))), theory(dims)])
+    return markdown(("dimensions", *(f"n = {n}" for n in SIZES), "slope", "theory"), lines)
+
+
+def of_kernels(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of W-CFM's tilt."""
+    lines = []
+    for of in ("tilted data", "exact minimizer"):
+        curve = curves(rows, of)
+        found = format_mean(*mean_and_half(slopes(curve, ASYMPTOTIC)))
+        lines.append([of, *(format_mean(*mean_and_half(curve[kappa])) for kappa in KAPPAS), found, "-2"])
+    return markdown(("8gaussians", *(f"kappa = {kappa:g}" for kappa in KAPPAS), "slope", "theory"), lines)
+
+
+def budgets(path: Path) -> str:
+    """Return the budgets of all methods, and beside each sum the same metric of the run on samples of its own."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for record in read_published(path):
+        spec = record["spec"]
+        values = {row["metric"]: row["value"] for row in record["results"] if row["value"] is not None}
+        net, sample = spec["model"]["net"], spec["sample"]
+        label = f"{spec['model']['name']}" + (f", kappa {kappa:g}" if (kappa := spec["model"].get("kappa")) else "")
+        label += f", {spec['plan']['steps']:,} steps" if spec["plan"]["steps"] != 2000 else ""
+        label += f", width {net['width']}" if net["width"] != 64 else ""
+        row = found.setdefault(f"{label}, NFE {sample['steps']}", {})
+        for column in (*(f"error_budget.{part}" for part in PARTS), "error_budget", "energy_distance", "w2"):
+            row.setdefault(column, []).append(values[column])
+    lines = [[label, *(format_mean(*mean_and_half(each)) for each in row.values())] for label, row in found.items()]
+    return markdown(("method", *PARTS, "sum", "other samples", "W2"), lines)
+
+
+def page(rows: Sequence[dict[str, Any]], records: Path) -> str:
+    """Return the page."""
+    parts = ["# Error budgets\n", "Made by `python -m benchmarks.error_budget`; read in docs/error_budget.md.\n"]
+    parts += ["## Energy distance on 8gaussians\n", budgets(records)]
+    parts += ["Mean over seeds ± half its 95 % interval. 2,000 steps of a width of 64 unless stated.\n"]
+    parts += ["## Excess cost of the plan of n points\n", of_plans(rows)]
+    parts += [f"From N(0, I) to N(0, {STD:g}^2 I). The excess is {STD:g} E W2^2 of two samples of N(0, I), for which "]
+    parts[-1] += "the rates are proven (Ledoux, 2017, in 2D; Ledoux and Zhu, 2021, in more).\n"
+    parts += ["## Energy distance of the tilt of W-CFM\n", of_kernels(rows)]
+    parts += [f"Slopes from kappa = {ASYMPTOTIC:g} on, {REPEATS} repeats of 1,024 samples.\n"]
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Measure the biases unless they are known, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--redraw", action="store_true", help="measure nothing")
+    options = parser.parse_args()
+    path = options.results / "error_budget.json"
+    if not options.redraw:
+        lines = ",\n".join(json.dumps(row) for row in measure())
+        path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    text = page(json.loads(path.read_text("utf-8")), options.results / SUITE / RECORDS)
+    (options.results / "error_budget.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

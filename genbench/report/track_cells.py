@@ -1,0 +1,70 @@
+"""Cells of a track: a model on a task has a value for every seed of the budget, or a word that says what it lacks."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from genbench.results.frames import doubtful_density
+from genbench.runs.record_types import Record
+
+
+class Cell(NamedTuple):
+    """A model on a task.
+
+    Args:
+        values: {seed: headline metric}.
+        word: what it lacks for a comparison, such as "missing", "failed 2 of 10" or "unsupported"; empty if nothing.
+        reason: why, if that is known.
+        stated: settings that were chosen for it on this task, in words.
+        errors: standard errors of the evaluations.
+    """
+
+    values: Mapping[int, float]
+    word: str
+    reason: str = ""
+    stated: str = ""
+    errors: tuple[float, ...] = ()
+
+
+def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
+    """Return the row of a metric in a regime, or {"word": why there is none}.
+
+    A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
+    """
+    rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
+    if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
+        return {"word": "not measured"}
+    curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
+    if nfe is None or main["value"] is None:
+        return main
+    if curve:
+        return curve.get(float(nfe), {"word": "not measured"})
+    return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
+
+
+def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
+    """Return the cell of a model on a task.
+
+    Args:
+        rows: {seed: as `row_of` returns it}.
+        seeds: of the budget.
+        failed: seeds of failed runs.
+        stated: settings to state.
+    """
+    found = {seed: rows[seed] for seed in seeds if seed in rows}
+    values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
+    without = [row for row in found.values() if row.get("value") is None]
+    errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
+    doubts = {why for row in found.values() if row.get("value") is not None and (why := doubtful_density(row))}
+    absent = len(seeds) - len(found)
+    lost = len(set(failed) & set(seeds) - found.keys())
+    if without and not (values or lost or any("not finite" in row.get("reason", "") for row in without)):
+        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
+    if lost or without:
+        more = f", missing {absent - lost}" if absent > lost else ""
+        reason = without[0].get("reason", "") if without else ""
+        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
+    if absent:
+        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
+    if doubts:
+        return Cell(values, "doubtful", doubts.pop(), stated)
+    return Cell(values, "", stated=stated, errors=errors)

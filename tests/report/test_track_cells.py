@@ -1,0 +1,53 @@
+"""Cells of a track: what each says, and that only whole ones are compared."""
+
+import pytest
+from helpers.tracks import board_of, planted
+
+
+@pytest.fixture
+def board(tmp_path):
+    return board_of(tmp_path, planted())
+
+
+def test_each_cell_has_its_value_or_says_what_it_lacks(board):
+    (moons, _) = board.heat(20, None).contests
+    assert {model: cell.word for model, cell in moons.cells.items()} == {
+        "cfm": "", "otcfm": "", "nsf": "", "vp": "4 of 5 seeds", "reflow": "unsupported", "wcfm": "missing",
+    }  # fmt: skip
+    assert moons.cells["reflow"].reason == "no teacher"
+    assert set(moons.pairs.letters) == {"cfm", "otcfm", "nsf"}  # what lacks a seed is compared with nothing
+    assert board.lacking == {
+        20: {"": 6, "4 of 5 seeds": 2, "unsupported": 2, "missing": 2},
+        50: {"missing": 12},
+    }
+
+
+def test_a_method_of_fixed_cost_stands_where_that_is_allowed(board):
+    assert [board.heat(20, nfe).contests[0].cells["nsf"].word for nfe in (1, 4, None)] == ["takes 2", "", ""]
+    one = board.heat(20, 1).contests[0]
+    assert one.cells["cfm"].values[0] == pytest.approx(board.heat(20, None).contests[0].cells["cfm"].values[0] + 2)
+
+
+def test_a_seed_without_a_value_where_others_have_one_has_failed(tmp_path):
+    """TARFlow was unsupported on 8gaussians, since one sample of one seed was not finite."""
+    records = planted()
+    of_cfm = [r for r in records if (r["labels"]["model"], r["labels"]["data"]) == ("cfm", "moons")]
+    (one,) = [record for record in of_cfm if record["spec"]["seed"] == 2]
+    why = "1 of 64 samples are not finite"
+    one["results"] = [row | {"value": None, "reason": why} for row in one["results"]]
+    cell = board_of(tmp_path, records).heat(20, None).contests[0].cells["cfm"]
+    assert (cell.word, cell.reason, len(cell.values)) == ("failed 1 of 5", why, 4)
+
+
+def test_what_fails_on_every_seed_has_failed_and_what_is_not_defined_is_unsupported(tmp_path):
+    records = planted()
+    reasons = {"moons": "3 of 64 samples are not finite", "pinwheel": "needs a density"}
+    for record in records:
+        if record["labels"]["model"] == "cfm":
+            why = reasons[record["labels"]["data"]]
+            record["results"] = [row | {"value": None, "reason": why} for row in record["results"]]
+    cells = [contest.cells["cfm"] for contest in board_of(tmp_path, records).heat(20, None).contests]
+    assert [(cell.word, cell.reason) for cell in cells] == [
+        ("failed 5 of 5", reasons["moons"]),
+        ("unsupported", reasons["pinwheel"]),
+    ]
