@@ -35,7 +35,6 @@ evaluation = { n = 256, batch = 256, curve = [1] }
 [track]
 baseline = "cfm"
 tuning = { steps = 12, seeds = 2 }
-sample = { datasets = ["moons"], steps = 12, seeds = [0, 1] }
 """
 
 
