@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
+    from genbench.analysis.tuning import GridSearch
+    from genbench.report.blocks import Table
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
@@ -68,10 +71,10 @@ def tune(
     if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
 
+    from genbench.analysis.tuning import grid_search
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.tuning.grid_search import grid_search
 
     search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds or 3, settings=settings)
     store = writable_store(results / "tuning")
@@ -87,17 +90,32 @@ def tune(
     if as_json:
         typer.echo(text)
         return
-    show([found.table()], stdout())
+    show([table_of(found)], stdout())
     typer.echo(f"written: {path}")
+
+
+def table_of(search: "GridSearch") -> "Table":
+    """Return the candidates as a table."""
+    from genbench.analysis.values import read_values
+    from genbench.report.tables import comparison_tables
+
+    values = read_values([record for candidate in search.candidates for record in candidate.records])
+    (table,) = comparison_tables([value for value in values if value.metric == search.metric])
+    legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in search.chosen().items()]
+    legend += ["A default within one standard error of the best candidate is chosen instead of it."]
+    excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
+    legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
+    title = f"{table.title}: {search.metric} on the validation split"
+    return replace(table, title=title, legend=(*legend, *table.legend))
 
 
 def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
     """Run the trials of a track, and write what they choose beside its file, and their values to the results."""
     path = find(track)
 
+    from genbench.analysis.tuning import track_tuning
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.tuning.grid_search import track_tuning
 
     tuning, store = track_tuning(path), writable_store(results / "tuning")
     _run(tuning.missing(store), store, jobs)

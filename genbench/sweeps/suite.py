@@ -16,13 +16,12 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
-from genbench.sweeps.ensembles import among, form_ensembles
+from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.suite_file import (
     CHOSEN,
     DataEntry,
     Entry,
     ModelEntry,
-    Sample,
     Seeds,
     Suite,
     folder_of,
@@ -38,13 +37,11 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        sample: of a track, the cells that show whether it can be reproduced.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
-    sample: Sequence[Spec] = ()
 
 
 class DataChoice(NamedTuple):
@@ -95,10 +92,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         contents = with_paths(contents, folder_of(path))
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
-        specs, places = _track_cells(contents, settings or {})
-        if (sample := contents.track.sample) is None:
-            return Sweep(path.stem, specs, places)
-        return Sweep(path.stem, specs, places, _sample(specs, places, sample))
+        return Sweep(path.stem, *_track_cells(contents, settings or {}))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -151,14 +145,6 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     specs = _once(cells)
     ordered = [list(places[_identity(spec)].values()) for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
-
-
-def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample) -> list[Spec]:
-    default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
-    chosen = [among(spec, sample.seeds) for spec in default if sample.has(spec)]
-    if not chosen:
-        raise ConfigError("track.sample: it holds no cell: name data sets, steps and seeds of this track")
-    return chosen
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:

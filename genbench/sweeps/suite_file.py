@@ -19,7 +19,7 @@ from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 if TYPE_CHECKING:
-    from genbench.runs.spec import Spec
+    pass
 
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
@@ -150,21 +150,6 @@ class Tuning(Table):
     seeds: Annotated[int, Ge(1)]
 
 
-class Sample(Table):
-    """Cells of a track that show whether it can be reproduced, with default settings.
-
-    Data sets are called by their labels in tables.
-    """
-
-    datasets: Annotated[list[str], MinLen(1)]
-    steps: Annotated[int, Ge(1)]
-    seeds: Seeds
-
-    def has(self, spec: "Spec") -> bool:
-        """Return whether a cell is one of the sample."""
-        return spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
-
-
 class Track(Table):
     """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
 
@@ -173,7 +158,6 @@ class Track(Table):
 
     baseline: str
     tuning: Tuning
-    sample: Sample | None = None
 
 
 class Suite(Sections):
