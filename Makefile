@@ -27,16 +27,16 @@ help: ## list the targets
 install: $(READY) ## make the environment and install genbench into it
 
 reproduce: $(READY) ## train a sample of the published cells again, into reproduced/, and say how far they agree (15 minutes)
-	$(BIN)/genbench reproduce plane-v1 digits-v1 --jobs $(JOBS)
+	$(BIN)/python -m benchmarks.reproduction plane-v1 digits-v1 --jobs $(JOBS)
 
 reproduce-all: $(READY) ## train all published cells of the tracks again; says first how many hours that took
-	$(BIN)/genbench reproduce plane-v1 transport-v1 digits-v1 --whole --jobs $(JOBS)
+	$(BIN)/python -m benchmarks.reproduction plane-v1 transport-v1 digits-v1 --whole --jobs $(JOBS)
 
 # In order of cost. The first lines of each file state its question and its cost.
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps digits-long error-budget
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
-	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
+	$(BIN)/python -m benchmarks.elbow 8gaussians moons 8gaussians-moons gaussians-5gaussians
 	$(BIN)/python -m benchmarks.published
 	$(BIN)/python -m benchmarks.error_budget
 	$(BIN)/genbench report

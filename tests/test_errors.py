@@ -7,15 +7,15 @@ from genbench.errors import full_reason, unknown
     ("name", "hint"),
     [
         ("WCFM", "did you mean 'wcfm'?"),
-        ("FID", "did you mean 'fid-clean', 'fid-infinity' or 'fid-legacy'?"),
+        ("FID", "did you mean 'fid-clean' or 'fid-legacy'?"),
         ("fid-cl", "did you mean 'fid-clean'?"),
         ("wcmf", "did you mean 'wcfm'?"),
-        ("", "known: fid-clean, fid-infinity, fid-legacy, wcfm"),
-        ("something else", "known: fid-clean, fid-infinity, fid-legacy, wcfm"),
+        ("", "known: fid-clean, fid-legacy, wcfm"),
+        ("something else", "known: fid-clean, fid-legacy, wcfm"),
     ],
 )
 def test_suggestions(name, hint):
-    known = ["wcfm", "fid-legacy", "fid-clean", "fid-infinity"]
+    known = ["wcfm", "fid-legacy", "fid-clean"]
     assert str(unknown("no component", name, known)) == f"no component '{name}'; {hint}"
 
 

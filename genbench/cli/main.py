@@ -82,7 +82,7 @@ TASKS = {
         "compare": reading.compare,
         "plan": reading.plan,
     },
-    "Share": {"submit": sharing.submit, "verify": sharing.verify_command, "reproduce": sweep.reproduce},
+    "Share": {"verify": sharing.verify_command},
     "Extend": {"list": lookup.list_command, "show": lookup.show, "new": lookup.new, "check": lookup.check},
     "Maintain": {"doctor": lookup.doctor},
 }
@@ -90,10 +90,15 @@ TASKS = {
 for title, functions in TASKS.items():
     for name, function in functions.items():
         app.command(name, rich_help_panel=title)(function)
-folder = typer.Typer(cls=Commands, help="Look after a results folder: status, clean, merge.", no_args_is_help=True)
-for function in (sharing.status, sharing.clean, sharing.merge):
+folder = typer.Typer(
+    cls=Commands,
+    help="Look after and share a results folder: status, clean, merge, submit, import.",
+    no_args_is_help=True,
+)
+for function in (sharing.status, sharing.clean, sharing.merge, sharing.submit):
     folder.command()(function)
-app.add_typer(folder, name="results", rich_help_panel="Maintain")
+folder.command("import")(sharing.import_command)
+app.add_typer(folder, name="results", rich_help_panel="Share")
 
 LONGEST = 1000
 """Characters of a message."""

@@ -1,4 +1,4 @@
-"""Commands that keep and share results: submit, verify, and genbench results status, clean, merge."""
+"""Commands that keep and share results: verify, and genbench results status, clean, merge, submit, import."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -192,3 +192,27 @@ def merge(
             if what == "different":
                 options.print_plain(f"different values, not copied: {run}: {why}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+
+
+def import_command(
+    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Whose weights these are: torchcfm.")],
+    file: Annotated[Path, typer.Argument(help="The file of weights. Nothing in it is executed.")],
+    model: Annotated[str | None, typer.Option(help="The model that it was trained as; default: cfm.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Its data set; default: the published one.")] = None,
+    set_: options.Set = None,
+    results: options.Results = Path("results"),
+) -> None:
+    """Make a run of weights that others released.
+
+    Then genbench eval measures it like any other.
+    """
+    from genbench.sweeps.set_options import parse_set_options
+
+    settings = parse_set_options(set_ or [])
+
+    from genbench.results.importing import import_released
+    from genbench.runs.store import Store, run_name
+
+    spec = import_released(kind, file, Store(results), model=model, data=dataset, settings=settings)
+    print_wrapped(f"written: {results / 'runs' / run_name(spec)}, {spec.model_label} on {spec.data_label}")
+    print_wrapped(f"measure it: genbench eval {run_name(spec)}")

@@ -1,22 +1,19 @@
-"""The commands sweep and reproduce."""
+"""The command sweep."""
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from genbench.cli import options
-from genbench.errors import ConfigError, RunFailed
-from genbench.storage import files
+from genbench.errors import ConfigError
 from genbench.suites import FOLDER, find
 from genbench.sweeps import suite_file
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
-    from genbench.runs.record_types import Record
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
@@ -111,149 +108,3 @@ def _print_board(suite: str, store: "Store", own: "Sequence[Spec]") -> None:
     terminal.show([*tables, across_table(board)], options.stdout())
     words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
     typer.echo(f"next: {shlex.join(words)}")
-
-
-def reproduce(
-    suites: Annotated[list[str], typer.Argument(help="Published suites, or tracks.")],
-    whole: Annotated[bool, typer.Option("--whole", help="All cells of tracks, not the sample they declare.")] = False,
-    jobs: options.Jobs = 1,
-    results: options.Results = Path("reproduced"),
-    against: Annotated[
-        Path | None,
-        typer.Option(help="Results folder with the published values; default: results, or the package's own."),
-    ] = None,
-    quiet: options.Quiet = False,
-) -> None:
-    """Train published cells again, and say how far their values agree.
-
-    For a track these are the cells of its declared sample, for another suite all cells.
-    """
-    paths, usual = [find(name) for name in suites], Path("results")
-    against = against or (usual if all((usual / path.stem).is_dir() for path in paths) else FOLDER)
-    files.require_folder(against, there=True)
-    if results.resolve() == against.resolve():
-        raise ConfigError(f"--results {results}: reproduce trains into a folder of its own, not into --against")
-
-    from genbench.analysis.reproduction import reproduction
-    from genbench.results.status import cell_names
-    from genbench.runs.store import writable_store
-    from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay
-
-    specs, published, every, unpublished, changed = _chosen(paths, whole, against)
-    hours = sum(map(_seconds, published)) / 3600
-    store = writable_store(results)
-    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
-    typer.echo(
-        f"{len(specs)} published cells, {len(missing)} to run; the published runs of all took {hours:.1f} hours of a "
-        "processor",
-        err=True,
-    )
-    with ProgressDisplay(cell_names(missing), options.stderr(), skipped=len(specs) - len(missing)) as display:
-        execute(missing, store, local(store, jobs), display.on_event)
-    again = [record for spec in specs if (record := store.record(spec)) is not None]
-    found = reproduction(again, published, every)
-    for sentence in found.sentences():
-        options.print_wrapped(sentence)
-    lacking = f"; not: {_some(unpublished)}" if unpublished else ""
-    options.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
-    for path in paths:
-        _print_track(path, against)
-    if changed:
-        raise RunFailed(
-            f"{len(changed)} published runs match no declared cell, because a version or a setting has changed: "
-            f"{_some(changed)}"
-        )
-    if found.absent:
-        raise RunFailed(
-            f"{len(found.absent)} published runs were not repeated, or not as a whole: {_some(found.absent)}"
-        )
-    if found.problems:
-        raise RunFailed(f"these do not agree with the values published in {against}: {_some(found.problems)}")
-
-
-class _Chosen(NamedTuple):
-    """What is to be reproduced.
-
-    Args:
-        published: the published records of the cells.
-        every: all published records, for the spread over seeds.
-        unpublished: the declared cells without a published record.
-        changed: published runs that should be repeated, but that no declared cell describes any more.
-    """
-
-    specs: list["Spec"]
-    published: list["Record"]
-    every: list["Record"]
-    unpublished: list[str]
-    changed: list[str]
-
-
-def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
-    from genbench.analysis.reproduction import same_cell
-    from genbench.results.reader import RECORDS
-    from genbench.runs.record import identity, read_published, without_metrics
-    from genbench.runs.store import labels_of
-    from genbench.sweeps import suite
-
-    found = _Chosen([], [], [], [], [])
-    for path in paths:
-        loaded = suite.load(path)
-        if not (against / loaded.name / RECORDS).exists():
-            raise ConfigError(f"{against} publishes no {loaded.name}: there is nothing to compare with")
-        records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
-        found.every.extend(records)
-        by_run, alike = {identity(r): r for r in records}, {same_cell(r["spec"]): r for r in records}
-        declared = loaded.sample if loaded.sample and not whole else loaded.specs
-        matched = set()
-        for spec in declared:
-            labels = labels_of(spec)
-            record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(same_cell(spec.json()))
-            # A record may have metrics of other suites, too.
-            others = record["spec"]["metrics"].keys() - spec.metrics.keys() if record is not None else set()
-            if record is not None and (own := without_metrics(record, others)) is not None:
-                matched.add(identity(record))
-                found.specs.append(spec)
-                found.published.append(own)
-            else:
-                found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
-        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in loaded.sample}
-        wanted = [r for r in records if _place(r) in places and _is_default(r)]
-        wanted = records if declared is loaded.specs else wanted
-        found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
-    if not found.specs and not found.changed:
-        raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
-    return found
-
-
-def _place(record: "Record") -> tuple[str, int, int]:
-    return record["labels"]["data"], record["spec"]["plan"]["steps"], record["spec"]["seed"]
-
-
-def _is_default(record: "Record") -> bool:
-    return any("default" in place["tables"] for place in record.get("track", ()))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f", and {len(names) - 3} others" if len(names) > 3 else "")
-
-
-def _seconds(record: "Record") -> float:
-    from genbench.results.frames import cost_of
-
-    cost = cost_of(record)
-    return cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
-
-
-def _print_track(path: Path, against: Path) -> None:
-    """Print the published leaderboard of a track; nothing for another suite."""
-    from genbench.report.formats import terminal
-    from genbench.report.track_board import track_board
-    from genbench.report.track_table import across_table
-    from genbench.runs.store import Store
-    from genbench.sweeps.suite_file import read
-
-    if read(path).track is not None:
-        table = across_table(track_board(path, Store(against), "default"))
-        title = f"As published in {against}, not measured again: {table.title}"
-        terminal.show([replace(table, title=title)], options.stdout())

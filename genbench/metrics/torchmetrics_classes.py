@@ -1,13 +1,8 @@
 """The image metrics of torchmetrics: `torchmetrics:CLASS` measures any of them, with protocol and floor."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
-from io import BytesIO
-from pathlib import Path
-from pickle import UnpicklingError
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import torch
@@ -15,10 +10,9 @@ import torchmetrics.image
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from genbench.errors import Unsupported, unknown
+from genbench.errors import ConfigError, Unsupported, unknown
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.extractors.feature_extractor import Extractor
-from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import Entry
@@ -34,23 +28,11 @@ SHORT = {
     "SSIM": "StructuralSimilarityIndexMeasure",
     "MSSSIM": "MultiScaleStructuralSimilarityIndexMeasure",
     "PSNR": "PeakSignalNoiseRatio",
-    "LPIPS": "LearnedPerceptualImagePatchSimilarity",
-    "DISTS": "DeepImageStructureAndTextureSimilarity",
 }
 """Other names of classes."""
 
-TRUNKS = {
-    "LearnedPerceptualImagePatchSimilarity": {
-        "alex": "AlexNet_Weights",
-        "vgg": "VGG16_Weights",
-        "squeeze": "SqueezeNet1_1_Weights",
-    },
-    "DeepImageStructureAndTextureSimilarity": {"": "VGG16_Weights"},
-}
-"""The published networks that classes compare images with, by their setting `net_type`."""
-
-CHECKPOINTS = "checkpoints"
-"""The folder of torch.hub in which torchvision looks for its files."""
+WITH_NETWORKS = ("LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity")
+"""Classes that download a network and unpickle its file, which could run code."""
 
 OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
 OURS += ("antialias", "kwargs")
@@ -71,11 +53,14 @@ def entry(name: str) -> Entry:
     """Return the metric `torchmetrics:NAME`.
 
     Raises:
-        ConfigError: if torchmetrics has no such metric of images.
+        ConfigError: if torchmetrics has no such metric of images, or it has a network of its own.
     """
     title = SHORT.get(name, name)
+    if title in WITH_NETWORKS:
+        raise ConfigError(f"{name} would download and unpickle a network, which genbench does not do")
     if title not in torchmetrics.image.__all__:
-        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *torchmetrics.image.__all__])
+        known = [each for each in torchmetrics.image.__all__ if each not in WITH_NETWORKS]
+        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *known])
     kind: type[Metric] = getattr(torchmetrics.image, title)
     of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters
@@ -147,56 +132,14 @@ def _of_reconstructions(
     n = min(n, evaluation.data.test.size or n)
     x = evaluation.reference(n).x
     device = next(model.parameters()).device
-    with _trunk(kind.__name__, settings) as network, torch.no_grad():
-        # A network expects single precision; of the two ranges of LPIPS, [0, 1] is the one that it calls normalized.
-        precision = torch.float32 if network else torch.float64
-        scale = {"normalize": True} if network and "normalize" in inspect.signature(kind).parameters else {}
-        metric = _or_unsupported(lambda: kind(**settings, **scale)).eval()
+    metric = _or_unsupported(lambda: kind(**settings))
+    with torch.no_grad():
         for real in x.split(evaluation.batch):
             again = model.encoder.decode(model.encoder.encode(real.to(device))).cpu()
-            pair = (space.decode(each).to(precision) / (space.levels - 1) for each in (again, real))
+            pair = (space.decode(each).double() / (space.levels - 1) for each in (again, real))
             _or_unsupported(lambda pair=pair: metric.update(*pair))
     value = _or_unsupported(lambda: float(_as_tuple(metric.compute())[0]))
-    return Value(value, n, f"{stated}{network}, reconstructions of {n} test images in [0, 1]")
-
-
-def trunk_file(weights: str) -> WeightFile:
-    """Return the file of published weights, such as "AlexNet_Weights"; its name states 8 digits of its sha256."""
-    import torchvision
-
-    url = getattr(torchvision.models, weights).DEFAULT.url
-    name = url.rpartition("/")[2]
-    return WeightFile(name, url, Path(name).stem.rpartition("-")[2], (Path(torch.hub.get_dir()) / CHECKPOINTS,))
-
-
-@contextmanager
-def _trunk(title: str, settings: dict[str, Any]) -> Iterator[str]:
-    """Let torchvision load the published network that a metric contains, and yield its name; "" for most metrics.
-
-    torchvision would unpickle any file of that name, so it finds a copy of verified tensors.
-
-    Raises:
-        Unsupported: if the weights are not here and cannot be downloaded, or hold more than tensors.
-    """
-    if title not in TRUNKS:
-        yield ""
-        return
-    weights = TRUNKS[title][settings.get("net_type", "")]
-    file = trunk_file(weights)
-    content, sha256 = read(file)
-    try:
-        state = torch.load(BytesIO(content), weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise Unsupported(f"{file.name} holds more than tensors, or is damaged: it is not loaded") from error
-    before = torch.hub.get_dir()
-    with TemporaryDirectory() as folder:
-        (Path(folder) / CHECKPOINTS).mkdir()
-        torch.save(state, Path(folder) / CHECKPOINTS / file.name)
-        torch.hub.set_dir(folder)
-        try:
-            yield f" with {weights} {sha256[:8]}"
-        finally:
-            torch.hub.set_dir(before)
+    return Value(value, n, f"{stated}, reconstructions of {n} test images in [0, 1]")
 
 
 def _as_tuple(value: Any) -> tuple:

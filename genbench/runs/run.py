@@ -163,6 +163,8 @@ def _train(
     store = Store(held[spec.train_key].root)
     if group.broadcast(store.has_weights(spec)):
         return {}
+    if plan_of(spec).released:
+        raise ConfigError(f"{run_name(spec)} has released weights, which are not here: genbench results import")
     with _attempt(specs, list(held.values())):
         data = spec.build_data()
         try:

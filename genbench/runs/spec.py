@@ -187,6 +187,8 @@ class Spec:
     def model_label(self) -> str:
         """The model and its settings that are not defaults, as tables call it."""
         extra = differing(self._options, self.sample)
+        if released := self.plan.get("released"):
+            extra = {"released": released[:8]} | extra
         if self.encoder is not None:
             extra = {"encoder": nested_label(ENCODER, self.encoder, None, self.event)} | extra
         return label(self.registry, self.model, extra, context=latent_event(self.encoder, self.event))

@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files as resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,8 +16,8 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from genbench.errors import RunFailed, first_line
-from genbench.storage import cache, files
+from genbench.errors import ConfigError, RunFailed, first_line
+from genbench.storage import cache, files, memory
 from genbench.storage.files import Damaged
 
 
@@ -55,6 +57,27 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     if header.pop("sha256") != _digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
     return tensors, header
+
+
+def load_foreign(path: Path) -> dict[str, Any]:
+    """Return what a file of other code holds: safetensors, or what `torch.save` wrote. No code in it is executed.
+
+    Raises:
+        ConfigError: if there is no such file, or it holds anything but tensors, numbers, text and collections of them.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file")
+    memory.require(path.stat().st_size, files.shown(path))
+    try:
+        if path.suffix == ".safetensors":
+            return read_tensors(path.read_bytes())
+        with warnings.catch_warnings():  # of unusual pickles, which are refused or not
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of any content
+        raise ConfigError(
+            f"{path} holds no weights that can be read without executing it: {first_line(error)}"
+        ) from error
 
 
 def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
+from pydantic import StringConstraints
 
 from genbench.errors import ConfigError
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
@@ -47,6 +48,8 @@ class Plan:
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
         stop: the weights to keep: after the last step, or after the step with the lowest validation loss.
+        released: sha256 of a file of weights from other code, which `genbench results import` reads; such a run has 0
+            steps and is never trained here. Empty for a run that is.
     """
 
     steps: Size = 5000
@@ -69,6 +72,7 @@ class Plan:
     grid_every: Size = 10_000
     validate_every: Size = 0
     stop: Literal["steps", "validation"] = "steps"
+    released: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
 
     def parts(self, devices: int) -> int:
         """Return the number of equal parts of a batch. Raises ConfigError if they would not be equal."""

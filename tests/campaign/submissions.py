@@ -129,7 +129,7 @@ def prepare(folder: Path) -> Path:
     """Run a small sweep and submit it; return the folder."""
     folder.mkdir(parents=True)
     (folder / "tiny.toml").write_text(SUITE)
-    submit = ("submit", "tiny", "--results", "r", "--to", "s.genbench.zip")
+    submit = ("results", "submit", "tiny", "--results", "r", "--to", "s.genbench.zip")
     return finished(folder, ("sweep", "tiny.toml", "--results", "r"), submit)
 
 

@@ -50,7 +50,7 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         ["sweep", suite, "--results", results, "--dry-run"],
         ["report", "--results", results],
         ["compare", "cfm", "wcfm", "--dataset", "moons", "--results", results],
-        ["submit", suite, "--to", "x.genbench.zip", "--results", results],
+        ["results", "submit", suite, "--to", "x.genbench.zip", "--results", results],
         ["verify", "x.genbench.zip", "--sample", "1"],
         ["leaderboard", "--results", results, "--add", "x.genbench.zip"],
         ["verify", "--results", results, "--sample", "1"],

@@ -25,14 +25,14 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
         (1, run),
         (1, run.relative_to(results.parent), record),
     ):
-        out = cli("submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
+        out = cli("results", "submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
         assert f"{count} records and {count} weights" in out
 
 
 def test_submit_names_what_is_unknown(cli, swept, tmp_path):
     _, results = swept
     for name, to, message in (("tinny", "x.genbench.zip", "did you mean 'tiny'?"), ("tiny", "x.zip", "x.genbench.zip")):
-        code, _, err = cli("submit", name, "--to", tmp_path / to, "--results", results)
+        code, _, err = cli("results", "submit", name, "--to", tmp_path / to, "--results", results)
         assert code == 2
         assert message in err
         assert not (tmp_path / to).exists()

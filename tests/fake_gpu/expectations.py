@@ -34,7 +34,7 @@ ON_THE_HOST: dict[str, str] = {
     r"in data/synthetic/": "known distances, found once for a data set",
     r"in models/zuko_flows.py NeuralSplineFlow.__init__": "the flow is built before it moves to the device",
     r"in models/gaussian.py Gaussian.prepare": "the covariance in float64, found once",
-    r"in models/text/transformers_encoder.py": "captions are encoded once",
+    r"in models/transformers_encoder.py": "captions are encoded once",
 }
 """Products that a run on a GPU leaves to the CPU, as patterns of "operator in file function", and why."""
 

@@ -66,7 +66,8 @@ def vectors() -> Iterator[Case]:
 def images() -> Iterator[Case]:
     """Each model with labels on digits of 8x8 pixels: training, samples, and bits per dimension of each density.
 
-    One flow is sampled by the adaptive solver, the others in two steps: on vectors, each takes the solver.
+    One flow is sampled by the adaptive solver, the others in two steps, one with diffusion: on vectors, each takes the
+    solver.
     """
     for model in IMAGES:
         net = {} if model in TRANSFORMERS else {"net": UNET}
@@ -75,6 +76,7 @@ def images() -> Iterator[Case]:
         }
         if model in SOLVED:
             settings["sample"] = {"tol": 1e-2} if model == "cfm" else {"method": "euler", "steps": 2}
+            settings["sample"] |= {"diffusion": 1.0} if model == "fm" else {}
         metrics: tuple[str, ...] = ("nfe",)
         if model in ("cfm", *TRANSFORMERS):
             settings["metric"] = {"bits_per_dim": {"n": 8} | ({"tol": 1e-1} if model == "cfm" else {})}

@@ -4,7 +4,7 @@ import torch
 
 from genbench.core import Event, Normal
 from genbench.metrics.sampling import noise
-from genbench.models.text.conditioning import TEXT
+from genbench.models.text_encoder import TEXT
 from genbench.registry import models
 from genbench.settings import bind, call
 

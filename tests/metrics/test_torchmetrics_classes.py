@@ -1,14 +1,12 @@
-import hashlib
+import inspect
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 import torch
-import torchvision
-from helpers import photographs
+import torchmetrics.image
 from helpers.encoders import Scaled
-from torchmetrics.functional.image.lpips import _LPIPS
 from torchmetrics.image import PeakSignalNoiseRatio
 
 from genbench.core import Event, Normal
@@ -19,7 +17,7 @@ from genbench.metrics.image.classifier import digits_cnn
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.reference_statistics import real_images
 from genbench.metrics.measurement import measure
-from genbench.metrics.torchmetrics_classes import trunk_file
+from genbench.metrics.torchmetrics_classes import WITH_NETWORKS
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import metrics
 from genbench.settings import bind, settings_of
@@ -74,7 +72,6 @@ def test_reconstructions_are_compared_with_the_images(data, latent):
     assert row["better"] == "higher"
     assert "reconstructions of 500 test images" in row["protocol"]
     assert "no encoder" in read(data, "torchmetrics:PSNR")["reason"]
-    assert "GENBENCH_OFFLINE" in read(data, "torchmetrics:LPIPS", latent)["reason"]
 
 
 def test_the_protocol_states_the_settings_that_are_not_the_defaults_of_the_class(data, latent):
@@ -102,89 +99,18 @@ def test_names_and_settings_are_checked():
     assert "feature" not in settings_of(metrics["torchmetrics:KID"].build)
 
 
-@pytest.mark.parametrize("weights", ["AlexNet_Weights", "VGG16_Weights", "SqueezeNet1_1_Weights"])
-def test_the_name_of_a_file_states_the_digits_of_its_sha256(weights):
-    file = trunk_file(weights)
-    assert file.url.startswith("https://download.pytorch.org/models/")
-    assert len(file.sha256) == 8
-    int(file.sha256, 16)
-    assert file.name.endswith(f"-{file.sha256}.pth")
+@pytest.mark.parametrize("name", ["LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity"])
+def test_a_class_that_unpickles_a_download_is_refused(name):
+    with pytest.raises(ConfigError, match="would download and unpickle a network"):
+        metrics[f"torchmetrics:{name}"]
 
 
-@pytest.fixture
-def lpips(fixed_density):
-    """Measure LPIPS on SqueezeNet for an encoder."""
-    data = photographs.task(8, 24)
-
-    def value(share):
-        encoder = Scaled(data.event, share=share)
-        flow = fixed_density(Event(data.event.shape), Normal(data.event.shape), None)
-        return read(data, "torchmetrics:LPIPS", Latent(data.event, flow, encoder), 2, net_type="squeeze")
-
-    return data, value
-
-
-@pytest.fixture
-def squeezenet(tmp_path, monkeypatch):
-    """Put a file where genbench looks for the published weights, under the name that its content would have."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
-
-    def put(state):
-        torch.save(state, tmp_path / "file")
-        content = (tmp_path / "file").read_bytes()
-        name = f"squeezenet1_1-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-        stated = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
-        monkeypatch.setattr(stated, "url", f"https://download.pytorch.org/models/{name}")
-        place = trunk_file("SqueezeNet1_1_Weights").place
-        place.parent.mkdir()
-        place.write_bytes(content)
-        return place
-
-    return put
-
-
-def test_lpips_is_that_of_torchmetrics_on_the_network_of_the_file(squeezenet, lpips):
-    network = torchvision.models.squeezenet1_1(weights=None)
-    squeezenet(network.state_dict())
-    data, value = lpips
-    before = torch.hub.get_dir()
-    row = value(0.5)
-    library = _LPIPS(net="squeeze", pnet_rand=True)  # its linear layers are the published ones
-    for part in library.net.slices:
-        part.load_state_dict({name: network.features.state_dict()[name] for name in part.state_dict()})
-    x = data.test.take(24, 0).x
-    again, real = (data.space.decode(each).float() / 255 for each in (0.5 * x, x))
-    with torch.no_grad():
-        expected = library(again, real, normalize=True).mean()
-    assert row["value"] == pytest.approx(float(expected), rel=1e-5)
-    assert f"SqueezeNet1_1_Weights {trunk_file('SqueezeNet1_1_Weights').sha256}" in row["protocol"]
-    assert row["better"] == "lower"
-    assert torch.hub.get_dir() == before
-    assert abs(value(1.0)["value"]) < 1e-6 < value(0.9)["value"] < row["value"]
-
-
-class Hostile:
-    """What would run a function when it is unpickled."""
-
-    def __reduce__(self):
-        return exec, ("import pathlib; pathlib.Path('run').touch()",)
-
-
-def test_a_file_with_the_right_digits_runs_no_code(squeezenet, lpips, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    squeezenet({"features": Hostile()})
-    assert "it is not loaded" in lpips[1](0.5)["reason"]
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_file_with_another_hash_is_not_loaded(squeezenet, lpips):
-    place = squeezenet({"features": torch.zeros(9)})
-    content = bytearray(place.read_bytes())
-    content[len(content) // 2] ^= 1
-    place.write_bytes(content)
-    row = lpips[1](0.5)
-    assert row["value"] is None
-    assert place.name in row["reason"]
+def test_no_other_class_of_pairs_reads_weights():
+    for name in sorted(set(torchmetrics.image.__all__) - set(WITH_NETWORKS)):
+        kind = getattr(torchmetrics.image, name)
+        if tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2")):
+            scale = {"data_range": 1.0} if "data_range" in inspect.signature(kind).parameters else {}
+            assert not list(kind(**scale).parameters()), name
 
 
 LAZY = """

@@ -178,7 +178,7 @@ def own_data(tmp_path, monkeypatch):
 def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_is_given(own_data, tmp_path, cli):
     runs = sorted(run.name for run in (own_data / "r/runs").iterdir())
     path = tmp_path / "mine.genbench.zip"
-    assert cli("submit", *runs, "--to", path, "--results", own_data / "r")[0] == 0
+    assert cli("results", "submit", *runs, "--to", path, "--results", own_data / "r")[0] == 0
     with zipfile.ZipFile(path) as archive:
         assert not any(b"author/" in archive.read(name) for name in archive.namelist())
     moved = tmp_path / "elsewhere.npy"

@@ -162,7 +162,7 @@ def test_what_contradicts_itself_is_refused_and_not_submitted(forger, tmp_path, 
     assert {other for other, verdict in found.items() if verdict.state == "refused"} == ({twice} if twice else set())
     path = tmp_path / "y.genbench.zip"
     runs = [run.name for run in forger.store.runs.iterdir()]
-    code, _, err = cli("submit", *runs, "--to", path, "--results", forger.store.root)
+    code, _, err = cli("results", "submit", *runs, "--to", path, "--results", forger.store.root)
     assert (code, err.count("\n"), path.exists()) == (2, 1, False)
 
 
@@ -213,7 +213,7 @@ def test_equal_weights_under_two_keys_of_one_seed_are_no_forgery(forger, tmp_pat
         found = list(verify(store, sample=99, guest=Guest()))
     assert {verdict.state for verdict in found} == {"confirmed"}
     assert sum(run.name in " ".join(verdict.labels) for verdict in found) == 2
-    arguments = ("submit", run.name, source.parts[-3], "--to", tmp_path / "y.genbench.zip")
+    arguments = ("results", "submit", run.name, source.parts[-3], "--to", tmp_path / "y.genbench.zip")
     assert cli(*arguments, "--results", forger.store.root)[0] == 0
 
 
@@ -293,7 +293,7 @@ def test_seeds_that_are_equal_without_a_forgery_are_labeled(tmp_path, cli, model
     assert (code, "2 confirmed" in err) == (0, True), out + err
     assert ("the same weights: gaussian-digits-0" in " ".join(out.split())) == (model == "gaussian")
     runs = [run.name for run in (results / "runs").iterdir()]
-    assert cli("submit", *runs, "--to", tmp_path / "x.genbench.zip", "--results", results)[0] == 0
+    assert cli("results", "submit", *runs, "--to", tmp_path / "x.genbench.zip", "--results", results)[0] == 0
 
 
 def test_what_a_running_sweep_removes_is_no_damage(forger, monkeypatch, cli):

@@ -124,7 +124,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
     name, _ = component_name("models", "my_model.py")
     (run,), plain = (folder / "r" / "runs").iterdir(), name.partition("@")[0]
-    assert cli("submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
+    assert cli("results", "submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
     forget(name)
     code, out, _ = cli("verify", "mine.genbench.zip")
     assert (code, out.startswith("not measured: ")) == (0, True)
@@ -178,31 +178,6 @@ def test_paths_in_the_settings_of_a_suite_are_relative_to_it_and_those_of_set_to
     assert {spec.data["path"] for spec in (by_name, by_setting, included)} == {"sub/points.npy"}
     (other, *_) = load("sub/suite.toml", {"data": {"path": "others.npy"}}).specs
     assert other.content == sha256(folder / "others.npy")
-
-
-@pytest.mark.parametrize(
-    ("condition", "left"),
-    [
-        ('dataset = "d.csv"', {"moons", "sub/e.csv"}),
-        ('dataset = { name = "points", path = "d.csv" }', {"moons", "sub/e.csv"}),
-        ('dataset = { name = "points", path = ["d.csv", "e.csv"] }', {"moons"}),
-        ('dataset = ["d.csv", "moons"]', {"sub/e.csv"}),
-        ('dataset = { name = ["d.csv", "e.csv"] }', {"moons"}),
-    ],
-)
-def test_paths_of_conditions_are_relative_to_the_suite(folder, condition, left):
-    """They matched no cell, whose paths had been moved."""
-    (folder / "sub").mkdir()
-    for seed, name in enumerate(("d.csv", "e.csv")):
-        np.savetxt(folder / "sub" / name, np.random.default_rng(seed).normal(size=(200, 2)), delimiter=",")
-    (folder / "sub/suite.toml").write_text(
-        'datasets = ["moons", "d.csv", { name = "points", path = "e.csv" }]\nmodels = ["cfm", "my_model.py"]\n'
-        f'metrics = ["norm"]\nexclude = [{{ {condition} }}, {{ model = "my_model.py" }}]\n'
-    )
-    (folder / "sub/my_model.py").write_text((folder / "my_model.py").read_text())
-    specs = load("sub/suite.toml").specs
-    assert {spec.data.get("path", spec.data["name"]) for spec in specs} == left
-    assert {spec.model["name"] for spec in specs} == {"cfm"}
 
 
 def test_a_path_may_start_at_home_and_is_stated_once(folder, monkeypatch):

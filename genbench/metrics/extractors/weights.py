@@ -28,7 +28,6 @@ class WeightFile:
 
     Args:
         name: file name.
-        sha256: its first digits, where no more are published.
         elsewhere: folders in which other libraries store it.
     """
 
@@ -100,16 +99,16 @@ def _fetch(file: WeightFile, temporary: Path) -> None:
     with urllib.request.urlopen(file.url, timeout=TIMEOUT) as response, temporary.open("wb") as out:
         copyfileobj(response, out)
     found = content_hash.sha256(temporary)
-    if not found.startswith(file.sha256):
+    if found != file.sha256:
         raise ValueError(f"the downloaded file has the sha256 {found}")
 
 
 def _verified(path: Path, file: WeightFile, sha256: str | None) -> Weights:
-    """Read a file with the sha256 that is asked for, which is a whole one, or with what is published."""
+    """Read a file with the sha256 that is asked for, or with the published one."""
     with files.open_regular(path) as opened:
         content = opened.read()
     found = hashlib.sha256(content).hexdigest()
-    right = found == sha256 if sha256 else found.startswith(file.sha256)
-    if not right:
-        raise Damaged(f"{path} has the sha256 {found}, not {sha256 or file.sha256}")
+    wanted = sha256 or file.sha256
+    if found != wanted:
+        raise Damaged(f"{path} has the sha256 {found}, not {wanted}")
     return Weights(content, found)

@@ -26,7 +26,7 @@ from genbench.metrics.image.frechet import (
 from genbench.metrics.image.reference_statistics import Published, Statistics, published
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import extractors, metrics
-from genbench.seeds import derive, generator
+from genbench.seeds import derive
 from genbench.settings import Count, Nested, OnDisk
 
 Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
@@ -41,11 +41,6 @@ File = Annotated[
     "an .npz with mu and sigma, as clean-fid publishes it, to compare with instead of real images",
 ]
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
-Inception = Annotated[
-    dict[str, Any] | str | None,
-    Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
-    "which Inception: a name, or a table with its settings; by default inception-legacy",
-]
 
 
 @metrics.register("fid-legacy", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
@@ -153,44 +148,6 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
 
     key = ("reconstruction_fd", model.encoder.digest(), images, len(evaluation.x), json.dumps(features))
     return evaluation.cached_for_task(key, measured)
-
-
-@metrics.register(
-    "fid-infinity", version=1, better="lower", bounds=(None, None), of="samples", floor=False, curve=False, halves=True
-)
-def fid_infinity(
-    evaluation: Evaluation, *, images: Images = IMAGES, points: Count = 15, features: Inception = None
-) -> Value:
-    """FID extrapolated to infinitely many samples: the value at 1/n = 0 of a line through its values at several n.
-
-    A line needs more samples than features, at its smallest n too: so 10 samples for each feature are the least, also
-    for the floor and for the interval, which is from halves.
-
-    Args:
-        points: how many n, evenly spaced from a tenth of the samples to all; at least 2.
-
-    Reference: Chong and Forsyth, 2020.
-    """
-    sets = feature_sets(evaluation, features or "inception-legacy", images)
-    least = 10 * sets.samples.shape[1]
-    if sets.n < least:
-        raise Unsupported(f"a line in 1/n needs {least:,} samples, 10 for each feature; there are {sets.n:,}")
-    if points < 2:
-        raise Unsupported("a line needs 2 points at least")
-
-    def line(x: Tensor) -> list[float]:
-        """Return intercept and slope."""
-        counts = torch.linspace(len(x) / 10, len(x), points).long().tolist()
-        parts = [torch.randperm(len(x), generator=generator(evaluation.seed, "infinity", n))[:n] for n in counts]
-        values = [distance_to_reference(x[part], sets.reference) for part in parts]
-        design = torch.stack([torch.ones(points), 1 / torch.tensor(counts)], 1).double()
-        return torch.linalg.lstsq(design, torch.tensor(values, dtype=torch.float64)).solution.tolist()
-
-    value, slope = line(sets.samples)
-    floor = sets.floor(evaluation, ("fid-infinity", points), lambda x: line(x)[0], least=least)
-    protocol = f"{sets.protocol}, a line through {points} points to 1/n = 0"
-    details = {"slope": slope, "n_reference": sets.reference.n, "n_floor": len(sets.floor_samples)}
-    return Value(value, sets.n, protocol, floor=floor, details=details)
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:

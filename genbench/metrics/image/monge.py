@@ -1,6 +1,6 @@
 """Sliced Wasserstein distances of features (MIND): they need fewer images than a Frechet distance."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Float64
@@ -10,11 +10,10 @@ from torch.nn import functional as F
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
 from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, FeatureSets, Images, feature_sets
-from genbench.metrics.image.fid import Inception
 from genbench.metrics.wasserstein import sliced_influence, sorted_projections
-from genbench.registry import metrics
+from genbench.registry import extractors, metrics
 from genbench.seeds import generator
-from genbench.settings import Count
+from genbench.settings import Count, Nested
 
 DIRECTIONS_SEED = 2020
 """Seed of the directions in the published implementation."""
@@ -22,6 +21,11 @@ BLOCK = 100
 """Directions at once."""
 
 Directions = Annotated[Count, "number of lines; published values use 100 to 1024"]
+Inception = Annotated[
+    dict[str, Any] | str | None,
+    Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
+    "which Inception: a name, or a table with its settings; by default inception-fidelity",
+]
 
 
 @metrics.register("mind", version=1, better="lower", bounds=(0, None), of="samples", floor=False)

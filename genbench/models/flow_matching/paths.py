@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from genbench.errors import Unsupported
+
 
 class Point(NamedTuple):
     """The state of each pair, and the regression target."""
@@ -30,6 +32,16 @@ class Path(ABC):
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         """Return the state and target of each pair; t broadcasts against the event."""
 
+    def score(self, t: float, x: Tensor, velocity: Tensor) -> Tensor:
+        """Return grad log p_t(x) from the velocity at t < 1, where noise of N(0, I) is independent of its data.
+
+        By Tweedie's formula it is -E[noise at t | x] / (variance of the noise at t).
+
+        Raises:
+            Unsupported: if the velocity does not determine it.
+        """
+        raise Unsupported("the velocity of its path does not determine a score")
+
 
 @dataclass(frozen=True)
 class Straight(Path):
@@ -42,6 +54,9 @@ class Straight(Path):
         x = torch.addcmul(x0, t, velocity)
         return Point(x + self.sigma * _normal_like(x0, generator) if self.sigma else x, velocity)
 
+    def score(self, t: float, x: Tensor, velocity: Tensor) -> Tensor:
+        return (t * velocity - x) / (1 - t + self.sigma**2)  # x - t u = x0 + sigma eps
+
 
 @dataclass(frozen=True)
 class Lipman(Path):
@@ -52,6 +67,9 @@ class Lipman(Path):
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         keep = 1 - self.sigma
         return Point(t * x1 + (1 - keep * t) * x0, x1 - keep * x0)
+
+    def score(self, t: float, x: Tensor, velocity: Tensor) -> Tensor:
+        return (t * velocity - x) / (1 - (1 - self.sigma) * t)  # x - t u = x0
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,10 @@ class VariancePreserving(Path):
     def __call__(self, x0: Tensor, x1: Tensor, t: Tensor, generator: torch.Generator) -> Point:
         a, s, da, ds = self.coefficients(t)
         return Point(a * x1 + s * x0, da * x1 + ds * x0)
+
+    def score(self, t: float, x: Tensor, velocity: Tensor) -> Tensor:
+        a, s, da, ds = self.coefficients(torch.as_tensor(t, dtype=x.dtype, device=x.device))
+        return (da * x - a * velocity) / (s * (a * ds - da * s))  # a' x - a u = (a' s - a s') x0
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return a, s, a' and s'."""

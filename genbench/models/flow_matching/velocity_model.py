@@ -8,11 +8,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genbench.core import Samples, Transport
+from genbench.core import Normal, Samples, Transport
 from genbench.errors import ConfigError, Unsupported
+from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.pair_model import Example, PairModel, scalars
 from genbench.numerics.ode import SOLVERS, Method, integrate, log_density
+from genbench.numerics.sde import euler_maruyama
 from genbench.settings import NonNegative, Positive, Size
+
+COUPLED = {"plan", "entropy", "kappa", "clip", "pairs"}
+"""Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
 
 
 class FlowMatching(PairModel, Transport):
@@ -46,25 +51,47 @@ class FlowMatching(PairModel, Transport):
         steps: Size = 0,
         tol: Positive = 1e-5,
         guidance: NonNegative = 0.0,
+        diffusion: NonNegative = 0.0,
         dtype: Literal["float32", "float64"] = "float32",
     ) -> Samples:
-        """Solve the ODE from the noise.
+        """Solve the ODE from the noise, or an SDE with the same marginals.
 
         Args:
             method: ODE solver; dopri5 is adaptive and takes `tol`, the others take `steps` equal steps.
             steps: steps of a fixed-step solver, which needs them; the adaptive one takes none.
             tol: relative and absolute tolerance of dopri5.
             guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
-            dtype: precision in which the ODE is solved.
+            diffusion: strength k of the noise that sampling adds: dx = (v + k (1-t) score) dt + sqrt(2 k (1-t)) dW, in
+                Euler steps. It needs independent pairs and noise from N(0, I), whose score the velocity determines.
+            dtype: precision in which the equation is solved.
+
+        Raises:
+            Unsupported: if there is no such score.
+
+        Reference: Ma et al., 2024, "SiT", which has this diffusion with k = 1.
         """
-        self.check({"method": method, "steps": steps, "guidance": guidance}, {"conditional": self.conditional})
+        options = {"method": method, "steps": steps, "guidance": guidance, "diffusion": diffusion}
+        self.check(options, {"conditional": self.conditional})
         net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
 
         def field(t: Tensor, x: Tensor) -> Tensor:
             v = net(t, x, label)
             return v + guidance * (v - net(t, x, None)) if guidance else v
 
-        x, nfe = integrate(field, x0.to(getattr(torch, dtype)), method=method, steps=steps, tol=tol)
+        start = x0.to(getattr(torch, dtype))
+        if not diffusion:
+            x, nfe = integrate(field, start, method=method, steps=steps, tol=tol)
+            return Samples(x, nfe * (2 if guidance else 1))
+        if not (isinstance(self.coupling, Independent) and isinstance(self.source, Normal)):
+            raise Unsupported(
+                "its pairs are not independent, or its noise is not N(0, I): sample.diffusion has no score"
+            )
+
+        def drift(t: Tensor, x: Tensor) -> Tensor:
+            v, now = field(t, x), float(t)
+            return v + diffusion * (1 - now) * self.path.score(now, x, v)
+
+        x, nfe = euler_maruyama(drift, lambda t: 2 * diffusion * (1 - t), start, steps=steps)
         return Samples(x, nfe * (2 if guidance else 1))
 
     @classmethod
@@ -77,12 +104,20 @@ class FlowMatching(PairModel, Transport):
             raise ConfigError(
                 f"sample.steps: {method} takes a fixed number of steps: set sample.steps=100, for example"
             )
+        if options["diffusion"] and method != "euler":
+            raise ConfigError(f"sample.diffusion takes Euler steps, not {method}: set sample.method=euler")
+        if options["diffusion"] and (coupled := sorted(COUPLED & settings.keys())):
+            raise ConfigError(
+                f"sample.diffusion needs independent pairs (cfm, fm, vp), not those of model.{coupled[0]}"
+            )
         super().check(options, settings)
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")
+        if options.get("diffusion") and method != "euler":
+            raise Unsupported(f"sampling with diffusion takes Euler steps, no {method}")
         cost = stages * (2 if options.get("guidance") else 1)
         if nfe % cost:
             raise Unsupported(f"{method} takes {cost} evaluations per step, which do not divide {nfe}")

@@ -8,7 +8,7 @@ from annotated_types import MinLen
 
 from genbench.core import Event
 from genbench.errors import ConfigError
-from genbench.models.text.conditioning import TextSetting
+from genbench.models.text_encoder import TextSetting
 from genbench.nets.patches import Patches
 from genbench.nets.transformer import Architecture, Norm, Positions
 from genbench.settings import ByEvent, Count, Fraction, Layers, NonNegative, Positive

@@ -21,7 +21,7 @@ from genbench.models.starflow.design import (
     TarflowBlocks,
     sizes,
 )
-from genbench.models.text.conditioning import TEXT, TextEncoder
+from genbench.models.text_encoder import TEXT, TextEncoder
 from genbench.registry import models
 from genbench.settings import Count, NonNegative, Positive
 from genbench.space import dequantize

@@ -42,5 +42,5 @@ def test_a_metric_named_after_an_extractor_allows_no_other():
 def test_every_extractor_explains_its_settings():
     for name in extractors:
         assert all(setting.meaning for setting in settings_of(extractors[name].build).values())
-    for name in ("kid", "fid-legacy", "memorization", "precision_recall", "fid-infinity"):
+    for name in ("kid", "fid-legacy", "memorization", "precision_recall", "mind"):
         assert all(setting.meaning for setting in settings_of(metrics[name].build).values()), name

@@ -47,14 +47,14 @@ def test_a_file_in_a_shared_folder_is_used_only_with_the_right_content(tmp_path,
         weights.read(weights.WeightFile("a.pt", "", "0" * 64, elsewhere=(tmp_path,)))
 
 
-def test_what_a_user_names_is_a_whole_sha256_and_only_a_publisher_states_its_first_digits(tmp_path):
+def test_a_sha256_is_a_whole_one(tmp_path):
     path = tmp_path / "a.pt"
     path.write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
-    published = weights.WeightFile("a.pt", "", sha256[:8])
+    published = weights.WeightFile("a.pt", "", sha256)
     assert weights.read(published, str(path)).sha256 == sha256
     assert weights.read(weights.WeightFile("a.pt", "", "0" * 64), str(path), sha256).sha256 == sha256
     with pytest.raises(ConfigError, match="has the sha256"):
         weights.read(published, str(path), sha256[:8])
     with pytest.raises(ConfigError, match="has the sha256"):
-        weights.read(published, str(path), sha256[0])
+        weights.read(weights.WeightFile("a.pt", "", sha256[:8]), str(path))

@@ -12,7 +12,7 @@ from genbench.registry import datasets
 
 def test_all_metrics_share_one_pass_of_the_network(data):
     samples = evaluation(data, normal_images(500, 3))
-    for name in ("kid", "fid-infinity", "precision_recall", "density_coverage", "memorization"):
+    for name in ("kid", "precision_recall", "density_coverage", "memorization"):
         rows = measure(samples, name, {"features": "pixels"} | ({"subsets": 3} if name == "kid" else {}), True)
         assert all("against 3000 train" in row["protocol"] for row in rows)  # the split that it is compared with
     assert sum(PixelExtractor.batches) == 500 + 3000 + 1000
@@ -36,7 +36,6 @@ def test_halves_of_the_first_samples_need_no_pass(data):
         ("kid", 1, {}, "needs 2 images at least, there are 1"),
         ("precision_recall", 3, {}, "needs 4 images at least, there are 3"),
         ("precision_recall", 20, {"k": 15}, "needs 16 train images at least, there are 12"),
-        ("fid-infinity", 30, {}, "a line in 1/n needs 120 samples"),
         ("kid", 20, {"n": 50}, "needs 50 samples, there are 20"),
         ("memorization", 20, {}, "10 test images are too few to know the nearest 1.00% of them"),
     ],

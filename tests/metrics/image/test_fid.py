@@ -1,7 +1,7 @@
 import pytest
 import torch
 from helpers.encoders import Scaled
-from helpers.pixel_features import measured, normal_images, pixel_sets, task
+from helpers.pixel_features import normal_images, pixel_sets, task
 
 from genbench.core import Normal
 from genbench.metrics.evaluation import Evaluation
@@ -48,23 +48,6 @@ def test_the_distance_of_reconstructions_is_what_the_encoder_adds(data, fixed_de
     assert reconstructed(0)["protocol"].startswith("reconstructions, pixels")
     plain = Evaluation(data, 0, x=torch.zeros(9, *data.event.shape))
     assert "no encoder" in measure(plain, "reconstruction_fd", {"features": "pixels"}, True)[0]["reason"]
-
-
-def test_no_line_is_drawn_where_the_distance_is_none_in_the_number_of_samples(data):
-    (row,) = measured("fid-infinity", data, normal_images(119, 3)).values()
-    assert row["reason"] == "a line in 1/n needs 120 samples, 10 for each feature; there are 119"
-    row = measured("fid-infinity", data, normal_images(120, 3))["fid-infinity"]
-    assert row["floor"] is not None
-    few = task(normal_images(3000, 1), normal_images(119, 2))
-    assert measured("fid-infinity", few, normal_images(120, 3))["fid-infinity"]["floor"] is None
-
-
-def test_extrapolation_removes_the_bias_of_the_samples(data):
-    values = [measured("fid-infinity", data, normal_images(1000, seed))["fid-infinity"] for seed in range(4)]
-    plain = [distance(data, normal_images(1000, seed)) for seed in range(4)]
-    mean = sum(row["value"] for row in values) / 4
-    bias_of_reference = 12 * 400 * 1.5 / 3000 * 13 / 14
-    assert abs(mean - bias_of_reference) < sum(plain) / 4 / 3
 
 
 def test_real_digits_are_at_the_floor_and_noise_is_far_from_it(digits, digit_samples):

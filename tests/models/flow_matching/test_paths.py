@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from genbench.errors import Unsupported
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
 
 PATHS = [Straight(), Lipman(0.1), Bridge(0.5), VariancePreserving("cosine"), VariancePreserving("linear")]
@@ -60,3 +61,32 @@ def test_the_regression_on_a_diffusion_is_its_probability_flow(schedule):
 def test_noise_around_a_path_has_its_deviation(path, t, deviation):
     x = at(path, torch.zeros(100_000, 1), torch.zeros(100_000, 1), torch.full((100_000, 1), t)).x
     assert x.std().item() == pytest.approx(deviation, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "path", [Straight(), Straight(0.3), *(p for p in PATHS[1:] if not isinstance(p, Bridge))], ids=repr
+)
+@pytest.mark.parametrize("t", [0.0, 0.3, 0.9])
+def test_the_score_of_a_gaussian_follows_from_its_velocity(path, t):
+    """x1 ~ N(m, s^2) makes (x_t, u) jointly Gaussian: E[u | x] is a regression, and p_t has a known score."""
+    mean, std, time = 1.5, 0.4, torch.full((1, 1), t, dtype=torch.float64)
+
+    def coefficients(x0, x1):
+        """Return x_t and u as linear functions of x0 and x1, without the noise of the path."""
+        quiet = Straight() if isinstance(path, Straight) else path
+        return [
+            part.item() for part in at(quiet, *(torch.full((1, 1), v, dtype=torch.float64) for v in (x0, x1)), time)
+        ]
+
+    (of_noise, u_noise), (of_data, u_data) = coefficients(1.0, 0.0), coefficients(0.0, 1.0)
+    own = path.sigma if isinstance(path, Straight) else 0.0
+    variance = of_noise**2 + (of_data * std) ** 2 + own**2
+    covariance = of_noise * u_noise + of_data * u_data * std**2
+    x = torch.linspace(-3, 3, 7, dtype=torch.float64)[:, None]
+    velocity = u_data * mean + covariance / variance * (x - of_data * mean)
+    assert_close(path.score(t, x, velocity), -(x - of_data * mean) / variance, rtol=1e-9, atol=1e-9)
+
+
+def test_a_bridge_has_no_score():
+    with pytest.raises(Unsupported, match="does not determine a score"):
+        Bridge(0.5).score(0.5, torch.zeros(1, 1), torch.zeros(1, 1))

@@ -4,9 +4,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genbench.errors import Unsupported
+from genbench.core import Event, Normal
+from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
+from genbench.models.flow_matching.couplings.base import Independent
+from genbench.models.flow_matching.pair_model import SharedSettings
+from genbench.models.flow_matching.paths import Straight
+from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
@@ -69,3 +74,58 @@ def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(di
     drawn_nll = -data.truth.log_prob(drawn(model, 2000)).mean()
     due_nll = -data.truth.log_prob(data.test.take(20_000, seed=1).x).mean()
     assert drawn_nll.item() == pytest.approx(due_nll.item(), abs=0.15 * dims**0.5)
+
+
+class OfGaussian(torch.nn.Module):
+    """The exact velocity between N(0, 1) and N(m, s^2) on straight paths."""
+
+    def __init__(self, mean, std):
+        super().__init__()
+        self.mean, self.std = torch.nn.Parameter(torch.tensor(mean)), std
+
+    def forward(self, t, x, label=None):
+        variance = (1 - t) ** 2 + (t * self.std) ** 2
+        return self.mean + (t * self.std**2 - (1 - t)) / variance * (x - t * self.mean)
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0, 4.0])
+def test_diffusion_leaves_the_marginals_of_a_gaussian(strength):
+    model = FlowMatching(
+        Event((50,)), Normal((50,)), net=None, coupling=Independent(), path=Straight(), shared=SharedSettings()
+    )
+    model.net = OfGaussian(1.5, 0.4)
+    x0 = noise(model.source, 400, seed=0)
+    drawn = [model.sample(x0, method="euler", steps=steps, diffusion=strength) for steps in (50, 200)]
+    assert [part.nfe for part in drawn] == [50, 200]
+    x = drawn[-1].x
+    assert float(x.mean()) == pytest.approx(1.5, abs=5 * 0.4 / len(x.flatten()) ** 0.5 + 0.004)
+    assert float(x.std()) == pytest.approx(0.4, rel=0.03)
+    flow = model.sample(x0, method="euler", steps=200).x
+    correlation = torch.corrcoef(torch.stack([x.flatten(), flow.flatten()]))[0, 1]
+    assert float(correlation) < 0.99  # other samples than the flow's, and the more so with more diffusion
+
+
+def test_diffusion_needs_the_score(built):
+    model, _ = built("otcfm", "moons")
+    with pytest.raises(Unsupported, match="not independent"):
+        model.sample(noise(model.source, 2, seed=0), method="euler", steps=2, diffusion=1.0)
+    for task in ("moons-8gaussians", "branches"):  # noise of another law, and with a condition
+        model, data = built("cfm", task)
+        with pytest.raises(Unsupported, match="not N"):
+            model.sample(noise(data.source, 2, seed=0), method="euler", steps=2, diffusion=1.0)
+    for name in ("otcfm", "wcfm", "sdcfm", "sbcfm", "reflow", "wcfm-balanced"):
+        with pytest.raises(ConfigError, match="needs independent pairs"):
+            make_spec(name, "moons", settings={"sample": {"method": "euler", "steps": 4, "diffusion": 1.0}})
+    with pytest.raises(ConfigError, match="takes Euler steps"):
+        make_spec("cfm", "moons", settings={"sample": {"diffusion": 1.0}})
+    cfm, _ = built("cfm", "moons")
+    with pytest.raises(Unsupported, match="no heun"):
+        cfm.at_budget({"diffusion": 1.0}, "heun", 8)
+
+
+def test_diffusion_counts_guidance(built):
+    model, _ = built("cfm", "moons", conditional=True)
+    x0, label = noise(model.source, 6, seed=0), torch.tensor([0, 1] * 3)
+    drawn = model.sample(x0, label=label, method="euler", steps=4, diffusion=1.0, guidance=1.0)
+    assert drawn.nfe == 8
+    assert not torch.allclose(drawn.x, model.sample(x0, label=label, method="euler", steps=4, guidance=1.0).x)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from genbench.analysis.reproduction import LEVEL, SHARE, reproduction
+from benchmarks.reproduction.verdict import LEVEL, SHARE, reproduction
 from genbench.runs.record import read_record
 
 METRICS = ("sliced_w2", "w2", "nll")

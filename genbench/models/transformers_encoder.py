@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError, first_line
-from genbench.models.text.conditioning import TextEncoder
+from genbench.models.text_encoder import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count, OnDisk
 from genbench.storage import cache, content_hash, hub, tensors

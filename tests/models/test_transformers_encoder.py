@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError
-from genbench.models.text import transformers_encoder
+from genbench.models import transformers_encoder
 from genbench.registry import models
 from genbench.settings import bind, call
 

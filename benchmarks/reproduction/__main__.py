@@ -1,0 +1,217 @@
+"""Train published cells again, and say how far their values agree.
+
+    python -m benchmarks.reproduction plane-v1 digits-v1    # their samples, which are declared here
+    python -m benchmarks.reproduction plane-v1 --whole      # all cells
+
+It stops and resumes as a sweep does. The runs are kept in a folder of their own. Exit codes are those of genbench.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.reproduction.verdict import reproduction, same_cell
+from genbench.cli import options as command_line
+from genbench.errors import ConfigError, RunFailed
+from genbench.report.formats import terminal
+from genbench.report.track_board import track_board
+from genbench.report.track_table import across_table
+from genbench.results.frames import cost_of
+from genbench.results.reader import RECORDS
+from genbench.results.status import cell_names
+from genbench.runs.record import identity, read_published, without_metrics
+from genbench.runs.record_types import Record
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store, labels_of, writable_store
+from genbench.storage import files
+from genbench.storage.memory import keep_freed
+from genbench.suites import FOLDER, find
+from genbench.sweeps import suite, suite_file
+from genbench.sweeps.ensembles import among
+from genbench.sweeps.executors import execute, local
+from genbench.sweeps.progress import ProgressDisplay
+
+
+class Sample(NamedTuple):
+    """Cells of a track that show whether it can be reproduced, with default settings.
+
+    Args:
+        datasets: called by their labels in tables.
+    """
+
+    datasets: tuple[str, ...]
+    steps: int
+    seeds: tuple[int, ...]
+
+    def cells(self, track: suite.Sweep) -> list[Spec]:
+        """Return the cells. An ensemble of them has no other seeds."""
+        default = [
+            spec
+            for spec, own in zip(track.specs, track.places, strict=True)
+            if any("default" in place["tables"] for place in own)
+        ]
+        return [
+            among(spec, self.seeds)
+            for spec in default
+            if spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
+        ]
+
+
+SAMPLES = {
+    "plane-v1": Sample(("moons", "checkerboard", "pinwheel"), 2000, (0, 1)),
+    "digits-v1": Sample(("digits",), 800, (0,)),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, print the verdict, and return the exit code: 0 it agrees, 1 it does not, 2 the request was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="+", help="published suites, or tracks")
+    parser.add_argument("--whole", action="store_true", help="all cells, not the samples of tracks")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--results", type=Path, default=Path("reproduced"), help="folder of the new runs")
+    parser.add_argument(
+        "--against", type=Path, help="folder with the published values; default: results, or the package's own"
+    )
+    given = parser.parse_args(arguments)
+    if given.jobs < 1:
+        parser.error(f"--jobs {given.jobs}: write 1 or more")
+    logging.basicConfig(format="%(message)s")
+    keep_freed()
+    try:
+        reproduce([find(name) for name in given.suites], given.whole, given.jobs, given.results, given.against)
+    except (ConfigError, RunFailed) as error:
+        print(f"reproduction: {error}", file=sys.stderr)
+        return 1 if isinstance(error, RunFailed) else 2
+    except KeyboardInterrupt:
+        print("stopped; finished work is saved: type the same command to resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against: Path | None) -> None:
+    """Train the cells of suites into `results`, and print how far they agree with those published in `against`.
+
+    For a track these are the cells of its sample, for another suite all cells.
+
+    Raises:
+        ConfigError: if nothing can be compared, or `results` is the folder of the published values.
+        RunFailed: if values do not agree, or a published run was not repeated.
+    """
+    usual = Path("results")
+    against = against or (usual if all((usual / path.stem).is_dir() for path in paths) else FOLDER)
+    files.require_folder(against, there=True)
+    if results.resolve() == against.resolve():
+        raise ConfigError(f"--results {results}: train into a folder of its own, not into --against")
+    specs, published, every, unpublished, changed = _chosen(paths, whole, against)
+    hours = sum(map(_seconds, published)) / 3600
+    store = writable_store(results)
+    missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
+    print(
+        f"{len(specs)} published cells, {len(missing)} to run; the published runs of all took {hours:.1f} hours of a "
+        "processor",
+        file=sys.stderr,
+    )
+    with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped=len(specs) - len(missing)) as display:
+        execute(missing, store, local(store, jobs), display.on_event)
+    again = [record for spec in specs if (record := store.record(spec)) is not None]
+    found = reproduction(again, published, every)
+    for sentence in found.sentences():
+        command_line.print_wrapped(sentence)
+    lacking = f"; not: {_some(unpublished)}" if unpublished else ""
+    command_line.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
+    for path in paths:
+        _print_track(path, against)
+    if changed:
+        raise RunFailed(
+            f"{len(changed)} published runs match no declared cell, because a version or a setting has changed: "
+            f"{_some(changed)}"
+        )
+    if found.absent:
+        raise RunFailed(
+            f"{len(found.absent)} published runs were not repeated, or not as a whole: {_some(found.absent)}"
+        )
+    if found.problems:
+        raise RunFailed(f"these do not agree with the values published in {against}: {_some(found.problems)}")
+
+
+class _Chosen(NamedTuple):
+    """What is to be reproduced.
+
+    Args:
+        published: the published records of the cells.
+        every: all published records, for the spread over seeds.
+        unpublished: the declared cells without a published record.
+        changed: published runs that should be repeated, but that no declared cell describes any more.
+    """
+
+    specs: list[Spec]
+    published: list[Record]
+    every: list[Record]
+    unpublished: list[str]
+    changed: list[str]
+
+
+def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
+    found = _Chosen([], [], [], [], [])
+    for path in paths:
+        loaded = suite.load(path)
+        if not (against / loaded.name / RECORDS).exists():
+            raise ConfigError(f"{against} publishes no {loaded.name}: there is nothing to compare with")
+        records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
+        found.every.extend(records)
+        by_run, alike = {identity(r): r for r in records}, {same_cell(r["spec"]): r for r in records}
+        sample = SAMPLES[path.stem].cells(loaded) if path.stem in SAMPLES and not whole else []
+        declared = sample or loaded.specs
+        matched = set()
+        for spec in declared:
+            labels = labels_of(spec)
+            record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(same_cell(spec.json()))
+            # A record may have metrics of other suites, too.
+            others = record["spec"]["metrics"].keys() - spec.metrics.keys() if record is not None else set()
+            if record is not None and (own := without_metrics(record, others)) is not None:
+                matched.add(identity(record))
+                found.specs.append(spec)
+                found.published.append(own)
+            else:
+                found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
+        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in sample}
+        wanted = [r for r in records if _place(r) in places and _is_default(r)]
+        wanted = records if declared is loaded.specs else wanted
+        found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
+    if not found.specs and not found.changed:
+        raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
+    return found
+
+
+def _place(record: Record) -> tuple[str, int, int]:
+    return record["labels"]["data"], record["spec"]["plan"]["steps"], record["spec"]["seed"]
+
+
+def _is_default(record: Record) -> bool:
+    return any("default" in place["tables"] for place in record.get("track", ()))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f", and {len(names) - 3} others" if len(names) > 3 else "")
+
+
+def _seconds(record: Record) -> float:
+    cost = cost_of(record)
+    return cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
+
+
+def _print_track(path: Path, against: Path) -> None:
+    """Print the published leaderboard of a track; nothing for another suite."""
+    if suite_file.read(path).track is not None:
+        table = across_table(track_board(path, Store(against), "default"))
+        title = f"As published in {against}, not measured again: {table.title}"
+        terminal.show([replace(table, title=title)], command_line.stdout())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Text encoders: captions as conditions of a model."""

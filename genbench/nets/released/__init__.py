@@ -1,0 +1,1 @@
+"""The layouts of released weights: how the parameters of published networks are called and ordered here."""

@@ -1,0 +1,48 @@
+"""Released weights of torchcfm's U-Net, which is the network `unet` under other names."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+NAMES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
+    (r"^module\.", ""),  # training on several GPUs adds it
+    (r"^time_embed\.", "time."),
+    (r"^input_blocks\.0\.0\.", "enter."),
+    (r"^input_blocks\.(\d+)\.", lambda found: f"down.{int(found[1]) - 1}."),
+    (r"^middle_block\.", "middle."),
+    (r"^output_blocks\.", "up."),
+    (r"^out\.0\.", "norm."),
+    (r"^out\.2\.", "leave."),
+    (r"\.in_layers\.0\.", ".norm1."),
+    (r"\.in_layers\.2\.", ".conv1."),
+    (r"\.emb_layers\.1\.", ".shift."),
+    (r"\.out_layers\.0\.", ".norm2."),
+    (r"\.out_layers\.3\.", ".conv2."),
+    (r"\.skip_connection\.", ".skip."),
+    (r"\.proj_out\.", ".out."),
+    (r"\.op\.", ".conv."),
+)
+"""Patterns in torchcfm's names, and what they become, applied one after the other."""
+
+
+def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the averaged weights in a checkpoint of torchcfm's CIFAR-10 example, as parameters of `UNet`.
+
+    Its attention has convolutions over a sequence of pixels, which become 1x1 convolutions.
+
+    Args:
+        content: what the file holds; `ema_model` has the averaged weights, which the published FIDs measure.
+
+    Raises:
+        KeyError: if it lacks them.
+
+    Source: github.com/atong01/conditional-flow-matching, examples/images/cifar10.
+    """
+    renamed = {}
+    for name, value in content["ema_model"].items():
+        for pattern, ours in NAMES:
+            name = re.sub(pattern, ours, name)
+        renamed[name] = value[..., None] if value.dim() == 3 else value
+    return renamed

@@ -1,0 +1,100 @@
+"""Import released weights: a file of other code becomes a run, which is measured like any other."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from genbench.errors import ConfigError, first_line, unknown
+from genbench.models.flow_matching.pair_model import PairModel
+from genbench.models.latent.latent_model import Latent
+from genbench.nets.released import torchcfm
+from genbench.runs import provenance
+from genbench.runs.make_spec import make_spec
+from genbench.runs.record_types import Origin
+from genbench.runs.run import LAUNCH, learn_from_prerequisites
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store
+from genbench.runs.train_or_load import build_untrained
+from genbench.settings import Settings, merge
+from genbench.storage import content_hash, tensors
+
+
+class Format(NamedTuple):
+    """A published format of weights, and the run that they belong to.
+
+    Args:
+        weights: maps what a file holds to the parameters of the network by their names here.
+        model: the model, unless the user names another one that has the same network.
+        data: the data set, unless the user names another one.
+        settings: settings that differ from the defaults, by section.
+    """
+
+    weights: Callable[[Mapping[str, Any]], dict[str, Tensor]]
+    model: str
+    data: str
+    settings: Mapping[str, Mapping[str, Any]]
+
+
+FORMATS = {
+    "torchcfm": Format(
+        torchcfm.weights,
+        "cfm",
+        "cifar10",
+        {"data": {"valid": 0}, "model": {"net": {"name": "unet"}, "dequantize": False}},
+    ),
+}
+
+
+def import_released(
+    kind: str, path: Path, store: Store, *, model: str | None, data: str | None, settings: Settings
+) -> Spec:
+    """Save released weights as the weights of a run, and return its spec. Nothing in the file is executed.
+
+    Args:
+        kind: name of a format.
+        path: the file.
+        model: name of the model; None for the usual one of the format.
+        data: name of the data set; None for the usual one of the format.
+        settings: by section, on top of those of the format.
+
+    Raises:
+        ConfigError: if the file does not hold the weights of this network, or they are not finite.
+        Busy: if another process holds the run.
+    """
+    if kind not in FORMATS:
+        raise unknown("no format", kind, FORMATS)
+    known = FORMATS[kind]
+    try:
+        weights = known.weights(tensors.load_foreign(path))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{path} does not have the layout of {kind}: {first_line(error)}") from error
+    odd = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
+    if odd is not None:
+        raise ConfigError(f"{path}: not all weights are finite: {odd}")
+    sha256 = content_hash.sha256(path)
+    chosen = merge(known.settings, settings, {"plan": {"steps": 0, "released": sha256}})
+    spec = make_spec(model or known.model, data or known.data, settings=chosen)
+    task = spec.build_data()
+    built = build_untrained(spec, task)
+    flow = built.model if isinstance(built, Latent) else built
+    if not isinstance(flow, PairModel):
+        raise ConfigError(f"{spec.model['name']} has no network for weights of {kind}: choose --model {known.model}")
+    with LAUNCH.hold(store, spec) as held:
+        learn_from_prerequisites(spec, built, store, task)
+        _check_shapes(path, weights, flow.net.state_dict())
+        flow.net.load_state_dict(weights)
+        code = provenance.code() | {"released": kind, "file": path.name, "sha256": sha256}
+        held.save_model(spec, built.state_dict(), cast(Origin, {"code": code, "machine": {}, "cost": {}}))
+    return spec
+
+
+def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
+    """Raise ConfigError if weights do not fit a network, with the first parameter in which they differ."""
+    for name in [*needed, *found]:
+        shapes = [str(tuple(each[name].shape)) if name in each else "missing" for each in (found, needed)]
+        if shapes[0] != shapes[1]:
+            why = f"{name} is {shapes[0]} there and {shapes[1]} in the network of these settings"
+            raise ConfigError(f"{path} has the weights of another network: {why}: --set model.net.NAME=VALUE")

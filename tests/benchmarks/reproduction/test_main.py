@@ -1,0 +1,161 @@
+"""The reproduction of published cells: the sample, the whole, planted faults, and what it refuses."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reproduction import __main__ as reproduction
+from genbench.metrics import distance
+from genbench.models.flow_matching.paths import Straight
+from genbench.runs.record import format_published, read_published
+
+ROOT = Path(__file__).parents[3]
+TRACK = """
+datasets = ["moons", "pinwheel"]
+models = ["cfm", "wcfm", "tarflow"]
+metrics = ["sliced_w2", "nfe"]
+stack = ["seed"]
+budgets = [{ steps = 12, seeds = [0, 1, 2] }]
+plan = { batch_size = 32 }
+evaluation = { n = 256, batch = 256, curve = [1] }
+[track]
+baseline = "cfm"
+tuning = { steps = 12, seeds = 2 }
+"""
+CELLS = 3 * 2
+VALUES = 2 * (3 + 3 + 2)  # one metric also along the curve, which a flow has not
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a track and its published results."""
+    from helpers.command_line import begin
+
+    folder = tmp_path_factory.mktemp("track")
+    (folder / "some.toml").write_text(TRACK.replace('"tarflow"', '{ name = "tarflow", width = 16, blocks = [1, 1] }'))
+    done = begin("sweep", folder / "some.toml", "--results", folder / "results", "--quiet")
+    assert done.code == 0, done.stderr
+    shutil.rmtree(folder / "results" / "runs")
+    return folder
+
+
+@pytest.fixture
+def released(made, tmp_path):
+    """A copy of them."""
+    return shutil.copytree(made, tmp_path / "made")
+
+
+@pytest.fixture
+def again(capsys, monkeypatch, released):
+    """Reproduce the sample, or what the options say: (code, stdout on one line, stderr)."""
+
+    monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 12, (0, 1)))
+
+    def call(*options):
+        where = ("--results", released / "again", "--against", released / "results")
+        code = reproduction.main([str(word) for word in (released / "some.toml", *where, *options)])
+        out, err = capsys.readouterr()
+        return code, " ".join(out.split()), err
+
+    return call
+
+
+def test_the_sample_is_trained_in_ensembles_of_its_own_and_agrees(again, released):
+    before = {path: path.read_bytes() for path in (released / "results").rglob("*") if path.is_file()}
+    code, out, err = again()
+    assert code == 0, err
+    assert f"{VALUES} of {VALUES} published values measured again, {VALUES} agree" in out
+    assert f"{CELLS} published cells, {CELLS} to run" in err
+    title = f"As published in {released / 'results'}, not measured again: some, default settings: excess over real data"
+    assert "".join(title.split()) in "".join(out.split())  # a long path is wrapped
+    assert {path: path.read_bytes() for path in (released / "results").rglob("*") if path.is_file()} == before
+    assert len(list((released / "again" / "runs").glob("*-moons-*"))) == CELLS
+    assert f"{CELLS} published cells, 0 to run" in again()[2]
+
+
+def test_a_whole_track_is_trained_on_request(again):
+    code, out, err = again("--whole")
+    assert (code, f"{3 * CELLS} published cells" in err) == (0, True), err
+    assert f"{3 * VALUES} of {3 * VALUES} published values" in out
+
+
+def planted_in_training(monkeypatch):
+    right = Straight.__call__
+
+    def wrong(self, *given):
+        point = right(self, *given)
+        return point._replace(velocity=3 * point.velocity)
+
+    monkeypatch.setattr(Straight, "__call__", wrong)
+
+
+def planted_in_a_metric(monkeypatch):
+    right = distance.sorted_projections
+    monkeypatch.setattr(distance, "sorted_projections", lambda x, axes: 1.1 * right(x, axes))
+
+
+@pytest.mark.parametrize("plant", [planted_in_training, planted_in_a_metric])
+def test_a_fault_in_a_formula_makes_the_verdict_fail(again, monkeypatch, plant):
+    plant(monkeypatch)
+    code, out, err = again()
+    assert code == 1
+    assert re.search(r"do not agree with the values published", err)
+    assert "largest deviation" in out
+
+
+def test_a_run_that_cannot_be_repeated_is_a_failure(again, monkeypatch):
+    def broken(*arguments):
+        raise FloatingPointError("on fire")
+
+    monkeypatch.setattr(distance, "sorted_projections", broken)
+    code, out, err = again()
+    assert (code, f"{CELLS} published runs were not repeated, or not as a whole" in err) == (1, True)
+    assert f"0 of {VALUES}" in out
+
+
+def test_what_is_not_published_is_not_reproduced(again, released):
+    path = released / "results" / "some" / "records.jsonl.gz"
+    records = [r for r in read_published(path) if r["spec"]["model"]["name"] == "cfm"]
+    path.write_bytes(format_published(records))
+    code, out, err = again()
+    assert (code, "2 published cells" in err) == (0, True)
+    named = ", ".join(f"{model} on moons, seed {seed}" for model, seed in (("wcfm", 0), ("wcfm", 1)))
+    assert f"2 of {CELLS} declared cells are published; not: {named}, " in out
+    path.write_bytes(format_published([r for r in records if r["labels"]["data"] == "pinwheel"]))
+    assert again()[0] == 2
+    path.unlink()
+    code, _, err = again()
+    assert (code, "publishes no some: there is nothing to compare with" in err) == (2, True)
+
+
+def test_published_runs_of_a_component_that_has_changed_since_are_a_failure(again, released):
+    """A raised version dropped every cell of a method without a word, and the verdict still passed."""
+    path = released / "results" / "some" / "records.jsonl.gz"
+    records = read_published(path)
+    for record in (r for r in records if r["spec"]["model"]["name"] == "wcfm"):
+        record["spec"]["model"]["version"] += 1
+        record["labels"]["run"] = record["labels"]["run"][:-12] + "0" * 12
+    path.write_bytes(format_published(records))
+    code, out, err = again()
+    assert (code, "2 published runs match no declared cell" in err) == (1, True), err
+    assert f"{CELLS - 2} of {CELLS} declared cells are published; not: wcfm on moons, seed 0, wcfm on moons" in out
+
+
+def test_it_refuses_to_train_into_the_published_results(again, released):
+    code, _, err = again("--results", released / "results")
+    assert (code, "into a folder of its own" in err) == (2, True)
+
+
+def test_make_reproduce_is_this_command(tmp_path):
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin/python"
+    command.write_text('#!/bin/sh\necho "$*" >> "$0.log"\nexit 1\n')
+    command.chmod(0o755)
+    (tmp_path / ".installed").touch()
+    make = ["make", "reproduce", f"VENV={tmp_path}", "JOBS=2"]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert Path(f"{command}.log").read_text() == "-m benchmarks.reproduction plane-v1 digits-v1 --jobs 2\n"

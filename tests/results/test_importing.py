@@ -1,0 +1,125 @@
+"""Released weights become a run that is measured like any other, and whose provenance says where they are from."""
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.command_line import begin
+from helpers.image_trees import write_images
+from torchcfm.models.unet.unet import UNetModelWrapper
+
+from genbench.runs.record import read_kept
+from genbench.runs.spec import build_data
+from genbench.runs.store import Store, spec_at
+from genbench.runs.train_or_load import build_untrained
+from genbench.runs.weights_file import restore_weights
+from genbench.storage import content_hash
+
+NET = ("channels=128", "multipliers=[1]", "blocks=1", "attention=[]")
+SIZES = [word for text in NET for word in ("--set", f"model.net.{text}")]
+
+
+def released(path):
+    """Write a checkpoint with the content of torchcfm's example, of a smaller network, and return the network."""
+    torch.manual_seed(0)
+    net = UNetModelWrapper(
+        dim=(3, 8, 8), num_res_blocks=1, num_channels=128, channel_mult=[1], num_heads=4, num_head_channels=64,
+        attention_resolutions="1", dropout=0.1,
+    )  # fmt: skip
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(step, 5000) / 5000)
+    state = net.state_dict()
+    raw = OrderedDict((name, torch.zeros_like(value)) for name, value in state.items())
+    content = {"net_model": raw, "ema_model": state, "sched": schedule.state_dict(), "optim": optimizer.state_dict()}
+    torch.save(content | {"step": 400_000}, path)
+    return net.eval()
+
+
+@pytest.fixture
+def request_of(tmp_path):
+    """Return the words of an import into a data set of small images."""
+    write_images(tmp_path / "images", {"train/a": 8, "test/a": 8})
+    data = ("--dataset", "folder", "--set", f"data.path={tmp_path / 'images'}", "--set", "data.size=8")
+
+    def words(path, *more):
+        return ("results", "import", "torchcfm", path, *data, "--results", tmp_path / "results", *SIZES, *more)
+
+    return words
+
+
+class Trap:
+    """What a pickle executes when it is read without care."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("trap"),)
+
+
+def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured(tmp_path, request_of):
+    theirs = released(tmp_path / "their.pt")
+    done = begin(*request_of(tmp_path / "their.pt", "--model", "otcfm"))
+    assert done.code == 0, done.stderr
+    sha256 = content_hash.sha256(tmp_path / "their.pt")
+    assert f"released={sha256[:8]}" in done.stdout
+    (run,) = (tmp_path / "results" / "runs").iterdir()
+    spec = spec_at(run)
+    assert (spec.model["name"], spec.plan["steps"], spec.plan["released"]) == ("otcfm", 0, sha256)
+    model = build_untrained(spec, build_data(spec.data))
+    training = restore_weights(model, run / "model.safetensors", spec)
+    assert training["code"].items() >= {"released": "torchcfm", "sha256": sha256, "file": "their.pt"}.items()
+    x, t = torch.randn(2, 3, 8, 8), torch.rand(2)
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model.velocity(t, x), theirs(t, x), rtol=1e-5, atol=1e-5)
+    solver = ("--set", "sample.method=euler", "--set", "sample.steps=2", "--set", "evaluation.curve=[]")
+    done = begin("eval", run, "--metric", "norm", "--metric", "nfe", "--set", "evaluation.n=4", *solver)
+    assert (done.code, "trained in" in done.stdout) == (0, False), done.stderr
+    (path,) = run.glob("*/record.json")
+    record = read_kept(path)
+    assert {row["metric"]: row["value"] for row in record["results"]}["nfe"] == 2
+    assert record["provenance"]["training"] == training
+    (run / "model.safetensors").unlink()
+    done = begin("run", "--model", "otcfm", *request_of("")[4:], "--set", f"plan.released={sha256}")
+    assert "released weights, which are not here" in done.stderr
+    assert (done.code, Store(tmp_path / "results").has_weights(spec)) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ema_model": {}}, "weights of another network: time.0.weight is missing there and (512, 128) in the network"),
+        ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "not all weights are finite"),
+        ({"ema_model": [1]}, "layout of torchcfm"),
+        ({"ema_model": {"out.0.weight": "text"}}, "layout of torchcfm"),
+        ({"extra": Trap()}, "without executing it"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, request_of, monkeypatch, changes, reason):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"ema_model": {}} | changes, tmp_path / "their.pt")
+    done = begin(*request_of(tmp_path / "their.pt"))
+    assert done.code == 2
+    assert reason in done.stderr.splitlines()[-1]  # after remarks on the data
+    assert not (tmp_path / "trap").exists()
+    assert not list(tmp_path.glob("results/runs/*/model.safetensors"))
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path, request_of, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trap.pkl").write_bytes(pickle.dumps(Trap()))
+    (tmp_path / "text.pt").write_text("no weights")
+    (tmp_path / "cut.safetensors").write_bytes(b"\xff" * 8)
+    (tmp_path / "none.pt").write_bytes(b"")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    for name in ("trap.pkl", "text.pt", "cut.safetensors", "none.pt", "tensor.pt", "missing.pt"):
+        done = begin(*request_of(tmp_path / name))
+        assert (done.code, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert not (tmp_path / "trap").exists()
+    assert "no format 'torchfm'; did you mean 'torchcfm'?" in begin("results", "import", "torchfm", "x.pt").stderr
+    torch.save({"ema_model": {}}, tmp_path / "empty.pt")
+    done = begin(*request_of(tmp_path / "empty.pt")[:-8], "--model", "gaussian")
+    assert (done.code, "gaussian has no setting" in done.stderr) == (2, True)
