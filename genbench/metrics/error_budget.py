@@ -28,7 +28,7 @@ ACCURATE = {"method": "dopri5", "steps": 0, "tol": TOLERANCE}
 
 PARTS = ("samples", "coupling", "network", "solver")
 
-Distance = Literal["energy_distance", "mmd", "sliced_w2", "w2"]
+Distance = Literal["energy_distance", "sliced_w2", "w2"]
 
 
 @metrics.register("error_budget", version=1, better="none", bounds=(None, None), of="model")
@@ -63,7 +63,7 @@ def error_budget(
 
     Raises:
         Unsupported: unless the model is unconditional flow matching on straight paths without noise, and the minimizer
-            is known: that of W-CFM is for Gaussians and their mixtures only.
+            is known. The minimizer of W-CFM is known for Gaussians and their mixtures only.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, FlowMatching) or model.conditional or not data.event.is_vector or data.event.conditions:
