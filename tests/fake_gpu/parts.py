@@ -34,6 +34,8 @@ def couplings() -> Iterator[Case]:
         ("otcfm", {"plan": "sinkhorn", "reg": 1.0}),
         ("otcfm", {"conditional": True, "mismatch": 1.0}),
         ("otcfm", {"conditional": True, "plan": "sinkhorn", "reg": 10.0}),
+        ("eotcfm", {"penalty": 1.0, "pool": 2}),
+        ("eotcfm", {"conditional": True, "epsilon": 1.0}),
         ("wcfm", {"normalizer": "running"}),
         ("wcfm", {"normalizer": "batch"}),
         ("wcfm", {"weigh": "data"}),
