@@ -36,7 +36,7 @@ reproduce-all: $(READY) ## train all published cells of the tracks again; says f
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps digits-long error-budget
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
-	for data in 8gaussians moons 8gaussians-moons gaussians-5gaussians; do $(BIN)/genbench tune wcfm --dataset $$data; done
+	$(BIN)/python -m benchmarks.elbow 8gaussians moons 8gaussians-moons gaussians-5gaussians
 	$(BIN)/python -m benchmarks.published
 	$(BIN)/python -m benchmarks.error_budget
 	$(BIN)/genbench report

@@ -2,15 +2,20 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
+from helpers import processes
 from helpers.command_line import SUITE, begin, genbench
+from jaxtyping import config as checks
 
 from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
+from genbench.training.interrupts import Interrupts
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 # Modules of programs, without doctests, that take seconds to import.
@@ -31,6 +36,25 @@ def pytest_configure():
 def pytest_unconfigure():
     if made_home:
         shutil.rmtree(made_home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _first_steps_checked():
+    """Check types and shapes in the first twenty steps of each training: checks of all would double their time."""
+    step = Interrupts.uninterrupted
+
+    @contextmanager
+    def checked_or_not(interrupts):
+        interrupts.taken = getattr(interrupts, "taken", 0) + 1
+        with step(interrupts):
+            checks.update("jaxtyping_disable", interrupts.taken > 20)
+            try:
+                yield
+            finally:
+                checks.update("jaxtyping_disable", False)
+
+    with mock.patch.object(Interrupts, "uninterrupted", checked_or_not):
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +154,12 @@ def forger(swept, tmp_path, monkeypatch):
 
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     return Forger(swept[1])
+
+
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Workers of sweeps are forked from a process that has imported genbench, instead of importing it again."""
+    monkeypatch.setattr("genbench.sweeps.executors.multiprocessing.get_context", lambda kind: processes.context)
 
 
 @pytest.fixture

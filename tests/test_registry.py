@@ -3,11 +3,10 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.command_line import begin_all
 
 from genbench.errors import ConfigError
 from genbench.registry import ALL, COMPONENTS, Registry
@@ -94,19 +93,12 @@ COMMANDS = {
     "path": ("run", "--model", "with-a-path", "--dataset", "moons", "--dry-run", "--set", f"model.path={__file__}"),
     "broken": ("run", "--model", "raises", "--dataset", "moons"),
 }
-CODE = f"""
-import json, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from helpers.command_line import begin
-print(json.dumps({{name: begin(*words) for name, words in {COMMANDS!r}.items()}}))
-"""
 
 
 @pytest.fixture(scope="module")
 def said(environment):
     """What each command says in that environment: {command: (exit code, stdout, stderr)}."""
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return begin_all(COMMANDS, environment)
 
 
 def test_broken_components_are_named_and_all_others_work(said):
@@ -116,7 +108,7 @@ def test_broken_components_are_named_and_all_others_work(said):
         assert found[name] == "of the package broken-plugin"
         assert f"'{name}' of broken-plugin is broken: {reason}" in " ".join(said["doctor"][1].split())
     assert found["cfm"].startswith("Conditional flow matching")
-    assert said["broken"] == [2, "", f"genbench: model 'raises' of broken-plugin is broken: {REASONS['raises']}\n"]
+    assert said["broken"] == (2, "", f"genbench: model 'raises' of broken-plugin is broken: {REASONS['raises']}\n")
 
 
 def test_a_setting_of_a_package_may_be_a_path(said):

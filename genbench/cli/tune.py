@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,14 +16,14 @@ from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
+    from genbench.analysis.tuning import GridSearch
+    from genbench.report.blocks import Table
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
 
 def tune(
-    methods: Annotated[
-        list[str] | None, typer.Argument(help="Models to tune. A single wcfm without --over: kappa by the elbow rule.")
-    ] = None,
+    methods: Annotated[list[str] | None, typer.Argument(help="Models to tune.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; only its validation split is used.")] = None,
     track: Annotated[
         str | None, typer.Option(help="Run the trials of this track, and save its choices beside its file.")
@@ -47,7 +48,7 @@ def tune(
 ) -> None:
     """Choose settings on the validation split, with equal budgets.
 
-    `genbench tune wcfm` without --over chooses kappa by the elbow rule.
+    For example: genbench tune cfm --dataset moons --over plan.lr=[0.001,0.003]
     """
     if track is not None:
         if methods or dataset or over or metric or seeds or set_:
@@ -55,7 +56,7 @@ def tune(
         _tune_track(track, jobs, results, as_json)
         return
     if not methods or dataset is None:
-        raise ConfigError("name models and --dataset, or a --track: genbench tune wcfm --dataset moons")
+        raise ConfigError("name models, --dataset and --over, or a --track (genbench tune --help has an example)")
 
     from genbench.sweeps import user_files
 
@@ -67,44 +68,54 @@ def tune(
         models.require(method)
     if metric is not None:
         metrics.require(metric)
-    if not over and (len(methods) > 1 or metric is not None):
+    if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
 
+    from genbench.analysis.tuning import grid_search
     from genbench.report.formats.terminal import show
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.tuning.grid_search import grid_search
-    from genbench.tuning.kappa import by_elbow
 
-    if over:
-        search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds or 3, settings=settings)
-        store = writable_store(results / "tuning")
-        typer.echo(f"{len(search.candidates)} candidates", err=True)
-        _run(search.missing(store), store, jobs)
-        found, rule = search.measured(store), search.metric
-    else:
-        store = writable_store(results / "tuning")
-        found, rule = by_elbow(methods[0], dataset, settings, store=store), "elbow"
+    search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds or 3, settings=settings)
+    store = writable_store(results / "tuning")
+    typer.echo(f"{len(search.candidates)} candidates", err=True)
+    _run(search.missing(store), store, jobs)
+    found = search.measured(store)
     # The names of files are not in the keys of runs, but their content is.
     runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in found.specs]
     mark = sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:8]
-    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{rule}-{mark}.json"
+    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{mark}.json"
     text = json.dumps(found.json(), indent=1)
     files.write(path, text + "\n")
     if as_json:
         typer.echo(text)
         return
-    show([found.table()], stdout())
+    show([table_of(found)], stdout())
     typer.echo(f"written: {path}")
+
+
+def table_of(search: "GridSearch") -> "Table":
+    """Return the candidates as a table."""
+    from genbench.analysis.values import read_values
+    from genbench.report.tables import comparison_tables
+
+    values = read_values([record for candidate in search.candidates for record in candidate.records])
+    (table,) = comparison_tables([value for value in values if value.metric == search.metric])
+    legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in search.chosen().items()]
+    legend += ["A default within one standard error of the best candidate is chosen instead of it."]
+    excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
+    legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
+    title = f"{table.title}: {search.metric} on the validation split"
+    return replace(table, title=title, legend=(*legend, *table.legend))
 
 
 def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
     """Run the trials of a track, and write what they choose beside its file, and their values to the results."""
     path = find(track)
 
+    from genbench.analysis.tuning import track_tuning
     from genbench.runs.store import writable_store
     from genbench.storage import files
-    from genbench.tuning.grid_search import track_tuning
 
     tuning, store = track_tuning(path), writable_store(results / "tuning")
     _run(tuning.missing(store), store, jobs)

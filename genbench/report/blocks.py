@@ -1,7 +1,7 @@
 """Blocks: the content of a report, independent of its format.
 
 A report consists of sections; a section has a title, blocks in reading order, and subsections. Every format renders the
-same blocks: paragraphs, tables, charts, pictures, and the origins of numbers.
+same blocks: paragraphs, tables, charts and pictures.
 """
 
 from collections.abc import Iterator, Mapping
@@ -125,37 +125,36 @@ class Picture:
     caption: str
 
 
+Block = str | Table | Charts | Picture
+
+
 @dataclass(frozen=True)
-class Origin:
-    """Where the numbers of one model on one data set come from.
+class Method:
+    """One model on one data set: its values by seed, its pictures, and where the numbers come from.
 
     Args:
+        shown: its tables, charts and pictures.
         runs: (seed, name of the run).
         command: shell command that reproduces the first run; empty if there is none.
         spec: JSON of the first run's spec; the other specs differ in their seed.
     """
 
     model: str
+    shown: tuple[Block, ...]
     runs: tuple[tuple[int, str], ...]
     facts: tuple[tuple[str, str], ...]
     command: str
     spec: str
 
 
-Origins = tuple[Origin, ...]
-"""The origins of all numbers on a data set."""
-
-
-Block = str | Table | Charts | Picture | Origins
-
-
 @dataclass(frozen=True)
 class Section:
-    """A section of a report: its blocks in reading order, then its subsections."""
+    """A section of a report: its blocks in reading order, then its subsections; of a data set, also its methods."""
 
     title: str
     blocks: tuple[Block, ...] = ()
     sections: tuple["Section", ...] = ()
+    methods: tuple[Method, ...] = ()
 
     def walk(self) -> Iterator[Block]:
         """Yield all blocks of this section and its subsections, in reading order."""

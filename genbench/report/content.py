@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from genbench.analysis.labels import counted, shared_words
-from genbench.analysis.values import SuiteResults, by_model, group_by, headlines
+from genbench.analysis.values import SuiteResults, Value, by_model, group_by, headlines
 from genbench.errors import ConfigError
 from genbench.report import plots
-from genbench.report.blocks import Block, Origin, Origins, Report, Section
-from genbench.report.pictures import sample_picture
-from genbench.report.tables import comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.report.blocks import Block, Method, Report, Section
+from genbench.report.pictures import run_picture, sample_picture
+from genbench.report.tables import comparison_tables, cost_tables, curve_tables, seed_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
 from genbench.runs.make_spec import restore_spec
 from genbench.suites import FOLDER
@@ -38,7 +38,7 @@ def gather(suites: Sequence[SuiteResults], results: Path) -> Report:
     failures = [failure for suite in suites for failure in suite.failures]
     counts = [
         counted(len(suites), "suite"),
-        counted(len({run.data for run in runs}), "data set"),
+        counted(len({each.data for each in (*runs, *failures)}), "data set"),
         counted(len({each.model for each in (*runs, *failures)}), "model"),
         counted(len({run.seed for run in runs}), "seed"),
         counted(len(runs), "run"),
@@ -80,11 +80,11 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
             *training_tables(values, failures),
         ),
         "Cost": cost_tables(costs, values),
-        "Origin of these numbers": (origins(runs, suite.name),),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
     blocks = (*_shared(runs), *comparison_tables(values, failures))
-    return Section(data, blocks, tuple(section for section in sections if section.blocks))
+    own = methods(runs, values, suite.name)
+    return Section(data, blocks, tuple(section for section in sections if section.blocks), own)
 
 
 SHARED = ("model.net", "plan.steps", "plan.batch_size", "plan.optimizer", "plan.lr", "plan.ema", "sample.method")
@@ -139,12 +139,13 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else str(last)
 
 
-def origins(runs: Sequence[Run], suite: str) -> Origins:
-    """Return the origins of all numbers of a suite on a data set, one entry per model."""
-    return tuple(_origin(model, of_model, suite) for model, of_model in by_model(runs))
+def methods(runs: Sequence[Run], values: Sequence[Value], suite: str) -> tuple[Method, ...]:
+    """Return the models of a suite on a data set, each with its values."""
+    measured = dict(by_model(values))
+    return tuple(_method(model, own, measured.get(model, []), suite) for model, own in by_model(runs))
 
 
-def _origin(model: str, runs: Sequence[Run], suite: str) -> Origin:
+def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str) -> Method:
     runs = sorted(runs, key=lambda run: run.seed)
     provenances = [run.record["provenance"] for run in runs]
     measured = [measurement for p in provenances for measurement in p["measurements"]]
@@ -160,8 +161,10 @@ def _origin(model: str, runs: Sequence[Run], suite: str) -> Origin:
         number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
         facts["kept"] = f"{number} not kept here; only their published records are"
     spec = runs[0].record["spec"]
-    return Origin(
+    shown = (*seed_tables(values), run_picture(runs), plots.learning_curves(model, runs, values))
+    return Method(
         model,
+        tuple(filter(None, shown)),
         tuple((run.seed, run.record["labels"]["run"]) for run in runs),
         tuple((name, text) for name, text in facts.items() if text),
         _reproducing(spec, suite),

@@ -7,6 +7,7 @@ runs.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -45,6 +46,10 @@ TIMES, POINTS, DENSITY_SAMPLES, DENSITY_SIZE = (0.0, 0.5, 1.0), 200, 8192, 48
 IMAGES = 40
 TILE, ACROSS = 240, 10
 """Pixels of a density; most tiles in a row."""
+SHADES = 48
+"""Colors of an excerpt, which keep its file small."""
+EXCERPT = 4 * (TILE + GAP), LABEL + TILE
+"""Pixels of the top left of a picture that shows the first models only."""
 MAX_BYTES = 2**23
 """Size of a picture above which it is not shown."""
 
@@ -101,6 +106,30 @@ def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | st
     return None if known is None else Picture(path, "Samples of all models", known.caption)
 
 
+def run_picture(runs: Sequence[Run]) -> Picture | None:
+    """Return the picture that the saved run with the lowest seed has drawn of itself; None without a whole one."""
+    run = _saved(runs)
+    if run is None or run.folder is None:
+        return None
+    try:
+        _picture(run)
+    except Unsupported:
+        return None
+    return Picture(run.folder / sample_files.NAME, "Samples", BESIDE_CAPTION)
+
+
+def excerpt(picture: Picture) -> bytes:
+    """Return the top left of a picture as a small PNG: of points the samples below their labels, without their way."""
+    with Image.open(picture.path, formats=["PNG"]) as image:
+        whole, points = image.convert("RGBA"), image.mode == "P"
+    if points:
+        whole.paste(whole.crop((0, LABEL + (len(TIMES) - 1) * (TILE + GAP), *whole.size)), (0, LABEL))
+    cut = whole.crop((0, 0, *np.minimum(whole.size, EXCERPT).tolist()))
+    file = BytesIO()
+    cut.quantize(SHADES).save(file, format="PNG", optimize=True)
+    return file.getvalue()
+
+
 class _Description(NamedTuple):
     caption: str
     key: str
@@ -145,12 +174,15 @@ def _drawn(runs: Mapping[str, Run]) -> tuple[Image.Image | None, str, dict[str, 
     """Draw a data set; return the picture if there is one, its caption, and {reason: models} of the missing ones.
 
     Raises:
-        Unsupported, ConfigError: if the data is not available.
+        Unsupported, ConfigError, OSError: if the data is not available, and no run has drawn it.
     """
     try:
         data = build_data(next(iter(runs.values())).record["spec"]["data"])
-    except MissingFile:  # its Python file is not named, but the run has drawn it
-        return _beside_data(runs)
+    except (Unsupported, ConfigError, OSError):  # its file is not here, but a run may have drawn it
+        drawn = _beside_data(runs)
+        if drawn[0] is None:
+            raise
+        return drawn
     if isinstance(data.space, Pixels) and has_images(data):
         raw, space = data.space.decode(data.test.take(IMAGES, derive(0, "picture")).x).numpy(), data.space
         sheets, missing = _each(runs, lambda run: _sheet(run, space))

@@ -73,6 +73,19 @@ def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
     return Charts("Quality vs. training steps", tuple(charts), BARS) if charts else None
 
 
+def learning_curves(model: str, runs: Sequence[Run], values: Sequence[Value]) -> Charts | None:
+    """Draw the training of one model on a data set: its loss where logs are saved, and what was measured meanwhile."""
+    charts = []
+    if logs := [log for run in runs if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]:
+        steps, losses = _binned(logs)
+        points = tuple(Point(float(x), float(y)) for x, y in zip(steps, losses.mean(0), strict=True))
+        y = Axis("training loss", _wide([point.y for point in points]))
+        charts.append(Chart("loss", Axis("training steps"), y, (Series(model, points, marked=False),)))
+    if (measured := quality_vs_steps(values)) is not None:
+        charts += measured.charts
+    return Charts("Learning curves", tuple(charts), f"Means over seeds. {BARS}") if charts else None
+
+
 def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
     """Draw the training loss of all models, each from its first value (1) to its lowest (0).
 

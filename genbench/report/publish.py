@@ -205,7 +205,7 @@ def publish_report(
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
-    """Return the boards of the tracks of genbench of which a results folder has a row.
+    """Return the boards of the tracks of genbench of which a results folder has a row, the fullest first.
 
     Args:
         only: name of a suite to report alone.
@@ -215,7 +215,7 @@ def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
         if suite_file.read(path).track is not None:
             board = track_board(path, store)
             boards += [board] if board.further or path.stem in published else []
-    return boards
+    return sorted(boards, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
 
 
 def _made() -> str:

@@ -5,7 +5,7 @@ that a cell leaves out (a failed seed, an unsupported metric) is a numbered note
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from statistics import fmean, median
@@ -29,6 +29,8 @@ MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
 AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered."
+
+NO_REASON = "no reason was recorded"
 
 COUNTS = ("nfe", "failed")
 """Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
@@ -161,6 +163,33 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
     return tables
 
 
+POINTS = {"main": "with its main solver", "curve": "by NFE", "training": "during training"}
+"""Points of values, and how the tables of a method call them."""
+
+
+def seed_tables(values: Sequence[Value]) -> Iterator[Table]:
+    """Yield the values of one model on a data set by seed: with its main solver, by NFE, and during training."""
+    seeds = sorted({v.seed for v in values})
+    columns = [Column(title) for title in ("mean", "floor", *(f"seed {seed}" for seed in seeds), "protocol")]
+    for point, title in POINTS.items():
+        rows = []
+        for (metric, where, text), own in group_by((v for v in values if v.point == point), _place).items():
+            found = {v.seed: v.value for v in own}
+            known, floors = ([x for x in xs if x is not None] for xs in (found.values(), (v.floor for v in own)))
+            means = [Cell(*mean_and_half(each)) if each else Cell() for each in (known, floors)]
+            cells = [Cell(found.get(seed), text="" if known or seed not in found else "-") for seed in seeds]
+            rows.append(Row(f"{metric}{where}", (*means, *cells, Cell(text=text))))
+        if rows:
+            yield Table(f"Values {title}", tuple(columns), tuple(rows), head="metric")
+
+
+def _place(v: Value) -> tuple[str, str, str]:
+    """Return the metric of a value, at which NFE or step, and its protocol or why there is none."""
+    nfe = f", NFE {v.nfe or 0:g} ({v.solver})" if v.point == "curve" else ""
+    step = f", step {v.step or 0:g}" if v.point == "training" else ""
+    return v.metric, nfe or step, stated_protocol(v) if v.value is not None else v.reason or NO_REASON
+
+
 def _table(
     title: str,
     part: Sequence[Value] | Sequence[Cost],
@@ -273,7 +302,7 @@ def _content(column: Column, measured: Sequence[Value], missing: Sequence[Value]
         column,
         {m: seeds for m, seeds in found.items() if seeds},
         {seed: [v.floor for v in rows if v.floor is not None] for seed, rows in floors.items()},
-        {m: [v.reason or "no reason was recorded" for v in rows] for m, rows in by_model(missing)},
+        {m: [v.reason or NO_REASON for v in rows] for m, rows in by_model(missing)},
     )
 
 

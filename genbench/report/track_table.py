@@ -65,6 +65,37 @@ def sentences(board: TrackBoard) -> list[str]:
     return [_coverage(board), *(text for heat in _heats(board) if (text := _sentence(board, heat)))]
 
 
+def verdict(board: TrackBoard) -> list[str]:
+    """Return who wins a track at its longest whole budget with its own sampler, and what would refute that.
+
+    Returns:
+        The sentences; none for a track that does not rank methods across tasks.
+    """
+    heat = board.heat(board.shown[-1], None)
+    ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
+    tasks = len(heat.effects.scored)
+    if tasks < 2 or len(ranked) < 2:
+        return []
+    first = ranked[0]
+    when = f"{board.name} after {heat.steps:,} training steps"
+    ends = "" if first.low is None else f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
+    ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
+    said = f"Across {tasks} tasks, its excess over real data is {ratio}."
+    alike = [summary.method for summary in ranked[1:] if {*summary.letters} & {*first.letters}]
+    if alike:
+        wins = f"No method alone wins {when}: {first.method} comes first, but is not separated from {_named(alike)}."
+    else:
+        wins = f"{first.method} wins {when}: it is separated from every other method."
+    refuted = f"a ratio above {first.high:.2f} with {len(heat.seeds)} other seeds" if ends else "another first method"
+    open_ = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
+    later = f" Nothing is claimed for {' and '.join(open_)} steps, where cells are missing." if open_ else ""
+    return [f"{wins} {said}", f"This would refute it: {refuted} on the same tasks.{later}"]
+
+
+def _named(methods: Sequence[str]) -> str:
+    return ", ".join(methods) if len(methods) <= NAMED else counted(len(methods), "other")
+
+
 def _coverage(board: TrackBoard) -> str:
     contests = [contest for heat in board.heats for contest in heat.contests]
     methods = {model for contest in contests for model, cell in contest.cells.items() if cell.values}
@@ -90,8 +121,7 @@ def _sentence(board: TrackBoard, heat: Heat) -> str:
         text += "; no pair is separated"
     else:
         alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-        text += f", not separated from {named}" if alike else ", separated from all others"
+        text += f", not separated from {_named(alike)}" if alike else ", separated from all others"
         apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
         text += f"; {'' if apart else 'none '}separated from {board.baseline}"
         for word, low in (("lower", True), ("higher", False)):

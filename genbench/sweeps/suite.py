@@ -16,14 +16,12 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
 from genbench.settings import Settings, merge, plain, settings_of
 from genbench.suites import find
-from genbench.sweeps.ensembles import among, form_ensembles
+from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.suite_file import (
     CHOSEN,
     DataEntry,
     Entry,
-    Exclude,
     ModelEntry,
-    Sample,
     Seeds,
     Suite,
     folder_of,
@@ -31,7 +29,7 @@ from genbench.sweeps.suite_file import (
     read,
     with_entries,
 )
-from genbench.sweeps.user_files import from_folder, named_component, of_model
+from genbench.sweeps.user_files import from_folder, of_model
 
 
 class Sweep(NamedTuple):
@@ -39,13 +37,11 @@ class Sweep(NamedTuple):
 
     Args:
         places: of a track, where each cell stands: rows may share it.
-        sample: of a track, the cells that show whether it can be reproduced.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
-    sample: Sequence[Spec] = ()
 
 
 class DataChoice(NamedTuple):
@@ -96,10 +92,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
         contents = with_paths(contents, folder_of(path))
         if contents.track is None:
             return Sweep(path.stem, _cells(contents, settings or {}))
-        specs, places = _track_cells(contents, settings or {})
-        if (sample := contents.track.sample) is None:
-            return Sweep(path.stem, specs, places)
-        return Sweep(path.stem, specs, places, _sample(specs, places, sample))
+        return Sweep(path.stem, *_track_cells(contents, settings or {}))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -118,42 +111,15 @@ def with_paths(suite: Suite, folder: Path) -> Suite:
             settings = from_folder(ALL[kind][part.name].build, part.settings, folder)
         return part.model_copy(update=settings | {"metric": of_metrics(part.metric)})
 
-    def of_condition(condition: Exclude) -> Exclude:
-        stated = [key for key in ("dataset", "model") if key in condition.model_fields_set]
-        return condition.model_copy(update={key: _wanted(f"{key}s", getattr(condition, key), folder) for key in stated})
-
-    update = {"metric": of_metrics(suite.metric), "exclude": list(map(of_condition, suite.exclude))}
-    return with_entries(suite, moved).model_copy(update=update)
-
-
-def _wanted(kind: str, part: Any, folder: Path) -> list[Mapping[str, Any]]:
-    """Return the components that a part of a condition stands for, as tables, with paths as `with_paths` has them."""
-    if isinstance(part, list):
-        return [table for each in part for table in _wanted(kind, each, folder)]
-    table = part if isinstance(part, Mapping) else {"name": part}
-    name = table.get("name")
-    if isinstance(name, list):
-        return _wanted(kind, [{**table, "name": each} for each in name], folder)
-    if not isinstance(name, str):
-        return [table]
-    table = {**table, **named_component(kind, name, table, folder)}
-    return [from_folder(ALL[kind][table["name"]].build, table, folder)]
+    return with_entries(suite, moved).model_copy(update={"metric": of_metrics(suite.metric)})
 
 
 def _cells(suite: Suite, override: Settings) -> list[Spec]:
     own = [choice for entry in suite.datasets for choice in _data(entry)]
     cells = _once(_product(suite, own, suite.models, override))
-    for number, condition in enumerate(suite.exclude):
-        kept = [spec for spec in cells if not _matches(spec, condition)]
-        if len(kept) == len(cells):
-            stated = condition.model_dump(exclude_unset=True)
-            raise ConfigError(f"exclude: no cell matches condition {number + 1}, {stated}")
-        cells = kept
     for addition in suite.include:
         added = [choice for included in _data(addition.dataset) for choice in _as_given(included, own)]
         cells = _once([*cells, *_product(suite, added, [addition.model], override, addition.seeds)])
-    if not cells:
-        raise ConfigError("exclude removes every cell of the suite")
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
@@ -179,14 +145,6 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     specs = _once(cells)
     ordered = [list(places[_identity(spec)].values()) for spec in specs]
     return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
-
-
-def _sample(specs: Sequence[Spec], places: Sequence[list[Place]], sample: Sample) -> list[Spec]:
-    default = (spec for spec, own in zip(specs, places, strict=True) if any("default" in p["tables"] for p in own))
-    chosen = [among(spec, sample.seeds) for spec in default if sample.has(spec)]
-    if not chosen:
-        raise ConfigError("track.sample: it holds no cell: name data sets, steps and seeds of this track")
-    return chosen
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:
@@ -322,26 +280,3 @@ def _choices(builder: Callable, name: str, value: Any, key: str) -> list[Any]:
     except ConfigError:
         return value
     return [value]
-
-
-def _matches(spec: Spec, condition: Exclude) -> bool:
-    """Return whether a cell has all values that a condition names, of one of the tables of each component."""
-    parts = {"dataset": spec.data, "model": spec.model, "seed": {"name": spec.seed}}
-    for key, wanted in condition.model_dump(exclude_unset=True).items():
-        tables = [{"name": wanted}] if key == "seed" else wanted
-        if not any(_has(parts[key], table) for table in tables):
-            return False
-    return True
-
-
-def _has(part: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
-    """Return whether a component has all values of a table; a list means any of its values."""
-    return all(
-        any(_same(part.get(name), each) for each in ([value, *value] if isinstance(value, list) else [value]))
-        for name, value in table.items()
-    )
-
-
-def _same(actual: Any, wanted: Any) -> bool:
-    """Return whether values are equal; true is not 1."""
-    return actual == wanted and isinstance(actual, bool) == isinstance(wanted, bool)

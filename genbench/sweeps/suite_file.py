@@ -19,7 +19,7 @@ from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
 
 if TYPE_CHECKING:
-    from genbench.runs.spec import Spec
+    pass
 
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
@@ -136,17 +136,6 @@ class Include(Table):
     seeds: Seeds | None = None
 
 
-class Exclude(Table):
-    """A condition on cells to drop: each a value, a list of values, or for components a table with a name.
-
-    For example `{ model = "wcfm", dataset = "moons" }` or `{ model = { name = "wcfm", kappa = 0.5 }, seed = [3, 4] }`.
-    """
-
-    dataset: Any = None
-    model: Any = None
-    seed: Any = None
-
-
 class Budget(Table):
     """A number of training steps, and the seeds with which every model trains that long."""
 
@@ -161,21 +150,6 @@ class Tuning(Table):
     seeds: Annotated[int, Ge(1)]
 
 
-class Sample(Table):
-    """Cells of a track that show whether it can be reproduced, with default settings.
-
-    Data sets are called by their labels in tables.
-    """
-
-    datasets: Annotated[list[str], MinLen(1)]
-    steps: Annotated[int, Ge(1)]
-    seeds: Seeds
-
-    def has(self, spec: "Spec") -> bool:
-        """Return whether a cell is one of the sample."""
-        return spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
-
-
 class Track(Table):
     """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
 
@@ -184,7 +158,6 @@ class Track(Table):
 
     baseline: str
     tuning: Tuning
-    sample: Sample | None = None
 
 
 class Suite(Sections):
@@ -199,7 +172,6 @@ class Suite(Sections):
     metrics: list[str] | None = None
     seeds: Seeds = [0]
     include: list[Include] = []
-    exclude: list[Exclude] = []
     stack: list[str] = []
     budgets: list[Budget] = []
     track: Track | None = None
@@ -227,8 +199,8 @@ class Suite(Sections):
             raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline first")
-        if self.include or self.exclude or any(model.seeds for model in self.models):
-            raise ValueError("a track runs every model on every cell: remove include, exclude and the seeds of models")
+        if self.include or any(model.seeds for model in self.models):
+            raise ValueError("a track runs every model on every cell: remove include and the seeds of models")
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]

@@ -35,11 +35,10 @@ evaluation = { n = 256, batch = 256, curve = [1] }
 [track]
 baseline = "cfm"
 tuning = { steps = 12, seeds = 2 }
-sample = { datasets = ["moons"], steps = 12, seeds = [0, 1] }
 """
 
 
-def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path):
+def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path, forked_workers):
     suite = tmp_path / "tiny.toml"
     suite.write_text(SUITE)
     assert "6 cells, 6 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr

@@ -1,18 +1,20 @@
 """Rows on disk: the same as in memory, verified, made again when damaged, in memory that does not grow with them."""
 
-import json
 import os
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from helpers.image_trees import build, write_images
+from helpers.processes import apart
 from PIL import Image
 
 from genbench.data import rows, splits
 from genbench.data.splits import Arrays, Finite
+from genbench.metrics.extractors.feature_extractor import FeatureExtractor
+from genbench.metrics.image import reference_statistics
+from genbench.registry import datasets
 from genbench.space import Pixels
 
 
@@ -155,46 +157,47 @@ def test_batches_of_rows_on_the_device_are_those_of_the_disk(train):
 
 
 MEBIBYTES = 32
-STATISTICS = """
-from genbench.metrics.image import reference_statistics
-from genbench.metrics.extractors.feature_extractor import FeatureExtractor
-import torch
+
 
 class Mean(FeatureExtractor):
     def forward(self, images):
         return torch.stack([image.float().mean((1, 2)) for image in images])
 
-def epoch(path, size):
-    data = datasets["folder"].build(path=path, size=size, valid=0, test=0)
-    return reference_statistics.statistics(data, Mean("mean", "0" * 64, "none", 3), "train", 50_000).moments
-"""
-WHOLE = """
-def epoch(path, size):
-    arrays = datasets["folder"].build(path=path, size=size, valid=0, test=0).train._arrays
-    return arrays.raw[arrays.rows]
 
-import torch
-"""
-WATCHED = """
-import json, os, sys
-from pathlib import Path
-from genbench.registry import datasets
+def images_of(path, size):
+    return datasets["folder"].build(path=path, size=size, valid=0, test=0)
 
-def status(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 def epoch(path, size):
-    train = datasets["folder"].build(path=path, size=size, valid=0, test=0).train
+    train = images_of(path, size).train
     return sum(float(train.batch(step, 8, 0).x.mean()) for step in range(train.size // 8))
 
-exec(sys.argv[3])
-epoch(sys.argv[1], 16)  # whatever is imported and allocated once
-Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
-before = status("VmHWM")
-epoch(sys.argv[2], 128)
-print(json.dumps(status("VmHWM") - before))
-"""
+
+def statistics_of(path, size):
+    extractor = Mean("mean", "0" * 64, "none", 3)
+    return reference_statistics.statistics(images_of(path, size), extractor, "train", 50_000).moments
+
+
+def all_rows(path, size):
+    arrays = images_of(path, size).train._arrays
+    return arrays.raw[arrays.rows]
+
+
+USES = {"training": epoch, "measuring": statistics_of, "holding": all_rows}
+
+
+def growth(use, few, many):
+    """Return by how many MiB the peak of a process grows where it uses a folder of images."""
+
+    def peak():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+    USES[use](few, 16)  # whatever is imported and allocated once
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = peak()
+    USES[use](many, 128)
+    return peak() - before
 
 
 @pytest.mark.slow
@@ -210,18 +213,7 @@ def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path):
     for i in range(16):
         Image.new("RGB", (16, 16)).save(few / f"{i}.bmp")
 
-    def peak(use):
-        environment = os.environ | {"GENBENCH_HOME": str(tmp_path / "home")}
-        done = subprocess.run(
-            [sys.executable, "-c", WATCHED, str(few), str(many), use],
-            env=environment, check=True, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
-        return json.loads(done.stdout)
-
-    trained_on, measured_against, whole = peak(""), peak(STATISTICS), peak(WHOLE)
+    home = {"GENBENCH_HOME": tmp_path / "home"}
+    trained_on, measured_against, whole = (apart(growth, use, few, many, **home) for use in USES)
     assert max(trained_on, measured_against) < MEBIBYTES
     assert whole > 3 * MEBIBYTES  # the measurement can tell
-    print(
-        f"{count} images of 48 KiB: {trained_on:.0f} MiB more at the peak where they are trained on, "
-        f"{measured_against:.0f} MiB where they are measured against, {whole:.0f} MiB if all are in memory"
-    )

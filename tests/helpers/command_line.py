@@ -1,11 +1,13 @@
 """The command line, run in the process of the test."""
 
 import io
+import json
 import logging
 import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
@@ -66,6 +68,21 @@ def without_torch(*arguments, **variables):
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert "AssertionError" not in done.stderr
     return done
+
+
+BEGIN_ALL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from helpers.command_line import begin
+print(json.dumps({name: begin(*words) for name, words in json.loads(sys.argv[2]).items()}))
+"""
+
+
+def begin_all(commands, env):
+    """Run named command lines in one process with this environment, and return what each did."""
+    command = [sys.executable, "-c", BEGIN_ALL, str(Path(__file__).parents[1]), json.dumps(commands)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    return {name: Done(*each) for name, each in json.loads(done.stdout).items()}
 
 
 def genbench(*arguments, code=0):

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
-SHORT = {"steps": 700, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+SHORT = {"steps": 450, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
 def states(flow, n=500):

@@ -1,7 +1,5 @@
 """Trainings of a few steps, whole and interrupted."""
 
-from pathlib import Path
-
 import torch
 
 from genbench.models.build import build_model
@@ -9,9 +7,6 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
-
-TESTS = str(Path(__file__).parents[1])
-"""Where processes that a test starts find these helpers."""
 
 
 class Stop(Exception):

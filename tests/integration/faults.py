@@ -1,6 +1,7 @@
-"""A process that knows genbench already, and forks children that run its command line and meet with faults.
+"""A process that forks children, which run genbench's command line and meet with faults.
 
-It reads one request a line on stdin and answers with one line, both JSON. A request has
+Its argument is a command line that it runs first, once and by itself: the children then have all that it imported. It
+reads one request a line on stdin and answers with one line, both JSON. A request has
 
     sweeps        command lines that run side by side, each in a process of its own
     fault         [what, where, when] of the first of them (see below)
@@ -8,7 +9,8 @@ It reads one request a line on stdin and answers with one line, both JSON. A req
     patience      seconds after which an untouched lease counts as dead
     commits       a file to which the name of every written record is added
 
-and the answer {"codes": [...], "said": [...], "calls": calls of the first, "left": processes that outlived theirs}.
+and the answer {"codes": [...], "said": [...], "kinds": [...], "left": processes that outlived theirs}. Its kinds are
+those of the calls of the first, in their order: where in the code a call stands, and what it replaces.
 
 A fault is what happens (kill: SIGKILL; worker: the same, of a worker and once; stop: SIGSTOP until the other sweeps
 have ended; full: the disk is full from then on; once: the disk is full this time; after: SIGKILL after so many
@@ -25,8 +27,10 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 
 import torch
+from helpers.command_line import begin
 
 from genbench.cli import main
 from genbench.runs.store import Store
@@ -34,21 +38,7 @@ from genbench.storage import lease
 from genbench.sweeps import executors
 from genbench.training import loop, step
 
-for module in (
-    "sweeps.executors",
-    "sweeps.progress",
-    "report.publish",
-    "sweeps.suite",
-    "nets.unet",
-):
-    __import__(f"genbench.{module}")
-COMPONENTS = ("models.flow_matching.methods", "models.latent.autoencoder", "data.synthetic.toy", "data.digits")
-COMPONENTS += ("metrics.distance", "metrics.diagnostics")
-for module in COMPONENTS:
-    __import__(f"genbench.{module}")
-__import__("sklearn.datasets")  # imported at the first need
 torch.set_num_threads(1)
-torch.optim.AdamW([torch.nn.Parameter(torch.zeros(2))]).zero_grad()  # imports what it needs, before the forks
 
 
 def meet(fault, report):
@@ -63,11 +53,15 @@ def meet(fault, report):
             return now == when and os.getpid() != first and os.pread(report, 1, 8) != b"x"
         return what == "full" and now >= when
 
+    def kind(args):
+        own = [(frame.f_code, line) for frame, line in traceback.walk_stack(sys._getframe())]
+        return hash((*own, *(os.path.basename(place) for place in args[1:])))
+
     def wrap(function):
         def called(*args, **kwargs):
             now = next(calls)
-            if os.getpid() == first:
-                os.pwrite(report, f"{now:8d}".encode(), 0)
+            if what == "count" and os.getpid() == first:
+                os.pwrite(report, f"{kind(args):21d}".encode(), 9 + 21 * (now - 1))
             if happens(now):
                 os.pwrite(report, b"x", 8)
                 if what in ("full", "once"):
@@ -159,10 +153,13 @@ def answer(request):
     for file in said:
         file.seek(0)
         texts.append(file.read().decode())
-    calls = int(os.pread(report.fileno(), 8, 0).strip(b"\0") or 0)
-    return {"codes": codes, "said": texts, "calls": calls, "left": sum(map(outlived, pids))}
+    report.seek(9)
+    kinds = report.read().decode().split()
+    return {"codes": codes, "said": texts, "kinds": kinds, "left": sum(map(outlived, pids))}
 
 
 if __name__ == "__main__":
+    done = begin(*json.loads(sys.argv[1]))
+    assert done.code == 0, done.stderr
     for line in sys.stdin:
         print(json.dumps(answer(json.loads(line))), flush=True)

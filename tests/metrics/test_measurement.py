@@ -246,7 +246,7 @@ def coverage(data, own, pool, draws, n):
 @pytest.mark.parametrize(("fault", "size"), [(faults.drop, 1), (faults.scale, 0.1)])
 def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
     data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
-    found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 512)
+    found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 256)
     parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
     assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance", "mmd"} | parts
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
@@ -259,7 +259,7 @@ def test_the_intervals_of_features_cover_the_mean_of_the_metric():
     names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorization": {}}
     data, own = chosen("digits", **names, precision_recall={}, density_coverage={}, class_balance={})
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
-    found = coverage(data, own, pool, 50, 400)
+    found = coverage(data, own, pool, 50, 200)
     assert {"fd-digits_cnn", "monge_distance", "kid", "memorization", "memorization.ratio"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()

@@ -10,7 +10,7 @@ import pytest
 from helpers.reports import blocks, gathered, tables, text, written
 
 from genbench.report.blocks import Picture
-from genbench.report.content import origins
+from genbench.report.content import methods
 from genbench.report.formats.writers import latex_report, markdown_report
 from genbench.results.reader import Run
 from genbench.runs.record import read_record
@@ -65,41 +65,41 @@ def runs(finished_sweep):
     return [Run(copy.deepcopy(record), record["labels"]["model"], finished_sweep) for record in records]
 
 
-def facts(origin):
-    return dict(origin.facts)
+def facts(method):
+    return dict(method.facts)
 
 
 def test_every_model_has_its_runs_in_the_order_of_seeds_and_the_command_of_the_first(runs):
-    found = origins(runs[::-1], "mine")
-    assert {origin.model for origin in found} == {"cfm", "wcfm kappa=0.5"}
-    for origin in found:
-        assert [seed for seed, _ in origin.runs] == [0, 1]
-        words = shlex.split(origin.command)
+    found = methods(runs[::-1], [], "mine")
+    assert {method.model for method in found} == {"cfm", "wcfm kappa=0.5"}
+    for method in found:
+        assert [seed for seed, _ in method.runs] == [0, 1]
+        words = shlex.split(method.command)
         assert words[words.index("--seed") + 1] == "0"
-        assert json.loads(origin.spec)["seed"] == 0
+        assert json.loads(method.spec)["seed"] == 0
 
 
 def test_what_all_seeds_share_is_stated_once_and_what_differs_is_told_apart(runs):
     own = [run for run in runs if run.model == "cfm"]
-    (origin,) = origins(own, "mine")
-    assert "; or " not in facts(origin)["machine"]
-    assert "kept" not in facts(origin)
+    (method,) = methods(own, [], "mine")
+    assert "; or " not in facts(method)["machine"]
+    assert "kept" not in facts(method)
     own[1].record["provenance"]["training"]["machine"] |= {"processor": "Another"}
     own[1].record["provenance"]["data"] |= {"original": False}
     own[0].record["provenance"]["training"]["code"] |= {"commit": "f" * 40, "dirty": True}
-    (origin,) = origins([own[0], replace(own[1], folder=None)], "mine")
-    assert "; or " in facts(origin)["machine"]
-    assert facts(origin)["data"] == "moons, drawn; or moons, drawn, a file, not a published original"
-    assert "commit ffffffffffff with uncommitted changes" in facts(origin)["code"]
-    assert facts(origin)["kept"] == "1 of 2 runs are not kept here; only their published records are"
+    (method,) = methods([own[0], replace(own[1], folder=None)], [], "mine")
+    assert "; or " in facts(method)["machine"]
+    assert facts(method)["data"] == "moons, drawn; or moons, drawn, a file, not a published original"
+    assert "commit ffffffffffff with uncommitted changes" in facts(method)["code"]
+    assert facts(method)["kept"] == "1 of 2 runs are not kept here; only their published records are"
 
 
 def test_published_records_without_provenance_have_no_facts_and_unknown_models_no_command(runs):
     (run, *_) = runs
     run.record["provenance"] = {"data": {}, "training": no_origin(), "measurements": []}
     run.record["spec"]["model"]["name"] = "gone"
-    (origin,) = origins([run], "smoke")
-    assert (origin.facts, origin.command) == ((), "")
+    (method,) = methods([run], [], "smoke")
+    assert (method.facts, method.command) == ((), "")
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_published_records_without_provenance_have_no_facts_and_unknown_models_n
 def test_a_member_of_an_ensemble_is_repeated_by_the_sweep_of_its_suite(runs, suite, command):
     (run, *_) = runs
     run.record["spec"]["stack"] = [{"seed": 0}, {"seed": 1}]
-    (origin,) = origins([run], suite)
-    assert origin.command == command
+    (method,) = methods([run], [], suite)
+    assert method.command == command

@@ -3,13 +3,15 @@
 import os
 from dataclasses import replace
 
+import pandas as pd
 import pytest
+import torch
 from helpers.reports import blocks, gathered
 
 import genbench
 from genbench.analysis.values import load_suites
 from genbench.report.blocks import Charts, Table
-from genbench.report.plots import loss_picture
+from genbench.report.plots import learning_curves, loss_picture
 from genbench.runs.store import Store
 
 
@@ -43,6 +45,16 @@ def test_a_loss_curve_of_fewer_runs_does_not_take_the_place_of_a_published_one(t
     some = [runs[0], *(replace(run, folder=None) for run in runs[1:])]
     texts = [loss_picture(tmp_path, "moons", own).path.read_text() for own in (some, runs, some)]
     assert texts[0] != texts[1] == texts[2]
+
+
+def test_the_learning_curve_is_the_mean_of_the_logs(results):
+    runs = [run for run in tiny(results) if run.model == "cfm"]
+    logs = [pd.read_csv(run.folder.parent / "train.csv") for run in runs]
+    (chart,) = learning_curves("cfm", runs, []).charts
+    (series,) = chart.series
+    assert [point.x for point in series.points] == list(logs[0]["step"])
+    torch.testing.assert_close([p.y for p in series.points], list((logs[0]["loss"] + logs[1]["loss"]) / 2))
+    assert learning_curves("cfm", [replace(run, folder=None) for run in runs], []) is None
 
 
 NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]

@@ -1,6 +1,7 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
 import json
+import re
 
 import pytest
 from helpers.tracks import EXCESS, OWN, TRACK, board_of, lost, planted, record_of
@@ -14,6 +15,7 @@ from genbench.report.track_table import (
     task_table,
     track_tables,
     turn_table,
+    verdict,
 )
 
 
@@ -43,6 +45,28 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board):
     assert table.legend[1].startswith(
         "20 steps: 6 of 12 cells with all seeds, 2 incomplete, 2 unsupported, 2 missing; 0 of 12 cells after 50 steps"
     )
+
+
+def test_the_verdict_names_the_first_method_and_what_would_refute_it(board):
+    wins, refuted = verdict(board)
+    low, high = texts(across_table(board), "otcfm")[2].split()[1].strip("()").split("-")
+    assert wins.startswith("otcfm wins some after 20 training steps: it is separated from every other method. Across 2")
+    assert f"0.49 times the excess of cfm, with a 95 % interval from {low} to {high}" in wins
+    assert refuted == (
+        f"This would refute it: a ratio above {high} with 5 other seeds on the same tasks. "
+        "Nothing is claimed for 50 steps, where cells are missing."
+    )
+
+
+def test_the_verdict_names_no_winner_where_the_first_is_not_separated(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXCESS, "nsf", EXCESS["otcfm"])
+    wins, _ = verdict(board_of(tmp_path, planted()))
+    assert re.match("No method alone wins .*: (otcfm|nsf) comes first, but is not separated from (nsf|otcfm)\\. ", wins)
+
+
+@pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
+def test_the_verdict_needs_two_methods_and_two_tasks(tmp_path, kind):
+    assert verdict(board_of(tmp_path, [r for r in planted() if kind.items() <= r["labels"].items()])) == []
 
 
 def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns(tmp_path):

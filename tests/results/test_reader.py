@@ -174,9 +174,9 @@ def test_published_records_keep_what_made_them(cli, swept):
     shutil.rmtree(results / "runs")
     assert [run.record for run in read_groups(Store(results))[0].runs] == before
     assert cli("report", "--results", results, "--html", results / "page.html")[0] == 0
-    (numbers,) = [path.read_text() for path in (results / "page").glob("*tiny-numbers.html")]
-    assert f"genbench {version('genbench')}" in numbers
-    assert f"Python {platform.python_version()}" in numbers
+    (page,) = [path.read_text() for path in (results / "page").glob("*tiny-1-1.html")]
+    assert f"genbench {version('genbench')}" in page
+    assert f"Python {platform.python_version()}" in page
 
 
 def test_views_are_never_read_back(cli, swept):

@@ -1,14 +1,13 @@
 """Prerequisites: an encoder, or a teacher, is trained once by a run of its own, whatever happens meanwhile."""
 
 import inspect
-import json
 import shutil
-import subprocess
-import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
+from helpers.processes import together
 
 from genbench.analysis.values import read_costs
 from genbench.errors import RunFailed
@@ -227,7 +226,7 @@ def test_a_teacher_of_latents_needs_the_encoder_too(own):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_failed_encoder_can_be_retried(tmp_path, processes):
+def test_a_failed_encoder_can_be_retried(tmp_path, processes, forked_workers):
     """The plan of an encoder is empty in its spec: its stages have plans."""
     spec = latent(encoder={"name": "autoencoder", "width": 8, "steps": 30, "lr": 1e30})
     store = Store(tmp_path)
@@ -239,59 +238,33 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes):
     assert all("not finite" in reason for reason in reasons)
 
 
-def by_torchrun(processes, *command):
-    """Run a script in several processes, and return the sorted lines of their output."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    done = subprocess.run([*launcher, *map(str, command)], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
-    return sorted(done.stdout.splitlines())
+def run_beside_its_prerequisite(folder):
+    """Run what needs an encoder while another run holds that, untrained and then trained; return how each ended."""
+    spec, store, ends = latent(), Store(folder), []
+    encoder, group = spec.prerequisites["encoder"], Launch("cpu").group()
+    for _ in range(2):
+        with store.hold(encoder) if group.is_first else nullcontext():
+            group.barrier()
+            try:
+                run(spec, store, launch=Launch("cpu", wait=0.5))
+                ends.append("done")
+            except Busy:
+                ends.append("busy")
+        run(encoder, store, launch=Launch("cpu"))
+        if group.is_first:
+            store.record_path(encoder).unlink()  # so that it runs again
+    return ends
 
 
-BUSY = """
-import json, os, sys
-from contextlib import nullcontext
-from pathlib import Path
-from genbench.runs.run import Launch, run
-from genbench.runs.make_spec import restore_spec
-from genbench.runs.store import Store
-from genbench.storage.lease import Busy
-
-spec, store = restore_spec(json.loads(Path(sys.argv[2]).read_text())), Store(Path(sys.argv[1]))
-encoder, group = spec.prerequisites["encoder"], Launch("cpu").group()
-for ready in (False, True):
-    with store.hold(encoder) if group.is_first else nullcontext():
-        group.barrier()
-        try:
-            run(spec, store, launch=Launch("cpu", wait=0.5))
-            os.write(1, b"done\\n")
-        except Busy:
-            os.write(1, b"busy\\n")
-    run(encoder, store, launch=Launch("cpu"))
-    if group.is_first:
-        store.record_path(encoder).unlink()  # so that it runs again
-"""
-
-
-@pytest.mark.slow
 def test_all_processes_learn_that_a_prerequisite_is_busy(tmp_path):
-    (tmp_path / "script.py").write_text(BUSY)
-    (tmp_path / "request.json").write_text(json.dumps(latent().json()))
-    found = by_torchrun(2, tmp_path / "script.py", tmp_path / "results", tmp_path / "request.json")
-    assert found == ["busy", "busy", "done", "done"]
+    assert together(2, run_beside_its_prerequisite, tmp_path) == [["busy", "done"]] * 2
 
 
-SHARED = """
-import json, sys
-from pathlib import Path
-from genbench.runs.run import Launch, run
-from genbench.runs.make_spec import restore_spec
-from genbench.runs.store import Store
-
-for request in json.loads(Path(sys.argv[2]).read_text()):
-    run(restore_spec(request), Store(Path(sys.argv[1])), launch=Launch("cpu"), may_train=False)
-"""
+def evaluate_together(folder, specs):
+    for spec in specs:
+        run(spec, Store(folder), launch=Launch("cpu"), may_train=False)
 
 
-@pytest.mark.slow
 def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
     small = {"plan": {"steps": 2, "batch_size": 12}, "evaluation": {"n": 50, "batch": 16, "curve": [2]}}
     sizes = {"metric": {"nll": {"n": 20}, "straightness": {"n": 20}}}
@@ -305,13 +278,11 @@ def test_processes_share_an_evaluation_and_write_the_same_record(tmp_path):
     shutil.copytree(tmp_path / "one", tmp_path / "shared")
     for spec in specs:
         run(spec, Store(tmp_path / "one"))
-    (tmp_path / "script.py").write_text(SHARED)
-    (tmp_path / "requests.json").write_text(json.dumps([spec.json() for spec in specs]))
-    by_torchrun(3, tmp_path / "script.py", tmp_path / "shared", tmp_path / "requests.json")
+    together(3, evaluate_together, tmp_path / "shared", specs)
     for spec in specs:
         paths = [Store(tmp_path / name).record_path(spec) for name in ("one", "shared")]
-        alone, together = map(read_record, paths)
+        alone, shared = map(read_record, paths)
         assert len(alone["results"]) >= 3
         assert all(row["value"] is not None for row in alone["results"])
-        assert together["results"] == alone["results"]
+        assert shared["results"] == alone["results"]
         assert (paths[1].parent / "samples.npz").read_bytes() == (paths[0].parent / "samples.npz").read_bytes()

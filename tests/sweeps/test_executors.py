@@ -1,18 +1,19 @@
 """Executors: every cell has its reason, in order."""
 
-import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+from helpers.processes import apart, begun
 
 from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
+from genbench.sweeps import executors
 from genbench.sweeps.executors import MAX_TRIES, ProcessPool, execute, local
-from genbench.sweeps.jobs import Job, make_jobs
+from genbench.sweeps.jobs import Job, JobEvent, make_jobs
 
 
 def cells():
@@ -35,8 +36,7 @@ def cell(threads=1, sample=None):
     return make_spec("cfm", "moons", metrics=["nfe"], settings=settings | {"sample": sample or {}})
 
 
-@pytest.mark.slow
-def test_a_cell_whose_process_is_killed_twice_is_given_up_and_the_others_are_done(tmp_path):
+def test_a_cell_whose_process_is_killed_twice_is_given_up_and_the_others_are_done(tmp_path, forked_workers):
     store, heard = Store(tmp_path), []
     specs = [cell(), cell(sample={"method": "euler", "steps": 2})]
     with ProcessPool(store, 1) as pool:
@@ -64,17 +64,6 @@ def test_no_process_is_started_where_there_is_no_job(tmp_path):
     assert Job({0: cell(threads=7)}).threads == 7
 
 
-IN_FORKS = """
-import json, multiprocessing, os, pathlib, signal, sys, time
-from genbench.runs.store import Store
-from genbench.sweeps import executors
-from genbench.sweeps.jobs import JobEvent
-
-executors.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
-folder = pathlib.Path(sys.argv[1])
-"""
-
-
 def exists(pid):
     try:
         os.kill(pid, 0)
@@ -83,45 +72,48 @@ def exists(pid):
     return True
 
 
-ONE_WORKER = (
-    IN_FORKS
-    + """
-def work(job, store, send):
-    try:
-        send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
-        time.sleep(600)
-    except KeyboardInterrupt:
-        (folder / "saved").touch()
-        raise
+def with_workers(run_job):
+    """Let workers of this process, which are forks of it, run jobs like this."""
+    executors.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
+    executors.run_job = run_job
 
-executors.run_job = work
-worker = executors.Worker(Store(folder))
-worker.send("a job")
-print(json.dumps(worker.pipe.recv()), flush=True)
-sys.stdin.readline()
-worker.stop()
-print(worker.process.exitcode)
-"""
-)
+
+def keep_a_worker(pipe, folder):
+    def work(job, store, send):
+        try:
+            send((os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN))
+            time.sleep(600)
+        except KeyboardInterrupt:
+            (folder / "saved").touch()
+            raise
+
+    with_workers(work)
+    worker = executors.Worker(Store(folder))
+    worker.send("a job")
+    pipe.send(worker.pipe.recv())
+    pipe.recv()
+    worker.stop()
+    pipe.send(worker.process.exitcode)
 
 
 @pytest.fixture
 def parent(tmp_path):
-    """A process with one worker, which it stops when it reads a line."""
-    command = [sys.executable, "-c", ONE_WORKER, str(tmp_path)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    yield process
+    """A process with one worker, which it stops when it is told so, and the pipe to it."""
+    pipe, end = multiprocessing.Pipe()
+    process = begun(keep_a_worker, end, tmp_path)
+    yield process, pipe
     process.kill()
-    process.communicate()
+    process.join()
 
 
 def test_a_worker_outlives_ctrl_c_and_not_its_parent(parent):
-    pid, deaf = json.loads(parent.stdout.readline())
+    process, pipe = parent
+    pid, deaf = pipe.recv()
     assert deaf
     os.kill(pid, signal.SIGINT)
     assert exists(pid)
-    parent.kill()
-    parent.wait()
+    process.kill()
+    process.join()
     deadline = time.monotonic() + 60
     while exists(pid):
         assert time.monotonic() < deadline, "the worker is left"
@@ -129,39 +121,36 @@ def test_a_worker_outlives_ctrl_c_and_not_its_parent(parent):
 
 
 def test_a_stopped_worker_may_save_its_training(parent, tmp_path):
-    parent.stdout.readline()
-    out, _ = parent.communicate("stop\n")
-    assert (out, (tmp_path / "saved").exists()) == (f"{128 + signal.SIGTERM}\n", True)
+    _, pipe = parent
+    pipe.recv()
+    pipe.send("stop")
+    assert (pipe.recv(), (tmp_path / "saved").exists()) == (128 + signal.SIGTERM, True)
 
 
-GPUS = (
-    IN_FORKS
-    + """
-executors.torch.cuda.device_count = lambda: 2
+def see_gpus(folder):
+    """Return what three workers see of two GPUs, and what the pool says of it."""
 
-def work(job, store, send):
-    send(JobEvent(0, "warning", message=os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
-    while len(list(folder.iterdir())) < 3:  # until each process has a job
-        (folder / str(os.getpid())).touch()
-        time.sleep(0.01)
+    def work(job, store, send):
+        send(JobEvent(0, "warning", message=os.environ.get("CUDA_VISIBLE_DEVICES", "all")))
+        while len(list(folder.iterdir())) < 3:  # until each process has a job
+            (folder / str(os.getpid())).touch()
+            time.sleep(0.01)
 
-class Job:
-    threads, cells = 0, {}
+    with_workers(work)
+    executors.torch.cuda.device_count = lambda: 2
+    seen, said = [], []
+    executors.log.warning = lambda text, *values: said.append(text % values)
+    with ProcessPool(Store(folder), 3) as pool:
+        pool.run([SimpleNamespace(threads=0, cells={}) for _ in range(3)], lambda event: seen.append(event.message))
+    return sorted(seen), said
 
-executors.run_job = work
-seen = []
-with executors.ProcessPool(Store(folder), 3) as pool:
-    pool.run([Job() for _ in range(3)], lambda event: seen.append(event.message))
-print(json.dumps(sorted(seen)))
-"""
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [({}, ["0", "0", "1"]), ({"CUDA_VISIBLE_DEVICES": "5,GPU-7"}, ["5", "5", "GPU-7"])],
 )
-
-
-@pytest.mark.parametrize(("visible", "names"), [(None, ["0", "0", "1"]), ("5,GPU-7", ["5", "5", "GPU-7"])])
 def test_each_process_sees_one_gpu_and_sharing_is_said(tmp_path, visible, names):
     """Every worker took cuda:0."""
-    known = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    env = known | ({"CUDA_VISIBLE_DEVICES": visible} if visible else {})
-    done = subprocess.run([sys.executable, "-c", GPUS, str(tmp_path)], env=env, capture_output=True, text=True)
-    assert json.loads(done.stdout) == names, done.stderr
-    assert "3 processes share 2 GPUs; --jobs 2 gives each a GPU of its own" in done.stderr
+    seen, said = apart(see_gpus, tmp_path, **visible)
+    assert seen == names
+    assert said == ["3 processes share 2 GPUs; --jobs 2 gives each a GPU of its own"]

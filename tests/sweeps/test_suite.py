@@ -42,17 +42,6 @@ def write(tmp_path, text):
 BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
 
 
-def test_cells_can_be_excluded_by_names_settings_and_seeds(tmp_path):
-    every = write(tmp_path, BOTH + "seeds = [0, 1]")
-    assert len(every) == 12
-    text = BOTH + "seeds = [0, 1]\nexclude = ["
-    assert write(tmp_path, text + '{model = "wcfm", dataset = "moons"}]') == [
-        c for c in every if c[:2] != ("moons", "wcfm")
-    ]
-    some = write(tmp_path, text + '{model = {name = "wcfm", kappa = [0.5, 7]}}, {seed = 1, dataset = "mixture"}]')
-    assert some == [c for c in every if c[2] != 0.5 and (c[0], c[3]) != ("mixture", 1)]
-
-
 def test_cells_can_be_included_once(tmp_path):
     every = write(tmp_path, BOTH)
     text = BOTH + 'include = [{dataset = "moons", model = {name = "wcfm", kappa = [1.0, 4.0]}, seeds = [0, 5]}]'
@@ -135,13 +124,6 @@ def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
     more = '{name = "moons", metrics = ["sliced_w2"], metric = {sliced_w2 = {directions = 7}}}'
     path.write_text(f'{text.replace("nfe", "sliced_w2")}include = [{{model = "cfm", dataset = {more}}}]\n')
     with pytest.raises(ConfigError, match="cfm on moons has sliced_w2 with two settings"):
-        load(path)
-
-
-def test_true_excludes_no_seed_1(tmp_path):
-    path = tmp_path / "s.toml"
-    path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nseeds = [0, 1]\nexclude = [{seed = true}]\n')
-    with pytest.raises(ConfigError):
         load(path)
 
 

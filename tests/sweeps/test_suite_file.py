@@ -12,10 +12,9 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('exclude = [{model = "otcfm"}]', "no cell matches condition 1"),
-        ('exclude = [{modell = "cfm"}]', r"exclude\.0: no key 'modell'; did you mean 'model'"),
+        ('include = [{modell = "cfm"}]', r"include\.0: no key 'modell'; did you mean 'model'"),
         ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
-        ('exclude = "cfm"', "exclude: 'cfm' is wrong: input should be a valid list"),
+        ('include = "cfm"', "include: 'cfm' is wrong: input should be a valid list"),
         ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
@@ -31,7 +30,6 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("models = []", r"models: \[\] is wrong: list should have at least 1 item"),
         ("models = ['wcfm'", "is not TOML"),
         ('models = [{name = "wcfm", kappa = []}]', r"wcfm\.kappa: \[\] is wrong"),
-        ('exclude = [{dataset = ["moons", "mixture"]}]', "exclude removes every cell of the suite"),
         ("plan = {step = 3}", "plan has no setting 'step'; did you mean 'steps'"),
     ],
 )
@@ -59,7 +57,7 @@ def test_a_name_alone_is_a_component_without_settings(tmp_path):
         ("cfm", {}, {}),
         ("wcfm", {"kappa": [1.0, 2.0]}, {"steps": 3}),
     ]
-    assert (suite.seeds, suite.metrics, suite.exclude) == ([0], None, [])
+    assert (suite.seeds, suite.metrics, suite.include) == ([0], None, [])
 
 
 def test_a_plan_with_a_name_is_that_of_a_coupling(tmp_path):

@@ -180,31 +180,6 @@ def test_paths_in_the_settings_of_a_suite_are_relative_to_it_and_those_of_set_to
     assert other.content == sha256(folder / "others.npy")
 
 
-@pytest.mark.parametrize(
-    ("condition", "left"),
-    [
-        ('dataset = "d.csv"', {"moons", "sub/e.csv"}),
-        ('dataset = { name = "points", path = "d.csv" }', {"moons", "sub/e.csv"}),
-        ('dataset = { name = "points", path = ["d.csv", "e.csv"] }', {"moons"}),
-        ('dataset = ["d.csv", "moons"]', {"sub/e.csv"}),
-        ('dataset = { name = ["d.csv", "e.csv"] }', {"moons"}),
-    ],
-)
-def test_paths_of_conditions_are_relative_to_the_suite(folder, condition, left):
-    """They matched no cell, whose paths had been moved."""
-    (folder / "sub").mkdir()
-    for seed, name in enumerate(("d.csv", "e.csv")):
-        np.savetxt(folder / "sub" / name, np.random.default_rng(seed).normal(size=(200, 2)), delimiter=",")
-    (folder / "sub/suite.toml").write_text(
-        'datasets = ["moons", "d.csv", { name = "points", path = "e.csv" }]\nmodels = ["cfm", "my_model.py"]\n'
-        f'metrics = ["norm"]\nexclude = [{{ {condition} }}, {{ model = "my_model.py" }}]\n'
-    )
-    (folder / "sub/my_model.py").write_text((folder / "my_model.py").read_text())
-    specs = load("sub/suite.toml").specs
-    assert {spec.data.get("path", spec.data["name"]) for spec in specs} == left
-    assert {spec.model["name"] for spec in specs} == {"cfm"}
-
-
 def test_a_path_may_start_at_home_and_is_stated_once(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     (folder / "sub").mkdir()

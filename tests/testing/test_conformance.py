@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.command_line import begin_all
 
 from genbench.errors import ConfigError
 from genbench.testing import check_module
@@ -50,37 +51,32 @@ def test_a_module_without_components_raises_a_config_error(module, sentence):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Install the example package, from a copy since building leaves traces, and return an environment that sees it."""
+    """What commands say where the example package is installed, from a copy since building leaves traces."""
     folder = tmp_path_factory.mktemp("plugin")
     shutil.copytree(PLUGIN, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", "--no-index"]
     options = ["--no-build-isolation", "--target", str(folder / "site"), str(folder / "source")]
     subprocess.run([*pip, *options], check=True, capture_output=True, text=True)
-    return os.environ | {"PYTHONPATH": str(folder / "site"), "PYTHONHASHSEED": "0"}
-
-
-def genbench(environment, *arguments):
-    command = [sys.executable, "-c", "from genbench.cli.main import main; main()", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    run = ["run", "--model", "example-affine", "--dataset", "example-laplace", "--results", str(folder / "results")]
+    commands = {"list": ["list"], "check": ["check", "genbench_plugin_example"]}
+    commands["run"] = [*run, "--set", "plan.steps=20", "--json"]
+    return begin_all(commands, os.environ | {"PYTHONPATH": str(folder / "site"), "PYTHONHASHSEED": "0"})
 
 
 def test_an_installed_plug_in_is_listed(installed):
-    done = genbench(installed, "list")
-    assert done.returncode == 0, done.stderr
+    assert installed["list"].code == 0
     for name in ("example-affine", "example-laplace", "example-mean"):
-        assert name in done.stdout
+        assert name in installed["list"].stdout
 
 
 def test_an_installed_plug_in_conforms(installed):
-    done = genbench(installed, "check", "genbench_plugin_example")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = installed["check"]
+    assert done.code == 0, done
     assert "model example-affine on vectors: draw, loss, gradient, sample, state, log_prob" in done.stdout
     assert "data set example-laplace: meanings, units, defaults, splits" in done.stdout
     assert "metric example-mean on example-laplace: example-mean = " in done.stdout
 
 
-def test_an_installed_plug_in_runs(installed, tmp_path):
-    arguments = ["run", "--model", "example-affine", "--dataset", "example-laplace", "--results", str(tmp_path)]
-    done = genbench(installed, *arguments, "--set", "plan.steps=20", "--json")
-    assert done.returncode == 0, done.stderr
-    assert '"metric": "example-mean"' in done.stdout
+def test_an_installed_plug_in_runs(installed):
+    assert installed["run"].code == 0, installed["run"]
+    assert '"metric": "example-mean"' in installed["run"].stdout

@@ -1,38 +1,31 @@
 """Checkpoints: interrupted, killed and damaged trainings end as if nothing had been."""
 
+import os
 import shutil
 import signal
-import subprocess
-import sys
+import threading
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 import torch
-from helpers.toy_trainings import TESTS, Stop, stop_at, train, weights
+from helpers.processes import apart
+from helpers.toy_trainings import Stop, stop_at, train, weights
 
 from genbench.errors import ConfigError
 from genbench.training import checkpoint
 
-KILLED = """
-import os, signal, sys, threading
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from helpers.toy_trainings import train
+
+def train_until_killed(folder):
+    def die_soon(step, steps, logs):
+        if step >= 150:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+    train(folder=folder, save_every=0, steps=700, ema=0.99, progress=die_soon)
 
 
-def die_soon(step, steps, logs):
-    if step >= 150:
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-
-train(folder=Path(sys.argv[1]), save_every=0, steps=700, ema=0.99, progress=die_soon)
-"""
-
-
-@pytest.mark.slow
 def test_a_killed_process_resumes_bit_for_bit(tmp_path):
-    code = KILLED.format(tests=TESTS)
-    victim = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-    assert victim.returncode == -signal.SIGKILL
+    with pytest.raises(BrokenProcessPool):
+        apart(train_until_killed, tmp_path)
     assert list(tmp_path.glob("*checkpoint.safetensors"))
     seen = []
     resumed = train(folder=tmp_path, steps=700, ema=0.99, progress=lambda s, n, logs: seen.append(s))

@@ -2,12 +2,10 @@
 
 import math
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.processes import apart
 from helpers.toy_trainings import Stop, stop_at, weights
 from torch.testing import assert_close
 
@@ -44,26 +42,19 @@ def train(specs, folder=None, **options):
     return models
 
 
-COMPILED = """
-import sys
-sys.path[:0] = [{tests!r}, {tests!r} + "/.."]
-from test_ensemble import specs_of, train, weights
-own = [{{"seed": 3, "kappa": 0.5}}, {{"seed": 1, "kappa": 2.}}]
-eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
-print(max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled)))
-flow = {{"width": 16, "head": 16, "blocks": [1, 1]}}
-for model in ("tarflow", "starflow"):  # which differ in a number only, the weight of the penalty
-    train(specs_of(model, [{{"seed": 0}}, {{"seed": 1}}], settings=flow, steps=1, compile=True))
-"""
+def train_compiled():
+    own = [{"seed": 3, "kappa": 0.5}, {"seed": 1, "kappa": 2.0}]
+    eager, compiled = (train(specs_of("wcfm", own, steps=50, compile=flag)) for flag in (False, True))
+    flow = {"width": 16, "head": 16, "blocks": [1, 1]}
+    for model in ("tarflow", "starflow"):  # which differ in a number only, the weight of the penalty
+        train(specs_of(model, [{"seed": 0}, {"seed": 1}], settings=flow, steps=1, compile=True))
+    return max(float((weights(a) - weights(b)).abs().max()) for a, b in zip(eager, compiled, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.slow  # g++ compiles four graphs
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_stack_takes_the_same_steps_and_so_does_one_after_another():
-    # In a process of its own: what checks shapes in tests cannot be compiled.
-    script = COMPILED.format(tests=str(Path(__file__).parent))
-    done = subprocess.run([sys.executable, "-c", script], check=True, timeout=300, capture_output=True, text=True)
-    assert float(done.stdout) < 1e-4
+    assert apart(train_compiled) < 1e-4  # in a process of its own: what checks shapes in tests cannot be compiled
 
 
 WCFM = [{"seed": s, "kappa": k, "normalizer": n} for s, k, n in ((3, 0.5, "constant"), (1, 2.0, "running"))]

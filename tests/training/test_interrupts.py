@@ -1,12 +1,11 @@
 """Signals that stop a training: a checkpoint keeps the work, and a resumed run ends as an uninterrupted one."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
-from helpers.toy_trainings import TESTS, start, train, weights
+from helpers.processes import together
+from helpers.toy_trainings import start, train, weights
 
 from genbench.storage import tensors
 from genbench.training import checkpoint
@@ -119,44 +118,30 @@ def test_an_error_in_a_step_leaves_no_checkpoint_of_half_a_step(tmp_path):
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-TOGETHER = f"""
-import os, signal, sys, torch
-from pathlib import Path
-sys.path.insert(0, {TESTS!r})
-from helpers.toy_trainings import start, weights
-from genbench.training.loop import fit
-from genbench.training.process_group import start_group
-signal.signal(signal.SIGINT, signal.default_int_handler)
-group, folder = start_group("cpu"), Path(sys.argv[1])
-model, data, plan = start("cfm", steps=60, batch_size=64)
-inner, calls = model.loss, []
-def loss(example):
-    calls.append(1)
-    if len(calls) == 33 and group.rank == 1 and sys.argv[2] == "cut":
-        os.kill(os.getpid(), signal.SIGINT)
-    return inner(example)
-model.loss = loss
-try:
-    fit(model, data, plan, group, seed=0, folders=[folder])
-except KeyboardInterrupt:
-    os.write(1, f"stopped after {{len(calls)}}\\n".encode())
-else:
-    torch.save(weights(model), folder / f"weights{{group.rank}}.pt")
-"""
+def fit_together(folder, number=None):
+    """Train in a group, whose second process gets a signal in a step; return the steps, and the weights if all."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    group, calls = start_group("cpu"), []
+    model, data, plan = start("cfm", steps=60, batch_size=64)
+    inner = model.loss
+
+    def loss(example):
+        calls.append(1)
+        if len(calls) == 33 and group.rank == 1 and number is not None:
+            signal.raise_signal(number)
+        return inner(example)
+
+    model.loss = loss
+    try:
+        fit(model, data, plan, group, seed=0, folders=[folder])
+    except KeyboardInterrupt:
+        return len(calls), None
+    return len(calls), weights(model)
 
 
-@pytest.mark.slow
 def test_processes_stop_after_the_same_step_if_one_of_them_gets_a_signal(tmp_path):
-    (tmp_path / "train.py").write_text(TOGETHER)
-
-    def go(folder, how):
-        command = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", str(tmp_path / "train.py")]
-        command = [sys.executable, "-m", *command, str(folder), how]
-        return subprocess.run(command, check=True, timeout=300, capture_output=True, text=True).stdout.splitlines()
-
-    assert go(tmp_path, "cut") == ["stopped after 34"] * 2
-    assert step_of(tmp_path) == 34
-    go(tmp_path, "resumed")
-    go(tmp_path / "whole", "whole")
-    found = [torch.load(f, weights_only=True) for f in (tmp_path / "weights0.pt", tmp_path / "whole/weights0.pt")]
-    assert torch.equal(*found)
+    assert together(2, fit_together, tmp_path / "cut", signal.SIGINT) == [(34, None)] * 2
+    assert step_of(tmp_path / "cut") == 34
+    resumed, whole = (together(2, fit_together, tmp_path / name)[0] for name in ("cut", "whole"))
+    assert (resumed[0], whole[0]) == (26, 60)
+    assert torch.equal(resumed[1], whole[1])

@@ -1,14 +1,13 @@
 """The loop: batches and their log; devices, compilers and the thread that draws ahead."""
 
 import csv
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.toy_trainings import TESTS, Stop, start, stop_at, train, weights
+from helpers.processes import together
+from helpers.toy_trainings import Stop, start, stop_at, train, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
@@ -127,34 +126,25 @@ SHARED = {
     "wcfm-batch": ("wcfm", {"normalizer": "batch"}),
     "starflow": ("starflow", {}),
 }
-DISTRIBUTED = f"""
-import sys, torch
-from pathlib import Path
-sys.path.insert(0, {TESTS!r})
-from helpers.toy_trainings import start, weights
-from genbench.training.process_group import Group, start_group
-from genbench.training.loop import fit
-group = start_group("cpu")
-for name, (model, settings) in {SHARED!r}.items():
-    folder = Path(sys.argv[1]) / name
-    model, data, plan = start(model, steps=20, batch_size=64, accumulate=2, settings=settings)
-    fit(model, data, plan, group, seed=0, folders=[folder])
-    if group.is_first:
-        torch.save(weights(model), folder / "weights.pt")
-"""
+
+
+def train_each(folder):
+    group = start_group("cpu")
+    for name, (model, settings) in SHARED.items():
+        fitted, data, plan = start(model, steps=20, batch_size=64, accumulate=2, settings=settings)
+        fit(fitted, data, plan, group, seed=0, folders=[folder / name])
+        if group.is_first:
+            torch.save(weights(fitted), folder / name / "weights.pt")
 
 
 @pytest.fixture(scope="module")
 def by_two_processes(tmp_path_factory):
     """A folder with the weights and the logs of models that two processes trained together."""
     folder = tmp_path_factory.mktemp("two")
-    (folder / "train.py").write_text(DISTRIBUTED)
-    command = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", str(folder / "train.py"), str(folder)]
-    subprocess.run([sys.executable, "-m", *command], check=True, timeout=600)
+    together(2, train_each, folder)
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
 def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, by_two_processes, name):
     model, settings = SHARED[name]

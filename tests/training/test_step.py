@@ -2,12 +2,11 @@
 
 import math
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
-from helpers.toy_trainings import TESTS, start, train, weights
+from helpers.processes import apart
+from helpers.toy_trainings import start, train, weights
 from torch.testing import assert_close
 
 from genbench.core import Data, Event, Normal
@@ -19,6 +18,7 @@ from genbench.registry import models
 from genbench.runs.make_spec import make_spec
 from genbench.settings import bind, call
 from genbench.space import Pixels
+from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
@@ -126,42 +126,26 @@ def test_clipping_bounds_the_step():
     assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-COMPILED = """
-import sys
-sys.path.insert(0, {tests!r})
-from helpers.toy_trainings import train, weights
-settings = {{"checkpoint": True, "width": 16, "head": 16, "blocks": [1]}}
-eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
-print(float((eager - compiled).abs().max()))
-"""
-
-BREAKS = """
-import sys
-sys.path.insert(0, {tests!r})
-import torch
-from helpers.toy_trainings import start
-from genbench.training.ensemble import Ensemble
-started = [start("starflow", "8gaussians", {{"width": 16, "head": 16, "blocks": [1, 1]}}) for seed in range(2)]
-stack = Ensemble([model for model, data, plan in started], [0, 1])
-data = started[0][1]
-example = stack.example(stack.batch_source(data), 0, 8, 0, torch.Generator())
-print(torch._dynamo.explain(stack)(example).graph_break_count)
-"""
+def compiled_from_eager():
+    settings = {"checkpoint": True, "width": 16, "head": 16, "blocks": [1]}
+    eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
+    return float((eager - compiled).abs().max())
 
 
-def printed_by(script):
-    """Return the number that a process prints; what checks shapes in tests cannot be compiled in this one."""
-    command = [sys.executable, "-c", script.format(tests=TESTS)]
-    return float(subprocess.run(command, check=True, timeout=300, capture_output=True, text=True).stdout)
+def breaks():
+    started = [start("starflow", "8gaussians", {"width": 16, "head": 16, "blocks": [1, 1]}) for _ in range(2)]
+    stack = Ensemble([model for model, _, _ in started], [0, 1])
+    example = stack.example(stack.batch_source(started[0][1]), 0, 8, 0, torch.Generator())
+    return torch._dynamo.explain(stack)(example).graph_break_count
 
 
+# In a process of its own: what checks shapes in tests cannot be compiled.
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_step_is_the_same_step():
-    assert printed_by(COMPILED) < 1e-5
+    assert apart(compiled_from_eager) < 1e-5
 
 
-@pytest.mark.slow
 def test_a_stack_of_flows_compiles_as_one_graph():
     """A break inside the stack would leave all of it uncompiled, without a word."""
-    assert printed_by(BREAKS) == 0
+    assert apart(breaks) == 0

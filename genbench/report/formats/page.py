@@ -1,4 +1,4 @@
-"""The page: an overview, and for each suite a page with its results and a page with all numbers, in a folder beside it.
+"""The page: a home, and in a folder beside it a page for each suite and for each method on each of its data sets.
 
 Everything from data is escaped by the templates. Pages load nothing: pictures are part of them, and the policy of each
 allows its own style and script by their hashes, and nothing else.
@@ -7,10 +7,9 @@ allows its own style and script by their hashes, and nothing else.
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib import resources
-from io import BytesIO
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,22 +21,21 @@ from genbench.analysis.labels import shared_words, slug
 from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
+from genbench.report.pictures import excerpt
 from genbench.report.plots import track_curves
 from genbench.report.track_board import TrackBoard
-from genbench.report.track_table import sentences, track_tables
+from genbench.report.track_table import sentences, track_tables, verdict
 from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
-"""Number of columns of the table of a data set; the others are on the page of all numbers."""
-STRIP, WIDE = 3, 320
-"""Data sets in the strip of samples, and pixels of a page of each of its pictures."""
-SHADES = 48
-"""Colors of a picture of the strip, which keep its file small."""
+"""Number of columns of the table of a data set; the others are below it, closed at first."""
+STRIP = {True: 2, False: 1}
+"""Data sets of points in the strip of samples, and others."""
 MAX_CHARTS = 6
 """Number of charts of a group."""
 WIDTH = 120
-"""Characters of a panel of a table of all numbers, at most."""
+"""Characters of a panel of a table with all columns, at most."""
 FIRST = ("Quality vs. NFE", "Samples")
 """Sections that are open from the start."""
 LOSS_WIDTH = 320
@@ -45,56 +43,112 @@ LOSS_WIDTH = 320
 TYPES = {".png": "png", ".svg": "svg+xml"}
 
 
+class DataPage(NamedTuple):
+    """A data set of a suite, its anchor, and {model: the file of its page}."""
+
+    section: Section
+    anchor: str
+    files: Mapping[str, str]
+
+
 class SuitePage(NamedTuple):
-    """A suite, and the files with its results and with all numbers."""
+    """A suite, its file, and its data sets."""
 
     section: Section
     file: str
-    numbers: str
+    data: tuple[DataPage, ...]
 
 
 def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "") -> dict[str, str]:
     """Return {path: text} of all pages; equal arguments give equal bytes.
 
     Args:
-        boards: the tracks, for the overview.
+        boards: the tracks, for the home, the most important first.
         made: version and date, for the foot of each page.
-        name: file name of the overview; the folder of the others has the same name, without its ending.
+        name: file name of the home; the folder of the others has the same name, without its ending.
     """
-    folder, suites = Path(name).stem, []
-    for index, section in enumerate(report.sections, 1):
-        stem = f"{index:02}-{slug(section.title)}".strip("-")
-        suites.append(SuitePage(section, f"{stem}.html", f"{stem}-numbers.html"))
+    folder = Path(name).stem
+    suites = [_suite(section, index) for index, section in enumerate(report.sections, 1)]
     blocks = [block for section in report.sections for block in section.walk()]
     drawn = track_curves(boards[0]) if boards else None
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, drawn) if isinstance(block, Charts) for chart in block.charts]
+    own = [method.model for suite in suites for data in suite.data for method in data.section.methods]
     series = [each.model for chart in charts for each in chart.series]
-    looks = figures.styles([*(model for board in boards for model in board.models), *rows, *series])
+    looks = figures.styles([*(model for board in boards for model in board.models), *rows, *series, *own])
     environment = _environment(looks, report.headlines)
 
     assets = resources.files("genbench.report").joinpath("templates")
-    style, script = (assets.joinpath(file).read_text(encoding="utf-8").strip() for file in ("page.css", "sort.js"))
+    style, script = (assets.joinpath(file).read_text(encoding="utf-8").strip() for file in ("page.css", "page.js"))
     style += _colors()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    frame = {"policy": policy, "made": made, "style": Markup(style), "script": Markup(script)}
 
     def page(template: str, title: str, **context: Any) -> str:
-        body = environment.get_template(template).render(report=report, suites=suites, **context)
-        policy = (
-            f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-            "base-uri 'none'; form-action 'none'"
-        )
-        whole = {"style": Markup(style), "script": Markup(script), "body": Markup(body)}
-        return environment.get_template("frame.html").render(title=title, policy=policy, made=made, **whole)
+        body = environment.get_template(template).render(report=report, title=title, **context)
+        return environment.get_template("frame.html").render(title=title, body=Markup(body), **frame)
 
-    home = {
-        "tracks": [(sentences(board), list(track_tables(board))) for board in boards],
-        "strip": [(data, _inline(png, "png")) for data, png in _strip(report)],
+    written = {
+        name: page(
+            "home.html",
+            report.title,
+            said=verdict(boards[0]) if boards else [],
+            strip=[(data, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
+            drawn=drawn,
+            tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
+            empty=[board.name for board in boards if not _ranks(board)],
+            suites=suites,
+            folder=folder,
+            values=[
+                _values(suite, data, report.headlines.get(data.section.title, ""))
+                for suite in suites
+                for data in suite.data
+            ],
+        )
     }
-    written = {name: page("overview.html", report.title, drawn=drawn, folder=folder, **home)}
+    home = f"../{name}"
     for suite in suites:
-        for file, template in ((suite.file, "suite.html"), (suite.numbers, "numbers.html")):
-            written[f"{folder}/{file}"] = page(template, suite.section.title, suite=suite, overview=f"../{name}")
+        written[f"{folder}/{suite.file}"] = page("suite.html", suite.section.title, suite=suite, home=home)
+        for data in suite.data:
+            for method in data.section.methods:
+                title = f"{method.model} on {data.section.title}"
+                context = {"suite": suite, "data": data, "method": method, "home": home}
+                written[f"{folder}/{data.files[method.model]}"] = page("method.html", title, **context)
     return written
+
+
+def _ranks(board: TrackBoard) -> bool:
+    """Return whether any method of a track has a ratio at a budget that is shown."""
+    return any(heat.effects.scored for heat in board.heats if heat.steps in board.shown)
+
+
+def _suite(section: Section, number: int) -> SuitePage:
+    stem = f"{number:02}-{slug(section.title)}".strip("-")
+    found = []
+    for index, data in enumerate(section.sections, 1):
+        places = {method.model: f"{stem}-{index}-{row}.html" for row, method in enumerate(data.methods, 1)}
+        found.append(DataPage(data, f"data-{index}", places))
+    return SuitePage(section, f"{stem}.html", tuple(found))
+
+
+def _values(suite: SuitePage, data: DataPage, headline: str) -> dict[str, Any]:
+    """Return the tables of a data set as plain JSON, for the pickers of the home."""
+    columns: list[list[str]] = []
+    rows: dict[str, dict[str, Any]] = {}
+    links = data.files
+    for table in (block for block in data.section.blocks if isinstance(block, Table)):
+        for index, column in enumerate(table.columns):
+            if any(row.cells[index].mean is not None for row in table.rows):
+                columns.append([column.title, column.better, column.protocol])
+                for row in table.rows:
+                    own = rows.setdefault(row.label, {"floor": row.floor, "page": links.get(row.label), "cells": {}})
+                    if (cell := row.cells[index]).mean is not None:
+                        own["cells"][len(columns) - 1] = [cell_text(replace(cell, notes=())), cell.mean]
+    place = {"data": data.section.title, "suite": suite.section.title, "page": f"{suite.file}#{data.anchor}"}
+    return place | {"headline": headline, "columns": columns, "rows": rows}
 
 
 def _colors() -> str:
@@ -105,23 +159,18 @@ def _colors() -> str:
     return f"{light}@media(prefers-color-scheme:dark){{{dark}}}"
 
 
-def _strip(report: Report) -> Iterator[tuple[str, bytes]]:
-    """Yield small pictures of samples, PNG, of the first data sets that have one: (data set, file)."""
-    pictures = {
-        data.title: block
-        for suite in report.sections
-        for data in suite.sections
-        for part in data.sections
-        for block in part.blocks
-        if isinstance(block, Picture) and part.title == "Samples" and block.path.suffix == ".png"
-    }
-    for data, picture in islice(pictures.items(), STRIP):
-        with Image.open(picture.path, formats=["PNG"]) as image:
-            whole = image.convert("RGBA")
-        whole.thumbnail((WIDE * SCALE, 2 * WIDE * SCALE))
-        file = BytesIO()
-        whole.quantize(SHADES).save(file, format="PNG", optimize=True)
-        yield data, file.getvalue()
+def _strip(report: Report) -> Iterator[tuple[str, Picture]]:
+    """Yield pictures of samples of the first data sets that have one, of each the largest: (data set, picture)."""
+    pictures: dict[str, tuple[int, bool, Picture]] = {}
+    for data in (data for suite in report.sections for data in suite.sections):
+        for block in (block for part in data.sections if part.title == "Samples" for block in part.blocks):
+            if isinstance(block, Picture) and block.path.suffix == ".png":
+                with Image.open(block.path, formats=["PNG"]) as image:
+                    found = image.width, image.mode == "P", block
+                if data.title not in pictures or found[0] > pictures[data.title][0]:
+                    pictures[data.title] = found
+    for points, most in STRIP.items():
+        yield from [(data, block) for data, (_, kind, block) in pictures.items() if kind == points][:most]
 
 
 def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str]) -> Environment:
@@ -136,6 +185,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
     made.filters |= {
         "heading": heading,
         "main_columns": lambda table: main_columns(table, headlines.get(table.title), MAX_COLUMNS),
+        "tables": lambda blocks: [block for block in blocks if isinstance(block, Table)],
         "number": number,
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
         "panels": partial(panels, text=cell_text, width=WIDTH),
@@ -148,7 +198,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         "chart": lambda drawn, small: _inline(figures.encoded(figures.chart(drawn, looks, small=small))),
         "shown": {"charts": MAX_CHARTS, "open": FIRST},
     }
-    kinds = {"a_text": str, "a_table": Table, "charts": Charts, "a_picture": Picture, "origins": tuple}
+    kinds = {"a_text": str, "a_table": Table, "charts": Charts, "a_picture": Picture}
     made.tests |= {kind: lambda block, of=of: isinstance(block, of) for kind, of in kinds.items()}
     return made
 

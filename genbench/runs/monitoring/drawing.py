@@ -5,7 +5,7 @@ One file serves light and dark pages: its background is transparent and its colo
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -54,7 +54,7 @@ def blurred(image: Float[np.ndarray, "height width"], deviation: float) -> Float
     kernel /= kernel.sum()
     for _ in range(2):  # down, then across
         padded = np.pad(image, ((reach, reach), (0, 0)))
-        image = np.stack([weight * padded[k : k + len(image)] for k, weight in enumerate(kernel)]).sum(0).T
+        image = reduce(np.add, (weight * padded[k : k + len(image)] for k, weight in enumerate(kernel))).T
     return image
 
 

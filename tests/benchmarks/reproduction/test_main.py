@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reproduction.__main__ import main
+from benchmarks.reproduction import __main__ as reproduction
 from genbench.metrics import distance
 from genbench.models.flow_matching.paths import Straight
 from genbench.runs.record import format_published, read_published
@@ -24,7 +24,6 @@ evaluation = { n = 256, batch = 256, curve = [1] }
 [track]
 baseline = "cfm"
 tuning = { steps = 12, seeds = 2 }
-sample = { datasets = ["moons"], steps = 12, seeds = [0, 1] }
 """
 CELLS = 3 * 2
 VALUES = 2 * (3 + 3 + 2)  # one metric also along the curve, which a flow has not
@@ -50,12 +49,14 @@ def released(made, tmp_path):
 
 
 @pytest.fixture
-def again(capsys, released):
+def again(capsys, monkeypatch, released):
     """Reproduce the sample, or what the options say: (code, stdout on one line, stderr)."""
+
+    monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 12, (0, 1)))
 
     def call(*options):
         where = ("--results", released / "again", "--against", released / "results")
-        code = main([str(word) for word in (released / "some.toml", *where, *options)])
+        code = reproduction.main([str(word) for word in (released / "some.toml", *where, *options)])
         out, err = capsys.readouterr()
         return code, " ".join(out.split()), err
 

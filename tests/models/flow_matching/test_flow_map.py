@@ -64,7 +64,7 @@ def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name)
     ],
 )
 def test_training_finds_the_flow_of_gaussians(trained, drawn, name, model, steps, error):
-    plan = {"steps": 1200, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+    plan = {"steps": 800, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
     model, _ = trained(name, "gaussian", data={"mean": 1.0, "std": 0.4}, model=model, plan=plan)
     due = 1 + 0.4 * noise(model.source, 4096, seed=1)
     for number in steps:

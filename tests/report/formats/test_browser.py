@@ -126,11 +126,29 @@ def test_a_column_sorts_in_both_directions(opened, suite_url):
     assert column(opened, 1) == before
 
 
+def test_a_value_is_looked_up_by_data_set_metric_and_method(opened, url):
+    opened.get(url)
+    find = first(opened, "#find")
+    data, metric = find.find_elements("css selector", "select")
+    for select, name in ((data, "moons"), (metric, "straightness")):
+        next(e for e in select.find_elements("css selector", "option") if e.text == name).click()
+    first(opened, "#find input").send_keys("WCFM, none")
+    rows = [row for row in find.find_elements("css selector", "tbody tr") if row.is_displayed()]
+    assert [row.text.split()[0] for row in rows] == ["wcfm"] * 3
+    values = [float(row.find_element("css selector", "td").get_attribute("data-v")) for row in rows]
+    assert values == sorted(values)
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", rows[0])
+    rows[0].find_element("css selector", "th a").click()
+    assert first(opened, "h1").text.startswith("wcfm kappa=")
+    assert "/report/" in opened.current_url
+
+
 def test_the_pages_work_without_javascript(chromium, url, suite_url):
     chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         chromium.get(url)
         assert "Suite tiny" in first(chromium, "main").text
+        assert not first(chromium, "#find").is_displayed()
         chromium.get(suite_url)
         assert "real vs. real (floor)" in first(chromium, "main").text
         assert not chromium.find_elements("css selector", "thead button")

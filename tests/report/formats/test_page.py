@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import json
 import re
 import shutil
 from collections import Counter
@@ -20,7 +21,7 @@ from genbench.report.blocks import (
     Chart,
     Charts,
     Column,
-    Origin,
+    Method,
     Picture,
     Point,
     Report,
@@ -29,9 +30,11 @@ from genbench.report.blocks import (
     Series,
     Table,
 )
-from genbench.report.formats.page import STRIP, pages
+from genbench.report.formats.page import pages
+from genbench.report.formats.writers import heading
+from genbench.report.pictures import EXCERPT
 from genbench.report.publish import track_boards
-from genbench.report.track_table import sentences, track_tables
+from genbench.report.track_table import sentences, track_tables, verdict
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -42,23 +45,17 @@ def parsed(page):
     return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(page)
 
 
-def numbers_of(trees, part):
-    return next(tree for path, tree in trees.items() if part in path and path.endswith("-numbers.html"))
-
-
 def test_links_lead_to_pages_that_are_written(trees):
     reached = {"report.html"}
     for path, tree in trees.items():
         ids = [element.get("id") for element in tree.iter() if element.get("id")]
         assert len(ids) == len(set(ids))
         for link in tree.iter("a"):
-            goal = link.get("href")
-            if goal.startswith("#"):
-                assert goal[1:] in ids
-            else:
-                where = PurePosixPath(path).parent / goal
-                parts = [part for part in where.parts if part != ".."]
-                reached.add("/".join(parts[-1:] if goal.startswith("..") else parts))
+            goal, _, anchor = link.get("href").partition("#")
+            where = PurePosixPath(path).parent / goal if goal else PurePosixPath(path)
+            parts = [part for part in where.parts if part != ".."]
+            reached.add(to := "/".join(parts[-1:] if goal.startswith("..") else parts))
+            assert not anchor or anchor in {element.get("id") for element in trees[to].iter()}
     assert reached == set(trees)
 
 
@@ -68,7 +65,7 @@ def test_the_policy_allows_one_style_and_one_script_by_their_hashes_and_nothing_
         assert "unsafe" not in policy
         assert policy.startswith("default-src 'none'; img-src data:;")
         for kind in ("style", "script"):
-            (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", site[path], re.DOTALL)
+            (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", site[path], re.DOTALL)  # JSON is not executed
             digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
             assert f"{kind}-src 'sha256-{digest}'" in policy
         for element in tree.iter():
@@ -85,46 +82,72 @@ def test_the_pages_load_nothing_from_elsewhere(site, trees):
         assert len(site[path]) < 1_000_000
 
 
-def test_every_number_of_every_table_is_on_the_page_of_all_numbers(trees, report):
+def test_every_number_of_every_table_is_on_the_page_of_its_suite(trees, report):
     checked = 0
     for number, section in enumerate(report.sections, 1):
-        drawn = list(numbers_of(trees, f"/{number:02}-").iter("table"))
+        (page,) = [tree for path, tree in trees.items() if re.fullmatch(rf"report/{number:02}-[a-z-]+\.html", path)]
         for table in section.tables():
-            panels = [e for e in drawn if e.get("data-name") == table.title]
-            for index, row in enumerate(table.rows):
-                shown = [place for panel in panels for place in panel.find("tbody")[index][1:]]
-                for cell, place in zip(row.cells, shown, strict=True):
-                    if cell.mean is None:
-                        assert cell.text in text(place)
-                        continue
-                    assert float(place.get("data-v")) == cell.mean
-                    checked += 1
+            drawn = [e for e in page.iter("table") if e.get("data-name") == table.title]
+            for column in range(len(table.columns)):
+                title = heading(table.columns[column])
+                shown = [
+                    [row[index] for row in e.find("tbody")]
+                    for e in drawn
+                    for index, head in enumerate(e.find("thead")[0])
+                    if text(head) == title
+                ]
+                assert shown
+                for row, *places in zip(table.rows, *shown, strict=True):
+                    cell = row.cells[column]
+                    for place in places:
+                        assert (
+                            cell.text in text(place) if cell.mean is None else float(place.get("data-v")) == cell.mean
+                        )
+                    checked += cell.mean is not None
     assert checked > 30
 
 
-def test_every_value_of_every_seed_is_on_the_page_of_all_numbers(trees, report):
+def test_every_value_of_every_seed_is_on_the_page_of_its_method(trees, report):
     (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
-    lists = [e for e in numbers_of(trees, "tiny").iter("table") if e.get("class") == "seeds"]
-    found = {(text(row[0]), text(row[1])): text(row[2]) for row in lists[0].find("tbody")}
+    pages = {text(next(tree.iter("h1"))): tree for tree in trees.values()}
     checked = 0
-    for row in table.rows:
+    for row in table.rows[1:-1]:  # but the floor and the model that failed
+        shown = next(pages[f"{row.label} on moons"].iter("table"))
+        assert [text(head) for head in shown.find("thead")[0]][1:5] == ["mean", "floor", "seed 0", "seed 1"]
+        values = {text(r[0]).strip(): [c.get("data-v") for c in r[3:5]] for r in shown.find("tbody")}
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell.values:
-                values = dict(part.split(": ") for part in found[row.label, column.title].split(", "))
-                assert [float(v) for v in values.values()] == pytest.approx([v for _, v in cell.values], rel=1e-5)
+                assert [float(v) for v in values[column.title]] == [v for _, v in cell.values]
                 checked += 1
     assert checked >= 10
 
 
-def test_the_origin_of_numbers_has_the_command_that_reproduces_them(trees):
-    shown = text(numbers_of(trees, "tiny"))
+def test_the_page_of_a_method_has_its_curves_its_command_and_its_origin(trees):
+    (page,) = [tree for tree in trees.values() if text(next(tree.iter("h1"))) == "wcfm kappa=0.5 on moons"]
     for part in ("genbench run --model wcfm --dataset moons", "kappa", "seed 1", "moons, drawn", "torch", "cpu"):
-        assert part in shown
+        assert part in text(page)
+    assert [e.get("alt") for e in page.iter("img")][-1] == "loss: training loss vs. training steps"
+
+
+def test_the_home_has_every_data_set_and_every_value_to_look_up(trees, report):
+    home = trees["report.html"]
+    (content,) = [e.text for e in home.iter("script") if e.get("type") == "application/json"]
+    found = {(each["data"], each["suite"]): each for each in json.loads(content)}
+    assert list(found) == [(data.title, suite.title) for suite in report.sections for data in suite.sections]
+    assert f"{len({data for data, _ in found})} data sets" in report.summary
+    for suite in report.sections:
+        for data in suite.sections:
+            own = found[data.title, suite.title]
+            for table in (block for block in data.blocks if isinstance(block, Table)):
+                for row in table.rows:
+                    means = {c.title: cell.mean for c, cell in zip(table.columns, row.cells, strict=True) if cell.mean}
+                    shown = own["rows"][row.label]["cells"].items()
+                    assert {own["columns"][int(i)][0]: mean for i, (_, mean) in shown if mean} == means
 
 
 def test_a_suite_shows_its_headline_metric_first_and_what_all_rows_share_once(trees):
-    page = next(tree for path, tree in trees.items() if "tiny" in path and "numbers" not in path)
-    (table,) = [e for e in page.iter("table") if e.get("data-name") == "moons"]
+    page = next(tree for path, tree in trees.items() if path.endswith("tiny.html"))
+    table, *_ = [e for e in page.iter("table") if e.get("data-name") == "moons"]
     heads = [text(head).strip() for head in table.find("thead")[0]]
     assert heads[0] == "model"
     assert len(heads) <= 7
@@ -150,9 +173,9 @@ def hostile(folder):
     parts = (
         Section(HOSTILE, (Charts(HOSTILE, (chart,), HOSTILE),)),
         Section("Samples", (Picture(folder / "a.svg", HOSTILE, HOSTILE),)),
-        Section("Origin", ((Origin(HOSTILE, ((0, HOSTILE),), ((HOSTILE, HOSTILE),), HOSTILE, HOSTILE),),)),
     )
-    data = Section(HOSTILE, (HOSTILE, table), parts)
+    method = Method(HOSTILE, (table,), ((0, HOSTILE),), ((HOSTILE, HOSTILE),), HOSTILE, HOSTILE)
+    data = Section(HOSTILE, (HOSTILE, table), parts, (method,))
     return Report(HOSTILE, HOSTILE, (HOSTILE,), (Section(HOSTILE, (HOSTILE,), (data,)),))
 
 
@@ -161,7 +184,7 @@ def test_labels_are_text_whatever_they_say(tmp_path):
     assert all(re.fullmatch(r"report(\.html|/[0-9a-z-]+\.html)", path) for path in site)
     for page in site.values():
         tree = parsed(page.replace("\x1b", ""))
-        assert Counter(e.tag for e in tree.iter())["script"] == 1
+        assert Counter(e.get("type") for e in tree.iter("script"))[None] == 1
         assert not [e for e in tree.iter() if e.get("onload")]
         assert "{{7*7}}" in text(tree)
         assert "<script>alert(1)</script>" in text(tree)
@@ -179,17 +202,16 @@ def test_the_strip_shows_small_pictures(tmp_path):
     samples = Section("Samples", (Picture(tmp_path / "a.png", "Samples of all models", ""),))
     datas = tuple(Section(data, (), (samples,)) for data in ("moons", "mixture", "8gaussians", "circles"))
     site = pages(Report("title", "", (), (Section("Suite tiny", (), datas),)), (), "report.html")
-    shown = [e.get("src") for e in parsed(site["report.html"]).iter("img")]
-    assert len(shown) == STRIP
-    with Image.open(io.BytesIO(base64.b64decode(shown[0].partition(",")[2]))) as image:
-        assert (image.width, image.height) == (640, 192)
+    (shown,) = [e.get("src") for e in parsed(site["report.html"]).iter("img")]  # one that shows no points
+    with Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2]))) as image:
+        assert (image.width, image.height) == EXCERPT
 
 
 def test_the_overview_of_a_track_has_its_sentences_and_its_tables(tmp_path):
     board = board_of(tmp_path, planted())
     site = pages(Report("title", "", (), ()), (board,), "report.html")
     overview = parsed(site["report.html"])
-    assert all(sentence in text(overview) for sentence in sentences(board))
+    assert all(sentence in text(overview) for sentence in (*verdict(board), *sentences(board)))
     methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
     assert methods[:4] == ["real data", "otcfm", "cfm", "nsf"]
     assert len(list(overview.iter("table"))) == len(list(track_tables(board)))

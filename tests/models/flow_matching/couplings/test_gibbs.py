@@ -7,9 +7,8 @@ from torch.testing import assert_close
 
 from genbench.core import Event, Normal
 from genbench.errors import RunFailed
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelCoupling, KernelSettings, WeightSettings
+from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelCoupling, KernelSettings, WeightSettings, elbow
 from genbench.registry import datasets
-from genbench.tuning.kappa import by_elbow
 
 
 def gibbs_of(classes=0, epsilon=2.0, cost="norm", **weights):
@@ -70,8 +69,9 @@ def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
 
 
 @pytest.mark.parametrize("name", ["wcfm", "wcfm-balanced"])
-def test_by_default_every_seed_has_the_kappa_that_tune_chooses(built, name):
-    chosen = by_elbow("wcfm", "gaussian", {}).chosen
+def test_by_default_every_seed_has_the_kappa_of_the_elbow(built, name):
+    first, data = built("wcfm", "gaussian")
+    chosen = elbow([(kappa, tilt.variance) for kappa, tilt in first.coupling.tilt_curve(data) if tilt.known])
     for seed in (0, 1):
         model, data = built(name, "gaussian")
         model.prepare(data, seed)

@@ -1,16 +1,17 @@
 """Consistency flow matching against the closed-form flow of Gaussians."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
+from helpers.processes import apart
 from torch import nn
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
+from genbench.models.build import build_model
 from genbench.models.flow_matching.pair_model import Example
 from genbench.nets.unet import Residual
+from genbench.runs.make_spec import make_spec
+from genbench.runs.spec import build_data
 
 UNET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
@@ -43,30 +44,23 @@ def test_a_model_that_compiles_in_pieces_refuses_to_be_compiled(model, why, trai
         trained(model, data, model=net, plan={"steps": 1, "compile": True})
 
 
-GRAPHS = """
-import torch
-from genbench.models.build import build_model
-from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data
-
-net = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": [8]}
-for name, dataset, settings in (("consistency", "moons", {}), ("meanflow", "digits", {"net": net})):
-    spec = make_spec(name, dataset, metrics=[], settings={"model": settings})
-    data = build_data(spec.data)
-    model = build_model(spec.model, None, data)
-    example = model.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0))
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
-    print(float(compiled(example)["loss"]), float(model(example)["loss"]))
-"""
+def losses():
+    """Return the losses of models, compiled and not."""
+    net = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": [8]}
+    found = []
+    for name, dataset, settings in (("consistency", "moons", {}), ("meanflow", "digits", {"net": net})):
+        spec = make_spec(name, dataset, metrics=[], settings={"model": settings})
+        data = build_data(spec.data)
+        model = build_model(spec.model, None, data)
+        example = model.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0))
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        found.append((float(compiled(example)["loss"]), float(model(example)["loss"])))
+    return found
 
 
 def test_the_loss_compiles_into_one_graph():
     """The kernel of group norm has no forward derivative there, and no state of a generator can be set."""
-    # In a process of its own: what checks shapes in tests cannot be compiled.
-    done = subprocess.run([sys.executable, "-c", GRAPHS], capture_output=True, text=True, check=True)
-    pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
-    assert len(pairs) == 2
-    for compiled, eager in pairs:
+    for compiled, eager in apart(losses):  # what checks shapes in tests cannot be compiled in this process
         assert compiled == pytest.approx(eager, rel=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Grid search: settings chosen on the validation split, with equal budgets and equally many candidates per method.
+"""Tuning: settings chosen on the validation split, with equal budgets and equally many candidates per method.
 
 Trials see neither the test split nor the seeds that tables report: those are trained after the choice.
 """
@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import mean_and_error
-from genbench.analysis.values import group_by, read_values
+from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.image.feature_sets import Images
 from genbench.registry import metrics
-from genbench.report.blocks import Table
-from genbench.report.tables import comparison_tables
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, build_data, without_folders
@@ -104,17 +102,6 @@ class GridSearch:
         values, others = one.values(self.metric), other.values(self.metric)
         mean, error = mean_and_error(values[seed] - others[seed] for seed in values)
         return abs(mean) <= (error or 0.0)
-
-    def table(self) -> Table:
-        """Return the candidates as a table."""
-        values = read_values([record for candidate in self.candidates for record in candidate.records])
-        (table,) = comparison_tables([value for value in values if value.metric == self.metric])
-        legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in self.chosen().items()]
-        legend += ["A default within one standard error of the best candidate is chosen instead of it."]
-        excluded = [f"{c.method} {c.text}" for c in self.candidates if c.mean(self.metric) is None]
-        legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
-        title = f"{table.title}: {self.metric} on the validation split"
-        return replace(table, title=title, legend=(*legend, *table.legend))
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""

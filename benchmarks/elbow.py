@@ -1,21 +1,33 @@
-"""The elbow rule of W-CFM: choose the kappa above which its weights hardly tilt source and data."""
+"""The elbow rule of W-CFM: the tilt of its weights over kappa, and the kappa above which they hardly tilt the data.
 
+    python -m benchmarks.elbow 8gaussians moons    # writes results/tuning/wcfm-on-DATA-by-elbow.json
+
+Nothing is trained, but for the encoder of a model of latents.
+"""
+
+import argparse
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from genbench.cli.options import stdout
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.gibbs import FLAT, GRID, Gibbs, elbow
 from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.numerics.importance_weights import Tilt
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.formats.terminal import show
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import learn_from_prerequisites
 from genbench.runs.spec import Spec, build_data, without_folders
-from genbench.runs.store import Store
+from genbench.runs.store import Store, writable_store
 from genbench.settings import Settings
+from genbench.storage import files
+from genbench.sweeps.set_options import parse_set_options
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,6 @@ class Elbow:
     spec: Spec
     curve: tuple[tuple[float, Tilt], ...]
     chosen: float
-
-    @property
-    def specs(self) -> list[Spec]:
-        """The model and the data, as a run."""
-        return [self.spec]
 
     def table(self) -> Table:
         """Return the curve as a table."""
@@ -104,7 +111,7 @@ def by_elbow(
         built, data = built.within(data)
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
-        raise ConfigError(f"the elbow rule is for wcfm without labels: name candidates of {model} with --over")
+        raise ConfigError(f"the elbow rule is for wcfm without labels, not for {model}")
     curve = coupling.tilt_curve(data, grid)
     chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known])
     if chosen is None:
@@ -112,3 +119,21 @@ def by_elbow(
             f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values"
         )
     return Elbow(spec, curve, chosen)
+
+
+def main() -> None:
+    """Print the curve of each data set, and write it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="+")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
+    given = parser.parse_args()
+    settings, store = parse_set_options(given.settings), writable_store(given.results / "tuning")
+    for dataset in given.datasets:
+        found = by_elbow("wcfm", dataset, settings, store=store)
+        show([found.table()], stdout())
+        files.write(store.root / f"wcfm-on-{dataset}-by-elbow.json", json.dumps(found.json(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Grid search: equal budgets, and a selection that cannot read the test split."""
+"""Tuning: equal budgets, and a selection that cannot read the test split."""
 
 import json
 from dataclasses import replace
@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genbench.analysis.tuning import grid_search, track_tuning
+from genbench.cli.tune import table_of
 from genbench.core import Data, Split
 from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.measurement import validation_as_test
@@ -16,8 +18,6 @@ from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
 from genbench.sweeps.suite import load
-from genbench.tuning.grid_search import grid_search, track_tuning
-from genbench.tuning.kappa import by_elbow
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
 
@@ -62,7 +62,6 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     for setting in ("valid", "test"):  # the requested split is ignored
         search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
         assert search.candidates[0].specs[0].evaluation["split"] == "valid"
-    by_elbow("wcfm", "8gaussians", {}, [1.0, 2.0, 4.0, 8.0])
     usual = make_spec("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
     with pytest.raises(AssertionError, match="looked at"):
         run(usual, Store(tmp_path / "tables"))
@@ -112,7 +111,7 @@ def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
     found = measured(search, store)
     assert found.chosen()["cfm"].text == "plan.lr=0.001"
     assert len(found.candidates[1].values("sliced_w2")) < 3
-    assert "Excluded, without a value for every seed: cfm plan.lr=1e+18." in " ".join(found.table().legend)
+    assert "Excluded, without a value for every seed: cfm plan.lr=1e+18." in " ".join(table_of(found).legend)
     lost = grid_search(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).measured(store)
     with pytest.raises(RunFailed, match="no candidate of cfm has a value"):
         lost.chosen()
@@ -127,7 +126,7 @@ def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
         rows = [(r["spec"]["seed"], row) for r in candidate.records for row in r["results"]]
         assert {row["point"] for _, row in rows} == {"main", "curve", "training"}
         assert candidate.values("sliced_w2") == {seed: row["value"] for seed, row in rows if row["point"] == "main"}
-    assert found.table().rows
+    assert table_of(found).rows
 
 
 def with_values(default, other, better="sliced_w2"):

@@ -3,10 +3,10 @@
 import pytest
 from helpers.toy_flows import gaussian_tilt
 
+from benchmarks.elbow import by_elbow
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.gibbs import FLAT, elbow
 from genbench.runs.store import Store
-from genbench.tuning.kappa import by_elbow
 
 
 def test_the_elbow_is_where_the_closed_form_becomes_flat():
@@ -33,7 +33,7 @@ def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
     assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)]) == 2
     with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: add larger values"):
         by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
-    with pytest.raises(ConfigError, match="name candidates of cfm with --over"):
+    with pytest.raises(ConfigError, match="not for cfm"):
         by_elbow("cfm", "moons", {})
 
 

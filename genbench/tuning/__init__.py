@@ -1,1 +1,0 @@
-"""Choosing hyper-parameters on validation data."""

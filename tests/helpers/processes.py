@@ -1,0 +1,46 @@
+"""Processes that tests start: forks of a server that knows genbench already, in which nothing checks shapes.
+
+They run functions of modules, and return what these return.
+"""
+
+import importlib.util
+import inspect
+import multiprocessing
+import os
+import socket
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors"])
+
+
+def apart(work, *arguments, **variables):
+    """Return what a function returns in a process of its own, with these variables of the environment."""
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(_run, inspect.getfile(work), work.__name__, arguments, variables).result()
+
+
+def together(size, work, *arguments):
+    """Return what a function returns in each process of a group, as torchrun would start them, by rank."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    variables = [shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(size)]
+    with ProcessPoolExecutor(size, context) as pool:
+        return list(pool.map(partial(_run, inspect.getfile(work), work.__name__, arguments), variables))
+
+
+def begun(work, *arguments):
+    """Return a process that runs a function."""
+    process = context.Process(target=_run, args=(inspect.getfile(work), work.__name__, arguments, {}))
+    process.start()
+    return process
+
+
+def _run(path, name, arguments, variables):
+    os.environ |= {name: str(value) for name, value in variables.items()}
+    spec = importlib.util.spec_from_file_location("of_test", path)  # pytest's names of modules are its own
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)(*arguments)
