@@ -25,8 +25,8 @@ DRAWS = {256: 40, 1024: 20, 4096: 4, 16384: 1}
 CHOICES: list[tuple[str, Coupling, tuple[int, ...]]] = [
     ("exact", MinibatchOT(), (256, 1024, 4096)),
     *(
-        (f"entropic, epsilon {epsilon:g}", Entropic(EntropicSettings(epsilon=epsilon)), tuple(DRAWS))
-        for epsilon in (0.3, 0.1, 0.03)
+        (f"entropic, epsilon {epsilon:g}", Entropic(EntropicSettings(epsilon=epsilon)), sizes)
+        for epsilon, sizes in ((0.3, tuple(DRAWS)), (0.1, tuple(DRAWS)), (0.03, (256, 1024, 4096)))
     ),
     *(
         (f"epsilon 0.1, penalty {penalty:g}", Entropic(EntropicSettings(penalty=penalty)), (1024, 4096))
