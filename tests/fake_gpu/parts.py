@@ -44,6 +44,8 @@ def couplings() -> Iterator[Case]:
         ("sdcfm", {"entropy": 0.5, "points": 64, "tolerance": 0.5}),
         ("sdcfm", {"conditional": True, "points": 64, "tolerance": 0.5}),
         ("cfm", {"sigma": 0.1}),
+        ("cfm", {"prediction": "edm", "data_std": 3.0}),
+        ("fm", {"prediction": "data"}),
         ("vp", {"schedule": "linear"}),
         ("meanflow", {"improved": True, "coupling": "ot"}),
         ("meanflow", {"coupling": {"name": "balanced", "reference": 64}}),
