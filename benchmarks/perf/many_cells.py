@@ -28,7 +28,7 @@ models = [
   "cfm", "otcfm", "sbcfm", "fm", "vp", {{name = "wcfm", kappa = [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0]}},
   {{name = "cfm", sigma = [0.05, 0.1, 0.2, 0.3, 0.4]}},
 ]
-metrics = ["sliced_w2", "energy_distance", "mmd", "path_energy", "straightness", "nfe", "parameters", "failed"]
+metrics = ["sliced_w2", "energy_distance", "path_energy", "straightness", "nfe", "parameters", "failed"]
 seeds = {seeds}
 plan = {{steps = 1000}}
 evaluation = {{n = 1024, curve = [1, 2, 4, 8]}}

@@ -10,7 +10,7 @@ from genbench.space import Real
 
 PLAN = {"steps": 5000, "batch_size": 256, "lr": 1e-3}
 EVALUATION = {"n": 2048, "batch": 2048, "curve": [1, 2, 4, 8, 16, 32]}
-DISTANCES = ("w2", "sliced_w2", "mmd", "energy_distance")
+DISTANCES = ("w2", "sliced_w2", "energy_distance")
 OF_THE_MODEL = ("nll", "path_energy", "straightness", "npe", "detour", "nfe", "parameters", "failed")
 
 

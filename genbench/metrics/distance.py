@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -87,35 +86,6 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     return _root(sum(squared) / bins, torch.cat(influences), protocol)
 
 
-@metrics.register("mmd", version=1, better="lower", bounds=(-10, 10), of="samples", halves=True)
-def mmd(evaluation: Evaluation, *, n: N = None) -> Value:
-    """Squared maximum mean discrepancy of a sum of five Gaussian kernels, unbiased: it may be negative.
-
-    k(x, y) = sum over h of exp(-|x - y|^2 / (2 h^2)) / 5 with h = m/4, m/2, m, 2m, 4m, where m is the median distance
-    within the test data, so that the kernel does not depend on the model.
-
-    Reference: Gretton et al., 2012.
-    """
-    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
-    median = evaluation.cached_for_task(("median", len(y)), lambda: float(torch.pdist(y[:1024]).median()))
-    if median == 0:
-        raise Unsupported("half of the test data is one point: the median distance is 0, which is not a bandwidth")
-
-    def kernel(distance: Float[Tensor, "n m"]) -> Float[Tensor, ""]:
-        # From the widest kernel to the narrowest: halving the bandwidth is taking the fourth power.
-        value = distance.square_().mul_(-1 / (2 * (4 * median) ** 2)).exp_()
-        total = value.sum()
-        for _ in range(4):
-            total = total + value.square_().square_().sum()
-        return total / 5
-
-    within = evaluation.cached_for_task(("mmd", len(y)), lambda: _within(kernel, y))
-    value = _within(kernel, x) + within - 2 * _between(kernel, x, y)
-    kernels = "5 Gaussian kernels around the median distance of the test data"
-    protocol = f"{kernels}, squared, unbiased, raw units, n={len(x)} against test data"
-    return Value(value, len(x), protocol, details={"median": median})
-
-
 @metrics.register("energy_distance", version=1, better="lower", bounds=(None, None), of="samples", halves=True)
 def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
@@ -123,8 +93,8 @@ def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     Reference: Szekely and Rizzo, 2013.
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
-    within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(torch.sum, y))
-    value = 2 * _between(torch.sum, x, y) - _within(torch.sum, x) - within
+    within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(y))
+    value = 2 * _between(x, y) - _within(x) - within
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
 
 
@@ -197,14 +167,14 @@ def _nearest(x: Float[Tensor, "n d"], modes: Float[Tensor, "modes d"]) -> tuple[
     return closest.indices, closest.values
 
 
-def _between(total: Callable[..., Tensor], x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
-    """Return the mean of a function of |x_i - y_j|; `total` sums it over a block of distances, and may overwrite it."""
-    return sum(float(total(distances(rows, y))) for rows in x.split(ROWS)) / (len(x) * len(y))
+def _between(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
+    """Return the mean of |x_i - y_j|."""
+    return sum(float(distances(rows, y).sum()) for rows in x.split(ROWS)) / (len(x) * len(y))
 
 
-def _within(total: Callable[..., Tensor], x: Float[Tensor, "n d"]) -> float:
-    """Return the mean of a function of |x_i - x_j| over i != j; each pair is computed once."""
-    sums = -len(x) * float(total(x.new_zeros(1, 1)))
+def _within(x: Float[Tensor, "n d"]) -> float:
+    """Return the mean of |x_i - x_j| over i != j; each pair is computed once."""
+    sums = 0.0
     for end, rows in zip(itertools.count(ROWS, ROWS), x.split(ROWS), strict=False):
-        sums += float(total(distances(rows, rows))) + 2 * float(total(distances(rows, x[end:])))
+        sums += float(distances(rows, rows).sum()) + 2 * float(distances(rows, x[end:]).sum())
     return sums / (len(x) * (len(x) - 1))

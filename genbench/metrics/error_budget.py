@@ -28,7 +28,7 @@ ACCURATE = {"method": "dopri5", "steps": 0, "tol": TOLERANCE}
 
 PARTS = ("samples", "coupling", "network", "solver")
 
-Distance = Literal["energy_distance", "mmd", "sliced_w2", "w2"]
+Distance = Literal["energy_distance", "sliced_w2", "w2"]
 
 
 @metrics.register("error_budget", version=1, better="none", bounds=(None, None), of="model")

@@ -68,7 +68,7 @@ SETTINGS = [
     ((*RUN, "--set", "model.kappa=1", "--set", "model.epsilon=1"), "not both"),
     ((*RUN, "--set", f"model.a={'b' * 10_000}\a"), "wcfm has no setting 'a'"),
     ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write a setting of w2, as name=value"),
-    ((*RUN, "--metric", "mmd", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
+    ((*RUN, "--metric", "norm", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
     ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
     ((*RUN, "--set", "plan.steps=-5"), "plan.steps: -5 is wrong"),
     ((*RUN, "--set", "plan.lr=inf"), "plan.lr: Infinity is wrong: numbers are finite"),

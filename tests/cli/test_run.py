@@ -126,7 +126,7 @@ def test_eval_uses_the_sampling_options_of_the_run(kept):
     results, record, _ = kept
     run = record["labels"]["run"]
     genbench("eval", run, "--set", "sample.method=euler", "--set", "sample.steps=3", "--results", results)
-    done = genbench("eval", run, "--metric", "mmd", "--results", results, "--json")
+    done = genbench("eval", run, "--metric", "norm", "--results", results, "--json")
     assert json.loads(done.stdout)["spec"]["sample"] == record["spec"]["sample"]
 
 

@@ -22,7 +22,7 @@ from genbench.runs.make_spec import bind_metrics
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
 
-VECTORS = ("w2", "sliced_w2", "mmd", "energy_distance", "mode_coverage", "norm", "failed")
+VECTORS = ("w2", "sliced_w2", "energy_distance", "mode_coverage", "norm", "failed")
 FEW = {"n": 60, "n_real": 80}
 FEATURES: dict[str, dict[str, Any]] = {
     "fd-digits_cnn": {},

@@ -107,7 +107,7 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
         return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
 
     metric("mean", mean)
-    chosen = {"detour": {}, "mean": {}, "mmd": {"n": None}, "w2": {"n": None}}
+    chosen = {"detour": {}, "mean": {}, "energy_distance": {"n": None}, "w2": {"n": None}}
     sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
     torch.manual_seed(0)
     model = models["cfm"].build(moons.event, moons.source).eval()
@@ -245,10 +245,10 @@ def coverage(data, own, pool, draws, n):
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "size"), [(faults.drop, 1), (faults.scale, 0.1)])
 def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
-    data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mmd={}, mode_coverage={})
+    data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mode_coverage={})
     found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 256)
     parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
-    assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance", "mmd"} | parts
+    assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance"} | parts
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
     for share in found.values():  # 60 draws tell it up to 0.06
         assert 0.87 < share <= 1
