@@ -68,24 +68,25 @@ def streamed_sinkhorn(
     n, m, target = len(x), len(y), float(kernel.epsilon)
     halvings = math.ceil(math.log2(max(1.0, float(spread(x, y)) / target)))
     penalty = damping / (1 - damping) * target if damping < 1 else math.inf
-    f, error = torch.zeros_like(x.flatten(1)[:, 0]), math.inf  # phi and psi times the temperature
+    phi = full = x.new_zeros(n)
+    psi = column = y.new_zeros(m)
+    error = math.inf
     for epsilon in (target * 2**k for k in range(halvings, -1, -1)):
         at = Kernel(epsilon, kernel.cost)
         share = 1.0 if math.isinf(penalty) else penalty / (penalty + epsilon)
-        phi = f / epsilon
+        phi = 2 * phi  # the potential that was phi at twice this temperature
         for _ in range(STEPS if epsilon == target else WARM_STEPS):
             column = at.c_transform(y, x, phi - math.log(n))
             psi = share * column
             if share < 1:  # the best constant to move from psi to phi, which steps alone find slowly
-                means = [(-each * (1 - share) / share).exp().mean().log() for each in (phi, psi)]
-                shift = share / (1 - share) / 2 * (means[0] - means[1])
+                sums = [torch.logsumexp(-each * (1 - share) / share, 0) for each in (phi, psi)]
+                shift = share / (1 - share) / 2 * (sums[0] - sums[1] - math.log(n / m))
                 phi, psi, column = phi + shift, psi - shift, column - shift
             full = at.c_transform(x, y, psi - math.log(m))
             error = float((share * full - phi).expm1().abs().mean())
             if error < TOLERANCE:
                 break
             phi = share * full
-        f = phi * epsilon
     if not error < TOLERANCE:  # nor is NaN below it
         raise RunFailed(f"the entropic plan of {n} pairs does not converge; a larger epsilon does")
     return StreamedPlan(phi, (phi - full).exp(), (psi - column).exp())

@@ -103,7 +103,7 @@ def import_released(
         if isinstance(built, Latent):
             built.encoder.calibrate(task)  # without a pass over the latents of all data
         else:
-            built.prepare(task, derive(spec.seed, "prepare"))
+            flow.prepare(task, derive(spec.seed, "prepare"))
         _check_shapes(path, weights, flow.net.state_dict())
         flow.net.load_state_dict(weights)
         code = provenance.code() | {"released": kind, "file": path.name, "sha256": sha256}
