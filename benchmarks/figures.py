@@ -8,6 +8,7 @@ Trajectories need weights, which are not published: their four models are traine
 import argparse
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled, write_charts
 from genbench.report.formats.writers import markdown
-from genbench.report.plots import track_curves
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import METHODS, across_table, sentences
 from genbench.results.reader import RECORDS
@@ -35,6 +36,8 @@ from genbench.suites import find
 from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[1]
+SAID = 3
+"""Sentences of the README about the leaderboard: on methods with their own samplers."""
 COLUMNS, WIDE = 128, 1000
 """Characters of a line of prose, and of a table, which pages wrap themselves."""
 TRACK = "plane-v1"
@@ -180,10 +183,9 @@ def leaderboard_section(text: str, board: TrackBoard) -> str:
     head, _, rest = text.partition("## Leaderboard\n\n")
     caption = "\n\nSmall networks on points"
     _, _, tail = rest.partition(caption)
-    first, *others = sentences(board)
-    told = f"{first} W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. By"
-    told = textwrap.fill(f"{told} `genbench leaderboard`:", COLUMNS)
-    items = [textwrap.fill(f"- {text}", COLUMNS, subsequent_indent="  ") for text in others]
+    told = "W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. What the table says:"
+    fill = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
+    items = [fill(f"- {text}") for text in sentences(board)[:SAID]]
     _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
     return "\n".join([f"{head}## Leaderboard\n", told, "", *items, "", table.strip()]) + caption + tail
 
@@ -200,6 +202,8 @@ def main() -> None:
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
+    if (turns := budget_curves(board)) is not None:
+        write_charts(turns, images / "steps.svg", board.models)
     write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
     (images / "forest.svg").write_bytes(encoded(forest(board)))
     readme = ROOT / "README.md"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import component_pictures  # pyright: ignore[reportMissingImports]
+import component_results  # pyright: ignore[reportMissingImports]
 from mkdocs.structure.files import File, Files
 
 from genbench.cli.descriptions import describe
@@ -66,12 +67,21 @@ def on_files(files: Files, config: Any) -> Files:
         for name, picture in pictures.items():
             add(f"components/{kind}/{name}.png", picture)
         for name in NAMES[kind]:
-            add(f"components/{kind}/{name}.md", _page(kind, name, name in pictures))
+            results = []
+            if kind in RESULTS and (found := RESULTS[kind](name)) is not None:
+                picture, caption = found
+                add(f"components/{kind}/{name}-results.png", picture)
+                results = [f"![{caption}]({name}-results.png)", "", caption, ""]
+            results += component_results.standing(name) if kind == "models" else []
+            add(f"components/{kind}/{name}.md", _page(kind, name, name in pictures, results))
         add(f"components/{kind}/index.md", _index(kind, title, list(pictures)))
         counts.append(f"| [{title}]({kind}/index.md) | {len(NAMES[kind])} | `genbench list {kind}` |")
     add("components/index.md", "\n".join([OVERVIEW, *counts, ""]))
     return files
 
+
+RESULTS = {"models": component_results.drawn, "metrics": component_results.detection}
+"""Pictures from published results, by kind."""
 
 OVERVIEW = """# Components
 
@@ -94,7 +104,7 @@ def _index(kind: str, title: str, pictures: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _page(kind: str, name: str, picture: bool) -> str:
+def _page(kind: str, name: str, picture: bool, results: list[str]) -> str:
     description = describe(name, ALL[kind])
     about, errors = _without_errors(description["about"])
     summary, _, rest = about.strip().partition("\n")
@@ -104,7 +114,7 @@ def _page(kind: str, name: str, picture: bool) -> str:
     if picture:
         lines += [f"![{component_pictures.CAPTIONS[kind]}]({name}.png){{ width=360 }}", ""]
         lines += [f"*{component_pictures.CAPTIONS[kind]}*", ""]
-    lines += [_plain(rest.strip()), "", *_errors(errors)]
+    lines += [_plain(rest.strip()), "", *_errors(errors), *results]
     for section, settings in description["settings"].items():
         lines += _settings(PREFIXES.get(section, f"metric.{name}"), settings)
     if usual := description.get("usual"):

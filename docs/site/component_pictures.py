@@ -33,17 +33,17 @@ DOWNLOADED = ("mnist", "cifar10")
 def draw(kind: str, name: str) -> bytes | None:
     """Return a PNG on a transparent background; None where there is nothing to see without a download."""
     if kind == "models" and name in PAIRED:
-        return _png(lambda figure: _pairs(figure, name))
+        return png(lambda figure: _pairs(figure, name))
     if kind == "couplings" and name in MODELS:
-        return _png(lambda figure: _pairs(figure, MODELS[name]))
+        return png(lambda figure: _pairs(figure, MODELS[name]))
     if kind == "datasets" and name.startswith("digits"):
-        return _png(lambda figure: _images(figure, name))
+        return png(lambda figure: _images(figure, name))
     if kind != "datasets" or name in DOWNLOADED:
         return None
     needed = any(setting.required for setting in settings_of(datasets[name].build).values())
     if needed or datasets[name].build().event.shape != (2,):
         return None
-    return _png(lambda figure: _points(figure, name))
+    return png(lambda figure: _points(figure, name))
 
 
 def _points(figure: Figure, name: str) -> None:
@@ -93,8 +93,9 @@ def _axes(figure: Figure) -> Axes:
     return axes
 
 
-def _png(paint: Callable[[Figure], None]) -> bytes:
-    figure = Figure(figsize=(3, 3), layout="constrained")
+def png(paint: Callable[[Figure], None], inches: tuple[float, float] = (3, 3)) -> bytes:
+    """Return what is painted on a figure as a PNG on a transparent background."""
+    figure = Figure(figsize=inches, layout="constrained")
     figure.patch.set_alpha(0)
     paint(figure)
     file = io.BytesIO()

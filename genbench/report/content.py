@@ -59,7 +59,7 @@ def _budget(runs: Sequence[Run]) -> str:
     budgets = {(plan["steps"], plan["batch_size"]) for plan in plans}
     text = f"{counted(len(runs), 'run')}, seeds {', '.join(map(str, seeds))}"
     if len(budgets) != 1:
-        return f"{text}; budgets differ, see the origin of each number."
+        return f"{text}; budgets differ, see the page of each method."
     ((steps, batch),) = budgets
     return f"{text}; each model trained for {steps} steps of {batch} samples."
 
@@ -161,7 +161,7 @@ def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str
         number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
         facts["kept"] = f"{number} not kept here; only their published records are"
     spec = runs[0].record["spec"]
-    shown = (*seed_tables(values), run_picture(runs), plots.learning_curves(model, runs, values))
+    shown = (run_picture(runs), plots.learning_curves(model, runs, values), *seed_tables(values))
     return Method(
         model,
         tuple(filter(None, shown)),

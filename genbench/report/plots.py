@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from genbench.errors import first_line
 from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
 from genbench.report.formats.figures import write_charts
 from genbench.report.pictures import MAX_BYTES, name_of
-from genbench.report.track_board import TrackBoard
+from genbench.report.track_board import Contest, TrackBoard
 from genbench.results.reader import Run
 from genbench.storage import files
 
@@ -105,22 +106,73 @@ def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts
 def track_curves(board: TrackBoard) -> Charts | None:
     """Draw quality against NFE on the tasks of a track, at the longest budget that is shown: models with all seeds."""
     steps = board.shown[-1]
-    heats = [heat for heat in board.heats if heat.steps == steps and heat.nfe is not None]
-    charts = []
-    for task in zip(*(heat.contests for heat in heats), strict=True):
-        points: dict[str, list[Point]] = {}
-        for heat, contest in zip(heats, task, strict=True):
-            for model in contest.pairs.order:
-                mean, half = mean_and_half(contest.cells[model].values.values())
-                points.setdefault(model, []).append(Point(heat.nfe or 0, mean, mean - (half or 0), mean + (half or 0)))
-        series = [Series(model, tuple(points[model])) for model in board.models if model in points]
-        if series:
-            floor = mean_and_error(task[0].floor.values())[0] if task[0].floor else None
-            y = Axis(task[0].metric + ARROWS[task[0].better], _wide([p.y for one in series for p in one.points]))
-            x = Axis("NFE", _wide([p.x for one in series for p in one.points]))
-            charts.append(Chart(task[0].data, x, y, tuple(series), floor))
+    heats = {heat.nfe: heat.contests for heat in board.heats if heat.steps == steps and heat.nfe is not None}
+    charts = _task_charts(board, "NFE", heats)
     title = f"{board.name}: {steps:,} steps, {board.settings} settings"
     return Charts(title, tuple(charts[:TASKS]), BARS) if charts else None
+
+
+def budget_curves(board: TrackBoard) -> Charts | None:
+    """Draw quality against training steps on the tasks of a track that are whole at two budgets, with their crossings.
+
+    Methods have their own samplers and all seeds.
+    """
+    heats = {
+        steps: [contest for contest in board.heat(steps, None).contests if contest.data in tasks]
+        for steps, tasks in board.whole.items()
+    }
+    charts = [chart for chart in _task_charts(board, "training steps", heats) if len(_places(chart.series)) > 1]
+    said = [f"{chart.title}: {text}." for chart in charts[:TASKS] for text in crossings(chart)]
+    title = f"{board.name}: quality vs. training steps, {board.settings} settings"
+    return Charts(title, tuple(charts[:TASKS]), " ".join([BARS, *said])) if charts else None
+
+
+def _task_charts(board: TrackBoard, label: str, heats: Mapping[int, Sequence[Contest]]) -> list[Chart]:
+    """Return a chart for each task, with the means of the models that have all seeds, at the places of the contests."""
+    tasks: dict[str, dict[int, Contest]] = {}
+    for place, contests in heats.items():
+        for contest in contests:
+            tasks.setdefault(contest.data, {})[place] = contest
+    charts = []
+    for data, there in tasks.items():
+        points: dict[str, list[Point]] = {}
+        for place, contest in there.items():
+            for model in contest.pairs.order:
+                mean, half = mean_and_half(contest.cells[model].values.values())
+                points.setdefault(model, []).append(Point(place, mean, mean - (half or 0), mean + (half or 0)))
+        series = tuple(Series(model, tuple(points[model])) for model in board.models if model in points)
+        if series:
+            first = next(iter(there.values()))
+            floor = mean_and_error(first.floor.values())[0] if first.floor else None
+            y = Axis(first.metric + ARROWS[first.better], _wide([p.y for one in series for p in one.points]))
+            charts.append(Chart(data, Axis(label, _wide(_places(series))), y, series, floor))
+    return charts
+
+
+def _places(series: Sequence[Series]) -> list[float]:
+    return sorted({point.x for one in series for point in one.points})
+
+
+def crossings(chart: Chart) -> Iterator[str]:
+    """Yield which two models cross where, by interpolation, if their intervals are apart on both sides.
+
+    The axes decide the scale of the interpolation.
+    """
+    for one, other in combinations(chart.series, 2):
+        there = {point.x: point for point in other.points}
+        both = [(point, there[point.x]) for point in one.points if point.x in there]
+        apart = [(a, b) for a, b in both if max(_ends(a)[0], _ends(b)[0]) > min(_ends(a)[1], _ends(b)[1])]
+        for (a, b), (c, d) in pairwise(apart):
+            if (a.y < b.y) != (c.y < d.y):
+                xs, ys = (np.log if axis.log else np.asarray for axis in (chart.x, chart.y))
+                before, after = (ys(top.y) - ys(low.y) for top, low in ((a, b), (c, d)))
+                place = xs(a.x) + (xs(c.x) - xs(a.x)) * before / (before - after)
+                steps = np.exp(place) if chart.x.log else place
+                yield f"{one.model} and {other.model} cross at about {steps:,.0f} {chart.x.label}"
+
+
+def _ends(point: Point) -> tuple[float, float]:
+    return point.y if point.low is None else point.low, point.y if point.high is None else point.high
 
 
 def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:

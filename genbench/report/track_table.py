@@ -61,75 +61,62 @@ def turn_table(board: TrackBoard) -> Table | None:
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the track has values of, and what the table across tasks says of each column that ranks methods."""
-    return [_coverage(board), *(text for heat in _heats(board) if (text := _sentence(board, heat)))]
-
-
-def verdict(board: TrackBoard) -> list[str]:
-    """Return who wins a track at its longest whole budget with its own sampler, and what would refute that.
+    """Return what the table across tasks says at the longest budget that ranks methods.
 
     Returns:
-        The sentences; none for a track that does not rank methods across tasks.
+        Who comes first with its own sampler; what would refute that; which methods are separated from the baseline or
+        not ranked; then the same for few network evaluations. Nothing for a track that does not rank methods.
     """
-    heat = board.heat(board.shown[-1], None)
-    ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
-    tasks = len(heat.effects.scored)
-    if tasks < 2 or len(ranked) < 2:
+    heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
+    if heat is None:
         return []
-    first = ranked[0]
-    when = f"{board.name} after {heat.steps:,} training steps"
-    ends = "" if first.low is None else f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
+    first, ends = _ranked(heat)[0], ""
+    if first.low is not None and first.method != board.baseline:
+        ends = f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    said = f"Across {tasks} tasks, its excess over real data is {ratio}."
-    alike = [summary.method for summary in ranked[1:] if {*summary.letters} & {*first.letters}]
-    if alike:
-        wins = f"No method alone wins {when}: {first.method} comes first, but is not separated from {_named(alike)}."
-    else:
-        wins = f"{first.method} wins {when}: it is separated from every other method."
-    refuted = f"a ratio above {first.high:.2f} with {len(heat.seeds)} other seeds" if ends else "another first method"
-    open_ = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
-    later = f" Nothing is claimed for {' and '.join(open_)} steps, where cells are missing." if open_ else ""
-    return [f"{wins} {said}", f"This would refute it: {refuted} on the same tasks.{later}"]
+    refuted = f"a ratio above {first.high:.2f}" if ends else "another first method"
+    longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
+    later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
+    few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
+    return [
+        f"{_first(heat, f'{board.name} after {heat.steps:,} training steps, with own samplers')} "
+        f"Across {len(heat.effects.scored)} tasks, its excess over real data is {ratio}.",
+        f"This would refute it: {refuted} with {len(heat.seeds)} other seeds on the same tasks.{later}",
+        _others(board, heat),
+        *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
+    ]
 
 
-def _named(methods: Sequence[str]) -> str:
-    return ", ".join(methods) if len(methods) <= NAMED else counted(len(methods), "other")
+def _by(nfe: int) -> str:
+    return f"with {counted(nfe, 'network evaluation')}"
 
 
-def _coverage(board: TrackBoard) -> str:
-    contests = [contest for heat in board.heats for contest in heat.contests]
-    methods = {model for contest in contests for model, cell in contest.cells.items() if cell.values}
-    measured = list(
-        dict.fromkeys(contest.data for contest in contests if any(c.values for c in contest.cells.values()))
-    )
-    empty = list(dict.fromkeys(contest.data for contest in contests if contest.data not in measured))
-    text = f"{counted(len(methods), 'method')} with values on {counted(len(measured), 'task')}"
-    return f"{text}; no values yet: {', '.join(empty)}." if empty else f"{text}."
+def _ranked(heat: Heat) -> list[Summary]:
+    """Return the methods with a ratio over several tasks, the best first."""
+    several = len(heat.effects.scored) > 1
+    return [summary for summary in heat.effects.summaries if several and summary.ratio is not None]
 
 
-def _sentence(board: TrackBoard, heat: Heat) -> str:
-    ranked = [summary for summary in heat.effects.summaries if summary.ratio is not None]
-    base = next((summary for summary in ranked if summary.method == board.baseline), None)
-    tasks = len(heat.effects.scored)
-    if tasks < 2 or len(ranked) < 2 or base is None:
-        return ""
-    first, *others = ranked
-    after = f" after {heat.steps:,} steps" if len(board.shown) > 1 else ""
-    text = f"{_by(heat.nfe)}{after}, among the {len(ranked)} methods with all {tasks} tasks "
-    text += f"{first.method} has the smallest excess"
-    if len({summary.letters for summary in ranked}) == 1:
-        text += "; no pair is separated"
-    else:
-        alike = [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-        text += f", not separated from {_named(alike)}" if alike else ", separated from all others"
-        apart = [summary for summary in ranked if not {*summary.letters} & {*base.letters}]
-        text += f"; {'' if apart else 'none '}separated from {board.baseline}"
+def _first(heat: Heat, when: str) -> str:
+    first, *others = _ranked(heat)
+    if alike := [summary.method for summary in others if {*summary.letters} & {*first.letters}]:
+        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
+        return f"No method alone wins {when}: {first.method} comes first, but is not separated from {named}."
+    return f"{first.method} wins {when}: it is separated from every other ranked method."
+
+
+def _others(board: TrackBoard, heat: Heat) -> str:
+    """Return which methods are separated from the baseline, and which are not ranked."""
+    ranked = {summary.method: summary for summary in _ranked(heat)}
+    parts: list[str] = []
+    if (base := ranked.get(board.baseline)) is not None:
+        apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
         for word, low in (("lower", True), ("higher", False)):
             methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
-            text += f"{':' if low else ';'} {word}: {', '.join(methods) or 'none'}" if apart else ""
-    unranked = [model for model in board.models if model not in {summary.method for summary in ranked}]
-    left = [_unranked(heat, model, first.method) for model in unranked]
-    return f"{text}; not ranked: {', '.join(left)}." if left else f"{text}."
+            parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
+        parts = parts or [f"No method is separated from {board.baseline}."]
+    left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
+    return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:
@@ -139,12 +126,6 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
     better = sum(pairs.beats(model, first) for pairs in met)
     compared = f"; better than {first} on {better} of {len(met)}" if better else ""
     return f"{model} ({_lacks(heat, model, summary)}{compared})"
-
-
-def _by(nfe: int | None) -> str:
-    if nfe is None:
-        return "With each method's own sampler"
-    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import genbench
-from benchmarks.figures import leaderboard_section
+from benchmarks.figures import SAID, leaderboard_section
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import track_board
@@ -231,7 +231,10 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_tabl
     """OT-CFM was called first where methods with fewer seeds were ahead of it."""
     text, board = shown
     before = " ".join(text.partition("\n|")[0].split())
-    assert [sentence for sentence in sentences(board) if sentence not in before] == []
+    said = sentences(board)[:SAID]
+    assert [sentence for sentence in said if sentence not in before] == []
+    for sentence in said:
+        before = before.replace(sentence, "")
     assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
 
 

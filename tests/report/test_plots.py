@@ -1,17 +1,19 @@
 """Plots: charts have the means of the tables."""
 
 import os
+import re
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 from helpers.reports import blocks, gathered
+from helpers.tracks import EXCESS, board_of, planted
 
 import genbench
 from genbench.analysis.values import load_suites
-from genbench.report.blocks import Charts, Table
-from genbench.report.plots import learning_curves, loss_picture
+from genbench.report.blocks import Axis, Chart, Charts, Point, Series, Table
+from genbench.report.plots import budget_curves, crossings, learning_curves, loss_picture
 from genbench.runs.store import Store
 
 
@@ -55,6 +57,34 @@ def test_the_learning_curve_is_the_mean_of_the_logs(results):
     assert [point.x for point in series.points] == list(logs[0]["step"])
     torch.testing.assert_close([p.y for p in series.points], list((logs[0]["loss"] + logs[1]["loss"]) / 2))
     assert learning_curves("cfm", [replace(run, folder=None) for run in runs], []) is None
+
+
+def test_methods_that_change_places_between_two_budgets_cross(tmp_path, monkeypatch):
+    records = planted()
+    monkeypatch.setitem(EXCESS, "otcfm", 2.0)
+    monkeypatch.setitem(EXCESS, "nsf", 0.25)
+    drawn = budget_curves(board_of(tmp_path, [*records, *planted(50)]))
+    assert [chart.title for chart in drawn.charts] == ["moons", "pinwheel"]
+    lines = {series.model: [(p.x, round(p.y, 1)) for p in series.points] for series in drawn.charts[0].series}
+    assert lines == {"cfm": [(20, 1.1), (50, 1.1)], "otcfm": [(20, 0.6), (50, 2.1)], "nsf": [(20, 2.1), (50, 0.4)]}
+    crossed = [
+        sorted(pair) for pair in re.findall(r"moons: (\w+) and (\w+) cross at about \d+ training", drawn.caption)
+    ]
+    assert sorted(crossed) == [["cfm", "nsf"], ["cfm", "otcfm"], ["nsf", "otcfm"]]
+
+
+def test_a_track_with_one_budget_has_no_curves_by_steps(tmp_path):
+    assert budget_curves(board_of(tmp_path, planted())) is None
+
+
+@pytest.mark.parametrize(("log", "place"), [(False, "5"), (True, "3")])
+def test_lines_cross_where_they_meet_unless_their_intervals_overlap(log, place):
+    one = Series("one", (Point(1, 1.0), Point(9, 9.0, 8.0, 10.0)))
+    other = Series("other", (Point(1, 9.0), Point(9, 1.0)))
+    (said,) = crossings(Chart("", Axis("steps", log), Axis("", log), (one, other)))
+    assert said == f"one and other cross at about {place} steps"
+    wide = Series("wide", (Point(1, 9.0), Point(9, 1.0, 0.0, 8.5)))
+    assert not list(crossings(Chart("", Axis("steps", log), Axis("", log), (one, wide))))
 
 
 NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]

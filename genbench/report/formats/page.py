@@ -22,9 +22,9 @@ from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
 from genbench.report.pictures import excerpt
-from genbench.report.plots import track_curves
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
-from genbench.report.track_table import sentences, track_tables, verdict
+from genbench.report.track_table import sentences, track_tables
 from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
@@ -70,9 +70,9 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
     folder = Path(name).stem
     suites = [_suite(section, index) for index, section in enumerate(report.sections, 1)]
     blocks = [block for section in report.sections for block in section.walk()]
-    drawn = track_curves(boards[0]) if boards else None
+    drawn = [each for each in (track_curves(boards[0]), budget_curves(boards[0])) if each] if boards else []
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
-    charts = [chart for block in (*blocks, drawn) if isinstance(block, Charts) for chart in block.charts]
+    charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
     own = [method.model for suite in suites for data in suite.data for method in data.section.methods]
     series = [each.model for chart in charts for each in chart.series]
     looks = figures.styles([*(model for board in boards for model in board.models), *rows, *series, *own])
@@ -95,7 +95,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
         name: page(
             "home.html",
             report.title,
-            said=verdict(boards[0]) if boards else [],
+            said=sentences(boards[0])[:2] if boards else [],
             strip=[(data, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
