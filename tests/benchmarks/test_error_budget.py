@@ -42,6 +42,6 @@ def test_the_rate_in_8_dimensions():
     assert theory(8) == "-0.25"
 
 
-def test_the_page_is_that_of_its_numbers():
+def test_the_page_agrees_with_its_numbers():
     rows = json.loads((RESULTS / "error_budget.json").read_text("utf-8"))
     assert page(rows, RESULTS / SUITE / RECORDS) == (RESULTS / "error_budget.md").read_text("utf-8")

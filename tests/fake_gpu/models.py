@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 LARGER = {"wcfm-balanced": {"reference": 400}}
 """Settings for images with labels, where every class has a coupling of its own."""
 
-FLOWS = ("cfm", "otcfm", "sdcfm", "wcfm", "wcfm-balanced", "fm", "sbcfm", "vp")
+FLOWS = ("cfm", "otcfm", "eotcfm", "sdcfm", "wcfm", "wcfm-balanced", "fm", "sbcfm", "vp")
 FEW_STEPS = ("consistency", "meanflow", "shortcut", "reflow")
 MAPS = ("lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 """Flow maps that differ from `meanflow` and `shortcut` in their losses alone."""
