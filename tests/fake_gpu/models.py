@@ -56,6 +56,9 @@ def vectors() -> Iterator[Case]:
             for name in metrics
             if name not in ("nfe", "parameters")
         }
+        if model == "wcfm":
+            metrics += ("error_budget",)
+            settings["metric"]["error_budget"] = {"n": 16, "repeats": 2}
         yield Case(f"{model} on vectors", model, "8gaussians", settings, metrics)
     for model in ("cfm", "meanflow", "starflow"):
         yield Case(
