@@ -195,7 +195,7 @@ def merge(
 
 
 def import_command(
-    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Whose weights these are: torchcfm.")],
+    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Whose weights these are: torchcfm or sit.")],
     file: Annotated[Path, typer.Argument(help="The file of weights. Nothing in it is executed.")],
     model: Annotated[str | None, typer.Option(help="The model that it was trained as; default: cfm.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Its data set; default: the published one.")] = None,

@@ -63,7 +63,7 @@ def error_budget(
 
     Raises:
         Unsupported: unless the model is unconditional flow matching on straight paths without noise, and the minimizer
-            is known: that of W-CFM is for Gaussians and their mixtures only.
+            is known. The minimizer of W-CFM is known for Gaussians and their mixtures only.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, FlowMatching) or model.conditional or not data.event.is_vector or data.event.conditions:

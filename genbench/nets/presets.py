@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genbench.core import Event
 from genbench.errors import ConfigError
+from genbench.nets.prediction import Prediction, Predicts
 from genbench.registry import nets
 from genbench.settings import Nested, build_component
 
@@ -45,20 +46,36 @@ Net = Annotated[
 ]
 
 
-def build(event: Event, classes: int, value: Any, *, times: int = 1) -> nn.Module:
+def build(
+    event: Event,
+    classes: int,
+    value: Any,
+    *,
+    times: int = 1,
+    prediction: Prediction = "velocity",
+    std: float = 1.0,
+) -> nn.Module:
     """Build a net.
 
     Args:
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
         times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.
+        prediction: what the network predicts, from which its velocity follows; see `Predicts`.
+        std: standard deviation of the data, for the prediction "edm".
     """
+    if times > 1 and prediction != "velocity":
+        raise ConfigError(
+            f"model.prediction={prediction}: a flow map predicts mean velocities: model.prediction=velocity"
+        )
     net = NET.resolve(value, "net", event)
     assert net is not None
     if times > 1 and "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
         raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
     built = build_component(nets, net, event, classes, *([] if times == 1 else [times]))
+    if prediction != "velocity":
+        built = Predicts(built, prediction, std)
     return KeepsConditions(built, event.conditions) if event.conditions else built
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.models.flow_matching.pair_model import PairModel
 from genbench.models.latent.latent_model import Latent
-from genbench.nets.released import torchcfm
+from genbench.nets.released import sit, torchcfm
 from genbench.runs import provenance
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Origin
@@ -18,6 +18,7 @@ from genbench.runs.run import LAUNCH, learn_from_prerequisites
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.runs.train_or_load import build_untrained
+from genbench.seeds import derive
 from genbench.settings import Settings, merge
 from genbench.storage import content_hash, tensors
 
@@ -45,6 +46,19 @@ FORMATS = {
         "cifar10",
         {"data": {"valid": 0}, "model": {"net": {"name": "unet"}, "dequantize": False}},
     ),
+    "sit": Format(
+        sit.weights,
+        "cfm",
+        "folder",
+        {
+            "data": {"size": 256, "gray": "repeat"},
+            "model": {
+                "net": {"name": "dit", "patch": 2, "width": 1152, "depth": 28, "heads": 16},
+                "encoder": {"name": "diffusers", "model": "stabilityai/sd-vae-ft-ema"},
+                "conditional": True,
+            },
+        },
+    ),
 }
 
 
@@ -69,7 +83,9 @@ def import_released(
     known = FORMATS[kind]
     try:
         weights = known.weights(tensors.load_foreign(path))
-    except (KeyError, AttributeError, TypeError) as error:
+    except ConfigError:
+        raise
+    except Exception as error:  # of any content
         raise ConfigError(f"{path} does not have the layout of {kind}: {first_line(error)}") from error
     odd = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
     if odd is not None:
@@ -84,6 +100,10 @@ def import_released(
         raise ConfigError(f"{spec.model['name']} has no network for weights of {kind}: choose --model {known.model}")
     with LAUNCH.hold(store, spec) as held:
         learn_from_prerequisites(spec, built, store, task)
+        if isinstance(built, Latent):
+            built.encoder.calibrate(task)  # without a pass over the latents of all data
+        else:
+            flow.prepare(task, derive(spec.seed, "prepare"))
         _check_shapes(path, weights, flow.net.state_dict())
         flow.net.load_state_dict(weights)
         code = provenance.code() | {"released": kind, "file": path.name, "sha256": sha256}

@@ -34,6 +34,8 @@ def check_memory(spec: Spec) -> None:
     coupling = model.get("coupling") or model
     classes = event.classes if model.get("conditional") else 0
     _check_pairs(coupling, batch, max(classes, 1))  # building the model refuses labels that the data does not have
+    pool = coupling.get("pool", 1)
+    memory.require(3 * sample * batch * pool, f"pool={pool} of plan.batch_size={batch}")
     points = coupling.get("points", 0)
     memory.require(sample * points, f"points={points}")
     memory.require(3 * sample * n, f"evaluation.n={n}")

@@ -1,10 +1,16 @@
 """Biases of couplings: against distances of Gaussians, and their limits."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from helpers.toy_flows import stream
 
-from benchmarks.error_budget import energy, gibbs_bias, plan_excess, theory
+from benchmarks.error_budget import SUITE, energy, gibbs_bias, page, plan_excess, theory
+from genbench.results.reader import RECORDS
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_the_excess_of_plans_of_one_point_is_the_distance_of_independent_pairs(monkeypatch):
@@ -34,3 +40,8 @@ def test_the_tilt_falls_with_kappa_as_its_inverse_square():
 
 def test_the_rate_in_8_dimensions():
     assert theory(8) == "-0.25"
+
+
+def test_the_page_agrees_with_its_numbers():
+    rows = json.loads((RESULTS / "error_budget.json").read_text("utf-8"))
+    assert page(rows, RESULTS / SUITE / RECORDS) == (RESULTS / "error_budget.md").read_text("utf-8")

@@ -1,17 +1,22 @@
 """The command line as a whole: wrong commands, signals, what it imports."""
 
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.command_line import without_torch
+from helpers.processes import begun
 
 from genbench import registry
+from genbench.cli import main
 from genbench.core import Data
 
 RUN = ("run", "--model", "wcfm", "--dataset", "moons")
@@ -185,33 +190,31 @@ main.main()
     assert ("stopped" in done.stderr) != ignored
 
 
-LONG_CALL = """
-import threading
-from genbench.cli import main
-import torch
-def long_call(*arguments, **options):
-    x = torch.rand(6000, 6000)
-    threading.Timer(0.3, print, ["in the middle"], {"flush": True}).start()
-    while True:
-        torch.linalg.svd(x)
-main.app = long_call
-main.main()
-"""
+def call_long(said, pipe):
+    def long_call(*arguments, **options):
+        x = torch.rand(6000, 6000)
+        threading.Timer(0.3, pipe.send, ["in the middle"]).start()
+        while True:
+            torch.linalg.svd(x)
+
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+    main.app = long_call
+    main.main()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_a_long_call_of_a_library_at_once(number):
-    busy = subprocess.Popen([sys.executable, "-c", LONG_CALL], stdout=-1, stderr=-1, text=True)
-    assert busy.stdout is not None
-    busy.stdout.readline()
-    busy.send_signal(number)
-    busy.send_signal(number)  # as `timeout` sends it: the same one
-    with pytest.raises(subprocess.TimeoutExpired):
-        busy.wait(1)
-    busy.send_signal(number)
-    said = busy.communicate(timeout=10)[1]
-    assert busy.returncode == 130
-    assert said.splitlines() == [
+def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number):
+    pipe, end = multiprocessing.Pipe()
+    busy = begun(call_long, tmp_path / "said", end)
+    pipe.recv()
+    os.kill(busy.pid, number)
+    os.kill(busy.pid, number)  # as `timeout` sends it: the same one
+    busy.join(1)
+    assert busy.is_alive()
+    os.kill(busy.pid, number)
+    busy.join(10)
+    assert busy.exitcode == 130
+    assert (tmp_path / "said").read_text().splitlines() == [
         "genbench: ended at once; finished work is kept, the same command resumes from the last checkpoint"
     ]
 

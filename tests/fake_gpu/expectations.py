@@ -7,6 +7,10 @@ CEILING = {
     "otcfm": 2,
     "otcfm with plan=sinkhorn": 3,
     "otcfm with conditional=True, plan=sinkhorn": 26,
+    "eotcfm": 72,
+    "eotcfm on images": 148,
+    "eotcfm with penalty": 43,
+    "eotcfm with conditional": 51,
     "sbcfm": 3,
     "sbcfm on images": 29,
     "sdcfm with conditional": 2,
@@ -32,6 +36,7 @@ GAPS = {
 ON_THE_HOST: dict[str, str] = {
     r"in metrics/(wasserstein|distance|torchmetrics_classes|image|classifiers)": "metrics of samples that are gathered",
     r"in data/synthetic/": "known distances, found once for a data set",
+    r"in numerics/gaussian_pairs.py weighted_velocity": "the exact field of W-CFM, of a metric alone",
     r"in models/zuko_flows.py NeuralSplineFlow.__init__": "the flow is built before it moves to the device",
     r"in models/gaussian.py Gaussian.prepare": "the covariance in float64, found once",
     r"in models/transformers_encoder.py": "captions are encoded once",

@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 LARGER = {"wcfm-balanced": {"reference": 400}}
 """Settings for images with labels, where every class has a coupling of its own."""
 
-FLOWS = ("cfm", "otcfm", "sdcfm", "wcfm", "wcfm-balanced", "fm", "sbcfm", "vp")
+FLOWS = ("cfm", "otcfm", "eotcfm", "sdcfm", "wcfm", "wcfm-balanced", "fm", "sbcfm", "vp")
 FEW_STEPS = ("consistency", "meanflow", "shortcut", "reflow")
 MAPS = ("lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 """Flow maps that differ from `meanflow` and `shortcut` in their losses alone."""
@@ -56,6 +56,9 @@ def vectors() -> Iterator[Case]:
             for name in metrics
             if name not in ("nfe", "parameters")
         }
+        if model == "wcfm":
+            metrics += ("error_budget",)
+            settings["metric"]["error_budget"] = {"n": 16, "repeats": 2}
         yield Case(f"{model} on vectors", model, "8gaussians", settings, metrics)
     for model in ("cfm", "meanflow", "starflow"):
         yield Case(

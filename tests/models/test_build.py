@@ -47,7 +47,7 @@ def test_settings_are_the_recorded_ones_in_the_same_order(name):
 
 
 # A capability that no model has would blank a column of every table.
-FLOW_MATCHING = {"cfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
+FLOW_MATCHING = {"cfm", "eotcfm", "fm", "otcfm", "reflow", "sbcfm", "sdcfm", "vp", "wcfm", "wcfm-balanced"}
 FLOW_MAPS = {"meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow"}
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import sit
 from helpers.command_line import begin
 from helpers.image_trees import write_images
 from torchcfm.models.unet.unet import UNetModelWrapper
 
+from genbench.results import importing
 from genbench.runs.record import read_kept
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store, spec_at
@@ -123,3 +125,25 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path, request_of, monkeyp
     torch.save({"ema_model": {}}, tmp_path / "empty.pt")
     done = begin(*request_of(tmp_path / "empty.pt")[:-8], "--model", "gaussian")
     assert (done.code, "gaussian has no setting" in done.stderr) == (2, True)
+
+
+def test_a_model_of_latents_takes_its_encoder_from_a_run_of_its_own(tmp_path, request_of, monkeypatch):
+    write_images(tmp_path / "images", {"train/a": 8, "train/b": 8, "test/a": 4, "test/b": 4})
+    encoder = {"name": "autoencoder", "steps": 2, "batch_size": 4, "width": 4, "channels": sit.CHANNELS}
+    net = {"name": "dit", "patch": sit.PATCH, "width": sit.WIDTH, "depth": sit.DEPTH, "heads": sit.HEADS}
+    known = importing.FORMATS["sit"]
+    small = known._replace(settings={"model": {"net": net, "conditional": True, "encoder": encoder}})
+    monkeypatch.setitem(importing.FORMATS, "sit", small)
+    state = sit.released(side=4, classes=2)
+    torch.save({"ema": state}, tmp_path / "sit.pt")
+    data = {"path": str(tmp_path / "images"), "size": 8}
+    store = Store(tmp_path / "results")
+    spec = importing.import_released("sit", tmp_path / "sit.pt", store, model=None, data=None, settings={"data": data})
+    model = build_untrained(spec, build_data(spec.data))
+    restore_weights(model, store.weights_path(spec), spec)
+    x, t, label = torch.randn(2, sit.CHANNELS, 4, 4), torch.rand(2), torch.tensor([0, 1])
+    with torch.no_grad():
+        velocity = model.model.velocity(t, x, label)
+    torch.testing.assert_close(velocity, sit.outputs(state, t, x, label), rtol=1e-5, atol=1e-5)
+    assert spec.prerequisites.keys() == {"encoder"}
+    assert store.has_weights(spec.prerequisites["encoder"])

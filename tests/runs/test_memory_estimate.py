@@ -37,6 +37,7 @@ PAIRS = [
     ("sdcfm", {"model": {"points": 10**6}}, (), 4 * 2 * 10**6),
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"pool": 2}}, (), 28 * 6000**2),
     ("otcfm", {"plan": {"batch_size": 3000}, "model": {"plan": "sinkhorn"}}, (), 20 * 3000**2),
+    ("eotcfm", {"plan": {"batch_size": 3000}, "model": {"pool": 1000}}, (), 12 * 2 * 3000 * 1000),
     ("wcfm-balanced", {"model": {"reference": 5000}}, (), 20 * 5000**2),
     ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 4000}}}, ("w2",), 56 * 4000**2),
     ("cfm", {"evaluation": {"n": 4000}, "metric": {"w2": {"n": 9000}}}, ("w2",), 56 * 4000**2),  # as many as there are

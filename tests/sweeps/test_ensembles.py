@@ -127,7 +127,7 @@ def test_weights_that_are_missing_are_made_again_by_the_whole_stack(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path, jobs):
+def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path, jobs, forked_workers):
     text = SUITE.replace('["moons", "digits"]', '["8gaussians-moons"]').replace('"starflow"', '"starflow", "vp"')
     cells = [s for s in suite(tmp_path, 'stack = ["seed"]', text) if s.model["name"] in ("starflow", "vp")]
     assert len(cells) == 4

@@ -1,10 +1,10 @@
 """A second thread: the same results in the same order, and errors where they belong."""
 
-import multiprocessing
 import threading
 
 import pytest
 import torch
+from helpers.processes import context
 
 from genbench.training.second_thread import beside, prefetch, second_thread_allowed
 
@@ -49,5 +49,5 @@ def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_f
 
 def test_a_worker_of_a_sweep_has_no_idle_core():
     assert second_thread_allowed(torch.device("cpu"))
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with context.Pool(1) as pool:
         assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))

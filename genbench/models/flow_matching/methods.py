@@ -8,6 +8,7 @@ from genbench.core import Event, Normal, Source
 from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings.balanced import REFERENCE, Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import Independent
+from genbench.models.flow_matching.couplings.entropic import ENTROPIC, Entropic, EntropicSettings
 from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, Gibbs, KernelSettings, WeightSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, Sinkhorn, ot
 from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, Semidiscrete, SemidiscreteSettings
@@ -48,6 +49,26 @@ def otcfm(
     Tong et al., 2023, https://arxiv.org/abs/2302.00482; Pooladian et al., 2023, https://arxiv.org/abs/2304.14772.
     """
     coupling = ot(event, shared.classes(event), settings=plan)
+    return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
+
+
+@models.register("eotcfm", version=1)
+def eotcfm(
+    event: Event,
+    source: Source,
+    *,
+    net: Net = None,
+    sigma: Sigma = 0.0,
+    transport: EntropicSettings = ENTROPIC,
+    shared: SharedSettings = DEFAULTS,
+) -> FlowMatching:
+    """Flow matching on pairs of the entropic plan of large batches, balanced or unbalanced (EOT-CFM).
+
+    Klein et al., 2025, "On fitting flow models with large Sinkhorn couplings", https://arxiv.org/abs/2506.05526;
+    unbalanced: Eyring et al., 2024, "Unbalancedness in neural Monge maps improves unpaired domain translation",
+    https://arxiv.org/abs/2311.15100.
+    """
+    coupling = Entropic(transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
 
 

@@ -12,10 +12,11 @@ from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
+from genbench.nets.prediction import Prediction
 from genbench.nets.presets import Net, build
 from genbench.numerics.importance_weights import relative_ess
 from genbench.seeds import derive
-from genbench.settings import Fraction
+from genbench.settings import Fraction, Positive
 from genbench.space import dequantize
 
 
@@ -27,11 +28,16 @@ class SharedSettings:
         conditional: whether the model is trained on labels; couplings then pair within each class.
         label_dropout: share of labels dropped in conditional training, for guidance.
         dequantize: whether quantized data is spread uniformly over its bins, as bits/dim require.
+        prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual. The loss is the
+            one of the velocity in any case.
+        data_std: standard deviation of the data in model space, for model.prediction=edm; 0.5 suits images.
     """
 
     conditional: bool = False
     label_dropout: Fraction = 0.1
     dequantize: bool = True
+    prediction: Prediction = "velocity"
+    data_std: Positive = 0.5
 
     def classes(self, event: Event) -> int:
         """Return the number of classes that net and coupling know: 0 for an unconditional model."""
@@ -91,7 +97,8 @@ class PairModel(Model, Coupled):
         if shared.conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         self.event, self.source, self.conditional = event, source, shared.conditional
-        self.net = build(event, shared.classes(event), net, times=times)
+        prediction, std = shared.prediction, shared.data_std
+        self.net = build(event, shared.classes(event), net, times=times, prediction=prediction, std=std)
         self.coupling, self.prefetch = coupling, coupling.prefetch
         self.path, self.label_dropout = path, shared.label_dropout
         self.bin_width = event.bin if shared.dequantize else 0.0

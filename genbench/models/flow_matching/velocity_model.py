@@ -16,7 +16,7 @@ from genbench.numerics.ode import SOLVERS, Method, integrate, log_density
 from genbench.numerics.sde import euler_maruyama
 from genbench.settings import NonNegative, Positive, Size
 
-COUPLED = {"plan", "entropy", "kappa", "clip", "pairs"}
+COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}
 """Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
 
 
@@ -30,7 +30,7 @@ class FlowMatching(PairModel, Transport):
     steering = (
         *("sigma", "clip", "schedule"),  # of paths
         *("kappa", "epsilon", "cost", "normalizer", "weigh", "reference", "running"),  # of weights
-        *("plan", "resample", "reg", "pool", "mismatch", "entropy", "tolerance", "points"),  # of transport
+        *("plan", "resample", "reg", "pool", "mismatch", "penalty", "entropy", "tolerance", "points"),  # of transport
         *("label_dropout", "dequantize"),
     )
 

@@ -113,7 +113,7 @@ def test_diffusion_needs_the_score(built):
         model, data = built("cfm", task)
         with pytest.raises(Unsupported, match="not N"):
             model.sample(noise(data.source, 2, seed=0), method="euler", steps=2, diffusion=1.0)
-    for name in ("otcfm", "wcfm", "sdcfm", "sbcfm", "reflow", "wcfm-balanced"):
+    for name in ("otcfm", "wcfm", "sdcfm", "sbcfm", "reflow", "wcfm-balanced", "eotcfm"):
         with pytest.raises(ConfigError, match="needs independent pairs"):
             make_spec(name, "moons", settings={"sample": {"method": "euler", "steps": 4, "diffusion": 1.0}})
     with pytest.raises(ConfigError, match="takes Euler steps"):

@@ -28,8 +28,10 @@ class AlphaFlowLoss(SelfDistillation):
         return self._split(example, 1 + (self.alpha - 1) * done)
 
     def _split(self, example: Example, alpha: float) -> Example:
+        """Return an example with the end of the pair's part: the whole interval if rounding would leave no part."""
         assert example.end is not None
-        return example._replace(middle=torch.lerp(example.t, example.end, alpha))
+        middle = torch.lerp(example.t, example.end, alpha)
+        return example._replace(middle=torch.where(middle > example.t, middle, example.end))
 
     def error(self, model: "FlowMap", example: Example) -> Tensor:
         t, end, middle, x, label = example.t, example.end, example.middle, example.x, example.label

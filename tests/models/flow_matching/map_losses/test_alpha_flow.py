@@ -27,6 +27,13 @@ def test_alpha_falls_from_one_over_training(built):
     assert_close((example.middle - example.t) / (example.end - example.t), torch.full((64,), 0.2), rtol=1e-3, atol=0)
 
 
+def test_an_interval_of_two_neighboring_numbers_has_a_finite_error(built):
+    model, data = built("alphaflow", "gaussian", ratio=1.0, alpha_min=0.2)
+    example = model.example(data.train, 0, 64, 0, torch.Generator())
+    short = example._replace(end=torch.nextafter(example.t, torch.tensor(2.0)))
+    assert error(model, short).isfinite()
+
+
 def test_an_interval_of_length_zero_is_flow_matching(built, gaussian_flow):
     check_flow_matching(built, gaussian_flow, "alphaflow")
 

@@ -1,0 +1,76 @@
+"""The entropic transport plan of large batches, balanced or unbalanced, without a matrix of all pairs in memory."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genbench.core import Event
+from genbench.models.flow_matching.couplings.base import Coupling, Pairs
+from genbench.numerics.optimal_transport import Kernel
+from genbench.numerics.streamed_sinkhorn import draw_rows, spread, streamed_sinkhorn
+from genbench.registry import couplings
+from genbench.settings import Count, Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropicSettings:
+    """Settings of the streamed entropic plan.
+
+    Args:
+        epsilon: temperature in units of the cost's spread, the standard deviation of 2 <x0, x1> of
+            all centered pairs.
+        penalty: price of other marginals than those of the batch, times their KL divergence, in the same units; none
+            keeps the marginals.
+        pool: number of batches of which the plan is computed together.
+    """
+
+    epsilon: Positive = 0.1
+    penalty: Positive | None = None
+    pool: Count = 1
+
+
+ENTROPIC = EntropicSettings()
+
+
+class Entropic(Coupling):
+    """Pairs drawn from the entropic plan of a pool of batches (Klein et al., 2025; unbalanced: Eyring et al., 2024).
+
+    P = argmin <P, |x0 - x1|^2> + epsilon KL(P | a b) + penalty (KL(P 1 | a) + KL(P' 1 | b))
+    x0 of each x1 ~ P[:, x1];  weight of each x1 = its mass in P
+
+    Potentials are computed in blocks of rows, so that memory grows linearly with the pool. A small penalty leaves out
+    pairs that cost more than it. In the limit 0 the plan is the Gibbs kernel of W-CFM with squared costs; without a
+    penalty the data has weight 1 and no tilt. The arguments are as in `EntropicSettings`.
+    """
+
+    def __init__(self, settings: EntropicSettings = ENTROPIC) -> None:
+        super().__init__()
+        self.epsilon, self.penalty, self.pool = settings.epsilon, settings.penalty, settings.pool
+
+    def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
+        unit = float(spread(x0, x1)) or math.inf  # of equal points, all plans cost the same
+        kernel = Kernel(self.epsilon * unit, "sqnorm")
+        if label is None:
+            return self._paired(kernel, x0, x1, generator)
+        paired, weight, tilt = torch.empty_like(x0), x0.new_empty(len(x0)), x0.new_empty(len(x0), 2)
+        for value in label.unique():
+            members = (label == value).nonzero()[:, 0]
+            pairs = self._paired(kernel, x0[members], x1[members], generator)
+            paired[members], weight[members] = pairs.x0, pairs.weight
+            tilt[members] = pairs.tilt  # type: ignore[assignment]
+        return Pairs(paired, weight, tilt)
+
+    def _paired(self, kernel: Kernel, x0: Tensor, x1: Tensor, generator: torch.Generator) -> Pairs:
+        damping = 1.0 if self.penalty is None else self.penalty / (self.penalty + self.epsilon)
+        plan = streamed_sinkhorn(kernel, x0, x1, damping)
+        weight = plan.mass1 / plan.mass1.mean()
+        tilt = torch.stack([(plan.mass0 / plan.mass0.mean() - 1).square(), (weight - 1).square()], 1)
+        return Pairs(x0[draw_rows(kernel, x0, x1, plan.phi, generator)], weight, tilt)
+
+
+@couplings.register("entropic", version=1)
+def entropic(event: Event, classes: int, *, settings: EntropicSettings = ENTROPIC) -> Entropic:
+    """The entropic plan of large batches in memory linear in their size, balanced or unbalanced."""
+    return Entropic(settings)

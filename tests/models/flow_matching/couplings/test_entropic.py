@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+from helpers.toy_flows import stream
+from torch.testing import assert_close
+
+from genbench.models.flow_matching.couplings.entropic import Entropic, EntropicSettings
+from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
+
+SPREAD = 2.0
+"""Spread of the cost between two samples of N(0, 1)."""
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])
+def test_the_correlation_of_gaussians_is_the_closed_form(epsilon):
+    """The plan of N(0, 1) with itself is Gaussian; rho solves rho / (1 - rho^2) = 2 / reg (Janati et al., 2020)."""
+    reg = epsilon * SPREAD
+    rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1500) + 0.5) / 1500)[:, None]
+    pairs = Entropic(EntropicSettings(epsilon=epsilon))(quantiles, quantiles, None, stream())
+    assert float((pairs.x0 * quantiles).mean()) == pytest.approx(rho, abs=0.08)
+    assert torch.equal(pairs.weight, torch.ones(1500))
+    assert float(pairs.tilt[:, 0].mean()) < 1e-4
+
+
+def test_a_small_temperature_gives_the_pairs_of_exact_transport():
+    x1 = torch.randn(64, 2)
+    x0 = 0.8 * x1[torch.randperm(64)] + 1  # the monotone map is optimal
+    pairs = Entropic(EntropicSettings(epsilon=1e-3))(x0, x1, None, stream())
+    exact = MinibatchOT()(x0, x1, None, stream())
+    assert float((pairs.x0 == exact.x0).all(1).float().mean()) > 0.95
+
+
+def test_a_penalty_leaves_out_what_is_far_away_and_states_the_tilt():
+    near, far = torch.randn(180, 2), torch.randn(20, 2) + 40
+    x0, x1 = torch.randn(200, 2), torch.cat([near, far])
+    balanced, unbalanced = (
+        Entropic(EntropicSettings(epsilon=0.05, penalty=penalty))(x0, x1, None, stream()) for penalty in (None, 0.5)
+    )
+    assert_close(balanced.weight, torch.ones(200))
+    assert float(unbalanced.weight.mean()) == pytest.approx(1)
+    assert float(unbalanced.weight[180:].max()) < 1e-3 < 0.5 < float(unbalanced.weight[:180].min())
+    data_tilt = (unbalanced.weight - 1).square().mean()
+    assert_close(unbalanced.tilt[:, 1].mean(), data_tilt)
+    assert float(data_tilt) == pytest.approx(0.1 / 0.9, rel=0.1)  # weight 1 / 0.9 on nine tenths of the data
+
+
+def test_pairs_are_of_one_class():
+    label = torch.arange(100) % 3
+    x0, x1 = torch.randn(2, 100, 2) + 10 * label[:, None]
+    pairs = Entropic(EntropicSettings(epsilon=5.0))(x0, x1, label, stream())
+    assert torch.equal((pairs.x0[:, 0] / 10).round(), label.float())
+    assert len(pairs.x0.unique(dim=0)) < 100  # drawn, with replacement
+
+
+def test_a_model_pools_its_batches(built):
+    model, data = built("eotcfm", "8gaussians", pool=4, epsilon=0.5)
+    examples = [model.example(data.train, step, 32, 0, stream()) for step in range(4, 8)]
+    x1 = torch.cat([data.train.batch(step, 32, 0).x for step in range(4, 8)])
+    ends = torch.cat([e.x + (1 - e.t[:, None]) * e.velocity for e in examples])
+    assert_close(ends, x1)
+    again = model.example(data.train, 6, 32, 0, stream())
+    assert torch.equal(again.x, examples[2].x)
+    logged = model.loss(again)
+    assert {"source_tilt", "data_tilt", "ess"} <= logged.keys()
+
+
+@pytest.mark.parametrize("penalty", [None, 1.0])
+@pytest.mark.parametrize("label", [None, torch.arange(2), torch.zeros(2, dtype=torch.int64)])
+def test_single_and_equal_points_are_paired(penalty, label):
+    coupling = Entropic(EntropicSettings(penalty=penalty))
+    x0, x1 = torch.randn(2, 2, 3)
+    for data in (x1, torch.ones(2, 3)):
+        pairs = coupling(x0, data, label, stream())
+        assert torch.isfinite(pairs.weight).all()
+        assert {tuple(row) for row in pairs.x0.tolist()} <= {tuple(row) for row in x0.tolist()}
+    alone = coupling(x0[:1], x1[:1], None, stream())
+    assert torch.equal(alone.x0, x0[:1])
+    assert_close(alone.weight, torch.ones(1))
