@@ -1,5 +1,6 @@
 """Commands that keep and share results: verify, and genbench results status, clean, merge, submit, import."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -211,8 +212,10 @@ def import_command(
     settings = parse_set_options(set_ or [])
 
     from genbench.results.importing import import_released
-    from genbench.runs.store import Store, run_name
+    from genbench.runs.store import Store
 
-    spec = import_released(kind, file, Store(results), model=model, data=dataset, settings=settings)
-    print_wrapped(f"written: {results / 'runs' / run_name(spec)}, {spec.model_label} on {spec.data_label}")
-    print_wrapped(f"measure it: genbench eval {run_name(spec)}")
+    store = Store(results)
+    spec = import_released(kind, file, store, model=model, data=dataset, settings=settings)
+    run = store.folder(spec)
+    print_wrapped(f"written: {run}, {spec.model_label} on {spec.data_label}")
+    print_wrapped(f"measure it: {shlex.join(['genbench', 'eval', str(run)])}")

@@ -20,7 +20,7 @@ from genbench.runs.store import Store
 from genbench.runs.train_or_load import build_untrained
 from genbench.seeds import derive
 from genbench.settings import Settings, merge
-from genbench.storage import content_hash, tensors
+from genbench.storage import content_hash, files, tensors
 
 
 class Format(NamedTuple):
@@ -83,7 +83,7 @@ def import_released(
         settings: settings by section, which override the settings of the format.
 
     Raises:
-        ConfigError: if the file does not hold finite weights of this network.
+        ConfigError: if the file does not hold finite weights of this network, or the run has weights already.
         Busy: if another process holds the run.
     """
     if kind not in FORMATS:
@@ -104,9 +104,12 @@ def import_released(
     task = spec.build_data()
     built = build_untrained(spec, task)
     flow = built.model if isinstance(built, Latent) else built
-    if not isinstance(flow, PairModel):
+    if not isinstance(flow, PairModel) or "teacher" in spec.prerequisites:  # the file has no weights of a teacher
         raise ConfigError(f"{spec.model['name']} does not fit weights of {kind}: choose --model {known.model}")
     with LAUNCH.hold(store, spec) as held:
+        if held.has_weights(spec):
+            there = files.shown(store.weights_path(spec))
+            raise ConfigError(f"{there} is there already: measure it with genbench eval, or remove it")
         learn_from_prerequisites(spec, built, store, task)
         if isinstance(built, Latent):
             built.encoder.calibrate(task)  # without a pass over the latents of all data

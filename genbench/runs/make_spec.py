@@ -118,6 +118,8 @@ def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | 
     model_class(entry).check(sample, settings_in(model_spec))
     plan = bind(Plan, merge(data.plan, own_plan, part["plan"]), "plan")
     names = [*(metrics if metrics is not None else data.metrics)]
+    if plan["released"] and plan["steps"]:
+        raise ConfigError("plan.released marks weights that are not trained here: set plan.steps=0")
     if plan["validate_every"] and VALIDATION not in names:
         names.append(VALIDATION)
     if plan["validate_every"] and data.valid.size == 0:

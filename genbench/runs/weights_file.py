@@ -69,7 +69,8 @@ def read_weights(path: Path) -> Weights:
     try:
         spec, training = SPEC.validate_json(header["spec"]).json(), ORIGIN.validate_json(header["training"])
         check_origin(training, TRAINING_COSTS)
-        if not training["cost"] and not spec["plan"].get("released"):
+        imported = spec["plan"].get("released") and spec["plan"].get("steps") == 0
+        if not training["cost"] and not imported:
             raise ValueError("the cost of training is missing")
     except ValueError as error:  # ValidationError too
         raise Damaged(f"{files.shown(path)} is damaged: its header lacks spec or training: {explain(error)}") from error

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from annotated_types import Ge, Gt, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
@@ -17,9 +17,6 @@ from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
 from genbench.sweeps.user_files import component_name, named_component
 from genbench.validation import explain
-
-if TYPE_CHECKING:
-    pass
 
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
@@ -43,6 +40,8 @@ class Table(BaseModel):
         if not isinstance(table, Mapping):
             return table
         for key in table:
+            if key == "exclude" and "include" in cls.model_fields:  # "did you mean 'include'" would be the opposite
+                raise ConfigError("there is no exclude: write the cells that you want under include")
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise unknown("no key", key, cls.model_fields)
         return table

@@ -86,7 +86,8 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
     assert {row["metric"]: row["value"] for row in record["results"]}["nfe"] == 2
     assert record["provenance"]["training"] == training
     (run / "model.safetensors").unlink()
-    done = begin("run", "--model", "otcfm", *request_of("")[4:], "--set", f"plan.released={sha256}")
+    plan = ("--set", f"plan.released={sha256}", "--set", "plan.steps=0")
+    done = begin("run", "--model", "otcfm", *request_of("")[4:], *plan)
     assert "released weights, which are not here" in done.stderr
     assert (done.code, Store(tmp_path / "results").has_weights(spec)) == (2, False)
 
@@ -132,9 +133,23 @@ def test_averaged_weights_alone_are_the_same_weights(tmp_path, request_of):
     for name in ("their.pt", "averaged.safetensors"):
         done = begin(*request_of(tmp_path / name))
         assert done.code == 0, done.stderr
+        run = done.stdout.split()[-1]  # of the command that measures it
+        assert spec_at(Path(run)).plan["released"] == content_hash.sha256(tmp_path / name)
     one, other = (load_file(path) for path in tmp_path.glob("results/runs/*/model.safetensors"))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_that_has_weights_keeps_them(tmp_path, request_of):
+    released(tmp_path / "their.pt")
+    assert begin(*request_of(tmp_path / "their.pt")).code == 0
+    (path,) = tmp_path.glob("results/runs/*/model.safetensors")
+    kept, stamp = path.read_bytes(), path.stat().st_mtime_ns
+    done = begin(*request_of((tmp_path / "their.pt").rename(tmp_path / "again.pt")))
+    assert (done.code, "is there already" in done.stderr.splitlines()[-1]) == (2, True)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (kept, stamp)
+    done = begin(*request_of(tmp_path / "again.pt", "--model", "reflow"))  # cfm would be its teacher
+    assert (done.code, "reflow does not fit weights of torchcfm" in done.stderr.splitlines()[-1]) == (2, True)
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, request_of, monkeypatch):

@@ -140,3 +140,12 @@ def test_other_presets_and_data_are_refused():
         with_preset("quik", "cfm", "digits", None, {})
     with pytest.raises(ConfigError, match="--preset quick is for cifar10 and digits, not for moons: leave it out"):
         with_preset("quick", "cfm", "moons", None, {})
+
+
+def test_released_weights_are_trained_for_no_steps():
+    plan = {"released": 64 * "a", "steps": 0}
+    kept = make_spec("cfm", "moons", metrics=[], settings={"plan": plan}).json()
+    with pytest.raises(ConfigError, match=r"set plan\.steps=0"):
+        make_spec("cfm", "moons", metrics=[], settings={"plan": plan | {"steps": 5}})
+    with pytest.raises(ConfigError, match=r"set plan\.steps=0"):
+        restore_spec(kept | {"plan": kept["plan"] | {"steps": 5}})

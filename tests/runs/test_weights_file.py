@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -55,6 +56,19 @@ def test_sealed_weights_with_another_header_are_damaged(runs, field, text):
     for read in (read_weights, lambda path: spec_at(path.parent)):
         with pytest.raises(Damaged, match="its header lacks spec or training"):
             read(path)
+
+
+@pytest.mark.parametrize(("steps", "damaged"), [(0, False), (5, True)])
+def test_weights_without_a_cost_are_imported_ones_of_no_steps(runs, steps, damaged):
+    store, (spec, *_) = runs
+    path = store.weights_path(spec)
+    state, header = tensors.load(path, ())
+    kept = spec.json()
+    kept["plan"] = kept["plan"] | {"steps": steps, "released": 64 * "a"}
+    free = json.dumps({"code": {}, "machine": {}, "cost": {}})
+    tensors.save(path, state, header | {"spec": json.dumps(kept), "training": free})
+    with pytest.raises(Damaged, match="cost of training is missing") if damaged else nullcontext():
+        read_weights(path)
 
 
 def test_weights_of_more_rows_than_a_tensor_can_have_are_damaged(tmp_path):

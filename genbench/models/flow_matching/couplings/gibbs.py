@@ -46,8 +46,8 @@ class KernelSettings:
 
     Args:
         kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d). By default "elbow", which chooses it on
-            training data before the first step, as `genbench tune` does: the smallest kappa above which the weights
-            hardly tilt source and data.
+            training data before the first step: the smallest kappa above which the weights hardly tilt source and
+            data. `python -m benchmarks.elbow` shows the tilt over kappa.
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
     """
