@@ -195,8 +195,6 @@ class Suite(Sections):
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):
                 raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
-        if self.track.baseline not in [model.name for model in self.models]:
-            raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline first")
         if self.include or any(model.seeds for model in self.models):
