@@ -174,12 +174,14 @@ def page(rows: Sequence[dict[str, Any]], records: Path) -> str:
     """Return the page."""
     parts = ["# Error budgets\n", "Made by `python -m benchmarks.error_budget`; read in docs/error_budget.md.\n"]
     parts += ["## Energy distance on 8gaussians\n", budgets(records)]
-    parts += ["Mean over seeds ± half its 95 % interval. 2,000 steps unless stated.\n"]
+    parts += ["Mean over seeds ± 95 % CI half-width. 2,000 steps unless stated.\n"]
     parts += ["## Excess cost of the plan of n points\n", of_plans(rows)]
-    parts += [f"From N(0, I) to N(0, {STD:g}^2 I). The excess is {STD:g} E W2^2 of two samples of N(0, I), for which "]
-    parts[-1] += "the rates are proven (Ledoux, 2017, in 2D; Ledoux and Zhu, 2021, in more).\n"
+    parts += [
+        f"Plans lead from N(0, I) to N(0, {STD:g}^2 I). The excess is {STD:g} E W2^2 between two samples of N(0, I). "
+    ]
+    parts[-1] += "The rates are proven (2D: Ledoux, 2017; 4D and 8D: Ledoux and Zhu, 2021).\n"
     parts += ["## Energy distance of the tilt of W-CFM\n", of_kernels(rows)]
-    parts += [f"Slopes from kappa = {ASYMPTOTIC:g} on, {REPEATS} repeats of {SAMPLES} samples.\n"]
+    parts += [f"Slopes use kappa >= {ASYMPTOTIC:g}, over {REPEATS} repeats of {SAMPLES} samples.\n"]
     return "\n".join(parts)
 
 

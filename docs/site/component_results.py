@@ -1,4 +1,4 @@
-"""What the published results say of a component: where a model stands and what it draws, and what a metric detects."""
+"""What the published results say about a component: ranks and samples of models, defects that metrics detect."""
 
 import io
 import json
@@ -26,7 +26,7 @@ DRAWN = ("8gaussians", "moons", "8gaussians-moons")
 ROWS = 3
 """Rows of tiles in a picture of points: noise, half of the way, samples."""
 POWER = 0.9
-"""Shares from which a fault counts as detected, and is written."""
+"""Share of detections from which the picture states the number."""
 
 
 @cache
@@ -83,7 +83,7 @@ def drawn(model: str) -> tuple[bytes, str] | None:
         picture.paste(tile, (index * (TILE + GAP), 0))
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)
-    return file.getvalue(), f"What it draws, in blue, beside the data: {', '.join(shown)}."
+    return file.getvalue(), f"Its samples, in blue, beside the data: {', '.join(shown)}."
 
 
 def _tile(picture: Image.Image, index: int, columns: int) -> Image.Image:
@@ -95,8 +95,8 @@ def _tile(picture: Image.Image, index: int, columns: int) -> Image.Image:
 
 
 def detection(metric: str) -> tuple[bytes, str] | None:
-    """Draw how often one evaluation detects which fault, by the number of samples; None if it was not calibrated."""
-    caption = "What it detects: the share of evaluations that flag a fault, by the number of samples; –: not tried."
+    """Draw how often one evaluation detects each defect, by the number of samples; None without a calibration."""
+    caption = "Share of evaluations that detect a defect, by the number of samples; –: not tried."
     rows = [row for row in json.loads((RESULTS / "calibration.json").read_text())["rows"] if "power" in row]
     own = [row for row in rows if row["metric"].partition(".")[0] == metric]
     if not own:

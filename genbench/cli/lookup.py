@@ -229,7 +229,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
 
 
 def draw_curves(run: Path, record: "Record") -> list[Path]:
-    """Draw the learning curves of a run beside its record, and return their path; a folder that is full has none."""
+    """Draw the learning curves of a run beside its record; return their path, or nothing if writing fails."""
     from genbench.analysis.values import read_values
     from genbench.report.formats.figures import write_charts
     from genbench.report.plots import learning_curves

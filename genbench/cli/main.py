@@ -92,7 +92,7 @@ for title, functions in TASKS.items():
         app.command(name, rich_help_panel=title)(function)
 folder = typer.Typer(
     cls=Commands,
-    help="Look after and share a results folder: status, clean, merge, submit, import.",
+    help="Maintain and share a results folder: status, clean, merge, submit, import.",
     no_args_is_help=True,
 )
 for function in (sharing.status, sharing.clean, sharing.merge, sharing.submit):

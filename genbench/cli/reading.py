@@ -56,7 +56,7 @@ def leaderboard(
         typer.Option(help="Settings of the methods; default: tuned, once tuning has chosen some."),
     ] = None,
     add: Annotated[
-        list[Path] | None, typer.Option(help="A submission to compare too (see genbench results submit).")
+        list[Path] | None, typer.Option(help="A submission to include (see genbench results submit).")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Also draw quality against NFE: FILE.svg, FILE.pdf or FILE.png.")

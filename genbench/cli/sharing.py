@@ -195,16 +195,16 @@ def merge(
 
 
 def import_command(
-    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Whose weights these are: torchcfm or sit.")],
-    file: Annotated[Path, typer.Argument(help="The file of weights. Nothing in it is executed.")],
-    model: Annotated[str | None, typer.Option(help="The model that it was trained as; default: cfm.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Its data set; default: the published one.")] = None,
+    kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Format of the file: torchcfm or sit.")],
+    file: Annotated[Path, typer.Argument(help="Weights file. No code in it is executed.")],
+    model: Annotated[str | None, typer.Option(help="Model that the weights were trained as; default: cfm.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set of the weights; default: the published one.")] = None,
     set_: options.Set = None,
     results: options.Results = Path("results"),
 ) -> None:
-    """Make a run of weights that others released.
+    """Turn weights that others released into a run.
 
-    Then genbench eval measures it like any other.
+    Measure the run with genbench eval.
     """
     from genbench.sweeps.set_options import parse_set_options
 

@@ -102,7 +102,7 @@ def table_of(search: "GridSearch") -> "Table":
     values = read_values([record for candidate in search.candidates for record in candidate.records])
     (table,) = comparison_tables([value for value in values if value.metric == search.metric])
     legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in search.chosen().items()]
-    legend += ["A default within one standard error of the best candidate is chosen instead of it."]
+    legend += ["A default within one standard error of the best candidate is chosen instead."]
     excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
     legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
     title = f"{table.title}: {search.metric} on the validation split"

@@ -156,8 +156,8 @@ class Truth:
         modes: centers of the modes, (modes, d).
         w2_squared: returns the squared 2-Wasserstein distance from source to data, or None; with conditions, its mean
             over them. It is called only when a metric needs the number.
-        velocity: marginal velocity field (t, x) of conditional flow matching with independent pairs and linear paths;
-            (t, x, kernel) is the field on pairs weighted by a `numerics.gaussian_pairs.GaussianSum` of their distance.
+        velocity: exact velocity field (t, x) of flow matching with independent pairs and straight paths. With a third
+            argument, a `numerics.gaussian_pairs.GaussianSum`, pairs are weighted by this function of their distance.
     """
 
     log_prob: Callable[[Tensor], Tensor] | None = None

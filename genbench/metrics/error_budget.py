@@ -1,4 +1,4 @@
-"""The error budget: which share of a distance comes from the coupling, the network, the solver and few samples."""
+"""The error budget: the parts of a distance due to few samples, the coupling, the network and the solver."""
 
 import math
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from genbench.seeds import derive, generator
 from genbench.settings import Count
 
 TOLERANCE = 1e-4
-"""Tolerance of dopri5 where the error of the solver is neglected."""
+"""Tolerance of dopri5 in flows whose solver error must be negligible."""
 
 ACCURATE = {"method": "dopri5", "steps": 0, "tol": TOLERANCE}
 
@@ -49,27 +49,29 @@ def error_budget(
     3. trained network, solved accurately: + `network`
     4. trained network with the solver of the run: + `solver`; its distance is the sum
 
-    Parts may be negative. The true sampler is the exact field of independent pairs, from the same noise, or the
-    validation split where no field is known. A coupling that keeps both marginals has a minimizer that samples the
-    training data: its `coupling` is 0 for fresh data, and the effect of memorization for finite data. Errors of
-    estimated potentials (wcfm-balanced) belong to `network`.
+    Parts may be negative. The true sampler solves the exact field of independent pairs from the same noise. Where no
+    field is known, the validation split replaces the true sampler.
 
-    Each value states its 95 % t interval over the repeats.
+    If a coupling keeps both marginals, the exact minimizer draws from the training distribution. The part `coupling` is
+    then 0 for data generated on the fly; for a finite training set, the part measures memorization. Errors of estimated
+    potentials (wcfm-balanced) count as `network`.
+
+    Each value states its 95 % CI half-width over the repeats (Student's t).
 
     Args:
-        distance: metric of samples to split; w2 has a floor, under which small parts vanish.
+        distance: metric to split; w2 has a large floor that hides small parts.
         n: number of samples of each sampler, and of test points.
-        repeats: number of draws of noise and test points.
+        repeats: number of evaluations, each with fresh noise and test points.
 
     Raises:
-        Unsupported: unless the model is unconditional flow matching on straight paths without noise, and the minimizer
-            is known. The minimizer of W-CFM is known for Gaussians and their mixtures only.
+        Unsupported: if the exact minimizer is not known. It is known for unconditional flow matching of vectors on
+            straight paths without noise; for W-CFM, only if the data is a Gaussian or a mixture of Gaussians.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, FlowMatching) or model.conditional or not data.event.is_vector or data.event.conditions:
-        raise Unsupported("the exact minimizer is known for unconditional flow matching of vectors only")
+        raise Unsupported("the exact minimizer is known only for unconditional flow matching of vectors")
     if model.path != Straight(0.0):
-        raise Unsupported("the exact minimizer is known for straight paths without noise only")
+        raise Unsupported("the exact minimizer is known only for straight paths without noise (model.sigma=0)")
     rows = []
     for index in range(repeats):
         seed = derive(evaluation.seed, "error budget", index)

@@ -53,14 +53,16 @@ def entry(name: str) -> Entry:
     """Return the metric `torchmetrics:NAME`.
 
     Raises:
-        ConfigError: if torchmetrics has no such metric of images, or it has a network of its own.
+        ConfigError: if torchmetrics has no such image metric, or the metric has a network of its own.
     """
     title = SHORT.get(name, name)
     if title in WITH_NETWORKS:
-        raise ConfigError(f"{name} would download and unpickle a network, which genbench does not do")
+        raise ConfigError(
+            f"{name} would download and unpickle a network, which genbench refuses: choose another metric"
+        )
     if title not in torchmetrics.image.__all__:
         known = [each for each in torchmetrics.image.__all__ if each not in WITH_NETWORKS]
-        raise unknown("torchmetrics has no metric of images", name, [*SHORT, *known])
+        raise unknown("torchmetrics has no image metric", name, [*SHORT, *known])
     kind: type[Metric] = getattr(torchmetrics.image, title)
     of_pairs = tuple(inspect.signature(kind.update).parameters)[1:] in (("preds", "target"), ("img1", "img2"))
     on_features = "feature" in inspect.signature(kind).parameters

@@ -11,17 +11,17 @@ from genbench.nets.embedding import Time
 Prediction = Literal["velocity", "data", "edm"]
 
 CLOSEST = 0.05
-"""Smallest distance of t from 1 by which the way to the predicted data is divided."""
+"""Lower bound on the divisor 1 - t of the data prediction."""
 
 
 class Predicts(nn.Module):
-    """A velocity from a network that predicts something else, on straight paths x = (1-t) x0 + t x1.
+    """Compute the velocity on straight paths x = (1-t) x0 + t x1 from a network that predicts the data or a residual.
 
     data:  v = (F(t, x) - x) / max(1 - t, 0.05)
     edm:   v = (t s^2 - (1-t)) / S^2 x + s/S F(t, x/S),  S^2 = (1-t)^2 + t^2 s^2
 
-    EDM's denoiser c_skip y + c_out F(c_in y) at noise level (1-t)/t gives the second line: the exact velocity of data
-    N(0, s^2), and a residual of unit variance.
+    EDM's denoiser c_skip y + c_out F(c_in y) at noise level (1-t)/t gives the second line: the exact velocity for data
+    from N(0, s^2), plus s/S times a residual of unit variance.
 
     Args:
         net: the network F, which returns samples.

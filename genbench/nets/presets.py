@@ -61,12 +61,12 @@ def build(
         classes: number of classes the net is conditioned on; 0 for none.
         value: None for the default net, a name, or a table of settings with or without a name.
         times: number of time inputs; with 2, `net(t, x, label, interval)` also takes the length of an interval.
-        prediction: what the network predicts, from which its velocity follows; see `Predicts`.
+        prediction: what the network predicts; `Predicts` computes the velocity from the prediction.
         std: standard deviation of the data, for the prediction "edm".
     """
     if times > 1 and prediction != "velocity":
         raise ConfigError(
-            f"model.prediction={prediction}: a flow map predicts mean velocities: model.prediction=velocity"
+            f"model.prediction={prediction}: flow maps predict mean velocities: set model.prediction=velocity"
         )
     net = NET.resolve(value, "net", event)
     assert net is not None

@@ -1,6 +1,6 @@
 """Exact flow matching on pairs of N(0, I) and a Gaussian mixture, weighted by a function of their distance.
 
-A function exp(-|x1 - x0| / epsilon) is a sum of Gaussians. Each of them turns a pair of Gaussians into another pair of
+The function exp(-|x1 - x0| / epsilon) is a sum of Gaussians. Each term maps a pair of Gaussians to another pair of
 Gaussians, so the minimizer of the weighted loss is known in any dimension.
 """
 
@@ -12,10 +12,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 SPACING = 0.3
-"""Spacing of the logarithms of rates: up to r = 30 epsilon the relative error is below 1e-3, up to 10 epsilon 1e-6."""
+"""Spacing of log rates: the relative error is below 1e-6 up to r = 10 epsilon, and below 1e-3 up to 30 epsilon."""
 
 SHORTEST = 1e-2
-"""Share of the value at distance 0 that the largest rates leave out; it matters below that share of epsilon only."""
+"""Share of the value at r = 0 lost by omitting larger rates; it matters only for r below this share of epsilon."""
 
 
 class GaussianSum(NamedTuple):
@@ -61,9 +61,9 @@ def weighted_velocity(
 
     Noise x0 ~ N(0, I) and data x1 ~ sum_k weights_k N(means_k, diag stds_k^2) are independent. Given the mode and the
     term of the kernel, x1 - x0 and x_t are jointly Gaussian, so the conditional mean is linear in x. Modes and terms
-    are weighted by their posterior probability at x. With widths of 0 the data is a finite set of points, and the field
-    is the one of Bertrand et al., 2025, "On the closed-form of flow matching", https://arxiv.org/abs/2506.03719; it
-    exists for t < 1 only.
+    are weighted by their posterior probability at x. With stds of 0, the data is a finite set of points. Bertrand et
+    al., 2025, "On the closed-form of flow matching", https://arxiv.org/abs/2506.03719, derive this field, which exists
+    only for t < 1.
     """
     y = x.double()  # squared distances are differences of large numbers
     t, mean, variance = t.to(y), means.to(y)[:, None], stds.to(y)[:, None].square()

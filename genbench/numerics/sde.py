@@ -1,4 +1,4 @@
-"""SDEs with the marginals of a flow: solve them by the Euler-Maruyama method, one random stream per sample."""
+"""Solve SDEs by the Euler-Maruyama method, with one random stream per sample."""
 
 import hashlib
 import math
@@ -22,12 +22,12 @@ def euler_maruyama(
 ) -> Solution:
     """Solve dx = drift(t, x) dt + sqrt(variance(t)) dW from t = 0, and return the state at t = 1.
 
-    Each of the equal steps takes the drift at its start and the variance at its end: a variance that vanishes at t = 1
-    leaves no noise in the samples. The random numbers of a sample are a function of its start, on every device and
-    in every batch.
+    Steps are equal. Each step uses the drift at its start and the variance at its end, so a variance that vanishes at
+    t = 1 leaves no noise in the samples. The random numbers of a sample depend only on its start, not on the device or
+    the batch.
 
     Args:
-        variance: increase of the variance of x per unit of time.
+        variance: rate at which noise adds variance to x, as a function of t.
     """
     streams = [_stream_of(start) for start in x]
     for t, end in pairwise(torch.linspace(0, 1, steps + 1, dtype=torch.float64).tolist()):
@@ -39,5 +39,5 @@ def euler_maruyama(
 
 
 def _stream_of(start: Float[Tensor, "*event"]) -> torch.Generator:
-    """Return the random stream of the sample that starts here."""
+    """Return the random stream of the sample that starts at this state."""
     return generator(0, "diffusion", hashlib.sha256(start.float().cpu().contiguous().numpy().data).hexdigest())

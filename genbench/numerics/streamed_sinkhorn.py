@@ -19,17 +19,17 @@ from genbench.errors import RunFailed
 from genbench.numerics.optimal_transport import CHUNK, Kernel
 
 TOLERANCE = 1e-3
-"""Share of the mass that a marginal may have in the wrong place."""
+"""Largest accepted share of misplaced mass in a marginal."""
 
 STEPS = 5000
-"""The most steps at the final temperature."""
+"""Maximum number of steps at the final temperature."""
 
 WARM_STEPS = 20
-"""The most steps at each warmer temperature on the way."""
+"""Maximum number of steps at each warmer temperature before it."""
 
 
 class StreamedPlan(NamedTuple):
-    """The potential of x in a plan, and the mass of each x and y in units of its mass in the sample."""
+    """The potential of x, and the mass that the plan gives each x and y, relative to the mass in the sample."""
 
     phi: Float[Tensor, " n"]
     mass0: Float[Tensor, " n"]
@@ -39,7 +39,7 @@ class StreamedPlan(NamedTuple):
 def spread(x: Float[Tensor, "n *event"], y: Float[Tensor, "m *event"]) -> Float[Tensor, ""]:
     """Return the standard deviation of 2 <x, y> over all pairs of two centered samples.
 
-    It is the spread of |x - y|^2 that no potential can take out. Raises RunFailed if it is not finite.
+    Potentials cannot absorb this part of the spread of |x - y|^2. Raises RunFailed if the result is not finite.
     """
     x, y = (part.flatten(1) - part.flatten(1).mean(0) for part in (x, y))
     n, d = len(x), x.shape[1]
@@ -55,15 +55,15 @@ def streamed_sinkhorn(
 ) -> StreamedPlan:
     """Solve for the entropic plan between two samples with equal weights.
 
-    The temperature is halved step by step from the spread of the cost (Schmitzer, 2019).
+    The temperature starts at the spread of the cost and is halved until it reaches the target (Schmitzer, 2019).
 
     Args:
         kernel: cost and temperature of the plan.
-        damping: factor on each potential; 1 keeps both marginals. penalty / (penalty + epsilon) instead charges the
-            penalty times the KL divergence of each marginal.
+        damping: factor on each potential; 1 keeps both marginals. A factor of penalty / (penalty + epsilon) instead
+            adds penalty times the KL divergence of each marginal to the cost.
 
     Raises:
-        RunFailed: if it has not converged after `STEPS` steps.
+        RunFailed: if the plan has not converged after `STEPS` steps.
     """
     n, m, target = len(x), len(y), float(kernel.epsilon)
     halvings = math.ceil(math.log2(max(1.0, float(spread(x, y)) / target)))
@@ -88,7 +88,7 @@ def streamed_sinkhorn(
                 break
             phi = share * full
     if not error < TOLERANCE:  # nor is NaN below it
-        raise RunFailed(f"the entropic plan of {n} pairs does not converge; a larger epsilon does")
+        raise RunFailed(f"the entropic plan of {n} points does not converge: choose a larger epsilon")
     return StreamedPlan(phi, (phi - full).exp(), (psi - column).exp())
 
 

@@ -149,7 +149,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a report: its blocks in reading order, then its subsections; of a data set, also its methods."""
+    """A section of a report: its blocks in reading order, then its subsections; a data set also has methods."""
 
     title: str
     blocks: tuple[Block, ...] = ()

@@ -47,9 +47,9 @@ IMAGES = 40
 TILE, ACROSS = 240, 10
 """Pixels of a density; most tiles in a row."""
 SHADES = 48
-"""Colors of an excerpt, which keep its file small."""
+"""Number of colors of an excerpt; few colors keep the file small."""
 EXCERPT = 4 * (TILE + GAP), LABEL + TILE
-"""Pixels of the top left of a picture that shows the first models only."""
+"""Width and height of an excerpt in pixels; it shows only the first models."""
 MAX_BYTES = 2**23
 """Size of a picture above which it is not shown."""
 
@@ -107,7 +107,7 @@ def sample_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | st
 
 
 def run_picture(runs: Sequence[Run]) -> Picture | None:
-    """Return the picture that the saved run with the lowest seed has drawn of itself; None without a whole one."""
+    """Return the picture that the saved run with the lowest seed drew; None if no intact picture exists."""
     run = _saved(runs)
     if run is None or run.folder is None:
         return None
@@ -119,7 +119,7 @@ def run_picture(runs: Sequence[Run]) -> Picture | None:
 
 
 def excerpt(picture: Picture) -> bytes:
-    """Return the top left of a picture as a small PNG: of points the samples below their labels, without their way."""
+    """Return the top left of a picture as a small PNG; for points, only labels and samples, without earlier times."""
     with Image.open(picture.path, formats=["PNG"]) as image:
         whole, points = image.convert("RGBA"), image.mode == "P"
     if points:

@@ -75,7 +75,7 @@ def quality_vs_steps(values: Sequence[Value]) -> Charts | None:
 
 
 def learning_curves(model: str, runs: Sequence[Run], values: Sequence[Value]) -> Charts | None:
-    """Draw the training of one model on a data set: its loss where logs are saved, and what was measured meanwhile."""
+    """Draw one model's training on a data set: the loss, where logs are saved, and metrics measured during training."""
     charts = []
     if logs := [log for run in runs if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None]:
         steps, losses = _binned(logs)
@@ -113,9 +113,9 @@ def track_curves(board: TrackBoard) -> Charts | None:
 
 
 def budget_curves(board: TrackBoard) -> Charts | None:
-    """Draw quality against training steps on the tasks of a track that are whole at two budgets, with their crossings.
+    """Draw quality against training steps, with crossings, on the tasks of a track that are complete at two budgets.
 
-    Methods have their own samplers and all seeds.
+    Only methods with all seeds are drawn, each with its own sampler.
     """
     heats = {
         steps: [contest for contest in board.heat(steps, None).contests if contest.data in tasks]
@@ -154,9 +154,9 @@ def _places(series: Sequence[Series]) -> list[float]:
 
 
 def crossings(chart: Chart) -> Iterator[str]:
-    """Yield which two models cross where, by interpolation, if their intervals are apart on both sides.
+    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides.
 
-    The axes decide the scale of the interpolation.
+    The crossing is interpolated on the scale of the axes.
     """
     for one, other in combinations(chart.series, 2):
         there = {point.x: point for point in other.points}

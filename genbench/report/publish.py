@@ -205,7 +205,7 @@ def publish_report(
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
-    """Return the boards of the tracks of genbench of which a results folder has a row, the fullest first.
+    """Return the boards of genbench's tracks in which a results folder has a row, the most complete first.
 
     Args:
         only: name of a suite to report alone.

@@ -164,7 +164,7 @@ def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
 
 
 POINTS = {"main": "with its main solver", "curve": "by NFE", "training": "during training"}
-"""Points of values, and how the tables of a method call them."""
+"""Points of values, and their titles in the tables of a method."""
 
 
 def seed_tables(values: Sequence[Value]) -> Iterator[Table]:
@@ -184,7 +184,7 @@ def seed_tables(values: Sequence[Value]) -> Iterator[Table]:
 
 
 def _place(v: Value) -> tuple[str, str, str]:
-    """Return the metric of a value, at which NFE or step, and its protocol or why there is none."""
+    """Return the metric of a value, its NFE or step, and its protocol, or the reason why the value is missing."""
     nfe = f", NFE {v.nfe or 0:g} ({v.solver})" if v.point == "curve" else ""
     step = f", step {v.step or 0:g}" if v.point == "training" else ""
     return v.metric, nfe or step, stated_protocol(v) if v.value is not None else v.reason or NO_REASON

@@ -83,7 +83,7 @@ class Heat(NamedTuple):
     effects: Effects
 
     def on(self, tasks: Collection[str], baseline: str) -> "Heat":
-        """Return some tasks alone, with the effects across them."""
+        """Return only these tasks, with the effects across them."""
         contests = tuple(contest for contest in self.contests if contest.data in tasks)
         compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
         return self._replace(contests=contests, effects=effects(compared, baseline))
@@ -97,7 +97,7 @@ class TrackBoard(NamedTuple):
         further: the rows that the track does not list.
         shown: the shortest budget with values, the longest whole one, which lacks no cell of the track that it has,
             and those of further rows.
-        whole: {steps: the tasks that lack no cell of the track which they have at the shortest budget with values}.
+        whole: {steps: tasks with every cell that they have at the shortest budget with values}.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
@@ -125,9 +125,10 @@ class TrackBoard(NamedTuple):
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
 
     def turn(self) -> tuple[Heat, Heat] | None:
-        """Return the shortest budget with values and the longest with a whole task, on the tasks that are whole there.
+        """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
 
-        Methods have their own samplers. None if no longer budget has a whole task, or has all: `shown` has it then.
+        Methods use their own samplers. None if no longer budget has a whole task. None also if all tasks are whole at
+        the longest: `shown` then includes this budget.
         """
         first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
         short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
@@ -276,7 +277,7 @@ def _stated(chosen: Mapping[str, Any]) -> str:
 
 
 def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[str, ...]]:
-    """Return {steps: tasks that lack no cell of these rows which they have at the shortest budget with values}."""
+    """Return {steps: tasks with every cell of these rows that they have at the shortest budget with values}."""
     whole: dict[int, tuple[str, ...]] = {}
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):

@@ -12,9 +12,9 @@ class Cell(NamedTuple):
 
     Args:
         values: {seed: headline metric}.
-        word: what it lacks for a comparison, such as "missing", "failed 2 of 10" or "unsupported"; empty if nothing.
-        reason: why, if that is known.
-        stated: settings that were chosen for it on this task, in words.
+        word: what a comparison lacks, such as "missing", "failed 2 of 10" or "unsupported"; empty if nothing.
+        reason: reason for the word, if known.
+        stated: settings chosen for the model on this task, in words.
         errors: standard errors of the evaluations.
     """
 
@@ -28,7 +28,7 @@ class Cell(NamedTuple):
 def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     """Return the row of a metric in a regime, or {"word": why there is none}.
 
-    A model whose samples take a fixed number of evaluations stands in each regime that allows as many.
+    A model with a fixed NFE stands in every regime that allows this NFE.
     """
     rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
     if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
@@ -45,8 +45,8 @@ def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed:
     """Return the cell of a model on a task.
 
     Args:
-        rows: {seed: as `row_of` returns it}.
-        seeds: of the budget.
+        rows: {seed: result of `row_of`}.
+        seeds: seeds of the budget.
         failed: seeds of failed runs.
         stated: settings to state.
     """

@@ -44,7 +44,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
 
 
 def turn_table(board: TrackBoard) -> Table | None:
-    """Return the table across tasks at two budgets, on the tasks that are whole at both; None without a second."""
+    """Return the table across tasks at two budgets, on the tasks whole at both; None without a second budget."""
     if (heats := board.turn()) is None:
         return None
     columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
@@ -64,8 +64,8 @@ def sentences(board: TrackBoard) -> list[str]:
     """Return what the table across tasks says at the longest budget that ranks methods.
 
     Returns:
-        Who comes first with its own sampler; what would refute that; which methods are separated from the baseline or
-        not ranked; then the same for few network evaluations. Nothing for a track that does not rank methods.
+        Which method comes first with its own sampler; what would refute this; which methods are separated from the
+        baseline or not ranked; then the same for small NFE. Empty for a track that does not rank methods.
     """
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
@@ -165,7 +165,7 @@ def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Ta
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the tables across tasks and budgets; for every budget with values those of tasks, costs and likelihoods."""
+    """Yield the tables across tasks and budgets, then tasks, costs and likelihoods of every budget with values."""
     yield across_table(board)
     if (turn := turn_table(board)) is not None:
         yield turn

@@ -1,4 +1,4 @@
-"""Import released weights: a file of other code becomes a run, which is measured like any other."""
+"""Import released weights: a file from other code becomes a run that is measured like any other."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +27,10 @@ class Format(NamedTuple):
     """A published format of weights, and the run that they belong to.
 
     Args:
-        weights: maps what a file holds to the parameters of the network by their names here.
-        model: the model, unless the user names another one that has the same network.
-        data: the data set, unless the user names another one.
-        settings: settings that differ from the defaults, by section.
+        weights: converts the content of a file to the parameters of the network, by genbench's names.
+        model: default model; the user may name another one with the same network.
+        data: default data set.
+        settings: settings that differ from genbench's defaults, by section.
     """
 
     weights: Callable[[Mapping[str, Any]], dict[str, Tensor]]
@@ -65,17 +65,17 @@ FORMATS = {
 def import_released(
     kind: str, path: Path, store: Store, *, model: str | None, data: str | None, settings: Settings
 ) -> Spec:
-    """Save released weights as the weights of a run, and return its spec. Nothing in the file is executed.
+    """Save released weights as the weights of a run, and return its spec. No code in the file is executed.
 
     Args:
         kind: name of a format.
         path: the file.
-        model: name of the model; None for the usual one of the format.
-        data: name of the data set; None for the usual one of the format.
-        settings: by section, on top of those of the format.
+        model: name of the model; None for the default of the format.
+        data: name of the data set; None for the default of the format.
+        settings: settings by section, which override the settings of the format.
 
     Raises:
-        ConfigError: if the file does not hold the weights of this network, or they are not finite.
+        ConfigError: if the file does not hold finite weights of this network.
         Busy: if another process holds the run.
     """
     if kind not in FORMATS:
@@ -85,7 +85,7 @@ def import_released(
         weights = known.weights(tensors.load_foreign(path))
     except ConfigError:
         raise
-    except Exception as error:  # of any content
+    except Exception as error:  # any content may raise
         raise ConfigError(f"{path} does not have the layout of {kind}: {first_line(error)}") from error
     odd = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
     if odd is not None:
@@ -97,7 +97,7 @@ def import_released(
     built = build_untrained(spec, task)
     flow = built.model if isinstance(built, Latent) else built
     if not isinstance(flow, PairModel):
-        raise ConfigError(f"{spec.model['name']} has no network for weights of {kind}: choose --model {known.model}")
+        raise ConfigError(f"{spec.model['name']} does not fit weights of {kind}: choose --model {known.model}")
     with LAUNCH.hold(store, spec) as held:
         learn_from_prerequisites(spec, built, store, task)
         if isinstance(built, Latent):
@@ -112,9 +112,9 @@ def import_released(
 
 
 def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
-    """Raise ConfigError if weights do not fit a network, with the first parameter in which they differ."""
+    """Raise ConfigError if weights do not fit a network, and name the first parameter that differs."""
     for name in [*needed, *found]:
         shapes = [str(tuple(each[name].shape)) if name in each else "missing" for each in (found, needed)]
         if shapes[0] != shapes[1]:
             why = f"{name} is {shapes[0]} there and {shapes[1]} in the network of these settings"
-            raise ConfigError(f"{path} has the weights of another network: {why}: --set model.net.NAME=VALUE")
+            raise ConfigError(f"{path} has the weights of another network: {why}: set model.net.NAME=VALUE")

@@ -164,7 +164,7 @@ def _train(
     if group.broadcast(store.has_weights(spec)):
         return {}
     if plan_of(spec).released:
-        raise ConfigError(f"{run_name(spec)} has released weights, which are not here: genbench results import")
+        raise ConfigError(f"{run_name(spec)} has released weights, which are not here: run genbench results import")
     with _attempt(specs, list(held.values())):
         data = spec.build_data()
         try:

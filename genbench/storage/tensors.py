@@ -60,10 +60,10 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
 
 
 def load_foreign(path: Path) -> dict[str, Any]:
-    """Return what a file of other code holds: safetensors, or what `torch.save` wrote. No code in it is executed.
+    """Return the content of a file from other code: safetensors or `torch.save`. No code in the file is executed.
 
     Raises:
-        ConfigError: if there is no such file, or it holds anything but tensors, numbers, text and collections of them.
+        ConfigError: if there is no such file, or it holds anything but tensors, numbers, text and collections of these.
     """
     if not path.is_file():
         raise ConfigError(f"{path} is not a file")
@@ -71,10 +71,10 @@ def load_foreign(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return read_tensors(path.read_bytes())
-        with warnings.catch_warnings():  # of unusual pickles, which are refused or not
+        with warnings.catch_warnings():  # warnings about unusual pickles
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of any content
+    except Exception as error:  # any content may raise
         raise ConfigError(
             f"{path} holds no weights that can be read without executing it: {first_line(error)}"
         ) from error

@@ -106,7 +106,7 @@ class ModelEntry(Entry):
 
     `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
     of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
-    none: its runs stand at every budget. `pace` multiplies the steps of every budget, where methods get equal time.
+    none: its runs stand at every budget. `pace` multiplies the steps of every budget, to give methods equal time.
     """
 
     seeds: Seeds | None = None

@@ -48,8 +48,8 @@ class Plan:
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
         stop: the weights to keep: after the last step, or after the step with the lowest validation loss.
-        released: sha256 of a file of weights from other code, which `genbench results import` reads; such a run has 0
-            steps and is never trained here. Empty for a run that is.
+        released: sha256 of the file of released weights, set by `genbench results import`; such a run has 0 steps and
+            is never trained here. Empty for trained runs.
     """
 
     steps: Size = 5000

@@ -92,7 +92,7 @@ def test_the_protocol_states_the_settings_that_are_not_the_defaults_of_the_class
 def test_names_and_settings_are_checked():
     assert "torchmetrics:FID" in metrics
     assert not any(":" in name for name in metrics)
-    with pytest.raises(ConfigError, match=r"torchmetrics has no metric of images 'KIDD'; did you mean 'KID'\?"):
+    with pytest.raises(ConfigError, match=r"torchmetrics has no image metric 'KIDD'; did you mean 'KID'\?"):
         metrics["torchmetrics:KIDD"]
     with pytest.raises(ConfigError, match=r"has no setting 'subset_sise'; did you mean 'subset_size'\?"):
         bind(metrics["torchmetrics:KID"].build, {"subset_sise": 3}, "torchmetrics:KID")

@@ -104,7 +104,7 @@ def _fetch(file: WeightFile, temporary: Path) -> None:
 
 
 def _verified(path: Path, file: WeightFile, sha256: str | None) -> Weights:
-    """Read a file with the sha256 that is asked for, or with the published one."""
+    """Read a file and check its sha256 against the given one, or by default against the published one."""
     with files.open_regular(path) as opened:
         content = opened.read()
     found = hashlib.sha256(content).hexdigest()

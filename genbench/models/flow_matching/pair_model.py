@@ -28,8 +28,8 @@ class SharedSettings:
         conditional: whether the model is trained on labels; couplings then pair within each class.
         label_dropout: share of labels dropped in conditional training, for guidance.
         dequantize: whether quantized data is spread uniformly over its bins, as bits/dim require.
-        prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual. The loss is the
-            one of the velocity in any case.
+        prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual. The loss is
+            always computed on the velocity.
         data_std: standard deviation of the data in model space, for model.prediction=edm; 0.5 suits images.
     """
 

@@ -33,14 +33,14 @@ class Path(ABC):
         """Return the state and target of each pair; t broadcasts against the event."""
 
     def score(self, t: float, x: Tensor, velocity: Tensor) -> Tensor:
-        """Return grad log p_t(x) from the velocity at t < 1, where noise of N(0, I) is independent of its data.
+        """Return the score grad log p_t(x) at t < 1 from the velocity, for noise from N(0, I) independent of the data.
 
-        By Tweedie's formula it is -E[noise at t | x] / (variance of the noise at t).
+        By Tweedie's formula, the score is -E[noise at t | x] / (variance of the noise at t).
 
         Raises:
-            Unsupported: if the velocity does not determine it.
+            Unsupported: if the velocity does not determine the score.
         """
-        raise Unsupported("the velocity of its path does not determine a score")
+        raise Unsupported("the velocity on this path does not determine a score: set sample.diffusion=0")
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,14 @@ class FlowMatching(PairModel, Transport):
             steps: steps of a fixed-step solver, which needs them; the adaptive one takes none.
             tol: relative and absolute tolerance of dopri5.
             guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
-            diffusion: strength k of the noise that sampling adds: dx = (v + k (1-t) score) dt + sqrt(2 k (1-t)) dW, in
-                Euler steps. It needs independent pairs and noise from N(0, I), whose score the velocity determines.
+            diffusion: noise strength k of the SDE dx = (v + k (1-t) score) dt + sqrt(2 k (1-t)) dW, solved in Euler
+                steps. k > 0 needs independent pairs and noise from N(0, I): the velocity then determines the score.
             dtype: precision in which the equation is solved.
 
         Raises:
-            Unsupported: if there is no such score.
+            Unsupported: if diffusion > 0 and the velocity does not determine the score.
 
-        Reference: Ma et al., 2024, "SiT", which has this diffusion with k = 1.
+        Reference: Ma et al., 2024, "SiT", which uses this diffusion with k = 1.
         """
         options = {"method": method, "steps": steps, "guidance": guidance, "diffusion": diffusion}
         self.check(options, {"conditional": self.conditional})
@@ -83,9 +83,7 @@ class FlowMatching(PairModel, Transport):
             x, nfe = integrate(field, start, method=method, steps=steps, tol=tol)
             return Samples(x, nfe * (2 if guidance else 1))
         if not (isinstance(self.coupling, Independent) and isinstance(self.source, Normal)):
-            raise Unsupported(
-                "its pairs are not independent, or its noise is not N(0, I): sample.diffusion has no score"
-            )
+            raise Unsupported("pairs are not independent, or noise is not from N(0, I): set sample.diffusion=0")
 
         def drift(t: Tensor, x: Tensor) -> Tensor:
             v, now = field(t, x), float(t)
@@ -108,7 +106,7 @@ class FlowMatching(PairModel, Transport):
             raise ConfigError(f"sample.diffusion takes Euler steps, not {method}: set sample.method=euler")
         if options["diffusion"] and (coupled := sorted(COUPLED & settings.keys())):
             raise ConfigError(
-                f"sample.diffusion needs independent pairs (cfm, fm, vp), not those of model.{coupled[0]}"
+                f"sample.diffusion needs independent pairs, which model.{coupled[0]} excludes: use cfm, fm or vp"
             )
         super().check(options, settings)
 

@@ -1,1 +1,1 @@
-"""The layouts of released weights: how the parameters of published networks are called and ordered here."""
+"""Layouts of released weights: convert names and order of published parameters to genbench's."""

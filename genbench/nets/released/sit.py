@@ -1,4 +1,4 @@
-"""Released weights of SiT, which is the network `dit` under other names, in another order of its coordinates."""
+"""Released weights of SiT: the network `dit` with other parameter names and another order of coordinates."""
 
 import re
 from collections.abc import Mapping
@@ -22,18 +22,18 @@ NAMES = (
     (r"\.mlp\.fc1\.", ".up."),
     (r"\.mlp\.fc2\.", ".down."),
 )
-"""Patterns in SiT's names, and what they become."""
+"""Patterns in SiT's names, and their replacements."""
 
 
 def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the averaged weights in a checkpoint of SiT, as parameters of `DiT`.
 
-    Fixed positions are sines and cosines of the column, then of the row, in SiT; here they are cosines and sines of the
-    row, then of the column. The coordinates of tokens are permuted accordingly, which changes no output, since norms
-    have no parameters. SiT also predicts variances, which its sampler drops: they are left out.
+    SiT's fixed positions are sines and cosines of the column, then of the row. Positions of `DiT` are cosines and sines
+    of the row, then of the column. The coordinates of tokens are permuted accordingly; outputs do not change, because
+    norms have no parameters. SiT also predicts variances; they are dropped, as in SiT's sampler.
 
     Args:
-        content: what the file holds: the weights, or `ema` with them.
+        content: content of the file: the weights, or a dict with the weights under `ema`.
 
     Raises:
         KeyError: if weights are missing.
@@ -48,7 +48,7 @@ def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     side = patch * round(len(positions) ** 0.5)
     expected = grid_positions(Patches((channels, side, side), patch), width)
     if positions.shape != expected.shape or (positions[:, order] - expected).abs().max() > 1e-4:
-        raise TypeError("its positions are not the fixed ones of SiT")
+        raise TypeError("its positions are not SiT's fixed positions")
     outputs = torch.arange(len(state["final_layer.linear.bias"])).view(patch, patch, -1)[..., :channels]
     outputs = outputs.permute(2, 0, 1).flatten()  # there: row, column, channel; here: channel, row, column
     found = {}

@@ -1,4 +1,4 @@
-"""Released weights of torchcfm's U-Net, which is the network `unet` under other names."""
+"""Released weights of torchcfm's U-Net: the network `unet` with other parameter names."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,19 +24,19 @@ NAMES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
     (r"\.proj_out\.", ".out."),
     (r"\.op\.", ".conv."),
 )
-"""Patterns in torchcfm's names, and what they become, applied one after the other."""
+"""Patterns in torchcfm's names and their replacements, applied in this order."""
 
 
 def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the averaged weights in a checkpoint of torchcfm's CIFAR-10 example, as parameters of `UNet`.
 
-    Its attention has convolutions over a sequence of pixels, which become 1x1 convolutions.
+    Convolutions over pixel sequences in its attention become 1x1 convolutions.
 
     Args:
-        content: what the file holds; `ema_model` has the averaged weights, which the published FIDs measure.
+        content: content of the file; published FIDs use the averaged weights, `ema_model`.
 
     Raises:
-        KeyError: if it lacks them.
+        KeyError: if `ema_model` is missing.
 
     Source: github.com/atong01/conditional-flow-matching, examples/images/cifar10.
     """

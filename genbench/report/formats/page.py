@@ -29,13 +29,13 @@ from genbench.runs.monitoring.drawing import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
-"""Number of columns of the table of a data set; the others are below it, closed at first."""
+"""Number of columns in the table of a data set; the full table below it is collapsed."""
 STRIP = {True: 2, False: 1}
-"""Data sets of points in the strip of samples, and others."""
+"""Maximum number of data sets in the strip of samples: {True: points, False: others}."""
 MAX_CHARTS = 6
 """Number of charts of a group."""
 WIDTH = 120
-"""Characters of a panel of a table with all columns, at most."""
+"""Maximum width in characters of a panel of a table with all columns."""
 FIRST = ("Quality vs. NFE", "Samples")
 """Sections that are open from the start."""
 LOSS_WIDTH = 320
@@ -63,9 +63,9 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
     """Return {path: text} of all pages; equal arguments give equal bytes.
 
     Args:
-        boards: the tracks, for the home, the most important first.
+        boards: tracks on the home page, the most important first.
         made: version and date, for the foot of each page.
-        name: file name of the home; the folder of the others has the same name, without its ending.
+        name: file name of the home page; the other pages are in a folder with the same stem.
     """
     folder = Path(name).stem
     suites = [_suite(section, index) for index, section in enumerate(report.sections, 1)]
@@ -160,7 +160,7 @@ def _colors() -> str:
 
 
 def _strip(report: Report) -> Iterator[tuple[str, Picture]]:
-    """Yield pictures of samples of the first data sets that have one, of each the largest: (data set, picture)."""
+    """Yield (data set, its largest picture of samples) for the first data sets that have a picture."""
     pictures: dict[str, tuple[int, bool, Picture]] = {}
     for data in (data for suite in report.sections for data in suite.sections):
         for block in (block for part in data.sections if part.title == "Samples" for block in part.blocks):

@@ -65,17 +65,17 @@ class Coupling(nn.Module, ABC):
         """Pair the batch, within classes if labels are given; the generator is on the device of the batch."""
 
     def exact_samples(self, x0: Float[Tensor, "b *event"], data: Data, *, tol: float) -> Tensor | None:
-        """Return the samples from this noise of the exact minimizer of flow matching on straight paths.
+        """Return the samples that the exact minimizer of flow matching on straight paths draws from this noise.
 
-        None for a coupling that keeps both marginals: then the samples have the law of the training data.
+        None for a coupling that keeps both marginals: the minimizer then draws from the training distribution.
 
         Args:
             tol: relative and absolute tolerance of dopri5.
 
         Raises:
-            Unsupported: if the minimizer is not known, as by default.
+            Unsupported: if the minimizer is not known, which is the default.
         """
-        raise Unsupported("the exact minimizer of its loss is not known")
+        raise Unsupported("the exact minimizer of the loss is not known for this coupling")
 
     def choose(self, data: Data) -> None:
         """Choose what the settings leave to the training data, before `prepare`: the same for every seed."""

@@ -21,9 +21,9 @@ class EntropicSettings:
     Args:
         epsilon: temperature in units of the cost's spread, the standard deviation of 2 <x0, x1> of
             all centered pairs.
-        penalty: price of other marginals than those of the batch, times their KL divergence, in the same units; none
-            keeps the marginals.
-        pool: number of batches of which the plan is computed together.
+        penalty: weight of the KL divergence between the marginals of the plan and the batch, in the same units; none
+            keeps both marginals.
+        pool: number of batches that share a plan.
     """
 
     epsilon: Positive = 0.1
@@ -40,9 +40,10 @@ class Entropic(Coupling):
     P = argmin <P, |x0 - x1|^2> + epsilon KL(P | a b) + penalty (KL(P 1 | a) + KL(P' 1 | b))
     x0 of each x1 ~ P[:, x1];  weight of each x1 = its mass in P
 
-    Potentials are computed in blocks of rows, so that memory grows linearly with the pool. A small penalty leaves out
-    pairs that cost more than it. In the limit 0 the plan is the Gibbs kernel of W-CFM with squared costs; without a
-    penalty the data has weight 1 and no tilt. The arguments are as in `EntropicSettings`.
+    Potentials are computed in blocks of rows, so memory grows linearly with the pool. With a small penalty, the plan
+    drops pairs that cost more than the penalty. As the penalty goes to 0, the plan becomes the Gibbs kernel of W-CFM
+    with squared costs. Without a penalty, every data point has weight 1 and no tilt. For the arguments, see
+    `EntropicSettings`.
     """
 
     def __init__(self, settings: EntropicSettings = ENTROPIC) -> None:
@@ -50,7 +51,7 @@ class Entropic(Coupling):
         self.epsilon, self.penalty, self.pool = settings.epsilon, settings.penalty, settings.pool
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        unit = float(spread(x0, x1)) or math.inf  # of equal points, all plans cost the same
+        unit = float(spread(x0, x1)) or math.inf  # for equal points, all plans cost the same
         kernel = Kernel(self.epsilon * unit, "sqnorm")
         if label is None:
             return self._paired(kernel, x0, x1, generator)

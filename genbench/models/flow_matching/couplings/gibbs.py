@@ -232,7 +232,7 @@ class Gibbs(KernelCoupling):
         if self.weigh == "data" or self.normalizer == "batch":
             raise Unsupported("the exact minimizer is not known for weights that depend on the batch")
         if field is None:
-            raise Unsupported("the exact minimizer of W-CFM is known for Gaussians and their mixtures only")
+            raise Unsupported("the exact minimizer of W-CFM is known only for Gaussians and their mixtures")
         kernel = (exponential if self.cost == "norm" else gaussian)(float(self.epsilon))
         return integrate(lambda t, x: field(t, x, kernel), x0, tol=tol).x
 

@@ -114,7 +114,7 @@ class Semidiscrete(Coupling):
         return Pairs(x0, weight, x1=torch.empty_like(x1).index_copy(0, order, torch.cat(found)))
 
     def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> Tensor:
-        """Return the points that the noise goes to: paths of optimal transport do not cross."""
+        """Return the training points assigned to the noise; optimal paths do not cross, so the flow ends there."""
         trained = copy.copy(self)
         trained.targets = {}
         trained.attach(data.train, data.source, x0.device)

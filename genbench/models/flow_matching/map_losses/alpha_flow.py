@@ -28,7 +28,7 @@ class AlphaFlowLoss(SelfDistillation):
         return self._split(example, 1 + (self.alpha - 1) * done)
 
     def _split(self, example: Example, alpha: float) -> Example:
-        """Return an example with the end of the pair's part: the whole interval if rounding would leave no part."""
+        """Set `middle`, the end of the part learned from the pair; use the whole interval if the part is empty."""
         assert example.end is not None
         middle = torch.lerp(example.t, example.end, alpha)
         return example._replace(middle=torch.where(middle > example.t, middle, example.end))
