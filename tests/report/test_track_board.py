@@ -47,6 +47,12 @@ def test_a_longer_budget_that_is_trained_first_is_shown_alone(tmp_path):
     assert board_of(tmp_path, planted(50)).shown == (50,)
 
 
+def test_a_task_without_runs_at_the_first_budget_is_whole_at_none(tmp_path):
+    moons = [record for record in planted() if record["labels"]["data"] == "moons"]
+    board = board_of(tmp_path, [*moons, *planted(50)])
+    assert (board.whole[50], board.turn()[1].effects.scored) == (("moons",), ("moons",))
+
+
 def test_ratios_and_letters_are_those_that_were_planted(board):
     ratios = {s.method: s.ratio for s in board.heat(20, None).effects.summaries if s.ratio is not None}
     for index, (model, excess) in enumerate(EXCESS.items()):
