@@ -43,6 +43,18 @@ def test_a_model_of_another_pace_stands_at_the_budget_and_says_its_steps(tmp_pat
     assert pinwheel.cells["otcfm"].word == "missing"  # what was trained for 20 steps had more time
 
 
+def test_runs_of_ones_own_have_the_pace_of_their_row(tmp_path):
+    paced = TRACK.replace('"otcfm"', '{ name = "otcfm", pace = 0.4 }')
+    own = [record_of("otcfm", "moons", steps, 0, rows_of(0.5, FLOOR[0])) for steps in (8, 20)]
+    mine = [record_of("cfm", "moons", 8, 0, rows_of(0.6, FLOOR[0]), settings={"sigma": 0.1})]
+    for record in (*own, *mine):
+        record["spec"]["evaluation"]["curve"] = [1, 4]
+    published = [record for record in planted() if record["labels"]["model"] != "otcfm"]
+    board = board_of(tmp_path, published, track=paced, added=[*own, *mine])
+    assert board.heat(20, None).contests[0].cells["otcfm"].values == {0: 0.5}
+    assert board.further == ()  # 8 steps are the budget of one row alone
+
+
 def test_a_longer_budget_that_is_trained_first_is_shown_alone(tmp_path):
     assert board_of(tmp_path, planted(50)).shown == (50,)
 

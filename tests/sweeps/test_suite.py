@@ -257,7 +257,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             r"cfm\.budgets: 30 is not among the budgets \[20, 50\]",
         ),
         ('"cfm", {', '{ name = "cfm", sigma = 0.1 }, {', "no row is called 'cfm'; did you mean 'cfm sigma=0.1'"),
-        ('"cfm", {', '{ name = "cfm", pace = 0 }, {', r"models\.0\.pace.*greater than 0"),
+        ('"cfm", {', '{ name = "cfm", pace = 0 }, {', r"models\.0\.pace.*0\.01"),
         ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],
