@@ -12,6 +12,7 @@ import time
 
 import torch
 
+from genbench.analysis.means import mean_and_half
 from genbench.models.flow_matching.couplings.base import Coupling
 from genbench.models.flow_matching.couplings.entropic import Entropic, EntropicSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
@@ -52,7 +53,8 @@ def main() -> None:
             seconds = (time.perf_counter() - began) / DRAWS[n] / n * BATCH
             source, target = torch.stack(tilts).mean(0).tolist()
             cost = torch.stack(costs)
-            error = f" ± {float(1.96 * cost.std() / len(cost) ** 0.5 / best):.3f}" if len(cost) > 1 else ""
+            _, half = mean_and_half((cost / best).tolist())
+            error = "" if half is None else f" ± {half:.3f}"
             print(
                 f"| {name} | {n:,} | {float(cost.mean()) / best:.3f}{error} | {source:.4f} | {target:.4f} "
                 f"| {seconds:.3f} |",

@@ -14,8 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.reproduction.verdict import reproduction, same_cell
+from benchmarks.reproduction.verdict import Cells, reproduction
 from genbench.cli import options as command_line
+from genbench.cli.main import exit_code, stop_on_signals
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.formats import terminal
 from genbench.report.track_board import track_board
@@ -48,17 +49,24 @@ class Sample(NamedTuple):
     seeds: tuple[int, ...]
 
     def cells(self, track: suite.Sweep) -> list[Spec]:
-        """Return the cells. An ensemble of them has no other seeds."""
+        """Return the cells. An ensemble of them has no other seeds.
+
+        Raises:
+            ConfigError: if there are none.
+        """
         default = [
             spec
             for spec, own in zip(track.specs, track.places, strict=True)
             if any("default" in place["tables"] for place in own)
         ]
-        return [
+        found = [
             among(spec, self.seeds)
             for spec in default
             if spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
         ]
+        if not found:
+            raise ConfigError(f"the sample of {track.name} holds no cell of the track: mend SAMPLES, or give --whole")
+        return found
 
 
 SAMPLES = {
@@ -82,18 +90,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--jobs {given.jobs}: write 1 or more")
     logging.basicConfig(format="%(message)s")
     keep_freed()
-    try:
-        reproduce([find(name) for name in given.suites], given.whole, given.jobs, given.results, given.against)
-    except (ConfigError, RunFailed) as error:
-        print(f"reproduction: {error}", file=sys.stderr)
-        return 1 if isinstance(error, RunFailed) else 2
-    except KeyboardInterrupt:
-        print("stopped; finished work is saved: type the same command to resume", file=sys.stderr)
-        return 130
-    return 0
+    stop_on_signals()
+
+    def command() -> int:
+        return reproduce([find(name) for name in given.suites], given.whole, given.jobs, given.results, given.against)
+
+    return exit_code(command)
 
 
-def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against: Path | None) -> None:
+def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against: Path | None) -> int:
     """Train the cells of suites into `results`, and print how far they agree with those published in `against`.
 
     For a track these are the cells of its sample, for another suite all cells.
@@ -137,6 +142,7 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
         )
     if found.problems:
         raise RunFailed(f"these do not agree with the values published in {against}: {_some(found.problems)}")
+    return 0
 
 
 class _Chosen(NamedTuple):
@@ -164,13 +170,13 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
             raise ConfigError(f"{against} publishes no {loaded.name}: there is nothing to compare with")
         records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
         found.every.extend(records)
-        by_run, alike = {identity(r): r for r in records}, {same_cell(r["spec"]): r for r in records}
-        sample = SAMPLES[path.stem].cells(loaded) if path.stem in SAMPLES and not whole else []
-        declared = sample or loaded.specs
+        by_run, alike = {identity(r): r for r in records}, Cells(records)
+        sampled = path.stem in SAMPLES and not whole
+        declared = SAMPLES[path.stem].cells(loaded) if sampled else loaded.specs
         matched = set()
         for spec in declared:
             labels = labels_of(spec)
-            record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(same_cell(spec.json()))
+            record = by_run.get((labels["run"], labels["evaluation"])) or alike.get(spec.json())
             # A record may have metrics of other suites, too.
             others = record["spec"]["metrics"].keys() - spec.metrics.keys() if record is not None else set()
             if record is not None and (own := without_metrics(record, others)) is not None:
@@ -179,9 +185,8 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
                 found.published.append(own)
             else:
                 found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
-        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in sample}
-        wanted = [r for r in records if _place(r) in places and _is_default(r)]
-        wanted = records if declared is loaded.specs else wanted
+        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in declared}
+        wanted = [r for r in records if not sampled or (_place(r) in places and _is_default(r))]
         found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
     if not found.specs and not found.changed:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")

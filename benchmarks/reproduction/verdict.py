@@ -16,7 +16,7 @@ method corrects all these tests. Values that are all positive are compared by th
 import json
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -169,13 +169,13 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
         seeds: records of all published seeds, if `published` are only some of them.
     """
     numbers, again = _numbers(seeds or published), list(again)
-    known = {same_cell(record["spec"]): record for record in again} | {identity(record): record for record in again}
+    known, cells = {identity(record): record for record in again}, Cells(again)
     values, missing, absent = 0, set(), set()
     found: list[tuple[float, Deviation | None, str]] = []
     shifts: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     samples: dict[Place, _Sample] = {}
     for record in published:
-        own = known.get(identity(record)) or known.get(same_cell(record["spec"]))
+        own = known.get(identity(record)) or cells.get(record["spec"])
         measured = {cell(row): row for row in own["results"]} if own is not None else {}
         deviations = compare(record, own).deviations if own is not None else ()
         run, model = record["labels"]["run"], record["labels"]["model"]
@@ -233,12 +233,33 @@ def _over_seeds(samples: Mapping[Place, _Sample]) -> OverSeeds | None:
     return OverSeeds(names, len(judged), len(samples) - len(judged), corrected[first], what, seen)
 
 
-def same_cell(spec: Mapping[str, Any]) -> str:
-    """Return what a spec shares with those that would give the same values up to rounding.
+class Cells:
+    """Records, to find the one whose spec would give the same values up to rounding.
 
-    A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics.
+    A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics. A
+    setting that only one of two specs has is newer than the other, and has its default.
     """
-    return json.dumps({name: part for name, part in spec.items() if name not in ("stack", "metrics")}, sort_keys=True)
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._records: defaultdict[tuple[Any, ...], list[Record]] = defaultdict(list)
+        for record in records:
+            self._records[self._names(record["spec"])].append(record)
+
+    def get(self, spec: Mapping[str, Any]) -> Record | None:
+        """Return the record of a cell, if there is one."""
+        return next(
+            (r for r in self._records[self._names(spec)] if _alike(r["spec"], spec, ("stack", "metrics"))), None
+        )
+
+    @staticmethod
+    def _names(spec: Mapping[str, Any]) -> tuple[Any, ...]:
+        return spec["model"]["name"], spec["seed"]
+
+
+def _alike(one: Any, other: Any, ignored: Collection[str] = ()) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(_alike(one[name], other[name]) for name in (one.keys() & other.keys()).difference(ignored))
+    return one == other
 
 
 def _share_of_allowed(each: Deviation, spread: float) -> float:

@@ -7,6 +7,7 @@ track's, so `genbench run` with these settings makes one too. What else differs 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
@@ -96,20 +97,27 @@ def track_runs(
     own = [*named(without_outdated(saved), beside), *added]
     failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
     names: dict[str, str] = {}
-    listed = {row.label for row in rows}
-    lengths = {budget.steps for budget in suite.budgets}
+    usual = {budget.steps for budget in suite.budgets}
+    listed: dict[str, set[int]] = {}
+    for row, budget in product(rows, suite.budgets):
+        if (length := row.model.at(budget)) is not None:
+            listed.setdefault(row.label, set()).add(length["plan"]["steps"])
+    lengths = usual.union(*listed.values())
     further = [record for record in (*own, *failed) if record["spec"]["plan"].get("steps") in lengths]
     for data, spec in _specs(rows, track.baseline).items():
         for record in (record for record in further if _belongs(record, spec)):
             place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
             seed = record["spec"]["seed"]
+            if place.steps not in listed.get(place.row, usual):  # it is the budget of a row with another pace
+                continue
             if place.row in listed and settings == "tuned":  # what tuning chose stands there
                 continue
             if "failure" in record:
                 found.failures.setdefault(place, set()).add(seed)
             else:
                 found.runs.setdefault(place, {}).setdefault(seed, Run(record, record["labels"]["model"], None))
-    return found._replace(further=tuple(dict.fromkeys(row for row in names.values() if row not in listed)))
+    known_rows = dict.fromkeys(place.row for place in (*found.runs, *found.failures))
+    return found._replace(further=tuple(row for row in known_rows if row not in listed))
 
 
 def all_records(path: Path, store: Store) -> list[Record]:

@@ -285,9 +285,10 @@ def track_tuning(path: Path) -> TrackTuning:
 
 
 def _trials(suite: Suite, tuning: Tuning) -> Iterator[Trials]:
-    short = {"plan": {"steps": tuning.steps}, "evaluation": {"curve": [], "curve_metrics": []}}
     for row in track_rows(suite):
         if row.model.trials:
+            plan = {"steps": row.model.paced(tuning.steps)}
+            short = {"plan": plan, "evaluation": {"curve": [], "curve_metrics": []}}
             tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
             search = grid_search(
                 [row.model.name],

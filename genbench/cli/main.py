@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -130,34 +131,43 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # None where it is closed; ASCII has no arrows, for which no run must fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    _stop_on_signals()
+    stop_on_signals()
     keep_freed()
     for library in ("JAX", "TENSORFLOW", "CUPY"):  # POT imports what is installed; it gets NumPy arrays only
         os.environ.setdefault(f"POT_BACKEND_DISABLE_{library}", "1")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors raise exceptions; their log has a hundred lines
+    sys.exit(exit_code(_command))
+
+
+def _command() -> int:
+    _require_no_empty_word(sys.argv[1:])
+    trusted, arguments = trusted_files(sys.argv[1:])
+    for path in trusted:
+        load_file(path)
+    # typer returns the code of its exits: 130 on Ctrl-C
+    code = app(arguments, prog_name="genbench", standalone_mode=False)
+    if code == 130:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Run a command, print one line if it fails, and return its exit code."""
     try:
-        _require_no_empty_word(sys.argv[1:])
-        trusted, arguments = trusted_files(sys.argv[1:])
-        for path in trusted:
-            load_file(path)
-        # typer returns the code of its exits: 130 on Ctrl-C
-        code = app(arguments, prog_name="genbench", standalone_mode=False)
-        if code == 130:
-            raise KeyboardInterrupt
-        sys.exit(code if isinstance(code, int) else 0)
+        return command()
     except (typer.Abort, KeyboardInterrupt):
-        sys.exit(_fail("stopped; finished work is saved: type the same command to resume", 130))
+        return _fail("stopped; finished work is saved: type the same command to resume", 130)
     except (RunFailed, Busy) as error:
-        sys.exit(_fail(str(error), 1))
+        return _fail(str(error), 1)
     except (ConfigError, Unsupported) as error:
-        sys.exit(_fail(str(error), 2))
+        return _fail(str(error), 2)
     except OSError as error:
         code = 1 if error.errno in files.FULL else 2
-        sys.exit(_fail(f"{error.filename or 'a file'}: {error.strerror or error}", code))
+        return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)
     except UsageError as error:
-        sys.exit(_usage(error))
+        return _usage(error)
     except Exception as error:
-        sys.exit(_fail(_unforeseen(error), 1))
+        return _fail(_unforeseen(error), 1)
 
 
 def _require_no_empty_word(words: list[str]) -> None:
@@ -203,7 +213,7 @@ def _unforeseen(error: Exception) -> str:
     return f"{what}; this is a bug: please report it with {path}"
 
 
-def _stop_on_signals() -> None:
+def stop_on_signals() -> None:
     """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup.
 
     A second signal ends the process at once. Handlers wait for the end of a long call of a library, so a thread reads

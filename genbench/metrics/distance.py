@@ -88,7 +88,10 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
 
 @metrics.register("energy_distance", version=1, better="lower", bounds=(None, None), of="samples", halves=True)
 def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
-    """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units, unbiased: it may be negative.
+    """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units; it may be negative.
+
+    It is unbiased for independent samples and data. Test data with equally many points in each mode, as in
+    `8gaussians`, lowers it: by about 0.005 at n = 1024.
 
     Reference: Szekely and Rizzo, 2013.
     """

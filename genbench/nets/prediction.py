@@ -28,6 +28,9 @@ class Predicts(nn.Module):
         prediction: "data" or "edm".
         std: standard deviation s of the data.
 
+    With "data", the velocity divides by 1 - t, but by 0.05 at least: after t = 0.95 the network learns x + 0.05 v
+    instead of the data.
+
     References: Karras et al., 2022, "Elucidating the design space of diffusion-based generative models"; Li and He,
     2025, "Back to basics: let denoising generative models denoise".
     """

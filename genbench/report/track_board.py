@@ -287,7 +287,7 @@ def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[s
         }
         if not first and any(there.values()):
             first = there
-        whole[heat.steps] = tuple(data for data, rows in there.items() if rows and rows >= first.get(data, set()))
+        whole[heat.steps] = tuple(data for data, rows in there.items() if first.get(data) and rows >= first[data])
     return whole
 
 

@@ -74,7 +74,7 @@ def sentences(board: TrackBoard) -> list[str]:
     if first.low is not None and first.method != board.baseline:
         ends = f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    refuted = f"a ratio above {first.high:.2f}" if ends else "another first method"
+    refuted = "a method that is ahead of it and separated from it" if _alike(heat) else "a method not separated from it"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
@@ -98,11 +98,17 @@ def _ranked(heat: Heat) -> list[Summary]:
 
 
 def _first(heat: Heat, when: str) -> str:
-    first, *others = _ranked(heat)
-    if alike := [summary.method for summary in others if {*summary.letters} & {*first.letters}]:
+    first = _ranked(heat)[0]
+    if alike := _alike(heat):
         named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
         return f"No method alone wins {when}: {first.method} comes first, but is not separated from {named}."
     return f"{first.method} wins {when}: it is separated from every other ranked method."
+
+
+def _alike(heat: Heat) -> list[str]:
+    """Return the methods that are not separated from the first one."""
+    first, *others = _ranked(heat)
+    return [summary.method for summary in others if {*summary.letters} & {*first.letters}]
 
 
 def _others(board: TrackBoard, heat: Heat) -> str:

@@ -27,13 +27,15 @@ class Format(NamedTuple):
     """A published format of weights, and the run that they belong to.
 
     Args:
-        weights: converts the content of a file to the parameters of the network, by genbench's names.
+        key: where a file holds the averaged weights; a file without it holds them alone.
+        weights: converts these weights to the parameters of the network, by genbench's names.
         model: default model; the user may name another one with the same network.
         data: default data set.
         settings: settings that differ from genbench's defaults, by section.
     """
 
-    weights: Callable[[Mapping[str, Any]], dict[str, Tensor]]
+    key: str
+    weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     model: str
     data: str
     settings: Mapping[str, Mapping[str, Any]]
@@ -41,12 +43,14 @@ class Format(NamedTuple):
 
 FORMATS = {
     "torchcfm": Format(
+        "ema_model",
         torchcfm.weights,
         "cfm",
         "cifar10",
         {"data": {"valid": 0}, "model": {"net": {"name": "unet"}, "dequantize": False}},
     ),
     "sit": Format(
+        "ema",
         sit.weights,
         "cfm",
         "folder",
@@ -60,6 +64,10 @@ FORMATS = {
         },
     ),
 }
+
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Types of numbers that released weights may have."""
 
 
 def import_released(
@@ -82,14 +90,14 @@ def import_released(
         raise unknown("no format", kind, FORMATS)
     known = FORMATS[kind]
     try:
-        weights = known.weights(tensors.load_foreign(path))
+        content = tensors.load_foreign(path)
+        state = content.get(known.key, content)
+        _check_dense(state)
+        weights = known.weights(state)
     except ConfigError:
         raise
     except Exception as error:  # any content may raise
         raise ConfigError(f"{path} does not have the layout of {kind}: {first_line(error)}") from error
-    odd = next((name for name, value in weights.items() if not torch.isfinite(value).all()), None)
-    if odd is not None:
-        raise ConfigError(f"{path}: not all weights are finite: {odd}")
     sha256 = content_hash.sha256(path)
     chosen = merge(known.settings, settings, {"plan": {"steps": 0, "released": sha256}})
     spec = make_spec(model or known.model, data or known.data, settings=chosen)
@@ -106,9 +114,20 @@ def import_released(
             flow.prepare(task, derive(spec.seed, "prepare"))
         _check_shapes(path, weights, flow.net.state_dict())
         flow.net.load_state_dict(weights)
+        for name, value in flow.net.state_dict().items():
+            if not torch.isfinite(value).all():
+                raise ConfigError(f"{path}: not all weights are finite: {name}")
         code = provenance.code() | {"released": kind, "file": path.name, "sha256": sha256}
         held.save_model(spec, built.state_dict(), cast(Origin, {"code": code, "machine": {}, "cost": {}}))
     return spec
+
+
+def _check_dense(state: Mapping[str, Any]) -> None:
+    """Raise TypeError for weights that no conversion can read: sparse, without values, or far larger than stored."""
+    for name, value in state.items():
+        plain = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+        if not (plain and value.dtype in DTYPES and 0 < value.nbytes <= value.untyped_storage().nbytes()):
+            raise TypeError(f"{name} is not a dense tensor of floating-point numbers that are all stored")
 
 
 def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files as resources
 from pathlib import Path
@@ -63,17 +64,23 @@ def load_foreign(path: Path) -> dict[str, Any]:
     """Return the content of a file from other code: safetensors or `torch.save`. No code in the file is executed.
 
     Raises:
-        ConfigError: if there is no such file, or it holds anything but tensors, numbers, text and collections of these.
+        ConfigError: if there is no such file, it holds anything but tensors, numbers, text and collections of these, or
+            this machine has too little memory for it.
     """
     if not path.is_file():
         raise ConfigError(f"{path} is not a file")
     memory.require(path.stat().st_size, files.shown(path))
     try:
+        if zipfile.is_zipfile(path):  # a file of `torch.save`, whose members may be compressed
+            with zipfile.ZipFile(path) as members:
+                memory.require(sum(member.file_size for member in members.infolist()), files.shown(path))
         if path.suffix == ".safetensors":
             return read_tensors(path.read_bytes())
         with warnings.catch_warnings():  # warnings about unusual pickles
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except ConfigError:
+        raise
     except Exception as error:  # any content may raise
         raise ConfigError(
             f"{path} holds no weights that can be read without executing it: {first_line(error)}"

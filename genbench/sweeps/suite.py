@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
 from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
 from genbench.runs.make_spec import complete_spec, make_spec
@@ -153,7 +153,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
     A model is called by its label on the first data set: settings may differ from the defaults on others alone.
 
     Raises:
-        ConfigError: if tables have one label for two of them.
+        ConfigError: if tables have one label for two of them, or none for the baseline.
     """
     rows: dict[tuple[str, str], TrackRow] = {}
     labels: dict[str, str] = {}
@@ -166,6 +166,8 @@ def track_rows(suite: Suite) -> list[TrackRow]:
         if (row.dataset, row.label) in rows:
             raise ConfigError(f"two rows of the track have one label: {row.label} on {row.dataset} is there twice")
         rows[row.dataset, row.label] = row
+    if suite.track is not None and suite.track.baseline not in labels.values():
+        raise unknown("track.baseline: no row is called", suite.track.baseline, labels.values())
     return list(rows.values())
 
 

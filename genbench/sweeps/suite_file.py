@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Le, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
 
 from genbench.errors import ConfigError, unknown
@@ -112,7 +112,7 @@ class ModelEntry(Entry):
     seeds: Seeds | None = None
     trials: dict[str, dict[str, Any]] = {}
     budgets: list[int] | None = None
-    pace: Annotated[float, Gt(0)] = 1.0
+    pace: Annotated[float, Ge(0.01), Le(100)] = 1.0
 
     def at(self, budget: "Budget | None") -> dict[str, Any] | None:
         """Return the settings of a budget for this model; None if it does not stand there."""
@@ -122,7 +122,11 @@ class ModelEntry(Entry):
             return {"plan": {"steps": 0}}
         if budget.steps not in (self.budgets or [budget.steps]):
             return None
-        return {"plan": {"steps": round(budget.steps * self.pace)}}
+        return {"plan": {"steps": self.paced(budget.steps)}}
+
+    def paced(self, steps: int) -> int:
+        """Return the steps that take this model as long as others take for these."""
+        return max(1, round(steps * self.pace))
 
 
 class Include(Table):
@@ -188,15 +192,14 @@ class Suite(Sections):
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
-            if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in self.models):
+            models = [*self.models, *(addition.model for addition in self.include)]
+            if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in models):
                 raise ValueError("trials, budgets, paces and chosen settings are parts of a track: add [track]")
             return self
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):
                 raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
-        if self.track.baseline not in [model.name for model in self.models]:
-            raise ValueError(f"track.baseline: '{self.track.baseline}' is not a model of this track")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline first")
         if self.include or any(model.seeds for model in self.models):

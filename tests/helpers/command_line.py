@@ -41,7 +41,7 @@ def begin(*arguments):
     handlers = list(logger.handlers)
     with (
         mock.patch.object(sys, "argv", ["genbench", *map(str, arguments)]),
-        mock.patch("genbench.cli.main._stop_on_signals"),
+        mock.patch("genbench.cli.main.stop_on_signals"),
         redirect_stdout(out),
         redirect_stderr(err),
         pytest.raises(SystemExit) as ended,

@@ -43,8 +43,26 @@ def test_a_model_of_another_pace_stands_at_the_budget_and_says_its_steps(tmp_pat
     assert pinwheel.cells["otcfm"].word == "missing"  # what was trained for 20 steps had more time
 
 
+def test_runs_of_ones_own_have_the_pace_of_their_row(tmp_path):
+    paced = TRACK.replace('"otcfm"', '{ name = "otcfm", pace = 0.4 }')
+    own = [record_of("otcfm", "moons", steps, 0, rows_of(0.5, FLOOR[0])) for steps in (8, 20)]
+    mine = [record_of("cfm", "moons", 8, 0, rows_of(0.6, FLOOR[0]), settings={"sigma": 0.1})]
+    for record in (*own, *mine):
+        record["spec"]["evaluation"]["curve"] = [1, 4]
+    published = [record for record in planted() if record["labels"]["model"] != "otcfm"]
+    board = board_of(tmp_path, published, track=paced, added=[*own, *mine])
+    assert board.heat(20, None).contests[0].cells["otcfm"].values == {0: 0.5}
+    assert board.further == ()  # 8 steps are the budget of one row alone
+
+
 def test_a_longer_budget_that_is_trained_first_is_shown_alone(tmp_path):
     assert board_of(tmp_path, planted(50)).shown == (50,)
+
+
+def test_a_task_without_runs_at_the_first_budget_is_whole_at_none(tmp_path):
+    moons = [record for record in planted() if record["labels"]["data"] == "moons"]
+    board = board_of(tmp_path, [*moons, *planted(50)])
+    assert (board.whole[50], board.turn()[1].effects.scored) == (("moons",), ("moons",))
 
 
 def test_ratios_and_letters_are_those_that_were_planted(board):

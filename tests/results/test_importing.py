@@ -9,6 +9,7 @@ import torch
 from helpers import sit
 from helpers.command_line import begin
 from helpers.image_trees import write_images
+from safetensors.torch import load_file, save_file
 from torchcfm.models.unet.unet import UNetModelWrapper
 
 from genbench.results import importing
@@ -94,7 +95,11 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
     ("changes", "reason"),
     [
         ({"ema_model": {}}, "weights of another network: time.0.weight is missing there and (512, 128) in the network"),
-        ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "not all weights are finite"),
+        ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "time.0.weight is missing there"),
+        ({"ema_model": {"out.0.weight": torch.zeros(1).expand(10**14)}}, "out.0.weight is not a dense tensor"),
+        ({"ema_model": {"out.0.weight": torch.eye(2).to_sparse()}}, "out.0.weight is not a dense tensor"),
+        ({"ema_model": {"out.0.weight": torch.empty(2, device="meta")}}, "out.0.weight is not a dense tensor"),
+        ({"ema_model": {"out.0.weight": torch.ones(2, dtype=torch.complex64)}}, "out.0.weight is not a dense tensor"),
         ({"ema_model": [1]}, "layout of torchcfm"),
         ({"ema_model": {"out.0.weight": "text"}}, "layout of torchcfm"),
         ({"extra": Trap()}, "without executing it"),
@@ -108,6 +113,28 @@ def test_other_files_are_refused(tmp_path, request_of, monkeypatch, changes, rea
     assert reason in done.stderr.splitlines()[-1]  # after remarks on the data
     assert not (tmp_path / "trap").exists()
     assert not list(tmp_path.glob("results/runs/*/model.safetensors"))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, request_of):
+    released(tmp_path / "their.pt")
+    content = torch.load(tmp_path / "their.pt", weights_only=True)
+    content["ema_model"]["out.0.weight"][5] = torch.inf
+    torch.save(content, tmp_path / "their.pt")
+    done = begin(*request_of(tmp_path / "their.pt"))
+    assert (done.code, "not all weights are finite: norm.weight" in done.stderr.splitlines()[-1]) == (2, True)
+    assert not list(tmp_path.glob("results/runs/*/model.safetensors"))
+
+
+def test_averaged_weights_alone_are_the_same_weights(tmp_path, request_of):
+    released(tmp_path / "their.pt")
+    state = torch.load(tmp_path / "their.pt", weights_only=True)["ema_model"]
+    save_file(state, tmp_path / "averaged.safetensors")
+    for name in ("their.pt", "averaged.safetensors"):
+        done = begin(*request_of(tmp_path / name))
+        assert done.code == 0, done.stderr
+    one, other = (load_file(path) for path in tmp_path.glob("results/runs/*/model.safetensors"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, request_of, monkeypatch):

@@ -1,11 +1,13 @@
 """Sealed tensors: what was written is read, and nothing else."""
 
 import random
+import zipfile
 
 import pytest
 import torch
 
-from genbench.storage import tensors
+from genbench.errors import ConfigError
+from genbench.storage import memory, tensors
 from genbench.storage.files import Damaged
 
 VALUES = {"a": torch.arange(12.0).reshape(3, 4).T, "b": torch.tensor([True, False]), "empty": torch.empty(0, 2)}
@@ -61,3 +63,14 @@ def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(
     (kind / "two").write_bytes((kind / "one").read_bytes())
     assert kept("two", 2) == 2
     assert caplog.messages == [f"{kind / 'two'} is a copy of another entry, one; it is made again"]
+
+
+def test_a_compressed_file_that_needs_more_memory_than_there_is_is_refused(tmp_path, monkeypatch):
+    torch.save({"a": torch.zeros(2**20)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "small.pt", "w", 8) as small:
+        for name in plain.namelist():
+            small.writestr(name, plain.read(name))
+    monkeypatch.setattr(memory, "total", lambda: 2.0**22)
+    assert (tmp_path / "small.pt").stat().st_size < 2**16
+    with pytest.raises(ConfigError, match=r"small\.pt needs at least .* of memory"):
+        tensors.load_foreign(tmp_path / "small.pt")

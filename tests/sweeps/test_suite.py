@@ -240,7 +240,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
     ("old", "new", "reason"),
     [
         ('metrics = ["nfe"]', "", "name the metrics of the track, the headline first"),
-        ('baseline = "cfm"', 'baseline = "otcfm"', "'otcfm' is not a model of this track"),
+        ('baseline = "cfm"', 'baseline = "otcfm"', "track.baseline: no row is called 'otcfm'"),
         ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
         (
             '"cfm", {',
@@ -256,7 +256,8 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             '{ name = "cfm", budgets = [20, 30] }, {',
             r"cfm\.budgets: 30 is not among the budgets \[20, 50\]",
         ),
-        ('"cfm", {', '{ name = "cfm", pace = 0 }, {', r"models\.0\.pace.*greater than 0"),
+        ('"cfm", {', '{ name = "cfm", sigma = 0.1 }, {', "no row is called 'cfm'; did you mean 'cfm sigma=0.1'"),
+        ('"cfm", {', '{ name = "cfm", pace = 0 }, {', r"models\.0\.pace.*0\.01"),
         ("[0.25, 0.5]", "0.5", r"trials model\.kappa=0.5: write a list of values"),
         ('[track]\nbaseline = "cfm"\ntuning = { steps = 20, seeds = 2 }', "", r"add \[track\]"),
     ],

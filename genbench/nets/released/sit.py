@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,15 +24,12 @@ NAMES = (
 """Patterns in SiT's names, and their replacements."""
 
 
-def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the averaged weights in a checkpoint of SiT, as parameters of `DiT`.
+def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of SiT as parameters of `DiT`.
 
     SiT's fixed positions are sines and cosines of the column, then of the row. Positions of `DiT` are cosines and sines
     of the row, then of the column. The coordinates of tokens are permuted accordingly; outputs do not change, because
     norms have no parameters. SiT also predicts variances; they are dropped, as in SiT's sampler.
-
-    Args:
-        content: content of the file: the weights, or a dict with the weights under `ema`.
 
     Raises:
         KeyError: if weights are missing.
@@ -41,7 +37,7 @@ def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Source: github.com/willisma/SiT, models.py.
     """
-    state = dict(content.get("ema", content))
+    state = dict(state)
     positions, kernel = state.pop("pos_embed")[0], state["x_embedder.proj.weight"]
     width, channels, patch, _ = kernel.shape
     order = torch.arange(width).view(4, -1).flip(0).flatten()

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -27,21 +26,15 @@ NAMES: tuple[tuple[str, str | Callable[[re.Match], str]], ...] = (
 """Patterns in torchcfm's names and their replacements, applied in this order."""
 
 
-def weights(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the averaged weights in a checkpoint of torchcfm's CIFAR-10 example, as parameters of `UNet`.
+def weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of torchcfm's CIFAR-10 example as parameters of `UNet`.
 
     Convolutions over pixel sequences in its attention become 1x1 convolutions.
-
-    Args:
-        content: content of the file; published FIDs use the averaged weights, `ema_model`.
-
-    Raises:
-        KeyError: if `ema_model` is missing.
 
     Source: github.com/atong01/conditional-flow-matching, examples/images/cifar10.
     """
     renamed = {}
-    for name, value in content["ema_model"].items():
+    for name, value in state.items():
         for pattern, ours in NAMES:
             name = re.sub(pattern, ours, name)
         renamed[name] = value[..., None] if value.dim() == 3 else value

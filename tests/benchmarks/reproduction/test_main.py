@@ -11,6 +11,7 @@ from benchmarks.reproduction import __main__ as reproduction
 from genbench.metrics import distance
 from genbench.models.flow_matching.paths import Straight
 from genbench.runs.record import format_published, read_published
+from genbench.suites import FOLDER, find
 
 ROOT = Path(__file__).parents[3]
 TRACK = """
@@ -142,6 +143,21 @@ def test_published_runs_of_a_component_that_has_changed_since_are_a_failure(agai
     code, out, err = again()
     assert (code, "2 published runs match no declared cell" in err) == (1, True), err
     assert f"{CELLS - 2} of {CELLS} declared cells are published; not: wcfm on moons, seed 0, wcfm on moons" in out
+
+
+@pytest.mark.parametrize("name", [*reproduction.SAMPLES])
+def test_every_published_cell_of_a_sample_is_still_declared(name):
+    found = reproduction._chosen([find(name)], False, FOLDER)
+    assert found.specs
+    assert not found.changed
+    assert not found.unpublished
+
+
+def test_a_sample_without_cells_is_refused(again, monkeypatch):
+    monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 13, (0, 1)))
+    code, _, err = again()
+    assert code == 2
+    assert "the sample of some holds no cell" in err
 
 
 def test_it_refuses_to_train_into_the_published_results(again, released):

@@ -71,7 +71,13 @@ def records(model, values):
     made = []
     for data, of_data in zip(DATA, np.moveaxis(values, 1, 0), strict=False):
         for seed, own in enumerate(of_data.T):
-            spec = {"model": {"name": model}, "data": data, "seed": seed, "plan": {}, "metrics": dict.fromkeys(METRICS)}
+            spec = {
+                "model": {"name": model},
+                "data": data,
+                "seed": seed,
+                "plan": {"steps": 2000},
+                "metrics": dict.fromkeys(METRICS),
+            }
             rows = [
                 {"metric": name, "point": "main", "value": float(x), "nfe": 1}
                 for name, x in zip(METRICS, own, strict=True)

@@ -9,10 +9,9 @@ from genbench.nets.dit import DiT
 from genbench.nets.released.sit import weights
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
-def test_released_weights_give_the_outputs_of_sit(wrapped):
+def test_released_weights_give_the_outputs_of_sit():
     net, state = DiT(Event((CHANNELS, SIDE, SIDE), CLASSES), CLASSES, width=WIDTH, heads=HEADS, depth=DEPTH), released()
-    net.load_state_dict(weights({"ema": state, "model": {}} if wrapped else state))
+    net.load_state_dict(weights(state))
     x, t, label = torch.randn(3, CHANNELS, SIDE, SIDE), torch.rand(3), torch.tensor([0, 4, 5])
     with torch.no_grad():
         expected = outputs(state, t, x, label)

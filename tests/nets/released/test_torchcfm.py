@@ -26,7 +26,7 @@ def test_released_weights_give_the_outputs_of_torchcfm():
     reference = theirs()
     for prefix in ("", "module."):  # of DistributedDataParallel
         state = {prefix + name: value for name, value in reference.state_dict().items()}
-        net.load_state_dict(weights({"ema_model": state, "net_model": {}}))
+        net.load_state_dict(weights(state))
         x, t = torch.randn(4, *SHAPE), torch.rand(4)
         with torch.no_grad():
             torch.testing.assert_close(net(t, x), reference(t, x), rtol=1e-5, atol=1e-5)
@@ -39,4 +39,4 @@ def test_the_published_layout_is_the_default_network():
             dim=(3, 32, 32), num_res_blocks=2, num_channels=128, channel_mult=[1, 2, 2, 2], num_heads=4,
             num_head_channels=64, attention_resolutions="16", dropout=0.1,
         )  # fmt: skip
-    assert weights({"ema_model": published.state_dict()}).keys() == names.keys()
+    assert weights(published.state_dict()).keys() == names.keys()

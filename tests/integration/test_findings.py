@@ -1,0 +1,43 @@
+"""Findings about flow maps, from the published records of their track, with what would refute them."""
+
+import pytest
+
+from genbench.report.track_board import track_board
+from genbench.runs.store import Store
+from genbench.suites import find
+
+LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    return track_board(find("maps-v1"), Store(tmp_path_factory.mktemp("none")))
+
+
+def contest(board, nfe):
+    return board.heat(2000, nfe).contests[0]
+
+
+def row(loss, coupling=""):
+    return f"{loss} coupling={coupling} steps=32" if coupling else f"{loss} steps=32"
+
+
+def test_semidiscrete_pairs_are_better_than_independent_pairs_for_every_loss(board):
+    better = {
+        nfe: [loss for loss in LOSSES if contest(board, nfe).pairs.beats(row(loss, "semidiscrete"), row(loss))]
+        for nfe in (1, 2, 4)
+    }
+    assert [len(better[nfe]) for nfe in (1, 2, 4)] == [5, 8, 8]
+    assert {*LOSSES} - {*better[1]} == {"consistency", "lagrangian", "tvm"}  # consistency has no sample of one step
+
+
+@pytest.mark.parametrize("nfe", [1, 2, 4])
+def test_one_flow_map_alone_is_ahead_of_euler_steps_of_sdcfm(board, nfe):
+    pairs = contest(board, nfe).pairs
+    assert [model for model in pairs.letters if pairs.beats(model, "sdcfm")] == [row("alphaflow", "semidiscrete")]
+
+
+def test_lagrangian_is_not_separated_from_progressive_at_one_evaluation(board):
+    pairs = contest(board, 1).pairs
+    assert not pairs.beats(row("lagrangian"), row("progressive"))
+    assert not pairs.beats(row("progressive"), row("lagrangian"))
