@@ -2,19 +2,21 @@
 
     python -m benchmarks.elbow 8gaussians moons    # writes results/tuning/wcfm-on-DATA-by-elbow.json
 
+With `--set`, a hash of the settings ends the name, so that the file takes the place of no other.
 Nothing is trained, but for the encoder of a model of latents.
 """
 
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genbench.cli.options import stdout
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed
 from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.gibbs import FLAT, GRID, Gibbs, elbow
 from genbench.models.flow_matching.velocity_model import FlowMatching
@@ -121,19 +123,26 @@ def by_elbow(
     return Elbow(spec, curve, chosen)
 
 
-def main() -> None:
-    """Print the curve of each data set, and write it."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the curve of each data set, write it, and return the exit code: 0 done, 1 a run failed, 2 wrong request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
-    given = parser.parse_args()
-    settings, store = parse_set_options(given.settings), writable_store(given.results / "tuning")
-    for dataset in given.datasets:
-        found = by_elbow("wcfm", dataset, settings, store=store)
-        show([found.table()], stdout())
-        files.write(store.root / f"wcfm-on-{dataset}-by-elbow.json", json.dumps(found.json(), indent=1) + "\n")
+    given = parser.parse_args(arguments)
+    try:
+        settings, store = parse_set_options(given.settings), writable_store(given.results / "tuning")
+        for dataset in given.datasets:
+            found = by_elbow("wcfm", dataset, settings, store=store)
+            show([found.table()], stdout())
+            mark = f"-{found.spec.train_key[:8]}" if settings else ""
+            path = store.root / f"wcfm-on-{dataset}-by-elbow{mark}.json"
+            files.write(path, json.dumps(found.json(), indent=1) + "\n")
+    except (ConfigError, RunFailed) as error:
+        print(f"elbow: {error}", file=sys.stderr)
+        return 1 if isinstance(error, RunFailed) else 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,9 +1,11 @@
 """Kappa: the elbow of a curve known in closed form."""
 
+import json
+
 import pytest
 from helpers.toy_flows import gaussian_tilt
 
-from benchmarks.elbow import by_elbow
+from benchmarks.elbow import by_elbow, main
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.gibbs import FLAT, elbow
 from genbench.runs.store import Store
@@ -47,3 +49,20 @@ def test_among_latents_the_encoder_is_trained_first_and_kept(tmp_path):
     # Latents have unit variance in every channel, pixels do not: the tilt is another one.
     pixels = by_elbow("wcfm", "digits", {}, grid)
     assert pixels.curve[0][1].variance != pytest.approx(found.curve[0][1].variance, rel=0.05)
+
+
+def test_other_settings_do_not_take_the_place_of_the_defaults(tmp_path, capsys):
+    def write(*words):
+        return main(["8gaussians", "--results", str(tmp_path), *words])
+
+    for words in ((), ("--set", "data.radius=2")):
+        assert write(*words) == 0
+    answers = {path.name: json.loads(path.read_text()) for path in (tmp_path / "tuning").glob("*.json")}
+    assert answers["wcfm-on-8gaussians-by-elbow.json"]["data"]["radius"] == 5
+    assert sorted(answer["data"]["radius"] for answer in answers.values()) == [2, 5]
+    assert {answer["rule"] for answer in answers.values()} == {"elbow"}
+    capsys.readouterr()
+    assert write("--set", "model.kappa=3") == 2
+    assert capsys.readouterr().err == "elbow: model.kappa is chosen by the elbow rule: omit it\n"
+    assert write("--set", "data.radius") == 2
+    assert len(list((tmp_path / "tuning").glob("*.json"))) == 2

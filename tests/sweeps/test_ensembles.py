@@ -64,6 +64,15 @@ def test_included_cells_are_members(tmp_path):
     assert cells[0].stack == [{"seed": 0}, {"seed": 1}, {"seed": 7}]
 
 
+def test_one_cell_is_no_stack(tmp_path):
+    text = SUITE.replace("seeds = [0, 1]", "seeds = [0]").replace('"digits"', '"8gaussians"')
+    assert {(s.model["name"], s.stack is None) for s in suite(tmp_path, 'stack = ["seed"]', text)} == {
+        (name, True) for name in ("cfm", "wcfm", "starflow")
+    }
+    both = suite(tmp_path, 'stack = ["seed", "kappa"]', text)
+    assert {(s.model["name"], s.stack is None) for s in both} == {("cfm", True), ("wcfm", False), ("starflow", True)}
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

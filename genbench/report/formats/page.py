@@ -18,6 +18,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from genbench.analysis.labels import shared_words, slug
+from genbench.analysis.values import digest
 from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
@@ -40,6 +41,8 @@ FIRST = ("Quality vs. NFE", "Samples")
 """Sections that are open from the start."""
 LOSS_WIDTH = 320
 """Pixels of a page of a picture in SVG."""
+WIDEST_NAME = 100
+"""Characters of titles in the name of a file."""
 TYPES = {".png": "png", ".svg": "svg+xml"}
 
 
@@ -68,7 +71,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
         name: file name of the home page; the other pages are in a folder with the same stem.
     """
     folder = Path(name).stem
-    suites = [_suite(section, index) for index, section in enumerate(report.sections, 1)]
+    suites = [_suite(section) for section in report.sections]
     blocks = [block for section in report.sections for block in section.walk()]
     drawn = [each for each in (track_curves(boards[0]), budget_curves(boards[0])) if each] if boards else []
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
@@ -125,13 +128,18 @@ def _ranks(board: TrackBoard) -> bool:
     return any(heat.effects.scored for heat in board.heats if heat.steps in board.shown)
 
 
-def _suite(section: Section, number: int) -> SuitePage:
-    stem = f"{number:02}-{slug(section.title)}".strip("-")
+def _suite(section: Section) -> SuitePage:
+    """Return the files of a suite, whose names stay when other suites, data sets or methods come and go."""
     found = []
-    for index, data in enumerate(section.sections, 1):
-        places = {method.model: f"{stem}-{index}-{row}.html" for row, method in enumerate(data.methods, 1)}
-        found.append(DataPage(data, f"data-{index}", places))
-    return SuitePage(section, f"{stem}.html", tuple(found))
+    for data in section.sections:
+        places = {method.model: f"{_name(section.title, data.title, method.model)}.html" for method in data.methods}
+        found.append(DataPage(data, f"data-{_name(data.title)}", places))
+    return SuitePage(section, f"{_name(section.title)}.html", tuple(found))
+
+
+def _name(*titles: str) -> str:
+    """Return a part of a file name or anchor; other titles have another."""
+    return f"{slug(' '.join(titles))[:WIDEST_NAME]}-{digest(*titles)[:8]}".strip("-")
 
 
 def _values(suite: SuitePage, data: DataPage, headline: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def url(folder):
 
 @pytest.fixture(scope="module")
 def suite_url(folder):
-    return next(path for path in folder.glob("report/*tiny.html")).as_uri()
+    return next(path for path in folder.glob("report/suite-tiny-????????.html")).as_uri()
 
 
 @pytest.fixture(scope="module")
