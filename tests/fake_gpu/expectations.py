@@ -17,6 +17,7 @@ CEILING = {
     "meanflow with improved=True, coupling=ot": 2,
     "reflow": 2,
     "meanflow with coupling": 1,
+    "meanflow with coupling={'name': 'entropic'": 11,
     "wcfm-balanced": 1,
     "shortcut": 1,
     "moons-8gaussians": 1,
