@@ -42,6 +42,8 @@ def test_the_device_computes_what_the_cpu_does(groups):
 
 
 def test_every_component_of_genbench_is_proven(monkeypatch):
+    for name in datasets:
+        assert datasets[name]  # modules register theirs once, and not in the copy
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
     cases = [*models.vectors(), *models.images(), *parts.couplings(), *parts.networks(), *parts.samplers()]
     cases += [*parts.datasets(), *parts.latents()]
