@@ -3,7 +3,7 @@
     python -m benchmarks.reproduction plane-v1 digits-v1    # their samples, which are declared here
     python -m benchmarks.reproduction plane-v1 --whole      # all cells
 
-It stops and resumes as a sweep does. The runs are kept in a folder of their own. Exit codes are those of genbench.
+Ctrl-C stops it, and the same command resumes. New runs go to a separate folder. Exit codes are as for `genbench`.
 """
 
 import argparse

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers.command_line import genbench
 from helpers.records import published
+from helpers.tracks import TRAINED
 
 from genbench.storage.lease import leases_in
 
@@ -24,18 +25,6 @@ plan = {steps = 20, batch_size = 32}
 evaluation = {n = 64, curve = []}
 """
 ROOT = Path(__file__).parents[2]
-TRACK = """
-datasets = ["moons", "pinwheel"]
-models = ["cfm", "wcfm", "tarflow"]
-metrics = ["sliced_w2", "nfe"]
-stack = ["seed"]
-budgets = [{ steps = 12, seeds = [0, 1, 2] }]
-plan = { batch_size = 32 }
-evaluation = { n = 256, batch = 256, curve = [1] }
-[track]
-baseline = "cfm"
-tuning = { steps = 12, seeds = 2 }
-"""
 
 
 def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path, forked_workers):
@@ -165,7 +154,7 @@ def test_a_dry_run_checks_files_and_takes_the_settings_that_a_suite_needs_from_o
 
 def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypatch, cli):
     monkeypatch.chdir(tmp_path)
-    Path("some.toml").write_text(TRACK)
+    Path("some.toml").write_text(TRAINED)
     genbench("sweep", "some.toml")
     genbench("new", "model", "mine")
     first = genbench("sweep", "some.toml", "--model", "mine.py", "--dataset", "moons")

@@ -1,4 +1,4 @@
-"""A track with planted values, of which some are missing, failed or unsupported."""
+"""A track with planted values, of which some are missing, failed or unsupported, and one to train."""
 
 import numpy as np
 
@@ -18,6 +18,19 @@ budgets = [{ steps = 20, seeds = [0, 1, 2, 3, 4] }, { steps = 50, seeds = [0, 1,
 baseline = "cfm"
 tuning = { steps = 20, seeds = 2 }
 """
+TRAINED = """
+datasets = ["moons", "pinwheel"]
+models = ["cfm", "wcfm", { name = "tarflow", width = 16, blocks = [1, 1] }]
+metrics = ["sliced_w2", "nfe"]
+stack = ["seed"]
+budgets = [{ steps = 12, seeds = [0, 1, 2] }]
+plan = { batch_size = 32 }
+evaluation = { n = 256, batch = 256, curve = [1] }
+[track]
+baseline = "cfm"
+tuning = { steps = 12, seeds = 2 }
+"""
+"""A track that is trained in seconds."""
 EXCESS = {"cfm": 1.0, "otcfm": 0.5, "nsf": 2.0}
 RNG = np.random.default_rng(0)
 SHARED, OWN, FLOOR = RNG.normal(0, 0.02, 5), RNG.normal(0, 0.01, (9, 5)), 0.1 + RNG.normal(0, 0.001, 5)

@@ -111,7 +111,7 @@ def test_the_measured_potentials_are_those_of_training():
     [
         ("otcfm", "moons", {}, "not independent"),
         ("cfm", "moons", {"conditional": True}, "not trained on pairs"),
-        ("reflow", "moons", {}, "its pairs are of noise and its teacher's samples"),
+        ("reflow", "moons", {}, "it pairs noise with its teacher's samples"),
         ("wcfm", "8gaussians", {"kappa": 0.1}, "too few of 131072 pairs carry weight"),
     ],
 )

@@ -59,7 +59,7 @@ def test_a_cell_whose_process_is_killed_twice_is_given_up_and_the_others_are_don
 
 @pytest.mark.slow  # each worker imports torch and genbench
 def test_two_workers_that_are_started_afresh_finish_a_cell_each(tmp_path):
-    """Other tests fork their workers; these import genbench by themselves, as those of users do."""
+    """Other tests fork their workers. Users' workers are spawned, as here, and import genbench themselves."""
     store, seen = Store(tmp_path), set()
     specs = [cell(), cell(sample={"method": "euler", "steps": 2})]
     specs = [replace(spec, seed=seed) for seed, spec in enumerate(specs)]
@@ -116,7 +116,7 @@ def keep_a_worker(pipe, folder):
 
 @pytest.fixture
 def parent(tmp_path):
-    """A process with one worker, which it stops when it is told so, and the pipe to it."""
+    """Start a process with one worker, and return it with a pipe. A message in the pipe makes it stop the worker."""
     pipe, end = multiprocessing.Pipe()
     process = begun(keep_a_worker, end, tmp_path)
     yield process, pipe

@@ -59,7 +59,7 @@ class FromTeacher(Coupling):
     """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        raise Unsupported("its pairs are of noise and its teacher's samples, not of data")
+        raise Unsupported("it pairs noise with its teacher's samples, not with data")
 
 
 @models.register("reflow", version=2, teacher="cfm", held_out=False)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.tracks import TRAINED
 
 from benchmarks.reproduction import __main__ as reproduction
 from genbench.metrics import distance
@@ -14,18 +15,6 @@ from genbench.runs.record import format_published, read_published
 from genbench.suites import FOLDER, find
 
 ROOT = Path(__file__).parents[3]
-TRACK = """
-datasets = ["moons", "pinwheel"]
-models = ["cfm", "wcfm", "tarflow"]
-metrics = ["sliced_w2", "nfe"]
-stack = ["seed"]
-budgets = [{ steps = 12, seeds = [0, 1, 2] }]
-plan = { batch_size = 32 }
-evaluation = { n = 256, batch = 256, curve = [1] }
-[track]
-baseline = "cfm"
-tuning = { steps = 12, seeds = 2 }
-"""
 CELLS = 3 * 2
 VALUES = 2 * (3 + 3 + 2)  # one metric also along the curve, which a flow has not
 
@@ -36,7 +25,7 @@ def made(tmp_path_factory):
     from helpers.command_line import begin
 
     folder = tmp_path_factory.mktemp("track")
-    (folder / "some.toml").write_text(TRACK.replace('"tarflow"', '{ name = "tarflow", width = 16, blocks = [1, 1] }'))
+    (folder / "some.toml").write_text(TRAINED)
     done = begin("sweep", folder / "some.toml", "--results", folder / "results", "--quiet")
     assert done.code == 0, done.stderr
     shutil.rmtree(folder / "results" / "runs")
