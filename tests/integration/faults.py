@@ -9,8 +9,8 @@ reads one request a line on stdin and answers with one line, both JSON. A reques
     patience      seconds after which an untouched lease counts as dead
     commits       a file to which the name of every written record is added
 
-and the answer {"codes": [...], "said": [...], "kinds": [...], "left": processes that outlived theirs}. "kinds" lists the
-first command's calls in order. Each entry says where in the code the call stands, and what it replaces.
+and the answer {"codes": [...], "said": [...], "kinds": [...], "left": processes that outlived theirs}. "kinds" lists
+the first command's calls in order. Each entry says where in the code the call stands, and what it replaces.
 
 A fault is what happens (kill: SIGKILL; worker: the same, of a worker and once; stop: SIGSTOP until the other sweeps
 have ended; full: the disk is full from then on; once: the disk is full this time; after: SIGKILL after so many
