@@ -22,27 +22,18 @@ FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
-@pytest.mark.parametrize(
-    ("eps", "normalizer"),
-    # At 1e6 all weights are 1, and every normalizer divides by 1.
-    [(2.0, "constant"), (2.0, "running"), (2.0, "batch"), (8.0, "constant"), (1e6, "running")],
-)
-def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normalizer, trained, drawn):
-    b = 2.0
-    model, _ = trained(
-        "wcfm",
-        "gaussian",
-        data={"dims": 1, "std": b},
-        model={"cost": "sqnorm", "epsilon": eps, "normalizer": normalizer},
-        plan=SHORT | {"steps": 800},
-    )
+@pytest.mark.parametrize("normalizer", ["constant", "running", "batch"])
+def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(normalizer, trained, drawn):
+    eps, b = 2.0, 2.0
+    settings = {"cost": "sqnorm", "epsilon": eps, "normalizer": normalizer}
+    plan = SHORT | {"steps": 400, "batch_size": 1024}
+    model, _ = trained("wcfm", "gaussian", data={"dims": 1, "std": b}, model=settings, plan=plan)
     cov = tilted(eps, b)
     # Samples start from N(0, 1), not from the tilted source: the linear field carries them by the ratio of deviations.
     expected = (cov[1, 1] / cov[0, 0]).item()
     variance = drawn(model).var().item() / noise(model.source, 4096, seed=1).var().item()
     assert variance == pytest.approx(expected, rel=0.06)
-    if eps == 2.0:
-        assert abs(expected - b**2) > 0.3 * b**2
+    assert abs(expected - b**2) > 0.3 * b**2
     x = torch.linspace(-2, 2, 9)[:, None]
     for t in (0.25, 0.5, 0.75):
         to_x, to_v = torch.tensor([1 - t, t]), torch.tensor([-1.0, 1.0])
@@ -83,7 +74,7 @@ def test_vp_samples_by_its_probability_flow(exact):
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
 def test_every_method_learns_to_reach_the_data(name, trained, drawn):
-    plan = SHORT | {"steps": 250, "batch_size": 256}
+    plan = SHORT | {"steps": 160, "batch_size": 192, "lr": 5e-3}
     model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
     x = drawn(model, 2048, tol=1e-4)
     assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.15)

@@ -36,7 +36,7 @@ def bend(model, data):
 
 def test_there_is_no_loss_on_data_that_no_teacher_has_paired_with_noise():
     model, _ = pupil("8gaussians")
-    with pytest.raises(Unsupported, match="not of data"):
+    with pytest.raises(Unsupported, match="not with data"):
         model.draw(Batch(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)), torch.Generator())
 
 

@@ -60,7 +60,7 @@ def test_parameters_of_tarflow_follow_from_its_formulas():
     assert sum(p.numel() for p in model.parameters()) == 4 * layer + 2 * block
 
 
-@pytest.mark.parametrize(("dims", "tokens"), [(2, 2), (8, 4), (10, 2), (50, 2), (11, 11)])
+@pytest.mark.parametrize(("dims", "tokens"), [(2, 2), (8, 4), (10, 2), (11, 11)])
 def test_a_vector_has_two_to_four_tokens_by_default_where_it_can(dims, tokens):
     assert TARFLOW.patches(Event((dims,))).count == tokens
 
