@@ -176,19 +176,6 @@ def test_couplings_pair_in_the_batches_and_labels_are_dropped_at_the_rate_that_t
     assert float((torch.cat(labels) == 10).double().mean()) == pytest.approx(0.25, abs=0.03)
 
 
-def test_the_loss_is_a_mean_over_the_draws():
-    model, data = on_digits("starflow", width=16, head=8, blocks=[1, 1])
-    seen = []
-    model.draw = lambda batch, stream: (seen.append(batch), batch)[1]
-    model.loss = lambda batch: {"loss": batch.x.mean()}
-    value = losses(model, data, draws=130)["validation_loss"]["value"]
-    x = torch.cat([batch.x for batch in seen])
-    assert len(x) == 130
-    assert value == pytest.approx(float(x.mean()), abs=1e-6)
-    valid = {tuple(image.flatten().tolist()) for image in data.valid.take(100, 5).x}
-    assert {tuple(image.flatten().tolist()) for image in x} == valid
-
-
 def test_the_reason_is_given_where_there_is_no_loss():
     model, data = on_digits("starflow", width=16, head=8, blocks=[1, 1])
     model.loss = lambda example: {"loss": torch.tensor(math.nan)}
