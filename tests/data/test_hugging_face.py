@@ -139,8 +139,8 @@ def with_labels(label, name="label"):
         (lambda: {"train": photos(), "test": hf.Dataset.from_dict({"x": [1.0]})}, "cannot be exported"),
         (lambda: {"": hf.Dataset.from_dict({"a": [1.0, 2.0], "label": [[1], [2, 3]]})}, "cannot be exported"),
         (lambda: {}, "it has no splits"),
-        (lambda: {"": with_labels(["a", "b"] * 10, "target")}, "call target label if it holds classes"),
-        (lambda: {"": classes_twice()}, "fine, coarse hold classes: keep one such column, and call it label"),
+        (lambda: {"train": with_labels(["a", "b"] * 10, "target")}, "call target label if it holds classes"),
+        (lambda: {"train": classes_twice()}, "fine, coarse hold classes: keep one such column, and call it label"),
     ],
 )
 def test_odd_labels_and_splits_are_refused_in_one_line(tmp_path, splits, message):
