@@ -6,11 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from genbench.core import Event, Normal
 from genbench.errors import ConfigError, Unsupported
-from genbench.models.build import build_model
 from genbench.registry import models
-from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data
 
 PLAN = {"steps": 200, "batch_size": 512, "lr": 5e-3, "schedule": "cosine"}
 
@@ -45,12 +43,10 @@ def test_a_conditional_flow_separates_classes(trained):
     assert_close(side, 2.0 * (torch.arange(500) % 2) - 1)
 
 
-def test_images_other_sources_and_a_missing_package_are_errors(monkeypatch):
+def test_images_other_sources_and_a_missing_package_are_errors(built, monkeypatch):
     for name, reason in (("digits", "for vectors"), ("8gaussians-moons", r"N\(0, I\)")):
-        spec = make_spec("nsf", name, metrics=[])
         with pytest.raises(Unsupported, match=reason):
-            build_model(spec.model, spec.encoder, build_data(spec.data))
-    data = build_data(make_spec("nsf", "moons", metrics=[]).data)
+            built("nsf", name)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'genbench\[zuko\]'"):
-        models["nsf"].build(data.event, data.source)
+        models["nsf"].build(Event((2,)), Normal((2,)))

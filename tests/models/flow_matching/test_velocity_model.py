@@ -7,9 +7,7 @@ from torch.testing import assert_close
 from genbench.core import Normal
 from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.sampling import noise
-from genbench.models.build import build_model
 from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data
 
 
 def test_a_trained_net_is_the_closed_form_field_of_a_mixture(trained):
@@ -58,10 +56,8 @@ def test_a_budget_that_the_solver_cannot_meet_is_an_error(built):
 
 
 @pytest.mark.parametrize(("dims", "n"), [(2, 200), (50, 15)])
-def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(dims, n, drawn, exact):
-    spec = make_spec("cfm", "mixture", metrics=[], settings={"data": {"dims": dims, "modes": 5}})
-    data = build_data(spec.data)
-    model = build_model(spec.model, spec.encoder, data)
+def test_the_exact_field_of_a_mixture_has_its_exact_likelihood_and_reaches_it(dims, n, built, drawn, exact):
+    model, data = built("cfm", "mixture", data={"dims": dims, "modes": 5})
     model.net = exact(data.truth.velocity)
     x = data.test.take(n, seed=0).x
     assert_close(model.log_prob(x), data.truth.log_prob(x), rtol=0, atol=5e-3 + 8e-4 * dims)
