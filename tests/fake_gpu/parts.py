@@ -50,6 +50,7 @@ def couplings() -> Iterator[Case]:
         ("meanflow", {"improved": True, "coupling": "ot"}),
         ("meanflow", {"coupling": {"name": "balanced", "reference": 64}}),
         ("consistency", {"coupling": "gibbs"}),
+        ("consistency", {"tangent": 0.1}),
         ("meanflow", {"coupling": {"name": "entropic", "epsilon": 1.0}}),
         ("shortcut", {"coupling": {"name": "semidiscrete", "points": 64, "tolerance": 0.5}}),
         ("meanflow", {"conditional": True, "target_guidance": 1.0, "guidance_mix": 0.5}),

@@ -133,6 +133,7 @@ def consistency(
     alpha: NonNegative = 1e-5,
     boundary: Fraction = 0.9,
     end_steps: Size = 1000,
+    tangent: Positive | None = None,
     shared: SharedSettings = DEFAULTS,
 ) -> FlowMap:
     """Generation in one step per segment of the flow (consistency flow matching), on pairs of any coupling.
@@ -146,16 +147,30 @@ def consistency(
     f(t + delta). Yang et al., 2024, "Consistency flow matching: defining straight flows with velocity consistency",
     https://arxiv.org/abs/2407.02398.
 
+    With `tangent` the times are continuous, as in sCM. The derivative D along the pair's path replaces the difference:
+
+    g = df/dt = (x1 - x0) - v + r (T - t) D v
+    loss = |v - sg(v + g / (|g| + c))|^2,   c = `tangent`
+
+    r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
+    stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
+    straight paths and uniform times, and learns no weight of the loss over time. Like every adaptive weight, the
+    normalization moves the minimizer where the noise of g is skewed.
+
     Args:
         segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.
         delta: distance between the two times whose predictions are matched; must be below the length of a segment.
         alpha: weight of the agreement of velocities.
         boundary: time t from which the pair's own point at T is the target.
         end_steps: number of first training steps in which that point is the target at all t; the authors use 100,000.
+        tangent: c of normalized tangents in continuous time, 0.1 in sCM, with `segments` 1, `boundary` 1 and
+            `end_steps` 10,000; `delta` and `alpha` then have no effect. None takes differences over `delta`.
     """
     if delta * segments >= 1:
         raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
-    loss = ConsistencyLoss(segments=segments, delta=delta, alpha=alpha, boundary=boundary, end_steps=end_steps)
+    loss = ConsistencyLoss(
+        segments=segments, delta=delta, alpha=alpha, boundary=boundary, end_steps=end_steps, tangent=tangent
+    )
     return FlowMap(event, source, net=net, coupling=coupling, loss=loss, shared=shared)
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from genbench.models.flow_matching.map_losses.base import MapLoss
+from genbench.models.flow_matching.map_losses.base import MapLoss, derivative, mean_square
 from genbench.models.flow_matching.pair_model import Example, expand
 
 if TYPE_CHECKING:
@@ -20,14 +20,18 @@ class ConsistencyLoss(MapLoss):
     times = 1
     dropout = False
 
-    def __init__(self, *, segments: int, delta: float, alpha: float, boundary: float, end_steps: int) -> None:
+    def __init__(
+        self, *, segments: int, delta: float, alpha: float, boundary: float, end_steps: int, tangent: float | None
+    ) -> None:
         super().__init__()
-        self.segments, self.delta, self.alpha = segments, delta, alpha
+        self.segments, self.alpha, self.tangent = segments, alpha, tangent
+        self.delta = 0.0 if tangent else delta
         self.boundary, self.end_steps = boundary, end_steps
         self.limits, self.fewest = {"segments": segments}, segments
 
     def attach(self, model: "FlowMap") -> None:
-        self.dropout = any(isinstance(part, _DropoutNd) and part.p > 0 for part in model.net.modules())
+        masks = any(isinstance(part, _DropoutNd) and part.p > 0 for part in model.net.modules())
+        self.dropout = masks and not self.tangent
         if self.dropout:
             model.not_compiled = "consistency cannot draw a dropout mask twice when compiled; set model.net.dropout=0"
 
@@ -38,8 +42,12 @@ class ConsistencyLoss(MapLoss):
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
 
     def at_step(self, example: Example, step: int) -> Example:
-        """In the first steps the end of the pair's own segment is the target."""
-        return example._replace(end=self.segment_end(example.t)) if step < self.end_steps else example
+        """In the first steps the end of the pair's own segment is the target; a tangent leaves it gradually."""
+        assert example.end is not None
+        if step >= self.end_steps:
+            return example
+        last = self.segment_end(example.t)
+        return example._replace(end=torch.lerp(last, example.end, step / self.end_steps) if self.tangent else last)
 
     def segment_end(self, t: Tensor) -> Tensor:
         """Return the end of the segment that begins at or before t."""
@@ -52,7 +60,13 @@ class ConsistencyLoss(MapLoss):
     def error(self, model: "FlowMap", example: Example) -> Tensor:
         t, x, later, label = example.t, example.x, example.end, example.label
         assert later is not None
-        end, x_later = self.segment_end(t), x + expand(later - t, x) * example.velocity
+        end = self.segment_end(t)
+        if self.tangent:
+            v, change = derivative(lambda t, x: model.net(t, x, label), (t, x), (torch.ones_like(t), example.velocity))
+            g = (example.velocity - v + expand(end - later, x) * change).detach()
+            size = expand(torch.linalg.vector_norm(g.flatten(1), dim=1), x)
+            return mean_square(v - (v.detach() + g / (size + self.tangent)))
+        x_later = x + expand(later - t, x) * example.velocity
         # Both predictions use the same dropout mask: the second starts from the random state before the first.
         devices = [x.device] if x.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices) if self.dropout else nullcontext():

@@ -7,12 +7,14 @@ from torch import nn
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
+from genbench.metrics.sampling import noise
 from genbench.models.build import build_model
 from genbench.models.flow_matching.pair_model import Example
 from genbench.nets.unet import Residual
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 
+SCM = {"tangent": 0.1, "segments": 1, "boundary": 1.0}
 UNET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
 
@@ -112,3 +114,62 @@ def test_the_first_steps_regress_on_the_end_of_the_pair(built):
     with torch.no_grad():
         error = left * (model.net(example.t, example.x) - example.velocity)
     assert_close(model.loss(example)["loss"], error.square().mean())
+
+
+def pairs(model, n=200):
+    """Return an example in float64 of pairs that are not on the flow."""
+    draws = torch.randn(2, n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    t, ones = torch.linspace(0.01, 0.98, n, dtype=torch.float64), torch.ones(n, dtype=torch.float64)
+    return Example(t, draws[0], draws[1], ones, ones, None, end=t)
+
+
+def test_a_tangent_is_the_limit_of_differences(built):
+    for settings in (SCM, SCM | {"segments": 2}):
+        model, _ = built("consistency", "gaussian", **settings)
+        example, small = pairs(model.double()), 1e-6
+        t, x, velocity, end = example.t, example.x, example.velocity, model.map_loss.segment_end(example.t)[:, None]
+        with torch.no_grad():
+            v, later = model.net(t, x), model.net(t + small, x + small * velocity)
+            change = velocity + ((end - t[:, None] - small) * later - (end - t[:, None]) * v) / small
+        size = change.norm(dim=1, keepdim=True)
+        assert_close(model.loss(example)["loss"], (change / (size + 0.1)).square().mean(), rtol=1e-5, atol=0)
+
+
+def test_the_tangents_of_the_exact_map_vanish(built, exact, gaussian_flow):
+    """Tangents of another map do not, and descent removes what does not belong there."""
+    model, _ = built("consistency", "gaussian", **SCM)
+    example = pairs(model)
+    example = example._replace(velocity=gaussian_flow.velocity(example.t[:, None], example.x))
+    for size in (0.0, 0.1):
+        bias = torch.full((1,), size, dtype=torch.float64, requires_grad=True)
+        model.net = exact(lambda t, x, bias=bias: gaussian_flow.mean_velocity(t, 1, x) + bias * (1 - t))
+        loss = model.loss(example)["loss"]
+        assert (loss > 1e-2) if size else (loss < 1e-20)
+        loss.backward()
+    assert bias.grad > 0
+
+
+def test_tangents_begin_as_flow_matching(built):
+    """The gradient of the first step is the normalized one of flow matching, as it always is beyond the boundary."""
+    model, data = built("consistency", "gaussian", **SCM | {"boundary": 0.5, "end_steps": 100})
+    for step, flow_matching in ((0, 1.0), (100, 0.5)):
+        example = model.example(data.train, step, 4000, 0, torch.Generator())
+        assert ((example.end == 1).float().mean() - flow_matching).abs() < 0.03
+        assert ((example.end == example.t) | (example.end == 1)).all()
+    halfway = model.example(data.train, 50, 4000, 0, torch.Generator())
+    early = halfway.t < 0.5
+    assert_close(halfway.end[early], (halfway.t[early] + 1) / 2)
+    example = model.example(data.train, 0, 64, 0, torch.Generator())
+    v = model.net(example.t, example.x)
+    (found,) = torch.autograd.grad(model.loss(example)["loss"], model.net.rest[-1].bias)
+    away = (v - example.velocity).detach()
+    (due,) = torch.autograd.grad((v * away / (away.norm(dim=1, keepdim=True) + 0.1)).mean(), model.net.rest[-1].bias)
+    assert_close(found, 2 * due)
+
+
+def test_training_by_tangents_finds_the_flow_of_gaussians(trained, drawn):
+    plan = {"steps": 300, "batch_size": 128, "lr": 3e-3, "schedule": "cosine", "ema": 0.98}
+    settings = SCM | {"end_steps": 100}
+    model, _ = trained("consistency", "gaussian", data={"mean": 1.0, "std": 0.4}, model=settings, plan=plan)
+    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
+    assert (drawn(model) - due).square().mean() < 0.02
