@@ -40,18 +40,6 @@ def test_log_prob_agrees_with_the_autograd_jacobian(name, event, conditional):
     assert_close(model.log_prob(x, label=label), expected)
 
 
-def test_a_gaussian_built_by_hand_has_its_exact_likelihood():
-    event = Event((50,))
-    model = build("starflow", event, blocks=[1], patch=1, clip=None, scale="exp").double()
-    sigma, mu = torch.tensor(2.5), torch.tensor(-1.5)
-    with torch.no_grad():
-        model.flow.blocks[0].net.proj_out.bias.copy_(torch.tensor([sigma.log(), mu]))
-    x = points(event, 6, torch.float64)
-    expected = torch.distributions.Normal(-1.5, 2.5).log_prob(x).sum(1)
-    assert_close(model.log_prob(x), expected, atol=1e-6, rtol=1e-6)
-    assert_close(model.sample(x).x, 2.5 * x - 1.5, atol=1e-6, rtol=1e-6)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_training_reaches_the_entropy_of_a_correlated_gaussian(name, trained):
     law, small = {"dims": 3, "spread": 3.0, "correlation": 0.7}, {"blocks": [1, 1, 1], "width": 32, "head": 16}
