@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
-SHORT = {"steps": 220, "batch_size": 192, "lr": 5e-3, "schedule": "cosine", "ema": 0.99}
+SHORT = {"steps": 300, "batch_size": 256, "lr": 5e-3, "schedule": "cosine", "ema": 0.99}
 
 
 def states(flow, n=500):

@@ -58,7 +58,7 @@ def test_a_pretrained_autoencoder_is_read_from_its_folder(tmp_path, data, build_
 def test_the_decoder_of_a_pretrained_autoencoder_is_tuned_alone(tmp_path, data, build_encoder, run_stages, error):
     vae, folder = saved(tmp_path)
     torch.manual_seed(0)
-    encoder = build_encoder(data.event, "diffusers", model=folder, noise=0.3, tune=25, lr=5e-3)
+    encoder = build_encoder(data.event, "diffusers", model=folder, noise=0.3, tune=40, lr=3e-3)
     run_stages(encoder.stages(), data)
     before = build_encoder(data.event, "diffusers", model=folder)
     before.load()
