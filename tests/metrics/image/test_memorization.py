@@ -46,7 +46,7 @@ def growth():
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
-    train, samples = torch.randn(20_000, 128), torch.randn(1500, 128)
+    train, samples = torch.randn(50_000, 128), torch.randn(1500, 128)
     CenteredMixture.EPOCHS = 1
     precision_recall.ROWS = memorization.ROWS = 100
     peaks = [peak()]
@@ -56,11 +56,11 @@ def growth():
     return peaks[1] - peaks[0], peak() - peaks[1]
 
 
-def test_many_images_are_compared_in_blocks():
-    """Distances of 20,000 images from 1,500 samples take 240 MB; a mixture keeps them in single precision."""
+def test_fifty_thousand_images_are_compared_in_blocks():
+    """Their distances from 1,500 samples take 600 MB; a mixture keeps them in single precision."""
     search, fit = apart(growth)
-    assert search < 80
-    assert fit < 210
+    assert search < 200
+    assert fit < 500
 
 
 def test_the_density_of_a_centered_mixture_is_that_of_torch():
