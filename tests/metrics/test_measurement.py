@@ -231,10 +231,11 @@ def coverage(data, own, pool, draws, n):
     return {name: np.mean([i for other, i in known if other == name]) for name in dict(known)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "size"), [(faults.drop, 1), (faults.scale, 0.1)])
 def test_the_intervals_of_points_cover_the_mean_of_the_metric(fault, size):
     data, own = chosen("8gaussians", norm={}, w2={}, sliced_w2={}, energy_distance={}, mode_coverage={})
-    found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 128)
+    found = coverage(data, own, fault(tasks.points().real, size, torch.Generator()), 60, 256)
     parts = {"mode_coverage.on_mode", "mode_coverage.balance"}  # every mode is clearly covered, or clearly not
     assert found.keys() == {"norm", "w2", "sliced_w2", "energy_distance"} | parts
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.035)
