@@ -154,7 +154,7 @@ def test_batches_of_rows_on_the_device_are_those_of_the_disk(train):
             assert torch.equal(here, moved)
 
 
-MEBIBYTES = 16
+MEBIBYTES = 32
 
 
 class Mean(FeatureExtractor):
@@ -198,6 +198,7 @@ def growth(use, few, many):
     return peak() - before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="peaks of memory are read as Linux tells them")
 def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path):
     few, many = tmp_path / "few", tmp_path / "many"

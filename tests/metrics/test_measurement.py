@@ -103,7 +103,7 @@ def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric,
 
     metric("mean", mean)
     chosen = {"detour": {}, "mean": {}, "energy_distance": {"n": None}, "w2": {"n": None}}
-    sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
+    sampling = Sampling(n=64, batch=64, curve=(1, 4), interval=True)
     torch.manual_seed(0)
     model = models["cfm"].build(moons.event, moons.source).eval()
 
