@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch.testing import assert_close
 
@@ -30,17 +29,10 @@ def test_purposes_are_independent_streams():
     assert_close(torch.rand(3, generator=generator(1, "x")), torch.rand(3, generator=generator(1, "x")))
 
 
-@pytest.mark.parametrize("bit", [31, 32, 62])
-def test_generators_of_the_cpu_use_the_low_32_bits_of_a_seed(bit):
-    one, other = (torch.rand(4, generator=torch.Generator().manual_seed(5 + more)) for more in (0, 2**bit))
-    assert torch.equal(one, other) == (bit >= 32)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_steps_share_streams_as_often_as_people_birthdays(seed):
-    n = 400_000
-    expected = n * (n - 1) / 2**33  # 18.6, with the spread of a Poisson law
-    assert abs(repeats(streams(derive(seed, "train", step) for step in range(n))) - expected) < 5 * expected**0.5
+def test_steps_share_streams_as_often_as_people_birthdays():
+    n = 200_000
+    expected = n * (n - 1) / 2**33  # 4.7, with the spread of a Poisson law
+    assert abs(repeats(streams(derive(0, "train", step) for step in range(n))) - expected) < 5 * expected**0.5
 
 
 def test_no_stream_of_an_evaluation_is_that_of_another_for_the_seeds_below_100():

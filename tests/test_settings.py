@@ -119,14 +119,9 @@ def test_bound_settings_become_the_types_of_the_signature():
     assert (made["pair"], made["shared"]) == ((2.0, 3.0), Shared(share=1.0))
     assert build_component(shapes, bound["shape"], "event") == ("square", "event", 1.0)
     assert call(square, "event", settings={"side": 4}) == ("square", "event", 4.0)
-
-
-def test_meanings_come_from_the_docstring_or_the_type():
     assert settings_of(builder)["share"].meaning == "of the whole."
     assert settings_of(disc)["radius"].meaning == "from the center"
 
-
-def test_a_setting_without_a_default_is_asked_for():
     def needs(*, path: Annotated[str, OnDisk()]): ...
 
     with pytest.raises(ConfigError, match="it needs the setting 'path'"):

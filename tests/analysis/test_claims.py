@@ -77,19 +77,11 @@ def test_the_spread_of_a_number_itself_counts_first():
     assert judged({"value": 100.0, "sd": 3.0}, 110.0, spread=SPREAD).training == judged(100.0, 110.0).training
     (unknown,) = audits(published(100.0, 110.0).model_copy(update={"spreads": {}}))
     assert (unknown.verdict, unknown.seeds, unknown.training) == ("unknown spread", None, None)
-
-
-def test_few_trainings_of_a_measured_spread_need_a_t_quantile():
-    sd = 1.0
-    limit = float(stats.t.ppf(0.975, 4)) * sd * 2**0.5 / 5**0.5
+    limit = float(stats.t.ppf(0.975, 4)) * 2**0.5 / 5**0.5  # few trainings of a measured spread need a t quantile
     for factor, verdict in ((1.02, "resolved"), (0.98, "inconclusive")):
-        numbers = {"value": 10 + factor * limit, "sd": sd}, {"value": 10.0, "sd": sd}
-        assert judged(*numbers, seeds=5).verdict == verdict
-
-
-def test_hours_are_those_of_both_methods():
+        assert judged({"value": 10 + factor * limit, "sd": 1.0}, {"value": 10.0, "sd": 1.0}, seeds=5).verdict == verdict
     cost = Cost(training_hours=(3, 4), sampling_hours=0.5, samples=500, device="gpu", source="s")
-    few, many = options(0.02, SPREAD, [500, 1000], {"cifar10": cost})
+    few, many = options(0.02, SPREAD, [500, 1000], {"cifar10": cost})  # its hours are those of both methods
     assert few.hours["cifar10"] == pytest.approx((2 * few.seeds[0] * 3.5, 2 * few.seeds[0] * 4.5))
     assert many.hours["cifar10"] == pytest.approx((2 * many.seeds[0] * 4, 2 * many.seeds[0] * 5))
     assert few.seeds[0] > many.seeds[0]
@@ -144,13 +136,6 @@ pairs = [["a", "b"]]
 """
 
 
-def test_a_file_of_ones_own_takes_the_known_spreads(tmp_path):
-    path = tmp_path / "own.toml"
-    path.write_text(OWN, encoding="utf-8")
-    (audit,) = audits(read(path, read()))
-    assert (audit.verdict, audit.study.paper) == ("resolved", "mine")
-
-
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -164,8 +149,11 @@ def test_a_file_of_ones_own_takes_the_known_spreads(tmp_path):
         (OWN + 'suite = "tong"\n', "a tolerance need each other"),
     ],
 )
-def test_wrong_files_are_refused_with_one_line(wrong, message, tmp_path):
+def test_a_file_of_ones_own_takes_the_known_spreads_and_a_wrong_one_is_refused_in_one_line(wrong, message, tmp_path):
     path = tmp_path / "own.toml"
+    path.write_text(OWN, encoding="utf-8")
+    (audit,) = audits(read(path, read()))
+    assert (audit.verdict, audit.study.paper) == ("resolved", "mine")
     path.write_text(wrong, encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as error:
         read(path, read())

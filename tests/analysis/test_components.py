@@ -41,6 +41,12 @@ def test_errors_of_evaluations_are_part_of_the_total():
     found = components(values, errors)
     assert found.evaluation.value == pytest.approx(1.0, rel=0.05)
     assert found.training.value == pytest.approx(found.total.value - found.evaluation.value)
+    values, errors = table(np.random.default_rng(0), 8, 200, 0.0, 0.03, 0.06)
+    spread = crossed_table(np.exp(values), errors * np.exp(values)).spread()
+    training, evaluation = spread.deviations(10**9)  # more samples remove the variance of evaluations only
+    assert training[1] == pytest.approx(0.03, rel=0.15)
+    assert evaluation[1] < 1e-4
+    assert np.hypot(*(part[1] for part in spread.deviations(None))) == pytest.approx(np.hypot(0.03, 0.06), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -75,15 +81,6 @@ def test_a_study_that_is_planned_from_components_has_80_percent_power():
         (one, other), _ = table(stream, 2, plan.seeds[0], 0.1, 0.05, 0.03)
         seen.append(paired(dict(enumerate(one + 0.06)), dict(enumerate(other))).p <= 0.05)
     assert np.mean(seen) == pytest.approx(0.8, abs=0.05)  # a whole number of seeds: 10 have 0.81
-
-
-def test_more_samples_remove_the_variance_of_evaluations_only():
-    values, errors = table(np.random.default_rng(0), 8, 200, 0.0, 0.03, 0.06)
-    spread = crossed_table(np.exp(values), errors * np.exp(values)).spread()
-    training, evaluation = spread.deviations(10**9)
-    assert training[1] == pytest.approx(0.03, rel=0.15)
-    assert evaluation[1] < 1e-4
-    assert np.hypot(*(part[1] for part in spread.deviations(None))) == pytest.approx(np.hypot(0.03, 0.06), rel=0.05)
 
 
 def test_committed_results_give_the_spread_of_their_paired_differences():

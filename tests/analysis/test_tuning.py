@@ -62,15 +62,12 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     for setting in ("valid", "test"):  # the requested split is ignored
         search = grid_search(["cfm"], "moons", {"plan": {"lr": [0.1]}}, settings={"evaluation": {"split": setting}})
         assert search.candidates[0].specs[0].evaluation["split"] == "valid"
-    usual = make_spec("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
-    with pytest.raises(AssertionError, match="looked at"):
-        run(usual, Store(tmp_path / "tables"))
-
-
-def test_values_on_the_validation_split_use_validation_data():
     data = datasets["moons"].build()
     assert torch.equal(validation_as_test(data).test.take(9, 3).x, data.valid.take(9, 3).x)
     assert validation_as_test(data) is validation_as_test(data)  # what is known of a task is computed once
+    usual = make_spec("cfm", "moons", metrics=["sliced_w2"], settings=QUICK)
+    with pytest.raises(AssertionError, match="looked at"):
+        run(usual, Store(tmp_path / "tables"))
 
 
 def test_images_are_compared_with_those_of_the_validation_split(tmp_path):
@@ -91,6 +88,7 @@ def test_an_equal_budget_is_enforced():
         grid_search(["cfm", "wcfm"], "moons", over)
     search = grid_search(["cfm", "wcfm"], "moons", {**over, "cfm": {"sigma": [0.0, 0.1]}}, settings=QUICK)
     assert len(search.candidates) == 8
+    assert {spec.seed for spec in search.specs} == {100, 101, 102}  # which no table reports
     assert {(s.plan["steps"], s.plan["batch_size"]) for c in search.candidates for s in c.specs} == {(12, 32)}
     assert search.candidates[-1].text == "model.kappa=1.0 plan.lr=0.003"
     with pytest.raises(ConfigError, match="every candidate needs the same budget"):
@@ -140,11 +138,6 @@ def with_values(default, other, better="sliced_w2"):
     ]
     candidates = [replace(c, records=own) for c, own in zip(search.candidates, records, strict=True)]
     return replace(search, candidates=tuple(candidates))
-
-
-def test_trials_use_seeds_that_no_table_reports():
-    search = grid_search(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e-2]}}, settings=QUICK)
-    assert {spec.seed for spec in search.specs} == {100, 101, 102}
 
 
 @pytest.mark.parametrize(

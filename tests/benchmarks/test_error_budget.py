@@ -17,11 +17,9 @@ def test_the_excess_of_plans_of_one_point_is_the_distance_of_independent_pairs(m
     """E|x - y|^2 - W2^2 = d (1 + s^2) - d (1 - s)^2 = 2 d s."""
     monkeypatch.setattr("benchmarks.error_budget.PLANNED", 1000)
     assert plan_excess(3, 1, stream()) == pytest.approx(2 * 3 * 0.5, rel=0.15)
-
-
-def test_the_excess_falls_with_n():
     few, many = (plan_excess(2, n, stream()) for n in (16, 128))
     assert many < few / 2
+    assert theory(8) == "-0.25"
 
 
 def test_weights_select_and_equal_samples_have_no_distance():
@@ -36,10 +34,6 @@ def test_the_tilt_falls_with_kappa_as_its_inverse_square():
     near, far = (gibbs_bias(kappa, 256, stream()) for kappa in (8.0, 16.0))
     for of in near:
         assert near[of] / far[of] == pytest.approx(4, rel=0.4)
-
-
-def test_the_rate_in_8_dimensions():
-    assert theory(8) == "-0.25"
 
 
 def test_the_page_agrees_with_its_numbers():

@@ -1,11 +1,6 @@
-"""Data files as people have them: what genbench says of each.
-
-PYTHONPATH=tests python -m campaign.data_files
-"""
+"""Data files as people have them: what genbench says of each."""
 
 import itertools
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -213,20 +208,3 @@ def _tables() -> Iterator[DataFile]:
     yield DataFile("header alone", _text("a,b\n"), "refused", "rows of real numbers")
     for name in ("a\0b.csv", "a\0b.npy", "a\0b.tar"):
         yield DataFile(f"path {name!r}", lambda folder, name=name: folder / name, "refused")
-
-
-def main() -> None:
-    """Print what is said of each file."""
-    files = list(data_files())
-    with tempfile.TemporaryDirectory(prefix="data-files-") as temporary:
-        os.environ["GENBENCH_HOME"] = f"{temporary}/home"
-        for number, file in enumerate(files):
-            folder = Path(temporary) / str(number)
-            folder.mkdir()
-            ends, lines = outcome(file, folder)
-            print(f"{file.name}: {ends}", *(f"    {line.replace(f'{folder}/', '')}" for line in lines), sep="\n")
-    print(f"{len(files)} files")
-
-
-if __name__ == "__main__":
-    main()

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers.command_line import begin, genbench, without_torch
+from helpers.command_line import begin, genbench
 
 from genbench.cli.descriptions import describe_section
 from genbench.user_code import FILES
@@ -21,6 +21,9 @@ def test_show_a_section_of_settings_or_a_component_of_a_kind(cli):
     assert "nothing among models called 'w2'" in cli("show", "model", "w2")[2]
     assert cli("show", "paper", "w2")[0] == 2
     assert "genbench list metrics" in cli("show", "metrics")[2]
+    shown = genbench("show", "cifar10").stdout
+    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "Usual metrics: fid-legacy"):
+        assert said in shown
 
 
 @pytest.mark.parametrize("name", ["plan", "data", "sample", "tarflow", "cifar10"])
@@ -52,19 +55,6 @@ def test_a_new_suite_is_valid(cli, tmp_path, monkeypatch):
     assert cli("new", "suite", "../two")[0] == 2
 
 
-def test_names_are_listed_without_torch():
-    done = without_torch("list")
-    assert done.returncode == 0, done.stderr
-    assert "wcfm" in done.stdout
-    assert "Gibbs" in done.stdout
-
-
-def test_show_prints_the_defaults_of_a_data_set():
-    shown = genbench("show", "cifar10").stdout
-    for said in ("steps=400000", "batch_size=128", "ema=0.9999", "n=50000", "Usual metrics: fid-legacy"):
-        assert said in shown
-
-
 def test_a_run_is_found_by_the_beginning_of_its_name_and_its_command_repeats_it(kept):
     results, record, _ = kept
     place = ("--results", results)
@@ -79,22 +69,12 @@ def test_a_run_is_found_by_the_beginning_of_its_name_and_its_command_repeats_it(
     assert json.loads(repeated.stdout) == record
     assert "already done" in repeated.stderr
     assert json.loads(genbench("show", record["labels"]["run"], "--json", *place).stdout) == record
-
-
-def test_runs_are_listed_with_their_values(kept):
-    results, record, _ = kept
-    (listed,) = json.loads(genbench("list", "runs", "--results", results, "--json").stdout)
-    (value,) = (
-        row["value"] for row in record["results"] if (row["metric"], row["point"]) == (listed["metric"], "main")
-    )
-    assert (listed["run"], listed["value"]) == (record["labels"]["run"], value)
-    assert record["labels"]["run"] in genbench("list", "runs", "--results", results).stdout
-
-
-def test_a_component_comes_before_a_run_and_has_nothing_to_open(kept):
-    results, _, _ = kept
-    assert "model, version" in genbench("show", "cfm", "--results", results).stdout
+    assert "model, version" in genbench("show", "cfm", *place).stdout  # a component comes before a run
     assert "--open is for a run" in begin("show", "cfm", "--open").stderr
+    (listed,) = json.loads(genbench("list", "runs", *place, "--json").stdout)
+    rows = {(row["metric"], row["point"]): row["value"] for row in record["results"]}
+    assert (listed["run"], listed["value"]) == (record["labels"]["run"], rows[listed["metric"], "main"])
+    assert record["labels"]["run"] in genbench("list", "runs", *place).stdout
 
 
 def test_a_beginning_of_several_names_is_refused(kept):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.command_line import without_torch
 from helpers.processes import begun
 
 from genbench import registry
@@ -130,29 +129,6 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(cli, folder, arguments, mes
     assert {*folder.iterdir()} == before
 
 
-def test_wrong_names_are_refused_before_torch_is_imported(folder):
-    code = f"""
-import sys
-from genbench.cli.main import main
-for arguments in {[arguments for arguments, _ in NAMES]!r}:
-    sys.argv = ["genbench", *arguments]
-    try:
-        main()
-    except SystemExit as stop:
-        assert stop.code == 2, arguments
-    assert "torch" not in sys.modules, arguments
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("name", ["LOCAL_RANK", "RANK", "WORLD_SIZE"])
-def test_a_variable_of_torchrun_that_is_no_number_is_refused_before_torch(folder, name):
-    done = without_torch(*RUN, **{name: "x"})
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"genbench: {name}=x is not a whole number: start with torchrun, or unset it\n"
-
-
 def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cli):
     @registry.datasets.register("faulty")
     def faulty(*, dims: int = 2) -> Data:
@@ -168,26 +144,66 @@ def test_an_unforeseen_error_is_one_line_that_names_the_file_of_its_traceback(cl
     assert "in faulty" in path.read_text()
     assert "run --model cfm --dataset faulty" in path.read_text()
     path.unlink()
-
-
-def test_the_version_is_that_of_the_package(cli):
     assert cli("--version")[1] == f"genbench {version('genbench')}\n"
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-def test_a_hangup_stops_unless_it_is_ignored_as_under_nohup(ignored):
-    code = f"""
-import os, signal
-signal.signal(signal.SIGHUP, signal.{"SIG_IGN" if ignored else "SIG_DFL"})
+def in_process(code, **variables):
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_wrong_names_are_refused_before_torch_is_imported_and_an_encoding_without_arrows_fails_no_command(folder):
+    code, out, err = in_process(
+        f"""
+import os, sys
+from genbench.cli.main import main
+from genbench.cli.options import stdout
+def ends(code, *arguments):
+    sys.argv = ["genbench", *arguments]
+    try:
+        main()
+    except SystemExit as stop:
+        assert (stop.code or 0) == code, arguments
+    assert "torch" not in sys.modules, arguments
+for arguments in {[arguments for arguments, _ in NAMES]!r}:
+    ends(2, *arguments)
+print("variables", file=sys.stderr)
+for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE"):
+    os.environ[name] = "x"
+    ends(2, *{RUN!r})
+    del os.environ[name]
+ends(0, "list")
+stdout().print("w2 ↓")
+""",
+        PYTHONIOENCODING="ascii",
+    )
+    *listed, last = out.splitlines()
+    assert (code, last) == (0, "w2 \\u2193"), err
+    assert any("Gibbs" in line for line in listed)
+    assert err.partition("variables\n")[2].splitlines() == [
+        f"genbench: {name}=x is not a whole number: start with torchrun, or unset it"
+        for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE")
+    ]
+
+
+def test_a_hangup_stops_unless_it_is_ignored_as_under_nohup_and_sweeps_start_without_torchmetrics():
+    code, out, err = in_process("""
+import os, signal, sys
 from genbench.cli import main
 def hang_up(*arguments, **options):
     os.kill(os.getpid(), signal.SIGHUP)
 main.app = hang_up
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+try:
+    main.main()
+except SystemExit as end:
+    print("ends with", end.code or 0)
+import genbench.sweeps.executors, genbench.sweeps.suite, genbench.report.publish
+assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 main.main()
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == (0 if ignored else 130), done.stderr
-    assert ("stopped" in done.stderr) != ignored
+""")
+    assert (code, out, "stopped" in err) == (130, "ends with 0\n", True), err
 
 
 def call_long(said, pipe):
@@ -217,34 +233,6 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number)
     assert (tmp_path / "said").read_text().splitlines() == [
         "genbench: ended at once; finished work is kept, the same command resumes from the last checkpoint"
     ]
-
-
-def test_sweeps_start_without_torchmetrics():
-    pytest.importorskip("torchmetrics")
-    code = """
-import sys
-import genbench.sweeps.executors, genbench.sweeps.suite, genbench.report.publish
-assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_an_encoding_without_arrows_fails_no_command():
-    code = """
-import sys
-from genbench.cli.main import main
-from genbench.cli.options import stdout
-sys.argv = ["genbench", "--version"]
-try:
-    main()
-finally:
-    stdout().print("w2 ↓")
-"""
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1] == "w2 \\u2193"
 
 
 def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monkeypatch):

@@ -15,10 +15,6 @@ def test_wrong_seeds_are_refused(text):
         options.parse_seeds(text)
 
 
-def test_seeds_are_each_used_once():
-    assert options.parse_seeds("3, 1-4,2") == [3, 1, 2, 4]
-
-
 def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):
     run = ["run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=16"]
     run += ["--metric", "nfe", "--json", "--results", tmp_path]
@@ -28,7 +24,8 @@ def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):
     assert "step 2 of 2" in cli(*run, "--seed", "1")[2]
 
 
-def test_a_closed_stream_has_a_console(monkeypatch):
+def test_seeds_are_each_used_once_and_a_closed_stream_has_a_console(monkeypatch):
+    assert options.parse_seeds("3, 1-4,2") == [3, 1, 2, 4]
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     options.stdout().print("x")

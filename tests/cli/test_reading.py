@@ -20,45 +20,27 @@ def test_report_writes_its_tables(kept):
         assert (results.parent / f"page.{ending}").stat().st_size > 100
 
 
-def test_python_loads_what_the_command_line_kept(kept):
-    import genbench as package
-
-    results, record, _ = kept
-    model = package.load(results, record["labels"]["run"])
-    import torch
-
-    from genbench.metrics.sampling import noise
-
-    with torch.no_grad():
-        x = model.sample(noise(model.source, 5, 0)).x
-    assert x.shape == (5, 2)
-    assert set(package.table(results)["metric"]) >= {"sliced_w2", "nfe"}
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["report", "--results", ".", "--html", "report.md"], "name a file that ends with .html"),
-        (["leaderboard", "--results", ".", "--markdown", "--json"], "choose one"),
-    ],
-)
-def test_outputs_that_exclude_each_other_are_refused(inside, words, message):
-    code, err = inside(*words)
-    assert code == 2
-    assert message in err
+PLAN = {
+    "plan": "write --published, or --difference",
+    "plan --published --difference 1%": "write --published, or --difference",
+    "plan --difference 1.5": "write a percentage",
+    "plan --difference -1%": "write a percentage",
+    "plan --difference nan%": "write a percentage",
+    "plan --difference 1% --metric fed": "did you mean 'fid'",
+    "plan --published --add none.toml": "No such file",
+    "plan --difference 1% --metric w2 --dataset moons": "results",
+    "report --results . --html report.md": "name a file that ends with .html",
+    "leaderboard --results . --markdown --json": "choose one",
+    "leaderboard --results . --track smoke": "smoke.toml is not a track: it has no [track]",
+    "leaderboard --results . --track plain-v1": "no suite 'plain-v1'; did you mean 'plane-v1'?",
+}
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--track", "smoke"), "smoke.toml is not a track: it has no [track]"),
-        (("--track", "plain-v1"), "no suite 'plain-v1'; did you mean 'plane-v1'?"),
-    ],
-)
-def test_wrong_options_of_a_track_are_refused_in_one_line(cli, tmp_path, words, message):
-    code, out, err = cli("leaderboard", "--results", tmp_path, *words)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert message in err
+@pytest.mark.parametrize("words", PLAN)
+def test_wrong_plans_and_options_are_refused_in_one_line(inside, words):
+    code, err = inside(*words.split())
+    assert (code, err.count("\n")) == (2, 1)
+    assert PLAN[words] in err
 
 
 def test_a_track_without_results_says_that_all_is_missing(cli, tmp_path):
@@ -75,37 +57,14 @@ def test_published_differences_are_judged():
     assert {row["verdict"] for row in rows} == {"resolved", "inconclusive", "unknown spread"}
 
 
-def test_a_study_is_planned_from_the_published_spread():
+def test_a_study_is_planned_from_the_published_spread_or_from_records(tmp_path):
     study = json.loads(genbench("plan", "--difference", "1.5%", "--metric", "fid-legacy", "--json").stdout)
     *_, most = study["options"]
     assert most["samples"] == 50_000
     assert most["seeds"] == [15, 10, 33]
     assert most["hours"]["cifar10"] == pytest.approx([2 * 15 * 3.5, 2 * 15 * 4.1])
     assert "hours of one H100" in genbench("plan", "--difference", "1.5%").stdout
-
-
-def test_a_study_is_planned_from_records(tmp_path):
     (tmp_path / "couplings-digits").symlink_to(RESULTS / "couplings-digits")
     words = ["--difference", "10%", "--metric", "fd-digits_cnn", "--dataset", "digits", "--results", tmp_path]
     rows = json.loads(genbench("plan", *words, "--samples", 500, "--samples", 2000, "--json").stdout)["options"]
     assert rows[0]["seeds"][0] > rows[1]["seeds"][0]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "write --published, or --difference"),
-        (["--published", "--difference", "1%"], "write --published, or --difference"),
-        (["--difference", "1.5"], "write a percentage"),
-        (["--difference", "-1%"], "write a percentage"),
-        (["--difference", "nan%"], "write a percentage"),
-        (["--difference", "1%", "--metric", "fed"], "did you mean 'fid'"),
-        (["--published", "--add", "none.toml"], "No such file"),
-        (["--difference", "1%", "--metric", "w2", "--dataset", "moons"], "results"),
-    ],
-)
-def test_wrong_plans_are_refused(inside, words, message):
-    code, err = inside("plan", *words)
-    assert code == 2
-    assert message in err
-    assert err.count("\n") == 1

@@ -136,6 +136,9 @@ def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path):
     assert code == 2
     assert "mine/table.csv would be overwritten: rename the suite, or choose another --results folder" in err
     assert (tmp_path / "mine/table.csv").read_text() == "my own data"
+    code, err = inside("sweep", "plane-v1", "--set", "plan.lr=0.02", "--results", tmp_path / "r")
+    assert (code, "plane-v1 fixes all settings but those of data" in err) == (2, True)
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_dry_run_checks_files_and_takes_the_settings_that_a_suite_needs_from_outside(cli, tmp_path):
@@ -170,9 +173,3 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
         (data, 3, "", True) for data in ("moons", "pinwheel")
     ]
     assert cli("sweep", "some.toml", "--dataset", "moons").stderr.endswith("of your own: add --model\n")
-
-
-def test_a_track_of_genbench_takes_no_settings_but_those_of_data(tmp_path):
-    said = genbench("sweep", "plane-v1", "--set", "plan.lr=0.02", "--results", tmp_path, code=2).stderr
-    assert "plane-v1 fixes all settings but those of data" in " ".join(said.split())
-    assert not list(tmp_path.iterdir())

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -49,25 +48,6 @@ def begin(*arguments):
         main()
     logger.handlers = handlers
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-
-
-WITHOUT_TORCH = """
-import sys
-from genbench.cli.main import main
-sys.argv = ["genbench", *sys.argv[1:]]
-try:
-    main()
-finally:
-    assert "torch" not in sys.modules
-"""
-
-
-def without_torch(*arguments, **variables):
-    """Run the command line in a process of its own, which fails if it imports torch."""
-    command, env = [sys.executable, "-c", WITHOUT_TORCH, *arguments], os.environ | variables
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert "AssertionError" not in done.stderr
-    return done
 
 
 BEGIN_ALL = """

@@ -20,6 +20,7 @@ evaluation = {n = 64, curve = [1, 4]}
 """
 DIGITS = {"plan": {"steps": 2, "batch_size": 4}, "evaluation": {"n": 41, "curve": [], "floor": False}}
 DIGITS |= {"model": {"net": {"channels": 8, "multipliers": [1], "attention": []}}}
+DIGITS |= {"sample": {"method": "euler", "steps": 2}}
 
 
 def make(folder: Path) -> Path:

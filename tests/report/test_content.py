@@ -94,14 +94,6 @@ def test_what_all_seeds_share_is_stated_once_and_what_differs_is_told_apart(runs
     assert facts(method)["kept"] == "1 of 2 runs are not kept here; only their published records are"
 
 
-def test_published_records_without_provenance_have_no_facts_and_unknown_models_no_command(runs):
-    (run, *_) = runs
-    run.record["provenance"] = {"data": {}, "training": no_origin(), "measurements": []}
-    run.record["spec"]["model"]["name"] = "gone"
-    (method,) = methods([run], [], "smoke")
-    assert (method.facts, method.command) == ((), "")
-
-
 @pytest.mark.parametrize(
     ("suite", "command"),
     [("smoke", "genbench sweep smoke"), ("mine", "genbench sweep mine.toml"), ("other-runs", "")],
@@ -111,3 +103,7 @@ def test_a_member_of_an_ensemble_is_repeated_by_the_sweep_of_its_suite(runs, sui
     run.record["spec"]["stack"] = [{"seed": 0}, {"seed": 1}]
     (method,) = methods([run], [], suite)
     assert method.command == command
+    run.record["provenance"] = {"data": {}, "training": no_origin(), "measurements": []}
+    run.record["spec"] |= {"model": {"name": "gone", "version": 1}, "stack": None}
+    (method,) = methods([run], [], suite)
+    assert (method.facts, method.command) == ((), "")

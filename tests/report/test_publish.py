@@ -163,12 +163,6 @@ steps = 0
 """
 
 
-def test_records_of_no_cell_leave_the_tables_with_a_warning(swept, caplog):
-    suite, results = swept
-    publish_suite("tiny", load(suite).specs[:1], Store(results))
-    assert "tiny: 3 published records match no cell of this suite" in caplog.text
-
-
 @pytest.mark.parametrize("damage", [b"damaged", b""])
 def test_damaged_published_records_are_set_aside_with_the_tables_made_from_them(swept, caplog, damage):
     suite, results = swept
@@ -181,25 +175,26 @@ def test_damaged_published_records_are_set_aside_with_the_tables_made_from_them(
     aside = {"records.jsonl.gz.aside": damage, "records.jsonl.gz.aside2": b"again"}
     aside |= {f"{name}.aside{number}": published[name] for name in FILES[1:] for number in ("", 2)}
     assert files_of(folder) == published | aside
+    shutil.rmtree(results / "runs")  # nothing is set aside where nothing is written
+    (folder / "records.jsonl.gz").write_bytes(b"damaged")
+    before = files_of(folder)
+    assert publish_suite("tiny", specs, Store(results)) == []
+    assert files_of(folder) == before
 
 
-def test_more_than_can_be_read_is_not_published(swept, monkeypatch):
+def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog):
     suite, results = swept
     publish_suite("tiny", load(suite).specs[:3], Store(results))
+    assert "tiny: 1 published records match no cell of this suite" in caplog.text
     published = files_of(results / "tiny")
     size = len(gzip.decompress(published["records.jsonl.gz"]))
     monkeypatch.setattr("genbench.runs.record.MAX_PUBLISHED", size)
     with pytest.raises(ConfigError, match=rf"bytes of records, .*, are too many to publish: at most {size:,}, "):
         publish_suite("tiny", load(suite).specs, Store(results))
     assert files_of(results / "tiny") == published
-
-
-def test_a_suite_is_reported_from_its_records_without_its_file(cli, swept):
-    suite, results = swept
-    suite.unlink()
+    suite.unlink()  # it is reported from its records without its file
     code, out, err = cli("report", "--results", results, "--suite", "tiny")
-    assert (code, err) == (0, "")
-    assert "moons" in out
+    assert (code, err, "moons" in out) == (0, "", True)
 
 
 def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypatch):
@@ -218,17 +213,7 @@ def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypat
     assert "report.html" in written
 
 
-def test_nothing_is_set_aside_where_nothing_is_written(swept):
-    suite, results = swept
-    shutil.rmtree(results / "runs")
-    (results / "tiny/records.jsonl.gz").write_bytes(b"damaged")
-    before = files_of(results / "tiny")
-    assert publish_suite("tiny", load(suite).specs, Store(results)) == []
-    assert files_of(results / "tiny") == before
-
-
-@pytest.mark.parametrize("times", [1, 3])
-def test_a_published_protocol_states_an_outdated_version_once_however_often_it_is_published(swept, times):
+def test_a_published_protocol_states_an_outdated_version_once_however_often_it_is_published(swept):
     """After three publications it read "version 0 of sliced_w2" three times, and matched no other value."""
     suite, results = swept
     store, specs, path = Store(results), load(suite).specs, results / "tiny/records.jsonl.gz"
@@ -237,7 +222,7 @@ def test_a_published_protocol_states_an_outdated_version_once_however_often_it_i
     for old in records:
         old["spec"]["metrics"]["sliced_w2"]["version"] = 0
     path.write_bytes(format_published(records))
-    for _ in range(times):
+    for _ in range(3):
         publish_suite("tiny", specs, store)
     assert read_published(path) == records
     protocols = set(pd.read_csv(results / "tiny/table.csv").query("metric == 'sliced_w2'")["protocol"])

@@ -16,22 +16,15 @@ def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
     (cell,) = cells_of(table, "cfm")
     assert cell.mean == pytest.approx(np.mean([1, 2, 4]))
     assert cell.half == pytest.approx(stats.sem([1, 2, 4]) * stats.t.ppf(0.975, 2))
-    assert len(cell.values) == 3
+    assert cell.values == ((0, 1.0), (1, 2.0), (2, 4.0))
     assert [r.label for r in table.rows] == [FLOOR, "cfm", "otcfm"]
     assert cells_of(table, FLOOR)[0].mean == 0.24
     assert cells_of(table, "otcfm")[0].half == 0
     assert table.legend[0] == "Mean ± half its 95 % interval over 3 seeds (0, 1, 2)."
     assert "w2: exact; n = 2048." in table.legend
-
-
-def test_the_order_is_that_of_the_frame_and_each_data_set_has_a_table():
-    rows = [
-        row(m, 0, 1.0, metric, data=d) for d in ("mixture", "moons") for m in ("z", "a") for metric in ("w2", "mmd")
-    ]
-    tables = comparison_tables(rows)
-    assert [t.title for t in tables] == ["mixture", "moons"]
-    assert [c.title for c in tables[0].columns] == ["w2", "mmd"]
-    assert [r.label for r in tables[0].rows] == [FLOOR, "z", "a"]
+    assert table.columns[0].protocol == "exact; n = 2048."
+    rows = [row("cfm", 0, 1.0, metric, protocol="exact, n=2048") for metric in ("w2", "mmd")]
+    assert "w2, mmd: exact, n=2048." in comparison_table(rows).legend  # a protocol is stated once
 
 
 def test_the_interval_of_one_evaluation_stands_apart_from_the_spread_over_seeds():
@@ -52,32 +45,10 @@ def test_one_seed_has_no_interval():
     assert SEPARATION not in table.legend
 
 
-@pytest.mark.parametrize(("better", "best"), [("lower", "b"), ("higher", "a"), ("none", None)])
-def test_models_are_compared_where_the_direction_is_known(better, best):
-    jitter = (0.0, 0.011, 0.019)
-    rows = [
-        row(m, s, v + v * jitter[s], better=better, floor=None) for m, v in (("a", 2.0), ("b", 1.0)) for s in range(3)
-    ]
-    table = comparison_table(rows)
-    letters = {r.label: r.cells[0].letters for r in table.rows if r.cells[0].letters}
-    assert letters == ({} if best is None else {best: "a", "ab".replace(best, ""): "b"})
-    assert not cells_of(comparison_table(rows[:3]), "a")[0].letters  # it is alone
-
-
-def test_values_at_the_floor_are_marked_and_not_ordered():
-    near, clear = ([1.0, 1.001, 0.999], [1.01, 1.012, 1.009]), [2.0, 2.1, 1.9]
-    rows = three_seeds(a=near[0], b=near[1], far=clear)
-    rows = [v._replace(floor=1.0 + 0.05 * (v.seed - 1)) for v in rows]
-    table = comparison_table(rows)
-    assert {r.label: (r.cells[0].sign, r.cells[0].letters) for r in table.rows[1:]} == {
-        "a": ("°", "a"), "b": ("°", "a"), "far": ("", "b"),
-    }  # fmt: skip
-    assert any(line.startswith("°: ") for line in table.legend)
-
-
 def test_an_unsupported_metric_is_a_dash_with_its_reason():
     rows = [*three_seeds(cfm=[1, 2, 3]), *(refusal("flow", s, "its samples do not follow an ODE") for s in range(3))]
     table = comparison_table(rows)
+    assert SEPARATION in comparison_table([*rows, *three_seeds(a=[7, 8.1, 9])]).legend
     (cell,) = cells_of(table, "flow")
     assert (cell.text, cell.mean) == ("-", None)
     assert table.notes[cell.notes[0] - 1] == "its samples do not follow an ODE"
@@ -91,6 +62,12 @@ def test_reasons_that_differ_in_numbers_only_are_stated_once():
     table = comparison_table([*three_seeds(b=[1, 2, 3]), *rows])
     lines = [line for line in markdown(table).splitlines() if "[1] too" in line]
     assert lines == ["- [1] too few: a share of 0.0019 (and similar); no model"]
+    table = comparison_table([*three_seeds(cfm=[1.0, 2.0]), refusal("cfm", 2, "3 of 2048 samples are not finite")])
+    (cell,) = cells_of(table, "cfm")
+    assert (cell.mean, len(cell.values)) == (1.5, 2)
+    assert table.notes == ("without 1 of 3 seeds: 3 of 2048 samples are not finite",)
+    table = comparison_table(three_seeds(cfm=[1, 2, 3], otcfm=[1, 2]))
+    assert (table.notes, cells_of(table, "otcfm")[0].notes) == (("2 seeds only",), (1,))
 
 
 def test_the_parts_of_a_metric_take_the_reason_of_the_whole():
@@ -99,14 +76,6 @@ def test_the_parts_of_a_metric_take_the_reason_of_the_whole():
     assert [c.title for c in table.columns] == ["npe.tilt", "npe.straightness"]
     assert [cell.text for cell in cells_of(table, "flow")] == ["-", "-"]
     assert table.notes == ("no ODE",)
-
-
-def test_a_seed_without_a_value_is_left_out_with_a_note():
-    rows = [*three_seeds(cfm=[1.0, 2.0]), refusal("cfm", 2, "3 of 2048 samples are not finite")]
-    table = comparison_table(rows)
-    (cell,) = cells_of(table, "cfm")
-    assert (cell.mean, len(cell.values)) == (1.5, 2)
-    assert table.notes == ("without 1 of 3 seeds: 3 of 2048 samples are not finite",)
 
 
 def test_failures_are_counted():
@@ -135,12 +104,6 @@ def test_the_survivors_of_failed_runs_are_compared_with_no_other():
         )
 
 
-def test_fewer_seeds_than_other_models_have_a_note():
-    table = comparison_table(three_seeds(cfm=[1, 2, 3], otcfm=[1, 2]))
-    assert table.notes == ("2 seeds only",)
-    assert cells_of(table, "otcfm")[0].notes == (1,)
-
-
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
 def test_two_protocols_are_two_columns(other):
     pairs = [row(model, s, value * (1 + s / 999)) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]
@@ -160,11 +123,6 @@ def test_data_that_is_not_the_original_is_marked():
         assert not any("not a published original" in line for line in comparison_table(usual).legend)
 
 
-def test_a_protocol_is_stated_once():
-    rows = [row("cfm", 0, 1.0, metric, protocol="exact, n=2048") for metric in ("w2", "mmd")]
-    assert "w2, mmd: exact, n=2048." in comparison_table(rows).legend
-
-
 def test_floors_that_differ_between_models_have_a_note():
     table = comparison_table([row("cfm", 0, 1.0, floor=0.2), row("otcfm", 0, 1.0, floor=0.4)])
     assert cells_of(table, FLOOR)[0].mean == pytest.approx(0.3)
@@ -180,10 +138,7 @@ def test_a_curve_has_a_column_for_each_nfe_and_the_main_solver():
     assert cells_of(table, "flow")[4].mean == 64
     assert table.notes == ("its NFE cannot be set",)
     assert "Main solver: cfm dopri5, flow its own." in table.legend
-
-
-def test_curve_points_do_not_enter_the_comparison():
-    assert cells_of(comparison_table(curve_rows()), "cfm")[0].mean == pytest.approx(1.1)
+    assert cells_of(comparison_table(curve_rows()), "cfm")[0].mean == pytest.approx(1.1)  # without points of curves
 
 
 def test_costs_of_devices_are_separate_and_unmarked():
@@ -205,39 +160,20 @@ def test_costs_of_devices_are_separate_and_unmarked():
     assert not any(cell.letters for table in (cpu, cuda) for r in table.rows for cell in r.cells)
 
 
-def test_the_legend_explains_letters():
-    drawn = np.random.default_rng(0).normal(size=12)
-    assert SEPARATION in comparison_table(three_seeds(a=drawn, b=drawn + 9)).legend
-
-
-def test_a_cell_has_the_value_of_each_seed():
-    table = comparison_table(three_seeds(a=[3.0, 4.0, 5.0], b=[1.0, 2.0, 3.0], c=[3.0, 4.0, 5.0]))
-    assert cells_of(table, "b")[0].values == ((0, 1.0), (1, 2.0), (2, 3.0))
-    assert table.columns[0].protocol == "exact; n = 2048."
-
-
 def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps():
-    """A value at a step states its share of the plan; where plans agree, columns are steps."""
-    points = [("cfm", 1000, 0.25), ("cfm", 2000, 0.5), ("flow", 650, 0.25), ("flow", 1300, 0.5)]
-    values = [row(model, 0, 1.0, point="training", step=step, share=share) for model, step, share in points]
-    (table,) = training_tables(values)
-    assert [column.title for column in table.columns] == ["25 %", "50 %", "end"]
-    (table,) = training_tables([value for value in values if value.model == "cfm"])
-    assert [column.title for column in table.columns] == ["1000", "2000", "end"]
+    """A value at a step states its share of the plan; where plans agree, or a record has none, columns are steps."""
 
+    def titles(*points):
+        values = [row(model, 0, 1.0, point="training", step=step, share=share) for model, step, share in points]
+        (table,) = training_tables(values)
+        return [column.title for column in table.columns]
 
-def test_without_a_plan_columns_are_steps():
-    """A record that others made may state no steps of its plan, or 0."""
-    points = [("cfm", 1000, 0.25), ("flow", 650, None)]
-    values = [row(model, 0, 1.0, point="training", step=step, share=share) for model, step, share in points]
-    (table,) = training_tables(values)
-    assert [column.title for column in table.columns] == ["650", "1000", "end"]
-
-
-def test_many_steps_are_thinned_out_evenly():
-    values = [row("cfm", 0, 1.0, point="training", step=step, share=step / 40) for step in range(1, 41)]
-    (table,) = training_tables(values)
-    assert [column.title for column in table.columns] == ["5", "10", "15", "20", "25", "30", "35", "40", "end"]
+    cfm, flow = [("cfm", 1000, 0.25), ("cfm", 2000, 0.5)], [("flow", 650, 0.25), ("flow", 1300, 0.5)]
+    assert titles(*cfm, *flow) == ["25 %", "50 %", "end"]
+    assert titles(*cfm) == ["1000", "2000", "end"]
+    assert titles(cfm[0], ("flow", 650, None)) == ["650", "1000", "end"]
+    thinned = titles(*(("cfm", step, step / 40) for step in range(1, 41)))
+    assert thinned == ["5", "10", "15", "20", "25", "30", "35", "40", "end"]
 
 
 def test_settings_that_all_long_labels_share_are_stated_once():

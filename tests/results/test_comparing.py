@@ -19,8 +19,11 @@ def changed(record, change):
     return other
 
 
-def test_equal_records_do_not_differ(record):
+def test_equal_records_do_not_differ_and_a_row_that_one_lacks_deviates(record):
     assert compare(record, copy.deepcopy(record)) == (([], []), len(record["results"]), ())
+    other = changed(record, lambda row, other: other["results"].remove(row))
+    (found,) = compare(record, other).deviations
+    assert (found.row, found.field, found.other) == ("sliced_w2", "value", None)
 
 
 @pytest.mark.parametrize("factor", [1 + 1e-9, 1.01, 2.0])
@@ -31,18 +34,14 @@ def test_a_difference_is_relative_to_the_larger_number(record, factor):
     assert found.other == found.one * factor
 
 
-@pytest.mark.parametrize(("nfe", "differs"), [(1.09, False), (1.2, True), (None, True)])
-def test_an_adaptive_solver_may_take_another_step(record, nfe, differs):
-    found = compare(record, changed(record, lambda row, _: row.update(nfe=nfe and row["nfe"] * nfe)))
+@pytest.mark.parametrize(("factor", "differs"), [(1.09, False), (1.2, True), (None, True)])
+def test_an_adaptive_solver_may_take_another_step(record, factor, differs):
+    """On another processor reflow took 44.75 evaluations for 47, in a field of rows and as a value of the metric."""
+    found = compare(record, changed(record, lambda row, _: row.update(nfe=factor and row["nfe"] * factor)))
     assert bool(found.deviations) == differs
-
-
-@pytest.mark.parametrize(("factor", "differs"), [(1.09, False), (1.2, True)])
-def test_the_nfe_of_an_adaptive_solver_may_differ_as_a_value_too(record, factor, differs):
-    """On another processor reflow took 44.75 evaluations for 47."""
     other = copy.deepcopy(record)
     (row,) = [row for row in other["results"] if row["metric"] == "nfe"]
-    row["value"] *= factor
+    row["value"] *= factor or 2
     assert [each.field for each in compare(record, other).deviations] == ["value"] * differs
 
 
@@ -64,9 +63,3 @@ def test_metrics_of_one_record_only_are_named_and_not_compared(record):
     assert compare(record, other) == ((["nfe"], []), len(other["results"]), ())
     assert compare(other, record).alone == ([], ["nfe"])
     assert compare(record, record, without=["nfe"]).rows == len(other["results"])
-
-
-def test_a_row_that_one_record_lacks_deviates(record):
-    other = changed(record, lambda row, other: other["results"].remove(row))
-    (found,) = compare(record, other).deviations
-    assert (found.row, found.field, found.other) == ("sliced_w2", "value", None)

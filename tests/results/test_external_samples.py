@@ -41,12 +41,8 @@ def data(place):
 @pytest.fixture
 def inside(monkeypatch, tmp_path):
     """Run the command line in this process and an empty folder: (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.chdir(tmp_path)
-        return begin(*arguments)
-
-    return call
+    monkeypatch.chdir(tmp_path)
+    return begin
 
 
 def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):
@@ -124,20 +120,14 @@ def test_a_bad_image_is_one_line_wherever_it_is(inside, place, tmp_path, role):
         (np.zeros((4, SIZE, SIZE, 4), np.uint8), "samples have shape (16, 16, 4)"),
     ],
 )
-def test_wrong_arrays_say_what_would_be_right(data, tmp_path, array, message):
+def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, message):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(ConfigError) as said:
         read(tmp_path / "x.npy", data, "folder")
     assert message in str(said.value)
-
-
-def test_an_archive_of_several_arrays_names_them(data, tmp_path):
-    np.savez(tmp_path / "x.npz", a=np.zeros(3), b=np.zeros(3))
+    np.savez(tmp_path / "x.npz", a=array, b=array)
     with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
-
-
-def test_images_of_other_levels_want_an_array(place):
     with pytest.raises(ConfigError, match="digits has no images of 256 levels"):
         read(place / "samples", datasets["digits"].build(), "digits")
 

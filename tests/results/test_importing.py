@@ -1,6 +1,7 @@
 """Released weights become a run that is measured like any other, and whose provenance says where they are from."""
 
 import pickle
+import shutil
 from collections import OrderedDict
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def released(path):
     return net.eval()
 
 
+@pytest.fixture(scope="module")
+def their(tmp_path_factory):
+    """The path of such a checkpoint, and its network."""
+    path = tmp_path_factory.mktemp("released") / "their.pt"
+    return path, released(path)
+
+
 @pytest.fixture
 def request_of(tmp_path):
     """Return the words of an import into a data set of small images."""
@@ -62,11 +70,11 @@ class Trap:
         return Path.touch, (Path("trap"),)
 
 
-def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured(tmp_path, request_of):
-    theirs = released(tmp_path / "their.pt")
-    done = begin(*request_of(tmp_path / "their.pt", "--model", "otcfm"))
+def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured(tmp_path, request_of, their):
+    path, theirs = their
+    done = begin(*request_of(path, "--model", "otcfm"))
     assert done.code == 0, done.stderr
-    sha256 = content_hash.sha256(tmp_path / "their.pt")
+    sha256 = content_hash.sha256(path)
     assert f"released={sha256[:8]}" in done.stdout
     (run,) = (tmp_path / "results" / "runs").iterdir()
     spec = spec_at(run)
@@ -116,40 +124,32 @@ def test_other_files_are_refused(tmp_path, request_of, monkeypatch, changes, rea
     assert not list(tmp_path.glob("results/runs/*/model.safetensors"))
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path, request_of):
-    released(tmp_path / "their.pt")
-    content = torch.load(tmp_path / "their.pt", weights_only=True)
-    content["ema_model"]["out.0.weight"][5] = torch.inf
+def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_those_that_are_there(
+    tmp_path, request_of, their
+):
+    content = torch.load(their[0], weights_only=True)
     torch.save(content, tmp_path / "their.pt")
-    done = begin(*request_of(tmp_path / "their.pt"))
-    assert (done.code, "not all weights are finite: norm.weight" in done.stderr.splitlines()[-1]) == (2, True)
-    assert not list(tmp_path.glob("results/runs/*/model.safetensors"))
-
-
-def test_averaged_weights_alone_are_the_same_weights(tmp_path, request_of):
-    released(tmp_path / "their.pt")
-    state = torch.load(tmp_path / "their.pt", weights_only=True)["ema_model"]
-    save_file(state, tmp_path / "averaged.safetensors")
+    save_file(content["ema_model"], tmp_path / "averaged.safetensors")
     for name in ("their.pt", "averaged.safetensors"):
         done = begin(*request_of(tmp_path / name))
         assert done.code == 0, done.stderr
         run = done.stdout.split()[-1]  # of the command that measures it
         assert spec_at(Path(run)).plan["released"] == content_hash.sha256(tmp_path / name)
-    one, other = (load_file(path) for path in tmp_path.glob("results/runs/*/model.safetensors"))
+    paths = [*tmp_path.glob("results/runs/*/model.safetensors")]
+    one, other = map(load_file, paths)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_a_run_that_has_weights_keeps_them(tmp_path, request_of):
-    released(tmp_path / "their.pt")
-    assert begin(*request_of(tmp_path / "their.pt")).code == 0
-    (path,) = tmp_path.glob("results/runs/*/model.safetensors")
-    kept, stamp = path.read_bytes(), path.stat().st_mtime_ns
-    done = begin(*request_of((tmp_path / "their.pt").rename(tmp_path / "again.pt")))
+    kept = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
+    again = shutil.copy(tmp_path / "their.pt", tmp_path / "again.pt")
+    done = begin(*request_of(again))
     assert (done.code, "is there already" in done.stderr.splitlines()[-1]) == (2, True)
-    assert (path.read_bytes(), path.stat().st_mtime_ns) == (kept, stamp)
-    done = begin(*request_of(tmp_path / "again.pt", "--model", "reflow"))  # cfm would be its teacher
+    done = begin(*request_of(again, "--model", "reflow"))  # cfm would be its teacher
     assert (done.code, "reflow does not fit weights of torchcfm" in done.stderr.splitlines()[-1]) == (2, True)
+    content["ema_model"]["out.0.weight"][5] = torch.inf
+    torch.save(content, tmp_path / "their.pt")
+    done = begin(*request_of(tmp_path / "their.pt"))
+    assert (done.code, "not all weights are finite: norm.weight" in done.stderr.splitlines()[-1]) == (2, True)
+    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == kept
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path, request_of, monkeypatch):

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from genbench import api
-from genbench.registry import models
 from genbench.results.status import of_suite
 from genbench.runs.record import read_published
 from genbench.runs.store import Store
@@ -27,6 +26,7 @@ def test_a_dry_run_estimates_what_is_missing(cli, swept, first_path, edit_record
     suite.write_text(suite.read_text().replace("steps = 10", "steps = 20").replace("[0, 1]", "[0]"))
     cells = of_suite(load(suite).specs, Store(results))
     assert [cell.state for cell in cells] == ["run", "run"]
+    assert {cell.name for cell in cells} == {"cfm on moons, seed 0", "wcfm kappa=0.5 on moons, seed 0"}
     assert cells[0].seconds == pytest.approx(220)
     assert "about 4 min" in cli("sweep", suite, "--results", results, "--dry-run")[1]
 
@@ -59,15 +59,6 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
     assert list(folder["running"]) == [held.folder(specs[0]).name]
     assert list(folder["failed"].values()) == ["TypeError: it did"]
     assert sum(folder["stale"].values()) == 1
-
-
-def test_a_component_whose_version_rises_makes_its_records_stale(swept, monkeypatch):
-    suite, results = swept
-    entry = models["cfm"]
-    monkeypatch.setitem(models._entries, "cfm", type(entry)(entry.name, entry.build, entry.version + 1, entry.traits))
-    cells = of_suite(load(suite).specs, Store(results))
-    assert [cell.state for cell in cells] == ["stale", "stale", "done", "done"]
-    assert "version 1 of model 'cfm', which is now 2" in cells[0].note
 
 
 @pytest.mark.parametrize(
@@ -110,6 +101,12 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     assert "failed" not in cli("sweep", suite, "--results", results)[1]
     assert "failure.json: it has succeeded since" in cli("results", "clean", "--results", results)[1]
     assert not path.with_name("failure.json").exists()
+    before = path.read_bytes()
+    path.unlink()
+    Store(results).write_failure(spec, "the machine was on fire")
+    assert "4 cells, 1 to run" in cli("sweep", suite, "--results", results)[2]
+    assert json.loads(path.read_text())["results"] == json.loads(before)["results"]
+    assert "failed:" not in cli("results", "status", "--results", results)[1]
 
 
 def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
@@ -121,21 +118,6 @@ def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
     assert "failure.json is not a record" in cli("results", "status", "--results", results)[1]
     cli("results", "clean", "--results", results, "--failed")
     assert not note.exists()
-
-
-def test_a_sweep_runs_what_failed_again_and_forgets_it(cli, swept):
-    suite, results = swept
-    spec = load(suite).specs[1]
-    record = Store(results).record_path(spec)
-    before = record.read_bytes()
-    record.unlink()
-    Store(results).write_failure(spec, "the machine was on fire")
-    assert "on fire" in cli("results", "status", "--results", results)[1]
-    code, _, err = cli("sweep", suite, "--results", results)
-    assert code == 0
-    assert "4 cells, 1 to run" in err
-    assert json.loads(record.read_text())["results"] == json.loads(before)["results"]
-    assert "failed:" not in cli("results", "status", "--results", results)[1]
 
 
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
@@ -176,11 +158,3 @@ def test_cells_without_metrics_are_to_be_run_until_their_weights_are_kept(tmp_pa
     assert [cell.state for cell in of_suite(specs, store)] == ["done"]
     store.weights_path(specs[0]).unlink()
     assert [cell.state for cell in of_suite(specs, store)] == ["run"]
-
-
-def test_cells_of_one_model_are_told_apart_by_their_budget(swept):
-    suite, results = swept
-    suite.write_text(suite.read_text().replace('"cfm",', '"cfm", {name = "cfm", plan = {steps = 20}},'))
-    names = [cell.name for cell in of_suite(load(suite).specs, Store(results))]
-    assert len(set(names)) == len(names)
-    assert {"cfm steps=10 on moons, seed 0", "cfm steps=20 on moons, seed 0"} < set(names)

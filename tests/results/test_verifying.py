@@ -29,11 +29,6 @@ def test_honest_records_are_confirmed_in_every_value(forger, tmp_path, guest):
     assert all(verdict.values == 3 and not verdict.labels and not verdict.worst for verdict in found.values())
 
 
-def test_details_that_a_record_does_not_state_yet_are_no_difference(forger, tmp_path):
-    forger.edit(forger.record_of("cfm", 0), lambda record: [row.pop("details", 0) for row in record["results"]])
-    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "confirmed"
-
-
 def test_every_record_has_a_verdict_when_measuring_one_of_them_raises(forger, tmp_path, monkeypatch, cli):
     """Whatever a model raises: the others are measured, and the verdict names the run (C12)."""
     forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", lambda value: value / 2)
@@ -58,33 +53,31 @@ def test_every_record_has_a_verdict_when_measuring_one_of_them_raises(forger, tm
     assert sum(line.startswith(("confirmed", "not ")) for line in out.splitlines()) == 4
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.99, 1.01])
-def test_an_edited_value_is_not_confirmed_and_the_difference_is_stated(forger, tmp_path, factor):
-    forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: value * factor)
-    verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
-    assert verdict.state == "not confirmed"
-    (difference,) = verdict.different
-    assert (difference.row, difference.field) == ("sliced_w2", "value")
-    assert difference.one == pytest.approx(factor * difference.other)
-    assert difference.relative == pytest.approx(abs(factor - 1) / max(factor, 1))
+EDITS = [("value", lambda value, factor=factor: value * factor, "value") for factor in (0.5, 0.99, 1.01)]
+EDITS += [
+    ("floor", lambda floor: floor / 2, "floor"),
+    ("better", lambda better: "higher", "better"),
+    ("protocol", lambda protocol: f"{protocol} of 50,000", "protocol"),
+    ("n", lambda n: 50_000, "n"),
+    ("nfe", lambda nfe: 1.0, "nfe"),
+    ("details", lambda details: {**details, "n_reference": 1.0}, "n_reference"),
+]
 
 
-@pytest.mark.parametrize(
-    ("field", "change", "named"),
-    [
-        ("floor", lambda floor: floor / 2, "floor"),
-        ("better", lambda better: "higher", "better"),
-        ("protocol", lambda protocol: f"{protocol} of 50,000", "protocol"),
-        ("n", lambda n: 50_000, "n"),
-        ("nfe", lambda nfe: 1.0, "nfe"),
-        ("details", lambda details: {**details, "n_reference": 1.0}, "n_reference"),
-    ],
-)
-def test_an_edited_field_of_a_row_is_not_confirmed(forger, tmp_path, field, change, named):
-    forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", change, field)
-    verdict = verdicts(forger, tmp_path)["wcfm-moons-1"]
-    assert verdict.state == "not confirmed"
-    assert [(each.row, each.field) for each in verdict.different] == [("sliced_w2", named)]
+@pytest.mark.parametrize("edits", [EDITS[:4], EDITS[4:8], EDITS[8:]], ids=["first", "second", "third"])
+def test_an_edited_value_or_field_is_not_confirmed_and_the_difference_is_stated(forger, tmp_path, edits):
+    """Each run of the submission has another edit."""
+    runs = [(model, seed) for model in ("cfm", "wcfm") for seed in (0, 1)][: len(edits)]
+    for (model, seed), (field, change, _) in zip(runs, edits, strict=True):
+        forger.set_value(forger.record_of(model, seed), "sliced_w2", change, field)
+    found = verdicts(forger, tmp_path)
+    for (model, seed), (field, change, named) in zip(runs, edits, strict=True):
+        verdict = found[f"{model}-moons-{seed}"]
+        (difference,) = verdict.different
+        assert (verdict.state, difference.row, difference.field) == ("not confirmed", "sliced_w2", named)
+        if field == "value":
+            assert difference.one == pytest.approx(change(difference.other))
+            assert difference.relative == pytest.approx(abs(change(1) - 1) / max(change(1), 1))
 
 
 def rewrite(path, change=lambda value: value, **header):
@@ -133,6 +126,8 @@ def without_seal(forger):
 
 REFUSED = {
     "a value edited without its seal": without_seal,
+    "a label of its own": edit(lambda record: record["labels"].update(model="cfm best")),
+    "a label of a default": edit(lambda record: record["labels"].update(model="cfm coupling={name=independent}")),
     "a distance below 0": lambda f: f.set_value(f.record_of("cfm", 0), "sliced_w2", lambda value: -5.0),
     "a value that is not a number": first_value(float("nan")),
     "a value that is infinite": first_value(float("inf")),
@@ -191,18 +186,6 @@ def test_values_that_the_weights_do_not_give_are_not_confirmed(forger, tmp_path,
     assert (code, "1 are not confirmed" in err) == (1, True)
 
 
-def test_weights_of_another_type_are_measured(forger, tmp_path):
-    rewrite(forger.weights_of("cfm", 0), lambda value: value.bfloat16())
-    assert verdicts(forger, tmp_path)["cfm-moons-0"].values > 0  # rounded, they may confirm the values or not
-
-
-@pytest.mark.parametrize("stored", ["cfm best", "cfm coupling={name=independent}"])
-def test_a_label_that_is_not_that_of_the_spec_is_refused(forger, tmp_path, stored):
-    path = forger.record_of("cfm", 0)
-    forger.edit(path, lambda record: record["labels"].update(model=stored))
-    assert verdicts(forger, tmp_path)["cfm-moons-0"].state == "refused"
-
-
 def test_equal_weights_under_two_keys_of_one_seed_are_no_forgery(forger, tmp_path, cli):
     """A run that is also evaluated during training has the same weights under another key (C11)."""
     source = forger.record_of("cfm", 0)
@@ -223,21 +206,19 @@ def test_a_smaller_budget_than_the_real_one_is_found_by_training_again(forger, t
     assert verdicts(forger, tmp_path, retrain=4)["cfm-moons-0"].state == "not confirmed"
 
 
-def test_chosen_seeds_are_labeled(forger, tmp_path):
+def test_chosen_seeds_and_other_data_are_labeled_and_values_without_weights_not_measured(forger, tmp_path):
     shutil.rmtree(forger.weights_of("cfm", 0).parent)
-    assert verdicts(forger, tmp_path)["cfm-moons-1"].labels == ("chosen seeds: 1 instead of 0 to 0",)
-
-
-def test_other_data_is_labeled(forger, tmp_path):
-    forger.edit(forger.record_of("cfm", 0), lambda r: r["provenance"]["data"].update(source="my moons"))
-    label = "made with other data than the data set of this name here"
-    assert label in verdicts(forger, tmp_path)["cfm-moons-0"].labels
-
-
-def test_values_without_weights_are_not_measured(forger, tmp_path):
-    forger.weights_of("cfm", 0).unlink()
-    verdict = verdicts(forger, tmp_path)["cfm-moons-0"]
-    assert (verdict.state, verdict.reason) == ("not measured", "its weights are not here")
+    forger.edit(forger.record_of("wcfm", 0), lambda r: r["provenance"]["data"].update(source="my moons"))
+    forger.edit(forger.record_of("cfm", 1), lambda record: [row.pop("details", 0) for row in record["results"]])
+    rewrite(forger.weights_of("wcfm", 0), lambda value: value.bfloat16())
+    forger.weights_of("wcfm", 1).unlink()
+    found = verdicts(forger, tmp_path)
+    assert found["cfm-moons-1"].labels == ("chosen seeds: 1 instead of 0 to 0",)
+    assert found["cfm-moons-1"].state == "confirmed"  # though the record states no details yet
+    assert "made with other data than the data set of this name here" in found["wcfm-moons-0"].labels
+    assert found["wcfm-moons-0"].values > 0  # rounded, they may confirm the values or not
+    lost = found["wcfm-moons-1"]
+    assert (lost.state, lost.reason) == ("not measured", "its weights are not here")
 
 
 def test_verify_finds_damaged_weights_without_a_record_and_checkpoints(forger, cli):
@@ -245,6 +226,7 @@ def test_verify_finds_damaged_weights_without_a_record_and_checkpoints(forger, c
     record.unlink()
     for path in (weights, weights.with_name("checkpoint.safetensors")):
         path.write_bytes(b"x" * 100)
+
     code, out, err = cli("verify", "--results", forger.store.root, "--sample", 0)
     assert (code, "3 not measured, 2 refused" in err) == (1, True)
     for name in ("model", "checkpoint"):

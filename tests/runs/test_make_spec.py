@@ -12,18 +12,12 @@ def test_the_settings_of_a_spec_request_the_same_run():
     assert make_spec("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
 
 
-def test_a_spec_of_another_version_is_refused():
-    spec = make_spec("wcfm", "moons", metrics=[]).json()
-    spec["model"]["version"] = 99
-    with pytest.raises(ConfigError, match="made with version 99 of model 'wcfm'"):
-        restore_spec(spec)
-
-
 @pytest.mark.parametrize(
     ("part", "value", "message"),
     [
         ("evaluation", {"curve_metrics": None}, "curve_metrics: None is wrong"),
         ("evaluation", {"curve_metrics": [["w2"]]}, "curve_metrics: [['w2']] is wrong"),
+        ("model", {"version": 99}, "made with version 99 of model 'wcfm'"),
         ("stack", [{"seed": 0}, {"seed": None}], "a member of a stack needs a seed"),
         ("stack", [{"seed": 0}, {"seed": 1, "kapa": 2.0}], "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
     ],
@@ -105,14 +99,11 @@ def test_what_sampling_would_refuse_is_refused_before_training(model, settings, 
 )
 def test_a_model_that_has_no_loss_to_choose_weights_by_is_refused(model, settings, message):
     plan = {"plan": {"validate_every": 10, "stop": "validation"}}
+    for other in ("cfm", "otcfm", "wcfm", "tarflow"):
+        make_spec(other, "digits", metrics=[], settings=plan)
     with pytest.raises(ConfigError, match=rf"{message}[^\n]*; choose plan\.stop=steps$"):
         make_spec(model, "digits", metrics=[], settings=plan | {"model": settings})
     make_spec(model, "digits", metrics=[], settings={"model": settings, "plan": {"validate_every": 10}})
-
-
-@pytest.mark.parametrize("model", ["cfm", "otcfm", "wcfm", "tarflow"])
-def test_other_models_choose_weights_by_their_loss_on_validation_data(model):
-    make_spec(model, "digits", metrics=[], settings={"plan": {"validate_every": 10, "stop": "validation"}})
 
 
 @pytest.mark.parametrize("model", ["cfm", "wcfm", "meanflow", "starflow", "gaussian"])
@@ -123,19 +114,12 @@ def test_a_quick_look_is_a_valid_request(model):
     assert {*spec.metrics} == {*PRESETS["quick"]["digits"]["metrics"]}
 
 
-def test_what_is_stated_stays():
+def test_what_is_stated_stays_and_what_a_preset_does_not_know_is_left_out_or_refused():
     metrics, settings = with_preset("quick", "cfm", "cifar10", ["w2"], {"evaluation": {"n": 3}})
     assert metrics == ["w2"]
     assert settings["evaluation"] == {"n": 3, "batch": 64}
     assert settings["model"]["net"]["channels"] == 24
-
-
-def test_settings_that_a_model_lacks_are_left_out():
-    _, settings = with_preset("quick", "gaussian", "cifar10", None, {})
-    assert settings["model"] == {}
-
-
-def test_other_presets_and_data_are_refused():
+    assert with_preset("quick", "gaussian", "cifar10", None, {})[1]["model"] == {}
     with pytest.raises(ConfigError, match="no preset 'quik'; did you mean 'quick'"):
         with_preset("quik", "cfm", "digits", None, {})
     with pytest.raises(ConfigError, match="--preset quick is for cifar10 and digits, not for moons: leave it out"):

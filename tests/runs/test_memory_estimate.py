@@ -79,24 +79,16 @@ def test_what_cannot_fit_into_memory_is_refused_before_anything_is_allocated(
     assert not (tmp_path / "results").exists()
 
 
-def test_the_weights_of_an_encoder_count(monkeypatch):
+def test_the_weights_of_an_encoder_count_and_sizes_that_do_not_fit_are_refused_before_training(monkeypatch):
+    with pytest.raises(ConfigError, match=r"model\.head=7 must be even"):
+        make_spec("starflow", "digits", metrics=[], settings={"model": {"width": 14, "head": 7}})
+    monkeypatch.setattr("genbench.runs.memory_estimate.build_model", lambda *_: torch.nn.Linear(1, 1).weight.item())
+    make_spec("cfm", "moons", metrics=[])  # a builder that computes with its weights is left to the run
+    monkeypatch.undo()
     settings = {"model": {"encoder": {"name": "autoencoder", "width": 2048}}}
     monkeypatch.setattr("genbench.storage.memory.total", lambda: 1e9)
     with pytest.raises(ConfigError, match=r"cfm with [\d,]+ weights on 64 coordinates needs at least"):
         make_spec("cfm", "digits", metrics=[], settings=settings)
-
-
-def test_sizes_that_do_not_fit_one_another_are_refused_before_training():
-    with pytest.raises(ConfigError, match=r"model\.head=7 must be even"):
-        make_spec("starflow", "digits", metrics=[], settings={"model": {"width": 14, "head": 7}})
-
-
-def test_a_builder_that_computes_with_its_weights_is_left_to_the_run(monkeypatch):
-    def builder(*_):
-        return torch.nn.Linear(1, 1).weight.item()
-
-    monkeypatch.setattr("genbench.runs.memory_estimate.build_model", builder)
-    make_spec("cfm", "moons", metrics=[])
 
 
 def test_an_allocation_that_fails_says_what_to_set(tmp_path, monkeypatch):

@@ -1,11 +1,15 @@
 """The typed model of records: what tables and pages read is checked, and so is the agreement of its parts."""
 
+import shutil
+
 import pytest
 
 from genbench.runs.record import read_record
 from genbench.storage.files import Damaged
 
 FORGED = [
+    lambda record: record["results"][0].update(n=10**30),
+    lambda record: record["results"][0].update(step=10**30),
     lambda record: record["results"][0].update(value=None),
     lambda record: record["results"][0].update(details={"bias": "x"}),
     lambda record: record["results"][0].update(details={"half_interval": -1.0}),
@@ -24,8 +28,8 @@ FORGED = [
 
 
 @pytest.mark.parametrize("change", FORGED)
-def test_what_tables_and_pages_read_is_checked(swept, first_path, edit_record, change):
-    path = first_path(swept[1])
+def test_what_tables_and_pages_read_is_checked(finished_sweep, first_path, edit_record, tmp_path, change):
+    path = shutil.copy(first_path(finished_sweep / "r"), tmp_path / "record.json")
     edit_record(path, change)
     with pytest.raises(Damaged):
         read_record(path)

@@ -44,15 +44,12 @@ def spoil(model, at):
     model.draw = draw
 
 
-def test_initial_weights_are_those_of_the_seed():
+def test_weights_are_those_of_the_seed_saved_with_their_cost_and_taken_again(tmp_path):
     data = build_data(spec_of().data)
     torch.manual_seed(5)
     one, again, other = (weights(build_untrained(spec_of(seed), data)) for seed in (0, 0, 1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
-
-
-def test_weights_are_saved_with_their_cost_and_taken_again(tmp_path):
     (model,), reasons, store = fitted([spec_of()], tmp_path, {"teacher_seconds": 7.0, "teacher_steps": 3.0})
     assert reasons == [None]
     taken = build_untrained(spec_of(), build_data(spec_of().data))
@@ -79,16 +76,8 @@ def test_there_is_nothing_to_take_where_nothing_is_kept_or_what_is_kept_is_damag
     assert not store.weights_path(one).exists()
 
 
-def test_members_of_a_stack_share_its_time(tmp_path):
-    specs = [spec_of(seed) for seed in (0, 1)]
-    _, reasons, store = fitted(specs, tmp_path)
-    assert reasons == [None, None]
-    one, other = (take_weights(build_untrained(spec, build_data(spec.data)), spec, store) for spec in specs)
-    assert one["cost"]["train_seconds"] == other["cost"]["train_seconds"] > 0
-
-
 @pytest.mark.parametrize("spoiled", [10, 30])
-def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone(tmp_path, spoiled):
+def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone_which_share_its_time(tmp_path, spoiled):
     """Losses are checked at step 20, which is before the evaluation of that step, and at the last."""
     settings = {"plan": {"steps": 60, "batch_size": 8, "eval_every": 20}, "evaluation": {"n": 16, "curve": []}}
     specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(3)]
@@ -102,6 +91,8 @@ def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone(tmp_path,
     for spec in (specs[0], specs[2]):
         evaluated = store.record_path(spec).parent / "steps"
         assert {path.name for path in evaluated.glob("*.json")} == {"20.json", "40.json"}
+    one, other = (take_weights(build_untrained(specs[i], data), specs[i], store)["cost"] for i in (0, 2))
+    assert one["train_seconds"] == other["train_seconds"] > 0
 
 
 @pytest.mark.parametrize("first", [50, 100])

@@ -53,12 +53,6 @@ def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked
     assert outdated_metrics(record).keys() == known
 
 
-def test_a_record_that_another_version_of_training_made_is_outdated(record):
-    assert why_outdated(record) is None
-    record["provenance"]["training"]["code"]["training"] = 0
-    assert why_outdated(record) == "trained by version 0 of training, which is now 1"
-
-
 @pytest.mark.parametrize("precision", ["fp8", ["fp32"], None])
 def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog, precision):
     """It ended every report in a traceback."""
@@ -67,10 +61,16 @@ def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog,
     assert "trained with a precision not known here (1 record)" in caplog.text
 
 
-@pytest.mark.parametrize(("suite", "outdated"), [("cifar10-small", 12), ("digits", 0), ("starflow", 0)])
+@pytest.mark.parametrize(("suite", "outdated"), [("cifar10-small", 12), ("starflow", 0)])
 def test_of_published_runs_only_those_in_bf16_were_trained_by_an_older_version(suite, outdated):
     records = read_published(Path(__file__).parents[2] / "results" / suite / "records.jsonl.gz")
     assert [why_outdated(r) for r in records].count("trained by version 1 of training, which is now 2") == outdated
+    for name in metrics:  # and every metric declares which values are possible
+        declared = metrics[name].traits["bounds"]
+        for part, bounds in declared.items() if isinstance(declared, dict) else [("", declared)]:
+            lower, upper = bounds
+            assert lower is None or upper is None or lower < upper
+            assert bounds_of(f"{name}.{part}" if part else name) == bounds
 
 
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
@@ -103,15 +103,6 @@ def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
     assert kept is not None
     assert name in {row["metric"] for row in kept["results"]}
     assert Run(record, name, None).stated == ""
-
-
-@pytest.mark.parametrize("name", metrics)
-def test_every_metric_declares_which_values_are_possible(name):
-    declared = metrics[name].traits["bounds"]
-    for part, bounds in declared.items() if isinstance(declared, dict) else [("", declared)]:
-        lower, upper = bounds
-        assert lower is None or upper is None or lower < upper
-        assert bounds_of(f"{name}.{part}" if part else name) == bounds
 
 
 @pytest.mark.parametrize(

@@ -103,12 +103,9 @@ def test_other_files_are_refused_in_one_line_and_take_no_memory(tmp_path, monkey
     assert not (tmp_path / "x").exists()
 
 
-def test_a_device_is_no_file():
+def test_a_device_and_an_archive_that_unpacks_to_more_than_the_memory_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="is not a file"):
         arrays.names(Path("/dev/zero"))
-
-
-def test_an_archive_that_unpacks_to_more_than_the_memory_is_refused(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "zeros.npz", samples=np.zeros((2**16, 2)))
     monkeypatch.setattr(memory, "total", lambda: 2.0**20 - 1)
     with pytest.raises(ConfigError, match=r"zeros\.npz needs at least .* of memory"):

@@ -33,16 +33,14 @@ def snapshot(tmp_path, monkeypatch):
     hub.folder.cache_clear()
 
 
-def folder():
-    return hub.folder("somebody/something", None, ("*.safetensors", "*.json"), "model.text", "text=hashed")
-
-
-def test_a_snapshot_in_the_cache_is_used_as_it_is(snapshot):
-    assert folder() == snapshot
+def folder(place="somebody/something"):
+    return hub.folder(str(place), None, ("*.safetensors", "*.json"), "model.text", "text=hashed")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_a_file_with_a_flipped_bit_is_named_and_not_used(snapshot, name):
+    assert folder() == snapshot
+    hub.folder.cache_clear()
     stored = (snapshot / name).resolve()
     content = bytearray(stored.read_bytes())
     content[-1] ^= 1
@@ -51,17 +49,11 @@ def test_a_file_with_a_flipped_bit_is_named_and_not_used(snapshot, name):
         folder()
 
 
-INDEX = "model.safetensors.index.json"
-
-
-def sharded(place):
-    return hub.folder(str(place), None, ("*.safetensors", "*.json"), "model.text", "text=hashed")
-
-
 def test_a_local_folder_must_have_all_shards_of_its_index(tmp_path):
-    (tmp_path / INDEX).write_text('{"metadata": {}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}')
+    index = '{"metadata": {}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}'
+    (tmp_path / "model.safetensors.index.json").write_text(index)
     (tmp_path / "1.safetensors").touch()
     with pytest.raises(ConfigError, match="or not all parts of it"):
-        sharded(tmp_path)
+        folder(tmp_path)
     (tmp_path / "2.safetensors").touch()
-    assert sharded(tmp_path) == tmp_path
+    assert folder(tmp_path) == tmp_path

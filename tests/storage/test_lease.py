@@ -50,22 +50,16 @@ def test_the_lease_of_an_ended_process_is_taken_over_at_once(tmp_path):
 
 
 def test_the_lease_of_another_machine_expires_without_a_refresh(tmp_path, short_expiry):
-    other = tmp_path / "leases/a" / "elsewhere+1.1.2.3"
-    other.mkdir(parents=True)
+    """Those whose timers were started together expire together."""
+    for run in "abcd":
+        (tmp_path / "leases" / run / "elsewhere+1.1.2.3").mkdir(parents=True)
     began = time.monotonic()
     with lease.hold(tmp_path / "leases", "a", wait=30):
         assert time.monotonic() - began > 0.2
-    assert not list(tmp_path.iterdir())
-
-
-def test_leases_whose_timers_were_started_together_expire_together(tmp_path, short_expiry):
-    runs = "abcd"
-    for run in runs:
-        (tmp_path / "leases" / run / "elsewhere+1.1.2.3").mkdir(parents=True)
-    lease.start_expiry_timers(tmp_path / "leases", ["missing", *runs])
+    lease.start_expiry_timers(tmp_path / "leases", ["missing", *"bcd"])
     time.sleep(0.25)
     with ExitStack() as held:
-        for run in runs:
+        for run in "bcd":
             held.enter_context(lease.hold(tmp_path / "leases", run))
     assert not list(tmp_path.iterdir())
 
@@ -160,11 +154,8 @@ def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
         lease.require(tmp_path / "leases")
     lease.remove_leftovers(tmp_path / "leases")
     assert (tmp_path / "leases").read_text() == "of others"
-
-
-def test_a_folder_that_can_hold_no_lease_is_an_error_at_once():
     with pytest.raises(ConfigError, match="No such file"), lease.hold(Path("/proc/leases"), "run", wait=1e9):
-        pass
+        pass  # which can hold no lease at all
 
 
 def test_a_process_that_is_interrupted_again_while_it_ends_leaves_no_lease(tmp_path):

@@ -21,15 +21,11 @@ def sealed(tmp_path):
     return path
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def test_tensors_and_header_come_back(sealed):
     found, header = tensors.load(sealed, ("run",))
     assert header == {"run": "one"}
+    with pytest.raises(Damaged, match="its header lacks cost"):
+        tensors.load(sealed, ("run", "cost"))
     assert found.keys() == VALUES.keys()
     assert all(torch.equal(found[name], value) and found[name].dtype == value.dtype for name, value in VALUES.items())
 
@@ -49,17 +45,14 @@ def test_every_flipped_bit_and_every_cut_is_noticed(sealed):
             tensors.load(sealed, ("run",))
 
 
-def test_a_header_without_a_field_is_damaged(sealed):
-    with pytest.raises(Damaged, match="its header lacks cost"):
-        tensors.load(sealed, ("run", "cost"))
+def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
 
-
-def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(home, caplog):
     def kept(name, value):
         return tensors.cached("kind", name, lambda: {"x": torch.tensor(value)})["x"].item()
 
     assert [kept("one", 1), kept("one", 2)] == [1, 1]
-    kind = home / "kind"
+    kind = tmp_path / "home/kind"
     (kind / "two").write_bytes((kind / "one").read_bytes())
     assert kept("two", 2) == 2
     assert caplog.messages == [f"{kind / 'two'} is a copy of another entry, one; it is made again"]

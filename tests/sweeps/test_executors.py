@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import time
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -55,23 +54,6 @@ def test_a_cell_whose_process_is_killed_twice_is_given_up_and_the_others_are_don
     assert store.failure(specs[0]) == f"its process was killed by signal 9, {MAX_TRIES} times"
     assert store.record(specs[1]) is not None
     assert last.process.exitcode is not None
-
-
-@pytest.mark.slow  # each worker imports torch and genbench
-def test_two_workers_that_are_started_afresh_finish_a_cell_each(tmp_path):
-    """Other tests fork their workers. Users' workers are spawned, as here, and import genbench themselves."""
-    store, seen = Store(tmp_path), set()
-    specs = [cell(), cell(sample={"method": "euler", "steps": 2})]
-    specs = [replace(spec, seed=seed) for seed, spec in enumerate(specs)]
-    with ProcessPool(store, 2) as pool:
-
-        def watch(event):
-            seen.update(type(worker.process) for worker in pool.workers)
-
-        pool.run(make_jobs(specs), watch)
-        assert [worker.process.exitcode for worker in pool.workers] == [None, None]
-    assert seen == {multiprocessing.context.SpawnProcess}
-    assert all(store.record(spec) is not None for spec in specs)
 
 
 def test_no_process_is_started_where_there_is_no_job(tmp_path):

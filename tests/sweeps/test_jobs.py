@@ -47,12 +47,24 @@ def test_a_job_trains_once_and_measures_every_cell(store):
     assert all(store.record(spec) for spec in job.cells.values())
 
 
-def test_a_cell_that_fails_leaves_the_others_alone(store):
+def test_a_cell_that_fails_or_is_given_up_leaves_the_others_alone_and_its_reason(store):
     events = []
     run_job(Job({0: cell(lr=1e30, steps=200), 1: cell()}), store, events.append)
     assert kinds(events) == [(0, "started"), (0, "failed"), (1, "started"), (1, "done")]
     (failed,) = [event for event in events if event.kind == "failed"]
     assert "not finite" in failed.message
+    events.clear()
+    give_up(3, cell(seed=1), store, events.append, "its process was killed")
+    assert events == [JobEvent(3, "failed", message="its process was killed")]
+    assert store.failure(cell(seed=1)) == "its process was killed"
+
+
+def test_warnings_become_events_and_other_messages_do_not(monkeypatch):
+    events, log = [], logging.getLogger("genbench.tests.jobs")
+    monkeypatch.setattr(log, "handlers", [WarningForwarder(events.append)])
+    log.warning("%s is damaged", "a file")
+    log.info("nothing")
+    assert events == [JobEvent(-1, "warning", message="a file is damaged")]
 
 
 def test_what_another_process_holds_is_tried_again_and_waits_longer_each_time(store, monkeypatch):
@@ -67,22 +79,3 @@ def test_what_another_process_holds_is_tried_again_and_waits_longer_each_time(st
     events.clear()
     assert run_job(left, store, events.append) is None
     assert kinds(events) == [(0, "started"), (0, "done")]
-
-
-def test_a_cell_that_is_given_up_leaves_its_reason(store):
-    events = []
-    give_up(3, cell(), store, events.append, "its process was killed")
-    assert events == [JobEvent(3, "failed", message="its process was killed")]
-    assert store.failure(cell()) == "its process was killed"
-
-
-def test_warnings_become_events_and_other_messages_do_not():
-    events, log = [], logging.getLogger("genbench.tests.jobs")
-    handler = WarningForwarder(events.append)
-    log.addHandler(handler)
-    try:
-        log.warning("%s is damaged", "a file")
-        log.info("nothing")
-    finally:
-        log.removeHandler(handler)
-    assert events == [JobEvent(-1, "warning", message="a file is damaged")]

@@ -23,9 +23,9 @@ def clock(monkeypatch):
     return now
 
 
-def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0):
+def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=0, width=120):
     out = io.StringIO()
-    with ProgressDisplay(labels, Console(file=out, force_terminal=terminal, width=120), skipped) as view:
+    with ProgressDisplay(labels, Console(file=out, force_terminal=terminal, width=width), skipped) as view:
         for item in events:
             if clock is not None:
                 clock[0] += moments
@@ -65,9 +65,6 @@ def test_a_quick_sweep_of_many_cells_prints_ten_lines_and_a_slow_one_a_line_a_mi
     assert len(quick) == 10
     slow = shown(events, terminal=False, labels=labels, clock=clock, moments=31).strip().splitlines()
     assert len(slow) == 100
-
-
-def test_a_single_run_speaks_ten_times_without_a_clock(clock):
     events = [JobEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
     lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).strip().splitlines()
     assert len(lines) == 10
@@ -95,29 +92,14 @@ def test_progress_that_cannot_be_written_stops_nothing():
     assert view.finished == 1
 
 
-LONG_NAME = "starflow blocks=[2,2,2,2] width=112 head=28 noise=0.3 net=transformer(layers=12) on cifar10, seed 12"
-
-
-@pytest.mark.parametrize("width", [80, 100])
-def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock, width):
+def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock):
+    name = "starflow blocks=[2,2,2,2] width=112 head=28 noise=0.3 net=transformer(layers=12) on cifar10, seed 12"
     logs = (("loss", 0.123456), ("a long name of a loss", 123456.0), ("ess", 1.0))
     steps = [JobEvent(0, "step", k, 400_000, logs) for k in (100_000, 200_000)]
-    out = io.StringIO()
-    with ProgressDisplay([LONG_NAME, "cfm"], Console(file=out, force_terminal=True, width=width)) as view:
-        for event in (JobEvent(0, "started"), JobEvent(1, "started"), *steps):
-            clock[0] += 3600
-            view.on_event(event)
-        view.bars.refresh()
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue()).strip().splitlines()
-    assert re.search(r"starflow bl.*… .* 200000/400000 +(\d+:)?\d+:\d\d:\d\d .*27\.78 steps/s", lines[-2])
-    assert max(map(len, lines)) <= width
-
-
-def test_an_ensemble_has_one_bar(clock):
-    events = [JobEvent(0, "started", message="an ensemble of 3"), JobEvent(0, "step", 100, 400)]
-    lines = shown(events, terminal=True, clock=clock, moments=1).strip().splitlines()[-2:]
-    assert re.search(r"an ensemble of 3: cfm on moons, seed 0 .* 100/400", lines[-1])
-    assert "100/400" not in lines[-2]  # which is that of all cells
+    events = [JobEvent(0, "started", message="an ensemble of 3"), JobEvent(1, "started"), *steps]
+    lines = shown(events, terminal=True, labels=[name, "cfm"], clock=clock, moments=3600, width=80).strip().splitlines()
+    assert re.search(r"an ensemble.*… .* 200000/400000 +(\d+:)?\d+:\d\d:\d\d .*27\.78 steps/s", lines[-2])
+    assert max(map(len, lines)) <= 80
 
 
 def test_long_work_besides_steps_is_shown(clock):

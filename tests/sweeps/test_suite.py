@@ -51,31 +51,10 @@ def test_cells_can_be_included_once(tmp_path):
         ("moons", "wcfm", 4.0, 0),
         ("moons", "wcfm", 4.0, 5),
     ]
-
-
-def test_seeds_of_included_cells_take_the_place_of_those_of_budgets(tmp_path):
     text = BOTH + "budgets = [{steps = 5, seeds = [0]}, {steps = 7, seeds = [1]}]\n"
-    added = [
-        c
-        for seeds in ("", ", seeds = [8, 9]")
-        for c in write(tmp_path, text + f'include = [{{dataset = "moons", model = "otcfm"{seeds}}}]')
-        if c[1] == "otcfm"
-    ]
-    assert [c[-1] for c in added] == [0, 1, 8, 9, 8, 9]
-
-
-def test_data_sets_have_metrics_and_plans_of_their_own_for_every_model(tmp_path):
-    (tmp_path / "suite.toml").write_text(
-        'models = ["cfm", "otcfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
-        'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9}}, "mixture"]'
-    )
-    specs = load(tmp_path / "suite.toml").specs
-    assert [(s.data["name"], list(s.metrics), s.plan["steps"]) for s in specs] == [
-        ("moons", ["w2"], 9),
-        ("moons", ["w2"], 9),
-        ("mixture", ["nfe"], 5),
-        ("mixture", ["nfe"], 5),
-    ]
+    for seeds, expected in (("", [0, 1]), (", seeds = [8, 9]", [8, 9, 8, 9])):
+        cells = write(tmp_path, text + f'include = [{{dataset = "moons", model = "otcfm"{seeds}}}]')
+        assert [seed for _, model, _, seed in cells if model == "otcfm"] == expected
 
 
 def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_its_own(tmp_path):
@@ -89,7 +68,14 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
         '{model = "otcfm", dataset = {name = "gaussian", dims = 4}},'
         '{model = "wcfm", dataset = {name = "moons", metrics = ["norm"], plan = {steps = 7}}}]'
     )
-    specs = [spec for spec in load(tmp_path / "suite.toml").specs if spec.model["name"] != "cfm"]
+    every = load(tmp_path / "suite.toml").specs
+    own = {(s.data_label, *s.metrics, s.plan["steps"]) for s in every if s.model["name"] == "cfm"}
+    assert own == {
+        ("moons", "w2", 9),
+        ("mixture", "nfe", 5),
+        *((f"gaussian{dims}", "nfe", 8) for dims in ("", " dims=3")),
+    }
+    specs = [spec for spec in every if spec.model["name"] != "cfm"]
     assert [(s.data["name"], list(s.metrics), s.plan["steps"], s.plan["lr"]) for s in specs] == [
         ("moons", ["w2"], 9, 0.1),
         ("mixture", ["nfe"], 5, 1e-3),
@@ -158,14 +144,14 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
         found = {cell for cell, (place,) in zip(cells, track.places, strict=True) if table in place["tables"]}
         kappas = [("moons", None), ("moons", "elbow"), ("mixture", None), ("mixture", kappa)]
         assert found == {(*each, *run) for each in kappas for run in ((20, 0), (20, 1), (50, 0))}
-
-
-def test_settings_laid_over_a_track_keep_its_rows_and_choices(tmp_path):
-    (tmp_path / "some.toml").write_text(TRACK)
-    (tmp_path / "some.tuned.json").write_text(CHOICES)
-    track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})
+    track = load(tmp_path / "some.toml", {"sample": {"method": "euler", "steps": 9}})  # laid over all
     assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
     assert {s.model.get("kappa") for s in track.specs if s.data["name"] == "mixture"} == {None, "elbow", 0.5}
+    names = '"moons", { name = "mixture", dims = 8 }'
+    own = '{ name = "moons", metrics = ["nfe"] }, { name = "mixture", dims = 8, metrics = ["nfe"] }'
+    text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
+    (tmp_path / "some.toml").write_text(text)
+    assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
 
 
 def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
@@ -179,24 +165,12 @@ def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
         assert {cell[:2] for cell in cells if "tuned" in cell[2]} == more | {("moons", "cfm"), ("mixture", "cfm")}
 
 
-def test_a_track_may_name_the_metrics_of_each_data_set_and_the_seeds_beside_those_of_tuning(tmp_path):
-    names = '"moons", { name = "mixture", dims = 8 }'
-    own = '{ name = "moons", metrics = ["nfe"] }, { name = "mixture", dims = 8, metrics = ["nfe"] }'
-    text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
-    (tmp_path / "some.toml").write_text(text)
-    assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
-
-
-def test_a_row_of_a_track_has_one_name_on_all_data_sets(tmp_path):
-    """Settings that are defaults on the first data set alone were part of its name on others: two rows of one model."""
+def test_rows_that_share_a_run_stand_there_both_and_a_row_has_one_name_on_all_data_sets(tmp_path):
+    """The row of the tuned settings was left out of the tuned table; a default of one data set was part of a name."""
     (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {'))
     track = load(tmp_path / "some.toml")
     assert {spec.model_label for spec in track.specs} == {"cfm", "cfm net=mlp(width=64)", "wcfm"}
     assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
-
-
-def test_rows_that_share_a_run_stand_there_both(tmp_path):
-    """The row of the tuned settings was left out of the tuned table."""
     (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
     (tmp_path / "some.tuned.json").write_text(CHOICES)
     track = load(tmp_path / "some.toml")

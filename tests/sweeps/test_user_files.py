@@ -71,14 +71,6 @@ def test_a_file_may_import_a_component_of_ours_which_keeps_its_name(folder, monk
     assert models["gaussian"].name == "gaussian"
 
 
-def test_another_content_is_another_model(folder):
-    first, _ = component_name("models", "my_model.py")
-    (folder / "my_model.py").write_text((folder / "my_model.py").read_text() + "\n")
-    second, _ = component_name("models", "my_model.py")
-    assert first != second
-    assert {first, second} <= set(models)
-
-
 def test_files_in_a_suite_are_relative_to_it(folder, monkeypatch):
     (folder / "suite.toml").write_text(
         'datasets = ["points.npy"]\nmodels = ["my_model.py", "cfm"]\nmetrics = ["my_metric.py:spread", "w2"]\n'
@@ -155,9 +147,6 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
-
-
-def test_a_wrong_name_in_a_file_is_refused(folder):
     with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
         component_name("models", "my_model.py:affin")
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):

@@ -7,11 +7,6 @@ from genbench.errors import ConfigError
 from genbench.training.plan import Plan
 
 
-def test_a_batch_that_cannot_be_divided_is_refused():
-    with pytest.raises(ConfigError, match="cannot be divided"):
-        train(steps=1, batch_size=10, accumulate=3)
-
-
 def test_warm_up_and_average_shrink_with_the_run():
     plan = Plan(steps=1500, warmup=5000, ema=0.9999, lr=1.0)
     assert plan.lr_at(0) == pytest.approx(1 / 150)
@@ -28,3 +23,5 @@ def test_the_cosine_starts_at_the_peak_and_ends_at_its_floor():
     assert plan.lr_at(0) == 2.0
     assert plan.lr_at(500) == pytest.approx(1.1)
     assert plan.lr_at(1000) == pytest.approx(0.2)
+    with pytest.raises(ConfigError, match="cannot be divided"):
+        train(steps=1, batch_size=10, accumulate=3)

@@ -49,7 +49,7 @@ def chromium(tmp_path_factory):
     driver.quit()
 
 
-@pytest.fixture(params=[(w, s) for w in (390, 1280) for s in ("light", "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.fixture(params=[(390, "light"), (1280, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
 def opened(request, chromium, url):
     width, scheme = request.param
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}

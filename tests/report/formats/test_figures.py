@@ -43,12 +43,10 @@ def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
     np.testing.assert_allclose(steps, np.broadcast_to(steps[0], steps.shape), atol=0.03)
 
 
-@pytest.mark.parametrize(
-    "label", ["two words", "a$b$c", "$\\frac1", '<b> & "q"', "κ=½ 中文", "\x1b[31m", "x" * 200, "_{^"]
-)
-def test_any_label_can_be_drawn(label, tmp_path):
-    chart = Chart(label, Axis(label), Axis(label), (Series(label, (Point(1, 2), Point(2, 3))),))
-    ET.parse(figures.write_charts(Charts(label, (chart,), label), tmp_path / "sub" / "a.svg"))
+def test_any_label_can_be_drawn(tmp_path):
+    for label in ("two words", "a$b$c", "$\\frac1", '<b> & "q"', "κ=½ 中文", "\x1b[31m", "x" * 200, "_{^"):
+        chart = Chart(label, Axis(label), Axis(label), (Series(label, (Point(1, 2), Point(2, 3))),))
+        ET.parse(figures.write_charts(Charts(label, (chart,), label), tmp_path / "sub" / "a.svg"))
 
 
 def test_a_picture_names_no_color_outside_of_its_style_which_has_those_of_light_and_of_dark_pages():

@@ -31,14 +31,8 @@ def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
     print_runs([run("cfm", 0, 1.0).record], console)
     titles = [line.strip() for line in console.file.getvalue().splitlines() if "seed 0" in line]
     assert titles == [f"{model} on moons, seed 0" for model in ("wcfm kappa=elbow", "wcfm kappa=0.25", "cfm")]
-
-
-def test_means_over_seeds_are_those_of_the_table():
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    records = [run("cfm", seed, value).record for seed, value in enumerate((1.0, 2.0, 4.0))]
-    print_runs(records, console)
-    printed = console.file.getvalue()
-    assert "cfm on moons, seeds 0-2" in printed
+    print_runs([run("cfm", seed, value).record for seed, value in enumerate((1.0, 2.0, 4.0))], console)
+    printed = console.file.getvalue().partition("cfm on moons, seeds 0-2")[2]
     assert format_mean(*mean_and_half([1.0, 2.0, 4.0])).replace(" ", "") in printed
     assert printed.count("w2 ↓") == 1
 
