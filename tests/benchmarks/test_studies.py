@@ -13,6 +13,8 @@ STUDIES = sorted((ROOT / "benchmarks/studies").glob("*.toml"))
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_a_study_states_its_question_and_its_cost(path):
+    (line,) = re.findall(r"^STUDIES \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(line.split()) == sorted(study.stem for study in STUDIES)
     specs = load(path).specs
     comment = re.match(r"(?:#.*\n)+", path.read_text(encoding="utf-8"))[0]
     assert comment.partition("\n")[0].endswith("?")
@@ -22,8 +24,3 @@ def test_a_study_states_its_question_and_its_cost(path):
         seeds.setdefault((spec.model_label, spec.data_label, str(spec.plan)), set()).add(spec.seed)
     assert len(min(seeds.values(), key=len)) >= 5
     assert all(min(seeds.values(), key=len) <= own for own in seeds.values())  # any two models are paired over these
-
-
-def test_make_runs_them_all():
-    (line,) = re.findall(r"^STUDIES \?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(line.split()) == sorted(path.stem for path in STUDIES)

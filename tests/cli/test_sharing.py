@@ -15,6 +15,9 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
     cli, swept, first_path, tmp_path, monkeypatch
 ):
     _, results = swept
+    for name, to, message in (("tinny", "x.genbench.zip", "did you mean 'tiny'?"), ("tiny", "x.zip", "x.genbench.zip")):
+        code, _, err = cli("results", "submit", name, "--to", tmp_path / to, "--results", results)
+        assert (code, message in err, (tmp_path / to).exists()) == (2, True, False)
     record = first_path(results)
     run = record.parents[1]
     monkeypatch.chdir(results.parent)
@@ -27,15 +30,6 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
     ):
         out = cli("results", "submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
         assert f"{count} records and {count} weights" in out
-
-
-def test_submit_names_what_is_unknown(cli, swept, tmp_path):
-    _, results = swept
-    for name, to, message in (("tinny", "x.genbench.zip", "did you mean 'tiny'?"), ("tiny", "x.zip", "x.genbench.zip")):
-        code, _, err = cli("results", "submit", name, "--to", tmp_path / to, "--results", results)
-        assert code == 2
-        assert message in err
-        assert not (tmp_path / to).exists()
 
 
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
@@ -67,7 +61,4 @@ def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):
     assert cli("results", "clean", "--results", other, "--dry-run")[2] == f"{other}: 0 would be removed\n"
     code, _, err = cli("results", "status", other)
     assert (code, "unexpected extra argument" in err) == (2, True)
-
-
-def test_without_a_command_the_help_is_shown(cli):
-    assert cli("results")[0] == 2
+    assert cli("results")[0] == 2  # the help is shown

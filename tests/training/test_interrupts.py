@@ -47,8 +47,7 @@ def _signals_raise():
         assert signal.signal(number, known) is stop
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("part", ["draw", "loss"])
+@pytest.mark.parametrize(("part", "number"), [("draw", signal.SIGTERM), ("loss", signal.SIGINT)])
 def test_a_signal_in_a_step_waits_for_its_checkpoint(tmp_path, monkeypatch, caplog, part, number):
     """The draw moves the running normalizer of the pairs' weights, and a row of the log averages several steps."""
     monkeypatch.setattr("genbench.training.train_log.steps_per_row", lambda steps: 7)

@@ -29,6 +29,9 @@ def test_work_is_done_beside_only_where_a_core_is_idle(idle):
         values, threads = zip(*(result() for result in results), strict=True)
     assert values == (0, 1, 4, 9, 16)
     assert idle or set(threads) == {threading.get_ident()}
+    assert second_thread_allowed(torch.device("cpu"))
+    with context.Pool(1) as pool:  # a worker of a sweep has no idle core
+        assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))
 
 
 def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_for_it():
@@ -45,9 +48,3 @@ def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_f
         assert second() == threading.get_ident()
         free.set()
         assert first() != threading.get_ident()
-
-
-def test_a_worker_of_a_sweep_has_no_idle_core():
-    assert second_thread_allowed(torch.device("cpu"))
-    with context.Pool(1) as pool:
-        assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))

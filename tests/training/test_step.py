@@ -24,14 +24,9 @@ from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
 
 
-def test_accumulated_parts_make_the_same_step():
-    whole, parts = train(steps=20), train(steps=20, accumulate=4)
-    assert_close(weights(parts), weights(whole), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("model", ["cfm", "shortcut", "tarflow"])
+@pytest.mark.parametrize("model", ["shortcut", "tarflow"])
 def test_bf16_trains_close_to_fp32(model):
-    a, b = train(model, steps=50), train(model, steps=50, precision="bf16")
+    a, b = train(model, steps=30), train(model, steps=30, precision="bf16")
     assert not torch.equal(weights(a), weights(b))
     assert_close(weights(a), weights(b), rtol=0, atol=0.05)
 
@@ -97,19 +92,14 @@ def test_a_deterministic_plan_trains_with_deterministic_kernels_and_has_a_key_of
     train("tarflow", "moons", steps=1, deterministic=wanted)
     assert seen == [wanted]
     assert not torch.are_deterministic_algorithms_enabled()
+    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
+    with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
+        raise RuntimeError("put_ does not have a deterministic implementation\nmore")
     key, other = (make_spec("cfm", "moons", settings={"plan": p}).train_key for p in ({}, {"deterministic": wanted}))
     assert (key != other) == wanted
 
 
-def test_an_operation_without_a_deterministic_kernel_is_named():
-    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
-    with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
-        raise RuntimeError("put_ does not have a deterministic implementation\nmore")
-
-
-@pytest.mark.parametrize(
-    ("model", "encoder"), [("consistency", None), ("consistency", "autoencoder"), ("meanflow", None)]
-)
+@pytest.mark.parametrize(("model", "encoder"), [("consistency", "autoencoder"), ("meanflow", None)])
 def test_models_that_learn_from_differences_ignore_bf16(model, encoder):
     dataset, settings = ("digits", {"encoder": encoder, "net": "dit"}) if encoder else ("moons", {})
     a, b = (train(model, dataset, settings, steps=3, precision=each) for each in ("fp32", "bf16"))

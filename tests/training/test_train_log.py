@@ -14,6 +14,10 @@ def settings(kappa, steps=2 * TRIAL):
     return {"model": {"kappa": kappa}, "plan": {"steps": steps, "batch_size": 32}, "evaluation": {"n": 64, "curve": []}}
 
 
+def test_a_long_training_has_ten_thousand_rows_at_most():
+    assert [steps_per_row(steps) for steps in (0, 1, 10_000, 10_001, 400_000)] == [0, 1, 1, 2, 40]
+
+
 @pytest.mark.parametrize(("steps", "said"), [(2 * TRIAL, TRIAL), (5, 5)])
 def test_weights_that_vanish_teach_nothing_and_are_no_result(tmp_path, steps, said):
     with pytest.raises(RunFailed, match=f"^it learned nothing in {said} steps: .* the weights of its samples vanish"):
@@ -24,16 +28,11 @@ def test_weights_that_vanish_teach_nothing_and_are_no_result(tmp_path, steps, sa
     assert failure["failure"].startswith("it learned nothing")
 
 
-def test_small_weights_that_teach_something_are_a_result(tmp_path):
-    record = genbench.run("wcfm", "moons", metrics=["nfe"], settings=settings(0.02), results=tmp_path)
-    assert record["results"][0]["value"] > 0
-
-
 def test_members_of_an_ensemble_that_learn_nothing_fail_alone(tmp_path):
     (tmp_path / "suite.toml").write_text(
         f"""
 datasets = ["moons"]
-models = [{{name = "wcfm", kappa = [1e-6, 0.5]}}]
+models = [{{name = "wcfm", kappa = [1e-6, 0.02]}}]
 metrics = ["nfe"]
 plan = {{steps = {2 * TRIAL}, batch_size = 32}}
 evaluation = {{n = 64, curve = []}}
@@ -45,7 +44,3 @@ stack = ["kappa"]
     assert reasons[0].startswith(f"it learned nothing in {TRIAL} steps")
     assert reasons[1] is None
     assert [store.has_weights(spec) for spec in specs] == [False, True]
-
-
-def test_a_long_training_has_ten_thousand_rows_at_most():
-    assert [steps_per_row(steps) for steps in (0, 1, 10_000, 10_001, 400_000)] == [0, 1, 1, 2, 40]

@@ -116,9 +116,17 @@ def test_what_is_not_published_is_not_reproduced(again, released):
     assert f"2 of {CELLS} declared cells are published; not: {named}, " in out
     path.write_bytes(format_published([r for r in records if r["labels"]["data"] == "pinwheel"]))
     assert again()[0] == 2
+    code, _, err = again("--results", released / "results")
+    assert (code, "into a folder of its own" in err) == (2, True)
     path.unlink()
     code, _, err = again()
     assert (code, "publishes no some: there is nothing to compare with" in err) == (2, True)
+
+
+def test_a_sample_without_cells_is_refused(again, monkeypatch):
+    monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 13, (0, 1)))
+    code, _, err = again()
+    assert (code, "the sample of some holds no cell" in err) == (2, True)
 
 
 def test_published_runs_of_a_component_that_has_changed_since_are_a_failure(again, released):
@@ -140,18 +148,6 @@ def test_every_published_cell_of_a_sample_is_still_declared(name):
     assert found.specs
     assert not found.changed
     assert not found.unpublished
-
-
-def test_a_sample_without_cells_is_refused(again, monkeypatch):
-    monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 13, (0, 1)))
-    code, _, err = again()
-    assert code == 2
-    assert "the sample of some holds no cell" in err
-
-
-def test_it_refuses_to_train_into_the_published_results(again, released):
-    code, _, err = again("--results", released / "results")
-    assert (code, "into a folder of its own" in err) == (2, True)
 
 
 def test_make_reproduce_is_this_command(tmp_path):

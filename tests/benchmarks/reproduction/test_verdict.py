@@ -51,9 +51,6 @@ def test_values_that_were_not_measured_again_are_counted_and_named(published):
     assert found.agreeing == found.compared
     assert found.missing == ("nfe", "sliced_w2")
     assert "not measured again: nfe, sliced_w2" in found.sentences()[0]
-
-
-def test_another_protocol_does_not_agree(published):
     again = [changed(published[0], lambda row, _: row.update(protocol="other")), *published[1:]]
     assert reproduction(again, published).agreeing == reproduction(published, published).agreeing - 1
 
@@ -131,15 +128,9 @@ def test_what_does_not_vary_over_seeds_must_be_the_same_again():
     again[0, 0, 1] *= 1.01
     found = judged("nsf", published, again)
     assert (found.over_seeds, found.compared - found.agreeing) == (None, 1)
-
-
-def test_a_single_seed_trained_again_is_not_judged_over_seeds_nor_by_its_mean():
-    stream = np.random.default_rng(2)
-    published = np.exp(0.1 * stream.normal(size=(3, 1, 5)))
-    law = judged("nsf", published, 5 * published[..., :1]).over_seeds
-    assert law is None
-    found = judged("cfm", published, published[..., :1] * 1.04)
-    assert not found.shifts
+    published = np.exp(0.1 * np.random.default_rng(2).normal(size=(3, 1, 5)))  # nor is a single seed judged over seeds
+    assert judged("nsf", published, 5 * published[..., :1]).over_seeds is None
+    assert not judged("cfm", published, published[..., :1] * 1.04).shifts
 
 
 def test_each_budget_of_a_cell_is_a_test_of_its_own():
