@@ -166,8 +166,8 @@ def _try(kind: str, name: str) -> list[str]:
     }.get(kind, f"genbench show {name}")
     if kind == "metrics":
         command = f"genbench eval RUN --metric {name}"
-    if name == "unet":
-        command = "genbench run --model cfm --dataset digits --set model.net=unet"
+    if kind == "nets" and name != "mlp":
+        command = f"genbench run --model cfm --dataset digits --set model.net={name}"
     return ["```sh", command, "```"]
 
 

@@ -24,9 +24,9 @@ class Norm(nn.GroupNorm):
     many bytes as bfloat16, and kernels for GPUs lose channels_last.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
         groups = max(g for g in (1, 2, 4, 8, 16, 32) if channels % g == 0 and (g == 1 or channels >= 4 * g))
-        super().__init__(groups, channels)
+        super().__init__(groups, channels, eps)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if torch.compiler.is_compiling():  # which has no forward derivative of the kernel, and fuses arithmetic anyway
@@ -87,17 +87,18 @@ class Attention(nn.Module):
 
     Args:
         head_dim: channels of each head; fewer channels form one head.
+        eps: what the norm adds to the variance.
 
     Raises:
         ConfigError: if the channels are not a multiple of head_dim.
     """
 
-    def __init__(self, channels: int, head_dim: int) -> None:
+    def __init__(self, channels: int, head_dim: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.head_dim = min(head_dim, channels)
         if channels % self.head_dim:
             raise ConfigError(f"unet: attention over {channels} channels needs head_channels that divide {channels}")
-        self.norm = Norm(channels)
+        self.norm = Norm(channels, eps)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero(nn.Conv2d(channels, channels, 1))
 
@@ -149,6 +150,24 @@ class Stage(nn.ModuleList):
         return x
 
 
+def image_shape(net: str, event: Event, levels: int) -> tuple[int, int, int]:
+    """Return channels, height and width of images whose sides are halved once per level after the first.
+
+    Raises:
+        ConfigError: if samples are not images, or their sides cannot be halved that often.
+    """
+    if not event.is_image:
+        raise ConfigError(f"{net} needs images (channels, height, width), not samples of shape {event.shape}")
+    channels, height, width = event.shape
+    unit = 2 ** (levels - 1)
+    if height % unit or width % unit:
+        raise ConfigError(
+            f"{net}.multipliers: {levels} levels need sides divisible by {unit}, and the images are "
+            f"{height} x {width}; give fewer multipliers or resize the images"
+        )
+    return channels, height, width
+
+
 @nets.register("unet")
 class UNet(Conditioned):
     """U-Net with attention for images; defaults are the published CIFAR-10 flow-matching net (35.75 M parameters).
@@ -192,15 +211,7 @@ class UNet(Conditioned):
         time_scale: Positive = 1.0,
         checkpoint: bool = False,
     ) -> None:
-        if not event.is_image:
-            raise ConfigError(f"unet needs images (channels, height, width), not samples of shape {event.shape}")
-        in_channels, height, side = event.shape
-        unit = 2 ** (len(multipliers) - 1)
-        if height % unit or side % unit:
-            raise ConfigError(
-                f"unet.multipliers: {len(multipliers)} levels need sides divisible by {unit}, and the images are "
-                f"{height} x {side}; give fewer multipliers or resize the images"
-            )
+        in_channels, height, side = image_shape("unet", event, len(multipliers))
         super().__init__()
         self.checkpoint = checkpoint
         size = 4 * channels

@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.models.flow_matching.pair_model import PairModel
 from genbench.models.latent.latent_model import Latent
-from genbench.nets.released import sit, torchcfm
+from genbench.nets.released import sit, song_unet, torchcfm
 from genbench.runs import provenance
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Origin
@@ -28,6 +28,7 @@ class Format(NamedTuple):
 
     Args:
         key: where a file holds the averaged weights; a file without it holds them alone.
+        prefix: of their names there; weights without it are not the averaged ones, unless none has it.
         weights: converts these weights to the parameters of the network, by genbench's names.
         model: default model; the user may name another one with the same network.
         data: default data set.
@@ -35,15 +36,20 @@ class Format(NamedTuple):
     """
 
     key: str
+    prefix: str
     weights: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     model: str
     data: str
     settings: Mapping[str, Mapping[str, Any]]
 
 
+DDPMPP = {"data": {"valid": 0}, "model": {"net": {"name": "ddpmpp"}, "dequantize": False}}
+"""Settings of both networks that follow DDPM++."""
+
 FORMATS = {
     "torchcfm": Format(
         "ema_model",
+        "",
         torchcfm.weights,
         "cfm",
         "cifar10",
@@ -51,6 +57,7 @@ FORMATS = {
     ),
     "sit": Format(
         "ema",
+        "",
         sit.weights,
         "cfm",
         "folder",
@@ -62,6 +69,22 @@ FORMATS = {
                 "conditional": True,
             },
         },
+    ),
+    "edm": Format(
+        "ema",
+        "model.",
+        song_unet.edm,
+        "cfm",
+        "cifar10",
+        merge(DDPMPP, {"model": {"net": {"noise_level": True}, "prediction": "edm"}}),
+    ),
+    "meanflow": Format(
+        "model",
+        "net_ema.",
+        song_unet.meanflow,
+        "meanflow",
+        "cifar10",
+        merge(DDPMPP, {"model": {"net": {"frequencies": 256, "smooth": True, "dropout": 0.2}}}),
     ),
 }
 
@@ -92,6 +115,8 @@ def import_released(
     try:
         content = tensors.load_foreign(path)
         state = content.get(known.key, content)
+        prefix = known.prefix if any(name.startswith(known.prefix) for name in state) else ""
+        state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         _check_dense(state)
         weights = known.weights(state)
     except ConfigError:

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files as resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from genbench.errors import ConfigError, RunFailed, first_line
 from genbench.storage import cache, files, memory
@@ -64,8 +66,8 @@ def load_foreign(path: Path) -> dict[str, Any]:
     """Return the content of a file from other code: safetensors or `torch.save`. No code in the file is executed.
 
     Raises:
-        ConfigError: if there is no such file, it holds anything but tensors, numbers, text and collections of these, or
-            this machine has too little memory for it.
+        ConfigError: if there is no such file, it holds anything but tensors, numbers, text, and collections and
+            namespaces of these, or this machine has too little memory for it.
     """
     if not path.is_file():
         raise ConfigError(f"{path} is not a file")
@@ -76,7 +78,8 @@ def load_foreign(path: Path) -> dict[str, Any]:
                 memory.require(sum(member.file_size for member in members.infolist()), files.shown(path))
         if path.suffix == ".safetensors":
             return read_tensors(path.read_bytes())
-        with warnings.catch_warnings():  # warnings about unusual pickles
+        known = [Namespace]  # plain attributes, such as the options that a program was called with
+        with safe_globals(known), warnings.catch_warnings():  # warnings about unusual pickles
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except ConfigError:

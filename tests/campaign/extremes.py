@@ -40,6 +40,11 @@ NETS = {
         (*IMAGES, "model.net=dit", "model.net.width=8", "model.net.depth=1", "model.net.heads=2"),
         "norm",
     ),
+    "ddpmpp": (
+        "digits",
+        (*IMAGES, "model.net=ddpmpp", "model.net.channels=4", "model.net.blocks=1", "model.net.multipliers=[1]"),
+        "norm",
+    ),
 }
 FLOW = ("model.blocks=[1]", "model.patch=4", "model.width=8", "model.head=4")
 ENCODER = ("model.encoder=autoencoder", "model.encoder.width=4", "model.encoder.steps=2")

@@ -17,6 +17,7 @@ from genbench.data.splits import Endless
 from genbench.data.vectors import unlabeled, vectors
 
 DIT = {"name": "dit", "width": 16, "depth": 2, "heads": 2}
+DDPMPP = {"name": "ddpmpp", "channels": 16, "multipliers": [1, 1], "blocks": 1, "attention": [4], "frequencies": 8}
 
 
 def cases() -> Cases:
@@ -65,6 +66,8 @@ def couplings() -> Iterator[Case]:
 def networks() -> Iterator[Case]:
     yield Case("dit", "cfm", "digits", {"model": {"net": DIT}})
     yield Case("dit with two times", "meanflow", "digits", {"model": {"net": DIT}})
+    yield Case("ddpmpp", "cfm", "digits", {"model": {"net": DDPMPP | {"noise_level": True}, "prediction": "edm"}})
+    yield Case("ddpmpp with two times", "meanflow", "digits", {"model": {"net": DDPMPP | {"smooth": True}}})
     for model in ("cfm", "consistency"):  # dropout is seeded by the step, also where the loss evaluates twice
         yield Case(f"unet of {model} with dropout", model, "digits", {"model": {"net": UNET | {"dropout": 0.2}}})
     yield Case("unet with checkpoints", "cfm", "digits", {"model": {"net": UNET | {"checkpoint": True}}})

@@ -2,12 +2,13 @@
 
 import pickle
 import shutil
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import sit
+from helpers import sit, song_unet
 from helpers.command_line import begin
 from helpers.image_trees import write_images
 from safetensors.torch import load_file, save_file
@@ -112,6 +113,7 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
         ({"ema_model": [1]}, "layout of torchcfm"),
         ({"ema_model": {"out.0.weight": "text"}}, "layout of torchcfm"),
         ({"extra": Trap()}, "without executing it"),
+        ({"extra": Namespace(option=Trap())}, "without executing it"),
     ],
 )
 def test_other_files_are_refused(tmp_path, request_of, monkeypatch, changes, reason):
@@ -189,3 +191,53 @@ def test_a_model_of_latents_takes_its_encoder_from_a_run_of_its_own(tmp_path, re
     torch.testing.assert_close(velocity, sit.outputs(state, t, x, label), rtol=1e-5, atol=1e-5)
     assert spec.prerequisites.keys() == {"encoder"}
     assert store.has_weights(spec.prerequisites["encoder"])
+
+
+@pytest.fixture
+def imported(tmp_path, monkeypatch):
+    """imported(format, content, **settings of the model) returns the model of an import at the size of `song_unet`."""
+    write_images(tmp_path / "images", {"train/a": 8, "train/b": 8, "train/c": 8, "test/a": 4, "test/b": 4, "test/c": 4})
+
+    def load(kind, content, **model):
+        torch.save(content, tmp_path / "their.pt")
+        settings = {"model": {"net": song_unet.SIZES} | model}
+        monkeypatch.setitem(importing.FORMATS, kind, importing.FORMATS[kind]._replace(data="folder"))
+        settings["data"] = {"path": str(tmp_path / "images"), "size": song_unet.SIDE}
+        store = Store(tmp_path / "results")
+        spec = importing.import_released(kind, tmp_path / "their.pt", store, model=None, data=None, settings=settings)
+        built = build_untrained(spec, build_data(spec.data))
+        restore_weights(built, store.weights_path(spec), spec)
+        return built.eval()
+
+    return load
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_imported_weights_of_edm_denoise_as_there(imported, classes):
+    state = song_unet.released([1.0, 1.0], 128, 1, classes)
+    content = {f"model.{name}": value for name, value in state.items()}
+    model = imported("edm", content, **({"conditional": True} if classes else {}))
+    y, t, label = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7]), torch.tensor([0, 2]) if classes else None
+    wide, one_hot = t[:, None, None, None], torch.eye(3)[label] if classes else None
+    with torch.no_grad():
+        image = wide * y + (1 - wide) * model.velocity(t, wide * y, label)
+    due = song_unet.edm_denoiser(state, y, (1 - t) / t, 128, one_hot)
+    torch.testing.assert_close(image, due, rtol=1e-5, atol=1e-5)
+
+
+def test_imported_weights_of_meanflow_take_the_step_that_they_take_there(imported):
+    state = song_unet.released([1.0, 3.0, 3.0, 1.0], 256, 2, augment=6)
+    raw = {f"net.{name}": torch.zeros_like(value) for name, value in state.items()}
+    averaged = {f"net_ema.{name}": value for name, value in state.items()}
+    other = {f"net_ema1.{name}": torch.zeros_like(value) for name, value in state.items()}
+    weights = {"num_updates": torch.tensor(800_000), **raw, **averaged, **other}
+    model = imported("meanflow", {"model": weights, "epoch": 16_000, "args": Namespace(lr=6e-4, betas=[0.9, 0.999])})
+    noise, one = torch.randn(2, 3, 8, 8), torch.ones(2)
+    with torch.no_grad():
+        due = noise - song_unet.network(state, noise, [one, one], 256, alternating=False)
+        torch.testing.assert_close(model.sample(noise, steps=1).x, due, rtol=1e-5, atol=1e-5)
+
+
+def test_the_names_of_formats_are_those_that_the_command_states():
+    done = begin("results", "import", "--help")
+    assert all(name in done.stdout for name in importing.FORMATS), done.stdout
