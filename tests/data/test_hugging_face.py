@@ -121,23 +121,14 @@ def test_further_columns_beside_images_with_a_clear_class_need_no_other_name(tmp
     assert built(tmp_path / "saved").provenance["classes"] == ["0-zebra", "1-ant-eater"]
 
 
-def test_a_column_beside_images_without_a_clear_class_is_asked_about(tmp_path):
-    photos().remove_columns("label").add_column("target", ["a", "b"] * 10).save_to_disk(tmp_path / "saved")
-    with pytest.raises(ConfigError, match="call target label if it holds classes"):
-        export(str(tmp_path / "saved"), None)
-
-
-def test_several_columns_of_classes_are_no_coordinates(tmp_path):
+def classes_twice():
     kind = hf.ClassLabel(names=["x", "y"])
     features = hf.Features({"a": hf.Value("float64"), "fine": kind, "coarse": kind})
-    rows = hf.Dataset.from_dict({"a": [1.0, 2.0], "fine": [0, 1], "coarse": [0, 1]}, features=features)
-    rows.save_to_disk(tmp_path / "saved")
-    with pytest.raises(ConfigError, match="fine, coarse hold classes: keep one such column, and call it label"):
-        export(str(tmp_path / "saved"), None)
+    return hf.Dataset.from_dict({"a": [1.0, 2.0], "fine": [0, 1], "coarse": [0, 1]}, features=features)
 
 
-def with_labels(label):
-    return photos().remove_columns("label").add_column("label", label)
+def with_labels(label, name="label"):
+    return photos().remove_columns("label").add_column(name, label)
 
 
 @pytest.mark.parametrize(
@@ -148,6 +139,8 @@ def with_labels(label):
         (lambda: {"train": photos(), "test": hf.Dataset.from_dict({"x": [1.0]})}, "cannot be exported"),
         (lambda: {"": hf.Dataset.from_dict({"a": [1.0, 2.0], "label": [[1], [2, 3]]})}, "cannot be exported"),
         (lambda: {}, "it has no splits"),
+        (lambda: {"train": with_labels(["a", "b"] * 10, "target")}, "call target label if it holds classes"),
+        (lambda: {"train": classes_twice()}, "fine, coarse hold classes: keep one such column, and call it label"),
     ],
 )
 def test_odd_labels_and_splits_are_refused_in_one_line(tmp_path, splits, message):

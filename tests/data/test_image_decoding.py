@@ -97,13 +97,10 @@ def test_resizing_keeps_flat_colors_averages_fine_patterns_and_keeps_the_center(
     np.testing.assert_array_equal(found[3], np.full((3, 8, 8), 77))
 
 
-def test_the_orientation_noted_by_a_camera_is_applied(tmp_path):
-    (tmp_path / "tree").mkdir()
-    picture = image(0)
-    exif = Image.Exif()
+def test_the_orientation_noted_by_a_camera_is_applied():
+    picture, exif = image(0), Image.Exif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "tree" / "0.png", exif=exif)
-    found = raw(build(tmp_path / "tree", test=0.0).train)[0][0]
+    found = image_decoding.decode(encoded(picture, exif=exif), "x.png", ImageFormat(8, 3))
     np.testing.assert_array_equal(found.transpose(1, 2, 0), np.rot90(np.asarray(picture), -1))
 
 
@@ -151,9 +148,7 @@ def test_no_program_is_started_for_an_image(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded: it is none of BMP, GIF"):
         image_decoding.decode(script, "x.png", ImageFormat(8, 3))
     assert not (tmp_path / "started").exists()
-
-
-def test_an_image_that_claims_to_be_enormous_is_refused():
+    # Nor is an image believed that claims to be enormous.
     with pytest.raises(ConfigError, match=r"x\.png cannot be decoded"):
         image_decoding.decode(png(60_000, 60_000), "x.png", ImageFormat(8, 3, resize=True))
 

@@ -1,6 +1,5 @@
 """Trees of images: every layout as a folder and as an archive, and every wrong one in one line."""
 
-import itertools
 import os
 import shutil
 import tarfile
@@ -57,7 +56,7 @@ def test_classes_that_mean_no_two_splits_are_classes(tmp_path, classes):
 
 
 @pytest.mark.parametrize(
-    "names", itertools.product(("train", "Training"), ("val", "DEV", "validation"), ("TEST", "testing"))
+    "names", [("train", "val", "TEST"), ("Training", "DEV", "testing"), ("train", "validation", "test")]
 )
 @pytest.mark.parametrize("classes", [("",), ("/a", "/b")])
 def test_splits_by_any_of_their_usual_names_are_splits(tmp_path, names, classes):

@@ -60,6 +60,7 @@ def test_training_rows_are_standardized_and_decode_to_the_file(write):
     decoded = torch.cat([data.space.decode(getattr(data, s).take(n, 0).x) for s, n in (("train", 210), ("test", 60))])
     distance = torch.cdist(decoded.double(), torch.from_numpy(ROWS))
     assert float(distance.min(1).values.max()) < 1e-5
+    assert points(path=write("npy", ROWS + 1)).provenance["sha256"] != data.provenance["sha256"]
 
 
 def test_the_density_in_the_units_of_the_file(write):
@@ -72,21 +73,8 @@ def test_the_density_in_the_units_of_the_file(write):
     torch.testing.assert_close(model - 3 * space.log_scale, scaled.log_prob(raw).sum(1))
 
 
-def test_it_conforms(write):
+def test_it_conforms_and_what_was_read_is_said_in_one_line(write, tmp_path):
     assert check_dataset("points", {"path": write("csv")})
-
-
-def test_other_content_is_another_data_set(write):
-    first = points(path=write("npy")).provenance["sha256"]
-    assert points(path=write("npy", ROWS + 1)).provenance["sha256"] != first
-
-
-def labeled(sizes):
-    rng = np.random.default_rng(1)
-    return {"rows": rng.normal(size=(sum(sizes), 3)), "label": np.repeat(np.arange(len(sizes)), sizes)}
-
-
-def test_what_was_read_is_said_in_one_line(write, tmp_path):
     said = "points.csv: 300 rows, 3 coordinates (a, b, c), 3 classes (0, 1, 2); 210 train, 30 validation, 60 test"
     assert points(path=write("csv")).remarks[0] == said
     rows = np.random.default_rng(1).normal(size=(700, 3))
@@ -111,11 +99,10 @@ def test_what_makes_numbers_uncertain_is_said(write):
     )
     with pytest.raises(ConfigError, match="column 2 is constant in the training rows: remove it"):
         points(path=write("npy", rows))
-
-
-def test_too_few_rows_are_refused(write):
     with pytest.raises(ConfigError, match="2 rows are too few"):
         points(path=write("npy", ROWS[:2]))
+    with pytest.raises(ConfigError, match="does not exist or is not a file"):
+        points(path="points\0.csv")
 
 
 LINES = "".join(f"{i * 0.37 % 1:.4f},{i * 0.61 % 1:.4f}\n" for i in range(40))
@@ -210,17 +197,9 @@ def test_names_in_quotes_and_after_a_sign_are_read(tmp_path, header, names):
     (tmp_path / "points.csv").write_text(f"{header}\n{LINES}")
     found = read(tmp_path / "points.csv")
     assert (found.names, len(found.values)) == (names, 40 if names else 41)
-
-
-def test_a_label_in_quotes_is_the_label(tmp_path):
     (tmp_path / "points.csv").write_text('"a","b","label"\n' + '"0.5","1.5","x"\n"0.25","2.5","y"\n' * 20)
     found = read(tmp_path / "points.csv")
     assert (found.names, found.classes, found.values.shape) == (("a", "b"), ("x", "y"), (40, 2))
-
-
-def test_a_path_with_a_null_byte_is_refused_in_one_line():
-    with pytest.raises(ConfigError, match="does not exist or is not a file"):
-        points(path="points\0.csv")
 
 
 def test_parquet_that_unpacks_to_more_than_the_memory_is_refused_by_its_metadata(tmp_path, monkeypatch):

@@ -26,8 +26,8 @@ def rows(n, *, size=None):
 
 @pytest.mark.parametrize("split", [Endless(numbers, "train"), rows(237)], ids=["endless", "finite"])
 def test_batches_depend_on_step_size_and_seed_only(split):
-    forward = [split.batch(step, 70, 3).x.clone() for step in range(900)]
-    for step in (899, 0, 624, 625, 3, 300):
+    forward = [split.batch(step, 70, 3).x.clone() for step in range(640)]
+    for step in (639, 0, 624, 625, 3, 300):
         torch.testing.assert_close(split.batch(step, 70, 3).x, forward[step], rtol=0, atol=0)
     assert not torch.equal(split.batch(5, 70, 4).x, forward[5])
     assert not torch.equal(split.batch(6, 70, 3).x, forward[5])
@@ -38,6 +38,7 @@ def test_endless_batches_of_all_blocks_are_fresh():
     x = torch.cat([split.batch(step, 1000, 0).x for step in range(100)])
     assert len(x.unique(dim=0)) == len(x)
     torch.testing.assert_close(x.mean(0), torch.full((3,), 0.5), rtol=0, atol=5 * (1 / 12 / len(x)) ** 0.5)
+    assert split.batch(1, 300_000, 0).x.shape == (300_000, 3)  # larger than a block
 
 
 def test_blocks_of_a_distribution_are_moved_to_the_device():
@@ -45,10 +46,6 @@ def test_blocks_of_a_distribution_are_moved_to_the_device():
     there = split.on(torch.device("meta")).batch(3, 70, 0)
     assert (there.x.device.type, there.label.device.type, there.x.shape) == ("meta", "meta", (70, 3))
     assert torch.equal(split.on(torch.device("cpu")).batch(3, 70, 0).x, split.batch(3, 70, 0).x)
-
-
-def test_endless_serves_batches_larger_than_a_block():
-    assert Endless(numbers, "train").batch(1, 300_000, 0).x.shape == (300_000, 3)
 
 
 def test_parts_of_one_distribution_share_nothing():
@@ -74,10 +71,7 @@ def test_every_sample_once_per_epoch_across_borders():
     for epoch in epochs:
         assert epoch.sort().values.tolist() == list(range(100, 137))
     assert len(epochs.unique(dim=0)) == 10
-
-
-def test_a_batch_may_be_larger_than_the_data():
-    x = rows(200, size=7).batch(2, 21, 0).x[:, 0]
+    x = rows(200, size=7).batch(2, 21, 0).x[:, 0]  # larger than the data
     assert x.sort().values.tolist() == sorted([*range(100, 107)] * 3)
 
 
@@ -95,9 +89,6 @@ def test_take_gives_distinct_rows_or_all_or_refuses():
     assert split.take(100, 1).label.tolist() == list(range(100, 200))
     with pytest.raises(Unsupported, match="needs 101 samples, this split of the data has 100"):
         split.take(101, 1)
-
-
-def test_an_empty_part_is_refused():
     split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(0)), 0, Real())
     with pytest.raises(Unsupported, match="empty"):
         split.batch(0, 1, 0)
@@ -117,12 +108,8 @@ def test_nothing_is_loaded_before_it_is_needed_and_then_once():
     assert not calls
     split.batch(0, 2, 0), split.take(2, 0)
     assert len(calls) == 1
-
-
-def test_a_wrong_size_is_noticed():
-    split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(3)), 4, Real())
     with pytest.raises(RunFailed, match="should have 4 samples, it has 3"):
-        split.take(1, 0)
+        Finite(load, 4, Real()).take(1, 0)
 
 
 def test_flips_mirror_half_of_the_training_images_and_no_others():

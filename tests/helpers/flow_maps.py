@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
-SHORT = {"steps": 450, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+SHORT = {"steps": 300, "batch_size": 256, "lr": 5e-3, "schedule": "cosine", "ema": 0.99}
 
 
 def states(flow, n=500):
@@ -41,8 +41,8 @@ def put(model, net):
     model.map_loss.attach(model)  # averages start from these weights
 
 
-def check_identity(built, flow, name):
-    """The exact map has no error; another one has, and descent removes what does not belong there."""
+def check_map(built, trained, drawn, flow, name):
+    """The exact map has no error, descent removes what does not belong there, and training finds the map."""
     model, _ = built(name, "gaussian")
     example = states(flow)
     put(model, Biased(flow))
@@ -52,6 +52,8 @@ def check_identity(built, flow, name):
     assert found > 1e-4
     found.backward()
     assert model.net.bias.grad > 0
+    check_flow_matching(built, flow, name)
+    check_training(trained, drawn, name, ratio=0.5)
 
 
 def check_flow_matching(built, flow, name):

@@ -45,14 +45,9 @@ def test_counts_are_exact_and_have_no_floor():
     assert all(row["floor"] is None for row in rows.values())
     frozen = next(iter(model.parameters())).requires_grad_(False)
     assert measure(where, "parameters", {}, True)[0]["value"] == trained - frozen.numel()
-
-
-def test_samples_without_a_model_have_failures_but_no_nfe_and_no_parameters():
-    data = datasets["gaussian"].build()
-    where = Evaluation(data, 0, x=torch.zeros(10, 2))
-    assert measure(where, "failed", {}, True)[0]["value"] == 0
-    for name in ("nfe", "parameters"):
-        assert measure(where, name, {}, True)[0]["reason"]
+    alone = Evaluation(data, 0, x=torch.zeros(10, 2))  # samples without a model
+    assert measure(alone, "failed", {}, True)[0]["value"] == 0
+    assert all(measure(alone, name, {}, True)[0]["reason"] for name in ("nfe", "parameters"))
 
 
 def test_the_norm_is_that_of_model_space():
@@ -73,10 +68,7 @@ def test_the_tilt_of_wcfm_between_gaussians_is_the_closed_form():
         assert found[part].value == pytest.approx((1 + 2 * u) / math.sqrt(1 + 4 * u) - 1, abs=0.02)
     assert found["ess"].value == pytest.approx(math.sqrt(1 + 10) / (1 + 5), rel=0.03)
     assert found["ess"].better == "higher"
-
-
-def test_without_weights_there_is_no_tilt():
-    found = measured(*built("cfm", "8gaussians"))
+    found = measured(*built("cfm", "8gaussians"))  # without weights there is no tilt
     assert [found[part].value for part in ("source", "data", "ess")] == pytest.approx([0, 0, 1], abs=1e-12)
 
 
@@ -97,11 +89,7 @@ def test_balancing_potentials_remove_the_tilt_and_measuring_does_not_change_the_
     assert abs(balanced["data"].value) < 0.03
     assert abs(balanced["source"].value) < 0.03
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_the_measured_potentials_are_those_of_training():
-    data, model = built("wcfm-balanced", "8gaussians", {"kappa": 1.0})
-    assert model.coupling.running
+    assert model.coupling.running  # the measured potentials are those of training
     model.coupling.psi.add_(torch.where(model.coupling.x1[:, 0] > 0, 1.0, -1.0))
     assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
 
@@ -118,9 +106,6 @@ def test_the_measured_potentials_are_those_of_training():
 def test_dependent_or_hardly_weighted_pairs_have_no_tilt(model, data, settings, reason):
     with pytest.raises(Unsupported, match=reason):
         measured(*built(model, data, settings))
-
-
-def test_samples_alone_have_no_tilt():
     data = datasets["moons"].build()
     with pytest.raises(Unsupported, match="not trained on pairs"):
         tilt(Evaluation(data, 0, x=data.test.take(8, 0).x))
@@ -157,9 +142,6 @@ def test_for_a_model_of_latents_bits_are_per_dimension_of_these():
     assert found["validation_loss.bits"]["value"] == pytest.approx(nats / math.log(2), rel=1e-3)
     among = f"bits/dim of latents of encoder {encoder.digest()[:8]} as data, density of data + N(0, 0.3^2)"
     assert found["validation_loss.bits"]["protocol"] == f"{among}, 2000 draws of 100 samples"
-
-
-def test_labels_that_are_dropped_are_in_the_protocol_of_bits():
     model, data = on_digits("starflow", width=16, head=16, blocks=[1, 1], conditional=True)
     assert ", labels dropped as in training, " in losses(model, data)["validation_loss.bits"]["protocol"]
 
@@ -192,19 +174,6 @@ def test_couplings_pair_in_the_batches_and_labels_are_dropped_at_the_rate_that_t
     assert sizes == [40] * 50
     assert row["details"] == {"batch": 40}
     assert float((torch.cat(labels) == 10).double().mean()) == pytest.approx(0.25, abs=0.03)
-
-
-def test_the_loss_is_a_mean_over_the_draws():
-    model, data = on_digits("starflow", width=16, head=8, blocks=[1, 1])
-    seen = []
-    model.draw = lambda batch, stream: (seen.append(batch), batch)[1]
-    model.loss = lambda batch: {"loss": batch.x.mean()}
-    value = losses(model, data, draws=130)["validation_loss"]["value"]
-    x = torch.cat([batch.x for batch in seen])
-    assert len(x) == 130
-    assert value == pytest.approx(float(x.mean()), abs=1e-6)
-    valid = {tuple(image.flatten().tolist()) for image in data.valid.take(100, 5).x}
-    assert {tuple(image.flatten().tolist()) for image in x} == valid
 
 
 def test_the_reason_is_given_where_there_is_no_loss():

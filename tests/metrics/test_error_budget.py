@@ -19,15 +19,12 @@ from genbench.settings import bind, call
 DOPRI5 = {"method": "dopri5", "steps": 0, "tol": 1e-4}
 
 
-class Exact(nn.Module):
+class Exact(nn.Linear):
     """A network that knows the field."""
 
     def __init__(self, field):
-        super().__init__()
-        self.field, self.device = field, nn.Parameter(torch.zeros(()))
-
-    def forward(self, t, x, label=None):
-        return self.field(t, x)
+        super().__init__(1, 1)
+        self.forward = lambda t, x, label=None: field(t, x)
 
 
 def built(name, data, **settings):
@@ -68,8 +65,7 @@ def test_the_exact_field_of_weighted_pairs_has_the_error_of_the_coupling_alone(r
 
 
 def test_with_infinite_kappa_the_coupling_has_no_error(ring):
-    wide, narrow = (parts(exact("wcfm", ring, kappa=kappa), ring)["coupling"][0] for kappa in (1e5, 1.0))
-    assert abs(wide) < 1e-4 < narrow
+    assert abs(parts(exact("wcfm", ring, kappa=1e5), ring)["coupling"][0]) < 1e-4
 
 
 @pytest.mark.parametrize("settings", [{"weigh": "data"}, {"normalizer": "batch"}])

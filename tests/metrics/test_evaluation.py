@@ -31,17 +31,14 @@ def test_of_several_threads_one_computes_and_all_get_its_value():
         values = set(threads.map(ask, range(4)))
     assert values == set(computed)
     assert len(computed) == 1
-
-
-def test_a_value_that_failed_is_computed_again():
-    once = Once()
+    once = Once()  # a value that failed is computed again
     with pytest.raises(ZeroDivisionError):
         once.get(lambda: 1 / 0)
     assert once.get(lambda: 5) == 5
 
 
 @pytest.mark.parametrize("n", [50, 400])
-@pytest.mark.parametrize("share", [0.0, 0.002, 0.01, 0.05, 0.2, 0.5, 0.99])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.99])
 def test_the_interval_of_a_share_covers_it_near_0_and_1_too(n, share):
     counts = range(n + 1)
     covers = [abs(count / n - share) <= wilson(count / n, n)["half_interval"] for count in counts]

@@ -27,11 +27,7 @@ def test_one_set_of_training_samples_stays_in_memory(moons):
     for n in (10, 20, 30):
         real_vs_real(moons, "norm", f'{{"n": {n}}}', 0, n)
     assert _training_samples.cache_info().currsize == 1
-
-
-def test_a_metric_without_a_value_has_no_floor():
-    moons = datasets["moons"].build()
-    assert real_vs_real(moons, "kid", "{}", 5, 64) == {}
+    assert real_vs_real(moons, "kid", "{}", 5, 64) == {}  # a metric without a value has no floor
 
 
 @pytest.mark.parametrize(("samples", "n", "with_floor"), [(1197, None, True), (1198, None, False), (1198, 300, True)])

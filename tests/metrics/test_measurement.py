@@ -50,16 +50,11 @@ def test_numbers_that_are_not_finite_fail(moons, metric, value, message):
         measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "broken", {}, True)
 
 
-def _sorting(x):
-    x[:] = x.flip(0)  # of the same sum
-
-
 @pytest.mark.parametrize(
     "write",
     [
         lambda evaluation: evaluation.samples(9).mul_(2),
-        lambda evaluation: _sorting(evaluation.x),
-        lambda evaluation: evaluation.samples(9).numpy().sort(axis=0),
+        lambda evaluation: evaluation.samples(9).numpy().sort(axis=0),  # of the same sum
         lambda evaluation: evaluation.label.zero_(),
         lambda evaluation: evaluation.reference(9).x.add_(1),
     ],
@@ -99,7 +94,7 @@ def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
     assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")
 
 
-def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
+def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric, monkeypatch):
     threads = set()
 
     def mean(evaluation):
@@ -108,7 +103,7 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
 
     metric("mean", mean)
     chosen = {"detour": {}, "mean": {}, "energy_distance": {"n": None}, "w2": {"n": None}}
-    sampling = Sampling(n=256, batch=256, curve=(1, 4), interval=True)
+    sampling = Sampling(n=64, batch=64, curve=(1, 4), interval=True)
     torch.manual_seed(0)
     model = models["cfm"].build(moons.event, moons.source).eval()
 
@@ -122,11 +117,8 @@ def test_a_second_thread_changes_no_row(moons, metric, monkeypatch):
     assert get_ident() not in threads
     assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
     assert rows(idle=False) == beside
-
-
-def test_an_error_in_the_second_thread_is_raised(moons, metric):
+    monkeypatch.undo()
     metric("nan", lambda evaluation: Value(float("nan"), 9, "p"))
-    model = models["cfm"].build(moons.event, moons.source).eval()
     with pytest.raises(RunFailed, match="nan is nan"):
         evaluate(model, moons, {"nan": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1,)), seed=0)
 
@@ -156,15 +148,14 @@ def found_halves(evaluation, own, **settings):
     return found
 
 
-@pytest.mark.parametrize("n", [256, 1024])
-def test_the_interval_of_a_mean_is_that_of_statistics(n):
+def test_the_interval_of_a_mean_is_that_of_statistics():
     data, own = chosen("gaussian", norm={})
-    x = torch.randn(n, 2, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(1024, 2, generator=torch.Generator().manual_seed(1))
     half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["norm"]
-    assert half == pytest.approx(1.97 * x.norm(dim=1).std().item() / n**0.5, rel=0.15)
+    assert half == pytest.approx(1.97 * x.norm(dim=1).std().item() / 1024**0.5, rel=0.15)
 
 
-@pytest.mark.parametrize(("n", "metric"), [(None, "w2"), (512, "norm"), (512, "sliced_w2"), (512, "w2")])
+@pytest.mark.parametrize(("n", "metric"), [(None, "w2"), (256, "norm"), (256, "sliced_w2")])
 def test_the_halves_are_of_the_samples_that_the_metric_used(n, metric):
     """Halves of all samples could have as many as the metric used, and share them: they would vary too little."""
     data, own = chosen("gaussian", **{metric: {"n": n} if n else {}})
@@ -181,13 +172,11 @@ def test_the_halves_of_a_metric_that_drops_samples_are_of_all_that_it_took(metri
         return Value(float(kept.mean()), len(kept), "p")
 
     metric("some", mean_of_some, drops=True)
+    data, own = chosen("gaussian", some={"n": 1024})
     x = torch.randn(2048, 2, generator=torch.Generator().manual_seed(1))
-    for n in (None, 1024):
-        data, own = chosen("gaussian", some={"n": n} if n else {})
-        first = x[:n]
-        kept = first[first[:, 1] > 1, 0]
-        half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["some"]
-        assert half == pytest.approx(1.97 * kept.std().item() / len(kept) ** 0.5, rel=0.15)
+    kept = x[:1024][x[:1024, 1] > 1, 0]
+    half = found_halves(Evaluation(data, 0, x=x), own, halves=200)["some"]
+    assert half == pytest.approx(1.97 * kept.std().item() / len(kept) ** 0.5, rel=0.15)
 
 
 def test_a_value_without_spread_and_one_of_too_few_samples_have_no_interval():
@@ -259,10 +248,11 @@ def test_the_intervals_of_features_cover_the_mean_of_the_metric():
     names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorization": {}}
     data, own = chosen("digits", **names, precision_recall={}, density_coverage={}, class_balance={})
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
-    found = coverage(data, own, pool, 50, 200)
+    found = coverage(data, own, pool, 30, 150)
     assert {"fd-digits_cnn", "monge_distance", "kid", "memorization", "memorization.ratio"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()
-    assert found.pop("density_coverage.coverage") > 0.75  # more samples cover more: halves vary differently
-    for share in found.values():  # 50 draws tell it up to 0.06
-        assert 0.86 < share <= 1
+    assert found.pop("density_coverage.coverage") > 0.7  # more samples cover more: halves vary differently
+    assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.04)
+    for share in found.values():  # 30 draws tell it up to 0.08
+        assert 0.83 < share <= 1

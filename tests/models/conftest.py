@@ -38,13 +38,13 @@ def drawn():
 
 @pytest.fixture(scope="session")
 def built():
-    """built(model, dataset, **settings) returns the untrained model and the data."""
+    """built(model, dataset, data={}, **settings) returns the untrained model and the data."""
 
-    def build(model, dataset, /, **settings):
-        spec = make_spec(model, dataset, metrics=[], settings={"model": settings})
-        data = build_data(spec.data)
+    def build(model, dataset, /, data=None, **settings):
+        spec = make_spec(model, dataset, metrics=[], settings={"model": settings, "data": data or {}})
+        task = build_data(spec.data)
         torch.manual_seed(0)
-        return build_model(spec.model, spec.encoder, data), data
+        return build_model(spec.model, spec.encoder, task), task
 
     return build
 

@@ -10,8 +10,7 @@ from torch.testing import assert_close
 from genbench.core import Batch, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.gaussian import Gaussian
-from genbench.runs.make_spec import make_spec
-from genbench.runs.spec import build_data
+from genbench.registry import datasets
 from genbench.testing.toys import toy_tasks
 
 CORRELATED = {"dims": 3, "mean": 4.0, "std": 2.0, "spread": 2.0, "correlation": 0.7}
@@ -47,7 +46,7 @@ def test_data_without_density_and_other_sources_are_errors():
     with pytest.raises(ConfigError, match="1 samples in 2 dimensions"):
         Gaussian(task.event, task.source, n=1).prepare(task, 0)
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-        Gaussian(task.event, build_data(make_spec("cfm", "8gaussians-moons", metrics=[]).data).source, n=8)
+        Gaussian(task.event, datasets["8gaussians-moons"].build().source, n=8)
 
 
 class Constant(Split):

@@ -13,13 +13,9 @@ from genbench.models.starflow.decoding import RULES, Guidance, sequential, weigh
 from genbench.runs.make_spec import make_spec, restore_spec
 
 
-def test_only_the_deep_block_of_starflow_sees_the_caption():
-    model = flow(WORDS)
-    assert [block.net.conditioned for block in model.flow.blocks] == [True, False]
-
-
 def test_guidance_moves_away_from_the_empty_caption():
     model = flow(WORDS)
+    assert [block.net.conditioned for block in model.flow.blocks] == [True, False]  # only the deep block sees captions
     x0, label = points(4), torch.arange(4)
     assert_close(model.sample(x0, label=label, guidance=1e-9).x, model.sample(x0, label=label).x)
     block, u = model.flow.blocks[0], model.flow.patches.split(x0)

@@ -1,6 +1,7 @@
 """Frozen pretrained text encoders, with random weights in a local folder."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -100,17 +101,11 @@ def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
 
     assert "caption 'the dog, small' has 5 tokens, more than model.text.tokens=4" in refusal(model=t5, tokens=4)
     assert "the folder has no config.json" in refusal(model=str(tmp_path))
-    monkeypatch.setattr(transformers_encoder.importlib.util, "find_spec", lambda name: None)
-    transformers_encoder.tokenize.cache_clear()
-    assert "pip install 'genbench[text]'" in refusal(model=t5)
-
-
-def test_missing_weights_are_an_error_before_training(t5, tmp_path):
-    import shutil
-
-    folder = tmp_path / "t5"
-    shutil.copytree(t5, folder)
+    folder = shutil.copytree(t5, tmp_path / "t5")
     (folder / "model.safetensors").unlink()
     text = build_text(EVENT, 16, {"name": "transformers", "model": str(folder)})
     with pytest.raises(ConfigError, match=r"the folder has no \*\.safetensors"):
         text.prepare()
+    monkeypatch.setattr(transformers_encoder.importlib.util, "find_spec", lambda name: None)
+    transformers_encoder.tokenize.cache_clear()
+    assert "pip install 'genbench[text]'" in refusal(model=t5)

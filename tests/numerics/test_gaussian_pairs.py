@@ -73,11 +73,6 @@ def test_the_flow_carries_the_tilted_noise_to_the_tilted_data():
     assert (x1[rows].mean(0) - x1.mean(0)).abs().max() > 0.2  # the tilt is not small
 
 
-def test_a_wide_kernel_weights_all_pairs_equally():
-    x = pairs(50)[0]
-    assert_close(field(exponential(1e6))(torch.tensor(0.4), x), field(ONE)(torch.tensor(0.4), x), rtol=1e-4, atol=1e-5)
-
-
 def test_points_of_width_zero_attract_the_mean_of_what_can_have_become_x():
     """v = (sum_i w_i x_i - x) / (1 - t), w = softmax(-|x - t x_i|^2 / (2 (1 - t)^2)) (Bertrand et al., 2025)."""
     x, points, t = pairs(20)[0], pairs(7)[1], torch.tensor(0.6)

@@ -48,12 +48,12 @@ def test_the_solver_finds_them():
     assert cost(POINTS, found.h) == pytest.approx(0.70890, abs=0.01)
 
 
-@pytest.mark.parametrize("many", [2048, 100])
-def test_the_cost_of_many_points_is_that_of_the_linear_program(monkeypatch, many):
+@pytest.mark.parametrize(("many", "n"), [(2048, 250), (100, 500)])
+def test_the_cost_of_many_points_is_that_of_the_linear_program(monkeypatch, many, n):
     import ot
 
     monkeypatch.setattr(semidiscrete, "MANY", many)
-    n, y = 500, 1.5 * torch.randn(500, 2, generator=stream(1)).sign() + 0.4 * torch.randn(500, 2, generator=stream(2))
+    y = 1.5 * torch.randn(n, 2, generator=stream(1)).sign() + 0.4 * torch.randn(n, 2, generator=stream(2))
     found = potentials(y, normal(2), tolerance=0.03)
     x = normal(2, seed=5)(8 * n)
     costs = torch.cdist(x, y).square().double()
@@ -68,10 +68,10 @@ def test_the_cost_of_many_points_is_that_of_the_linear_program(monkeypatch, many
 
 def test_every_mode_receives_its_mass():
     """A hundredth of the mass that goes to the wrong mode costs more than all errors within modes together."""
-    angle = 2 * math.pi * (torch.arange(800) % 8) / 8
-    y = 5 * torch.stack([angle.cos(), angle.sin()], 1) + 0.56 * torch.randn(800, 2, generator=stream(4))
+    angle = 2 * math.pi * (torch.arange(400) % 8) / 8
+    y = 5 * torch.stack([angle.cos(), angle.sin()], 1) + 0.56 * torch.randn(400, 2, generator=stream(4))
     found = potentials(y, normal(2))
-    x = normal(2, seed=6)(400_000)
+    x = normal(2, seed=6)(200_000)
     mode = torch.cat([assign(part, y, found.h, 0.0, stream()) for part in x.split(50_000)]) % 8
     assert_close(8 * torch.bincount(mode, minlength=8) / len(x), torch.ones(8), rtol=0, atol=0.03)
 
@@ -112,11 +112,8 @@ def test_potentials_that_are_not_finite_are_an_error_at_once(epsilon):
         potentials(torch.randn(20, 2), normal(2), epsilon=epsilon)
 
 
-def test_any_tolerance_is_met():
+def test_any_tolerance_is_met_and_rounds_that_do_not_suffice_are_an_error(monkeypatch):
     assert potentials(torch.randn(20, 2), normal(2), tolerance=1e308).chi2 < math.inf
-
-
-def test_rounds_that_do_not_suffice_are_an_error(monkeypatch):
     monkeypatch.setattr(semidiscrete, "MAX_ROUNDS", 1)
     monkeypatch.setattr(semidiscrete, "STEPS", 1)
     with pytest.raises(RunFailed, match=r"chi2 = .* above tolerance=0\.001"):

@@ -35,10 +35,10 @@ def build(task):
 def test_the_exact_field_solves_the_regression_of_flow_matching(task):
     """E[(x1 - x0 - v(t, x_t)) g(x_t)] = 0 for every function g, and for no other field."""
     data = build(task)
-    n, d = 200_000, data.event.shape[0]
+    n, d = 100_000, data.event.shape[0]
     x0 = torch.randn(n, d, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x1 = data.train.take(n, 0).x.double()
-    for t in (0.05, 0.3, 0.7, 0.95):
+    for t in (0.05, 0.5, 0.95):
         x = (1 - t) * x0 + t * x1
         residual = x1 - x0 - data.truth.velocity(torch.tensor(t, dtype=torch.float64), x)
         for g in (torch.ones_like(x), x, torch.sin(3 * x), x.roll(1, 1), (x[:, :1] > 0).double()):
@@ -54,7 +54,7 @@ def test_the_exact_field_carries_the_source_to_the_exact_density(task):
     torch.testing.assert_close(solved.x, data.truth.log_prob(x), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("dims", [2, 8, 50])
+@pytest.mark.parametrize("dims", [2, 50])
 def test_mixture_against_torch(dims):
     data = datasets["mixture"].build(dims=dims, modes=3, weights=(1.0, 1.0, 2.0), std=0.4)
     law = torch.distributions.MixtureSameFamily(

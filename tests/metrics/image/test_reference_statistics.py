@@ -81,9 +81,6 @@ def test_other_files_are_refused_with_one_line(tmp_path, file, arrays, message):
         _distance(sets, str(tmp_path / file))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "empty.npz").write_bytes(b"")
     with pytest.raises(ConfigError, match="holds no statistics"):
         published(str(tmp_path / "empty.npz"), PixelExtractor())
@@ -104,11 +101,8 @@ def test_validation_images_count_as_training_images():
     data = task(raw[:20], raw[:5], valid=raw[20:])
     assert (available(data, "train"), available(data, "test")) == (30, 5)
     assert real_images(data, "train", 30).sha256 == real_images(task(raw, raw[:5]), "train", 30).sha256
-    assert real_images(data, "train", 20).sha256 == real_images(task(raw[:20], raw[:5]), "train", 20).sha256
-
-
-def test_validation_images_in_place_of_test_images_are_not_training_images():
-    raw = normal_images(30, 1)
-    data = validation_as_test(task(raw[:20], raw[:5], valid=raw[20:]))
+    of_20 = real_images(task(raw[:20], raw[:5]), "train", 20).sha256
+    assert real_images(data, "train", 20).sha256 == of_20
+    data = validation_as_test(data)  # in place of test images they do not
     assert (available(data, "train"), available(data, "test")) == (20, 10)
-    assert real_images(data, "train", 20).sha256 == real_images(task(raw[:20], raw[:5]), "train", 20).sha256
+    assert real_images(data, "train", 20).sha256 == of_20

@@ -9,40 +9,29 @@ from torch.testing import assert_close
 
 from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
-from genbench.models.build import build_model
 from genbench.models.flow_matching.couplings.gibbs import GRID
 from genbench.models.flow_matching.paths import VariancePreserving
 from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
-from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 
 FAMILY = ["cfm", "otcfm", "wcfm", "fm", "sbcfm", "vp"]
 SHORT = {"batch_size": 512, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
 
 
-@pytest.mark.parametrize(
-    ("eps", "normalizer"),
-    # At 1e6 all weights are 1, and every normalizer divides by 1.
-    [(2.0, "constant"), (2.0, "running"), (2.0, "batch"), (8.0, "constant"), (1e6, "running")],
-)
-def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(eps, normalizer, trained, drawn):
-    b = 2.0
-    model, _ = trained(
-        "wcfm",
-        "gaussian",
-        data={"dims": 1, "std": b},
-        model={"cost": "sqnorm", "epsilon": eps, "normalizer": normalizer},
-        plan=SHORT | {"steps": 800},
-    )
+@pytest.mark.parametrize("normalizer", ["constant", "running", "batch"])
+def test_wcfm_learns_the_tilted_gaussian_and_not_the_data(normalizer, trained, drawn):
+    eps, b = 2.0, 2.0
+    settings = {"cost": "sqnorm", "epsilon": eps, "normalizer": normalizer}
+    plan = SHORT | {"steps": 400, "batch_size": 1024}
+    model, _ = trained("wcfm", "gaussian", data={"dims": 1, "std": b}, model=settings, plan=plan)
     cov = tilted(eps, b)
     # Samples start from N(0, 1), not from the tilted source: the linear field carries them by the ratio of deviations.
     expected = (cov[1, 1] / cov[0, 0]).item()
     variance = drawn(model).var().item() / noise(model.source, 4096, seed=1).var().item()
     assert variance == pytest.approx(expected, rel=0.06)
-    if eps == 2.0:
-        assert abs(expected - b**2) > 0.3 * b**2
+    assert abs(expected - b**2) > 0.3 * b**2
     x = torch.linspace(-2, 2, 9)[:, None]
     for t in (0.25, 0.5, 0.75):
         to_x, to_v = torch.tensor([1 - t, t]), torch.tensor([-1.0, 1.0])
@@ -63,11 +52,9 @@ def test_epsilon_to_infinity_is_cfm_to_the_last_step(trained):
             assert_close(b, a, rtol=1e-4, atol=1e-5)
 
 
-def test_vp_samples_by_its_probability_flow(exact):
+def test_vp_samples_by_its_probability_flow(built, exact):
     """The exact drift between N(0, 1) and N(0, b^2) carries every x0 to b x0, and has the density of the data."""
-    spec = make_spec("vp", "gaussian", metrics=[], settings={"data": {"dims": 1, "std": 0.5}})
-    data = build_data(spec.data)
-    model = build_model(spec.model, spec.encoder, data)
+    model, data = built("vp", "gaussian", data={"dims": 1, "std": 0.5})
     assert model.path == VariancePreserving("cosine")
 
     def drift(t, x):
@@ -83,20 +70,18 @@ def test_vp_samples_by_its_probability_flow(exact):
 
 @pytest.mark.parametrize("name", [name for name in FAMILY if name != "wcfm"])  # its tilt is tested above
 def test_every_method_learns_to_reach_the_data(name, trained, drawn):
-    plan = SHORT | {"steps": 250, "batch_size": 256}
+    plan = SHORT | {"steps": 160, "batch_size": 192, "lr": 5e-3}
     model, _ = trained(name, "gaussian", data={"dims": 2, "mean": 3.0, "std": 0.5}, plan=plan)
     x = drawn(model, 2048, tol=1e-4)
     assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.15)
     assert x.std(0).mean().item() == pytest.approx(0.5, abs=0.15)
 
 
-def test_the_couplings_straighten_paths_in_the_known_order():
+def test_the_couplings_straighten_paths_in_the_known_order(built):
     """E |x1 - x0|^2 of the pairs: optimal transport < W-CFM < independent."""
-    data = build_data(make_spec("cfm", "8gaussians", metrics=[]).data)
     lengths = {}
     for name in ("cfm", "wcfm", "otcfm"):
-        spec = make_spec(name, "8gaussians", metrics=[])
-        model = build_model(spec.model, spec.encoder, data)
+        model, data = built(name, "8gaussians")
         model.prepare(data, 0)
         pairs = [model.draw(data.train.batch(i, 256, 0), torch.Generator().manual_seed(i)) for i in range(20)]
         weight = torch.cat([p.weight for p in pairs])
@@ -107,10 +92,9 @@ def test_the_couplings_straighten_paths_in_the_known_order():
 
 
 @pytest.mark.parametrize("name", ["fm", "vp"])
-def test_paths_from_the_normal_need_a_normal_source(name):
-    spec = make_spec(name, "moons-8gaussians", metrics=[])
+def test_paths_from_the_normal_need_a_normal_source(name, built):
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-        build_model(spec.model, spec.encoder, build_data(spec.data))
+        built(name, "moons-8gaussians")
 
 
 def test_the_record_of_a_run_states_the_kappa_that_the_elbow_rule_chose(tmp_path):

@@ -34,12 +34,6 @@ def bend(model, data):
     return straightness(Evaluation(data, 0, x=torch.zeros(1, 2), model=model), n=512, tol=1e-4).value
 
 
-def test_there_is_no_loss_on_data_that_no_teacher_has_paired_with_noise():
-    model, _ = pupil("8gaussians")
-    with pytest.raises(Unsupported, match="not of data"):
-        model.draw(Batch(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)), torch.Generator())
-
-
 def test_paths_are_straighter_than_the_teachers_and_end_where_its_do(trained):
     teacher, data = trained("cfm", "8gaussians", plan=PLAN)
     model, plan = pupil("8gaussians")
@@ -101,6 +95,8 @@ def test_training_starts_from_the_teacher_with_as_many_pairs_as_training_samples
 def test_without_pairs_or_with_broken_ones_it_refuses(trained):
     teacher, data = trained("cfm", "moons", plan={"steps": 1})
     model, _ = pupil("moons")
+    with pytest.raises(Unsupported, match="not with data"):
+        model.draw(Batch(torch.randn(4, 2), torch.zeros(4, dtype=torch.int64)), torch.Generator())
     with pytest.raises(RunFailed, match="no pairs yet"):
         model.batch_source(data)
     pool = model.pairs(teacher, data, seed=0, count=10)

@@ -15,14 +15,11 @@ from genbench.settings import bind
 from genbench.space import Real
 
 
-def test_digits_are_reconstructed_far_better_than_by_their_mean(plain, data, error):
-    test, train = data.test.take(500, 0).x, data.train.take(1197, 0).x
-    of_the_mean = float((test - train.mean(0)).square().mean())
-    assert error(plain, test) < min(0.03, of_the_mean / 8)
-
-
-def test_reconstructed_digits_are_still_recognized(plain, data):
-    known, test = digits_cnn(data), data.test.take(500, 0)
+def test_digits_are_reconstructed_far_better_than_by_their_mean_and_recognized(plain, data, error):
+    test, train = data.test.take(500, 0), data.train.take(1197, 0).x
+    of_the_mean = float((test.x - train.mean(0)).square().mean())
+    assert error(plain, test.x) < min(0.03, of_the_mean / 8)
+    known = digits_cnn(data)
     images = data.space.decode(plain.decode(plain.encode(test.x)).detach())
     assert (known.probabilities(images).argmax(1) == test.label).double().mean() > 0.95
 
@@ -51,24 +48,17 @@ def test_only_the_current_stage_is_free(data, build_encoder):
     assert [stage.name for stage in build_encoder(data.event).stages()] == ["reconstruction"]
 
 
-def test_a_gradient_reaches_every_parameter(data, build_encoder):
-    encoder = build_encoder(data.event, width=8)
-    stage = next(iter(encoder.stages()))
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
-    stage.learner(stage.learner.draw(data.train.batch(0, 8, 0), torch.Generator().manual_seed(0)))["loss"].backward()
-    for name, parameter in encoder.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
-
-
 def test_a_linear_gaussian_channel_would_reach_the_evidence_that_the_scale_says(data, build_encoder):
     """With kl = 2 s^2 the loss is 2 s^2 / dims times -log N(x; decode(z), s^2) + KL, up to a constant."""
     encoder = build_encoder(data.event, width=8, kl=0.08)
     model = next(iter(encoder.stages())).learner
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
     example = model.draw(data.train.batch(0, 16, 0), torch.Generator().manual_seed(0))
     parts = model.loss(example)
+    parts["loss"].backward()
+    assert {name for name, p in encoder.named_parameters() if p.grad is None or not p.grad.any()} == set()
     with torch.no_grad():
         mean, log_variance = encoder.posterior(example.x)
     z = mean + (log_variance / 2).exp() * example.eps
@@ -85,7 +75,6 @@ def test_a_linear_gaussian_channel_would_reach_the_evidence_that_the_scale_says(
     ("shape", "settings", "latent"),
     [
         ((1, 8, 8), {}, (2, 4, 4)),
-        ((1, 28, 28), {}, (4, 7, 7)),
         ((3, 32, 32), {}, (4, 8, 8)),
         ((3, 64, 96), {"channels": 3}, (3, 8, 12)),
         ((1, 12, 4), {"factor": 4, "channels": 1}, (1, 3, 1)),

@@ -29,13 +29,10 @@ def test_the_digest_knows_weights_and_constants_from_one_another(plain, data, bu
     assert again.digest() != digest
 
 
-def test_a_decoder_tuned_on_noise_is_better_under_that_noise(plain, tuned, data, error):
+def test_tuning_trains_the_decoder_alone_which_is_then_better_under_that_noise(plain, tuned, data, error):
     x = data.test.take(500, 0).x
     assert error(tuned, x, 0.5) < 0.85 * error(plain, x, 0.5)
     assert error(tuned, x, 0.5) > error(tuned, x, 0.0)
-
-
-def test_tuning_trains_the_decoder_alone(plain, tuned):
     before, after = plain.state_dict(), tuned.state_dict()
     for name, value in before.items():
         if name.startswith("outward."):

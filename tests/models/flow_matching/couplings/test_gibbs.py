@@ -50,11 +50,6 @@ def test_weights_average_to_one_within_each_class():
         assert_close(weight[label == one].mean(), torch.tensor(1.0))
 
 
-def test_a_constant_normalizer_must_be_estimated_first():
-    with pytest.raises(RunFailed, match="prepare"):
-        gibbs_of().attach(datasets["moons"].build().train, Normal((2,)), torch.device("cpu"))
-
-
 def test_weights_of_data_are_the_mean_over_its_pairs_and_couple_nothing():
     x0, x1 = torch.randn(64, 2), torch.randn(64, 2) * 3
     group = torch.arange(64) % 2
@@ -99,7 +94,9 @@ def test_the_choice_of_kappa_is_kept_by_the_content_of_the_data(built, monkeypat
     assert chosen[0] == chosen[1] != chosen[2]
 
 
-def test_without_a_chosen_kappa_no_training_starts(built):
+def test_without_a_normalizer_or_a_chosen_kappa_no_training_starts(built):
+    with pytest.raises(RunFailed, match="prepare"):
+        gibbs_of().attach(datasets["moons"].build().train, Normal((2,)), torch.device("cpu"))
     model, data = built("wcfm", "gaussian")
     with pytest.raises(RunFailed, match=r"kappa of W-CFM was not chosen: call prepare"):
         model.batch_source(data)

@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from helpers.fixed_samples import Fixed
 from helpers.toy_flows import stream
 from torch.testing import assert_close
 
-from genbench.core import Batch, Event, Normal, Split
+from genbench.core import Event, Normal
 from genbench.data.splits import Arrays, Finite
 from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings import semidiscrete as module
@@ -16,20 +17,6 @@ from genbench.space import Pixels
 from genbench.storage import cache
 
 CPU = torch.device("cpu")
-
-
-class Points(Split):
-    """A finite split of given points."""
-
-    def __init__(self, x, label=None):
-        self.x, self.label, self.size = x, torch.zeros(len(x)).long() if label is None else label, len(x)
-
-    def batch(self, step, size, seed):
-        rows = torch.arange(step * size, (step + 1) * size) % self.size
-        return Batch(self.x[rows], self.label[rows])
-
-    def take(self, n, seed):
-        return Batch(self.x[:n], self.label[:n])
 
 
 def semidiscrete(classes=0, **settings):
@@ -44,7 +31,7 @@ def attached(split, classes=0, **settings):
 
 def test_pairs_use_every_point_equally_at_the_cost_of_optimal_transport():
     y = torch.tensor([-2.0, -0.5, 0.3, 0.4, 3.0])[:, None]
-    coupling = attached(Points(y), tolerance=2e-3)
+    coupling = attached(Fixed(y), tolerance=2e-3)
     x0 = torch.randn(100_000, 1, generator=stream(4))
     pairs = coupling(x0, torch.zeros_like(x0), None, stream())
     assert torch.equal(pairs.x0, x0)
@@ -65,18 +52,18 @@ def test_points_of_a_mixture_hold_its_modes_in_their_proportions():
 
 def test_classes_have_potentials_of_their_own():
     y, label = torch.randn(60, 2), torch.arange(60) % 2
-    coupling = attached(Points(y + 10 * label[:, None], label), classes=2)
+    coupling = attached(Fixed(y + 10 * label[:, None], label), classes=2)
     pairs = coupling(torch.randn(500, 2), torch.zeros(500, 2), torch.arange(500) % 2, stream())
     assert torch.equal((pairs.x1[:, 0] > 5).long(), torch.arange(500) % 2)
 
 
 def test_potentials_are_found_once_for_the_same_content(monkeypatch):
     y = torch.randn(40, 3, generator=stream(11))
-    first = attached(Points(y)).targets[0][1]
+    first = attached(Fixed(y)).targets[0][1]
     monkeypatch.setattr(module, "potentials", None)  # finding them again would fail
-    assert torch.equal(attached(Points(y.clone())).targets[0][1], first)
+    assert torch.equal(attached(Fixed(y.clone())).targets[0][1], first)
     with pytest.raises(TypeError):
-        attached(Points(y + 1e-3))
+        attached(Fixed(y + 1e-3))
     assert list((cache.home() / "potentials").glob("*.safetensors"))
 
 

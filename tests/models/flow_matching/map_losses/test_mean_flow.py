@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from helpers.flow_maps import SHORT, states
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
@@ -11,16 +12,6 @@ from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
 GAUSSIAN = {"dims": 2, "mean": 1.0, "std": 0.4}
-SHORT = {"batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
-
-
-def states(velocity, n=2000):
-    """Return an example in float64 with the marginal velocity in the place of a pair's."""
-    stream = torch.Generator().manual_seed(0)
-    t, end = torch.rand(2, n, 1, generator=stream, dtype=torch.float64).sort(0).values
-    x = torch.randn(n, 2, generator=stream, dtype=torch.float64)
-    ones = torch.ones(n, dtype=torch.float64)
-    return Example(t[:, 0], x, velocity(t, x), ones, ones, None, end=end[:, 0])
 
 
 @pytest.mark.parametrize("improved", [False, True])
@@ -28,10 +19,10 @@ def test_the_mean_velocity_of_gaussians_solves_the_identity(built, exact, gaussi
     model, _ = built("meanflow", "gaussian", improved=improved)
     flow = gaussian_flow
     model.net = exact(lambda t, x, h: flow.mean_velocity(t, t + h[:, None], x))
-    assert model.loss(states(flow.velocity))["loss"] < 1e-20
+    assert model.loss(states(flow))["loss"] < 1e-20
     wrong = exact(lambda t, x, h: flow.mean_velocity(t + h[:, None], t, x))
     model.net = wrong  # the mean over the interval backward from t + h: correct only for intervals of length 0
-    assert model.loss(states(flow.velocity))["loss"] > 1e-3
+    assert model.loss(states(flow))["loss"] > 1e-3
 
 
 def test_a_jump_is_the_flow_and_two_jumps_are_one(built, exact, gaussian_flow):
@@ -47,7 +38,7 @@ def test_a_jump_is_the_flow_and_two_jumps_are_one(built, exact, gaussian_flow):
 
 def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
     """Pairs x1 = m + s x0 move at constant speed, so one step is exact and u(x, t, r) is the same for all r."""
-    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, model={"coupling": "ot"}, plan=SHORT | {"steps": 250})
+    model, _ = trained("meanflow", "gaussian", data=GAUSSIAN, model={"coupling": "ot"}, plan=SHORT | {"steps": 200})
     due = 1 + 0.4 * noise(model.source, 4096, seed=1)
     assert (drawn(model) - due).square().mean() < 5e-3
     t, x = torch.tensor(0.5), 0.5 + 0.7 * torch.randn(500, 2)
@@ -60,7 +51,7 @@ def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
 def test_one_step_of_one_dimension_is_monotone_rearrangement(trained, drawn):
     means, deviation = (-1.5, 1.5), 0.4
     law = {"dims": 1, "modes": 2, "std": deviation, "means": [[m] for m in means]}
-    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT | {"steps": 450})
+    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT)
     x0 = noise(model.source, 4096, seed=1)[:, 0]
     grid = torch.linspace(-4, 4, 20_001)
     below = sum(torch.special.ndtr((grid - m) / deviation) for m in means) / 2

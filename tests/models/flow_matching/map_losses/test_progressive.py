@@ -1,15 +1,7 @@
 """Progressive self-distillation against the flow of Gaussians."""
 
-from helpers.flow_maps import check_flow_matching, check_identity, check_training
+from helpers.flow_maps import check_map
 
 
-def test_the_map_of_gaussians_has_no_error(built, gaussian_flow):
-    check_identity(built, gaussian_flow, "progressive")
-
-
-def test_an_interval_of_length_zero_is_flow_matching(built, gaussian_flow):
-    check_flow_matching(built, gaussian_flow, "progressive")
-
-
-def test_training_finds_the_map_of_gaussians(trained, drawn):
-    check_training(trained, drawn, "progressive", ratio=0.5)
+def test_the_map_of_gaussians_has_no_error_and_is_found_by_training(built, trained, drawn, gaussian_flow):
+    check_map(built, trained, drawn, gaussian_flow, "progressive")
