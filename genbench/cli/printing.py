@@ -17,9 +17,11 @@ from genbench.report.formats.terminal import print_line, print_runs, ranges, sho
 from genbench.results.status import CellStatus, FolderStatus
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import sample_files
+from genbench.runs.record import read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
 from genbench.runs.store import Store, run_name
+from genbench.storage.files import Damaged
 from genbench.sweeps.progress import duration
 from genbench.sweeps.shell_commands import baseline
 
@@ -60,11 +62,20 @@ def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
 def _other_models(store: Store, model: str, data: str, seeds: Collection[int]) -> list[str]:
     """Return the other models that have a run on data with one of these seeds, by the names of folders."""
     pattern = re.compile(rf"(.+)-{re.escape(data)}-(\d+)-[0-9a-f]{{12}}")
-    saved = sorted({path.parents[1].name for path in store.runs.glob("*/*/record.json")})
-    found = [match[1] for name in saved if (match := pattern.fullmatch(name)) and int(match[2]) in seeds]
+    found: dict[str, Path] = {}
+    for path in sorted(store.runs.glob("*/*/record.json")):
+        if (match := pattern.fullmatch(path.parents[1].name)) and int(match[2]) in seeds and match[1] != model:
+            found.setdefault(match[1], path)
     # A model with a hyphen that is not ours may be a model and the beginning of another data set.
-    certain = [name for name in found if name in models or "-" not in name]
-    return list(dict.fromkeys(name for name in certain if name != model))
+    return [name for name, path in found.items() if (name in models or "-" not in name) and _is_measured(path)]
+
+
+def _is_measured(path: Path) -> bool:
+    """Tell a model to compare with from the encoder or teacher of another, whose record has no values."""
+    try:
+        return bool(read_kept(path)["results"])
+    except (Damaged, OSError):
+        return False
 
 
 def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> None:

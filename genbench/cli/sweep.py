@@ -47,7 +47,7 @@ def sweep(
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
     if dataset and model is None:
-        raise ConfigError("--dataset selects tasks of a row of your own: add --model")
+        raise ConfigError("--dataset selects the tasks of a model of your own: add --model")
     path = find(suite)
     suite_file.read(path)  # a wrong name is refused before torch is imported
 

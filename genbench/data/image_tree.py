@@ -122,8 +122,8 @@ def _refuse_pooled_splits(path: Path, children: set[str]) -> None:
     held_out = seeming.get("test") or seeming.get("valid")
     if "train" in seeming and held_out:
         raise ConfigError(
-            f"{path}: {seeming['train']} and {held_out} may be splits: write train/CLASS and test/CLASS, "
-            "or rename them if they are classes"
+            f"{path}: {seeming['train']} and {held_out} may be splits: arrange splits as train/CLASS and "
+            "test/CLASS; if the two are classes, rename them"
         )
 
 

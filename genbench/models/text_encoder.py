@@ -73,8 +73,8 @@ TextSetting = Annotated[
 class VocabularyEncoder(TextEncoder):
     """Embedding of the captions' own words, trained with the model: small, and needs no download.
 
-    Each word is a token, padded by a learned token to the longest caption; then bidirectional transformer layers. The
-    empty caption consists of padding.
+    Each word is a token. A learned token pads each caption to the length of the longest caption. Bidirectional
+    transformer layers follow. The empty caption is all padding.
 
     Args:
         layers: number of bidirectional transformer layers after the embedding.

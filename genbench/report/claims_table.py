@@ -23,8 +23,14 @@ def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Tab
     """Yield a table for each study with pairs, then one of the spreads that they assume."""
     columns = tuple(map(Column, ("against", "difference", "verdict", "error: training", "evaluation")))
     for study, own in group_by(audits, lambda audit: audit.study).items():
-        seeds = f"{study.seeds} trainings a value" if study.seeds > 1 else "One training a value, as far as is stated"
-        spread = f"spread: {study.spread}, see below" if study.spread else study.note or "no spread is known"
+        seeds = (
+            f"{study.seeds} trainings per value"
+            if study.seeds > 1
+            else "One training per value, as far as the source says"
+        )
+        spread = (
+            f"spread: {study.spread} (see the table of spreads)" if study.spread else study.note or "no spread is known"
+        )
         legend = [f"{study.url}, grade {study.grade}. {study.protocol}.", f"{seeds}; {spread}."]
         legend += [f"{study.note}."] if study.spread and study.note else []
         yield Table(f"{study.paper}: {study.metric}", columns, tuple(map(_row, own)), tuple(legend), head="value")

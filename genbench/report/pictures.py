@@ -253,7 +253,7 @@ def _saved_panel(run: Run, frame: np.ndarray, peak: float) -> Panel:
     """Draw the saved samples of a model. Raises Unsupported if they are no points."""
     raw = _samples(run)
     if raw.dtype.kind != "f" or raw.ndim != 2 or raw.shape[1] != 2 or not np.isfinite(raw).all():
-        raise Unsupported("its saved samples are no points")
+        raise Unsupported("its saved samples are not points")
     path = raw[None].astype(np.float64)
     return Panel(run.model, _shades(path, frame, peak)[0], _quantized(path[:, :POINTS], frame))
 
@@ -262,7 +262,7 @@ def _samples(run: Run) -> np.ndarray:
     """Read the saved samples of a run. Raises Unsupported if there are none, ConfigError if damaged."""
     path = run.folder / "samples.npz" if run.folder else None
     if path is None or not path.exists():
-        raise Unsupported("its samples are not saved here")
+        raise Unsupported("no samples are saved here")
     return arrays.load(path, "samples")
 
 
@@ -270,7 +270,7 @@ def _picture(run: Run) -> Image.Image:
     """Read the picture of a run, which was drawn when its data was at hand. Raises Unsupported if there is none."""
     path = run.folder / sample_files.NAME if run.folder else None
     if path is None or not path.exists():
-        raise Unsupported("its picture is not saved here")
+        raise Unsupported("no picture is saved here")
     try:
         with files.open_regular(path, MAX_BYTES) as file, Image.open(file, formats=["PNG"]) as image:
             return image.convert("RGBA")

@@ -133,7 +133,7 @@ def require_own_folder(folder: Path) -> None:
     """
     path, head = folder / "table.csv", ",".join(COLUMNS[:3]).encode()
     if path.is_file() and not (folder / RECORDS).exists() and not files.read(path).startswith(head):
-        raise ConfigError(f"{path} would be overwritten: rename the suite, or choose other --results")
+        raise ConfigError(f"{path} would be overwritten: rename the suite, or choose another --results folder")
 
 
 def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
@@ -226,7 +226,7 @@ def _made() -> str:
 
 
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
-    """Write the records of a suite to its folder, those of failures last, and the tables made from them."""
+    """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
     shown = named([*records, *failures])
     values, spent = read_values(shown[: len(records)]), read_costs(shown[: len(records)])
     failed_runs = list(map(failure_of, shown[len(records) :]))

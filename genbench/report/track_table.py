@@ -74,14 +74,15 @@ def sentences(board: TrackBoard) -> list[str]:
     if first.low is not None and first.method != board.baseline:
         ends = f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    refuted = "a method that is ahead of it and separated from it" if _alike(heat) else "a method not separated from it"
+    refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
-        f"{_first(heat, f'{board.name} after {heat.steps:,} training steps, with own samplers')} "
-        f"Across {len(heat.effects.scored)} tasks, its excess over real data is {ratio}.",
-        f"This would refute it: {refuted} with {len(heat.seeds)} other seeds on the same tasks.{later}",
+        f"{_first(heat, f'on {board.name} after {heat.steps:,} training steps, each method with its own sampler')} "
+        f"Across {len(heat.effects.scored)} tasks, the excess of {first.method} over real data is {ratio}.",
+        f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
+        f"{refuted.format(first.method)}.{later}",
         _others(board, heat),
         *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
     ]
@@ -101,7 +102,7 @@ def _first(heat: Heat, when: str) -> str:
     first = _ranked(heat)[0]
     if alike := _alike(heat):
         named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-        return f"No method alone wins {when}: {first.method} comes first, but is not separated from {named}."
+        return f"{first.method} comes first {when}, but does not win alone: it is not separated from {named}."
     return f"{first.method} wins {when}: it is separated from every other ranked method."
 
 
@@ -272,15 +273,17 @@ def _floor(contest: Contest) -> Cell:
 def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
     several = any(len(heat.effects.scored) > 1 for heat in heats)
-    fixed = "NFE 1 and 4: fixed steps (flows: their own inverse); " if any(heat.nfe for heat in heats) else ""
+    fixed = (
+        "NFE 1 and 4: fixed steps; normalizing flows use their own inverse. " if any(heat.nfe for heat in heats) else ""
+    )
     across = (
-        ", geometric mean and 95 % t interval of one ratio, unadjusted; letters: Holm over all pairs (shared: not "
-        "separated)"
+        "In parentheses: 95 % t interval of one ratio, unadjusted. Methods that share a letter are not separated (Holm "
+        "over all pairs). "
     )
     return (
-        f"Excess: value - floor of real data as a multiple of {board.baseline}'s, over {_scored(heats)}"
-        f"{across if several else ''}; {budgets}; {fixed}own sampler: with its own "
-        f"settings{_unscored(heats)}."
+        f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "
+        f"{'geometric mean over ' if several else 'on '}{_scored(heats)}. {across if several else ''}"
+        f"Budget: {budgets}. {fixed}Own sampler: with the method's own settings{_unscored(heats)}."
     )
 
 
@@ -306,7 +309,7 @@ def _unscored(heats: Sequence[Heat]) -> str:
     if not columns:
         return ""
     tasks = ", ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
-    return f"; scores nobody, since the baseline is not clearly above the floor or lacks seeds: {tasks}"
+    return f". Nobody is scored where the baseline is not clearly above the floor or lacks seeds: {tasks}"
 
 
 def _complete(board: TrackBoard, rest: Sequence[str]) -> str:

@@ -157,7 +157,7 @@ class Expectation:
                     self.durations.setdefault(key, []).append(duration)
 
     def seconds(self, spec: Spec, *, train: bool = True) -> float | None:
-        """Return the expected seconds of a cell, with its training or without; None without records to judge by."""
+        """Return the expected seconds of a cell, training included if `train`; None without records to judge by."""
         names = (_name(spec.model), _name(spec.data))
         durations = self.durations.get((spec.model_label, spec.data_label)) or self.durations.get(names)
         if not durations:

@@ -39,7 +39,7 @@ MAX_PUBLISHED = 2**28
 
 
 class Misfiled(Damaged):
-    """A file belongs to another run than its folder, or than the requested one."""
+    """A file belongs to another run than the one that its folder names, or than the requested one."""
 
 
 def identity(record: Record) -> tuple[str, str]:

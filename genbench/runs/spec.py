@@ -49,15 +49,15 @@ class Spec:
 
     Args:
         data: name, version and settings of the data set.
-        model: name, version and settings of the model, or of the encoder that is trained.
+        model: name, version and settings of the model, or of the encoder if an encoder is trained.
         plan: fields of `genbench.training.plan.Plan`.
         sample: options of the model's `sample`.
         evaluation: fields of `genbench.metrics.sampling.Sampling`.
         metrics: {name: version and settings}.
         encoder: name, version and settings of the encoder, for a model of latents.
-        stack: the models that are trained as one, this one included: seed, and settings in which they differ.
+        stack: the seed and the differing settings of each model that is trained in one stack, this one included.
         kind: what is trained. An encoder has no plan, samples or metrics; its settings describe its training.
-        content: sha256 of the file of the data when the run was requested; not part of the JSON, which names the file.
+        content: sha256 of the data file when the run was requested. The JSON names the file and omits the sha256.
     """
 
     data: Component
@@ -133,7 +133,7 @@ class Spec:
 
     @cached_property
     def prerequisites(self) -> dict[str, "Spec"]:
-        """The runs that must be trained before this one, by the names that `Trainable.learn_from` knows them by."""
+        """The runs that must be trained before this one, under the names that `Trainable.learn_from` expects."""
         needed = {}
         if self.encoder is not None:
             needed["encoder"] = encoder_spec(self.data, self.encoder, self.content)

@@ -78,8 +78,8 @@ def load_foreign(path: Path) -> dict[str, Any]:
                 memory.require(sum(member.file_size for member in members.infolist()), files.shown(path))
         if path.suffix == ".safetensors":
             return read_tensors(path.read_bytes())
-        known = [Namespace]  # plain attributes, such as the options that a program was called with
-        with safe_globals(known), warnings.catch_warnings():  # warnings about unusual pickles
+        # A namespace has plain attributes, such as the options that a program was called with.
+        with safe_globals([Namespace]), warnings.catch_warnings():  # warnings about unusual pickles
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except ConfigError:

@@ -17,7 +17,7 @@ CLASSES = 3
 
 @dataclass(frozen=True)
 class Blobs(Split):
-    """Fresh draws from three Gaussian blobs, one per class; quantized to gray levels where they are images."""
+    """Fresh draws from three Gaussian blobs, one per class; draws of image shape are quantized to gray levels."""
 
     part: str
     shape: tuple[int, ...]

@@ -201,7 +201,9 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
         raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
-        raise ConfigError(f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit it")
+        raise ConfigError(
+            f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit plan.compile"
+        )
 
 
 def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:

@@ -51,6 +51,6 @@ def require_one_task(command: str) -> None:
             f"--rdzv-backend=c10d --rdzv-endpoint=$(hostname):29500 --no-python {command}"
         )
     raise ConfigError(
-        f"{tasks} tasks of Slurm would each do the whole run; to share it, type: {better}; if each has its own"
-        " run, such as another seed, let it unset SLURM_STEP_NUM_TASKS first"
+        f"{tasks} tasks of Slurm would each do the whole run; to share the run, type: {better}; if each task has its"
+        " own run, such as another seed, unset SLURM_STEP_NUM_TASKS in each task first"
     )

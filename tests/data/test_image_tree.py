@@ -132,7 +132,7 @@ WRONG = {
     "two names": (lambda root: write_images(root, {"val/cat": 1, "Dev/cat": 1}), r"two of Dev, .*val are names of one"),
     "splits of two kinds": (
         lambda root: move_away(root, {f"{split}{kind}": 1 for split in ("train", "test") for kind in "AB"}),
-        r"trainA and testA may be splits: write train/CLASS and test/CLASS, or rename them",
+        r"trainA and testA may be splits: arrange splits as train/CLASS and test/CLASS; if the two are classes, rename",
     ),
     "splits after a name": (
         lambda root: move_away(root, {"cifar_train": 1, "cifar_test": 1}),

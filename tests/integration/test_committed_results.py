@@ -9,8 +9,7 @@ import pytest
 from genbench.analysis.values import load_suites
 from genbench.report.formats.writers import csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
-from genbench.runs.spec import Spec
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -51,13 +50,9 @@ def test_every_suite_is_found(suites):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_value_is_the_published_one(suites, name):
-    assert_same_table(csv(means(suites[name].values, suites[name].failures)), RESULTS / name / "table.csv")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_cell_of_the_tables_has_the_published_numbers_and_marks(suites, name):
+def test_every_value_cell_and_mark_of_the_tables_is_the_published_one(suites, name):
     suite = suites[name]
+    assert_same_table(csv(means(suite.values, suite.failures)), RESULTS / name / "table.csv")
     found = {
         "table.md": quality_tables(suite.values, suite.failures),
         "cost.md": cost_tables(suite.costs, suite.values),
@@ -65,13 +60,3 @@ def test_every_cell_of_the_tables_has_the_published_numbers_and_marks(suites, na
     for file, tables in found.items():
         published = (RESULTS / name / file).read_text(encoding="utf-8")
         assert cells("\n" + "\n".join(map(markdown, tables))) == cells(published)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_record_keeps_its_keys(suites, name):
-    specs = {run.record["labels"]["run"]: Spec(**run.record["spec"]) for run in suites[name].runs}
-    for run, spec in specs.items():
-        if spec.data.get("path") is None:  # the key of data from a path is that of its content, which is not here
-            assert run_name(spec) == run
-    found = [Spec(**run.record["spec"]).evaluation_key for run in suites[name].runs]
-    assert found == [run.record["labels"]["evaluation"] for run in suites[name].runs]

@@ -6,7 +6,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ class Driver:
         self.fresh()
         calls = [(kind, moment) for moment, kind in enumerate(self.sweep(0)["kinds"], 1)]
         self.check()
-        self.first, self.last = sorted(dict(reversed(calls)).values()), sorted(dict(calls).values())
+        self.moments = sorted(dict(reversed(calls)).values())  # the first of each kind
 
     def sweep(self, code=None, *, beside=0, jobs=1, fault=None, save_every=0, **request):
         arguments = [*self.arguments, "--jobs", str(jobs)]
@@ -139,31 +138,26 @@ def kill_each(sweeps):
 
 @pytest.mark.slow  # two sweeps for each of the places in the code that make a file last
 def test_a_sweep_killed_at_any_kind_of_fsync_or_rename_ends_as_if_it_had_not_been(driver):
-    assert len(driver.first) >= 20
-    kill(driver, DURABLE, sorted({*driver.first, *driver.last}))
+    assert len(driver.moments) >= 20
+    kill(driver, DURABLE, driver.moments)
 
 
 def test_a_sweep_killed_in_training_gets_on(driver):
     """Checkpoints carry a run on, also one of which each process is killed; without any, it begins again."""
     assert kill_each(driver) >= 5
-    kill(driver, "step", (1, 3, 4, 7), save_every=30)
+    kill(driver, "step", (1, 4, 7), save_every=30)
 
 
-def test_a_stack_killed_at_any_time_ends_as_if_it_had_not_been(stacked):
-    kill(stacked, DURABLE, stacked.last[::2])
-    kill(stacked, "step", (1, 4))
-    assert kill_each(stacked) >= 3
-
-
-@pytest.mark.slow  # each sweep trains an encoder too
-def test_a_sweep_with_a_prerequisite_killed_at_any_time_ends_as_if_it_had_not_been(latent):
-    kill(latent, DURABLE, latent.first[::4])
-    kill(latent, "step", (2, 6, 9))
-    assert kill_each(latent) >= 5
+@pytest.mark.parametrize(("kind", "kills"), [("stacked", 3), pytest.param("latent", 5, marks=pytest.mark.slow)])
+def test_a_stack_and_a_prerequisite_killed_at_any_time_end_as_if_they_had_not_been(kind, kills, request):
+    sweeps = request.getfixturevalue(kind)
+    kill(sweeps, DURABLE, sweeps.moments[1::6])
+    kill(sweeps, "step", (1, 4))
+    assert kill_each(sweeps) >= kills
 
 
 def test_processes_that_need_the_same_prerequisite_train_it_once(latent, tmp_path):
-    for jobs, beside, fault in ((2, 0, None), (1, 1, None), (2, 1, None), (2, 0, ["worker", "step", 2])):
+    for jobs, beside, fault in ((1, 1, None), (2, 1, None), (2, 0, ["worker", "step", 2])):
         latent.fresh()
         commits = tmp_path / f"{jobs}-{beside}-{fault is None}"
         said = latent.sweep(0, beside=beside, jobs=jobs, fault=fault, commits=str(commits))["said"]
@@ -171,75 +165,54 @@ def test_processes_that_need_the_same_prerequisite_train_it_once(latent, tmp_pat
         assert len(committed) == len(set(committed)) == 3
         assert jobs == 2 or "is being run by" in "".join(said)
         latent.check()
-    for where, moment in (("step", 3), ("fsync", 6)):
-        latent.fresh()
-        latent.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2)
-        latent.check()
 
 
-def test_two_sweeps_at_a_time_commit_each_member_of_a_stack_once(stacked, tmp_path):
-    stacked.fresh()
-    stacked.sweep(0, beside=1, commits=str(tmp_path / "one"))
-    for where, moment in (("step", 3), ("fsync", 6)):
-        stacked.fresh()
-        stacked.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2, commits=str(tmp_path / where))
-    for path in tmp_path.iterdir():
-        commits = path.read_text().split()
-        assert len(commits) == len(set(commits)) == 2
-    stacked.check()
-
-
-@pytest.mark.parametrize("what", ["kill", "worker"])
-def test_killed_parents_and_workers_of_processes_side_by_side(shared, what):
+@pytest.mark.parametrize("kind", ["shared", "stacked"])
+def test_a_killed_worker_and_a_killed_parent_of_processes_side_by_side_change_nothing(kind, request):
     """What a killed worker had is done by another; a killed parent takes its workers along."""
-    for where, moment in (("step", 3), ("fsync", 2), ("rename replace", 5)):
-        shared.fresh()
-        if what == "worker":
-            assert "killed by signal 9" in shared.sweep(0, jobs=2, fault=["worker", where, moment])["said"][0]
-        else:
-            shared.sweep(jobs=2, fault=["after", where, 0.05 * moment])
-            shared.sweep(0, jobs=2)
-        shared.check()
-
-
-def test_a_worker_that_is_killed_loses_its_whole_stack(stacked):
+    sweeps = request.getfixturevalue(kind)
     for where, moment in (("step", 3), ("rename replace", 5)):
-        stacked.fresh()
-        assert "killed by signal 9" in stacked.sweep(0, jobs=2, fault=["worker", where, moment])["said"][0]
-        stacked.check()
+        sweeps.fresh()
+        assert "killed by signal 9" in sweeps.sweep(0, jobs=2, fault=["worker", where, moment])["said"][0]
+        sweeps.check()
+    for seconds in (0.1, 0.4):
+        sweeps.fresh()
+        sweeps.sweep(jobs=2, fault=["after", "", seconds])
+        sweeps.sweep(jobs=2, fault=["worker", f"{DURABLE} step", 9])
+        sweeps.sweep(0, jobs=2)
+        sweeps.check()
 
 
 def test_a_full_disk_fails_cells_and_nothing_else(driver):
-    for what, step in (("once", 9), ("full", 16)):
-        for moment in range(1, 50, step):
-            driver.fresh()
-            answer = driver.sweep(fault=[what, "mkstemp fsync", moment])
-            assert "No space left on device" in answer["said"][0]
-            only_a_picture = what == "once" and "no picture of the samples" in answer["said"][0]
-            assert answer["codes"] == [0 if only_a_picture else 1]
-            driver.sweep(0)
-            driver.check()
-
-
-def test_two_sweeps_at_a_time_commit_each_cell_once(shared, tmp_path):
-    for jobs in (1, 2):
-        shared.fresh()
-        shared.sweep(0, beside=1, jobs=jobs, commits=str(tmp_path / f"{jobs}"))
-        commits = (tmp_path / f"{jobs}").read_text().split()
-        assert len(commits) == len(set(commits)) == 3
-        shared.check()
-
-
-def test_a_paused_sweep_that_wakes_up_commits_nothing_that_was_taken_over(driver, tmp_path):
-    for number, (where, moment) in enumerate(
-        [("step", 3), ("fsync", 4), ("replace", 3), ("replace", 9), ("rename", 1)]
-    ):
+    for what, moment in (("once", 1), ("once", 10), ("once", 28), ("once", 46), ("full", 1), ("full", 33)):
         driver.fresh()
-        commits = tmp_path / str(number)
-        driver.sweep(0, beside=1, fault=["stop", where, moment], patience=0.2, commits=str(commits))
-        assert sorted(commits.read_text().split()) == sorted(set(commits.read_text().split()))
-        assert len(commits.read_text().split()) == 2
+        answer = driver.sweep(fault=[what, "mkstemp fsync", moment])
+        assert "No space left on device" in answer["said"][0]
+        only_a_picture = what == "once" and "no picture of the samples" in answer["said"][0]
+        assert answer["codes"] == [0 if only_a_picture else 1]
+        driver.sweep(0)
         driver.check()
+
+
+STOPS = [("step", 3), ("fsync", 4), ("replace", 3), ("replace", 9), ("rename", 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "stops"),
+    [("driver", 2, STOPS), ("shared", 3, []), ("stacked", 2, STOPS[:2]), ("latent", 3, STOPS[:1])],
+)
+def test_two_sweeps_at_a_time_commit_each_cell_once_also_if_one_is_paused_and_wakes_up(
+    kind, cells, stops, tmp_path, request
+):
+    sweeps = request.getfixturevalue(kind)
+    for number, stop in enumerate([None, *stops]):
+        sweeps.fresh()
+        commits = tmp_path / str(number)
+        fault = {"fault": ["stop", *stop], "patience": 0.2} if stop else {"jobs": 2}
+        sweeps.sweep(0, beside=1, commits=str(commits), **fault)
+        written = commits.read_text().split()
+        assert len(written) == len(set(written)) == cells
+        sweeps.check()
 
 
 def flip(path, generator):
@@ -253,59 +226,26 @@ def truncate(path, generator):
 
 
 @pytest.mark.parametrize("damage", [flip, truncate])
-def test_damaged_records_are_reported_and_made_again(driver, damage):
+def test_damaged_files_are_reported_and_made_again(driver, damage):
+    """Also checkpoints: a run goes on from the one before, and from the beginning where that is damaged too."""
     generator = random.Random(0)
     driver.fresh()
     driver.sweep(0)
-    for path in sorted(driver.results.glob("runs/*/*/record.json")) * 3:
+    for path in sorted(driver.results.glob("runs/*/*/record.json")):
         damage(path, generator)
         said = driver.sweep(0)["said"][0]
         assert "record.json is not a record" in said
         assert "2 cells, 1 to run" in said
         driver.check()
-
-
-@pytest.mark.parametrize("damage", [flip, truncate])
-def test_damaged_weights_are_reported_and_trained_again(driver, damage):
-    generator = random.Random(1)
-    driver.fresh()
-    driver.sweep(0)
-    for path in sorted(driver.results.glob("runs/*/model.safetensors")) * 2:
+    for path in sorted(driver.results.glob("runs/*/model.safetensors")):
         damage(path, generator)
         next(path.parent.glob("*/record.json")).unlink()
-        said = driver.sweep(0)["said"][0]
-        assert "model.safetensors is damaged" in said
+        assert "model.safetensors is damaged" in driver.sweep(0)["said"][0]
         driver.check()
-
-
-@pytest.mark.parametrize("damage", [flip, truncate])
-@pytest.mark.parametrize("which", ["checkpoint", "*checkpoint"])
-def test_damaged_checkpoints_are_reported_and_the_one_before_or_the_beginning_is_gone_on_from(driver, damage, which):
-    generator = random.Random(2)
-    for _ in range(3):
+    for count, which in enumerate(("checkpoint", "*checkpoint"), 1):
         driver.fresh()
         driver.sweep(fault=["kill", "step", 4])
-        damaged = list(driver.results.glob(f"runs/*/{which}.safetensors"))
-        assert len(damaged) == (1 if which == "checkpoint" else 2)
-        for path in damaged:
+        for path in driver.results.glob(f"runs/*/{which}.safetensors"):
             damage(path, generator)
-        said = driver.sweep(0)["said"][0]
-        assert said.count("checkpoint.safetensors is damaged") == len(damaged)
+        assert driver.sweep(0)["said"][0].count("checkpoint.safetensors is damaged") == count
         driver.check()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["shared", "stacked", "latent"])
-def test_a_sweep_of_processes_killed_at_any_time_ends_as_if_it_had_not_been(kind, request):
-    """Kills spread evenly over the run time, of the parent; and of workers, wherever they are."""
-    sweeps, generator = request.getfixturevalue(kind), random.Random(2)
-    sweeps.fresh()
-    began = time.monotonic()
-    sweeps.sweep(0, jobs=2)
-    whole = time.monotonic() - began
-    for moment in range(5):
-        sweeps.fresh()
-        sweeps.sweep(jobs=2, fault=["after", "", whole * (moment + 0.5) / 5])
-        sweeps.sweep(jobs=2, fault=["worker", "fsync rename replace step", generator.randrange(1, 40)])
-        sweeps.sweep(0, jobs=2)
-        sweeps.check()

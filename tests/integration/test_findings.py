@@ -1,4 +1,4 @@
-"""Findings about flow maps, from the published records of their track, with what would refute them."""
+"""Findings of tracks, from their published records, with what would refute them."""
 
 import pytest
 
@@ -9,9 +9,13 @@ from genbench.suites import find
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
+def published(track, folder):
+    return track_board(find(track), Store(folder))
+
+
 @pytest.fixture(scope="module")
 def board(tmp_path_factory):
-    return track_board(find("maps-v1"), Store(tmp_path_factory.mktemp("none")))
+    return published("maps-v1", tmp_path_factory.mktemp("none"))
 
 
 def contest(board, nfe):
@@ -31,13 +35,22 @@ def test_semidiscrete_pairs_are_better_than_independent_pairs_for_every_loss(boa
     assert {*LOSSES} - {*better[1]} == {"consistency", "lagrangian", "tvm"}  # consistency has no sample of one step
 
 
-@pytest.mark.parametrize("nfe", [1, 2, 4])
-def test_one_flow_map_alone_is_ahead_of_euler_steps_of_sdcfm(board, nfe):
-    pairs = contest(board, nfe).pairs
-    assert [model for model in pairs.letters if pairs.beats(model, "sdcfm")] == [row("alphaflow", "semidiscrete")]
-
-
-def test_lagrangian_is_not_separated_from_progressive_at_one_evaluation(board):
+def test_one_flow_map_alone_is_ahead_of_sdcfm_and_lagrangian_not_separated_from_progressive(board):
+    for nfe in (1, 2, 4):
+        pairs = contest(board, nfe).pairs
+        assert [model for model in pairs.letters if pairs.beats(model, "sdcfm")] == [row("alphaflow", "semidiscrete")]
     pairs = contest(board, 1).pairs
     assert not pairs.beats(row("lagrangian"), row("progressive"))
     assert not pairs.beats(row("progressive"), row("lagrangian"))
+
+
+def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(tmp_path):
+    plane = published("plane-v1", tmp_path)
+    short, long = (
+        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "checkerboard")
+        for steps in (2000, 20_000)
+    )
+    assert short.beats("sdcfm", "cfm")
+    assert not long.beats("sdcfm", "cfm")
+    assert short.beats("cfm", "wcfm")
+    assert long.beats("cfm", "wcfm")

@@ -57,20 +57,23 @@ def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
     assert sentences(board._replace(shown=(20, 50))) == sentences(board)  # a budget that ranks nobody hides no other
     low, high = texts(across_table(board), "otcfm")[2].split()[1].strip("()").split("-")
     assert wins.startswith(
-        "otcfm wins some after 20 training steps, with own samplers: it is separated from every other ranked method. "
+        "otcfm wins on some after 20 training steps, each method with its own sampler: it is separated from every "
     )
     assert f"0.49 times the excess of cfm, with a 95 % interval from {low} to {high}" in wins
     assert refuted == (
-        "This would refute it: a method not separated from it with 5 other seeds on the same tasks. "
-        "Nothing is claimed for 50 steps, where cells are missing."
+        "A repeat with 5 other seeds on the same tasks refutes this if another method is then not separated from "
+        "otcfm. Nothing is claimed for 50 steps, where cells are missing."
     )
 
 
 def test_the_sentences_names_no_winner_where_the_first_is_not_separated(tmp_path, monkeypatch):
     monkeypatch.setitem(EXCESS, "nsf", EXCESS["otcfm"])
     wins, refuted, *_ = sentences(board_of(tmp_path, planted()))
-    assert refuted.startswith("This would refute it: a method that is ahead of it and separated from it with 5 other")
-    assert re.match("No method alone wins .*: (otcfm|nsf) comes first, but is not separated from (nsf|otcfm)\\. ", wins)
+    found = re.match(
+        "(otcfm|nsf) comes first on .*, but does not win alone: it is not separated from (nsf|otcfm)\\. ", wins
+    )
+    assert found is not None
+    assert f" if another method is then ahead of {found[1]} and separated from {found[1]}. " in refuted
 
 
 @pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
@@ -196,7 +199,8 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
     same = heat._replace(effects=heat.effects._replace(summaries=alike))
     first, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
-    assert ": otcfm comes first, but is not separated from cfm, nsf. " in first
+    assert first.startswith("otcfm comes first on ")
+    assert "alone: it is not separated from cfm, nsf. " in first
     assert own.startswith("No method is separated from cfm. Not ranked: vp")
 
 
@@ -205,7 +209,7 @@ def test_a_method_that_lacks_a_task_is_named_with_its_wins_over_the_one_that_is_
     records = [r for r in planted() if (r["labels"]["model"], r["labels"]["data"]) not in {("otcfm", "pinwheel")}]
     first, refuted, own, *_ = sentences(board_of(tmp_path, records))
     assert first.startswith(
-        "cfm wins some after 20 training steps, with own samplers: it is separated from every other"
+        "cfm wins on some after 20 training steps, each method with its own sampler: it is separated from every"
     )
-    assert refuted.startswith("This would refute it: a method not separated from it with 5 other seeds")
+    assert " if another method is then not separated from cfm. " in refuted
     assert "otcfm (lacks pinwheel; better than cfm on 1 of 1), " in own

@@ -10,6 +10,7 @@ import torch
 from helpers.processes import together
 
 from genbench.analysis.values import read_costs
+from genbench.cli.printing import next_command
 from genbench.errors import RunFailed
 from genbench.models.latent.autoencoder import Autoencoder
 from genbench.results.frames import cost_of, frame
@@ -134,6 +135,8 @@ def test_runs_without_metrics_are_no_rows_of_tables(own):
     folder = of_folder(own)
     assert (folder.records, folder.prerequisites) == (2, 1)
     assert not folder.stale
+    command = next_command(own, latent(), [0])
+    assert command.startswith("genbench run --model otcfm ")  # a comparison with the encoder failed
     assert sorted(verdict.state for verdict in verify(own, sample=9)) == ["confirmed", "confirmed", "not measured"]
     record = read_record(own.record_path(encoder))
     assert versions.why_outdated(record) is None

@@ -46,4 +46,4 @@ def test_tasks_of_srun_that_would_each_do_all_are_refused_with_the_command_to_ty
         assert typed in str(refused.value)
         assert RUN in str(refused.value)
         assert "--devices 4" not in str(refused.value)
-    assert str(refused.value).endswith("let it unset SLURM_STEP_NUM_TASKS first")
+    assert str(refused.value).endswith("unset SLURM_STEP_NUM_TASKS in each task first")

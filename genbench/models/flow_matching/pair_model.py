@@ -73,10 +73,10 @@ class Example(NamedTuple):
 
 
 class PairModel(Model, Coupled):
-    """A model of a network trained on the paths between pairs: (x0, x1), w ~ coupling;  x_t, u = path(x0, x1, t).
+    """A model whose network learns from the paths between pairs: (x0, x1), w ~ coupling;  x_t, u = path(x0, x1, t).
 
     Args:
-        times: time inputs of the network: 1 for the time of the state, 2 with the length of an interval from there.
+        times: number of time inputs of the network: 1 for the time of the state; 2 adds the length of an interval.
     """
 
     nfe_curve = True

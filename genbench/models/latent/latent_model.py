@@ -20,7 +20,8 @@ class Latent(Model):
 
     z = encode(x);  loss = model.loss(z);  samples = decode(model.sample(noise))
 
-    It has the density and the paths of latents, so it is not a Transport. The NFE does not count the decoder.
+    The density and the paths exist for latents and not for data, so this class does not inherit Transport. The NFE
+    does not count the decoder.
 
     Args:
         model: built on `encoder.latent`, from N(0, I) of that shape.

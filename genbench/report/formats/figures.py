@@ -234,7 +234,7 @@ def _axes(
             axis.set_major_locator(LogLocator(subs=(1, 3) if few else (1, 2, 5), numticks=ticks))
         else:
             axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}" if value < 1e4 else f"{value:,.0f}"))
         axis.set_minor_locator(NullLocator())
     return axes
 
