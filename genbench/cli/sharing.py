@@ -198,7 +198,9 @@ def merge(
 def import_command(
     kind: Annotated[str, typer.Argument(metavar="FORMAT", help="Format of the file: torchcfm, sit, edm or meanflow.")],
     file: Annotated[Path, typer.Argument(help="Weights file. No code in it is executed.")],
-    model: Annotated[str | None, typer.Option(help="Model that the weights were trained as; default: cfm.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model that the weights were trained as; default: the published one.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set of the weights; default: the published one.")] = None,
     set_: options.Set = None,
     results: options.Results = Path("results"),

@@ -80,7 +80,7 @@ FORMATS = {
     ),
     "meanflow": Format(
         "model",
-        "net_ema.",
+        "net_ema1.",  # of three averages, the one of decay 0.99995, whose FID the repository prints
         song_unet.meanflow,
         "meanflow",
         "cifar10",

@@ -228,8 +228,8 @@ def test_imported_weights_of_edm_denoise_as_there(imported, classes):
 def test_imported_weights_of_meanflow_take_the_step_that_they_take_there(imported):
     state = song_unet.released([1.0, 3.0, 3.0, 1.0], 256, 2, augment=6)
     raw = {f"net.{name}": torch.zeros_like(value) for name, value in state.items()}
-    averaged = {f"net_ema.{name}": value for name, value in state.items()}
-    other = {f"net_ema1.{name}": torch.zeros_like(value) for name, value in state.items()}
+    averaged = {f"net_ema1.{name}": value for name, value in state.items()}
+    other = {f"net_ema.{name}": torch.zeros_like(value) for name, value in state.items()}
     weights = {"num_updates": torch.tensor(800_000), **raw, **averaged, **other}
     model = imported("meanflow", {"model": weights, "epoch": 16_000, "args": Namespace(lr=6e-4, betas=[0.9, 0.999])})
     noise, one = torch.randn(2, 3, 8, 8), torch.ones(2)

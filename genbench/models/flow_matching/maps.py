@@ -154,7 +154,8 @@ def consistency(
 
     r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
     stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
-    straight paths and uniform times, and learns no weight of the loss over time. Like every adaptive weight, the
+    straight paths and uniform times, and learns no weight of the loss over time. |g| is the Euclidean norm over all
+    dimensions; other code divides it by their root, which makes the same c larger. Like every adaptive weight, the
     normalization moves the minimizer where the noise of g is skewed.
 
     Args:
@@ -166,7 +167,7 @@ def consistency(
         tangent: c of normalized tangents in continuous time, 0.1 in sCM, with `segments` 1, `boundary` 1 and
             `end_steps` 10,000; `delta` and `alpha` then have no effect. None takes differences over `delta`.
     """
-    if delta * segments >= 1:
+    if tangent is None and delta * segments >= 1:
         raise ConfigError(f"model.delta={delta:g} must be below the length of a segment, 1/{segments}")
     loss = ConsistencyLoss(
         segments=segments, delta=delta, alpha=alpha, boundary=boundary, end_steps=end_steps, tangent=tangent
