@@ -159,7 +159,9 @@ def forger(swept, tmp_path, monkeypatch):
 @pytest.fixture
 def forked_workers(monkeypatch):
     """Workers of sweeps are forked from a process that has imported genbench, instead of importing it again."""
-    monkeypatch.setattr("genbench.sweeps.executors.multiprocessing.get_context", lambda kind: processes.context)
+    monkeypatch.setattr(
+        "genbench.sweeps.executors.multiprocessing.get_context", lambda kind: {"spawn": processes.context}[kind]
+    )
 
 
 @pytest.fixture

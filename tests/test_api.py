@@ -1,5 +1,6 @@
 """genbench from Python."""
 
+import logging
 import shutil
 
 import pandas as pd
@@ -30,6 +31,14 @@ def test_a_table_keeps_the_steps_of_training_and_the_points_of_a_curve_apart(tmp
         same = kept[(kept.point == row.point) & (row.point != "training") | (kept.step == row.step)]
         same = same[(same.point != "curve") | (same.nfe == row.nfe)].value
         assert (row.value, row.se) == pytest.approx((same.mean(), same.sem()))
+
+
+def test_a_sweep_logs_why_cells_failed(tmp_path, caplog):
+    suite = tmp_path / "bad.toml"
+    suite.write_text('datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n[plan]\nsteps = 50\nlr = 1e30\n')
+    with caplog.at_level(logging.WARNING, "genbench"):
+        assert genbench.sweep(suite, results=tmp_path / "results").empty
+    assert "cfm on moons, seed 0 failed: the loss is not finite" in caplog.text
 
 
 def test_published_records_are_read_like_kept_ones(cli, swept):

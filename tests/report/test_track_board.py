@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from helpers.tracks import FLOOR, TRACK, board_of, lost, planted, record_of, rows_of
+from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
 
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
@@ -52,6 +53,8 @@ def test_failed_runs_are_counted_and_compared_with_nothing(tmp_path):
     contest = board_of(tmp_path, planted(), failures).heat(20, None).contests[0]
     assert (contest.cells["vp"].word, contest.cells["wcfm"].word) == ("failed 1 of 5", "failed 5 of 5")
     assert not {"vp", "wcfm"} & contest.pairs.letters.keys()
+    spreads = [np.std(FLOOR + SHARED + own, ddof=1) for own in OWN[:3]]  # vp has none
+    assert contest.noise == pytest.approx(0.002 / np.median(spreads))
 
 
 def test_a_longer_budget_that_is_trained_first_is_shown_and_a_task_without_runs_at_the_first_is_whole_at_none(tmp_path):

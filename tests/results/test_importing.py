@@ -151,6 +151,7 @@ def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_thos
     torch.save(content, tmp_path / "their.pt")
     done = begin(*request_of(tmp_path / "their.pt"))
     assert (done.code, "not all weights are finite: norm.weight" in done.stderr.splitlines()[-1]) == (2, True)
+    assert {*tmp_path.glob("results/runs/*/model.safetensors")} == {*paths}
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == kept
 
 
