@@ -43,14 +43,17 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
         ["show", "wcfm"],
         ["show", "plan"],
         ["new", "model", "mine"],
+        ["check", "mine.py"],
         ["doctor"],
         ["leaderboard", "--results", results],
         ["results", "status", "--results", results],
         ["sweep", suite, "--results", results, "--dry-run"],
+        ["report", "--results", results],
         ["compare", "cfm", "wcfm", "--dataset", "moons", "--results", results],
         ["results", "submit", suite, "--to", "x.genbench.zip", "--results", results],
         ["verify", "x.genbench.zip", "--sample", "1"],
         ["leaderboard", "--results", results, "--add", "x.genbench.zip"],
+        ["verify", "--results", results, "--sample", "1"],
         ["run", "--model", "cfm", "--dataset", "moons", "--seeds", "0-1", "--results", results, *small],
     ]
     wide = []

@@ -124,12 +124,13 @@ def test_which_cells_are_missing_changes_nothing(tmp_path):
     assert (store.folder(cells[0]) / "model.safetensors").stat().st_mtime_ns == others
 
 
-def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tmp_path, jobs, forked_workers):
     text = SUITE.replace('["moons", "digits"]', '["8gaussians-moons"]').replace('"starflow"', '"starflow", "vp"')
     cells = [s for s in suite(tmp_path, 'stack = ["seed"]', text) if s.model["name"] in ("starflow", "vp")]
     assert len(cells) == 4
     store, said = Store(tmp_path / "results"), []
-    assert execute(cells, store, local(store, 1), said.append) == [None] * 4
+    assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
     assert sorted(event.cell for event in said if event.kind == "done") == [0, 1, 2, 3]
     for spec in cells:
         (row,) = store.record(spec)["results"]
