@@ -248,11 +248,11 @@ def test_the_intervals_of_features_cover_the_mean_of_the_metric():
     names = {"fd-digits_cnn": {}, "monge_distance": {"directions": 100}, "kid": {"subsets": 5}, "memorization": {}}
     data, own = chosen("digits", **names, precision_recall={}, density_coverage={}, class_balance={})
     pool = faults.noise(tasks.digits().real, 0.2, torch.Generator().manual_seed(1))
-    found = coverage(data, own, pool, 30, 150)
+    found = coverage(data, own, pool, 50, 200)
     assert {"fd-digits_cnn", "monge_distance", "kid", "memorization", "memorization.ratio"} < found.keys()
     assert {"precision_recall.precision", "precision_recall.recall", "class_balance"} < found.keys()
     assert {"density_coverage.density", "density_coverage.coverage"} < found.keys()
-    assert found.pop("density_coverage.coverage") > 0.7  # more samples cover more: halves vary differently
+    assert found.pop("density_coverage.coverage") > 0.75  # more samples cover more: halves vary differently
     assert np.mean(list(found.values())) == pytest.approx(0.95, abs=0.04)
-    for share in found.values():  # 30 draws tell it up to 0.08
-        assert 0.83 < share <= 1
+    for share in found.values():  # 50 draws tell it up to 0.06
+        assert 0.86 < share <= 1

@@ -21,7 +21,7 @@ def test_a_trained_net_is_the_closed_form_field_of_a_mixture(trained):
         with torch.no_grad():
             errors.append((model.velocity(time, x) - exact).square().mean())
         scale.append(exact.square().mean())
-    assert (sum(errors) / sum(scale)).item() < 0.04
+    assert (sum(errors) / sum(scale)).item() < 0.02
 
 
 def test_guidance_extrapolates_from_the_unconditional_field(built):
