@@ -60,7 +60,8 @@ def cases() -> Iterator[Case]:
         for title, value in list(_numbers(kinds).items())[turn % 2 :: 2]:
             wrong = title in ALWAYS_WRONG
             if wrong or name.rpartition(".")[2] not in LONG:
-                what = f"extremes/{name} of {request[2]} on {request[4]}, {title}"
+                net = "".join(f" {word}" for word in request if word.startswith("model.net="))
+                what = f"extremes/{name} of {request[2]}{net} on {request[4]}, {title}"
                 yield Case(what, (*request, "--set", f"{name}={value}"), REFUSED if wrong else ENDS, check=_finite)
 
 

@@ -213,5 +213,5 @@ def test_the_memory_for_a_folder_is_a_fraction_of_its_size(tmp_path):
 
     home = {"GENBENCH_HOME": tmp_path / "home"}
     trained_on, measured_against, whole = (apart(growth, use, few, many, **home) for use in USES)
-    assert max(trained_on, measured_against) < MEBIBYTES
+    assert max(trained_on, measured_against) < 1.5 * MEBIBYTES
     assert whole > 3 * MEBIBYTES  # the measurement can tell

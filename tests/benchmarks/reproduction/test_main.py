@@ -42,6 +42,7 @@ def released(made, tmp_path):
 def again(capsys, monkeypatch, released):
     """Reproduce the sample, or what the options say: (code, stdout on one line, stderr)."""
 
+    monkeypatch.setattr(reproduction, "stop_on_signals", lambda: None)  # its thread would outlive the test
     monkeypatch.setitem(reproduction.SAMPLES, "some", reproduction.Sample(("moons",), 12, (0, 1)))
 
     def call(*options):
