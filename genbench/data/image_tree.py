@@ -5,9 +5,10 @@ train/cat/1.png  train/dog/2.png  test/cat/3.png ...     splits and classes
 cat/1.png  dog/2.png ...                                 classes
 1.png  2.png ...                                         neither
 ```
-Folders around all of it are skipped, and so are names that begin with a dot. A folder that holds images holds no other
-files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of splits: a class
-cannot have such a name. Classes trainA and testA, or cifar_train and cifar_test, may be splits, and are refused.
+Outer folders that only contain the tree are skipped, and so are names that begin with a dot. A folder that holds images
+holds no other files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of
+splits: a class cannot have such a name. Classes trainA and testA, or cifar_train and cifar_test, may be splits, and are
+refused.
 """
 
 import re
@@ -99,7 +100,7 @@ def split_of(folder: str) -> str | None:
 
 
 def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
-    """Return {folder: split}; empty where what is directly inside the tree are classes or images."""
+    """Return {folder: split}; empty where classes or images lie directly inside the tree."""
     found = {child: split for child in sorted(children) if (split := split_of(child))}
     other, named = min(children - found.keys(), default=None), ", ".join(found)
     if found and other is not None:

@@ -144,12 +144,12 @@ def folder(
     valid: Fraction = 0.05,
     test: Fraction = 0.1,
 ) -> Data:
-    """Images of any size below a folder or in a tar archive, by class or not, resized and cropped to squares once.
+    """Images of any size in a folder or a tar archive, with or without classes, resized and cropped to squares once.
 
     Below the path lie train/cat/1.png, test/cat/2.png ..., or cat/1.png ..., or 1.png ... The shorter side is resized
     to `size` by an antialiased bicubic filter and the center is kept. Train, TESTING, dev and val_2017 are names of
-    splits as well. Without folders for validation and test, such images are held out from the training images,
-    stratified by class and always the same.
+    splits as well. Where the folder for validation or test is missing, its images are held out from the training
+    images, stratified by class and always the same.
 
     Args:
         path: the folder, or the tar archive of any compression.

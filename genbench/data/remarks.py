@@ -8,7 +8,7 @@ FEW_TEST, FEW_IN_CLASS = 100, 10
 """Test samples, and samples of a class, below which the user is warned."""
 
 LISTED = 6
-"""Names that are listed; of more, the first ones."""
+"""Largest number of names that are listed."""
 
 
 def remarks(what: str, classes: Mapping[str, int], splits: Mapping[str, Split]) -> list[str]:

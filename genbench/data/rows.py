@@ -22,8 +22,8 @@ NumberedRows = Iterable[tuple[int, np.ndarray]]
 class CachedRows(LazyRows):
     """The rows of an array in the cache. Only requested and prefetched rows are in memory.
 
-    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process, and a file that was cut would
-    kill it.
+    They are read by `os.pread`: pages of a `numpy.memmap` count as memory of the process, and reading a truncated file
+    would kill it.
 
     Args:
         make: yields the rows if they have to be made.
@@ -51,7 +51,7 @@ class CachedRows(LazyRows):
         self._ahead = (rows, self._reader.submit(self._read, rows))
 
     def _open(self) -> None:
-        """Open the file, which is made if it is missing, or not what was written."""
+        """Open the file; make it first if it is missing or differs from what was written."""
         self._file = files.open_regular(content_hash.cached_file(*self._entry, self._write))
         self._start = os.fstat(self._file.fileno()).st_size - math.prod(self.shape) * self._dtype.itemsize
 

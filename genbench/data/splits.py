@@ -56,8 +56,8 @@ class Endless(Split):
 
     Args:
         name: name of the split, so that no two splits share a random stream.
-        take: draws samples for evaluation, if not in the same way (stratified by mode, say).
-        stand_in: draws samples that stand for the distribution, if not in the same way as those for evaluation.
+        take: draws samples for evaluation, if not as for training (stratified by mode, say).
+        stand_in: draws samples that stand for the distribution, if not as for evaluation.
         weights: probability of each class up to a common factor; by default all are equal.
     """
 

@@ -31,7 +31,7 @@ def vectors(
     Args:
         name: where the data comes from, for the provenance.
         conditions: number of the last coordinates that are conditions; the source must draw them too.
-        stratified: draws by mode the validation and test samples, and those that stand for the distribution.
+        stratified: draws, stratified by mode, validation and test samples, and samples that stand for the distribution.
         weights: probability of each class up to a common factor; by default all are equal.
         source: where sampling starts; N(0, I) by default.
     """

@@ -64,8 +64,8 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
 
     Training on independent pairs with weights w transports the source times its f to the data times its f; without
-    weights f is constant and the tilt 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. Unbiased up to the
-    ratio; small values may be negative.
+    weights f is constant and the tilt 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. The tilt is unbiased
+    up to the ratio; small values may be negative.
 
     Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
     batch of training; a detail states it. With `weigh=data` the partners of a point share most of their noise: the

@@ -108,8 +108,8 @@ def mode_coverage(
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
     A sample belongs to the mode with the nearest center. It lies on the mode if it is as near as the `quantile` of the
-    mode's test data. A mode is covered by at least `share` as many samples on it as it has test data. `on_mode` is the
-    share of samples that lie on their mode; `balance` is 1 minus the total variation distance between the mode
+    mode's test data. A mode is covered if the samples on it number at least `share` times its test data. `on_mode` is
+    the share of samples that lie on their mode; `balance` is 1 minus the total variation distance between the mode
     frequencies of samples and of test data.
 
     Args:

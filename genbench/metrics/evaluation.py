@@ -176,7 +176,7 @@ class Evaluation:
 
     @cached_property
     def inner(self) -> "Evaluation":
-        """The same evaluation without samples, where density and paths are: in latent space if the model has one."""
+        """The same evaluation without samples, in the space of density and paths: latent space if the model has one."""
         if self.model is None:
             return self
         model, data = self.model.within(self.data)
@@ -223,8 +223,8 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
     """Return the details that state the standard error of `scale` times a mean over samples; none if it is 0.
 
-    With the influence function of a smooth statistic as `each` (its growth with the weight of a sample), it is the
-    standard error of that statistic.
+    If `each` is the influence function of a smooth statistic (its growth with the weight of a sample), the result is
+    the standard error of the statistic.
 
     Reference: Efron, 1981 (infinitesimal jackknife).
     """

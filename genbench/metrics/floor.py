@@ -1,4 +1,4 @@
-"""The floor of a metric: its value on real data in place of samples (real vs. real), as a perfect sampler has.
+"""The floor of a metric: its value on real data in place of samples (real vs. real), the value of a perfect sampler.
 
 Metrics of samples are measured on as many training samples, by the same code. Metrics of image features compare with
 training images, so they measure held-out images instead (`FeatureSets.floor`).
@@ -16,7 +16,7 @@ from genbench.seeds import derive
 
 
 def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
-    """Return the value of as many training samples; None if there are fewer, whose bias is another."""
+    """Return the value on as many training samples; None if there are fewer, since their number changes the bias."""
     fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
     for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
         floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)

@@ -96,8 +96,8 @@ def bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes
 def latent_bits_per_dim(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5, probes: Probes = None) -> Value:
     """Negative log-density of encoded test data in bits per dimension of the latents, under a model of latents.
 
-    Latents are continuous: it may be negative, and says nothing about bits of the data. N(0, I) has 2.047 bits. Compare
-    only models of latents of one encoder.
+    Latents are continuous, so the value may be negative and says nothing about bits of the data. N(0, I) has 2.047
+    bits. Compare only models of the latents of one encoder.
     """
     inner = evaluation.inner
     if inner is evaluation:

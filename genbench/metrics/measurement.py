@@ -184,8 +184,8 @@ def half_intervals(
 
     Args:
         settings: bound settings of the metric.
-        rows: its values. The halves are of the samples that it took, the first ones: as many as its value has, or its
-            setting n (by default all) if it drops some of them.
+        rows: its values. Halves are cut from the first samples: as many as its value has, or its setting n (by default
+            all) if the metric drops some of them.
     """
     n = settings.get("n") or len(evaluation.x)
     if not metrics[name].traits.get("drops"):

@@ -73,8 +73,8 @@ def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Val
 def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     """Normalized path energy |PE - W2^2| / W2^2, with its two signed parts `path` and `transport`.
 
-    `path` is the straightness over W2^2. `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are
-    closer to the noise than data, as with tilted marginals. `npe` is the absolute value of their sum. W2 is the
+    `path` is the straightness over W2^2. `transport` is (E|z1 - z0|^2 - W2^2) / W2^2, negative where samples are closer
+    to the noise than data is, as with tilted marginals. `npe` is the absolute value of their sum. W2 is the
     distance from source to data: exact where known, otherwise an estimate from samples that is the same for every
     model and within 2 % in up to four dimensions.
 
@@ -107,7 +107,7 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
 
 @metrics.register("detour", version=1, better="lower", bounds=(ROUGH, 1), of="model")
 def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
-    """Detour 1 - E|z1 - z0| / E length: the share of the paths of the learned ODE that a straight line saves.
+    """Detour 1 - E|z1 - z0| / E length: the share of the path length of the learned ODE that straight lines would save.
 
     A ratio of means, so that paths that hardly move carry no weight. The curvature of Lee et al. (2023) is
     `straightness`.

@@ -134,7 +134,7 @@ def source_to_data(data: Data) -> Distance:
 
     Where it is unknown, the dual potentials of the exact plan between 2048 points of each are extended to 32768 fresh
     points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The cost of the plan itself
-    is biased upward and has three to ten times the standard deviation.
+    is biased upward, and its standard deviation is three to ten times larger.
 
     Raises:
         Unsupported: in more than four dimensions, or with fewer test points.

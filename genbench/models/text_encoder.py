@@ -1,4 +1,4 @@
-"""Text encoders: their interface, the setting that chooses one, and one of the captions' own words."""
+"""Text encoders: their interface, the setting that chooses one, and an encoder built from the captions' own words."""
 
 import re
 from abc import ABC, abstractmethod

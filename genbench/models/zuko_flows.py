@@ -19,7 +19,8 @@ class Example(NamedTuple):
     """A batch of standardized data.
 
     Args:
-        log_scale: log-determinant of the scale that was divided out, repeated: members of an ensemble have their own.
+        log_scale: log-determinant of the scale that was divided out, one per sample: members of an ensemble differ in
+            it.
     """
 
     x: Float[Tensor, "b d"]

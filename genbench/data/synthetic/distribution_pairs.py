@@ -42,7 +42,7 @@ class SampledSource(Source):
 def eight_gaussians_to_moons() -> Data:
     """From eight Gaussians (radius 5, std 0.562) to moons (3 x - 1): the task of torchcfm's tutorials.
 
-    The density of the source is exact. The runner of the same library uses another scale.
+    The density of the source is exact. The runner of torchcfm uses another scale.
 
     Reference: Tong et al., 2023.
     """
@@ -80,8 +80,8 @@ def gaussians_to_five_gaussians(
 ) -> Data:
     """From Gaussians on a circle to five Gaussians on a wider one around it, with exact densities.
 
-    The toy task of W-CFM from a mixture to five Gaussians; its scale is not published where we could read it, so
-    that its numbers do not compare. Validation and test samples are stratified by mode.
+    The toy task of W-CFM from a mixture to five Gaussians; we found no published scale, so values here do not compare
+    with the paper's. Validation and test samples are stratified by mode.
 
     Args:
         modes: number of Gaussians of the source.
@@ -121,8 +121,8 @@ def branches() -> Data:
 
     x | c ~ (N((3c, 1.5 + c), 0.09 I) + N((3c, -1.5 - c), 0.09 I)) / 2
 
-    Noise that is optimally transported regardless of c has a first coordinate that depends on c: a model of x given c
-    that starts from N(0, I) then has never seen most of its noise.
+    Optimal transport that ignores c pairs each c with noise whose first coordinate depends on c. A model of x given c,
+    which starts from N(0, I), has then never seen most of its noise.
     """
     truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared)
     return vectors("branches", _draw, dims=3, conditions=1, source=NoiseWithCondition(), truth=truth)
@@ -168,9 +168,9 @@ def _w2_squared() -> float:
 def tori(*, outer: Positive = 3.0) -> Data:
     """From the uniform law on the torus of two unit circles, in four dimensions, to a torus of two wider circles.
 
-    The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. Every point of either torus has the same
-    distances to the other one, so the weights of W-CFM leave both laws as they are, with any kernel of a distance: the
-    assumption under which it learns entropic optimal transport exactly.
+    The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. All points of a torus have the same
+    distances to the other torus, so the weights of W-CFM leave both laws as they are, with any kernel of a distance.
+    Under this assumption, W-CFM learns entropic optimal transport exactly.
 
     Args:
         outer: radius of the two circles of the data.

@@ -80,8 +80,8 @@ class Mixture(Source):
     def stratified(self, n: int, generator: torch.Generator) -> Batch:
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
-        Fresh draws have mode counts that fluctuate, and those alone move a distance between two samples of one
-        mixture from 0.14 to 0.6 (8gaussians, n = 1024): more than the differences between good models.
+        In fresh draws, mode counts fluctuate. This alone moves a distance between two samples of one mixture from 0.14
+        to 0.6 (8gaussians, n = 1024), which exceeds the differences between good models.
         """
         return self._around(stratified_labels(self.weights, n, generator), generator)
 
@@ -185,8 +185,9 @@ def gaussian(
     Args:
         dims: number of coordinates.
         mean: mean of every coordinate.
-        std: standard deviation of the coordinates, in the geometric mean.
-        spread: standard deviation of the last coordinate over the first one's, geometrically spaced between.
+        std: geometric mean of the coordinates' standard deviations.
+        spread: ratio of the last coordinate's standard deviation to the first one's; those between are geometrically
+            spaced.
         correlation: correlation of every two coordinates.
 
     Raises:

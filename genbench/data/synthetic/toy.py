@@ -1,7 +1,7 @@
 """2D distributions, each on a stated published scale.
 
 All draws are independent: the generators of scikit-learn and torchdyn order their samples along an arc and give
-equal counts to the arcs; here the position on the arc is uniform and the arc is tossed for each sample.
+equal counts to the arcs; here the position on the arc is uniform, and each sample draws its arc at random.
 "Runner" and "tutorials" refer to torchcfm, the library of Tong et al. (2023); their scales differ.
 """
 
@@ -54,8 +54,8 @@ def tutorial_moons(n: int, generator: torch.Generator) -> Batch:
 def standardized_moons(n: int, generator: torch.Generator) -> Batch:
     """Draw moons as the runner of torchcfm has them in its pair of distributions.
 
-    Gaussian noise 0.1, then mean 0 and standard deviation 7 over both coordinates taken together, with the moments of
-    the distribution where the runner takes moments of its sample: the two axes keep their proportion.
+    After Gaussian noise 0.1, both coordinates together are scaled to mean 0 and standard deviation 7, so that the axes
+    keep their proportion. The moments are the distribution's; the runner takes its sample's.
     """
     x, label = _arcs(n, generator)
     # An arc has the moments E sin = 2 / pi, E cos = 0 and E sin^2 = E cos^2 = 1/2.
@@ -119,7 +119,7 @@ def _squares(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tens
 def pinwheel() -> Data:
     """Five curved arms around the origin, thin across and dense near their base; the label is the arm.
 
-    An arm is N((1, 0), diag(0.3^2, 0.1^2)), turned by exp(x1) / 4 and the angle of its arm, then scaled by 2.
+    An arm is N((1, 0), diag(0.3^2, 0.1^2)), turned by exp(x1) / 4 plus the arm's own angle, then scaled by 2.
     Validation and test samples have equal counts in all arms, up to the remainder.
 
     Reference: Johnson et al., 2016, https://arxiv.org/abs/1603.06277, on the scale of Grathwohl et al., 2019.

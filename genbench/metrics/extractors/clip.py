@@ -51,7 +51,7 @@ Archive = Annotated[str | None, OnDisk(), f"path of {FILE.name}"]
 def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Network:
     """CLIP ViT-L/14 at 336 pixels: its 768 features of images, as CMMD takes them.
 
-    The published weights in the implementation of transformers; images are cropped to their central square. Other
+    The published weights run in the implementation of transformers; images are cropped to their central square. Other
     weights are read from safetensors with the published names.
 
     Reference: Radford et al., 2021; Jayasumana et al., 2024.

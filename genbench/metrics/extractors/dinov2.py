@@ -32,7 +32,7 @@ State = Annotated[str | None, OnDisk(), f"path of {FILE.name}"]
 def dinov2(data: Data, *, weights: State = None, sha256: Sha256 = None) -> Network:
     """DINOv2 ViT-L/14: the 1024 features of its class token at 224 pixels, resized by Pillow, as published.
 
-    The published weights, as safetensors, in the implementation of transformers: no code is downloaded.
+    The published weights, as safetensors, run in the implementation of transformers: no code is downloaded.
 
     Reference: Oquab et al., 2023; Stein et al., 2023.
     """

@@ -35,7 +35,7 @@ STATE = WeightFile(
     "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     elsewhere=(Path(torch.hub.get_dir()) / "checkpoints",),
 )
-"""The file of torch-fidelity and torchmetrics, with the same weights, of TensorFlow's inception-2015-12-05."""
+"""The file of torch-fidelity and torchmetrics. Both files hold the weights of TensorFlow's inception-2015-12-05."""
 
 TorchScript = Annotated[str | None, OnDisk(), f"path of {TORCHSCRIPT.name}, if it is not in a folder of a library"]
 State = Annotated[str | None, OnDisk(), f"path of {STATE.name}, if it is not in a folder of a library"]

@@ -65,8 +65,8 @@ NAMES: dict[Rule, str] = {
 """Names of the rules in protocols."""
 
 BATCH = {"cpu": 16, "cuda": 128}
-"""Batch size by device, constant since a network sums in another order for another size. On a CPU, larger batches do
-not fit its caches and take twice as long per image."""
+"""Batch size by device: constant, because another size changes the order in which a network sums. On a CPU, larger
+batches do not fit its caches and take twice as long per image."""
 
 
 class Network(FeatureExtractor):

@@ -176,8 +176,8 @@ class CaptionClassifier(NamedTuple):
 def caption_classifier(data: Data) -> CaptionClassifier:
     """Return the classifier of a captioned data set.
 
-    It was trained on the plain images of the training split of `digits` in every look. So it knows combinations that
-    captions may lack, but has seen no other image than the models do.
+    It was trained on the plain images of the training split of `digits` in every look. It knows combinations that
+    captions may lack, but has seen only images that the models also see.
 
     Raises:
         Unsupported: if the data is not captioned 8x8 digits, or the classifier does not recognize them.

@@ -78,7 +78,7 @@ class FeatureSets:
 
     @property
     def floor_samples(self) -> Float[Tensor, "m k"]:
-        """Features of held-out images in place of samples, of the same number if there are as many."""
+        """Features of held-out images in place of samples: as many as there are samples, or all if there are fewer."""
         return self.held_out.rows[: self.n]
 
     def floor(

@@ -121,7 +121,7 @@ def _centered(x: Float[Tensor, "n k"]) -> tuple[Float64[Tensor, " k"], Float64[T
 
 
 def bias_constant(moments: Moments) -> float:
-    """Return the K in K (1/n + 1/m), the mean distance between two samples of one distribution, of n and m.
+    """Return K, where K (1/n + 1/m) is the mean distance between samples of sizes n and m of one distribution.
 
     K = tr S + sum over i, j of (1 + delta_ij) l_i l_j / (2 (l_i + l_j)) for the eigenvalues l of the covariance:
     exact for Gaussian features in the limit of many samples, too low for heavier tails.

@@ -41,11 +41,12 @@ def memorization(
 ) -> list[Value]:
     """Share of samples that are closer to a training image than all but 1 % of test images are.
 
-    For images independent of the training images it is 1 %, its floor. More indicates copies, less bad samples.
-    `ratio` is the median distance of samples to their nearest training image over the same of test images: 1 for
-    independent images, less for copies. Bad samples may give either, because blurred ones lie close to everything:
-    read it next to a distance between the distributions. The image grid `neighbours.png` shows the closest samples
-    with their training images. Test images that copy training images are left out; the detail `duplicates` counts them.
+    For images independent of the training images it is 1 %, its floor. A larger share indicates copies, a smaller share
+    bad samples. `ratio` is the median distance of samples to their nearest training image over the same median for test
+    images: 1 for independent images, less for copies. Bad samples may give either, because blurred ones lie close to
+    everything: read it next to a distance between the distributions. The image grid `neighbours.png` shows the closest
+    samples with their training images. Test images that copy training images are left out; the detail `duplicates`
+    counts them.
 
     Args:
         share: share of test images that count as close.

@@ -34,7 +34,8 @@ def mind(
 ) -> Value:
     """Monge Inception distance: 3 d times the mean squared W2 of features on random lines.
 
-    For Gaussians of equal isotropic covariance it is 3 FID; for equal samples its floor falls with their number.
+    For Gaussians of equal isotropic covariance it is 3 FID; its floor, between samples of one distribution, falls with
+    their number.
     According to its paper 5,000 images are enough.
 
     Reference: MIND (arXiv 2605.06797).

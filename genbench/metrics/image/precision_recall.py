@@ -1,4 +1,4 @@
-"""Precision and recall, density and coverage: which samples lie among real images, and which real among samples."""
+"""Precision, recall, density, coverage: which samples lie among real images, and which real images among samples."""
 
 from collections.abc import Callable, Iterator
 
@@ -84,7 +84,7 @@ def precision_recall(
 ) -> list[Value]:
     """Share of samples that lie among real images (precision), and of real images among samples (recall).
 
-    An image lies among others if it is within the distance of one of them to its k-th neighbor of its own kind.
+    An image lies among others if one of the others is at least as close as that one's k-th neighbor of its own kind.
 
     Args:
         k: rank of the neighbor.

@@ -155,8 +155,8 @@ def consistency(
     r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
     stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
     straight paths and uniform times, and learns no weight of the loss over time. |g| is the Euclidean norm over all
-    dimensions; other code divides it by their root, which makes the same c larger. Like every adaptive weight, the
-    normalization moves the minimizer where the noise of g is skewed.
+    dimensions; other code divides the norm by the root of their number, which gives the same c more effect. Like every
+    adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
 
     Args:
         segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.

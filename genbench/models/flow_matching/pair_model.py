@@ -55,10 +55,10 @@ class Example(NamedTuple):
         x: state of each pair at time t.
         velocity: velocity of the pair's path there.
         ess: relative effective sample size of the weights, repeated.
-        label: classes, with dropped ones.
+        label: classes, some of them dropped.
         tilt: tilt of source and data, where the coupling estimates it.
         end: later time up to which a flow map predicts.
-        middle: a time between the two, where a loss of flow maps splits the interval.
+        middle: a time between t and `end`, where a loss of flow maps splits the interval.
     """
 
     t: Float[Tensor, " b"]
@@ -146,9 +146,10 @@ class PairModel(Model, Coupled):
 
     @torch.no_grad()
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
-        """Draw noise, and pair it with the data, which the pairs then hold too. Returns them with their labels.
+        """Draw noise and pair it with the data. Returns the pairs, which hold noise and data, and their labels.
 
-        The coupling sees noise with the conditions of the data that it was drawn with; a pair has its data's.
+        The coupling sees noise with the conditions of the data that it was drawn with; a pair has the conditions of its
+        data.
         """
         x1, k = dequantize(batch.x, self.bin_width, generator), self.event.conditions
         label = batch.label if self.conditional else None
@@ -187,7 +188,7 @@ class PairModel(Model, Coupled):
 def with_conditions(
     x: Float[Tensor, "b *event"], other: Float[Tensor, "b *event"], count: int
 ) -> Float[Tensor, "b *event"]:
-    """Return samples with the conditions of others: their last coordinates, or channels."""
+    """Return samples with the conditions (the last coordinates or channels) of other samples."""
     return torch.cat([x[:, :-count], other[:, -count:]], 1) if count else x
 
 

@@ -64,7 +64,7 @@ class FromTeacher(Coupling):
 
 @models.register("reflow", version=2, teacher="cfm", held_out=False)
 class Reflow(FlowMatching):
-    """2-rectified flow: continues a cfm, trained first with the same plan, on pairs of noise and its samples.
+    """2-rectified flow: a cfm is trained, then trained further with the same plan on pairs of noise and its samples.
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2;  v starts as the teacher's velocity
 
@@ -77,10 +77,10 @@ class Reflow(FlowMatching):
     Kim et al., 2025, https://arxiv.org/abs/2510.25229).
 
     Args:
-        sigma: standard deviation of the noise around the straight path, also of the teacher.
+        sigma: standard deviation of the noise around the straight path, for the teacher as well.
         start: weights before the first step: the teacher's, as published, or fresh ones ("anew").
-        pairs: number of pairs to train on; by default as many as training samples, so that a plan passes over the
-            pairs as often as over the data, and 32768 where every sample is a fresh draw.
+        pairs: number of pairs to train on; by default the number of training samples, so that a plan passes over the
+            pairs as often as over the data; 32768 where every sample is a fresh draw.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 
@@ -143,7 +143,7 @@ class Reflow(FlowMatching):
         return self.pool
 
     def pair(self, batch: Batch, generator: torch.Generator) -> tuple[Pairs, Tensor | None]:
-        """Return the batch, whose samples are pairs; the coupling refuses those that are data."""
+        """Return the batch, whose samples are pairs; the coupling refuses samples that are data."""
         if batch.x.dim() != len(self.event.shape) + 2:
             return super().pair(batch, generator)
         x0, x1 = batch.x.unbind(1)

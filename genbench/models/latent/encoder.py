@@ -139,10 +139,10 @@ class TuningSettings:
     """Settings of the fine-tuning of a decoder.
 
     Args:
-        batch_size: batch of the fine-tuning of the decoder, and of the training of an encoder that has one.
+        batch_size: batch size for fine-tuning the decoder, and for training the encoder if it is trained.
         lr: peak learning rate of both, on a cosine schedule.
-        noise: standard deviation of the Gaussian noise on latents that the decoder is fine-tuned on (0.3 in the paper).
-        tune: steps of that fine-tuning, with a squared error; 0 for none.
+        noise: standard deviation of the Gaussian noise on the latents for fine-tuning (0.3 in the paper).
+        tune: steps of fine-tuning the decoder, with a squared error; 0 for none.
     """
 
     batch_size: Count

@@ -135,7 +135,7 @@ class Encoding(Split):
 
 
 class PosteriorSamples(Split):
-    """Latents sampled from their posteriors, anew at each step; the given split has the means and deviations."""
+    """Latents drawn from their posteriors anew at each step; the given split holds means and standard deviations."""
 
     def __init__(self, moments: Split) -> None:
         self.size, self.augmented = moments.size, moments.augmented

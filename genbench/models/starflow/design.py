@@ -19,7 +19,7 @@ Blocks = Annotated[tuple[Layers, ...], MinLen(1)]
 
 
 class Sizes(NamedTuple):
-    """Default sizes: of tokens and heads, the layers of each block, and the largest number of tokens."""
+    """Default sizes of tokens and heads, the layers of each block, and the largest number of tokens."""
 
     width: int
     head: int
@@ -38,7 +38,7 @@ def sizes(event: Event) -> Sizes:
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves 2 tokens to as many as `sizes` says; otherwise the largest one."""
+    """Return the smallest patch that leaves from 2 tokens up to the number in `sizes`; otherwise the largest patch."""
     sides = event.shape if event.is_vector else event.shape[-2:]
     tokens = {
         p: math.prod(side // p for side in sides) for p in range(1, sides[0] + 1) if not any(s % p for s in sides)
@@ -74,10 +74,10 @@ class Design:
         norm: layer norm or root-mean-square norm, before each part of a layer.
         final_norm: whether a norm precedes the output.
         output_norm: the norm before the output; none takes the norm of the layers.
-        rotary: how the rotated pairs of a head are divided between row, column and condition: alternating, or in
-            consecutive parts as published: 8 for the condition, if there is one, and the others equally (12, 12 and 8
-            of a head of 64); a quarter for the condition in heads of less than 32. literal gives the condition 8 of
-            such heads too, as the papers' code does: a head of 16 then has none for row and column.
+        rotary: how row, column and condition share the rotated pairs of a head. alternating: in turn. published: in
+            consecutive parts, 8 for the condition if there is one (a quarter in heads of less than 32), and equal parts
+            for row and column; a head of 64 has 12, 12 and 8. literal: 8 for the condition in small heads as well, as
+            in the papers' code; a head of 16 then has none for row and column.
         null: the embedding of no label: the mean over the classes (TARFlow), or a learned one (STARFlow).
         noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.

@@ -153,9 +153,9 @@ class TransformerFlow(Model):
     ) -> Samples:
         """Invert the flow at the given noise.
 
-        One evaluation (NFE) is the whole network once over all tokens of a sample: sequential decoding takes 1, in as
-        many network calls as there are tokens and blocks; Jacobi decoding the mean number of sweeps over a token;
-        guidance doubles the evaluations of conditioned blocks; denoising adds 1.
+        One evaluation (NFE) is the whole network once over all tokens of a sample: sequential decoding takes 1, spread
+        over a network call for each token and block. Jacobi decoding takes the mean number of sweeps over a token.
+        Guidance doubles the evaluations of conditioned blocks; denoising adds 1.
 
         Args:
             label: classes to sample from; None or -1 samples without a class.
@@ -164,9 +164,9 @@ class TransformerFlow(Model):
             rule: how guidance combines predictions: starflow by their scores, tarflow linearly.
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block: (t + 1) / T at
                 token t of the T that are transformed, as published.
-            decode: token by token, or many tokens at a time by Jacobi iteration, which is approximate, and faster for
-                one or two samples of many tokens only (benchmarks/perf/tarflow.py). auto: jacobi for at most 2 samples
-                of at least 256 tokens.
+            decode: sequential: token by token. jacobi: many tokens at a time by Jacobi iteration, which is approximate,
+                and faster only for one or two samples of many tokens (benchmarks/perf/tarflow.py). auto: jacobi for at
+                most 2 samples of at least 256 tokens.
             window: Jacobi: number of tokens iterated at once.
             tolerance: Jacobi: allowed error relative to max(1, size); by default one of 256 levels in [-1, 1].
             sweeps: Jacobi: maximal number of iterations of a token; none for no limit.

@@ -28,7 +28,7 @@ OTHERS = (
 def edm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of EDM's DDPM++ as parameters of `DDPMPlusPlus` in `Predicts`.
 
-    There the channels of queries, keys and values alternate, and labels enter by a linear layer. The weights for EDM's
+    In EDM the channels of queries, keys and values alternate, and labels enter by a linear layer. The weights for EDM's
     augmentation are dropped, as in EDM's sampler.
 
     Raises:

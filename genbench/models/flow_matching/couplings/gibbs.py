@@ -49,7 +49,7 @@ class KernelSettings:
             training data before the first step: the smallest kappa above which the weights hardly tilt source and
             data. `python -m benchmarks.elbow` shows the tilt over kappa.
         epsilon: temperature in units of the cost, instead of kappa.
-        cost: "norm", as published, or "sqnorm", of which the small-epsilon limit is optimal transport for W2.
+        cost: "norm", as published, or "sqnorm", whose limit for small epsilon is optimal transport for W2.
     """
 
     kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: "elbow", unless="epsilon")] = None
@@ -76,7 +76,7 @@ class WeightSettings:
 
     Args:
         normalizer: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
-        weigh: weights for each "pair", or, as a control, for each "data" point the mean weight of its pairs with the
+        weigh: "pair" weights each pair. "data", a control, gives each data point the mean weight of its pairs with the
             noise of the batch: the same tilt without any coupling.
     """
 
@@ -178,8 +178,8 @@ class Gibbs(KernelCoupling):
     Weights are computed in the log domain, because the kernel underflows in 3072 dimensions. The buffers `log_mean` and
     `seen` hold log E exp(-c / epsilon) of each class, and the number of batches in the running mean.
 
-    A "constant" normalizer leaves the minimizer unchanged; one of the "batch" has a bias of order 1 / batch size. With
-    the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
+    A "constant" normalizer leaves the minimizer unchanged; a "batch" normalizer has a bias of order 1 / batch size.
+    With the weighting "data", each data point has the mean weight of its pairs with all noise of the batch (and class).
     """
 
     log_mean: Tensor
@@ -204,7 +204,7 @@ class Gibbs(KernelCoupling):
         self.calibrate(torch.cat([log for log, _ in parts]), torch.cat([label for _, label in parts]))
 
     def calibrate(self, log_kernel: Float64[Tensor, " n"], label: Int[Tensor, " n"]) -> None:
-        """Set the normalizer of every class from independent pairs, of an absent class to the overall one."""
+        """Set the normalizer of every class from independent pairs; an absent class gets the overall one."""
         mean = self._log_mean(log_kernel, label)
         overall = torch.logsumexp(log_kernel, 0) - math.log(len(log_kernel))
         self.log_mean.copy_(torch.where(torch.isfinite(mean), mean, overall))

@@ -24,11 +24,11 @@ class PlanSettings:
         plan: "exact" is a permutation of the batch; "sinkhorn" the entropic plan with strength `reg`.
         resample: draw the pairs of the exact plan with replacement, as torchcfm does (37 % are lost to duplicates).
         reg: entropy of the sinkhorn plan, in units of the squared distance.
-        pool: number of batches of which the plan is computed together.
-        mismatch: cost of pairing noise with data of another class, in units of the squared distance, where noise has
-            the class of the datum that it was drawn with; none pairs within classes only, and 0 regardless of them,
-            which makes the noise of a class depend on it. On data with real conditions it multiplies their squared
-            distance; none then finds the weight in every batch, see `weight_of_conditions`.
+        pool: number of batches that share a plan.
+        mismatch: cost of pairing noise with data of another class, in units of the squared distance; noise has the
+            class of the datum that it was drawn with. None pairs within classes only. 0 ignores classes, so that the
+            noise of a class depends on the class. On data with real conditions, this is the weight of the squared
+            distance between conditions; none then finds the weight in every batch, see `weight_of_conditions`.
     """
 
     plan: Literal["exact", "sinkhorn"] = "exact"
@@ -59,7 +59,7 @@ class MinibatchOT(Coupling):
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
     expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t). `pool`
     and `mismatch` follow Cheng and Schwing, 2025 (C2OT, 2503.10636). The arguments are as in `PlanSettings`;
-    conditions is their number.
+    `conditions` is the number of real conditions.
     """
 
     prefetch = True

@@ -33,9 +33,9 @@ class SemidiscreteSettings:
 
     Args:
         entropy: strength of the entropy, in units of the squared distance; 0 sends every noise to one point.
-        tolerance: largest chi-square distance of the masses that the points receive from equal ones.
-        points: number of points that stand for a distribution whose draws are always fresh; known modes have their
-            proportions among them.
+        tolerance: largest chi-square distance between the masses that the points receive and equal masses.
+        points: number of points that stand for a distribution whose draws are always fresh, in the proportions of its
+            modes if these are known.
     """
 
     entropy: NonNegative = 0.0
@@ -56,8 +56,8 @@ class Semidiscrete(Coupling):
 
     The potentials h are found once and cached by the content of the points. Unlike the plan of a batch, they do not
     depend on the batch size, and they move the data: the drawn noise decides which points a batch holds. The data's
-    marginal is exact up to `tolerance`. With labels, each class has its potentials. 4,000 points in 784 dimensions take
-    three minutes of a core. The points are not augmented: `data.flip` has no effect.
+    marginal is exact up to `tolerance`. With labels, each class has its own potentials. Finding them for 4,000 points
+    in 784 dimensions takes three minutes on one core. The points are not augmented: `data.flip` has no effect.
     """
 
     def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:

@@ -9,7 +9,8 @@ class AveragedWeights(nn.Module):
     """An exponential moving average of a network's weights, kept as buffers.
 
     Args:
-        decay: weight of the earlier average, ramped as (1 + n) / (10 + n): no short run keeps its initial weights.
+        decay: weight of the earlier average, ramped up as (1 + n) / (10 + n), so that short runs do not keep their
+            initial weights.
     """
 
     count: Tensor

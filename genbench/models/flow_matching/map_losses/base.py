@@ -25,8 +25,7 @@ LogitNormal = tuple[float, Annotated[float, Gt(0)]]
 class MapLoss(nn.Module, ABC):
     """How a flow map u(x_t, t, r) = (X_r - x_t) / (r - t) is learned; r is the `end` of an example.
 
-    The flow matching of pairs is the limit r = t, where u is the velocity. It is trained on the pairs that do not learn
-    an interval.
+    In the limit r = t, u is the velocity. The pairs that do not learn an interval train the velocity by flow matching.
     """
 
     times = 2

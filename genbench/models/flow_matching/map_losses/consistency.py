@@ -36,13 +36,13 @@ class ConsistencyLoss(MapLoss):
             model.not_compiled = "consistency cannot draw a dropout mask twice when compiled; set model.net.dropout=0"
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a time, and the later one whose prediction is the target: the end of the segment for the pair's own."""
+        """Draw a time, and the later time that gives the target; the end of the segment gives the pair's own point."""
         t = torch.rand(n, generator=generator, device=generator.device)
         end = self.segment_end(t)
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
 
     def at_step(self, example: Example, step: int) -> Example:
-        """In the first steps the end of the pair's own segment is the target; a tangent leaves it gradually."""
+        """In the first steps, target the pair's own point at the segment's end; with a tangent, leave it gradually."""
         assert example.end is not None
         if step >= self.end_steps:
             return example

@@ -29,7 +29,7 @@ class LagrangianLoss(SelfDistillation):
         return mean_square(speed - self.target(model, example, there.detach()))
 
     def target(self, model: "FlowMap", example: Example, there: Tensor) -> Tensor:
-        """Return the velocity at the ends of jumps, and that of the pair where there is no interval."""
+        """Return the velocity at the ends of jumps, and the pair's velocity where there is no interval."""
         assert example.end is not None
         with torch.no_grad():
             own = velocity_of(model, example.end, there, example.label)
@@ -37,7 +37,7 @@ class LagrangianLoss(SelfDistillation):
 
 
 class TerminalVelocityLoss(LagrangianLoss):
-    """The loss of `tvm`: the velocity at the end is that of averaged weights, and part of the drawn example."""
+    """The loss of `tvm`: averaged weights compute the velocity at the end, which is part of the drawn example."""
 
     average: AveragedWeights
 
@@ -51,7 +51,7 @@ class TerminalVelocityLoss(LagrangianLoss):
 
     @torch.no_grad()
     def completed(self, model: "FlowMap", example: Example, generator: torch.Generator) -> Example:
-        """Replace the velocities of pairs that learn an interval by those at the ends of their jumps."""
+        """Replace the velocities of pairs that learn an interval by the velocities at the ends of their jumps."""
         if model.training:  # the loss on validation data draws examples too
             self.average.update(model.net)
         t, end, x, label = example.t, example.end, example.x, example.label

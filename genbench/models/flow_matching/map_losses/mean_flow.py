@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def default_power(event: Event) -> float:
-    """Return the published power for CIFAR-10 on images, and none on vectors, where its bias is seen."""
+    """Return the power published for CIFAR-10 on images, and 0 on vectors, where its bias shows."""
     return 0.75 if event.is_image else 0.0
 
 
