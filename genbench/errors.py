@@ -68,7 +68,7 @@ def reason_of(error: Exception) -> str:
 
 
 def place_in_user_file(error: BaseException) -> str:
-    """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if it did not."""
+    """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if elsewhere."""
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         if str(frame.f_globals.get("__name__")).startswith(USER_MODULE):
@@ -83,13 +83,13 @@ def described(error: Exception) -> str:
 
 
 def full_reason(error: Exception) -> str:
-    """Return what is kept beside a failed run, which ends with the reason; of a bug, after its traceback."""
+    """Return what is kept beside a failed run: the reason, after the traceback if it was a bug."""
     reason = reason_of(error)
     return reason if isinstance(error, (RunFailed, OSError)) else f"{traceback.format_exc()}\n{reason}"
 
 
 def why_training_failed(step: int) -> str:
-    """Return why a training failed at a step; a negative one says that nothing was learned until then."""
+    """Return why a training failed at a step; a negative step means that nothing was learned until then."""
     if step > 0:
         return f"the loss is not finite at step {step}"
     why = "its loss is zero to rounding, or the weights of its samples vanish (no finite effective sample size)"

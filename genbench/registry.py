@@ -115,7 +115,7 @@ class Registry:
         """Check a name without importing its component.
 
         Raises:
-            MissingFile: if a Python file registers it that was not named.
+            MissingFile: if a Python file that was not named registers it.
             ConfigError: if there is none, with a suggestion.
         """
         if name in self:
@@ -149,7 +149,7 @@ class Registry:
         """Import the builder of that name.
 
         Raises:
-            MissingFile: if a Python file registers it that was not named.
+            MissingFile: if a Python file that was not named registers it.
             ConfigError: if there is none, with a suggestion, or its module is broken.
         """
         self.require(name)
@@ -188,7 +188,7 @@ class Registry:
 def _check_name(kind: str, name: str, version: object) -> None:
     """Refuse names that cannot be parts of file names, labels or settings, and versions that are not numbers."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-, no sign first")
+        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-; no sign comes first")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
 

@@ -54,7 +54,7 @@ class Nested:
 
         Args:
             value: None for the default (or for none, where the setting is optional); a name, or {"name": ...,
-                settings}, for that component's own defaults; settings without a name for the default under these.
+                settings}, for that component's own defaults; settings without a name, for the default component.
             what: how messages call the setting.
             context: the event on which defaults depend; None where it is not known.
 

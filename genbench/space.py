@@ -30,7 +30,7 @@ class Space(ABC):
     @property
     @abstractmethod
     def log_scale(self) -> float:
-        """Nats per dimension to add to a negative log-likelihood in model space, which gives the one of raw data."""
+        """Nats per dimension to add to a negative log-likelihood in model space to get the one in raw units."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from genbench.errors import USER_MODULE, ConfigError
 
 FILES = "GENBENCH_FILES"
-"""Environment variable for the processes of this one: Python files of the user, which register affine@1f2e3d4c."""
+"""Environment variable that tells child processes the user's Python files, which register affine@1f2e3d4c."""
 
 executing: list[str] = []
 """Hashes of the files that are being executed."""

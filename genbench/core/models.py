@@ -182,7 +182,7 @@ class Model(Learner):
         """Raise ConfigError, before training, if sampling options contradict one another or the model's settings."""
 
     def within(self, data: Data) -> tuple["Model", Data]:
-        """Return the model and the data of its density and paths: those among latents, for a model of latents."""
+        """Return the model and the data that density and paths belong to: in latent space for a model of latents."""
         return self, data
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:

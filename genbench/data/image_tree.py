@@ -104,7 +104,7 @@ def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
     found = {child: split for child in sorted(children) if (split := split_of(child))}
     other, named = min(children - found.keys(), default=None), ", ".join(found)
     if found and other is not None:
-        raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: rename a class of that name")
+        raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: if it is a class, rename it")
     if found and "train" not in found.values():
         raise ConfigError(f"{path} has {named} and no train")
     if len(set(found.values())) < len(found):

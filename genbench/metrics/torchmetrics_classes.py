@@ -72,7 +72,7 @@ def entry(name: str) -> Entry:
 
     def build(evaluation: Evaluation, **settings: Any) -> Value:
         if not (on_features or of_pairs):
-            raise Unsupported(f"{title} compares no images with others")
+            raise Unsupported(f"{title} does not compare images with other images")
         schema, own = settings_of(build), {p.name for p in of_class}
         changed = [
             f"{name}={value}"

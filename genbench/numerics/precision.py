@@ -30,7 +30,7 @@ def float32_products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
 
 @contextmanager
 def deterministic_kernels(wanted: bool) -> Iterator[None]:
-    """Let torch choose kernels that give equal results for equal inputs for the duration of a block, if wanted.
+    """Let torch choose kernels, if wanted, that give equal results for equal inputs, for the duration of a block.
 
     Raises:
         ConfigError: if an operation has no such kernel.

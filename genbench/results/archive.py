@@ -1,6 +1,6 @@
 """Submissions: the records and weights of a results folder in a zip archive.
 
-runs/RUN/EVALUATION/record.json     as in a results folder; of a path only the last part
+runs/RUN/EVALUATION/record.json     as in a results folder, paths cut to their last part
 runs/RUN/model.safetensors          the evaluated weights, up to a size
 """
 
@@ -145,7 +145,7 @@ def unpack(path: Path, folder: Path) -> None:
 
 def _check_members(path: Path, members: list[ZipInfo]) -> None:
     if not members or len({info.filename for info in members}) < len(members) or len(members) > MAX_MEMBERS:
-        raise ConfigError(f"{path} is not a submission: it is empty, or a member is there twice, or there are too many")
+        raise ConfigError(f"{path} is not a submission: it is empty, has a member twice, or has too many members")
     if sum(info.file_size for info in members) > MAX_BYTES:
         raise ConfigError(f"{path} would unpack to more than {MAX_BYTES / 2**30:g} GiB")
     if sum(info.file_size for info in members if info.filename.endswith(".json")) > MAX_RECORDS:
@@ -164,7 +164,8 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
 def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
     """Yield verdicts on the records of a submission, and remember on this machine which were confirmed, and which not.
 
-    Each is remembered by the hash of the submission as soon as it is found, beside those that another process finds.
+    Each verdict is stored under the hash of the submission as soon as it is found, beside the verdicts of other
+    processes.
     """
     entry = _entry(path)
     entry.parent.mkdir(parents=True, exist_ok=True)

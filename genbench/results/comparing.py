@@ -43,7 +43,7 @@ class Comparison(NamedTuple):
     """Two records of one evaluation.
 
     Args:
-        alone: the metrics that only the first record measured, and those that only the second did.
+        alone: the metrics that only the first record has, and the metrics that only the second has.
         rows: number of rows of the metrics of both.
         deviations: all fields that are not equal, however little they differ.
     """

@@ -1,6 +1,6 @@
 """Frames: records as pandas tables, with one row per measured value or one row per run.
 
-pandas is imported where it is used: `genbench run` needs no table of it, and would take a quarter of a second longer.
+pandas is imported where it is used: `genbench run` needs no table, and the import takes a quarter of a second.
 """
 
 import json
@@ -63,10 +63,10 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
 
 
 def doubtful_density(row: Row | Mapping[str, Any]) -> str:
-    """Return why a likelihood is in doubt: it is better than the true density's at the same points, beyond errors.
+    """Return why a likelihood is in doubt: it beats the true density at the same points by more than the errors.
 
-    The floor of a likelihood estimates the entropy of the data; nothing but samples and solvers can be below it. Empty
-    where nothing is in doubt.
+    The floor of a likelihood estimates the entropy of the data; only errors of samples and solvers put a value below
+    it. Empty where nothing is in doubt.
     """
     value, floor, known = row["value"], row.get("floor"), row.get("details") or {}
     if metric_of(row) not in ("nll", "bits_per_dim") or value is None or floor is None:
@@ -80,7 +80,7 @@ def doubtful_density(row: Row | Mapping[str, Any]) -> str:
 def cost_of(record: Record) -> dict[str, Any]:
     """Return what a run cost in all, and on which device; empty for one that was not trained.
 
-    Training counts with all that had to be trained before it, measurements as far as they were made on its device.
+    The cost covers training with its prerequisites, and the measurements that were made on the same device.
     """
     training, measurements = record["provenance"]["training"], record["provenance"]["measurements"]
     if not training["cost"]:

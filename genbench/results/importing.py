@@ -27,8 +27,8 @@ class Format(NamedTuple):
     """A published format of weights, and the run that they belong to.
 
     Args:
-        key: where a file holds the averaged weights; a file without it holds them alone.
-        prefix: of their names there; weights without it are not the averaged ones, unless none has it.
+        key: name under which a file holds the averaged weights; a file without this name holds nothing else.
+        prefix: prefix of their names in the file; weights without it are not averages, unless no weight has it.
         weights: converts these weights to the parameters of the network, by genbench's names.
         model: default model; the user may name another one with the same network.
         data: default data set.

@@ -39,8 +39,8 @@ class Merged(NamedTuple):
     """The outcome for a record, or for the weights of a run without one.
 
     Args:
-        what: "new", "the same" or "extended by METRICS"; "different" if its values are not those here within the
-            tolerance of `verify`; "left out" if another record or the weights of its run differ; "weights" if only
+        what: "new", "the same" or "extended by METRICS"; "different" if its values differ from those here by more than
+            the tolerance of `verify`; "left out" if another record or the weights of its run differ; "weights" if only
             weights are new; "busy" if another process holds the run.
         why: the first value that differs.
     """
@@ -53,11 +53,11 @@ class Merged(NamedTuple):
 def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merged]:
     """Copy every undamaged run of another results folder.
 
-    A record that both folders have is extended by the metrics that only the source has, or has of today's version.
-    Everything is compared before anything of a run is written: if one value differs, or the settings, the data or the
-    training that a value would stand beside, nothing of its run is copied. Weights, samples and logs are copied where
-    there are none. Every file is checked before it is copied: records and weights by checksum and by the run that they
-    belong to. Links are not followed.
+    A record that both folders have is extended by the metrics that only the source has, or of which only the source has
+    today's version. Everything is compared before anything of a run is written: if one value differs, or if settings,
+    data or training differ, nothing of the run is copied. Weights, samples and logs are copied where there are none.
+    Every file is checked before it is copied: records and weights by checksum and by the run that they belong to. Links
+    are not followed.
 
     Args:
         trusted: whether records are copied that name files or downloads, which later commands would open.

@@ -1,6 +1,6 @@
 """Names of what users bring: mine.py is `mine` and people.csv is `people`; a hash stays where two things share a name.
 
-Records keep the hash, which tells versions of a file apart. What is read to be shown gets these names.
+Records keep the hash, which tells versions of a file apart. Records that are read for display get these names.
 """
 
 import re
@@ -60,7 +60,7 @@ def metric_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def typed_name(text: str) -> str:
-    """Return the name under which results of a component are shown that may be given as a file, as to `genbench run`.
+    """Return the name under which results of a component, perhaps given as a file as to `genbench run`, are shown.
 
     >>> typed_name("mine.py"), typed_name("mine.py:other"), typed_name("data/people.csv"), typed_name("wcfm kappa=.5")
     ('mine', 'other', 'people', 'wcfm kappa=.5')

@@ -73,7 +73,7 @@ class Group:
 
     Args:
         runs: without outdated ones.
-        failures: records of runs that failed and of which no record is left.
+        failures: records of failed runs that have no other record left.
     """
 
     name: str
@@ -98,7 +98,7 @@ class _Found:
 
 
 def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:
-    """Return what stands of the saved and of the published record of an evaluation, each without what is outdated.
+    """Return the record that stands: the saved and the published record of an evaluation, without what is outdated.
 
     Returns:
         The record, None if nothing stands, and what is left out as outdated, in words.
@@ -109,9 +109,9 @@ def standing(saved: Record | None, published: Record | None) -> tuple[Record | N
 
 
 def join(record: Record | None, other: Record | None) -> Record | None:
-    """Return a record with the metrics that only another record of its evaluation has, or has of today's version.
+    """Return a record with metrics that it lacks, or lacks in today's version, from another record of its evaluation.
 
-    Those that were measured on other data are left out, which is reported.
+    Metrics that were measured on other data are left out and reported.
     """
     if record is None or other is None:
         return record or other

@@ -143,7 +143,7 @@ def of_folder(store: Store) -> FolderStatus:
 
 
 class Expectation:
-    """Expected durations, from records of the same labels or else of the same names of model and data set."""
+    """Expected durations, from records with the same labels, or else with the same names of model and data set."""
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.durations: dict[tuple, list[tuple[float, float]]] = {}

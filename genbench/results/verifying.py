@@ -1,8 +1,7 @@
 """Verifying a results folder or a submission: are its files undamaged and consistent, are its values measured again?
 
-A seal shows that a record is as it was written, not that it is true: an edited record can be sealed again. Values
-are confirmed by measuring them again from the weights; that the weights come from the stated training, by training
-again.
+A seal shows that a record is as it was written, not that it is true: an edited record can be sealed again. Measuring
+again from the weights confirms the values. Training again confirms that the weights come from the stated training.
 """
 
 import hashlib
@@ -46,7 +45,7 @@ class Guest(NamedTuple):
 
     Args:
         data: files of the user, one of which may be the data of a record.
-        trusted: whether other files and downloads are opened that only a record names.
+        trusted: whether other files and downloads that only a record names are opened.
     """
 
     data: Sequence[Path] = ()
@@ -106,11 +105,11 @@ def verify(
     """Yield the verdict on every record of a results folder, then on other files that are damaged.
 
     Args:
-        sample: number of records to measure again, drawn from those that can be.
+        sample: number of records to measure again, drawn from the records that can be measured.
         retrain: number of these to train again too.
         seed: selects them.
         tolerance: relative difference up to which values are the same.
-        guest: given if the records are those of another author.
+        guest: given if another author made the records.
     """
     found = read(store, guest)
     able = [each.path for each in found if each.spec is not None and each.verdict.reason == NOT_SAMPLED]
@@ -124,7 +123,7 @@ def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
     """Read every record with its weights, and find what they contradict. Nothing is measured.
 
     Args:
-        guest: given if the records are those of another author.
+        guest: given if another author made the records.
     """
     read = (_read(path, guest) for path in store.record_paths())
     found = [each for each in read if each is not None]

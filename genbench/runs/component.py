@@ -119,7 +119,7 @@ def nested_label(nested: Nested, component: Any, default: Any, context: Any) -> 
     """Return a nested component as NAME, or NAME(setting=value,...) with the settings that differ from their defaults.
 
     Args:
-        default: the component that stands here by default, whose settings are the defaults of one of the same name.
+        default: the component used here by default; its settings are the defaults for a component of its name.
     """
     if not isinstance(component, Mapping):
         return _short(component)

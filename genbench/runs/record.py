@@ -156,7 +156,7 @@ def without_measured(measurements: Iterable[Measurement], metrics: Collection[st
 
 
 def beside(measurements: Iterable[Measurement], own: Origin, other: Origin) -> list[Measurement]:
-    """Return measurements of a training as a record of another one holds them: each that has another states its own."""
+    """Return measurements as the record of another training holds them: each states its training where that differs."""
     moved: list[Measurement] = []
     for measurement in measurements:
         training = measurement.get("training", own)
@@ -166,7 +166,7 @@ def beside(measurements: Iterable[Measurement], own: Origin, other: Origin) -> l
 
 
 def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Record:
-    """Return a record with the values that another record of the same evaluation has of some metrics."""
+    """Return a record extended by another record of the same evaluation with its values of some metrics."""
     chosen = {name: new["spec"]["metrics"][name] for name in measured}
     metrics = dict(sorted({**kept["spec"]["metrics"], **chosen}.items()))
     rows = [row for row in new["results"] if metric_of(row) in measured]

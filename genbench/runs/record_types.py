@@ -176,7 +176,7 @@ neither trained nor measured."""
 
 @with_config(ConfigDict(extra="forbid"))
 class Place(TypedDict):
-    """Where a run stands in a track: the row of its model, named by its default settings, in which of the tables.
+    """Where a run stands in a track: its table, and the row of its model, which is named by its default settings.
 
     Models are compared by the headline metric.
     """

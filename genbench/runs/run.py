@@ -41,7 +41,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 
 class Launch(NamedTuple):
-    """Where a run runs, and its patience with other processes.
+    """Where a run runs, and how long it waits for other processes.
 
     Args:
         accelerator: auto, cpu, cuda or gpu, see `start_group`.
@@ -57,7 +57,7 @@ class Launch(NamedTuple):
 
     @contextmanager
     def hold(self, store: Store, spec: Spec) -> Iterator[Store]:
-        """Hold the lease of a run; of a group, the first process holds it.
+        """Hold the lease of a run; in a group, the first process holds it.
 
         Raises:
             Busy: in all processes, if a process outside the group holds it.
@@ -130,8 +130,8 @@ def run(
 def train(spec: Spec, store: Store, progress: Mapping[str, Progress], *, launch: Launch = LAUNCH) -> dict[str, str]:
     """Train the model of a spec, with all members of its ensemble and after its prerequisites, unless that is done.
 
-    A model that is incompatible with the data is not trained; its record says why. The callbacks of progress, and the
-    returned reasons why the training of members failed, are known by the training keys of the members.
+    A model that is incompatible with the data is not trained; its record says why. The progress callbacks, and the
+    returned reasons why the training of members failed, have the training keys of the members as keys.
 
     Raises:
         RunFailed: if all of them failed, or a prerequisite.

@@ -11,7 +11,7 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 
 Records and weights that are damaged, or belong to another folder or request, are reported and count as absent, so that
-the cell runs again. Before another file is written in place of one, it is set aside: see `files.set_aside`.
+the cell runs again. Such a file is set aside before another one replaces it: see `files.set_aside`.
 """
 
 import logging
@@ -46,7 +46,7 @@ OnDamage = Callable[[Path, Damaged], None]
 
 
 def report_damage(path: Path, error: Damaged) -> None:
-    """Report a file without which the others are read."""
+    """Report a file that is left out while the others are read."""
     log.warning("%s; it is left out", error)
 
 
@@ -240,10 +240,10 @@ def writable_store(root: Path) -> Store:
 
 
 def run_name(spec: Spec, data_path: str = "") -> str:
-    """Return the name of a trained model: the name of its folder. Files of the user are called as the user does.
+    """Return the name of a trained model: the name of its folder. Files of the user keep the user's names.
 
     Args:
-        data_path: of the data of its author, who may call the file otherwise.
+        data_path: path of the data of the record's author, whose file may have another name.
     """
     part = {**spec.data, "path": data_path} if data_path else spec.data
     model, data = spec.model["name"].partition("@")[0], own_data_name(part) or part["name"].partition("@")[0]

@@ -1,4 +1,4 @@
-"""Versions and bounds: which records and values today's components would not make.
+"""Versions and bounds: which records and values today's components would no longer make.
 
 A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
 cannot be judged, since a component is not installed here or cannot be imported, is not outdated.

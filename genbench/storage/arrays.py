@@ -111,7 +111,7 @@ def _read(file: IO[bytes], size: int, path: Path) -> np.ndarray:
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     expected, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
     if expected != rest and not dtype.hasobject:
-        raise ValueError(f"by its header, {shape} of {dtype}, it holds {expected:,} bytes, and it has {rest:,}")
+        raise ValueError(f"its header, {shape} of {dtype}, needs {expected:,} bytes, and the file has {rest:,}")
     memory.require(expected, str(path))
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)

@@ -39,14 +39,14 @@ def remembered(path: Path) -> str:
 
 
 DOUBT = 2.0
-"""Seconds after a change in which another one may leave the times as they are: file systems have coarse clocks."""
+"""Seconds after a change in which another change may leave the times as they are: file systems have coarse clocks."""
 
 
 def stamp(path: Path) -> str:
     """Return what changes with the content of a file or folder: sizes, times, inodes, and which files there are.
 
-    Programs can restore the time of modification, as rsync and tar do, but not the time at which the inode changed. A
-    change of the last seconds leaves doubt: then the stamp holds the hash of the content.
+    Programs can restore the time of modification, as rsync and tar do, but not the time at which the inode changed. If
+    the last change is only seconds old, times leave doubt, and the stamp holds the hash of the content.
     """
     changes: list[float] = []
 
@@ -98,7 +98,7 @@ def _takes_path(annotation: Any) -> bool:
 def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
     """Return a large file of the cache, whose sha256 is kept beside it; a damaged one is made again.
 
-    It is hashed when it was made, and again only after its size or modification time has changed.
+    It is hashed when it is made, and again only after its size or modification time has changed.
 
     Args:
         name: file name, with the `cache.key` of everything that determines the content.

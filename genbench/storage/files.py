@@ -63,7 +63,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
 
 
 def require_folder(path: Path, *, there: bool = False) -> None:
-    """Raise ConfigError if a results folder is something else or, where it has to be there, is not."""
+    """Raise ConfigError if a results folder is not a folder, or is missing where it has to exist."""
     if there and not path.exists():
         raise ConfigError(f"no results folder at {path}")
     if os.path.lexists(path) and not path.is_dir():
@@ -85,7 +85,7 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a temporary file beside the path, make it durable and move it into place.
 
     Raises:
-        OSError: if it cannot be written; one that names the path, whatever error a library raised for a full disk.
+        OSError: if it cannot be written; the error names the path, whatever error a library raised for a full disk.
     """
     try:
         _replace(path, save)
@@ -157,7 +157,7 @@ def read_sealed(path: Path, name: str | None = None) -> str:
 def make(folder: Path) -> None:
     """Make a folder and those above it.
 
-    Of a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: once the lease is
+    In a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: once the lease is
     lost the path is broken, and must stay so.
     """
     parts = folder.parts

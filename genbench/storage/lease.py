@@ -1,11 +1,11 @@
-"""Leases: of all processes that share a results folder, on any machines, one at a time writes a run.
+"""Leases: of the processes on all machines that share a results folder, only one at a time writes a run.
 
 A lease is a folder named after its owner:
 
     RESULTS/leases/RUN/HOST+MACHINE.PID.START.NONCE/
 
-It is acquired by renaming a folder to RUN, which succeeds only where there is none, and taken over by renaming it from
-the name of the old owner to that of the new one, which succeeds for one of several contenders. The owner reaches its
+A process acquires it by renaming a folder to RUN, which succeeds only where there is none. A process takes it over by
+renaming it from the old owner's name to its own, which succeeds for one of several contenders. The owner reaches its
 run by a path through the lease, OWNER/../../../runs/RUN. Once the lease has another name that path is broken: an owner
 that was paused, lost its lease and resumes can write nothing (fencing).
 
@@ -165,7 +165,7 @@ def leases_in(leases: Path) -> list[Lease]:
 
 
 def remove_leftovers(leases: Path) -> None:
-    """Remove empty folders, and what processes of this machine left that ended while they acquired a lease."""
+    """Remove empty folders, and leftovers of processes of this machine that ended while they acquired a lease."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(leases):
             if name.startswith(".") and _exited(name[1:]):

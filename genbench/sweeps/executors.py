@@ -228,7 +228,7 @@ def visible_gpus() -> list[str]:
 
 
 def serve(pipe: Connection, gpu: str) -> None:
-    """Run the jobs that the parent sends after the store, until it sends None or SIGTERM, which it does on Ctrl-C."""
+    """Receive the store, then run the jobs that the parent sends until it sends None, or SIGTERM on Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     if gpu:

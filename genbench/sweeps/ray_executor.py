@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
     Args:
         probe: a file that a machine sees if it shares the results folder.
-        cwd: to which the paths of data are relative.
+        cwd: the paths of data are relative to it.
         code: the Python files of the user, each followed by the modules that it imports: {relative path: content}.
     """
 

@@ -29,7 +29,7 @@ def command(spec: Spec) -> str:
 
 
 def baseline(spec: Spec, model: str, seeds: str) -> str:
-    """Return the shell command that runs another model, with its default settings, as a cell and on its data."""
+    """Return the shell command that runs another model, with its default settings, as a cell and on the cell's data."""
     data, metrics = _data(spec), list(spec.metrics)
     default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data})
     changes = {part: _changes(spec.settings[part], default.settings[part]) for part in ("plan", "evaluation")}

@@ -150,10 +150,10 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
 def track_rows(suite: Suite) -> list[TrackRow]:
     """Return every model of a track on every data set.
 
-    A model is called by its label on the first data set: settings may differ from the defaults on others alone.
+    A model is named by its label on the first data set: its settings may differ from the defaults on other data sets.
 
     Raises:
-        ConfigError: if tables have one label for two of them, or none for the baseline.
+        ConfigError: if two of them have one label in tables, or the baseline has none.
     """
     rows: dict[tuple[str, str], TrackRow] = {}
     labels: dict[str, str] = {}

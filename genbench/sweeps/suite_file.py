@@ -103,9 +103,10 @@ class DataEntry(Entry):
 class ModelEntry(Entry):
     """A model. `seeds` replaces the seeds of the suite; a list in `sample` makes a grid of cells that share training.
 
-    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` are the steps
-    of those budgets of a track at which it stands, all by default. A model that states `plan.steps = 0` is trained at
-    none: its runs stand at every budget. `pace` multiplies the steps of every budget, to give methods equal time.
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` names the
+    budgets of a track at which the model stands, by their steps; by default all. A model that states `plan.steps = 0`
+    is never trained, and its runs stand at every budget. `pace` multiplies the steps of every budget, to give methods
+    equal time.
     """
 
     seeds: Seeds | None = None
@@ -124,7 +125,7 @@ class ModelEntry(Entry):
         return {"plan": {"steps": self.paced(budget.steps)}}
 
     def paced(self, steps: int) -> int:
-        """Return the steps that take this model as long as others take for these."""
+        """Return the number of steps in which this model takes as long as other models take for the given number."""
         return max(1, round(steps * self.pace))
 
 
@@ -164,7 +165,7 @@ class Track(Table):
 
 
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed, or at every budget with its.
+    """The contents of a suite file: every data set meets every model with every seed, or with the seeds of each budget.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
     `chosen` is read from a file beside the track, see `CHOSEN`: {data set: {model: its tuned settings}}.
@@ -187,7 +188,7 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse seeds that no cell has, and in a track cells of some models only, unequal trials, and their seeds."""
+        """Refuse seeds that no cell has; in a track, also cells of some models only, unequal trials, trials' seeds."""
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:

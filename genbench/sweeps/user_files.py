@@ -21,7 +21,7 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
         kind: models, metrics or datasets.
         text: a name; `file.py` or `file.py:name`; for data, a file of points, a folder or archive of images, or
             `hf:NAME[:split]`, a data set of Hugging Face's library, by its folder or its name on the hub.
-        folder: to which paths are relative.
+        folder: paths are relative to it.
 
     Raises:
         ConfigError: on an unknown name; if a Python file is broken, or registers no such component; or if a data set
@@ -81,7 +81,7 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
     Args:
         name: of the model.
         table: its settings, nested, with the settings of the encoder.
-        folder: to which paths are relative.
+        folder: paths are relative to it.
 
     Raises:
         ConfigError: on an unknown model; if a Python file is broken, or registers no such component.

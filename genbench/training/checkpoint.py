@@ -40,7 +40,7 @@ class Saver:
 
     Args:
         run: identifies the training.
-        save_every: seconds between checkpoints that take up to 2 % of 30 s; slower ones are rarer.
+        save_every: seconds between checkpoints; more if one takes longer than 2 % of 30 s.
     """
 
     def __init__(self, path: Path, run: str, save_every: float) -> None:

@@ -72,10 +72,10 @@ def fit(
         run: identifies the training in its checkpoints.
         progress: called after every block of steps, one per model.
         evaluate: called with averaged weights after the steps for which `plan.evaluates_after` is true. With
-            `plan.stop` at validation, the weights with the lowest loss that it returns are kept.
+            plan.stop=validation, the weights with the lowest returned loss are kept.
         save_every: least seconds between checkpoints, which take at most 2 % of the time. A signal that stops the
             training also saves one.
-        uncounted: context of work that does not count as training, which is saving.
+        uncounted: context of work that does not count as training: saving.
 
     Raises:
         RunFailed: if the loss is not finite, with the step.

@@ -43,7 +43,7 @@ class Plan:
         threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
         deterministic: whether a GPU repeats a training bit for bit, by slower kernels; a CPU always does, with the
-            same versions and as many threads. An encoder, which runs of other plans share, is trained without.
+            same versions and as many threads. Encoders are trained without it, because runs of other plans share them.
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.

@@ -169,7 +169,7 @@ def start_group(accelerator: str = "auto") -> Group:
 
 
 def repeat_in_processes(processes: int) -> None:
-    """Let torchrun repeat the command of this process in several ones, and exit as they do; in those do nothing.
+    """Let torchrun repeat the command of this process in several processes, and exit as they do; do nothing in those.
 
     If one of them fails, or on Ctrl-C, the others are stopped.
 

@@ -240,7 +240,7 @@ def mixture(
     if means is not None and (len(means) != modes or any(len(center) != dims for center in means)):
         raise ConfigError(f"mixture.means: write {modes} centers (data.modes) of {dims} coordinates (data.dims)")
     if weights is not None and len(weights) != modes:
-        raise ConfigError(f"mixture.weights: write {modes} of them (modes), not {len(weights)}")
+        raise ConfigError(f"mixture.weights: write {modes} weights, one per mode (data.modes), not {len(weights)}")
     memory.require(32 * modes * dims, f"mixture.modes={modes} of mixture.dims={dims}")
     stream = torch.Generator().manual_seed(placement)
     centers = spread * torch.randn(modes, dims, generator=stream) if means is None else torch.tensor(means)

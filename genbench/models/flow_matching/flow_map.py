@@ -118,7 +118,7 @@ class FlowMap(PairModel):
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         cost = 2 if options.get("guidance") else 1
         if method != "euler":
-            raise Unsupported(f"it takes Euler steps of its mean velocity, no {method}")
+            raise Unsupported(f"it takes Euler steps of its mean velocity, not {method}")
         if nfe % cost:
             raise Unsupported(f"guidance takes {cost} evaluations per step, which do not divide {nfe}")
         found = {**options, "method": method, "steps": nfe // cost}

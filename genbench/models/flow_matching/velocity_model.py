@@ -115,7 +115,7 @@ class FlowMatching(PairModel, Transport):
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")
         if options.get("diffusion") and method != "euler":
-            raise Unsupported(f"sampling with diffusion takes Euler steps, no {method}")
+            raise Unsupported(f"sampling with diffusion takes Euler steps, not {method}")
         cost = stages * (2 if options.get("guidance") else 1)
         if nfe % cost:
             raise Unsupported(f"{method} takes {cost} evaluations per step, which do not divide {nfe}")

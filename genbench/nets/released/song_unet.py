@@ -86,7 +86,7 @@ def _renamed(state: Mapping[str, Tensor], smooth: bool) -> dict[str, Tensor]:
         elif found[6] == "resample_filter":
             expected = filter_of(smooth)
             if value.shape[2:] != expected.shape or (value[0, 0] - expected).abs().max() > 1e-6:
-                raise TypeError("its filter of resampling is another one")
+                raise TypeError("it resamples by another filter")
             continue
         else:
             way = "down" if found[1] == "enc" else "up"

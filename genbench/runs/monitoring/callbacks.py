@@ -151,8 +151,8 @@ def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]
     """Return what these metrics, in these versions and with these settings, measured during training, step by step.
 
     The weights of a step are not saved. A row without a value therefore states why: its metric was added after the
-    step, the step was trained for another evaluation, or the file of the step is lost or damaged. Without a folder,
-    because all was trained for another evaluation, there are no rows.
+    step, the step was trained for another evaluation, or the file of the step is lost or damaged. If all steps were
+    trained for another evaluation, there is no folder, and there are no rows.
 
     Args:
         wanted: metrics by name.

@@ -25,7 +25,7 @@ _failed: set[str] = set()
 
 
 class Logger(NamedTuple):
-    """An open logger: logs the scalars of a step, and ends the run, told whether it failed."""
+    """An open logger: it logs the scalars of a step, and ends the run, given whether the run failed."""
 
     log: Callable[[Mapping[str, float], int], None]
     close: Callable[[bool], None]

@@ -81,8 +81,8 @@ def _grid(images: np.ndarray) -> Image.Image:
 def save_sample_picture(folder: Path, evaluation: Evaluation, data: Data) -> Path | None:
     """Draw samples beside held-out data as samples.png, and return its path; a failure is reported and fails no run.
 
-    Points in 2D with the ways from noise of a few, images as grids, other vectors by their first two principal
-    components and their first marginals.
+    2D points are drawn with the paths of a few of them from noise, images as grids, other vectors by their first two
+    principal components and their first marginals.
     """
     path = folder / NAME
     try:
