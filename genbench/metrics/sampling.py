@@ -40,7 +40,8 @@ class Sampling:
         labels: classes that a conditional model is sampled for: in the shares of the test split, as a model without
             labels learns them, or equally often.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
-            Metrics that compare with training images by default compare with held-out ones by `metric.NAME.split=test`.
+            Metrics that by default compare with training images compare with held-out images if
+            `metric.NAME.split=test`.
     """
 
     n: Count = 2048

@@ -58,7 +58,7 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
     if text is None or "bias" not in known:
         return text
     if known["bias"] is None:
-        return f"{text}; its bias is not known, of no more real images than features"
+        return f"{text}; its bias is not known: there are no more real images than features"
     return f"{text}; its bias would be {known['bias']:.3g} if features were Gaussian"
 
 
@@ -74,7 +74,7 @@ def doubtful_density(row: Row | Mapping[str, Any]) -> str:
     error = ERRORS * (known.get("standard_error") or 0.0) + (known.get("tolerance_difference") or 0.0)
     if value >= floor - error:
         return ""
-    return "lower than the entropy of the data, which no density is: an error of the density, or a forged value"
+    return "lower than the entropy of the data, which is impossible: the density is wrong, or the value is forged"
 
 
 def cost_of(record: Record) -> dict[str, Any]:

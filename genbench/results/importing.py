@@ -28,7 +28,7 @@ class Format(NamedTuple):
 
     Args:
         key: name under which a file holds the averaged weights; a file without this name holds nothing else.
-        prefix: prefix of their names in the file; weights without it are not averages, unless no weight has it.
+        prefix: prefix of their names in the file; weights without it are skipped, unless no weight has it.
         weights: converts these weights to the parameters of the network, by genbench's names.
         model: default model; the user may name another one with the same network.
         data: default data set.
@@ -163,5 +163,5 @@ def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, 
     for name in [*needed, *found]:
         shapes = [str(tuple(each[name].shape)) if name in each else "missing" for each in (found, needed)]
         if shapes[0] != shapes[1]:
-            why = f"{name} is {shapes[0]} there and {shapes[1]} in the network of these settings"
+            why = f"{name} is {shapes[0]} in the file and {shapes[1]} in the network with these settings"
             raise ConfigError(f"{path} has the weights of another network: {why}: set model.net.NAME=VALUE")

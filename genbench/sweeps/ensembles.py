@@ -17,7 +17,7 @@ def why_alone(spec: Spec) -> str | None:
     name, plan = spec.model["name"], plan_of(spec)
     stackable = spec.encoder is None and model_class(models[name]).stackable(spec.event, spec.model)
     if not stackable:
-        return f"{name} on {spec.data['name']} cannot be stacked: the loss of a small network alone can"
+        return f"{name} on {spec.data['name']} cannot be stacked: only the loss of a small network can"
     if plan.accumulate > 1 or plan.precision != "fp32":
         return "plan.accumulate and plan.precision=bf16 are for models that are trained alone"
     if plan.stop == "validation":

@@ -21,7 +21,9 @@ DOWNLOADS = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST"}
 def findings() -> Iterator[str]:
     """Yield one line per finding, starting with 'ok' or '--'."""
     about = code()
-    commit = f", commit {about['commit'][:10]}{' and changes' if about['dirty'] else ''}" if "commit" in about else ""
+    commit = (
+        f", commit {about['commit'][:10]}{' and local changes' if about['dirty'] else ''}" if "commit" in about else ""
+    )
     yield f"ok  genbench {about['genbench']}{commit}, Python {platform.python_version()}"
     yield from (f"ok  {library} {version(library)}" for library in LIBRARIES)
     yield f"ok  {os.cpu_count()} CPU cores"

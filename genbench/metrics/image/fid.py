@@ -130,7 +130,7 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
     """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
 
-    A perfect model of the latents has this distance. Images of the other split are decoded.
+    A perfect model of the latents has this distance. Decoded images are from the split that they are not compared with.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, Latent) or not data.event.is_image:

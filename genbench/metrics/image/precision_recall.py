@@ -108,7 +108,7 @@ def precision_recall(
 def density_coverage(
     evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 5, features: Extractor = None
 ) -> list[Value]:
-    """Mean number of real neighborhoods that contain a sample (density), share of them that contain one (coverage).
+    """Mean number of real neighborhoods around a sample (density), share of them that contain a sample (coverage).
 
     The neighborhood of a real image extends to its k-th neighbor. Density is divided by k: 1 for real images on
     average, more where samples concentrate in dense regions. Coverage grows with the number of samples.

@@ -79,7 +79,7 @@ class Design:
             for row and column; a head of 64 has 12, 12 and 8. literal: 8 for the condition in small heads as well, as
             in the papers' code; a head of 16 then has none for row and column.
         null: the embedding of no label: the mean over the classes (TARFlow), or a learned one (STARFlow).
-        noise: noise added to training data: uniform dequantizes over a bin (for likelihood; none for continuous
+        noise: noise added to training data: uniform dequantizes over a bin (for likelihood; no effect on continuous
             data), a number is the standard deviation of Gaussian noise (for samples), none adds nothing.
         penalty: weight in the loss of the mean square of the tokens between blocks.
         penalty_over: mean or sum over the gaps between blocks.
