@@ -62,7 +62,7 @@ def _outdated(store: Store, remove: bool) -> Iterator[str]:
 
 
 def _current(path: Path) -> tuple[Record | None, list[str]]:
-    """Return a record without what is outdated, None if nothing is left of it, and why; a damaged one has no reason."""
+    """Return a record without what is outdated (None if nothing is left), and why; a damaged record has no reason."""
     try:
         record = read_kept(path)
     except Damaged:

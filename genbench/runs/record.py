@@ -114,8 +114,8 @@ def check_request(path: Path, kept: Mapping[str, Any], spec: "Spec") -> None:
 
 
 def _agree(kept: Any, asked: Any, spec: "Spec") -> bool:
-    """Return whether settings agree. One that only one of them has is newer or older than the other, with its default;
-    a path counts by its content, in the key of the run."""
+    """Return whether settings agree. A setting that only one side has is skipped: versions add and remove settings, at
+    their defaults. The text of a path may differ: its content is in the key of the run."""
     if kept == asked:
         return True
     if isinstance(kept, Mapping) and isinstance(asked, Mapping):

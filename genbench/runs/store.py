@@ -195,9 +195,9 @@ class Store:
         return self._standing(sorted(self.runs.glob(f"*/*/{FAILURE}")), damaged)
 
     def _standing(self, paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Record]]:
-        """Read failures, but for those after which the run was completed.
+        """Read failures, except where the run was completed afterwards.
 
-        It may have been elsewhere, or in a process that died before it removed the failure.
+        It may have been completed elsewhere, or by a process that died before it removed the failure.
         """
         for path, failed in _read(paths, damaged):
             asked = failed["spec"]["metrics"]

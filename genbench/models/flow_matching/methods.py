@@ -128,7 +128,7 @@ def wcfm_balanced(
     w = exp(-c(x0, x1) / epsilon + phi(x0) + psi(x1)) has mean 1 given x0 and mean 1 given x1, unlike the weights of
     W-CFM (https://arxiv.org/abs/2507.22270). The potentials are estimated on a reference sample (Cuturi, 2013,
     https://arxiv.org/abs/1306.0895) that is updated in training (Mensch and Peyre, 2020,
-        https://arxiv.org/abs/2003.01415).
+    https://arxiv.org/abs/2003.01415).
     """
     coupling = Balanced(event, shared.classes(event), kernel=kernel, settings=reference)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)

@@ -76,8 +76,8 @@ class WeightSettings:
 
     Args:
         normalizer: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
-        weigh: "pair" weights each pair. "data", a control, gives each data point the mean weight of its pairs with the
-            noise of the batch: the same tilt without any coupling.
+        weigh: what has a weight: each "pair", or, as a control, each "data" point. A data point has the mean weight of
+            its pairs with the noise of the batch: the same tilt without any coupling.
     """
 
     normalizer: Literal["constant", "running", "batch"] = "constant"
