@@ -2,8 +2,8 @@
 
     python -m benchmarks.elbow 8gaussians moons    # writes results/tuning/wcfm-on-DATA-by-elbow.json
 
-With `--set`, a hash of the settings ends the name, so that the file takes the place of no other.
-Nothing is trained, but for the encoder of a model of latents.
+With `--set`, the file name ends in a hash of the settings, so that no other file is overwritten. Nothing is trained
+except the encoder of a latent model.
 """
 
 import argparse

@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 SAID = 3
 """Sentences of the README about the leaderboard: on methods with their own samplers."""
 COLUMNS, WIDE = 128, 1000
-"""Characters of a line of prose, and of a table, which pages wrap themselves."""
+"""Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 TRACK = "plane-v1"
 DRAWN = {"CFM": "cfm", "W-CFM": "wcfm", "OT-CFM": "otcfm", "MeanFlow": "meanflow"}
 TASK = "8gaussians-moons"

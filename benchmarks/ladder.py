@@ -88,7 +88,7 @@ def complete(*rungs: Values) -> list[Values]:
 
 
 def means_drawn(values: Values, stream: np.random.Generator) -> np.ndarray:
-    """Return draws of the true means of complete methods, (draws, methods), up to what all methods of a draw share.
+    """Return draws of the true means of complete methods, (draws, methods), up to a shift shared within a draw.
 
     Seeds have effects that all methods share, and errors of equal variance. The prior is flat in the means and in the
     logarithm of the variance, so that the mean of a draw is a t variable.
@@ -120,7 +120,7 @@ def order(short: Values, long: Values) -> Order | None:
 
 
 def tau(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return Kendall's tau of two (..., methods): pairs in the same order minus others, as a share of all pairs."""
+    """Return Kendall's tau of two (..., methods): (pairs in the same order - other pairs) / all pairs."""
     one, other = np.triu_indices(x.shape[-1], 1)
     return np.sign((x[..., one] - x[..., other]) * (y[..., one] - y[..., other])).mean(-1)
 

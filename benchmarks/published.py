@@ -20,7 +20,7 @@ from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 
 WIDE = 1000
-"""Characters of a table in Markdown, which pages wrap themselves."""
+"""Width of a Markdown table in characters; pages wrap tables themselves."""
 
 
 @dataclass(frozen=True)

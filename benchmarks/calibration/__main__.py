@@ -6,7 +6,7 @@
     python -m benchmarks.calibration --redraw                   # tables and picture again, from the numbers
 
 Writes calibration.json (numbers) and calibration.md (tables) in the results folder, and docs/images/calibration.svg.
-Draws are kept in the cache: a calibration that was stopped goes on where it was.
+Draws are kept in the cache: a stopped calibration resumes where it stopped.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def write(path: Path, found: dict[str, Any]) -> None:
-    """Write the numbers, a row a line."""
+    """Write the numbers, one row per line."""
     parts = []
     for name, value in found.items():
         inside = ",\n  ".join(json.dumps(row, allow_nan=False) for row in value) if isinstance(value, list) else ""

@@ -38,7 +38,7 @@ class Real(NamedTuple):
 
     Args:
         pool: what the true sampler draws from.
-        training: other real samples, that copies are made of.
+        training: other real samples, from which copies are made.
         levels: number of gray levels; 0 for points.
     """
 
@@ -69,7 +69,7 @@ def shift(real: Real, size: float, stream: torch.Generator) -> Pool:
 
 
 def scale(real: Real, size: float, stream: torch.Generator) -> Pool:
-    """Stretch points from their mean by a factor 1 + size; of images the levels from the mean level: their contrast."""
+    """Stretch points from their mean, or levels of images from the mean level (contrast), by a factor 1 + size."""
     if real.levels:
         return _levels(real, lambda x: x.mean() + (1 + size) * (x - x.mean()), stream)
     mean = real.pool.x.mean(0)
@@ -99,7 +99,7 @@ def blur(real: Real, size: float, stream: torch.Generator) -> Pool:
 
 
 def drop(real: Real, size: float, stream: torch.Generator) -> Pool:
-    """Leave out this number of classes; of the last one the fractional part."""
+    """Leave out this number of classes; a fraction leaves out that part of one more class."""
     return real.pool._replace(odds=(1 + real.pool.label - size).clamp(0, 1).double())
 
 

@@ -28,9 +28,9 @@ from genbench.seeds import derive, generator
 from genbench.storage import cache
 
 VERSION = 3
-"""Raised whenever the same draws would give other numbers."""
+"""Version of the numbers: raise it whenever the same draws would give other numbers."""
 TRUE, THRESHOLD = "true sampler", "threshold"
-"""Samplers without a fault: that on which false alarms are counted, and that of the thresholds."""
+"""Samplers without a fault: false alarms are counted on the first, the second gives the thresholds."""
 CERTAIN = 0.99
 """Stop increasing n once the power reaches this."""
 BLOCK = 250

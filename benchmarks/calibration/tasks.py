@@ -51,7 +51,7 @@ class Task:
         key: hash of data and features.
         real: what the true sampler draws from, in raw units.
         faults: faults of the other samplers.
-        prepare: from a pool of raw samples to one of what metrics take.
+        prepare: turns a pool of raw samples into a pool of what metrics take.
         measures: {metric: its function}.
         n: numbers of samples, from small to large.
         largest: {metric: number of samples above which it takes too long}.
@@ -68,7 +68,7 @@ class Task:
 
 
 def points() -> Task:
-    """Return the task in the plane: 8gaussians, whose metrics compare with fresh test points in each draw."""
+    """Return the 2D task: 8gaussians, whose metrics compare with fresh test points in each draw."""
     names = ("w2", "sliced_w2", "energy_distance", "mode_coverage", "norm")
     spec, chosen = task_without_model("8gaussians", names, {})
     data = build_data(spec)
@@ -165,7 +165,7 @@ def _of_images(
         frechet_name: name of the Frechet distance in its features.
         kinds: the faults.
         n: numbers of samples.
-        pool: number of training images that the true sampler draws from; as many others are what copies are made of.
+        pool: number of training images that the true sampler draws from; copies are made from as many others.
         neighbors: number of test images that metrics of pairs compare with; the Frechet distance has all, up to 10,000.
     """
     space = data.space

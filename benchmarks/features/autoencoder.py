@@ -5,10 +5,10 @@
 
 ARCHIVE has the images as train|test/CLASS/NAME; the shipped weights learned a JPEG re-encoding of CIFAR-10. FOLDER gets
 checkpoints, from which the same command resumes, and `cifar10-8x8x8.safetensors` with the weights in half precision and
-the constants of the latents. Prints the PSNR on test images and the sha256 of the file, which belongs into
-genbench/models/latent/cifar10_autoencoder.py. Training is seeded and on one thread; another processor or version of
-torch may round differently and gives other weights: then the version of the encoder rises, and tables that use it are
-measured again.
+the constants of the latents. Prints the PSNR on test images and the sha256 of the file, which belongs in
+genbench/models/latent/cifar10_autoencoder.py. Training is seeded and on one thread. Another processor or version of
+torch may round differently and give other weights. In that case, raise the version of the encoder, and measure the
+tables that use it again.
 """
 
 import argparse

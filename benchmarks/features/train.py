@@ -3,10 +3,10 @@
     pip install -e '.[dev]'
     python benchmarks/features/train.py digits_cnn captions_cnn mnist5k_cnn --to genbench/metrics/image/weights
 
-Prints the accuracy on held-out images and the sha256 of each file, which belongs into the module of the classifier.
+Prints the accuracy on held-out images and the sha256 of each file, which belongs in the module of the classifier.
 Training is seeded and on one thread; weights are stored in half precision. Another processor or version of torch may
-round differently and gives other weights: then the version of the extractor and of its metrics rises, and tables that
-use them are measured again.
+round differently and give other weights. In that case, raise the version of the extractor and of its metrics, and
+measure the tables that use them again.
 """
 
 import argparse

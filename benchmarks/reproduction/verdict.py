@@ -88,7 +88,7 @@ class Reproduction(NamedTuple):
         agreeing: number of those that agree seed by seed, or whose models are compared over seeds.
         missing: metrics of published values that were not measured again.
         absent: published runs without a record here, or whose record lacks a value that it was to measure.
-        worst: the largest deviation in units of what it may be, what deviates, and its run.
+        worst: the largest deviation in units of the allowed deviation, what deviates, and its run.
         shifts: the mean differences, the largest in units of what it may be first.
         over_seeds: None without a model that amplifies rounding.
     """
@@ -237,7 +237,7 @@ class Cells:
     """Records, to find the one whose spec would give the same values up to rounding.
 
     A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics. A
-    setting that only one of two specs has is newer than the other, and has its default.
+    setting that only one of two specs has was added after the other spec, and has its default.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:

@@ -5,9 +5,9 @@
 # %% [markdown]
 # # Add a method
 #
-# OT-CFM solves an assignment for each batch. A cheaper idea: project noise and data on one random direction, sort both,
-# and pair equal ranks, which is optimal transport in one dimension. It costs a sort. This page makes it a method, checks
-# it, and compares it with CFM and OT-CFM.
+# OT-CFM solves an assignment for each batch. A cheaper idea is to project noise and data on one random direction, sort
+# both, and pair equal ranks. This is optimal transport in one dimension and costs only a sort. This page turns the idea
+# into a method, checks it, and compares it with CFM and OT-CFM.
 #
 # A method of flow matching is a *coupling*: a function of a batch of noise and a batch of data that returns pairs and
 # their weights. Everything else (network, training, solver, metrics) is shared. The keyword-only arguments of the
@@ -56,9 +56,9 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 
 # %% [markdown]
-# The model is flow matching on these pairs. The coupling is registered as well, so that every method that takes one can use
-# it where this module is imported: in the same Python session, or from a package with an entry point, `meanflow` takes
-# `model.coupling=sliced`.
+# The model is flow matching on these pairs. The coupling is registered as well, so every method with a setting
+# `coupling` can use it where this module is imported. For example, `meanflow` takes `model.coupling=sliced` in the same
+# Python session, or if a package announces the module by an entry point.
 #
 # ## Check it
 #
@@ -69,8 +69,8 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 # genbench check sliced_coupling.py
 # ```
 #
-# A test of the idea itself is yours to write. Here: pairing by rank must not make the average pair longer than independent
-# pairing, and must not beat the optimal plan.
+# You write the test of the idea itself. Here, pairing by rank must not make the average pair longer than independent
+# pairing does, and must not beat the optimal plan.
 
 # %%
 import torch
@@ -115,9 +115,9 @@ table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 #
 # ## Use it everywhere
 #
-# The file is a name: `genbench run --model sliced_coupling.py:sliced-cfm --dataset moons`, and the same in suites. Records name
-# it by its content, so a changed file never mixes with results of the old one. To share it under its own name, put the
-# module into a package with an entry point, and install it:
+# The file serves as a name: type `genbench run --model sliced_coupling.py:sliced-cfm --dataset moons`; suites take the
+# same name. Records name the file by its content, so results of a changed file never mix with older results. To share
+# it under its own name, put the module into a package with an entry point, and install it:
 #
 # ```toml
 # [project.entry-points."genbench.models"]

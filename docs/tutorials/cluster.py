@@ -6,8 +6,8 @@
 # # A sweep on a cluster
 #
 # Any number of processes, on one machine or on many, can work on one sweep, because each run has a lease in the shared
-# results folder. This page plays it through on one machine: two workers, one of them killed, a resumed sweep with the same
-# numbers. At the end are the commands for Slurm and Ray.
+# results folder. This page shows it on one machine: two workers share a sweep, one of them is killed, and the other
+# finishes with the same numbers. At the end are the commands for Slurm and Ray.
 
 # %%
 suite = """
@@ -46,8 +46,8 @@ with open("cluster.toml", "w") as file:
 # genbench results status
 
 # %% [markdown]
-# The exit code of `sweep` is 0 when every cell is done and 1 when one failed; then `genbench results status` names it, and
-# the same sweep runs it again.
+# The exit code of `sweep` is 0 when every cell is done and 1 when a cell failed. `genbench results status` then names
+# that cell, and the same sweep runs it again.
 #
 # ## The same numbers
 #
@@ -74,8 +74,8 @@ interrupted
 # sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
 # ```
 #
-# Several tasks of `srun` would each do the whole of a `genbench run`: it refuses, and names the command by which they share it.
-# Tasks with runs of their own say so:
+# If `srun` started several tasks, each would do the whole of a `genbench run`. genbench refuses this and names the
+# command by which the tasks share the run. Tasks with runs of their own unset a variable first:
 #
 # ```sh
 # srun -n 8 bash -c 'unset SLURM_STEP_NUM_TASKS; genbench run --model cfm --dataset moons --seed $SLURM_PROCID'

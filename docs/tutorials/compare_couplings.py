@@ -30,7 +30,7 @@ with open("couplings.toml", "w") as file:
     file.write(suite)
 
 # %% [markdown]
-# Run it. Progress goes to stderr; the tables, of which only the last line is shown here, to stdout.
+# Run it. Progress goes to stderr and the tables go to stdout; this page shows only their last line.
 
 # %% language="bash"
 # genbench sweep couplings.toml 2>/dev/null | tail -1
@@ -39,7 +39,8 @@ with open("couplings.toml", "w") as file:
 # ## Read the values
 #
 # `genbench.frame` has a row per value: model, seed, metric, solver, and the floor, which is the same metric of real data
-# against real data. `genbench.table` is its mean over seeds. `main` is the solver of the suite, here dopri5.
+# against real data. `genbench.table` has the means over seeds. Rows of the point `main` use the solver of the suite,
+# here dopri5.
 
 # %%
 import genbench
@@ -97,5 +98,5 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 #
 # At 500 steps OT-CFM has the straighter paths. The order of two methods can change with the budget: in
 # [the committed results](../../results/rankings.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps. With another
-# recipe (20,000 steps, sigma 0.1, no EMA) it stays behind. So report budget and recipe, vary the budget with a second suite,
-# and compare training times as well: each step of OT-CFM costs more (`results/couplings/cost.md`).
+# recipe (20,000 steps, sigma 0.1, no EMA) CFM stays behind. So report budget and recipe, vary the budget with a second
+# suite, and compare training times as well: each step of OT-CFM costs more (`results/couplings/cost.md`).

@@ -29,8 +29,8 @@ np.save("samples.npy", samples)
 #
 # ## The number of samples is part of the protocol
 #
-# The same samples, 256 of them: W2 grows, and so does its floor. Numbers at different *n* are not comparable, nor are
-# distances to the floor.
+# With only 256 of the same samples, W2 grows, and so does its floor. Neither values nor distances to the floor are
+# comparable at different *n*.
 
 # %% language="bash"
 # genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256
@@ -60,12 +60,12 @@ record = json.loads(subprocess.run(command.split(), capture_output=True, text=Tr
 # %% [markdown]
 # ## Images
 #
-# A folder, an archive or an `.npz` of uint8 images works the same way; FID and its relatives need their network once
-# ([Measure images](../image_metrics.md)).
+# A folder, an archive or an `.npz` of uint8 images works the same way; FID and its relatives download their network
+# once ([Measure images](../image_metrics.md)).
 #
 # ```sh
 # genbench eval path/to/images --dataset cifar10 --metric fid-clean --metric precision_recall
 # ```
 #
-# Three mistakes to avoid: samples in another space than the raw data (here: the plane itself, not standardized); samples
-# that were selected or redrawn; and fewer samples than the published protocol states.
+# Avoid three mistakes: samples in another space than the raw data (here, the points must not be standardized), samples
+# that were selected or redrawn, and fewer samples than the published protocol states.

@@ -72,7 +72,7 @@ class Cost(Table):
     source: str
 
     def hours(self, trainings: int, samples: int) -> tuple[float, float]:
-        """Return the hours of trainings, each with an evaluation with this number of samples: at least and at most."""
+        """Return the least and the most hours for trainings that are each evaluated once on this number of samples."""
         sampling = self.sampling_hours * samples / self.samples
         return trainings * (self.training_hours[0] + sampling), trainings * (self.training_hours[1] + sampling)
 
@@ -111,7 +111,7 @@ class Study(Table):
         samples: number of samples of each evaluation, if stated.
         spread: name of the spread of its metric; empty if none is known.
         pairs: labels of two numbers that are claimed to differ.
-        suite: the suite that repeats numbers; `difference` says in what it differs.
+        suite: the suite that repeats numbers; `difference` says how the suite differs from the study.
         tolerance: of the repeated numbers, fixed before they were measured.
     """
 
@@ -139,7 +139,7 @@ class Study(Table):
             if label not in labels:
                 raise unknown(f"{self.paper} has no value", label, labels)
         if (self.tolerance is None) != (not self.suite):
-            raise ValueError(f"{self.paper}: a suite that repeats it and a tolerance need each other")
+            raise ValueError(f"{self.paper}: give both a suite that repeats it and a tolerance, or neither")
         if any(bool(value.model) != bool(value.data) or (value.model and not self.suite) for value in self.values):
             raise ValueError(f"{self.paper}: a repeated value needs a suite, a model and a data set")
         return self
@@ -158,7 +158,7 @@ class Published(Table):
 
 
 class Audit(NamedTuple):
-    """A published difference beside chance.
+    """A published difference compared with chance.
 
     Args:
         training, evaluation: its standard error from training and from evaluation, at the usual spread; None if

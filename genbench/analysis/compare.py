@@ -122,7 +122,7 @@ class Comparison(NamedTuple):
 
 
 def compare_records(one: Sequence[Record], other: Sequence[Record]) -> tuple[list[Comparison], list[str]]:
-    """Compare each model on each data set that both sides have; single models are compared even if they differ.
+    """Compare each model on each data set that both sides have; if each side has only one model, compare these two.
 
     Returns:
         The comparisons, and what only one side has.
@@ -304,7 +304,7 @@ def _corrected(part: Comparison) -> Comparison:
 
 
 def _made_by(record: Record) -> dict[str, Any]:
-    """Return data, and code and machine of the training and of the measurements that were made otherwise."""
+    """Return the data, the code and machine of the training, and what differs from these in each measurement."""
     provenance = record["provenance"]
     training, others = provenance["training"], provenance["measurements"]
     made = {"data": provenance["data"], "code": training["code"], "machine": training["machine"]}

@@ -44,7 +44,7 @@ class Components(NamedTuple):
         own: the rest, with the samples of one evaluation.
         total: both.
         evaluation: the samples of one evaluation; None if intervals are not stated.
-        training: the total without the samples; where test points are drawn for each seed, these too.
+        training: the total without the samples; it includes the test points where each seed draws its own.
     """
 
     shared: Estimate
@@ -110,13 +110,13 @@ class Crossed(NamedTuple):
     def spread(self) -> Spread:
         """Return the spread of a value as a share of it, without what models of a seed share.
 
-        Pairing is taken to remove the same share of the variance of training and of evaluation.
+        Pairing is assumed to remove the same share of the variance of training and of evaluation.
 
         Raises:
             ConfigError: if values are not all positive.
         """
         if self.values.min() <= 0:
-            raise ConfigError(f"{self.suite}: some values are not positive, and a share of them means nothing")
+            raise ConfigError(f"{self.suite}: some values are not positive, so a relative spread has no meaning")
         found = components(np.log(self.values), None if self.errors is None else self.errors / self.values)
         evaluated = found.evaluation.value / found.total.value if found.evaluation and found.total.value else 0.0
         parts = min(evaluated, 1.0), 1 - min(evaluated, 1.0)

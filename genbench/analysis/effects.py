@@ -36,7 +36,7 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """How far a mean lies above the floor, at least the standard error of that; its own standard error; which it is."""
+    """Excess of a mean over the floor; `clipped` if it was raised to the floor's standard error; its standard error."""
 
     value: float
     error: float

@@ -51,7 +51,7 @@ def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
 
 
 def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
-    """Return {label: the label}, or of a wider one its name and the settings that tell it from labels of that name.
+    """Return {label: label}; a wider one becomes its name and the settings that tell it from labels of that name.
 
     >>> list(distinct(["gaussian dims=8 std=1", "cfm", "cfm lr=1 steps=9", "cfm lr=2 steps=9"], 8).values())
     ['gaussian', 'cfm', 'cfm lr=1', 'cfm lr=2']

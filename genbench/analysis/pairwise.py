@@ -26,10 +26,10 @@ class Pairwise(NamedTuple):
     Args:
         order: models, best mean first; a position in it claims nothing.
         pairs: {(one, other): difference one minus other} of the pairs that could be tested; the first is ahead on the
-            common seeds, whose order may differ from that of all means.
+            common seeds, although the means over all seeds may have another order.
         p: their p values, corrected by Holm's method over all of them.
         letters: models that share a letter are not separated; empty for a model that has no testable pair.
-        full: models with as many seeds as any: the wide interval of a few seeds earns no mark.
+        full: models with the largest number of seeds. Others get no mark, because few seeds give wide intervals.
         at_floor: full models that are at the floor or better; no test tells them apart.
     """
 

@@ -64,7 +64,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
 def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], list[Submitted]]:
     """Return the records of a submission that were confirmed on this machine, and how many seeds of each method were.
 
-    A seed is confirmed if all of its records are, such as those with other numbers of samples.
+    A seed is confirmed if all of its records are, including records with other numbers of samples.
     Its methods are called NAME:METHOD, after the file. Records that are also among one's own are left out.
 
     Args:

@@ -149,7 +149,7 @@ def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
 
 
 def _belongs(record: Record, spec: Spec) -> bool:
-    """Return whether a run was trained and measured as a track asks for."""
+    """Return whether a run was trained and measured as a track requires."""
     own, headline = record["spec"], next(iter(spec.metrics))
     return (
         same_component(own["data"], spec.data)
@@ -160,7 +160,7 @@ def _belongs(record: Record, spec: Spec) -> bool:
 
 
 def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
-    """Return the row of a run: the label of its model on the first data set, with what its plan has of its own."""
+    """Return the row of a run: the label of its model on the first data set, and settings that only its plan has."""
     own = record["spec"]
     plan: dict[str, Any] = {**spec.plan, **own["plan"]}
     words = [f"{key}={as_set_value(plan[key])}" for key in plan if key not in FREE and plan[key] != spec.plan.get(key)]
@@ -206,7 +206,7 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
             continue
         record: Any = {"labels": labels_of(spec), "spec": spec.json()}
         if (row := _row(record, usual[spec.data_label], names)) in listed:
-            raise ConfigError(f"{path.stem} has a row {row}: change a setting by --set, or rename your model")
+            raise ConfigError(f"{path.stem} already has a row {row}: change a setting by --set, or rename your model")
         cells += [replace(spec, seed=seed) for seed in budget.seeds]
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 

@@ -132,7 +132,7 @@ def grid_search(
 
     Args:
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
-        metric: that decides; by default the first metric of samples that the data set names.
+        metric: decides between candidates; by default the first metric of samples that the data set names.
         seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
         defaults: whether the defaults of each method are one more candidate.
 
@@ -143,7 +143,7 @@ def grid_search(
     data = build_data(make_spec(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
     metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
-        raise ConfigError(f"--metric {metric}: it has no better direction: choose another metric")
+        raise ConfigError(f"--metric {metric}: neither lower nor higher values are better: choose another metric")
     name = metric.partition(".")[0]
     fixed = {"evaluation": {"split": "valid"}, "metric": {name: _held_out(name)}}
     candidates = []

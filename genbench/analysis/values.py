@@ -46,7 +46,7 @@ class Value(NamedTuple):
     half: float | None = None
     """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
     share: float | None = None
-    """Of the training steps of its plan, for a value that was measured during training."""
+    """Share of the plan's training steps, for a value that was measured during training."""
 
 
 OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
@@ -90,7 +90,7 @@ COSTS = {
 def read_values(records: Sequence[Record]) -> list[Value]:
     """Return the values of records once each.
 
-    Of two values of one model, metric and seed the first counts; a run whose values differ from it is reported once.
+    If a model has two values of a metric for one seed, the first counts. A run with a different value is reported once.
     """
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
@@ -116,7 +116,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
             if first.value != value.value:
                 contradictory.setdefault(value.run, value)
     for v in contradictory.values():
-        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; what came later is left out",
+        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; the later value is left out",
                     v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
     return list(kept.values())
 
@@ -142,8 +142,8 @@ def read_costs(records: Sequence[Record]) -> list[Cost]:
 def headline_metric(data: str, values: Sequence[Value]) -> str:
     """Return the metric by which methods are compared on a data set: the one that it declares.
 
-    If that was not measured, one that represents quality: with a floor and a direction, always positive, along the
-    curve if there is one; empty if there is none.
+    If that was not measured, return a metric of quality: it has a floor and a direction, is always positive, and is
+    measured along the curve if there is a curve. Empty if there is no such metric.
     """
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
     try:

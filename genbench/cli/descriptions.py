@@ -80,11 +80,11 @@ PREFIXES = {
     **{"data set": "data", "net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"},
 }
 LINES, DEFAULT = 40, 12
-"""Lines of a description, and characters of a default, at most."""
+"""Maximum number of lines of a description, and of characters of a default."""
 
 
 def print_description(description: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe` returns: in at most 40 lines, for which meanings are cut if they have to be."""
+    """Print what `describe` returns, in at most 40 lines; meanings are shortened if necessary."""
     kind = f"{description['kind']}, version {description['version']}, from {description['from']}"
     head = [f"{description['name']}: {kind}", "", *_wrapped(description["about"], console.width), ""]
     for section, values in description.get("usual", {}).items():
@@ -96,7 +96,7 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         if len(lines) < LINES:
             break
     if most < 9:
-        one = "Of one: genbench show NAME. " if description["name"] in ("sample", "data") else ""
+        one = "For one of them: genbench show NAME. " if description["name"] in ("sample", "data") else ""
         lines = [*lines[: LINES - 1], f"{one}In full: genbench show {description['name']} --json"]
     console.print("\n".join(lines), highlight=False, markup=False)
 
@@ -107,7 +107,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator[str]:
-    """Yield at most so many lines for each setting: its name, its default, what it means, its type."""
+    """Yield at most `most` lines for each setting: its name, its default, what it means, its type."""
     metric = f"metric.{description['name']}"
     found = [
         (f"{PREFIXES.get(section, metric)}.{name}", setting)

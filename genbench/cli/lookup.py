@@ -74,10 +74,12 @@ def show(
 
     *kinds, name = words
     if len(words) == 1 and (named := [key for key in registry.ALL if name in (key, key.removesuffix("s"))]):
-        raise ConfigError(f"show {name}: add a name, which `genbench list {named[0]}` has: genbench show {name} NAME")
+        raise ConfigError(f"show {name}: add a name from `genbench list {named[0]}`: genbench show {name} NAME")
     kind = kinds[0].removesuffix("s") + "s" if kinds else ""
     if len(words) > 2 or kind not in ("", *registry.ALL):
-        raise ConfigError(f"show {' '.join(words)}: write a name, with a kind before it: {', '.join(registry.ALL)}")
+        raise ConfigError(
+            f"show {' '.join(words)}: write one name, or a kind and a name; kinds: {', '.join(registry.ALL)}"
+        )
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
     found = next((registered for registered in registries if name in registered), None)
     if found is None and not kind and (run := find_run(name, results)) is not None:
@@ -89,7 +91,7 @@ def show(
         names = [known for registered in registries for known in registered]
         raise unknown(f"nothing among {kind} called" if kind else "nothing called", name, [*names, *SECTIONS])
     if open_:
-        raise ConfigError("--open is for a run, which has a picture (genbench list runs)")
+        raise ConfigError("--open shows the picture of a run: name a run (genbench list runs)")
 
     from genbench.cli.descriptions import describe, describe_section, print_description
 
@@ -116,7 +118,7 @@ def check(
 
 def new(
     kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
-    name: Annotated[str, typer.Argument(help="Its name, and the name of the file.")],
+    name: Annotated[str, typer.Argument(help="Name of the component and of its file.")],
 ) -> None:
     """Write a template: a model, data set, metric or suite."""
     if not re.fullmatch(r"[a-z][\w-]*", name):
@@ -146,7 +148,7 @@ def find_run(name: str, results: Path) -> Path | None:
         name: name or path of a run, or the beginning of one name.
 
     Raises:
-        ConfigError: if several names begin so.
+        ConfigError: if several names have this beginning.
     """
     own = Path(name)
     if not (own / "record.json").is_file() and not list(own.glob("*/record.json")):

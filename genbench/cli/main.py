@@ -28,7 +28,7 @@ from genbench.user_code import load_file
 
 
 class Commands(TyperGroup):
-    """Commands that refuse an option twice of which only the last one would count."""
+    """Commands that refuse a repeated option if only its last value would count."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called, its name and its words."""
@@ -105,7 +105,7 @@ LONGEST = 1000
 """Characters of a message."""
 
 ONE_SIGNAL = 0.5
-"""Seconds after the first signal in which others are the same one."""
+"""Seconds after the first signal within which further signals count as the same one."""
 
 
 @app.callback()
@@ -171,7 +171,7 @@ def exit_code(command: Callable[[], int]) -> int:
 
 
 def _require_no_empty_word(words: list[str]) -> None:
-    """Refuse an empty word, as an unset variable of a shell gives it: as a path it would be the current folder."""
+    """Refuse an empty word, such as an unset shell variable: as a path, it would be the current folder."""
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
         command = shlex.join(["genbench", *words])
         raise ConfigError(f"a word of the command is empty (an unset shell variable?): {command}")
@@ -216,8 +216,8 @@ def _unforeseen(error: Exception) -> str:
 def stop_on_signals() -> None:
     """Stop on Ctrl-C, on SIGTERM, which batch systems send before SIGKILL, and on SIGHUP unless under nohup.
 
-    A second signal ends the process at once. Handlers wait for the end of a long call of a library, so a thread reads
-    what comes.
+    A second signal ends the process at once. Python's handlers run only after a long library call has ended, so a
+    thread reads the signals.
     """
     for number in STOPPING:
         if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:
@@ -229,7 +229,7 @@ def stop_on_signals() -> None:
 
 
 def _stop(number: int, frame: object) -> None:
-    """Stop; a second signal does not interrupt the end."""
+    """Stop; a second signal does not interrupt the shutdown."""
     for each in STOPPING:
         signal.signal(each, lambda number, frame: None)  # a signal that is ignored would not reach the thread
     raise KeyboardInterrupt

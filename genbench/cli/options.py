@@ -77,7 +77,7 @@ def stdout() -> "Console":
 def stderr() -> "Console":
     """Return the console of progress, as wide as the console of results.
 
-    FORCE_COLOR, which asks for colors, makes no terminal of a file.
+    FORCE_COLOR asks for colors, but does not turn a file into a terminal.
     """
     from rich.console import Console
 
@@ -94,7 +94,7 @@ def print_wrapped(text: str, indent: str = "    ") -> None:
 
 
 def print_plain(text: str, *, err: bool = False) -> None:
-    """Print a line that holds texts of others, such as names of folders: without control characters."""
+    """Print a line with text from others, such as names of folders, without control characters."""
     from genbench.analysis.labels import plain
 
     typer.echo(plain(text), err=err)

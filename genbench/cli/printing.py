@@ -26,11 +26,11 @@ from genbench.sweeps.progress import duration
 from genbench.sweeps.shell_commands import baseline
 
 SHOWN = 30
-"""Cells of a suite, and notes on a folder of each kind, that are listed; more are counted."""
+"""Maximum number of cells of a suite, or notes of a kind, to list; the rest are counted."""
 
 
 BASELINES = ("cfm", "otcfm")
-"""The first of these that is not the model itself is what it is compared with first."""
+"""A model is compared with the first of these that is not the model itself."""
 
 
 def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
@@ -47,7 +47,7 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
 def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
     """Return a command that compares a model with another one that has runs on its data, or runs a baseline there.
 
-    Where these need the user's Python files, which only the user knows how to call: one that shows the run.
+    Return a command that shows the run if these models need Python files, which only the user knows how to call.
     """
     model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
     place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
@@ -71,7 +71,7 @@ def _other_models(store: Store, model: str, data: str, seeds: Collection[int]) -
 
 
 def _is_measured(path: Path) -> bool:
-    """Tell a model to compare with from the encoder or teacher of another, whose record has no values."""
+    """Return whether a record has values; the record of an encoder or a teacher of another model has none."""
     try:
         return bool(read_kept(path)["results"])
     except (Damaged, OSError):
@@ -142,7 +142,7 @@ def print_models(part: Comparison, console: Console) -> None:
         unseen = [value for value in part.values if value.verdict == "not separated" and value.detectable is not None]
         if unseen:
             least = ", ".join(f"{value.metric} {value.detectable:.2g}" for value in unseen)
-            console.print(styled(f"Differences that these seeds would show ({100 * POWER:g} % power): {least}."))
+            console.print(styled(f"Smallest differences that these seeds detect ({100 * POWER:g} % power): {least}."))
     budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
     for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]:
         console.print(styled(line))

@@ -12,7 +12,7 @@ from genbench.storage.memory import paused_collection
 from genbench.suites import find
 
 WIDE = 1000
-"""Characters of a table in Markdown, which pages wrap themselves."""
+"""Width of a Markdown table in characters; pages wrap tables themselves."""
 
 
 @paused_collection()
@@ -66,7 +66,7 @@ def leaderboard(
 ) -> None:
     """Compare the methods of a track: the published ones, and your own (see genbench sweep --model)."""
     if as_json and as_markdown:
-        raise ConfigError("--json and --markdown each print nothing else: choose one")
+        raise ConfigError("--json and --markdown exclude each other: choose one")
     for path in add or ():
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
@@ -104,7 +104,7 @@ def leaderboard(
         terminal.show(track_tables(board), options.stdout())
         for each in submitted:
             other = any(row.startswith(each.model) for row in board.further) or not each.confirmed
-            why = "" if other else f"; trained or measured otherwise than {board.name}, so not a row"
+            why = "" if other else f"; trained or measured differently from {board.name}, so not a row"
             options.print_wrapped(f"{each.model} on {each.data}: {each}{why}.")
         if any(each.confirmed < each.seeds for each in submitted):
             added = " or ".join(path.name for path in add or ())
@@ -124,7 +124,7 @@ def compare(
     results: options.Results = Path("results"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Compare two models, runs or sweeps: is it more than noise?"""
+    """Compare two models, runs or sweeps: is the difference more than noise?"""
     if metric and dataset is None:
         raise ConfigError("--metric selects metrics of two models: add --dataset")
     if dataset is not None:
@@ -191,12 +191,12 @@ def plan(
         from genbench.runs.store import existing_store
 
         if not dataset:
-            raise unknown("plan: without --dataset, no spread is known of", metric, known.spreads)
+            raise unknown("plan: add --dataset, because there is no published spread of", metric, known.spreads)
         table = crossed(read_groups(existing_store(results)), dataset, metric)
         spread, costs = table.spread(), table.costs()
         title = f"To detect {difference} of {metric} on {dataset}"
     if samples and not spread.evaluation[1]:
-        raise ConfigError(f"--samples: the results state no interval of {metric}, so what samples add is not known")
+        raise ConfigError(f"--samples: the results state no interval of {metric}, so the effect of samples is unknown")
     parts = (0.1, 0.2, 1.0) if spread.evaluation[1] else (1.0,)
     numbers = samples or [max(2, round(spread.samples * part)) for part in parts]
     found = claims.options(share, spread, numbers, costs)

@@ -97,7 +97,7 @@ def run(
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int) -> "Record | None":
-    """Run one seed, once where several processes share the batch, and return its record in the first of them."""
+    """Run one seed and return its record; if several processes share the batch, only the first returns it."""
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import Loggers
     from genbench.runs.run import Launch, run

@@ -52,7 +52,7 @@ def verify_command(
     retrain: Annotated[int, typer.Option(min=0, help="Number of these records to train again as well.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest relative difference (machines round differently).")
+        float, typer.Option(min=0, help="Largest relative difference that passes (machines round differently).")
     ] = 1e-3,
     dataset: Annotated[
         list[Path] | None, typer.Option(help="A data file or folder that the submission used. Repeatable.")
@@ -62,7 +62,7 @@ def verify_command(
 ) -> None:
     """Check files, and measure some records again.
 
-    From the weights that a results folder or a submission holds.
+    Measuring uses the weights in the results folder or the submission.
     """
     if submission is not None and not submission.is_file():
         hint = f": name a results folder as --results {submission}" if submission.is_dir() else ""
@@ -175,7 +175,7 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    Nothing is copied of a run with a value that differs from the one here. Records that name files or downloads need
+    A run is not copied if one of its values differs from the value here. Records that name files or downloads need
     --trust.
     """
     for source in sources:

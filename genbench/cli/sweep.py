@@ -25,7 +25,7 @@ def sweep(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Only a row of your own for a track: a model, or file.py:name, at the first budget."),
+        typer.Option(help="Run only your own row of a track, at the first budget: a model, or file.py:name."),
     ] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="With --model: only this task. Repeatable.")] = None,
     set_: options.Set = None,
@@ -76,7 +76,8 @@ def sweep(
     typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
     if model is not None and (seconds := usual_seconds(path, missing)):
         typer.echo(
-            f"about {duration(seconds / jobs)}, if it costs what the published runs of the baseline did", err=True
+            f"about {duration(seconds / jobs)}, if your model trains as fast as the published runs of the baseline",
+            err=True,
         )
     if dry_run:
         from genbench.cli.printing import print_cells

@@ -33,7 +33,7 @@ def tune(
         typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] for one model."),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Metric that decides; default: the first of the data set that reads samples.")
+        str | None, typer.Option(help="Metric that decides; default: the first one of the data set that uses samples.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds per candidate, from 100 on; default: 3.")
@@ -110,7 +110,7 @@ def table_of(search: "GridSearch") -> "Table":
 
 
 def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
-    """Run the trials of a track, and write what they choose beside its file, and their values to the results."""
+    """Run the trials of a track; write the choices beside its file and the values to the results folder."""
     path = find(track)
 
     from genbench.analysis.tuning import track_tuning

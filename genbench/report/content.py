@@ -22,11 +22,12 @@ READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
     "The floor (real vs. real) is training data measured against held-out data by the same code: the score of a "
-    "perfect sampler. Differences near the floor are small against what real data varies by. Samples of finite labeled "
-    "data do not repeat, and have its class shares: there a perfect sampler does not quite reach the floor.",
+    "perfect sampler. Differences near the floor are smaller than the sampling variation of real data. On finite "
+    "labeled data, the samples of the floor are drawn without repetition in the class shares of the data, so a perfect "
+    "sampler does not quite reach the floor.",
     "Models of a column that share a letter are not separated: paired t tests over common seeds, Holm's correction "
     "over all pairs of the column, 5 %. Not separated does not mean equal. Models with failed runs are shown in "
-    "parentheses and compared with no other. One seed is too few to compare.",
+    "parentheses and not compared. One seed is too few to compare.",
     "NFE is the measured number of network evaluations per sample, not the requested number of solver steps.",
     "A dash marks a metric that the model does not support, with the reason below; failed runs are counted.",
 )
@@ -127,7 +128,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _setting(value: Any) -> str:
-    """Write a setting; of a component its name and its settings."""
+    """Write a setting; a component as its name and its settings."""
     if not isinstance(value, dict):
         return value if isinstance(value, str) else json.dumps(value)
     parts = [f"{key} {_setting(part)}" for key, part in value.items() if key not in ("name", "version")]
@@ -159,7 +160,7 @@ def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str
     absent = sum(run.folder is None for run in runs)
     if absent:
         number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
-        facts["kept"] = f"{number} not kept here; only their published records are"
+        facts["kept"] = f"{number} not saved here, only their published records"
     spec = runs[0].record["spec"]
     shown = (run_picture(runs), plots.learning_curves(model, runs, values), *seed_tables(values))
     return Method(
@@ -173,7 +174,7 @@ def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str
 
 
 def _reproducing(spec: Mapping[str, Any], suite: str) -> str:
-    """Return the command that repeats a run; the sweep of the suite for one that is trained in an ensemble."""
+    """Return the command that repeats a run; the sweep of the suite for a run that was trained in an ensemble."""
     if spec.get("stack"):
         name = suite if (FOLDER / f"{suite}.toml").is_file() else f"{suite}.toml"
         return "" if suite == OTHER_RUNS else f"genbench sweep {name}"

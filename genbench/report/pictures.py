@@ -1,7 +1,6 @@
 """Pictures of what models generate: drawn once from saved runs into RESULTS/SUITE/pictures, one file per data set.
 
-A picture states which runs it shows, so it is drawn again only if all models that it shows can be drawn from other
-runs.
+A picture states which runs it shows. It is drawn again only if other runs can replace all the models that it shows.
 """
 
 import logging
@@ -223,7 +222,7 @@ def _frame(data: Data) -> tuple[np.ndarray, Float[np.ndarray, "n 2"]]:
 
 
 def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
-    """Draw samples of a model, without its Python file those that are saved. Raises Unsupported if it diverges."""
+    """Draw samples of a model, or its saved samples if its Python file is missing; Unsupported if it diverges."""
     weights = run.folder.parent / "model.safetensors" if run.folder else None
     if weights is None or not weights.exists():
         raise Unsupported("its weights are not saved here")

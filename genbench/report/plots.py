@@ -26,7 +26,7 @@ log = logging.getLogger("genbench")
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 SECTIONS = ("model", "plan", "sample")
-"""Sections of a spec against whose settings quality is drawn."""
+"""Sections of a spec; quality is drawn against their settings."""
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3
 """Number of tasks of a track that are drawn."""
@@ -38,7 +38,7 @@ BINS, MAX_HEADER = 48, 10_000
 """Points of a curve; bytes of the head of a log."""
 LOSSES = (
     "Training loss: mean over seeds, from its first value to its lowest. Losses of different methods are different "
-    "quantities, of which only the shapes are comparable."
+    "quantities: compare only the shapes."
 )
 
 

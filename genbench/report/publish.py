@@ -45,7 +45,7 @@ from genbench.sweeps import suite_file
 log = logging.getLogger("genbench")
 
 VIEWS = ("table.md", "table.csv", "cost.md")
-"""Files of a suite that are written from its records and never read. Times are in one of their own, since they are not
+"""Files of a suite that are written from its records and never read. Times have their own file, since they are not
 reproducible: the others are a pure function of code and seeds."""
 
 
@@ -61,9 +61,9 @@ def publish_suite(
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
-    A cell is shown with its record here, which keeps the metrics that only its published record has, or else with the
-    published one; without either it is shown as failed, if it failed, and is left out otherwise. What else changes of
-    what was published is reported: values that others replace, and records of what is no cell of this suite.
+    A cell is shown with its record here, plus the metrics that only its published record has; without a record here,
+    with its published record. A cell without either is shown as failed if it failed, and is left out otherwise. Two
+    further changes to published records are reported: replaced values, and records that match no cell of this suite.
 
     Args:
         specs: its cells, in the order of the tables.
@@ -244,7 +244,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
 
 
 def _portable(record: Record) -> Record:
-    """Return a record whose spec names no folder, nor, if it failed, does a traceback."""
+    """Return a record without names of folders in its spec and, if it failed, in its traceback."""
     shown: Record = {**record, "spec": cast(SpecJson, without_folders(record["spec"]))}
     return {**shown, "failure": failure_line(record)} if "failure" in record else shown
 

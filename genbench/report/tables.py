@@ -33,7 +33,7 @@ AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are
 NO_REASON = "no reason was recorded"
 
 COUNTS = ("nfe", "failed")
-"""Metrics that count, by which no model is best: one evaluation is trivial for a flow that is no ODE."""
+"""Counts, which do not rank models: a flow that is not an ODE trivially needs one evaluation."""
 
 
 @dataclass(frozen=True)

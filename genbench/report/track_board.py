@@ -97,7 +97,7 @@ class TrackBoard(NamedTuple):
         further: the rows that the track does not list.
         shown: the shortest budget with values, the longest whole one, which lacks no cell of the track that it has,
             and those of further rows.
-        whole: {steps: tasks with every cell that they have at the shortest budget with values}.
+        whole: {steps: tasks with all cells that the shortest budget with values has for them}.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: of training; None if they were not measured.
         lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
@@ -139,8 +139,8 @@ class TrackBoard(NamedTuple):
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: the fewest measured NFE that reach the target}}.
 
-        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. Infinity if that of
-        the model alone reaches it, None if that does not either.
+        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. Infinity if only
+        the model's own sampler reaches it, None if no sampler does.
         """
         converged = self.heat(steps, None)
         curve = sorted(
@@ -183,7 +183,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
 
     Args:
         path: of the suite file.
-        settings: the table: by default settings, or by those that tuning chose; by default these, once there are some.
+        settings: the table of default settings, or of settings that tuning chose; by default tuned, once any exist.
         added: records of submissions.
 
     Raises:

@@ -24,7 +24,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     """Return the table across tasks at the budgets that are shown, each in all regimes.
 
     Args:
-        most: number of methods, all by default; others are named below, but rows that the track does not list.
+        most: number of methods, all by default; the others are named below. Rows not listed by the track always stay.
     """
     heats = _heats(board)
     columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]

@@ -146,7 +146,7 @@ pairs = [["a", "b"]]
         (OWN.replace("2.0", "two"), "is not TOML"),
         (OWN.replace("metric", "metrics"), "studies.0.metric"),
         (OWN.replace('label = "a"', 'label = "a", model = "cfm"'), "needs a suite"),
-        (OWN + 'suite = "tong"\n', "a tolerance need each other"),
+        (OWN + 'suite = "tong"\n', "a tolerance, or neither"),
     ],
 )
 def test_a_file_of_ones_own_takes_the_known_spreads_and_a_wrong_one_is_refused_in_one_line(wrong, message, tmp_path):

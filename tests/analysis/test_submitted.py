@@ -64,7 +64,7 @@ def test_only_confirmed_seeds_count_and_the_board_says_how_many_are(forger, tmp_
     assert "theirs:cfm on moons: 2 of 2 seeds confirmed." in out
     cli("verify", path, "--sample", "0")  # a later, smaller sample forgets nothing
     assert board(root, "--add", path).stdout == out
-    assert "2 of 2 seeds confirmed; trained or measured otherwise than plane-v1, so not a row" in " ".join(
+    assert "2 of 2 seeds confirmed; trained or measured differently from plane-v1, so not a row" in " ".join(
         cli("leaderboard", "--results", root, "--add", path).stdout.split()
     )
 

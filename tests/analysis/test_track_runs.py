@@ -92,7 +92,7 @@ def test_the_cells_of_a_row_are_those_of_the_first_budget_or_of_the_chosen_one(t
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("cfm", (), {}), "some has a row cfm: change a setting by --set, or rename your model"),
+        (("cfm", (), {}), "some already has a row cfm: change a setting by --set, or rename your model"),
         (("vp", ["moon"], {}), "some has no task 'moon'; did you mean 'moons'?"),
         (("vp", (), {"plan": {"steps": 21}}), "some fixes the batch size, and its steps are 20, 50"),
         (("vp", (), {"plan": {"batch_size": 8}}), "some fixes the batch size"),

@@ -70,7 +70,7 @@ def test_a_run_is_found_by_the_beginning_of_its_name_and_its_command_repeats_it(
     assert "already done" in repeated.stderr
     assert json.loads(genbench("show", record["labels"]["run"], "--json", *place).stdout) == record
     assert "model, version" in genbench("show", "cfm", *place).stdout  # a component comes before a run
-    assert "--open is for a run" in begin("show", "cfm", "--open").stderr
+    assert "--open shows the picture of a run" in begin("show", "cfm", "--open").stderr
     (listed,) = json.loads(genbench("list", "runs", *place, "--json").stdout)
     rows = {(row["metric"], row["point"]): row["value"] for row in record["results"]}
     assert (listed["run"], listed["value"]) == (record["labels"]["run"], rows[listed["metric"], "main"])

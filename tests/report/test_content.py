@@ -91,7 +91,7 @@ def test_what_all_seeds_share_is_stated_once_and_what_differs_is_told_apart(runs
     assert "; or " in facts(method)["machine"]
     assert facts(method)["data"] == "moons, drawn; or moons, drawn, a file, not a published original"
     assert "commit ffffffffffff with uncommitted changes" in facts(method)["code"]
-    assert facts(method)["kept"] == "1 of 2 runs are not kept here; only their published records are"
+    assert facts(method)["kept"] == "1 of 2 runs are not saved here, only their published records"
 
 
 @pytest.mark.parametrize(
