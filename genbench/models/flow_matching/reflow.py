@@ -64,8 +64,7 @@ class FromTeacher(Coupling):
 
 @models.register("reflow", version=2, teacher="cfm", held_out=False)
 class Reflow(FlowMatching):
-    """2-rectified flow: a cfm is trained, then trained further with the same plan on pairs of noise and its own
-        samples.
+    """2-rectified flow: a cfm, trained further with the same plan on pairs of noise and its own samples.
 
     x1 = teacher(x0);  loss = E mean (v(t, (1 - t) x0 + t x1) - (x1 - x0))^2;  v starts as the teacher's velocity
 
