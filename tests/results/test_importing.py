@@ -108,7 +108,7 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
             {"ema_model": {}},
             "weights of another network: time.0.weight is missing in the file and (512, 128) in the network",
         ),
-        ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "time.0.weight is missing there"),
+        ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "time.0.weight is missing in the file"),
         ({"ema_model": {"out.0.weight": torch.zeros(1).expand(10**14)}}, "out.0.weight is not a dense tensor"),
         ({"ema_model": {"out.0.weight": torch.eye(2).to_sparse()}}, "out.0.weight is not a dense tensor"),
         ({"ema_model": {"out.0.weight": torch.empty(2, device="meta")}}, "out.0.weight is not a dense tensor"),
