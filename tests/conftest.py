@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
@@ -159,6 +160,7 @@ def forger(swept, tmp_path, monkeypatch):
 @pytest.fixture
 def forked_workers(monkeypatch):
     """Workers of sweeps are forked from a process that has imported genbench, instead of importing it again."""
+    forkserver.ensure_running()  # sweeps start workers while SIGINT is blocked, which that process would inherit
     monkeypatch.setattr(
         "genbench.sweeps.executors.multiprocessing.get_context", lambda kind: {"spawn": processes.context}[kind]
     )

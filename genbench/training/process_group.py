@@ -193,9 +193,9 @@ def repeat_in_processes(processes: int) -> None:
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
-        # torchrun stops the others by SIGTERM.
+        # torchrun stops the others by SIGTERM, unless they end with 1 before, because they lost the one that failed.
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        rank, code = next(((r, c) for r, c in codes.items() if c != -signal.SIGTERM), next(iter(codes.items())))
+        rank, code = min(codes.items(), key=lambda each: (each[1] == -signal.SIGTERM, each[1] == 1))
         if code < 0:
             raise RunFailed(f"process {rank} of {processes} was killed by signal {-code}") from error
         sys.exit(code)

@@ -51,7 +51,7 @@ def test_large_weights_are_left_out_and_named(forger, tmp_path, monkeypatch):
         ("MAX_BYTES", 1000, "would unpack to more than"),
         ("MAX_RECORDS", 1000, "MiB of records"),
         ("MAX_RECORD", 1000, "more than 1,000"),
-        ("MAX_MEMBERS", 3, "there are too many"),
+        ("MAX_MEMBERS", 3, "has too many members"),
     ],
 )
 def test_what_would_not_be_read_is_not_written(forger, tmp_path, monkeypatch, bound, most, said):

@@ -132,7 +132,7 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
         ("gaussian", {"correlation": 1.0}, "must be below 1"),
         ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centers"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0, 1.0),)}, "of 2 coordinates"),
-        ("mixture", {"weights": (1.0, 2.0)}, "write 8 of them"),
+        ("mixture", {"weights": (1.0, 2.0)}, "write 8 weights"),
     ],
 )
 def test_impossible_settings_are_refused(name, settings, message):

@@ -96,7 +96,7 @@ def test_diffusion_needs_the_score(built):
     with pytest.raises(ConfigError, match="takes Euler steps"):
         make_spec("cfm", "moons", settings={"sample": {"diffusion": 1.0}})
     cfm, _ = built("cfm", "moons")
-    with pytest.raises(Unsupported, match="no heun"):
+    with pytest.raises(Unsupported, match="not heun"):
         cfm.at_budget({"diffusion": 1.0}, "heun", 8)
 
 
