@@ -44,9 +44,9 @@ class TransformersEncoder(TextEncoder):
     """Frozen text encoder from Hugging Face transformers: T5 (its encoder), BERT, the text part of CLIP and others.
 
     Hidden states are projected to the width of a prefix and padded by a learned token. The cache, not the weights,
-    holds the states of all captions, by the content of encoder and captions. A trained model needs the text encoder
-    only for new captions, or if the cache lacks states. A run records the shape of the states, to build models without
-    the encoder.
+    holds the states of all captions. Its key is the content of encoder and captions. A trained model needs the text
+    encoder only for new captions, or if the cache lacks states. A run records the shape of the states, to build models
+    without the encoder.
 
     Gu et al., 2025, "STARFlow", use FLAN-T5-XL (Chung et al., 2022, https://arxiv.org/abs/2210.11416) and 128 tokens.
 

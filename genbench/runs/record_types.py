@@ -153,7 +153,7 @@ class Origin(TypedDict):
 class Measurement(Origin):
     """The origin of the values of some metrics, which were measured together.
 
-    `training` is the origin of the measured model, if another training than the one of the record made it.
+    `training` is the origin of the measured model, if it was not made by the record's own training.
     """
 
     metrics: list[str]
