@@ -66,7 +66,9 @@ def sweep(
         if model is None:
             loaded = suites.load(Path(suite), settings)
             if path.parent == FOLDER and loaded.places and settings.keys() - {"data"}:
-                raise ConfigError(f"--set: {suite} fixes all settings but those of data: copy {path} to change others")
+                raise ConfigError(
+                    f"--set: {suite} fixes all settings except the section data: copy {path} to change others"
+                )
         else:
             loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), settings))
         store = Store(results) if dry_run else writable_store(results)

@@ -81,7 +81,7 @@ def test_the_spread_of_a_number_itself_counts_first():
     for factor, verdict in ((1.02, "resolved"), (0.98, "inconclusive")):
         assert judged({"value": 10 + factor * limit, "sd": 1.0}, {"value": 10.0, "sd": 1.0}, seeds=5).verdict == verdict
     cost = Cost(training_hours=(3, 4), sampling_hours=0.5, samples=500, device="gpu", source="s")
-    few, many = options(0.02, SPREAD, [500, 1000], {"cifar10": cost})  # its hours are those of both methods
+    few, many = options(0.02, SPREAD, [500, 1000], {"cifar10": cost})  # for both methods together
     assert few.hours["cifar10"] == pytest.approx((2 * few.seeds[0] * 3.5, 2 * few.seeds[0] * 4.5))
     assert many.hours["cifar10"] == pytest.approx((2 * many.seeds[0] * 4, 2 * many.seeds[0] * 5))
     assert few.seeds[0] > many.seeds[0]

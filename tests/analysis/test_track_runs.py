@@ -126,7 +126,7 @@ def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(
         assert other.floor == one.floor
     vp = after.heat(20, None).contests[0].cells["vp"]
     assert (vp.word, vp.values[0], vp.values[4]) == ("", 0.3, pytest.approx(0.2 + FLOOR[4]))
-    for path in FOLDER.glob("*/records.jsonl.gz"):  # what ships is of a track
+    for path in FOLDER.glob("*/records.jsonl.gz"):  # every shipped record belongs to a track
         assert (FOLDER / f"{path.parent.name}.toml").is_file()
 
 

@@ -89,7 +89,7 @@ def test_balancing_potentials_remove_the_tilt_and_measuring_does_not_change_the_
     assert abs(balanced["data"].value) < 0.03
     assert abs(balanced["source"].value) < 0.03
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert model.coupling.running  # the measured potentials are those of training
+    assert model.coupling.running  # measured with the potentials of training
     model.coupling.psi.add_(torch.where(model.coupling.x1[:, 0] > 0, 1.0, -1.0))
     assert measured(data, model, n=1024, partners=64)["source"].value > 0.1
 

@@ -1,4 +1,4 @@
-"""The U-Net; nets/released compares its outputs with those of torchcfm."""
+"""The U-Net; nets/released compares its outputs with torchcfm's network."""
 
 import pytest
 import torch

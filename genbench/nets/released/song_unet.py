@@ -50,8 +50,8 @@ def edm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def meanflow(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights of py-meanflow's U-Net as parameters of `DDPMPlusPlus`.
 
-    Noise is at time 1 there. The sine and cosine of w (1 - t) are linear in those of w t, so the first layer takes the
-    change of time, and the last layer the change of sign.
+    Noise is at time 1 there. The sine and cosine of w (1 - t) are linear in the sine and cosine of w t, so the first
+    layer takes the change of time, and the last layer the change of sign.
 
     Raises:
         KeyError: if weights are missing.

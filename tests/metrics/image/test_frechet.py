@@ -90,7 +90,7 @@ def test_the_bias_is_that_of_gaussian_features(n, m):
     measured = torch.tensor([frechet(draw(n), draw(m)) for _ in range(60)])
     expected = bias_constant(draw(100_000)) * (1 / n + 1 / m)
     assert abs(measured.mean() - expected) < 3 * measured.std() / 60**0.5 + 0.03 * expected
-    # In one dimension it is that of a mean, of variance v/n, and of a standard deviation, of v/2n.
+    # In one dimension, the variance of the mean is v/n, and the variance of the standard deviation is v/2n.
     line = Moments([exact_moments(50, torch.zeros(1).double(), torch.tensor([[3.0]]).double())])
     assert bias_constant(line) == pytest.approx(9 * 1.5)
 
