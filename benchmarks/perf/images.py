@@ -43,9 +43,9 @@ def parity(real: Tensor, other: Tensor) -> Lines:
         "precision + recall + density + coverage, 5,000 each": neighborhoods(real[:5000], other[:5000]),
     }
     yield (
-        "Every library gets the same features and must return the same value; for precision, recall, density and coverage "
-        "the table shows their sum. The last column divides the time of a library by the time of genbench: above 1, "
-        "genbench is faster.\n"
+        "Every library gets the same features and must return the same value; for precision, recall, density and "
+        "coverage the table shows their sum. The last column divides the time of a library by the time of genbench: "
+        "above 1, genbench is faster.\n"
     )
     yield table("work", "by", "value", "relative difference", "seconds", "time / genbench's")
     for work, everybody in works.items():
@@ -70,9 +70,9 @@ def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> 
     """The bias of the Frechet distance at small sample sizes: measured, and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
     yield (
-        f"The distance of all N = {total:,} test images is {whole:.4f}; fewer images give a larger distance. The formula "
-        f"K (1/n - 1/N), here with K = {real.bias_constant:.5g}, predicts the excess at n images. A ratio above 1 means "
-        "that the formula is too low. ± is a standard error over the draws.\n"
+        f"The distance of all N = {total:,} test images is {whole:.4f}; fewer images give a larger distance. The "
+        f"formula K (1/n - 1/N), here with K = {real.bias_constant:.5g}, predicts the excess at n images. A ratio "
+        "above 1 means that the formula is too low. ± is a standard error over the draws.\n"
     )
     yield table("samples", "distance", "excess over the full set", "K (1/n - 1/N)", "ratio")
     for n in (total // 5, total * 2 // 5, total * 4 // 5):
