@@ -57,8 +57,7 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 # %% [markdown]
 # The model is flow matching on these pairs. The coupling is registered as well, so other methods can use it: in the
-# same Python session, `meanflow` takes `model.coupling=sliced`. From the command line, this needs a package that
-# announces the module by an entry point.
+# same Python session, `meanflow` takes `model.coupling=sliced`.
 #
 # ## Check it
 #
@@ -111,8 +110,8 @@ table = genbench.table()
 table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 
 # %% [markdown]
-# Three seeds and 400 steps are a first look, not a result: run a suite with more of both before you claim anything, and
-# read [the footguns](../faq.md).
+# Three seeds and 400 steps are a first look, not a result: use more of both before you claim anything, and read
+# [the footguns](../faq.md).
 #
 # ## Use it everywhere
 #

@@ -7,7 +7,7 @@
 #
 # Any number of processes, on one machine or on many, can work on one sweep, because each run has a lease in the shared
 # results folder. This page shows it on one machine: two workers share a sweep, one of them is killed, and the other one
-# finishes the sweep with the same numbers as without the interruption. At the end are the commands for Slurm and Ray.
+# finishes it with the same numbers. At the end are the commands for Slurm and Ray.
 
 # %%
 suite = """
@@ -76,7 +76,7 @@ interrupted
 # ```
 #
 # If `srun` starts several tasks with the same `genbench run`, each would do the whole run. genbench refuses this, and
-# prints the command with which the tasks share the run. If each task shall do a different run, unset a variable first:
+# prints the command with which the tasks share the run. For a different run in each task, unset a variable first:
 #
 # ```sh
 # srun -n 8 bash -c 'unset SLURM_STEP_NUM_TASKS; genbench run --model cfm --dataset moons --seed $SLURM_PROCID'
@@ -99,4 +99,4 @@ interrupted
 # genbench verify --sample 5
 # ```
 #
-# [Run sweeps](../sweeps.md) has the details: leases, network file systems, ensembles, versions.
+# [Run sweeps](../sweeps.md) has the details.

@@ -49,8 +49,7 @@ table = genbench.table()
 table[table.point == "main"][["model", "metric", "value", "se", "floor", "better"]].round(3)
 
 # %% [markdown]
-# Compare a value with its floor before you compare two models: differences at the floor are smaller than the sampling
-# variation of real data.
+# Compare a value with its floor first: differences at the floor are smaller than the sampling variation of real data.
 #
 # ## Is the difference real?
 #
@@ -100,6 +99,6 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 #
 # After 500 training steps, OT-CFM has straighter paths than CFM. The order of two methods can change with the budget:
 # in [the committed results](../../results/rankings.md), CFM becomes better than OT-CFM on one task between 2,000 and
-# 5,000 steps. With another recipe (20,000 steps, sigma 0.1, no EMA), CFM stays behind OT-CFM. So report budget and
-# recipe, and repeat the comparison at a second budget. Compare training times as well: each step of OT-CFM costs more
+# 5,000 steps. With another recipe (20,000 steps, sigma 0.1, no EMA), CFM stays behind. So report budget and recipe, and
+# repeat the comparison at a second budget. Compare training times as well: each step of OT-CFM costs more
 # (`results/couplings/cost.md`).

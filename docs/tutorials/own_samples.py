@@ -69,4 +69,4 @@ record = json.loads(subprocess.run(command.split(), capture_output=True, text=Tr
 # ```
 #
 # Avoid three mistakes. Samples must be on the scale of the raw data (here, not standardized). They must not be selected
-# or redrawn. Their number must be the number that the published protocol states.
+# or redrawn. There must be as many as the published protocol states.
