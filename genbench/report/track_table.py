@@ -277,8 +277,8 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         "NFE 1 and 4: fixed steps; normalizing flows use their own inverse. " if any(heat.nfe for heat in heats) else ""
     )
     across = (
-        "In parentheses: 95 % t interval of the ratio, uncorrected. Methods that share a letter are not separated (Holm's "
-        "correction over all pairs). "
+        "In parentheses: 95 % t interval of the ratio, uncorrected. Methods that share a letter are not separated "
+        "(Holm's correction over all pairs). "
     )
     return (
         f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "
