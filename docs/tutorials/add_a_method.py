@@ -115,9 +115,9 @@ table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 #
 # ## Use it everywhere
 #
-# On the command line and in suites, name the file: `genbench run --model sliced_coupling.py:sliced-cfm --dataset
-# moons`. Records name the file by a hash of its content, so results of a changed file never mix with older results. To
-# share the method under the name `sliced-cfm`, put the module into a package with an entry point, and install it:
+# On the command line and in suites, name the file and the method: `--model sliced_coupling.py:sliced-cfm`. Records name
+# the file by a hash of its content, so results of a changed file never mix with older results. To share the method
+# under the name `sliced-cfm`, put the module into a package with an entry point, and install it:
 #
 # ```toml
 # [project.entry-points."genbench.models"]

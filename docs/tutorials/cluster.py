@@ -5,9 +5,9 @@
 # %% [markdown]
 # # A sweep on a cluster
 #
-# Any number of processes, on one machine or on many, can work on one sweep, because each run has a lease in the shared
-# results folder. This page shows it on one machine: two workers share a sweep, one of them is killed, and the other one
-# finishes it with the same numbers. At the end are the commands for Slurm and Ray.
+# Any number of processes, on one machine or on many, can work on one sweep: they share a results folder, and reserve
+# each run there by a lease. This page shows how, on one machine: two workers share a sweep, one of them is killed, and
+# the other one finishes it with the same numbers.
 
 # %%
 suite = """
@@ -32,9 +32,8 @@ with open("cluster.toml", "w") as file:
 # %% [markdown]
 # ## Two workers, one of them killed
 #
-# Both workers run the same command. Each skips the cells (one model, data set and seed) that the other worker holds or
-# has finished. The first worker is killed without warning as soon as one cell is done; the second takes over its lease
-# and finishes the sweep.
+# Each worker skips the cells (one model, data set and seed) that the other worker holds or has finished. The first
+# worker is killed without warning as soon as one cell is done; the second takes over its lease and finishes the sweep.
 
 # %% language="bash"
 # genbench sweep cluster.toml > first.log 2>&1 & first=$!

@@ -9,7 +9,7 @@
 # each batch by optimal transport. Is OT-CFM better at a small training budget? This page answers the question on
 # *8gaussians*, with five seeds, in less than a minute on an idle core.
 #
-# First write the question as a suite: data sets, models, seeds, and one budget for all of them.
+# Write this question as a suite: data sets, models, seeds, and one budget for all.
 
 # %%
 suite = """

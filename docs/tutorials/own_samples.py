@@ -31,7 +31,7 @@ np.save("samples.npy", samples)
 # ## The number of samples is part of the protocol
 #
 # With only 256 of the same samples, W2 grows, and so does its floor. So compare neither values nor distances to the
-# floor at different numbers of samples *n*.
+# floor at different *n*.
 
 # %% language="bash"
 # genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256
