@@ -156,6 +156,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                 axis.plot(row["n"], row["power"], ".-", color=LIGHT[shown.index(row["metric"])], label=row["metric"])
         axis.axhline(LEVEL, color=MUTED, linestyle=":")
         axis.set(title=fault.format(middle), xscale="log")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
     figure.supxlabel("samples")
     figure.supylabel("power")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
