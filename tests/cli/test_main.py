@@ -80,7 +80,7 @@ SETTINGS = [
     ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "64 cannot be divided into 3 devices"),
     ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
     ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
-    ((*RUN, "--set", "sample.method=euler"), "takes a fixed number of steps"),
+    ((*RUN, "--set", "sample.method=euler"), "sample.method=euler needs a number of steps"),
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
     ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
     ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),

@@ -51,7 +51,7 @@ class ByClass(AffineFlow):
 
 def test_a_model_that_always_needs_labels_does_not_support_data_without_classes():
     lines = check_model(ByClass)
-    assert lines[0] == "model ByClass on vectors: - it is trained on labels (conditional), and the data has no classes"
+    assert lines[0] == "model ByClass on vectors: - it always needs labels, and the data has no classes"
     assert all("sample, state, log_prob" in line for line in lines[1:])
 
 

@@ -48,7 +48,7 @@ def meanflow(
     loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
 
     improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains.
-    guided, where the label is kept: v becomes a v + (1 - a - k) u_u + k u_c, for u(x_t, t, t) without and with label.
+    guided, where the label is kept: v becomes a v + (1 - a - k) u_u + k u_c; u_u and u_c are u(x_t, t, t) without and with label.
 
     Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
     flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 in the papers.
@@ -155,8 +155,8 @@ def consistency(
     r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
     stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
     straight paths and uniform times, and learns no weight of the loss over time. |g| is the Euclidean norm over all
-    dimensions; other code divides the norm by the root of their number, which gives the same c more effect. Like every
-    adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
+    dimensions; other code divides it by the square root of their number, so that the same c has more effect there. Like
+    every adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
 
     Args:
         segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.

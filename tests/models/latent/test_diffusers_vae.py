@@ -83,7 +83,7 @@ def test_other_networks_and_data_of_another_kind_are_refused(tmp_path, build_enc
 
     refused(r"has no config\.json")
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    refused("not an AutoencoderKL but UNet2DModel")
+    refused("not an AutoencoderKL: its _class_name is UNet2DModel")
     (tmp_path / "config.json").write_text("{")
     refused("cannot be read")
     refused("is for names on the hub", revision="main")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def default_clip(event: Event) -> float | None:
-    """Return the published bound on images and latents, and none on vectors."""
+    """Return the published bound for images and latents, and none for vectors."""
     return 4.0 if event.is_image else None
 
 
