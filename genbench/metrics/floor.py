@@ -1,7 +1,7 @@
 """The floor of a metric: its value on real data in place of samples (real vs. real), the value of a perfect sampler.
 
-Metrics of samples are measured on as many training samples, by the same code. Metrics of image features compare with
-training images, so they measure held-out images instead (`FeatureSets.floor`).
+For a metric of samples, as many training samples replace the samples, and the same code measures them. Metrics of image
+features already compare with training images, so held-out images replace the samples (`FeatureSets.floor`).
 """
 
 import json

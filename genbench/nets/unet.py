@@ -87,7 +87,7 @@ class Attention(nn.Module):
 
     Args:
         head_dim: channels of each head; fewer channels form one head.
-        eps: what the norm adds to the variance.
+        eps: number that the norm adds to the variance.
 
     Raises:
         ConfigError: if the channels are not a multiple of head_dim.

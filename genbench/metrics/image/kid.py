@@ -32,9 +32,9 @@ def kid(
     size: Count = 1000,
     features: Extractor = None,
 ) -> Value:
-    """Squared maximum mean discrepancy of a cubic kernel, unbiased: it may be negative. A KID on Inception's features.
+    """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative; KID if on Inception.
 
-    It is the mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
+    The value is the mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
     standard error: subsets of one sample share its fluctuation.
 
     Args:
