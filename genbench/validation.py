@@ -1,4 +1,4 @@
-"""Validation: values against types, and in one line why they do not fit."""
+"""Validation: check values against types, and say in one line why they do not fit."""
 
 import json
 import reprlib

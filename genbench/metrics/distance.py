@@ -68,9 +68,9 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
-    Samples and test data are sorted by the condition and cut into bins of equally many points. The distance is the root of the mean over bins
-    of the exact squared W2 of the other coordinates. It is biased upward more than W2, since a bin has few samples:
-    compare it with its floor at the same n.
+    Samples and test data are sorted by the condition and cut into bins of equally many points. The distance is the root
+    of the mean over bins of the exact squared W2 of the other coordinates. It is biased upward more than W2, since a
+    bin has few samples: compare it with its floor at the same n.
 
     Args:
         bins: number of bins, each of at least 2 samples.
@@ -107,10 +107,10 @@ def mode_coverage(
 ) -> list[Value]:
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
-    A sample belongs to the mode with the nearest center. It lies on the mode if its distance is at most the
-    `quantile` of the distances of the mode's test data. A mode is covered if the samples on it number at least `share` times its test data. `on_mode` is
-    the share of samples that lie on their mode; `balance` is 1 minus the total variation distance between the mode
-    frequencies of samples and of test data.
+    A sample belongs to the mode with the nearest center. It lies on the mode if its distance is at most the `quantile`
+    of the distances of the mode's test data. A mode is covered if the samples on it number at least `share` times its
+    test data. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
+    distance between the mode frequencies of samples and of test data.
 
     Args:
         n: number of samples; by default all.

@@ -6,11 +6,12 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 
 A metric with `of="samples"` reads generated samples only. It is measured at every point of the curve of quality against
 NFE, on samples from other programs, and on real data, which gives its floor. A metric with `of="model"` reads the model
-(its density, its paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its details. A metric with
-`halves=True` is measured again on random halves of the samples, which takes about six times as long as the value; with
-`halves=False` it has no interval, since a count grows with the number of samples. With `drops=True` a metric takes more
-samples than the n of its values. `bounds=(0, None)` declares the possible values, `bounds={part: (lower, upper)}` those
-of each part ("" stands for the others). A record with a value outside of its bounds is refused.
+(its density, its paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its
+details. A metric with `halves=True` is measured again on random halves of the samples, which takes about six times as
+long as the value; with `halves=False` it has no interval, since a count grows with the number of samples. With
+`drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the possible values,
+`bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with a value outside of its
+bounds is refused.
 """
 
 import zlib
@@ -221,7 +222,7 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 
 
 def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
-    """Return the details that state the standard error of `scale` times a mean over samples; no details if the error is 0.
+    """Return the details that state the standard error of `scale` times a mean over samples; {} if the error is 0.
 
     If `each` is the influence function of a smooth statistic (its growth with the weight of a sample), the result is
     the standard error of the statistic.

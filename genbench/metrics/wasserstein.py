@@ -17,7 +17,7 @@ from genbench.seeds import derive, generator
 from genbench.storage import cache
 
 ITERATIONS = 10**9
-"""Largest number of pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
+"""Maximum pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
 
 PAIR = 56
 """Bytes of the network simplex for each pair of points."""

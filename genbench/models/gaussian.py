@@ -18,7 +18,8 @@ class Gaussian(Model):
     z = root^-1 (x - mean), where the covariance is root root^T and root is lower triangular
     log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
 
-    Mean and covariance are estimated before the first step; steps of training would follow the gradient of the likelihood.
+    Mean and covariance are estimated before the first step; steps of training would follow the gradient of the
+    likelihood.
 
     Args:
         n: number of training samples for the estimate, at most all.

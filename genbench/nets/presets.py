@@ -72,7 +72,9 @@ def build(
     assert net is not None
     if times > 1 and "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
-        raise ConfigError(f"net {net['name']} takes one time, but this model also needs the length of an interval: use {able}")
+        raise ConfigError(
+            f"net {net['name']} takes one time, but this model also needs the length of an interval: use {able}"
+        )
     built = build_component(nets, net, event, classes, *([] if times == 1 else [times]))
     if prediction != "velocity":
         built = Predicts(built, prediction, std)

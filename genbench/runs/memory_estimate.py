@@ -14,7 +14,7 @@ from genbench.runs.spec import Spec
 from genbench.storage import memory
 
 FLOAT = 4
-"""Bytes of a number."""
+"""Bytes of a float32 number."""
 
 
 def check_memory(spec: Spec) -> None:
@@ -33,7 +33,9 @@ def check_memory(spec: Spec) -> None:
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
     coupling = model.get("coupling") or model
     classes = event.classes if model.get("conditional") else 0
-    _check_pairs(coupling, batch, max(classes, 1))  # building the model refuses labels that the data does not have
+    _check_pairs(
+        coupling, batch, max(classes, 1)
+    )  # building the model also refuses data without the labels that it needs
     pool = coupling.get("pool", 1)
     memory.require(3 * sample * batch * pool, f"pool={pool} of plan.batch_size={batch}")
     points = coupling.get("points", 0)
@@ -55,7 +57,7 @@ def exhausted(error: Exception, model: Mapping[str, Any]) -> str | None:
     """Return in one line that an allocation failed, and what to set; None for any other error.
 
     Args:
-        model: of the spec; some models, and the nets of others, can compute activations again to save memory.
+        model: model part of the spec; the message suggests `checkpoint` if the model or its net has that setting.
     """
     allocators = ("CUDA out of memory", "can't allocate memory")
     if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(a in str(error) for a in allocators):
@@ -92,5 +94,5 @@ def _weights(spec: Spec) -> int:
             return sum(weight.numel() for weight in model.parameters())
     except ConfigError:
         raise
-    except Exception:  # a builder that computes with its weights fails without them, and not in the run
+    except Exception:  # a builder that computes with its weights fails here, but not in the run
         return 0

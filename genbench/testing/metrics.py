@@ -19,7 +19,7 @@ from genbench.testing.assertions import assert_documented
 from genbench.testing.toys import AffineFlow, toy_tasks
 
 SIZE = 2048
-"""Samples in a check: as many as an evaluation draws by default."""
+"""Number of samples in a check: as many as an evaluation draws by default."""
 
 Rows = list[dict[str, Any]]
 
@@ -56,7 +56,7 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
 
 
 def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
-    # Registered with novel=True, a metric reads copies of training data as bad.
+    # A metric with novel=True rates copies of training data as bad.
     split = data.test if metrics[name].traits.get("novel") else data.train
     real = split.take(SIZE if split.size is None else min(SIZE, split.size), 1)
     good = _measured(name, settings, data, real.x, real.label)

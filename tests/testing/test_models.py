@@ -105,7 +105,7 @@ class Broken(AffineFlow):
         ("draws from the global state", "draw must not draw from the global random state"),
         ("writes into its batch", "draw must not write into its batch"),
         ("does not repeat", "draw must depend on the batch and the generator only; 'x'"),
-        ("has state", "loss must be pure, and changes 'seen'"),
+        ("has state", "loss must be pure, but it changes 'seen'"),
         ("loses a gradient", "no gradient reaches 'log_scale'"),
         ("is not finite", r"loss\['loss'\] must be finite"),
         ("lies about its gradient", "down the gradient must lower the loss"),

@@ -160,7 +160,9 @@ def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
     n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
     if len(reference.moments.mean) != dims:
-        raise ConfigError(f"{statistics} is from another network: it has {len(reference.moments.mean)} features, not {dims}")
+        raise ConfigError(
+            f"{statistics} is from another network: it has {len(reference.moments.mean)} features, not {dims}"
+        )
     details: dict[str, float | None] = {"n_reference": n_real, "n_floor": len(floor_samples)}
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = n_real is None or n_real > dims

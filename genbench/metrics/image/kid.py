@@ -34,8 +34,8 @@ def kid(
 ) -> Value:
     """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative; KID if on Inception.
 
-    The value is the mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
-    standard error: subsets of one sample share its fluctuation.
+    The value is the mean over random subsets of samples and of real images. `sd` is the standard deviation over
+    subsets, not a standard error: subsets of one sample share its fluctuation.
 
     Args:
         subsets: number of subsets, the same ones for every model.

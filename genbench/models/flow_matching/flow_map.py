@@ -23,7 +23,7 @@ COUPLING = Nested(couplings, lambda event: "independent")
 CouplingSetting = Annotated[
     dict[str, Any] | str | None,
     COUPLING,
-    "how noise is paired with data: the name of a coupling, or a table with its name and settings; by default independent",
+    "how noise is paired with data: a coupling's name, or a table of its name and settings; by default independent",
 ]
 
 

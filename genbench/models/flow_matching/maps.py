@@ -47,8 +47,8 @@ def meanflow(
     u = v + (r - t) D u,   D u = v grad_x u + du/dt at fixed r
     loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
 
-    improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains.
-    guided, where the label is kept: v becomes a v + (1 - a - k) u_u + k u_c; u_u and u_c are u(x_t, t, t) without and with label.
+    Improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains. Guided, where the
+    label is kept: v becomes a v + (1 - a - k) u_u + k u_c; u_u and u_c are u(x_t, t, t) without and with label.
 
     Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
     flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 in the papers.

@@ -97,11 +97,11 @@ class FlowMatching(PairModel, Transport):
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
-            raise ConfigError(f"sample.steps does not apply to {method}, which is adaptive: omit it, or set sample.method=euler")
-        if not adaptive and not steps:
             raise ConfigError(
-                f"sample.method={method} needs a number of steps: set sample.steps=100, for example"
+                f"sample.steps does not apply to {method}, which is adaptive: omit it, or set sample.method=euler"
             )
+        if not adaptive and not steps:
+            raise ConfigError(f"sample.method={method} needs a number of steps: set sample.steps=100, for example")
         if options["diffusion"] and method != "euler":
             raise ConfigError(f"sample.diffusion takes Euler steps, not {method}: set sample.method=euler")
         if options["diffusion"] and (coupled := sorted(COUPLED & settings.keys())):

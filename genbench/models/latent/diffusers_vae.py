@@ -45,7 +45,9 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     kind = config.get("_class_name") if isinstance(config, dict) else None
     if kind != "AutoencoderKL":
-        raise ConfigError(f"model.encoder.model={model} is not an AutoencoderKL: its _class_name is {kind or 'missing'}")
+        raise ConfigError(
+            f"model.encoder.model={model} is not an AutoencoderKL: its _class_name is {kind or 'missing'}"
+        )
     return config
 
 
@@ -79,9 +81,9 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 class DiffusersVAE(Encoder):
     """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's for 256x256 color images.
 
-    Images are rescaled: these networks expect white at 1, but genbench puts it at the center of the last bin,
-    1 - bin/2. The constants of the configuration shift and scale latents. The data must have the configured number of channels.
-    Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
+    Images are rescaled: these networks expect white at 1, but genbench puts it at the center of the last bin, 1 -
+    bin/2. The constants of the configuration shift and scale latents. The data must have the configured number of
+    channels. Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
     https://arxiv.org/abs/2112.10752.
 
     Args:

@@ -53,7 +53,7 @@ class Encoder(Trainable):
         raise Unsupported(f"{type(self).__name__} has no decoder to fine-tune")
 
     def stages(self) -> Iterator[Stage]:
-        """Load pretrained weights if there are any, and yield the stages of training; each unfreezes its own parameters."""
+        """Load pretrained weights, if any, and yield the stages of training; each unfreezes its own parameters."""
         yield from ()
 
     def calibrate(self, data: Data) -> None:

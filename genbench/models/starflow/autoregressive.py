@@ -131,7 +131,7 @@ class Flow(nn.Module):
         self.guided = len(layers) if design.conditioned == "all" else 1
         if self.patches.count == 1 and design.first == "shift":
             raise ConfigError(
-                "model.first=shift copies the first token, here the only one: set model.first=start, or a smaller model.patch"
+                "model.first=shift would copy the only token: set model.first=start, or a smaller model.patch"
             )
         self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]
             Block(

@@ -142,7 +142,9 @@ def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "
             [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True
         )
     if not (log["err"] and log["err"][-1] < TOLERANCE):  # also true for NaN
-        raise RunFailed(f"Sinkhorn's algorithm does not converge at reg {reg:g}: raise model.reg (model.sigma of sbcfm)")
+        raise RunFailed(
+            f"Sinkhorn's algorithm does not converge at reg {reg:g}: raise model.reg (model.sigma of sbcfm)"
+        )
     return torch.from_numpy(plan)
 
 

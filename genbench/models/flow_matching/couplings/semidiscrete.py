@@ -69,7 +69,7 @@ class Semidiscrete(Coupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         count = self.settings.points if train.size is None else train.size
         if train.augmented:
-            log.warning("semidiscrete transport pairs noise with the original training data: augmentation (data.flip) has no effect")
+            log.warning("semidiscrete transport pairs noise with the original training images: data.flip has no effect")
         x, label = train.stand_in(count, derive(0, "semidiscrete"))
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
