@@ -65,7 +65,7 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
 
 
 def with_files(row: Any, content: Mapping[str, str]) -> Any:
-    """Return a row whose protocol states which files were read: tables never average values with different protocols."""
+    """Return a row whose protocol states which files were read: tables never average values of different protocols."""
     protocol = row.get("protocol")
     unstated = [f"{name} {sha256[:8]}" for name, sha256 in content.items() if sha256[:8] not in (protocol or "")]
     return {**row, "protocol": ", ".join([protocol, *unstated])} if protocol and unstated else row

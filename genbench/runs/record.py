@@ -160,8 +160,7 @@ def beside(measurements: Iterable[Measurement], own: Origin, other: Origin) -> l
     moved: list[Measurement] = []
     for measurement in measurements:
         training = measurement.get("training", own)
-        rest: Measurement = {name: measurement[name] for name in measurement if name != "training"}  # type:
-            ignore[assignment]
+        rest: Measurement = {name: measurement[name] for name in measurement if name != "training"}  # type: ignore[assignment]
         moved.append(rest if training == other else {**rest, "training": training})
     return moved
 

@@ -275,7 +275,7 @@ def by_content(settings: Mapping[str, Any], content: Mapping[str, str]) -> Mappi
 
 
 def same_component(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
-    """Return whether two components agree in version and settings. Paths may differ if the content of the files agrees."""
+    """Return whether two components agree in version and settings. Paths may differ if their content agrees."""
     if one is None:
         return False
     return by_content(one, one.get("content", {})) == by_content(other, other.get("content", {}))

@@ -297,9 +297,10 @@ def _write(
         added: Measurement = {"metrics": sorted(measured), **provenance.origin(group.device, cost)}
         measurements += beside([added], training, first)
     record = Record(
-        labels=labels_of(spec), spec=cast(SpecJson, spec.json() | {"metrics": dict(sorted(metrics.items()))}),
-        results=merge_rows(old, rows, measured), provenance={"data": dict(data.provenance), "training": first,
-        "measurements": measurements},  # type: ignore[typeddict-item]
+        labels=labels_of(spec),
+        spec=cast(SpecJson, spec.json() | {"metrics": dict(sorted(metrics.items()))}),
+        results=merge_rows(old, rows, measured),
+        provenance={"data": dict(data.provenance), "training": first, "measurements": measurements},  # type: ignore[typeddict-item]
     )
     if group.is_first:
         held.write_record(spec, record)

@@ -178,7 +178,7 @@ ELSEWHERE = {
     "other data": (lambda r: r["provenance"]["data"].update(original=False), "the data of the two records differ"),
     "other training": (
         lambda r: r["provenance"]["training"]["machine"].update(device="H100"),
-        "nfe measured after another training",
+        "nfe measured on weights of another training",
     ),
 }
 

@@ -177,7 +177,7 @@ def test_a_path_may_start_at_home_and_is_stated_once(folder, monkeypatch):
     (spec,) = load(suite).specs
     assert spec.content == sha256(folder / "points.npy")
     suite.write_text('datasets = [{ name = "~/points.npy", path = "other.npy" }]\nmodels = ["cfm"]\n')
-    with pytest.raises(ConfigError, match=r"points\.npy already gives the path: remove the other"):
+    with pytest.raises(ConfigError, match=r"points\.npy already states the path: remove that setting"):
         load(suite)
 
 

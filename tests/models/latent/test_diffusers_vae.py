@@ -97,7 +97,7 @@ def test_other_networks_and_data_of_another_kind_are_refused(tmp_path, build_enc
         encoder.load()
     (tmp_path / diffusers_vae.WEIGHTS).unlink()
     hub.folder.cache_clear()
-    with pytest.raises(ConfigError, match="the folder has no diffusion_pytorch_model"):
+    with pytest.raises(ConfigError, match="the folder lacks diffusion_pytorch_model"):
         encoder.load()
 
 
