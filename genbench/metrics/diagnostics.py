@@ -65,7 +65,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
 
     Training on independent pairs with weights w transports the source density times its f to the data density times its
     f; without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. The
-    tilt is unbiased up to the ratio; small values may be negative.
+    estimate is unbiased except for the ratio; small values may be negative.
 
     Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
     batch size of training; the detail `batch` states the size. With `weigh=data` the partners of a point share most of

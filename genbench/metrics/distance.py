@@ -69,8 +69,8 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
     Samples and test data are sorted by the condition and cut into bins of equally many points. The distance is the root
-    of the mean over bins of the exact squared W2 of the other coordinates. It is biased upward more than W2, since a
-    bin has few samples: compare it with its floor at the same n.
+    of the mean over bins of the exact squared W2 of the other coordinates. Its upward bias is larger than the bias of
+    W2, since a bin has few samples: compare it with its floor at the same n.
 
     Args:
         bins: number of bins, each of at least 2 samples.
@@ -108,8 +108,8 @@ def mode_coverage(
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
     A sample belongs to the mode with the nearest center. It lies on the mode if its distance is at most the `quantile`
-    of the distances of the mode's test data. A mode is covered if the samples on it number at least `share` times its
-    test data. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
+    of the distances of the mode's test data. A mode is covered if at least `share` times as many samples as test points
+    lie on it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
     distance between the mode frequencies of samples and of test data.
 
     Args:

@@ -170,7 +170,7 @@ def tori(*, outer: Positive = 3.0) -> Data:
 
     The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. All points of a torus have the same
     distances to the other torus, so W-CFM's weights leave both distributions as they are, with any kernel of a
-    distance. Under this assumption, W-CFM learns entropic optimal transport exactly.
+    distance. Without a tilt, W-CFM learns entropic optimal transport exactly.
 
     Args:
         outer: radius of the two circles of the data.

@@ -220,7 +220,7 @@ def mixture(
 ) -> Data:
     """A mixture of isotropic Gaussians in any dimension, with exact density and field; the label is the mode.
 
-    The distance from N(0, I) is exact if all centers lie on a line, as one or two always do.
+    The distance from N(0, I) is exact if all centers lie on a line, as one or two centers always do.
 
     Validation and test samples are stratified by mode, in proportion to the weights up to the remainder: counts
     that fluctuate would hide all but the largest differences in a distance between samples.

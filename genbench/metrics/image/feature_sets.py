@@ -28,7 +28,7 @@ from genbench.space import Space
 T = TypeVar("T")
 
 Samples = Annotated[
-    Count | None, "number of samples; by default all, up to 50,000, or 10,000 for metrics of nearest neighbors"
+    Count | None, "number of samples; by default all, up to 50,000 (10,000 for metrics of nearest neighbors)"
 ]
 Real = Annotated[
     Count, "largest number of real images per split; metrics with the same number share the stored features"

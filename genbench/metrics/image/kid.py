@@ -32,7 +32,7 @@ def kid(
     size: Count = 1000,
     features: Extractor = None,
 ) -> Value:
-    """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative; KID if on Inception.
+    """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative. On Inception, it is the KID.
 
     The value is the mean over random subsets of samples and of real images. `sd` is the standard deviation over
     subsets, not a standard error: subsets of one sample share its fluctuation.
@@ -63,8 +63,8 @@ def kid(
 def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = None) -> Value:
     """1000 times the squared MMD of a Gaussian kernel of bandwidth 10, on CLIP's features at unit length.
 
-    It is biased upward by about 10 (1/n + 1/m) at most. It is nearly 10 times the squared distance of the means and
-    hardly sees covariances.
+    It is biased upward by about 10 (1/n + 1/m) at most, for n samples and m real images. It is nearly 10 times the
+    squared distance of the means and hardly sees covariances.
 
     Reference: Jayasumana et al., 2024.
     """

@@ -84,8 +84,8 @@ def precision_recall(
 ) -> list[Value]:
     """Share of samples that lie among real images (precision), and of real images among samples (recall).
 
-    An image lies among the images of a set if, for at least one image y of the set, its distance to y is at most the
-    distance of y to its k-th nearest neighbor in the set.
+    An image x lies among a set of images if some image y of the set is at least as close to x as to the k-th nearest
+    neighbor of y in the set.
 
     Args:
         k: rank of the nearest neighbor that bounds a neighborhood.

@@ -257,7 +257,7 @@ def progressive(
 
     loss = |u(x_t, t, r) - sg(g u(x_t, t, m) + (1 - g) u(X_m, m, r))|^2,   g = (m - t) / (r - t)
 
-    At r = t it is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
+    At r = t this is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
     """
     return FlowMap(event, source, net=net, coupling=coupling, loss=ProgressiveLoss(ratio), shared=shared)
 
@@ -281,9 +281,9 @@ def alphaflow(
 
     loss = |u(x_t, t, r) - sg(alpha v + (1 - alpha) u(x_t + (m - t) v, m, r))|^2 / alpha
 
-    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t it is flow matching. Zhang et al.,
-    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. Here alpha falls
-    linearly.
+    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t this is flow matching. Zhang et al.,
+    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. genbench lowers
+    alpha linearly.
 
     Args:
         alpha_min: alpha at the end of training.

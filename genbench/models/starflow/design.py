@@ -50,7 +50,7 @@ def _patch(event: Event) -> int:
 _BLOCKS = (
     "number of layers of each block in sampling order, the deep block of starflow first; by default 8 blocks of 1"
     " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow divides the same layers into"
-    " blocks of 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
+    " blocks of 3-1-1-1-1-1, 5-1-1-1 and 10-2-2-2"
 )
 TarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).tarflow), _BLOCKS]
 StarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).starflow), _BLOCKS]
@@ -62,7 +62,7 @@ class Design:
 
     Args:
         patch: side of an image patch, or number of coordinates in a token of a vector; by default the smallest that
-            leaves at most 64 tokens (16 of images up to 8x8, 4 of vectors).
+            leaves at most 64 tokens (16 for images up to 8x8, 4 for vectors).
         width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.
