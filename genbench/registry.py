@@ -44,7 +44,7 @@ class Registry:
     """A dictionary of builders, filled by a decorator when their modules are imported.
 
     Args:
-        kind: what messages call a component.
+        kind: name of a component of this registry in messages, such as "model".
         group: entry points of this group announce components of other packages.
         own: our own components, {module: {name: summary}}.
         families: {family: "module:function"}; the function makes the entries called FAMILY:NAME.

@@ -1,4 +1,4 @@
-"""Settings: a builder's keyword-only signature is its schema; its docstring says what each one means."""
+"""Settings: a builder's keyword-only signature is its schema; its docstring says what each setting means."""
 
 import inspect
 import re
@@ -56,7 +56,7 @@ class Nested:
         Args:
             value: None for the default (or for none, where the setting is optional); a name, or {"name": ...,
                 settings}, for that component's own defaults; settings without a name, for the default component.
-            what: how messages call the setting.
+            what: name of the setting in messages.
             context: the event on which defaults depend; None where it is not known.
 
         Raises:
@@ -211,7 +211,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     Args:
         builder: anything with a keyword-only signature.
         settings: plain JSON values by name.
-        what: how messages call the builder.
+        what: name of the builder in messages.
         context: the event of the data, on which defaults may depend; None where it is not known.
 
     Returns:

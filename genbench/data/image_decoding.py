@@ -154,7 +154,7 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         image = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
     if image.size != (size, size):
         width, height = image.size
-        raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}")
+        raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}; resize it first")
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

@@ -62,7 +62,7 @@ class Points(NamedTuple):
     classes: tuple[str, ...] | None
 
     def column(self, index: int) -> str:
-        """Return how messages call a column."""
+        """Return the name of a column in messages."""
         return _column(self.names, index)
 
 

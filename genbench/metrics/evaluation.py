@@ -85,7 +85,7 @@ class Evaluation:
         x: samples in model space.
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
-        labels: rule by which labels are chosen where a conditional model is sampled.
+        labels: rule that chooses the labels of the samples of a conditional model.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
         errors: whether values without a standard error get an interval from random halves.
@@ -210,7 +210,7 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
     """Call a registered metric.
 
     Raises:
-        Unsupported: if it has no value.
+        Unsupported: if the metric has no value.
         RunFailed: if the metric modified samples or test data, which the other metrics also read.
     """
     try:

@@ -1,7 +1,7 @@
 """Optimal transport: the exact assignment of two equal-sized sets, and the potentials of entropic transport.
 
-The entropic plan between laws mu and nu has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect to
-their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x, .) / epsilon) gives phi at any x.
+The entropic plan between distributions mu and nu has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect
+to their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x, .) / epsilon) gives phi at any x.
 """
 
 import math

@@ -92,7 +92,7 @@ def potentials(
     h_j <- h_j + step (1/n - share of the draws that go to y_j)
 
     Each round starts from the best average so far. While rounds help, the next one has half the step and 1.3 times the
-    steps; otherwise it has twice the step and up to twice the steps. They end when chi2 on fresh draws is at most the
+    steps; otherwise it has twice the step and up to twice the steps. Rounds end when chi2 on fresh draws is at most the
     tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). With many points, each receives few draws: the
     next round is then twice as long if a round helps, and otherwise has half the step. The potentials of a part of the
     points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011), which
@@ -181,7 +181,7 @@ def _level(
 ) -> tuple[Tensor, float]:
     """Level the masses of groups in turns with short ascents, until the leveling keeps chi2 within the tolerance.
 
-    Where groups have no gap between them it may never do so, and an ascent comes last.
+    If there is no gap between groups, this may never happen; then an ascent is the last step.
     """
     group, checks = _groups(points), _draws_for_chi2(len(points), tolerance)
     count = max(checks, min(MAX_PRODUCTS // points.numel(), MAX_DRAWS))

@@ -83,7 +83,7 @@ def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:
 
 
 def _weights(spec: Spec) -> int:
-    """Count the weights of a model that is built without memory for them; 0 where it cannot be built so.
+    """Count the weights of a model that is built without allocating them; 0 if it cannot be built in this way.
 
     Raises:
         ConfigError: if the model refuses its settings.

@@ -1,4 +1,4 @@
-"""Provenance: what a number depends on beside its spec, and what it cost."""
+"""Provenance: what a number depends on in addition to its spec, and what it cost."""
 
 import os
 import platform

@@ -39,7 +39,7 @@ MAX_PUBLISHED = 2**28
 
 
 class Misfiled(Damaged):
-    """A file belongs to another run than the one that its folder names, or than the requested one."""
+    """A file belongs to another run than its folder, or the request, says."""
 
 
 def identity(record: Record) -> tuple[str, str]:
@@ -219,7 +219,7 @@ def format_published(records: Iterable[Record]) -> bytes:
     """Return the content of records.jsonl.gz: one line per record.
 
     Raises:
-        ConfigError: if it would be too large to be read.
+        ConfigError: if the file would be too large to be read.
     """
     lines = (json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     text = "".join(lines).encode()

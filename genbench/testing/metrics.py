@@ -32,7 +32,7 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
 
     Raises:
         AssertionError: with a sentence that says which requirement is violated.
-        Unsupported: if it has a value on none of the tasks, so that most of it was not checked.
+        Unsupported: if the metric has no value on any task, so that it was mostly not checked.
     """
     entry = metrics[name]
     assert_documented(entry.build, name)
@@ -51,7 +51,7 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
         lines.append(f"metric {name} on {title}: {values or '- ' + reasons[0]}")
     if not measured:
         reasons = "; ".join(line.removeprefix(f"metric {name} ") for line in lines)
-        raise Unsupported(f"no value on any task: name a data set that it is made for: {reasons}")
+        raise Unsupported(f"it has no value on any task; name a data set that it is made for: {reasons}")
     return lines
 
 

@@ -38,7 +38,7 @@ def kid(
     subsets, not a standard error: subsets of one sample share its fluctuation.
 
     Args:
-        subsets: number of subsets, the same ones for every model.
+        subsets: number of random subsets; every model gets the same subsets.
         size: images per subset; all images, if there are fewer.
 
     Reference: Binkowski et al., 2018.

@@ -157,7 +157,7 @@ class TuningSettings:
             raise ConfigError(f"model.encoder.noise={self.noise:g} needs steps: set model.encoder.tune, such as 1000")
 
     def plan(self, steps: int) -> dict[str, Any]:
-        """Return the plan of a training of so many steps."""
+        """Return the plan of a training with this number of steps."""
         schedule = {"schedule": "cosine", "weight_decay": 0.0}
         return {"steps": steps, "batch_size": self.batch_size, "lr": self.lr, **schedule}
 

@@ -40,7 +40,7 @@ LOST = "its file is lost or damaged, or this step was trained for another evalua
 """Why a step has no values at all."""
 
 COMPONENT = "component"
-"""The field of a kept row that holds the name, version and settings of its metric."""
+"""The field of a saved row that holds the name, version and settings of its metric."""
 
 
 class TrainingEvaluation:
@@ -172,7 +172,7 @@ def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]
 
 
 def _kept(path: Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a step, none of an image; None if its file is not here, or damaged, which is reported."""
+    """Return the rows of a step, [] if only its image is saved; None if its file is missing, or damaged (then warn)."""
     try:
         if path.suffix == ".png":
             return [] if path.is_file() else None
@@ -185,7 +185,7 @@ def _kept(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _measured_steps(folder: Path, plan: Plan) -> list[int]:
-    """Return the steps of which files are kept; none where the weights were trained for another evaluation."""
+    """Return the steps that have files; none if the weights were trained for another evaluation."""
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
     return [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]

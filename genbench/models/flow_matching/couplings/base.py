@@ -42,7 +42,7 @@ class PilotPairs(NamedTuple):
 
 
 class Coupling(nn.Module, ABC):
-    """A joint law of noise and data, sampled one batch at a time.
+    """A joint distribution of noise and data, sampled one batch at a time.
 
     Args:
         prefetch: whether a second thread should pair ahead, since pairing is slow, spends its time outside of Python,
