@@ -34,7 +34,7 @@ def square(around: Sequence[Float[np.ndarray, "_ 2"]], margin: float = 1.2) -> F
 
 
 def bulk(x: Float[np.ndarray, "n d"], share: float = 0.002) -> Float[np.ndarray, "2 d"]:
-    """Return the corners of a box that leaves out a share of the values of each coordinate at each end."""
+    """Return the corners of a box that leaves out a share of each coordinate, half of it at each end."""
     return np.quantile(x, (share / 2, 1 - share / 2), axis=0)
 
 
