@@ -58,7 +58,7 @@ def layout(path: Path) -> Layout:
     for name in names:
         if not name.endswith("/") and not _is_image(name) and dirname(name) in holders:
             raise ConfigError(f"{path}: {name} is in a folder of images, but is not an image: move or remove it")
-    # A README above the images is skipped, an empty folder is not: it may be a class.
+    # A README above the images is skipped, but an empty folder is not: it may be a class.
     ancestors = {above for holder in holders for above in _ancestors(holder)}
     empty = sorted(name for name in names if name.endswith("/") and name[:-1] not in ancestors)
     around = filter(None, commonpath([*holders, *map(dirname, empty)]).split("/"))
@@ -170,7 +170,7 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 if name != ".":
                     file = archive.extractfile(member)
                     yield name + ("/" if member.isdir() else ""), file.read if file else bytes
-                archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
+                archive.members = []  # type: ignore[attr-defined]  # otherwise memory would grow with the archive
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

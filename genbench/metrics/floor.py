@@ -17,7 +17,7 @@ from genbench.seeds import derive
 
 def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
     """Return the value on as many training samples; None if there are fewer, since their number changes the bias."""
-    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
+    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # a metric may drop samples, but not these
     for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
         floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
         if floor is not None and floor.n == value.n:

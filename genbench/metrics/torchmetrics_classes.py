@@ -151,5 +151,5 @@ def _as_tuple(value: Any) -> tuple:
 def _or_unsupported(compute: Callable[[], Any]) -> Any:
     try:
         return compute()
-    except (ValueError, RuntimeError, ModuleNotFoundError) as error:  # of torchmetrics: too few or too small images
+    except (ValueError, RuntimeError, ModuleNotFoundError) as error:  # torchmetrics: too few or too small images
         raise Unsupported(" ".join(str(error).split())[:200]) from error

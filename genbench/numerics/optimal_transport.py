@@ -184,6 +184,6 @@ def _sinkhorn_at(
         v = torch.ones_like(b)
         for _ in range(SCALINGS):
             v = b / (plan.T @ (a / (plan @ v)))
-        # An empty row of the plan makes v infinite; the step in the log domain alone is then the progress.
+        # An empty row of the plan makes v infinite; then only the step in the log domain makes progress.
         psi = psi + v.log() if bool((torch.isfinite(v) & (v > 0)).all()) else psi
     return phi, psi, error

@@ -78,7 +78,7 @@ def streamed_sinkhorn(
         for _ in range(STEPS if epsilon == target else WARM_STEPS):
             column = at.c_transform(y, x, phi - math.log(n))
             psi = share * column
-            if share < 1:  # the best constant to move from psi to phi, which steps alone find slowly
+            if share < 1:  # move the best constant from psi to phi, which steps alone find slowly
                 sums = [torch.logsumexp(-each * (1 - share) / share, 0) for each in (phi, psi)]
                 shift = share / (1 - share) / 2 * (sums[0] - sums[1] - math.log(n / m))
                 phi, psi, column = phi + shift, psi - shift, column - shift

@@ -94,7 +94,7 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:
             target = folder / path.relative_to(run)
-            if outcome.what == "new" and os.path.lexists(target):  # damaged
+            if outcome.what == "new" and os.path.lexists(target):  # the record here is damaged
                 files.set_aside(target)
             files.write(target, format_record(merged))
         yield outcome
@@ -151,7 +151,7 @@ def _conflict(path: Path, kept: Record, record: Record, added: Sequence[str]) ->
 def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, Tensor] | None:
     """Return the weights of a run, if they are undamaged and belong to it and to its records."""
     path = run / WEIGHTS
-    with _left_out_if(Exception):  # of any content
+    with _left_out_if(Exception):  # a file may raise anything
         if path.exists() and _is_own(path):
             files.open_regular(path, MAX_BYTES[path.suffix]).close()
             memory.require(path.stat().st_size, files.shown(path))

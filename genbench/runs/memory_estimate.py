@@ -26,7 +26,7 @@ def check_memory(spec: Spec) -> None:
     """
     event, model, batch, n = spec.event, spec.model, spec.plan["batch_size"], spec.evaluation["n"]
     sample = FLOAT * event.dims
-    # A batch holds data, noise, the point between, its velocity; an evaluation samples, noise, data to compare with.
+    # A batch holds data, noise, the interpolated point and its velocity; an evaluation holds samples, noise and data.
     memory.require(4 * sample * batch, f"plan.batch_size={batch}")
     if spec.encoder is not None:
         size = spec.encoder.get("batch_size", 0)

@@ -86,9 +86,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     """
     path = find(suite)
     if path.stem in RESERVED:
-        raise ConfigError(
-            f"{path}: the results folder itself uses the name '{path.stem}': rename the suite"
-        )
+        raise ConfigError(f"{path}: the results folder itself uses the name '{path.stem}': rename the suite")
     contents = read(path)
     try:
         contents = with_paths(contents, folder_of(path))

@@ -34,7 +34,7 @@ class TrainingState(Generic[L]):
         persistent = learner.state_dict().keys()  # other buffers are computed again, perhaps after a checkpoint is read
         self._buffers = [name for name, _ in learner.named_buffers() if name in persistent]
         self._raw: list[Tensor] = []  # the trained weights, while the learner holds their average
-        self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
+        self._began = time.monotonic()  # earlier by the seconds before a resumption, later by those that do not count
 
     def checkpoint(self) -> Checkpoint:
         """Return what restores this state, and the seconds of training so far."""

@@ -74,7 +74,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, ru
 
     weights = read(TORCHSCRIPT, path, sha256)
     try:
-        with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: from a copy of what was verified
+        with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: a verified copy
             (Path(folder) / TORCHSCRIPT.name).write_bytes(weights.content)
             inception: Any = (
                 InceptionV3W(folder, download=False, resize_inside=rule is tensorflow).eval().to(extractor_device())

@@ -109,7 +109,7 @@ def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
 
 def kernel_between(p: Float64[np.ndarray, "n k"], q: Float64[np.ndarray, "m k"]) -> float:
     """Return the mean of the kernel over all pairs of a row of p and one of q."""
-    # NumPy computes only half of the product of a matrix with its own transpose, which is symmetric; torch all of it.
+    # NumPy computes only half of the product of a matrix with its transpose, which is symmetric; torch computes all.
     kernel = (p @ q.T).ravel()
     kernel /= p.shape[1]
     kernel += 1

@@ -58,7 +58,7 @@ class Neighborhoods:
             for j, columns in enumerate(parts[: i + 1]):
                 (block,) = squared_distance_blocks(rows, columns)
                 if i == j:
-                    block.fill_diagonal_(0)  # which rounding may leave above 0
+                    block.fill_diagonal_(0)  # rounding may leave these above 0
                 found[i].append(_smallest(block, count))
                 if i != j:
                     found[j].append(_smallest(block.T, count))
@@ -152,7 +152,7 @@ def _values(
     k: int,
     measure: Callable[[Neighborhoods, Neighborhoods, int], dict[str, float]],
 ) -> list[Value]:
-    # Both metrics share these points, and all models the real ones.
+    # Both metrics share these points, and all models share the real points.
     samples = evaluation.cached(("neighborhoods", sets.extractor.protocol, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
         ("neighborhoods", sets.reference.source), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])

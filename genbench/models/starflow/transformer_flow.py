@@ -191,7 +191,7 @@ class TransformerFlow(Model):
                 null = None if self.classes is None else self._null(len(x0), x0.device)
                 guide = Guidance(null, RULES[rule], weight, temperature)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
-        x = x.clone()  # no inference tensor: callers may need gradients
+        x = x.clone()  # not an inference tensor: callers may need gradients
         if self.sigma is None or denoise is False:
             return Samples(x, nfe)
         with torch.enable_grad():
