@@ -113,7 +113,7 @@ class Broken(AffineFlow):
         ("has another shape", r"float32 of shape \(6, 1\); it has to return real numbers of shape"),
         ("samples at random", "sample must not draw from the global random state"),
         ("is not normalized", "must integrate to 1 over the plane, it gives 1.1"),
-        ("refuses without reason", "must say why"),
+        ("refuses without reason", "without a reason"),
     ],
 )
 def test_a_broken_model_fails_with_the_violated_requirement(fault, sentence):
