@@ -139,7 +139,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]
     code, out, said = inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")
     assert code == 0
-    assert "computed once" in said
+    assert "once, for the cache" in said
     told = json.loads(out)
     assert told["samples"]["n"] == 10
     rows = {row["metric"]: row for row in told["results"]}
