@@ -34,7 +34,7 @@ from genbench.testing.toys import toy_tasks
 SIZE = 6
 """Samples in a check."""
 COARSE = 1e-3
-"""Tolerance of adaptive solvers: checks are as strict with it, in a third of the time that the default takes."""
+"""Tolerance of adaptive solvers, where a check needs no finer one: it takes a third of the time of the default."""
 
 
 def check_model(model: str | Callable[..., Model], settings: Settings | None = None) -> list[str]:
@@ -236,7 +236,7 @@ def _log_prob(model: Model, data: Data) -> None:
     batch = data.test.take(3 if vectors else 1, 0)  # along the exact flow of an image each takes a second
     x = dequantize(batch.x, data.space.bin, generator(0, "dequantise"))
     label = batch.label if model.conditional else None
-    coarse = _coarse(model.log_prob)
+    coarse = {} if vectors else _coarse(model.log_prob)  # an adaptive solver shares its steps over a batch
     with torch.no_grad(), no_global_randomness("log_prob"):
         log_prob = model.log_prob(x, label=label, **coarse)
         assert log_prob.shape == (len(x),), (
@@ -244,9 +244,9 @@ def _log_prob(model: Model, data: Data) -> None:
         )
         assert_finite(log_prob, "log_prob")
         if vectors:
-            labels = [None] * 3 if label is None else label.split(1)
-            single = [model.log_prob(one, label=own, **coarse) for one, own in zip(x.split(1), labels, strict=True)]
-            assert_equal(torch.cat(single), log_prob, "log_prob of a sample must not depend on its batch", 1e-3)
+            ends = [slice(1), slice(2, 3)]
+            single = [model.log_prob(x[i], label=None if label is None else label[i]) for i in ends]
+            assert_equal(torch.cat(single), log_prob[::2], "log_prob of a sample must not depend on its batch", 1e-3)
             if model.conditional or not model.event.classes:
                 _normalized(model)
 
