@@ -32,7 +32,7 @@ from genbench.testing.assertions import (
 from genbench.testing.toys import toy_tasks
 
 SIZE = 6
-"""Samples in a check."""
+"""Number of samples in a check."""
 COARSE = 1e-3
 """Tolerance of adaptive solvers, where a check needs no finer one: it takes a third of the time of the default."""
 

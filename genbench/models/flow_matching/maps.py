@@ -47,8 +47,8 @@ def meanflow(
     u = v + (r - t) D u,   D u = v grad_x u + du/dt at fixed r
     loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
 
-    improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains.
-    guided, where the label is kept: v becomes a v + (1 - a - k) u_u + k u_c, for u(x_t, t, t) without and with label.
+    Improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains. Guided, where the
+    label is kept: v becomes a v + (1 - a - k) u_u + k u_c; u_u and u_c are u(x_t, t, t) without and with label.
 
     Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
     flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 in the papers.
@@ -155,8 +155,8 @@ def consistency(
     r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
     stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
     straight paths and uniform times, and learns no weight of the loss over time. |g| is the Euclidean norm over all
-    dimensions; other code divides the norm by the root of their number, which gives the same c more effect. Like every
-    adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
+    dimensions; other code divides it by the square root of their number, so that the same c has more effect there. Like
+    every adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
 
     Args:
         segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.
@@ -257,7 +257,7 @@ def progressive(
 
     loss = |u(x_t, t, r) - sg(g u(x_t, t, m) + (1 - g) u(X_m, m, r))|^2,   g = (m - t) / (r - t)
 
-    At r = t it is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
+    At r = t this is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
     """
     return FlowMap(event, source, net=net, coupling=coupling, loss=ProgressiveLoss(ratio), shared=shared)
 
@@ -281,9 +281,9 @@ def alphaflow(
 
     loss = |u(x_t, t, r) - sg(alpha v + (1 - alpha) u(x_t + (m - t) v, m, r))|^2 / alpha
 
-    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t it is flow matching. Zhang et al.,
-    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. Here alpha falls
-    linearly.
+    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t this is flow matching. Zhang et al.,
+    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. genbench lowers
+    alpha linearly.
 
     Args:
         alpha_min: alpha at the end of training.

@@ -42,7 +42,7 @@ class ConsistencyLoss(MapLoss):
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
 
     def at_step(self, example: Example, step: int) -> Example:
-        """In the first steps, target the pair's own point at the segment's end; with a tangent, leave it gradually."""
+        """In the first steps, use the pair's own point at the segment's end as target; with `tangent`, fade it out."""
         assert example.end is not None
         if step >= self.end_steps:
             return example
@@ -54,7 +54,7 @@ class ConsistencyLoss(MapLoss):
         return ((t * self.segments).floor() + 1).clamp(max=self.segments) / self.segments
 
     def mean_velocity(self, net: nn.Module, t: Tensor, end: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
-        """Return the mean velocity to the end of the segment, whatever the target within it."""
+        """Return the mean velocity to the end of the segment, whatever `end` is."""
         return net(t, x, label)
 
     def error(self, model: "FlowMap", example: Example) -> Tensor:

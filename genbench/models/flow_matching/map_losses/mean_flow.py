@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def default_power(event: Event) -> float:
-    """Return the power published for CIFAR-10 on images, and 0 on vectors, where its bias shows."""
+    """Return 0.75 for images, as published for CIFAR-10, and 0 for vectors, where a power above 0 biases results."""
     return 0.75 if event.is_image else 0.0
 
 
