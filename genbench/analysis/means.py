@@ -21,7 +21,8 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
     known = list(values)
     if len(known) == 1:
         return float(known[0]), None
-    if max(known) - min(known) <= 1e-12 * max(map(abs, known)):
+    low, high = min(known), max(known)
+    if high - low <= 1e-12 * max(high, -low) and not any(map(math.isnan, known)):
         return float(known[0]), 0.0
     array = np.array(known, dtype=np.float64)  # sums of NumPy: its own mean and std take three times as long
     mean = np.add.reduce(array) / len(array)
