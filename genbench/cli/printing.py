@@ -169,8 +169,8 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
             f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
-            f"p: paired t test, Holm's correction over all values of a comparison; interval: of a single value, by the "
-            f"same test.[/dim]",
+            f"p: paired t test with Holm's correction over all values of a comparison; the interval has no such "
+            f"correction.[/dim]",
             highlight=False,
         )
 

@@ -13,9 +13,9 @@ SETTLED = f"{100 * POWER:g} % power at {100 * LEVEL:g} %"
 READING = (
     "Each pair is judged alone. Resolved: the difference is significant at "
     f"{100 * LEVEL:g} % even at the highest spread. Inconclusive, needs n seeds: n seeds of each method would settle "
-    f"it with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Errors are standard errors "
-    "of the difference. A spread that was measured elsewhere is an assumption, and two set-ups may differ in more "
-    "than the methods."
+    f"the question with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Unknown spread: no "
+    "source says how much the value varies. Errors are standard errors of the difference. A spread measured elsewhere "
+    "is an assumption, and the two set-ups may differ in more than the method."
 )
 
 
@@ -75,7 +75,7 @@ def summary(audits: Sequence[Audit]) -> str:
     return f"{len(audits)} published differences: " + ", ".join(
         f"{counts[verdict]} {words}"
         for verdict, words in (
-            ("resolved", "resolved"), ("inconclusive", "inconclusive"), ("unknown spread", "of unknown spread")
+            ("resolved", "resolved"), ("inconclusive", "inconclusive"), ("unknown spread", "with unknown spread")
         )
     ) + "."  # fmt: skip
 

@@ -124,21 +124,14 @@ def _places(series: Sequence[Series]) -> list[float]:
 
 
 def crossings(chart: Chart) -> Iterator[str]:
-    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides.
-
-    The crossing is interpolated on the scale of the axes.
-    """
+    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides."""
     for one, other in combinations(chart.series, 2):
         there = {point.x: point for point in other.points}
         both = [(point, there[point.x]) for point in one.points if point.x in there]
         apart = [(a, b) for a, b in both if max(_ends(a)[0], _ends(b)[0]) > min(_ends(a)[1], _ends(b)[1])]
         for (a, b), (c, d) in pairwise(apart):
             if (a.y < b.y) != (c.y < d.y):
-                xs, ys = (np.log if axis.log else np.asarray for axis in (chart.x, chart.y))
-                before, after = (ys(top.y) - ys(low.y) for top, low in ((a, b), (c, d)))
-                place = xs(a.x) + (xs(c.x) - xs(a.x)) * before / (before - after)
-                steps = np.exp(place) if chart.x.log else place
-                yield f"{one.model} and {other.model} cross at about {steps:,.0f} {chart.x.label}"
+                yield f"{one.model} and {other.model} cross between {a.x:,g} and {c.x:,g} {chart.x.label}"
 
 
 def _ends(point: Point) -> tuple[float, float]:

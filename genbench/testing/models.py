@@ -31,7 +31,7 @@ from genbench.testing.assertions import (
 from genbench.testing.toys import toy_tasks
 
 SIZE = 6
-"""Samples in a check."""
+"""Number of samples in a check."""
 
 
 def check_model(model: str | Callable[..., Model], settings: Settings | None = None) -> list[str]:

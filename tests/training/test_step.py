@@ -92,7 +92,7 @@ def test_a_deterministic_plan_trains_with_deterministic_kernels_and_has_a_key_of
     train("tarflow", "moons", steps=1, deterministic=wanted)
     assert seen == [wanted]
     assert not torch.are_deterministic_algorithms_enabled()
-    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
+    said = r"^plan\.deterministic=true is impossible here: put_ does not"
     with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
         raise RuntimeError("put_ does not have a deterministic implementation\nmore")
     key, other = (make_spec("cfm", "moons", settings={"plan": p}).train_key for p in ({}, {"deterministic": wanted}))

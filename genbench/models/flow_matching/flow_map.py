@@ -26,21 +26,21 @@ COUPLING = Nested(couplings, lambda event: "independent")
 CouplingSetting = Annotated[
     dict[str, Any] | str | None,
     COUPLING,
-    "how noise is paired with data, a name or a table of its settings; independent by default",
+    "how noise is paired with data: a coupling's name, or a table of its name and settings; by default independent",
 ]
 
 
 class FlowMap(PairModel):
     """A model of the mean velocity u(x_t, t, r) = (X_r - x_t) / (r - t) of the flow that takes x_t to X_r.
 
-    Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. They solve no ODE, so
-    the model has neither the paths nor the density of one. The methods differ by their loss; see `flow_map`.
+    Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. Sampling solves no
+    ODE, so the model has no ODE trajectories and no density. The methods differ by their loss: see `flow_map`.
     """
 
     steering = (
         *("coupling", "label_dropout", "dequantize"),
-        *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # of times
-        *("share", "decay", "clip"),  # of targets that are drawn
+        *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # times
+        *("share", "decay", "clip"),  # targets that are drawn
     )
     self_targeted = True
 

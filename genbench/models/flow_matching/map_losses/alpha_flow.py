@@ -21,9 +21,9 @@ class AlphaFlowLoss(SelfDistillation):
 
     loss = |u(x_t, t, r) - sg(alpha v + (1 - alpha) u(x_t + (m - t) v, m, r))|^2 / alpha
 
-    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t it is flow matching. Zhang et al.,
-    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. Here alpha falls
-    linearly.
+    alpha = 1 regresses on the pair's velocity; the limit 0 is MeanFlow. At r = t this is flow matching. Zhang et al.,
+    2025, "AlphaFlow: understanding and improving MeanFlow models", https://arxiv.org/abs/2510.20771. genbench lowers
+    alpha linearly.
 
     Args:
         alpha_min: alpha at the end of training.

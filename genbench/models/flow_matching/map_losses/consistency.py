@@ -34,8 +34,8 @@ class ConsistencyLoss(MapLoss):
     r grows from 0 to 1 in the first `end_steps` steps, and is 0 for t >= `boundary`. Lu and Song, 2024, "Simplifying,
     stabilizing and scaling continuous-time consistency models", https://arxiv.org/abs/2410.11081. genbench keeps its
     straight paths and uniform times, and learns no weight of the loss over time. |g| is the Euclidean norm over all
-    dimensions; other code divides the norm by the root of their number, which gives the same c more effect. Like every
-    adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
+    dimensions; other code divides it by the square root of their number, so that the same c has more effect there. Like
+    every adaptive weight, the normalization moves the minimizer where the noise of g is skewed.
 
     Args:
         segments: number of equal parts of [0, 1]; the number of sampling steps must be a multiple of it.
@@ -81,7 +81,7 @@ class ConsistencyLoss(MapLoss):
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))
 
     def at_step(self, example: Example, step: int) -> Example:
-        """In the first steps, target the pair's own point at the segment's end; with a tangent, leave it gradually."""
+        """In the first steps, use the pair's own point at the segment's end as target; with `tangent`, fade it out."""
         assert example.end is not None
         if step >= self.end_steps:
             return example
@@ -93,7 +93,7 @@ class ConsistencyLoss(MapLoss):
         return ((t * self.segments).floor() + 1).clamp(max=self.segments) / self.segments
 
     def mean_velocity(self, net: nn.Module, t: Tensor, end: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
-        """Return the mean velocity to the end of the segment, whatever the target within it."""
+        """Return the mean velocity to the end of the segment, whatever `end` is."""
         return net(t, x, label)
 
     def error(self, model: FlowMap, example: Example) -> Tensor:

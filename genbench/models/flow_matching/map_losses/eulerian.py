@@ -27,4 +27,4 @@ class EulerianLoss(SelfDistillation):
             tangent = torch.where(expand(end > t, x), velocity_of(model, t, x, label), example.velocity)
         start = lambda t, x: moved(model, t, end, x, label)  # noqa: E731
         _, change = derivative(start, (t, x), (torch.ones_like(t), tangent))
-        return mean_square(change)  # on an interval of length 0: the velocity minus that of the network
+        return mean_square(change)  # on an interval of length 0: the pair's velocity minus the network's

@@ -16,7 +16,7 @@ class ProgressiveLoss(SelfDistillation):
 
     loss = |u(x_t, t, r) - sg(g u(x_t, t, m) + (1 - g) u(X_m, m, r))|^2,   g = (m - t) / (r - t)
 
-    At r = t it is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
+    At r = t this is flow matching. Boffi et al., 2025, https://arxiv.org/abs/2505.18825.
     """
 
     def completed(self, model: FlowMap, example: Example, generator: torch.Generator) -> Example:

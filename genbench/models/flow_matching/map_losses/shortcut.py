@@ -16,7 +16,7 @@ from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 
 
 def default_clip(event: Event) -> float | None:
-    """Return the published bound on images and latents, and none on vectors."""
+    """Return the published bound for images and latents, and none for vectors."""
     return 4.0 if event.is_image else None
 
 
@@ -76,7 +76,7 @@ class ShortcutLoss(MapLoss):
 
     @torch.no_grad()
     def completed(self, model: FlowMap, example: Example, generator: torch.Generator) -> Example:
-        """Replace the velocities over longer steps by those of two half steps."""
+        """Replace the velocities over longer steps by the mean velocities of two half steps."""
         if model.training:  # the loss on validation data draws examples too
             self.average.update(model.net)
         assert example.end is not None
