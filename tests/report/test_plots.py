@@ -5,7 +5,6 @@ import re
 from dataclasses import replace
 
 import pandas as pd
-import pytest
 import torch
 from helpers.tracks import EXCESS, board_of, planted
 
