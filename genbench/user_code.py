@@ -110,7 +110,7 @@ def _hide(own: Mapping[str, Path], folder: str) -> dict[str, ModuleType]:
     """Let the modules of a folder be imported anew: their content may have changed, or they belonged to another file.
 
     Returns:
-        The loaded modules that the file does not import as far as its hash can see, so that such an import is noticed.
+        The loaded modules of the folder that the file's hash does not cover: unloaded, so that their import is noticed.
 
     Raises:
         ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.

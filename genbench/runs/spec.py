@@ -264,7 +264,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
         stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
     if content not in (None, data.provenance.get("sha256")):
-        raise ConfigError(f"{path} has changed since the run was requested")
+        raise ConfigError(f"{path} has changed since the run was requested: run it again")
     return data
 
 
