@@ -203,7 +203,7 @@ def _imports(file: Path, package: str) -> Iterator[tuple[str, bool]]:
 
 
 def _places(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
-    """Yield the packages above a module, and the module, as far as a folder has them; it may be a package itself."""
+    """Yield name and file of each package above a module, then of the module or package itself, found in a folder."""
     parts = name.split(".")
     in_package = parts[0] == folder.name and (folder / "__init__.py").exists()
     base, found = folder.parent if in_package else folder, ""

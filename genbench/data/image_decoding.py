@@ -123,7 +123,7 @@ def _decoded(
 
 
 def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:
-    """Decode one image; the orientation that a camera noted is applied.
+    """Decode one image, and apply the orientation that its camera stored.
 
     Raises:
         ConfigError: if the file is corrupt or holds several images, or the image has other channels, more than 8 bits

@@ -52,7 +52,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 
     Args:
         n: number of samples, and of test points; by default all.
-        directions: number of random directions, the same for every model.
+        directions: number of random directions; every model gets the same directions.
 
     Reference: Bonneel et al., 2015.
     """

@@ -103,7 +103,7 @@ class Spec:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings by section, as a request for this run has them."""
+        """The settings by section, as in a request for this run."""
         return {
             "data": settings_in(self.data),
             "model": settings_in(self.model) | ({"encoder": self.encoder} if self.encoder is not None else {}),
