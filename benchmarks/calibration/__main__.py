@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib import pyplot
 
 from benchmarks.calibration.exact_fields import measure_fields
@@ -27,6 +26,7 @@ from benchmarks.calibration.tasks import Task, captions, cifar10, digits, points
 from benchmarks.tables import markdown
 from genbench.analysis.means import LEVEL, format_mean, mean_and_half
 from genbench.metrics.evaluation import NORMAL
+from genbench.report.formats.figures import LIGHT, MUTED, encoded, styled
 
 Rows = list[dict[str, Any]]
 
@@ -40,9 +40,9 @@ Made by `make calibration`. [Choose a metric](../docs/metric_power.md) draws the
 
 - **Defects**: the number of samples that one evaluation needs to detect the defect with {ENOUGH:.0%} power at level
   {LEVEL:.0%}. After >, not even the largest number tried is enough.
-- **True sampler**: a sampler without a defect should raise false alarms in {LEVEL:.0%} of the draws; ± is the range of
-  chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its bias), s the
-  CPU seconds at the largest n.
+- **True sampler**: on draws without a defect, a metric should raise a false alarm in {LEVEL:.0%} of cases; ± is the
+  range of chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its
+  bias), s the CPU seconds at the largest n.
 """
 
 
@@ -120,7 +120,7 @@ def of_true_sampler(rows: Rows) -> Iterator[str]:
         values = (at.get(n, "") for n in counts)
         lines.append([row["metric"], f"{share:.1%} ± {band:.1%}", *values, f"{row['seconds'][-1]:.2g}"])
     yield markdown(("true sampler", "false alarms", *(f"n = {n}" for n in counts), "s"), lines)
-    yield f"{outside} of {len(rows)} shares of false alarms lie outside the range of chance.\n"
+    yield f"In {outside} of {len(rows)} rows, the false alarms differ from {LEVEL:.0%} by more than chance (±).\n"
 
 
 def of_fields(rows: Rows) -> Iterator[str]:
@@ -137,6 +137,7 @@ def of_fields(rows: Rows) -> Iterator[str]:
     yield markdown(("metric", *tasks), lines)
 
 
+@styled
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the power against the number of samples: a chart for the middle size of each fault."""
     by_power: dict[str, list[float]] = {}
@@ -147,19 +148,20 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for row in rows:
         if row["size"] not in sizes.setdefault(row["fault"], []):
             sizes[row["fault"]].append(row["size"])
-    mpl.rcParams |= {"svg.hashsalt": "genbench", "svg.fonttype": "none", "font.size": 8}
     figure, axes = pyplot.subplots(3, 3, figsize=(8, 7), sharex=True, sharey=True, layout="constrained")
     for axis, (fault, of_fault) in zip(axes.flat, sizes.items(), strict=True):
         middle = of_fault[(len(of_fault) - 1) // 2]
         for row in rows:
             if (row["fault"], row["size"]) == (fault, middle) and row["metric"] in shown:
-                axis.plot(row["n"], row["power"], ".-", color=f"C{shown.index(row['metric'])}", label=row["metric"])
-        axis.axhline(LEVEL, color="gray", linestyle=":")
+                axis.plot(row["n"], row["power"], ".-", color=LIGHT[shown.index(row["metric"])], label=row["metric"])
+        axis.axhline(LEVEL, color=MUTED, linestyle=":")
         axis.set(title=fault.format(middle), xscale="log")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
     figure.supxlabel("samples")
     figure.supylabel("power")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    figure.savefig(path, metadata={"Date": None})
+    path.write_bytes(encoded(figure))
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def described(load: float, took: float) -> str:
         "Each row times genbench and a peer on the same work, alternating in one process, with equal numbers of "
         'threads and equal precision. A figure with "x" is the time of the peer divided by the time of genbench: above '
         '1x, genbench is faster. A figure with "%" is the cost of one part of genbench relative to the peer. Figures '
-        "are medians over rounds. Made by `make bench`.\n\n"
+        "are medians over rounds. Times of 2D training are per step of one model. Made by `make bench`.\n\n"
         f"{here()} It took {took / 60:.0f} minutes.{busy}"
     )
 

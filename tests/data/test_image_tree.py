@@ -142,7 +142,10 @@ WRONG = {
         lambda root: move_away(root, {"images-Training-1": 1, "images-val-1": 1}),
         r"images-Training-1 and images-val-1 may be splits",
     ),
-    "split in a class": (lambda root: write_images(root, {"train/cat/Test": 1}), r"lies in Test .* to test/CLASS"),
+    "split in a class": (
+        lambda root: write_images(root, {"train/cat/Test": 1}),
+        r"lies in Test .* move it to test/CLASS",
+    ),
     "split in a split": (
         lambda root: write_images(root, {"train/training/cat": 1}),
         r"in training .* move it to train/CLASS",

@@ -5,40 +5,17 @@ import re
 from dataclasses import replace
 
 import pandas as pd
-import pytest
 import torch
-from helpers.reports import blocks
 from helpers.tracks import EXCESS, board_of, planted
 
 from genbench.analysis.values import load_suites
-from genbench.report.blocks import Axis, Chart, Charts, Point, Series, Table
-from genbench.report.plots import budget_curves, crossings, learning_curves, loss_picture
+from genbench.report.blocks import Axis, Chart, Point, Series
+from genbench.report.plots import budget_curves, crossings, learning_curves
 from genbench.runs.store import Store
-
-
-def test_a_grid_of_a_setting_is_drawn_with_level_lines_of_models_without_it(report):
-    (charts,) = [block for block in blocks(report, Charts) if block.title == "Quality vs. kappa"]
-    (table,) = [t for t in blocks(report, Table) if t.title == "moons"]
-    chart = next(chart for chart in charts.charts if chart.title == "sliced_w2")
-    column = [c.title for c in table.columns].index("sliced_w2")
-    means = {row.label: row.cells[column].mean for row in table.rows}
-    lines = {series.model: [(point.x, point.y) for point in series.points] for series in chart.series}
-    grid = {kappa: means[f"wcfm kappa={kappa}"] for kappa in (0.5, 1.0, 4.0)}
-    assert lines["wcfm"] == list(grid.items())
-    assert lines["cfm"] == [(0.5, means["cfm"]), (4.0, means["cfm"])]
-    assert chart.floor == pytest.approx(means["real vs. real (floor)"])
-    assert "failed" not in {chart.title for chart in charts.charts}  # whose values are constant
 
 
 def tiny(results):
     return next(suite for suite in load_suites(Store(results)) if suite.name == "tiny").runs
-
-
-def test_a_loss_curve_of_fewer_runs_does_not_take_the_place_of_a_published_one(tmp_path, results):
-    runs = tiny(results)
-    some = [runs[0], *(replace(run, folder=None) for run in runs[1:])]
-    texts = [loss_picture(tmp_path, "moons", own).path.read_text() for own in (some, runs, some)]
-    assert texts[0] != texts[1] == texts[2]
 
 
 def test_the_learning_curve_is_the_mean_of_the_logs(results):
@@ -85,5 +62,5 @@ def test_a_log_without_steps_and_losses_is_left_out(tmp_path, results, caplog):
         (tmp_path / "train.csv").unlink(missing_ok=True)
         (tmp_path / "train.csv").write_text(text) if text is not None else os.mkfifo(tmp_path / "train.csv")
         caplog.clear()
-        assert loss_picture(tmp_path / "none", "moons", [run]) is None
+        assert learning_curves("cfm", [run], []) is None
         assert "train.csv is not drawn" in caplog.text

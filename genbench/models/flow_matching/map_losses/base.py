@@ -14,10 +14,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genbench.errors import ConfigError, first_line
 from genbench.models.flow_matching.pair_model import Example, expand
+from genbench.settings import Fraction
 
 if TYPE_CHECKING:
     from genbench.models.flow_matching.flow_map import FlowMap
 
+Ratio = Annotated[Fraction, "share of pairs that learn an interval; the others train the velocity itself"]
 LogitNormal = tuple[float, Annotated[float, Gt(0)]]
 """Mean and standard deviation of logit(t)."""
 
@@ -75,7 +77,7 @@ class SelfDistillation(MapLoss):
         ratio: share of pairs that learn an interval; the others train the velocity itself.
     """
 
-    def __init__(self, ratio: float) -> None:
+    def __init__(self, *, ratio: Ratio = 0.25) -> None:
         super().__init__()
         self.ratio = ratio
 
