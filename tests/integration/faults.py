@@ -30,6 +30,7 @@ import time
 import traceback
 
 import torch
+from helpers import small_pictures  # noqa: F401 (it acts on import)
 from helpers.command_line import begin
 
 from genbench.cli import main
