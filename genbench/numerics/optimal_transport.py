@@ -5,7 +5,11 @@ their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x
 """
 
 import math
+import sys
 import warnings
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -45,12 +49,16 @@ CHUNK = 2**17
 """Entries of a kernel in memory at once: allocating pages costs more than the arithmetic on them."""
 
 
-def pot() -> ModuleType:
-    """Import POT: where it is needed, since it takes a second, and without the warnings on its docstrings."""
+@cache
+def pot(part: str) -> ModuleType:
+    """Import a part of POT alone, without the warnings on its docstrings: all of POT imports pandas and scikit-learn.
+
+    The part belongs to a package of another name, whose own module is not executed. `import ot` stays whole.
+    """
+    sys.modules.setdefault("parts_of_pot", module_from_spec(find_spec("ot")))  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import ot
-    return ot
+        return import_module(f"parts_of_pot.{part}")
 
 
 def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:

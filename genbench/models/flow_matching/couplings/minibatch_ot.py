@@ -132,12 +132,11 @@ class Sinkhorn(Coupling):
 
 def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
     """Return the entropic plan between uniform marginals, by POT."""
-    ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
     # A thread draws ahead: np.errstate is its own, filters of warnings would be the whole process's.
     with np.errstate(all="ignore"):
-        plan, log = ot.sinkhorn(
+        plan, log = pot("bregman").sinkhorn(
             [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True
         )
     if not (log["err"] and log["err"][-1] < TOLERANCE):  # nor is NaN below it
