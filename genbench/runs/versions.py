@@ -1,13 +1,12 @@
-"""Versions and bounds: which records and values today's components would no longer make.
+"""Versions and bounds: which records and values the installed components would no longer make.
 
-A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
-cannot be judged, since a component is not installed here or cannot be imported, is not outdated.
+A record is outdated if a component that made it now has another version; status and `clean --stale` call it stale. If a
+component is not installed here or cannot be imported, its records do not count as outdated.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.metrics.sampling import EQUAL_LABELS
@@ -17,6 +16,14 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.training.plan import VERSIONS, training_version
 
 log = logging.getLogger("genbench")
+
+
+class LeftOut(NamedTuple):
+    """What tables leave out: a model or run, and the data set with the reason."""
+
+    name: str
+    why: str
+
 
 NESTED = (couplings, nets, encoders, texts, extractors)
 
@@ -46,17 +53,17 @@ def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[st
 
 
 def why_outdated(record: Record) -> str | None:
-    """Return why today's code would train another model than the one of a record; None if it would not."""
+    """Return why the installed code would not train the model of a record again; None if it would."""
     for registry, component in _trained(record["spec"]):
         for why in differences(registry, component):
             return why
     plan = record["spec"]["plan"]
     if str(plan.get("precision", "fp32")) not in VERSIONS:  # JSON may hold a list, which no dictionary finds
-        return "trained with a precision not known here"
+        return "trained with a precision that this genbench does not know"
     now = training_version(plan)
     code = record["provenance"]["training"]["code"]  # empty where nothing was trained
     version = code.get("training", 1) if code else now
-    return f"trained by version {version} of training, which is now {now}" if version != now else None
+    return f"trained by version {version} of the training code, now {now}" if version != now else None
 
 
 def unknown_components(record: Record) -> list[str]:
@@ -74,11 +81,11 @@ def other_versions(record: Record) -> dict[str, str]:
 
 
 ROUNDING = 1e-6
-"""By how much a value may be beyond the bounds of its metric."""
+"""Tolerance by which a value may exceed the bounds of its metric."""
 
 
 def impossible(rows: Iterable[Row]) -> str:
-    """Return which value is beyond the bounds that its metric declares, in words; empty if none is."""
+    """Return a sentence on the first value outside the bounds that its metric declares; empty if there is none."""
     for row in rows:
         lower, upper = bounds_of(row["metric"])
         for what, number in (("", row["value"]), ("the floor of ", row.get("floor"))):
@@ -90,7 +97,7 @@ def impossible(rows: Iterable[Row]) -> str:
 
 
 def bounds_of(value: str) -> tuple[float | None, float | None]:
-    """Return the lower and the upper bound of a value METRIC.PART; None for one that is not known."""
+    """Return the lower and the upper bound of a value METRIC.PART; None for a bound that is not known."""
     name, _, part = value.partition(".")
     if installed_version(metrics, name) is None or ":" in name:  # the classes of another library declare none
         return None, None
@@ -111,35 +118,42 @@ def outdated_metrics(record: Record) -> dict[str, str]:
     )
 
 
-def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
-    """Return what of a record has results and is not outdated, and what is left out, in words.
+def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[LeftOut]]:
+    """Return a record without outdated values, and what was left out; None without any results.
 
-    A record with an impossible value is left out whole.
+    If a record has an impossible value, the whole record is left out.
 
     Args:
-        published: whether it keeps the values of outdated metrics, whose version tables state.
+        published: whether values of outdated metrics stay; tables then state the version of the metric.
     """
     if not record["results"]:  # a prerequisite is only trained
         return None, []
-    name = f"{record['labels']['model']} on {record['labels']['data']}"
+    model, data = record["labels"]["model"], record["labels"]["data"]
     if why := why_outdated(record) or impossible(record["results"]):
-        return None, [f"{name}: {why}"]
+        return None, [LeftOut(model, f"on {data}: {why}")]
     outdated = {} if published else outdated_metrics(record)
-    left_out = [f"{name}: {metric}, {text}" for metric, text in outdated.items()]
+    metrics: dict[str, list[str]] = {}
+    for metric, why in outdated.items():
+        metrics.setdefault(why, []).append(metric)
+    left_out = [LeftOut(model, f"on {data}: {', '.join(names)}, {why}") for why, names in metrics.items()]
     return without_metrics(record, outdated) if outdated else record, left_out
 
 
 def without_outdated(records: Iterable[Record]) -> list[Record]:
     """Return the records that have results, without what is outdated, and log what is left out."""
     found = [current(record) for record in records]
-    log_left_out(text for _, texts in found for text in texts)
+    log_left_out(part for _, parts in found for part in parts)
     return [record for record, _ in found if record is not None]
 
 
-def log_left_out(texts: Iterable[str]) -> None:
-    """Log what is left out as outdated or impossible, each text once with the number of records."""
-    for text, count in Counter(texts).items():
-        log.warning("left out: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
+def log_left_out(parts: Iterable[LeftOut]) -> None:
+    """Log what is left out as outdated or impossible: each reason once, with the numbers of models and records."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        names.setdefault(part.why, []).append(part.name)
+    for why, found in names.items():
+        who = found[0] if len({*found}) == 1 else f"{len({*found})} models"
+        log.warning("left out: %s %s (%s)", who, why, "1 record" if len(found) == 1 else f"{len(found)} records")
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:
