@@ -160,7 +160,9 @@ def ot(event: Event, classes: int, *, settings: PlanSettings = PLAN) -> Minibatc
             conditions=event.conditions,
         )
     if settings.resample:
-        raise ConfigError("model.resample applies to model.plan=exact only; the sinkhorn plan always draws its pairs")
+        raise ConfigError(
+            "model.resample is for model.plan=exact; the sinkhorn plan always draws its pairs: omit resample"
+        )
     if settings.pool > 1 or settings.mismatch is not None:
         raise ConfigError("model.pool and model.mismatch need model.plan=exact")
     return Sinkhorn(reg=settings.reg)
