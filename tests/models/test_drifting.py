@@ -38,7 +38,7 @@ def test_the_field_changes_its_sign_with_its_sets_and_is_0_between_equal_sets(mo
 
 
 def test_one_point_between_one_datum_and_one_sample_drifts_by_the_closed_form():
-    """The softmaxes are logistic functions of the difference of distances a and b: V = (y - g) / (2 cosh((a - b) / 2T))."""
+    """The softmaxes are logistic in the difference of distances a and b: V = (y - g) / (2 cosh((a - b) / 2T))."""
     x, y, g = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, -1.0]])
     scale = 0.5 * (5 + 1) / 2  # temperature times mean distance
     assert_close(drift(x, y, 0.5, g), (y - g) / (2 * math.cosh((5 - 1) / (2 * scale))))
