@@ -183,7 +183,7 @@ def leaderboard_section(text: str, board: TrackBoard) -> str:
     head, _, rest = text.partition("## Leaderboard\n\n")
     caption = "\n\nSmall networks on points"
     _, _, tail = rest.partition(caption)
-    told = "W-CFM weighs pairs by distance; a rule chooses its scale kappa on the training data. What the table says:"
+    told = "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. What the table says:"
     fill = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
     items = [fill(f"- {text}") for text in sentences(board)[:SAID]]
     _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")

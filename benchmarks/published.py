@@ -21,6 +21,13 @@ from genbench.runs.record import read_published
 
 WIDE = 1000
 """Width of a Markdown table in characters; pages wrap tables themselves."""
+AGREE = """\
+# Do repeated numbers agree?
+
+The uncertainty is half the 95 % interval of the measured mean plus the published error. A measured mean agrees with the
+published value if their difference plus the uncertainty is at most the tolerance. It differs if their difference minus
+the uncertainty exceeds the tolerance. Otherwise it is inconclusive. Tolerances were fixed before the runs.
+"""
 
 
 @dataclass(frozen=True)
@@ -96,22 +103,13 @@ def page(published: Published, results: Path) -> str:
     head += f"prints the first part.\n\n{summary(judged)} {READING}\n\nGrades: {GRADES}.\n"
     tables = [writers.markdown(table, width=WIDE) for table in claims_tables(judged, published)]
     repeated = "\n".join(line for study in published.studies if study.suite for line in _repeated(study, results))
-    agree = (
-        "# Do repeated numbers agree?\n\nUncertain by: half the 95 % interval of the measured mean, plus the published "
-    )
-    agree += (
-        "error. A measured mean agrees if its difference plus that is at most the tolerance, fixed before the run; it "
-    )
-    agree += "differs if the difference less that exceeds the tolerance; else it is inconclusive.\n"
-    return "\n".join([head, *tables, agree, repeated])
+    return "\n".join([head, *tables, AGREE, repeated])
 
 
 def _repeated(study: Study, results: Path) -> Iterator[str]:
     found, protocols = findings(study, results)
     yield f"## {study.paper}, {study.metric}\n"
-    yield markdown(
-        ("value", "published", "measured", "seeds", "tolerance", "uncertain by", "verdict"), map(_row, found)
-    )
+    yield markdown(("value", "published", "measured", "seeds", "tolerance", "uncertainty", "verdict"), map(_row, found))
     yield f"- Published: {study.protocol}."
     yield f"- Ours: {study.difference}."
     yield from (f"- Measured: {protocol}." for protocol in sorted(protocols))

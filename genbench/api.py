@@ -37,15 +37,15 @@ def run(
     settings: Settings | None = None,
     results: str | Path = "results",
 ) -> Record:
-    """Train, sample and measure one model on one data set, or return the record that is kept already.
+    """Train, sample and measure one model on one data set, or return the record if there already is one.
 
     Args:
         model: name of a model, as `genbench list models` shows it; or a Python file that registers one, `file.py:name`.
         dataset: name of a data set; or a file of points, a folder or archive of images, a Python file.
         seed: everything random derives from it.
-        metrics: names; by default those that the data set names.
+        metrics: names of metrics; by default those of the data set.
         settings: nested by section, as `--set` writes them.
-        results: folder in which results are kept.
+        results: the results folder.
 
     Raises:
         ConfigError: if the request is wrong.
@@ -68,7 +68,7 @@ def run(
 
 
 def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -> pd.DataFrame:
-    """Run what is missing of a suite and return its table, with the rows of `table`.
+    """Run the missing cells of a suite, and return its table in the format of `table`.
 
     A cell that fails has no row; its reason is logged as a warning.
 
@@ -90,10 +90,10 @@ def load(results: str | Path, run: str = "") -> Model:
 
     Args:
         results: the results folder, or the folder of a run itself.
-        run: name of the run in it, as records call it (`record["labels"]["run"]`).
+        run: name of the run in the results folder, as records state it (`record["labels"]["run"]`).
 
     Raises:
-        ConfigError: if no such model is kept.
+        ConfigError: if no such model is saved.
     """
     folder = Path(results) / "runs" / run if run else Path(results)
     spec = store.spec_at(folder)
@@ -103,7 +103,7 @@ def load(results: str | Path, run: str = "") -> Model:
 
 
 def frame(results: str | Path = "results") -> pd.DataFrame:
-    """Return every kept or published value that is not outdated, one row per value.
+    """Return every saved or published value that is not outdated, one row per value.
 
     Args:
         results: a results folder, or the folder of a suite in it.
@@ -115,7 +115,7 @@ def frame(results: str | Path = "results") -> pd.DataFrame:
 
 
 def table(results: str | Path = "results") -> pd.DataFrame:
-    """Return mean, standard error and floor over seeds of every kept or published value that is not outdated.
+    """Return the mean over seeds, standard error and floor of every saved or published value that is not outdated.
 
     Args:
         results: a results folder, or the folder of a suite in it.
@@ -131,7 +131,7 @@ def table(results: str | Path = "results") -> pd.DataFrame:
 
 
 def _records(results: Path) -> list[Record]:
-    """Read the records that are not outdated; one of several suites once, with the metrics that any of them has."""
+    """Read the records that are not outdated. Records of one run in several suites are merged, with all metrics."""
     if not results.is_dir():
         raise ConfigError(f"no folder at {results}: name a results folder, or the folder of a suite in it")
     folder = results.resolve()

@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 
 
 class MissingFile(ConfigError):
-    """A component is registered by a Python file of its author, which the user has not named."""
+    """A component comes from a Python file that the user has not named."""
 
 
 class Unsupported(Exception):
@@ -23,7 +23,7 @@ class Unsupported(Exception):
 
 
 class RunFailed(RuntimeError):
-    """A run failed (exit code 1). The reason is noted, never kept as a result."""
+    """A run failed (exit code 1). The failure is stored with its reason, never as a result."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -59,7 +59,7 @@ def first_line(error: BaseException) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return in one line why something failed: of a longer message, the first line."""
+    """Return in one line why something failed: the first line of the error's message."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.path.normpath(error.filename)}"
     if isinstance(error, (RunFailed, ConfigError, OSError)):
@@ -83,7 +83,7 @@ def described(error: Exception) -> str:
 
 
 def full_reason(error: Exception) -> str:
-    """Return what is kept beside a failed run: the reason, after the traceback if it was a bug."""
+    """Return the text stored with a failed run: the reason, after the traceback if the error was a bug."""
     reason = reason_of(error)
     return reason if isinstance(error, (RunFailed, OSError)) else f"{traceback.format_exc()}\n{reason}"
 

@@ -25,9 +25,9 @@ class Entry:
     """A registered builder.
 
     Args:
-        name: the name users type.
+        name: the name that users type.
         build: the builder, a function or a class; its keyword-only signature is its schema.
-        version: raised by hand whenever the behavior or a default changes, so that older results are outdated.
+        version: raise it when the behavior or a default changes; older results then count as outdated.
         traits: what else its kind of component declares: the plan of a model, and the setting that tables state even
             where it has its default; `held_out=False` of models and couplings whose pairs cannot be of held-out data;
             `amplifies_rounding=True` of models that give another value of the same seed on another machine;
@@ -44,7 +44,7 @@ class Registry:
     """A dictionary of builders, filled by a decorator when their modules are imported.
 
     Args:
-        kind: what messages call a component.
+        kind: name of a component of this registry in messages, such as "model".
         group: entry points of this group announce components of other packages.
         own: our own components, {module: {name: summary}}.
         families: {family: "module:function"}; the function makes the entries called FAMILY:NAME.
@@ -79,7 +79,7 @@ class Registry:
         return {point.name: point for point in _entry_points().select(group=self.group)}
 
     def module(self, name: str) -> str | None:
-        """Return the module that registers a component of genbench or of a package; None for one of this session."""
+        """Return the module that registers a component of genbench or a package; None if this session registered it."""
         if name in self._own:
             return self._own[name]
         return self._plugins[name].module if name in self._plugins else None
@@ -107,7 +107,7 @@ class Registry:
         return name in self._entries or self.module(name) is not None or self._family(name) is not None
 
     def _family(self, name: str) -> str | None:
-        """Return where the function is that makes the entry FAMILY:NAME, as "module:function"."""
+        """Return, as "module:function", the function that makes the entry FAMILY:NAME."""
         family, colon, _ = name.partition(":")
         return self._families.get(family) if colon else None
 
@@ -115,8 +115,8 @@ class Registry:
         """Check a name without importing its component.
 
         Raises:
-            MissingFile: if a Python file that was not named registers it.
-            ConfigError: if there is none, with a suggestion.
+            MissingFile: if the component comes from a Python file that was not named.
+            ConfigError: if there is no such component; the message suggests a name.
         """
         if name in self:
             return
@@ -142,15 +142,15 @@ class Registry:
         if name and name not in here:
             raise unknown(f"{path} registers no {self.kind}", name, here)
         if len(here) != 1 and not name:
-            raise ConfigError(f"{path} registers {len(here)} of kind {self.kind}; write {path}:NAME")
+            raise ConfigError(f"{path} registers {len(here)} components of kind {self.kind}; choose one by {path}:NAME")
         return f"{name or here[0]}@{digest}"
 
     def __getitem__(self, name: str) -> Entry:
         """Import the builder of that name.
 
         Raises:
-            MissingFile: if a Python file that was not named registers it.
-            ConfigError: if there is none, with a suggestion, or its module is broken.
+            MissingFile: if the component comes from a Python file that was not named.
+            ConfigError: if there is no such component, or its module is broken.
         """
         self.require(name)
         if name in self._entries:
@@ -159,7 +159,7 @@ class Registry:
         module, _, function = (family or self.module(name) or "").partition(":")
         try:
             imported = importlib.import_module(module)
-        except Exception as error:  # of others' code
+        except Exception as error:  # other packages may raise anything
             why = f"{module} cannot be imported: {type(error).__name__}: {error}"
             raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}") from error
         if family:
@@ -188,7 +188,9 @@ class Registry:
 def _check_name(kind: str, name: str, version: object) -> None:
     """Refuse names that cannot be parts of file names, labels or settings, and versions that are not numbers."""
     if not _NAME.fullmatch(name):
-        raise ConfigError(f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-; no sign comes first")
+        raise ConfigError(
+            f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-, and begins with a letter or digit"
+        )
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
 

@@ -1,4 +1,4 @@
-"""Settings: a builder's keyword-only signature is its schema; its docstring says what each one means."""
+"""Settings: a builder's keyword-only signature is its schema; its docstring says what each setting means."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ Fraction = Annotated[float, Ge(0), Le(1)]
 Count = Annotated[int, Ge(1)]
 Size = Annotated[int, Ge(0)]
 Layers = Annotated[int, Ge(1), Le(1000)]
-"""More of them take minutes to build, before an estimate of their memory is possible."""
+"""More layers take minutes to build, and their memory can be estimated only afterwards."""
 
 Settings = Mapping[str, Any]
 T = TypeVar("T")
@@ -36,7 +36,8 @@ class Nested:
 
     Args:
         registry: the components to choose from.
-        default: event -> name, or table of a name and settings, that values without a name stand for.
+        default: function from the event to the component that values without a name mean: a name, or a table of a name
+            and settings.
         allowed: names to choose from, the default first; empty allows every name of the registry.
         optional: whether None stands for no component.
         check: called with the event and the name of the setting; raises ConfigError if the data lacks what such
@@ -55,7 +56,7 @@ class Nested:
         Args:
             value: None for the default (or for none, where the setting is optional); a name, or {"name": ...,
                 settings}, for that component's own defaults; settings without a name, for the default component.
-            what: how messages call the setting.
+            what: name of the setting in messages.
             context: the event on which defaults depend; None where it is not known.
 
         Raises:
@@ -83,7 +84,9 @@ class Nested:
         entry = self.registry[name]
         version = given.pop("version", entry.version)
         if version != entry.version:
-            raise ConfigError(f"{what}: settings are of version {version} of {name}, which is now {entry.version}")
+            raise ConfigError(
+                f"{what}: the settings are for version {version} of {name}, which now has version {entry.version}"
+            )
         bound = bind(entry.build, given, f"{what} ({name})", context=context)
         if context is not None:
             if self.check is not None:
@@ -125,7 +128,7 @@ class ByEvent:
 
     Args:
         rule: event -> plain JSON value, which the spec records.
-        unless: name of an alternative setting; where that is given, None stays None.
+        unless: name of an alternative setting; if that is given, None stays None.
     """
 
     rule: Callable[[Any], Any]
@@ -169,7 +172,7 @@ def settings_of(builder: Callable) -> Mapping[str, Setting]:
     >>> {name: setting.default for name, setting in settings_of(cfm).items()}
     {'sigma': 0.0, 'conditional': False, 'dropout': 0.2}
     """
-    return _schema(getattr(builder, "__func__", builder))  # cached, a bound method would keep its object in memory
+    return _schema(getattr(builder, "__func__", builder))  # caching a bound method would keep its object in memory
 
 
 def each_setting(builder: Callable, settings: Settings) -> Iterator[tuple[str, Setting, Any]]:
@@ -208,7 +211,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
     Args:
         builder: anything with a keyword-only signature.
         settings: plain JSON values by name.
-        what: how messages call the builder.
+        what: name of the builder in messages.
         context: the event of the data, on which defaults may depend; None where it is not known.
 
     Returns:

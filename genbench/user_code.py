@@ -1,4 +1,4 @@
-"""Python files of the user, which register components: each is executed once for each of its contents.
+"""Python files of the user, which register components: each is executed once, and again if its content changes.
 
 A file may import modules of its own folder. Its hash covers them, so that results of another version of any of them
 are never mixed up.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from genbench.errors import USER_MODULE, ConfigError
 
 FILES = "GENBENCH_FILES"
-"""Environment variable that tells child processes the user's Python files, which register affine@1f2e3d4c."""
+"""Environment variable that passes the paths of the user's Python files to child processes."""
 
 executing: list[str] = []
 """Hashes of the files that are being executed."""
@@ -74,7 +74,7 @@ def sources(path: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes()} | {str(file.relative_to(folder)): file.read_bytes() for file in own}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # Python's parser has many
+    except Exception as error:  # Python's parser raises many types
         raise _refusal(path, error) from error
 
 
@@ -94,9 +94,9 @@ def _execute(path: Path, name: str, source: bytes) -> None:
         with _importable(folder, own):
             exec(compile(source, str(path), "exec"), vars(loaded))
         if unseen := _imported_from({folder} | ({*sys.path} - {*searched}), sys.modules.keys() - before - own.keys()):
-            why = f"unseen by its hash: write `import {min(unseen)}`, from beside the file"
-            raise ConfigError(f"{path} imports {min(unseen)} {why}")
-    except (Exception, SystemExit) as error:  # of the user's code
+            how = f"write `import {min(unseen)}`, with the module beside the file"
+            raise ConfigError(f"{path} imports {min(unseen)} in a way that its hash does not cover: {how}")
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         for each in {name, *own, *_imported_from({folder} | ({*sys.path} - {*searched}), sys.modules.keys() - before)}:
             sys.modules.pop(each, None)
         sys.path[:] = searched
@@ -129,7 +129,7 @@ def _imported_from(folders: Iterable[str], names: Iterable[str]) -> set[str]:
     roots: dict[str, str] = {}
     for name in [*names]:
         origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
-        if origin and os.sep in origin and name.partition(".")[0] != "genbench":  # for which versions stand
+        if origin and os.sep in origin and name.partition(".")[0] != "genbench":  # versions cover genbench itself
             depth = name.count(".") + (Path(origin).stem == "__init__")
             roots[name] = os.sep.join(origin.split(os.sep)[: -1 - depth])
     real = {root: os.path.realpath(root) for root in {*roots.values()}}

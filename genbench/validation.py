@@ -1,4 +1,4 @@
-"""Validation: values against types, and in one line why they do not fit."""
+"""Validation: check values against types, and say in one line why they do not fit."""
 
 import json
 import reprlib
@@ -13,7 +13,7 @@ LARGEST = 3.4028234663852886e38
 
 
 def explain(error: Exception) -> str:
-    """Return in one line where data does not fit its model; for other errors, their message."""
+    """Return in one line where data does not fit its typed model; for another error, its message."""
     if not isinstance(error, ValidationError):
         return str(error)
     first, *others = error.errors()

@@ -91,7 +91,7 @@ def test_defaults_are_filled_in_as_plain_json():
         ({"size": object()}, "is not plain JSON"),
         ({"shape": "sqare"}, "no shape 'sqare'; did you mean 'square'"),
         ({"shape": {"name": "square", "radius": 1}}, r"it\.shape \(square\) has no setting 'radius'"),
-        ({"shape": {"name": "square", "version": 2}}, "of version 2 of square, which is now 3"),
+        ({"shape": {"name": "square", "version": 2}}, "for version 2 of square, which now has version 3"),
         ({"shape": {"name": 5}}, "5 is not a shape; give a name"),
     ],
 )

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib import pyplot
 
 from benchmarks.calibration.exact_fields import measure_fields
@@ -27,6 +26,7 @@ from benchmarks.calibration.tasks import Task, captions, cifar10, digits, points
 from benchmarks.tables import markdown
 from genbench.analysis.means import LEVEL, format_mean, mean_and_half
 from genbench.metrics.evaluation import NORMAL
+from genbench.report.formats.figures import LIGHT, MUTED, encoded, styled
 
 Rows = list[dict[str, Any]]
 
@@ -35,6 +35,15 @@ ENOUGH = 0.9
 """The power that a number of samples must reach."""
 SHOWN = 6
 """Metrics in the picture: those with most power."""
+INTRODUCTION = f"""\
+Made by `make calibration`. [Choose a metric](../docs/metric_power.md) draws the conclusions.
+
+- **Defects**: the number of samples that one evaluation needs to detect the defect with {ENOUGH:.0%} power at level
+  {LEVEL:.0%}. After >, not even the largest number tried is enough.
+- **True sampler**: a sampler without a defect should raise false alarms in {LEVEL:.0%} of the draws; ± is the range of
+  chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its bias), s the
+  CPU seconds at the largest n.
+"""
 
 
 def main() -> None:
@@ -75,7 +84,7 @@ def write(path: Path, found: dict[str, Any]) -> None:
 
 def page(rows: Rows, fields: Rows) -> str:
     """Return the tables of all tasks and of exact fields."""
-    parts = ["# Calibration of metrics\n", "Made by `make calibration`; read in docs/metric_power.md.\n"]
+    parts = ["# Calibration of metrics\n", INTRODUCTION]
     for task in dict.fromkeys(row["task"] for row in rows):
         of_task = [row for row in rows if row["task"] == task]
         parts += [f"## {task}\n", *of_faults(of_task), *of_true_sampler(of_task)]
@@ -90,11 +99,7 @@ def of_faults(rows: Rows) -> Iterator[str]:
     for sampler in dict.fromkeys(row["sampler"] for row in rows if row["sampler"] != TRUE):
         needed = {row["metric"]: _needed(row) for row in rows if row["sampler"] == sampler}
         lines.append([sampler, *(needed.get(metric, "") for metric in metrics)])
-    yield markdown(("fault", *metrics), lines)
-    yield (
-        f"Smallest tried number of samples with which one evaluation detects the fault with {ENOUGH:.0%} power at "
-        f"level {LEVEL:.0%}; > marks the largest number tried, where even that was too small.\n"
-    )
+    yield markdown(("defect", *metrics), lines)
 
 
 def _needed(row: dict[str, Any]) -> str:
@@ -115,11 +120,7 @@ def of_true_sampler(rows: Rows) -> Iterator[str]:
         values = (at.get(n, "") for n in counts)
         lines.append([row["metric"], f"{share:.1%} ± {band:.1%}", *values, f"{row['seconds'][-1]:.2g}"])
     yield markdown(("true sampler", "false alarms", *(f"n = {n}" for n in counts), "s"), lines)
-    yield (
-        f"False alarms at level {LEVEL:.0%} over all n, ± how far chance takes 95 % of such shares: {outside} of "
-        f"{len(rows)} are further off. Then mean ± standard deviation of one value at n: the mean of a distance is its "
-        "bias. Last, seconds of processor time at the largest n.\n"
-    )
+    yield f"{outside} of {len(rows)} shares of false alarms lie outside the range of chance.\n"
 
 
 def of_fields(rows: Rows) -> Iterator[str]:
@@ -129,13 +130,14 @@ def of_fields(rows: Rows) -> Iterator[str]:
     for metric in dict.fromkeys(row["metric"] for row in rows):
         values = [[r["value"] for r in rows if (r["metric"], r["task"]) == (metric, task)] for task in tasks]
         lines.append([metric, *(format_mean(*mean_and_half(each)) for each in values)])
-    yield markdown(("metric", *tasks), lines)
     yield (
-        "The closed-form field of flow matching with independent pairs (cfm), integrated by dopri5: the values of a "
-        "perfectly trained network. Mean ± half its 95 % interval over the noise of the evaluation seeds.\n"
+        "The values of a perfectly trained cfm: dopri5 integrates the closed-form field of flow matching with "
+        "independent pairs. Mean ± 95 % CI half-width over evaluation seeds.\n"
     )
+    yield markdown(("metric", *tasks), lines)
 
 
+@styled
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the power against the number of samples: a chart for the middle size of each fault."""
     by_power: dict[str, list[float]] = {}
@@ -146,19 +148,20 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     for row in rows:
         if row["size"] not in sizes.setdefault(row["fault"], []):
             sizes[row["fault"]].append(row["size"])
-    mpl.rcParams |= {"svg.hashsalt": "genbench", "svg.fonttype": "none", "font.size": 8}
     figure, axes = pyplot.subplots(3, 3, figsize=(8, 7), sharex=True, sharey=True, layout="constrained")
     for axis, (fault, of_fault) in zip(axes.flat, sizes.items(), strict=True):
         middle = of_fault[(len(of_fault) - 1) // 2]
         for row in rows:
             if (row["fault"], row["size"]) == (fault, middle) and row["metric"] in shown:
-                axis.plot(row["n"], row["power"], ".-", color=f"C{shown.index(row['metric'])}", label=row["metric"])
-        axis.axhline(LEVEL, color="gray", linestyle=":")
+                axis.plot(row["n"], row["power"], ".-", color=LIGHT[shown.index(row["metric"])], label=row["metric"])
+        axis.axhline(LEVEL, color=MUTED, linestyle=":")
         axis.set(title=fault.format(middle), xscale="log")
+        axis.xaxis.set_major_formatter("{x:,.0f}")
     figure.supxlabel("samples")
     figure.supylabel("power")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    figure.savefig(path, metadata={"Date": None})
+    path.write_bytes(encoded(figure))
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

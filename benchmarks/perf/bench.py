@@ -22,7 +22,7 @@ from genbench.storage.memory import keep_freed
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Modules with a function rows() -> list[Row], in the order of the table."""
 
-HEADER = ("work", "peer", "genbench", "peer, time", "figure", "quartiles", "by CPU time", "aim", "")
+HEADER = ("work", "peer", "genbench, time", "peer, time", "figure", "quartiles", "by CPU time", "aim", "notes")
 
 
 def rows() -> list[Row]:

@@ -139,7 +139,7 @@ def network() -> Sides:
         ours = build_extractor(data, {"name": "inception-fidelity", "weights": weights, "sha256": sha256})
     features = torch.no_grad()(lambda: theirs(drawn)[0])
     torch.testing.assert_close(extract(ours, drawn), features(), rtol=1e-3, atol=1e-3)
-    return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), "an image; random weights")
+    return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), "time per image; random weights")
 
 
 def rows() -> list[Row]:

@@ -42,7 +42,12 @@ def parity(real: Tensor, other: Tensor) -> Lines:
         "kernel distance, a subset of 1,000": kernels(real, other),
         "precision + recall + density + coverage, 5,000 each": neighborhoods(real[:5000], other[:5000]),
     }
-    yield table("work", "by", "value", "relative difference", "seconds", "our speed")
+    yield (
+        "Every library gets the same features and must return the same value; for precision, recall, density and "
+        "coverage the table shows their sum. The last column divides the time of a library by the time of genbench: "
+        "above 1, genbench is faster.\n"
+    )
+    yield table("work", "by", "value", "relative difference", "seconds", "time / genbench's")
     for work, everybody in works.items():
         found = {name: timed(compute) for name, compute in everybody.items()}
         ours, usual = found["genbench"]
@@ -64,7 +69,11 @@ def timed(compute: Callable[[], float]) -> tuple[float, float]:
 def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> Lines:
     """The bias of the Frechet distance at small sample sizes: measured, and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
-    yield f"K = {real.bias_constant:.5g}; the distance of all {total:,} is {whole:.4f}.\n"
+    yield (
+        f"The distance of all N = {total:,} test images is {whole:.4f}; fewer images give a larger distance. The "
+        f"formula K (1/n - 1/N), here with K = {real.bias_constant:.5g}, predicts the excess at n images. A ratio "
+        "above 1 means that the formula is too low. ± is a standard error over the draws.\n"
+    )
     yield table("samples", "distance", "excess over the full set", "K (1/n - 1/N)", "ratio")
     for n in (total // 5, total * 2 // 5, total * 4 // 5):
         stream = torch.Generator().manual_seed(n)
@@ -79,8 +88,9 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
     """The value of each metric on held-out real images."""
     distance = frechet(held.moments, real.moments)
     excess = real.bias_constant * (1 / real.n + 1 / held.n)
-    yield table("metric", "test vs. train images", "")
-    formula = f"{excess:.4f} of it is bias by the formula, which is too low (see above)"
+    yield "The value of each metric for real test images against training images. ± is a standard error.\n"
+    yield table("metric", "test vs. train images", "note")
+    formula = f"by the formula above, {excess:.4f} of the value is bias"
     yield f"| Frechet distance | {distance:.4f} | {formula} |"
     # Disjoint subsets are independent, so their spread gives a standard error.
     parts = [torch.arange(start, start + 1000) for start in range(0, min(real.n, held.n) - 999, 1000)]

@@ -21,9 +21,10 @@ def described(load: float, took: float) -> str:
     cores = os.cpu_count() or 1
     busy = f" **The machine was busy: load {load:.1f} on {cores} cores at the start.**" if load > 0.5 * cores else ""
     return (
-        "Both sides do the same work, alternating in one process, with equal numbers of threads and equal precision. A "
-        'figure is the median over rounds of the ratio within a round: "x" is the time of the peer divided by that of '
-        'genbench, "%" the share of genbench in the whole. Made by `make bench`.\n\n'
+        "Each row times genbench and a peer on the same work, alternating in one process, with equal numbers of "
+        'threads and equal precision. A figure with "x" is the time of the peer divided by the time of genbench: above '
+        '1x, genbench is faster. A figure with "%" is the cost of one part of genbench relative to the peer. Figures '
+        "are medians over rounds. Times of 2D training are per step of one model. Made by `make bench`.\n\n"
         f"{here()} It took {took / 60:.0f} minutes.{busy}"
     )
 

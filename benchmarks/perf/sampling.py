@@ -81,7 +81,7 @@ def torchdiffeq(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
 
     x, nfe = ours()
     checked(x, nfe, theirs(), field.evaluations)
-    return Sides(ours, theirs, note=f"{nfe:g} evaluations each")
+    return Sides(ours, theirs, note=f"NFE {nfe:g} on both sides")
 
 
 def torchdyn(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
@@ -100,7 +100,7 @@ def torchdyn(nets: tuple[nn.Module, Model], x0: Tensor, tol: float) -> Sides:
         return trajectory(model.velocity, x0, times, tol=tol).x
 
     torch.testing.assert_close(ours()[-1], theirs()[-1], rtol=1e-2, atol=5e-2)
-    return Sides(ours, theirs, note="a trajectory of 100 times")
+    return Sides(ours, theirs, note="100 times per trajectory")
 
 
 def euler(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
@@ -121,7 +121,7 @@ def euler(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:
     x, nfe = ours()
     field.evaluations = 0
     checked(x, nfe, theirs(), field.evaluations)
-    return Sides(ours, theirs, note=f"{nfe:g} evaluations each")
+    return Sides(ours, theirs, note=f"NFE {nfe:g} on both sides")
 
 
 def stacked(nets: tuple[nn.Module, Model], x0: Tensor, steps: int) -> Sides:

@@ -24,6 +24,14 @@ Work = Callable[[], object]
 TURNS = 3
 MIN_MIB = 8.0
 """Memory, in MiB, below which it is that of the process, not of the work."""
+INTRODUCTION = f"""\
+# Scaling
+
+Made by `python benchmarks/perf/scaling.py --results results`, on one thread.
+
+An exponent of 1 means that time or memory doubles when the size doubles. Each exponent is a slope of logarithms over
+the larger half of the sizes. Memory is what the work added to the process; below {MIN_MIB:g} MiB it has no exponent.
+"""
 
 
 def powers(low: int, high: int) -> list[int]:
@@ -125,8 +133,8 @@ def page(lines: Sequence[str]) -> str:
     for line in lines:
         work, against, *numbers = line.split(",")
         works.setdefault((work, against), []).append(list(map(float, numbers)))
-    rows = ["# Scaling", "", "Made by `python benchmarks/perf/scaling.py --results results`, on one thread.", ""]
-    rows += ["| work | in | sizes | exponent of time | exponent of memory | time at the largest | memory there |"]
+    rows = [INTRODUCTION]
+    rows += ["| work | size | range | exponent of time | exponent of memory | time at the largest | memory there |"]
     rows += ["|---|---|---:|---:|---:|---:|---:|"]
     for (work, against), measured in works.items():
         sizes, seconds, mib = zip(*measured, strict=True)
@@ -134,11 +142,7 @@ def page(lines: Sequence[str]) -> str:
         last = f"{seconds[-1]:.3g} s | {mib[-1]:.0f} MiB"
         sized = f"{sizes[0]:g} to {sizes[-1]:g}"
         rows.append(f"| {work} | {against} | {sized} | {exponent(sizes, seconds):.2f} | {memory} | {last} |")
-    legend = f"""
-Exponent: slope of the logarithms over the larger half of the sizes. Memory is what the work added to the process; below
-{MIN_MIB:g} MiB it has no exponent.
-"""
-    return "\n".join(rows) + "\n" + legend
+    return "\n".join(rows) + "\n"
 
 
 def main() -> None:

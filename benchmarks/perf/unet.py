@@ -123,7 +123,7 @@ def rows() -> list[Row]:
                 ours(model, x1, of_ours),
                 theirs(reference, x1, of_peer),
                 (batch, batch),
-                f"an image, in batches of {batch}",
+                f"time per image, batch {batch}",
             )
 
         return build_both

@@ -20,7 +20,7 @@ from genbench.runs.store import Store
 from genbench.suites import find
 
 RESULTS = Path(__file__).parents[2] / "results"
-TRACKS = ("plane-v1", "transport-v1", "digits-v1")
+TRACKS = ("plane-v1", "transport-v1", "maps-v1", "digits-v1")
 DRAWN = ("8gaussians", "moons", "8gaussians-moons")
 """Data sets of which a model page shows samples."""
 ROWS = 3

@@ -6,12 +6,12 @@
 # # Add a method
 #
 # OT-CFM solves an assignment for each batch. A cheaper idea is to project noise and data on one random direction, sort
-# both, and pair equal ranks. This is optimal transport in one dimension and costs only a sort. This page turns the idea
-# into a method, checks it, and compares it with CFM and OT-CFM.
+# both, and pair equal ranks. Along that direction, this pairing is optimal transport, and it costs only a sort. This
+# page turns the idea into a method, checks it, and compares it with CFM and OT-CFM.
 #
 # A method of flow matching is a *coupling*: a function of a batch of noise and a batch of data that returns pairs and
-# their weights. Everything else (network, training, solver, metrics) is shared. The keyword-only arguments of the
-# builder are its settings, and its docstring is what `genbench show` prints.
+# their weights. All methods share everything else (network, training, solver, metrics). The function `sliced_cfm` below
+# builds the model: its keyword-only arguments are the settings of the method, and `genbench show` prints its docstring.
 
 # %%
 # %%writefile sliced_coupling.py
@@ -56,21 +56,21 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 
 # %% [markdown]
-# The model is flow matching on these pairs. The coupling is registered as well, so every method with a setting
-# `coupling` can use it where this module is imported. For example, `meanflow` takes `model.coupling=sliced` in the same
-# Python session, or if a package announces the module by an entry point.
+# The model is flow matching on these pairs. The coupling is registered as well, so other methods can use it: in the
+# same Python session, `meanflow` takes `model.coupling=sliced`.
 #
 # ## Check it
 #
-# `genbench check` runs the conformance tests that the models of genbench pass themselves, in a minute or two: the loss is a
-# pure function of its tensors, gradients reach every parameter, sampling is deterministic, shapes and labels are right.
+# `genbench check` runs the conformance tests that the models of genbench pass themselves, in a minute or two: the loss
+# is a pure function of its tensors, gradients reach every parameter, sampling is deterministic, shapes and labels are
+# right.
 #
 # ```sh
 # genbench check sliced_coupling.py
 # ```
 #
-# You write the test of the idea itself. Here, pairing by rank must not make the average pair longer than independent
-# pairing does, and must not beat the optimal plan.
+# The test of the idea itself is yours to write. Here, the mean squared distance of pairs of equal rank must not exceed
+# the distance of independent pairs, and must not be below the distance of the optimal plan.
 
 # %%
 import torch
@@ -96,7 +96,7 @@ optimal, sliced, independent
 # %% [markdown]
 # ## Compare it
 #
-# In the session that imported the module, the name works like any name of genbench.
+# In the session that imported the module, the name `sliced-cfm` works like any other method.
 
 # %%
 import genbench
@@ -110,19 +110,19 @@ table = genbench.table()
 table.pivot(index="model", columns="metric", values=["value", "se"]).round(4)
 
 # %% [markdown]
-# Three seeds and 400 steps are a first look, not a result: run a suite with more of both before you claim anything, and
-# read [the footguns](../faq.md).
+# Three seeds and 400 steps are a first look, not a result: use more of both before you claim anything, and read
+# [the footguns](../faq.md).
 #
 # ## Use it everywhere
 #
-# The file serves as a name: type `genbench run --model sliced_coupling.py:sliced-cfm --dataset moons`; suites take the
-# same name. Records name the file by its content, so results of a changed file never mix with older results. To share
-# it under its own name, put the module into a package with an entry point, and install it:
+# On the command line and in suites, name the file and the method: `--model sliced_coupling.py:sliced-cfm`. Records name
+# the file by a hash of its content, so results of a changed file never mix with older results. To share the method
+# under the name `sliced-cfm`, put the module into a package with an entry point, and install it:
 #
 # ```toml
 # [project.entry-points."genbench.models"]
 # sliced-cfm = "sliced_coupling"
 # ```
 #
-# In a package, raise `version` whenever the same settings would give other numbers: results of the old version then count as
-# outdated. [A method in 30 lines](../new_method.md) shows a model other than flow matching.
+# In a package, raise `version` whenever the same settings would give other numbers: results of the old version then
+# count as outdated. [A method in 30 lines](../new_method.md) shows a model other than flow matching.

@@ -5,9 +5,9 @@
 # %% [markdown]
 # # A sweep on a cluster
 #
-# Any number of processes, on one machine or on many, can work on one sweep, because each run has a lease in the shared
-# results folder. This page shows it on one machine: two workers share a sweep, one of them is killed, and the other
-# finishes with the same numbers. At the end are the commands for Slurm and Ray.
+# Any number of processes, on one machine or on many, can work on one sweep: they share a results folder, and reserve
+# each run there by a lease. This page shows how, on one machine: two workers share a sweep, one of them is killed, and
+# the other one finishes it with the same numbers.
 
 # %%
 suite = """
@@ -32,8 +32,8 @@ with open("cluster.toml", "w") as file:
 # %% [markdown]
 # ## Two workers, one of them killed
 #
-# Both run the whole sweep. A worker skips the cells that the other one holds or has finished. One is killed without
-# warning as soon as a first cell is done; the other takes over its lease and finishes.
+# Each worker skips the cells (one model, data set and seed) that the other worker holds or has finished. The first
+# worker is killed without warning as soon as one cell is done; the second takes over its lease and finishes the sweep.
 
 # %% language="bash"
 # genbench sweep cluster.toml > first.log 2>&1 & first=$!
@@ -46,13 +46,13 @@ with open("cluster.toml", "w") as file:
 # genbench results status
 
 # %% [markdown]
-# The exit code of `sweep` is 0 when every cell is done and 1 when a cell failed. `genbench results status` then names
-# that cell, and the same sweep runs it again.
+# The exit code of `sweep` is 0 if every cell is done, and 1 if a cell failed. `genbench results status` names failed
+# cells, and the same sweep runs them again.
 #
 # ## The same numbers
 #
-# Results do not depend on who ran a cell or how often it was interrupted. Here is the same suite in another folder,
-# without interruptions:
+# Results do not depend on which worker ran a cell or how often it was interrupted. Here is the same suite in another
+# folder, without interruptions:
 
 # %%
 import genbench
@@ -74,8 +74,8 @@ interrupted
 # sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
 # ```
 #
-# If `srun` started several tasks, each would do the whole of a `genbench run`. genbench refuses this and names the
-# command by which the tasks share the run. Tasks with runs of their own unset a variable first:
+# If `srun` starts several tasks with the same `genbench run`, each would do the whole run. genbench refuses this, and
+# prints the command with which the tasks share the run. For a different run in each task, unset a variable first:
 #
 # ```sh
 # srun -n 8 bash -c 'unset SLURM_STEP_NUM_TASKS; genbench run --model cfm --dataset moons --seed $SLURM_PROCID'
@@ -90,11 +90,12 @@ interrupted
 #
 # ## Without a shared folder
 #
-# Give each machine its own folder and merge them. Records that differ from saved ones are reported, never overwritten:
+# Give each machine its own folder, and merge the folders afterwards. If a record differs from one that you have,
+# genbench reports it and keeps yours:
 #
 # ```sh
 # genbench results merge from-node-1 from-node-2
 # genbench verify --sample 5
 # ```
 #
-# [Run sweeps](../sweeps.md) has the details: leases, network file systems, ensembles, versions.
+# [Run sweeps](../sweeps.md) has the details.

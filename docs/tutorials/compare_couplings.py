@@ -6,10 +6,10 @@
 # # Compare two couplings
 #
 # Flow matching regresses a velocity field on pairs of noise and data. CFM draws the pairs independently; OT-CFM pairs
-# each batch by optimal transport. Does the pairing pay at a small budget? This page asks that on *8gaussians*, with five
-# seeds, in less than a minute on a quiet core.
+# each batch by optimal transport. Is OT-CFM better at a small training budget? This page answers the question on
+# *8gaussians*, with five seeds, in less than a minute on an idle core.
 #
-# A question is a suite: data sets, models, seeds, and one budget for all of them.
+# Write this question as a suite: data sets, models, seeds, and one budget for all.
 
 # %%
 suite = """
@@ -38,9 +38,9 @@ with open("couplings.toml", "w") as file:
 # %% [markdown]
 # ## Read the values
 #
-# `genbench.frame` has a row per value: model, seed, metric, solver, and the floor, which is the same metric of real data
-# against real data. `genbench.table` has the means over seeds. Rows of the point `main` use the solver of the suite,
-# here dopri5.
+# `genbench.frame` has one row per value, with model, seed, metric, solver, and the floor (the same metric of real data
+# against real data). `genbench.table` has the means over seeds. In rows with the point `main`, samples come from the
+# solver of the suite, here dopri5.
 
 # %%
 import genbench
@@ -49,8 +49,7 @@ table = genbench.table()
 table[table.point == "main"][["model", "metric", "value", "se", "floor", "better"]].round(3)
 
 # %% [markdown]
-# Compare a value with its floor before you compare two models: differences at the floor are smaller than the sampling
-# variation of real data.
+# Compare a value with its floor first: differences at the floor are smaller than the sampling variation of real data.
 #
 # ## Is the difference real?
 #
@@ -64,7 +63,8 @@ table[table.point == "main"][["model", "metric", "value", "se", "floor", "better
 # %% [markdown]
 # ## See it
 #
-# A saved run loads as a model. Its trajectories show what *straightness* measures: 0 is a straight line at constant speed.
+# `genbench.load` returns the model of a saved run. Its trajectories show what *straightness* measures; it is 0 for
+# straight lines at constant speed.
 
 # %%
 from pathlib import Path
@@ -87,7 +87,8 @@ for panel, name in zip(panels, ["cfm", "otcfm"], strict=True):
 # %% [markdown]
 # ## And in few steps?
 #
-# Straight paths need few solver steps. The curve has the same metric for 2 and 8 Euler steps:
+# The straighter the paths, the fewer solver steps they need. The table has the same metric for 2 and 8 Euler steps, and
+# for dopri5:
 
 # %%
 columns = ["model", "solver", "nfe", "value", "se"]
@@ -96,7 +97,8 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 # %% [markdown]
 # ## What this shows, and what it does not
 #
-# At 500 steps OT-CFM has the straighter paths. The order of two methods can change with the budget: in
-# [the committed results](../../results/rankings.md) CFM passes OT-CFM on one task between 2,000 and 5,000 steps. With another
-# recipe (20,000 steps, sigma 0.1, no EMA) CFM stays behind. So report budget and recipe, vary the budget with a second
-# suite, and compare training times as well: each step of OT-CFM costs more (`results/couplings/cost.md`).
+# After 500 training steps, OT-CFM has straighter paths than CFM. The order of two methods can change with the budget:
+# in [the committed results](../../results/rankings.md), CFM becomes better than OT-CFM on one task between 2,000 and
+# 5,000 steps. With another recipe (20,000 steps, sigma 0.1, no EMA), CFM stays behind. So report budget and recipe, and
+# repeat the comparison at a second budget. Compare training times as well: each step of OT-CFM costs more
+# (`results/couplings/cost.md`).

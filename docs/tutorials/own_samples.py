@@ -23,14 +23,15 @@ np.save("samples.npy", samples)
 # genbench eval samples.npy --dataset moons --metric w2 --metric energy_distance --metric sliced_w2
 
 # %% [markdown]
-# Each row has a **value**, its **floor** and its **protocol**. The floor is training data measured against the same held-out
-# data: the score of a perfect sampler at this number of samples. W2 is far from 0 even for a perfect sampler, because 2,048
-# points never match another 2,048 exactly; the energy distance is unbiased, so its floor is about 0 and may be negative.
+# Each row has a **value**, its **floor** and its **protocol**. The floor is training data measured against the same
+# held-out data: the score of a perfect sampler at this number of samples. The floor of W2 is far from 0, because 2,048
+# points never match another 2,048 points exactly. The energy distance is unbiased, so its floor is about 0 and may be
+# negative.
 #
 # ## The number of samples is part of the protocol
 #
-# With only 256 of the same samples, W2 grows, and so does its floor. Neither values nor distances to the floor are
-# comparable at different *n*.
+# With only 256 of the same samples, W2 grows, and so does its floor. So compare neither values nor distances to the
+# floor at different *n*.
 
 # %% language="bash"
 # genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256
@@ -38,7 +39,7 @@ np.save("samples.npy", samples)
 # %% [markdown]
 # ## Beside trained models
 #
-# Train a model on the same data, then ask for the same metrics at the same *n*. Only rows with equal protocols compare.
+# Train a model on the same data, then ask for the same metrics at the same *n*. Compare only rows with equal protocols.
 
 # %% language="bash"
 # genbench run --model otcfm --dataset moons --set plan.steps=500 --metric w2 --metric energy_distance \
@@ -60,12 +61,12 @@ record = json.loads(subprocess.run(command.split(), capture_output=True, text=Tr
 # %% [markdown]
 # ## Images
 #
-# A folder, an archive or an `.npz` of uint8 images works the same way; FID and its relatives download their network
-# once ([Measure images](../image_metrics.md)).
+# `genbench eval` also takes a folder or an archive of images, or an `.npz` of uint8 images. Metrics such as FID
+# download their network once ([Measure images](../image_metrics.md)).
 #
 # ```sh
 # genbench eval path/to/images --dataset cifar10 --metric fid-clean --metric precision_recall
 # ```
 #
-# Avoid three mistakes: samples in another space than the raw data (here, the points must not be standardized), samples
-# that were selected or redrawn, and fewer samples than the published protocol states.
+# Avoid three mistakes. Samples must be on the scale of the raw data (here, not standardized). They must not be selected
+# or redrawn. There must be as many as the published protocol states.

@@ -18,12 +18,16 @@ def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
     >>> mean_and_error([0.1, 0.1, 0.1])
     (0.1, 0.0)
     """
-    array = np.array(list(values), dtype=np.float64)
-    if len(array) == 1:
-        return float(array[0]), None
-    if np.ptp(array) <= 1e-12 * np.abs(array).max():
-        return float(array[0]), 0.0
-    return float(array.mean()), float(array.std(ddof=1) / len(array) ** 0.5)
+    known = list(values)
+    if len(known) == 1:
+        return float(known[0]), None
+    low, high = min(known), max(known)
+    if high - low <= 1e-12 * max(high, -low) and not any(map(math.isnan, known)):
+        return float(known[0]), 0.0
+    array = np.array(known, dtype=np.float64)  # sums of NumPy: its own mean and std take three times as long
+    mean = np.add.reduce(array) / len(array)
+    squares = np.square(array - mean)
+    return float(mean), math.sqrt(np.add.reduce(squares) / (len(array) - 1)) / len(array) ** 0.5
 
 
 def mean_and_half(values: Collection[float]) -> tuple[float, float | None]:

@@ -116,7 +116,7 @@ def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator
     ]
     left = max((len(name) for name, _ in found), default=0)
     for name, setting in found:
-        default = "required" if setting["required"] else _default(setting["default"])
+        default = "required" if setting["required"] else written(setting["default"])
         default = default if len(default) <= DEFAULT else f"{default[: DEFAULT - 1]}…"
         *more, last = setting.get("of", [""])
         owner = f"{more[0]} and {len(more)} more: " if more else f"{last}: " if last else ""
@@ -128,8 +128,15 @@ def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator
         yield "No settings."
 
 
-def _default(value: Any) -> str:
-    """Return a default as `--set` takes it."""
+def written(value: Any) -> str:
+    """Return a value of a setting; a component as NAME(setting=value, ...).
+
+    >>> written({"name": "mlp", "version": 1, "width": 64, "bias": True})
+    'mlp(width=64, bias=true)'
+    """
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}={written(v)}" for k, v in value.items() if k not in ("name", "version"))
+        return f"{value.get('name', '')}({inner})"
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 

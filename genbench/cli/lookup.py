@@ -248,20 +248,10 @@ def draw_curves(run: Path, record: "Record") -> list[Path]:
 
 def _settings(record: "Record") -> dict[str, dict[str, Any]]:
     """Return the settings of a run by section, each with the name of its component."""
+    from genbench.cli.descriptions import written
+
     spec, found = record["spec"], {}
     for section in ("data", "model", "plan", "sample", "evaluation"):
         values = {name: value for name, value in spec[section].items() if name not in ("name", "version")}
-        found[f"{section} {spec[section].get('name', '')}".rstrip()] = {k: _written(v) for k, v in values.items()}
+        found[f"{section} {spec[section].get('name', '')}".rstrip()] = {k: written(v) for k, v in values.items()}
     return {name: values for name, values in found.items() if values}
-
-
-def _written(value: Any) -> str:
-    """Return a value of a setting; a component as NAME(setting=value, ...).
-
-    >>> _written({"name": "mlp", "version": 1, "width": 64, "bias": True})
-    'mlp(width=64, bias=true)'
-    """
-    if isinstance(value, dict):
-        inner = ", ".join(f"{k}={_written(v)}" for k, v in value.items() if k not in ("name", "version"))
-        return f"{value.get('name', '')}({inner})"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ from genbench.analysis.compare import Change, Comparison
 from genbench.analysis.paired_tests import POWER
 from genbench.cli.options import stdout
 from genbench.registry import datasets, models
-from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.blocks import Column, Table, text_row
 from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
 from genbench.results.status import CellStatus, FolderStatus
 from genbench.runs.make_spec import restore_spec
@@ -157,15 +157,8 @@ def _differences(part: Comparison) -> Table:
         found = value.paired
         interval = "" if found.low is None else f"{found.low:.2g} .. {found.high:.2g}"
         p = "" if value.p is None else f"{value.p:.2g}"
-        numbers = (
-            f"{value.one:.3g}",
-            f"{value.other:.3g}",
-            f"{found.mean:.3g}",
-            interval,
-            p,
-            value.verdict,
-        )
-        rows.append(Row(value.metric, tuple(Cell(text=text) for text in numbers)))
+        numbers = (f"{number:.3g}" for number in (value.one, value.other, found.mean))
+        rows.append(text_row(value.metric, *numbers, interval, p, value.verdict))
     return Table(title, columns, tuple(rows), head="metric")
 
 
@@ -176,8 +169,8 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
             f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
-            f"p: paired t test, Holm's correction over all values of a comparison; interval: of a single value, by the "
-            f"same test.[/dim]",
+            f"p: paired t test with Holm's correction over all values of a comparison; the interval has no such "
+            f"correction.[/dim]",
             highlight=False,
         )
 

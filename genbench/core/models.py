@@ -1,4 +1,4 @@
-"""What learns: whatever a run trains, learners that are fitted by one loop, and generative models."""
+"""What a run trains: learners, which one loop fits to data, and among them generative models."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class Stage(NamedTuple):
     """One of the trainings that make up a run."""
 
     learner: "Learner"
-    name: str = ""  # of the folder of its log and checkpoint, where a run has several stages
+    name: str = ""  # name of the folder of its log and checkpoint, if a run has several stages
     plan: Mapping[str, Any] | None = None  # fields of `genbench.training.plan.Plan`; None for the plan of the run
 
 
@@ -44,7 +44,7 @@ class Trainable(nn.Module, ABC):
     def learn_from(self, trained: Mapping[str, "Trainable"], data: Data, seed: int) -> dict[str, float]:
         """Use the trained prerequisites of a run, by name, and return what that cost, such as {"pair_seconds": 3.2}.
 
-        It depends on its arguments only, because an interrupted run repeats it.
+        The result must depend on the arguments only, because a resumed run repeats the call.
         """
         return {}
 
@@ -53,10 +53,11 @@ class Learner(Trainable):
     """Something that is fitted to data: a model, or an ensemble of models (`genbench.training.ensemble`)."""
 
     prefetch: bool = False
-    """Whether a thread draws the next example during a step: for slow draws that release the GIL, without weights."""
+    """Whether a second thread draws the next example during a step: for slow draws that release the GIL and do not
+    depend on the weights."""
 
     full_precision: bool = False
-    """Whether the loss is computed in IEEE float32 whatever the plan: lower precision rounds off its differences."""
+    """Whether the loss is computed in IEEE float32 whatever the plan: it has differences that less would round off."""
 
     not_compiled: str = ""
     """Why plan.compile=true is refused; empty for a loss that compiles into one graph."""
@@ -78,7 +79,7 @@ class Learner(Trainable):
     def example(self, batch_source: Any, step: int, size: int, seed: int, generator: torch.Generator) -> Example:
         """Return the example of a step (from 0), a function of the seed and the step, on the generator's device.
 
-        The size counts the global batch; the generator is reseeded here before drawing.
+        The size is the size of the global batch. This method reseeds the generator before it draws.
         """
 
     @abstractmethod
@@ -90,7 +91,10 @@ class Learner(Trainable):
         nn.utils.clip_grad_norm_(self.parameters(), norm)
 
     def diverged(self, steps: Sequence[int]) -> None:
-        """Handle, per model, the step (from 1) at which it failed; 0 where it did not, see `why_training_failed`.
+        """Handle failures of training.
+
+        Args:
+            steps: per model, the step (from 1) at which it failed; 0 if it did not fail; see `why_training_failed`.
 
         Raises:
             RunFailed: if no model is left to train.
@@ -128,7 +132,7 @@ class Model(Learner):
     """The variable of `log_prob`: "data", "dequantized data", "data + N(0, 0.1^2)", "latents"."""
 
     conditional: bool = False
-    """Whether the model is trained on labels, which `sample` and `log_prob` then get; without it they get None."""
+    """Whether the model is trained on labels; `sample` and `log_prob` then get labels, otherwise None."""
 
     keeps_conditions: bool = False
     """Whether samples keep the conditions (`Event.conditions`) of the noise that they start from."""
@@ -143,7 +147,7 @@ class Model(Learner):
     """Settings that only `prepare` and `draw` read: the members of an ensemble may differ in them."""
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let no `sample` build a graph for gradients: samples can be plotted as they are, and take no more memory."""
+        """Disable gradients in `sample`: samples can be plotted directly, and no graph fills memory."""
         super().__init_subclass__(**options)
         if "sample" in vars(cls):
             cls.sample = torch.no_grad()(cls.sample)
@@ -155,7 +159,7 @@ class Model(Learner):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        """Return whether such models train faster as one ensemble: needs a loss that is pure under torch.func."""
+        """Return whether such models train faster as one ensemble; their loss must be pure under torch.func."""
         return False
 
     def batch_source(self, data: Data, device: torch.device = CPU) -> Split:

@@ -28,8 +28,8 @@ class Event:
         classes: number of labels; 0 without labels.
         bin: width of one quantization step in model space; 0 for continuous data.
         captions: text of each label; empty without captions.
-        conditions: number of the last coordinates, or channels of images, that are given: sources draw them from the
-            law of the data, and models must keep them.
+        conditions: number of last coordinates, or last channels of images, that are continuous conditions: sources draw
+            them from the distribution of the data, and models must not change them.
     """
 
     shape: tuple[int, ...]
@@ -79,7 +79,7 @@ class Normal(Source):
         return torch.randn(n, *self.shape, generator=generator, device=generator.device)
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, " b"]:
-        normal = torch.distributions.Normal(0.0, 1.0, validate_args=False)  # whose checks make a GPU wait
+        normal = torch.distributions.Normal(0.0, 1.0, validate_args=False)  # its checks make a GPU wait
         return normal.log_prob(x).flatten(1).sum(1)
 
 
@@ -101,14 +101,14 @@ Encode = Callable[[Tensor], Tensor]
 
 
 COUNTED = 2**16
-"""Samples of a distribution in which classes are counted where their probabilities are not known."""
+"""Number of samples in which classes are counted if their probabilities are not known."""
 
 
 class Split(ABC):
     """One part of a data set. Its methods are pure: the same arguments give the same samples."""
 
     size: int | None
-    """Number of samples; None if every draw is fresh from a distribution."""
+    """Number of samples; None for data generated on the fly."""
 
     augmented: bool = False
     """Whether training batches are augmented, by mirroring for example; samples of `take` are not."""
@@ -122,7 +122,7 @@ class Split(ABC):
         """Return n distinct samples for evaluation, not augmented. Raises Unsupported if the split has fewer."""
 
     def stand_in(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples that stand for the distribution, by default by `take`."""
+        """Return n distinct samples that represent the distribution; by default those of `take`."""
         return self.take(n, seed)
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
@@ -141,7 +141,8 @@ class Split(ABC):
         """Return a split that stores the latents of these samples; None if this split cannot store them.
 
         Args:
-            encode: applied to samples; the shape describes one latent.
+            encode: maps samples to latents.
+            shape: shape of one latent.
             key: identifies the encoder and the collection.
         """
         return None
@@ -187,14 +188,14 @@ class Data:
 
     Args:
         event: what models know about one sample.
-        source: the distribution sampling starts from; N(0, I) unless the task maps x to y.
+        source: the distribution from which sampling starts; N(0, I) unless the task maps x to y.
         valid: for choosing hyper-parameters.
         test: for the numbers in tables.
         plan: default training budget of this data set (fields of `genbench.training.plan.Plan`).
         evaluation: default evaluation settings of this data set.
         metrics: names of the default metrics.
         provenance: origin of the data: "source", "sha256", "original" (whether it is the checksummed original).
-        remarks: what the user should know about files that were read, a line each.
+        remarks: what the user should know about the files that were read, one line each.
     """
 
     event: Event

@@ -1,1 +1,1 @@
-"""Data sets: one family a file, each a builder that returns a `genbench.core.Data`."""
+"""Data sets: one family per file. Each data set is a builder that returns a `genbench.core.Data`."""

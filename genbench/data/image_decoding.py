@@ -1,4 +1,4 @@
-"""Decoding: from the image files of a tree to one uint8 array of one size, made once and kept in the cache."""
+"""Decoding: from the image files of a tree to one cached uint8 array of images of one size."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -23,13 +23,13 @@ from genbench.errors import ConfigError
 from genbench.storage import cache, content_hash
 
 VERSION = 2
-"""Raised whenever the same files would be decoded to other pixels, or be in another order or other splits."""
+"""Version in the cache key: raise it when the same files would give other pixels, another order or other splits."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Formats that are decoded, whatever the name of the file ends in; others would start programs, such as Ghostscript."""
+"""Formats that are decoded, whatever the file's extension: for others, Pillow would start programs (Ghostscript)."""
 
 AHEAD = 64
-"""Images that are decoded at once, which bounds memory."""
+"""Number of images decoded at once, which bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
     """Return the images below a path as a collection; they are decoded when first needed.
 
     Raises:
-        ConfigError: if the path is not a tree of images. An image that cannot be decoded is found when it is needed.
+        ConfigError: if the path is not a tree of images. An image that cannot be decoded is refused when it is first
+            needed.
     """
     root = Path(path).expanduser()
     sha256 = content_hash.remembered(root)
@@ -113,7 +114,9 @@ def _decoded(
     """Decode images as they stream by, in their order."""
     images = iter(images)
     with ThreadPoolExecutor() as pool:
-        decode_all = pool.map if image_format.resize else map  # small images are decoded sooner than handed to threads
+        decode_all = (
+            pool.map if image_format.resize else map
+        )  # handing a small image to a thread takes longer than decoding it
         while some := dict(islice(images, AHEAD)):
             pixels = decode_all(lambda name, data: decode(data, f"{path}: {name}", image_format), some, some.values())
             yield from zip(some, pixels, strict=True)
@@ -151,7 +154,7 @@ def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarra
         image = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + size, top + size))
     if image.size != (size, size):
         width, height = image.size
-        raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}")
+        raise ConfigError(f"{what} has {width}x{height} pixels, not {size}x{size}; resize it first")
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 

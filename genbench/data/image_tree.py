@@ -6,7 +6,7 @@ cat/1.png  dog/2.png ...                                 classes
 1.png  2.png ...                                         neither
 ```
 Outer folders that only contain the tree are skipped, and so are names that begin with a dot. A folder that holds images
-holds no other files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of
+may hold no other files. Classes are numbered in the order of their names. Train, TESTING and val_2017 are also names of
 splits: a class cannot have such a name. Classes trainA and testA, or cifar_train and cifar_test, may be splits, and are
 refused.
 """
@@ -57,8 +57,8 @@ def layout(path: Path) -> Layout:
     holders = {dirname(name) for name in images}
     for name in names:
         if not name.endswith("/") and not _is_image(name) and dirname(name) in holders:
-            raise ConfigError(f"{path}: {name} is in a folder of images, but is not an image")
-    # A README above the images is skipped, an empty folder is not: it may be a class.
+            raise ConfigError(f"{path}: {name} is in a folder of images, but is not an image: move or remove it")
+    # A README above the images is skipped, but an empty folder is not: it may be a class.
     ancestors = {above for holder in holders for above in _ancestors(holder)}
     empty = sorted(name for name in names if name.endswith("/") and name[:-1] not in ancestors)
     around = filter(None, commonpath([*holders, *map(dirname, empty)]).split("/"))
@@ -70,7 +70,9 @@ def layout(path: Path) -> Layout:
         split = split_names[folders.pop(0)] if split_names else "train"
         inner = next((folder for folder in folders if split_of(folder)), None)
         if inner:
-            raise ConfigError(f"{path}: {name} lies in {inner} inside of another folder: write {split_of(inner)}/CLASS")
+            raise ConfigError(
+                f"{path}: {name} lies in {inner} inside of another folder: move it to {split_of(inner)}/CLASS"
+            )
         of_class = splits.setdefault(split, {}).setdefault(folders[0] if folders else "", [])
         of_class += [name] if file else []
     for split, classes in splits.items():
@@ -85,7 +87,7 @@ def layout(path: Path) -> Layout:
         odd = min(splits["train"].keys() ^ classes.keys(), default=None)
         if odd is not None:
             there, missing = ("train", split) if odd in splits["train"] else (split, "train")
-            raise ConfigError(f"{path}: class '{odd}' is in {there} and not in {missing}")
+            raise ConfigError(f"{path}: class '{odd}' is in {there} but not in {missing}")
     return {split: dict(sorted(splits[split].items())) for split in ("train", "valid", "test") if split in splits}
 
 
@@ -104,9 +106,10 @@ def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
     found = {child: split for child in sorted(children) if (split := split_of(child))}
     other, named = min(children - found.keys(), default=None), ", ".join(found)
     if found and other is not None:
-        raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: if it is a class, rename it")
+        remedy = f"move {other} into a split, or rename {named} if it is a class"
+        raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: {remedy}")
     if found and "train" not in found.values():
-        raise ConfigError(f"{path} has {named} and no train")
+        raise ConfigError(f"{path} has {named} but no folder train")
     if len(set(found.values())) < len(found):
         raise ConfigError(f"{path}: two of {named} are names of one split")
     if not found:
@@ -115,7 +118,7 @@ def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
 
 
 def _refuse_pooled_splits(path: Path, children: set[str]) -> None:
-    """Refuse classes of which one seems to hold training images, and another one validation or test images."""
+    """Refuse class names of which one looks like a training split and another like a validation or test split."""
     seeming: dict[str, str] = {}
     for folder in sorted(child for child in children if not _is_image(child)):
         for match in SPLIT_WORD.finditer(folder):
@@ -143,7 +146,7 @@ def contents(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield the relative name of everything in the tree, folders with a slash at the end, and what reads it."""
+    """Yield the relative name of each entry of the tree, folders with a final slash, and a function that reads it."""
     if not path.is_dir():
         yield from _members(path)
         return
@@ -167,7 +170,7 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 if name != ".":
                     file = archive.extractfile(member)
                     yield name + ("/" if member.isdir() else ""), file.read if file else bytes
-                archive.members = []  # type: ignore[attr-defined]  # or memory would grow with the archive
+                archive.members = []  # type: ignore[attr-defined]  # otherwise memory would grow with the archive
     except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -148,13 +148,13 @@ def folder(
 
     Below the path lie train/cat/1.png, test/cat/2.png ..., or cat/1.png ..., or 1.png ... The shorter side is resized
     to `size` by an antialiased bicubic filter and the center is kept. Train, TESTING, dev and val_2017 are names of
-    splits as well. Where the folder for validation or test is missing, its images are held out from the training
-    images, stratified by class and always the same.
+    splits as well. If the folder for validation or test is missing, genbench holds out training images
+    instead, stratified by class and always the same.
 
     Args:
         path: the folder, or the tar archive of any compression.
         size: height and width of an image.
-        channels: 1 for gray images, 3 for color; other images are refused, by name.
+        channels: 1 for gray images, 3 for color; genbench refuses other images and names the first one.
         gray: what to do with gray images among color images: refuse them, or repeat their channel.
         flip: whether training images are mirrored left to right at random.
         valid: share of the training images held out for validation, if the tree has no such split.
@@ -186,7 +186,7 @@ def _original_or_path(name: str, original: Original, path: str | None) -> Collec
     images = image_decoding.collection(path, ImageFormat(size, 1 if channels == 1 else 3))
     if len(images.classes) != len(original.classes) or "test" not in images.counts:
         raise ConfigError(
-            f"{path} is not {name}: it needs train and test with {len(original.classes)} class folders each, and has "
+            f"{path} is not {name}: it needs train and test with {len(original.classes)} class folders each, but has "
             f"{' and '.join(images.counts)} with {len(images.classes)}"
         )
     return images
@@ -226,7 +226,7 @@ def _download(name: str, original: Original) -> tuple[np.ndarray, np.ndarray]:
     except (URLError, OSError, RuntimeError) as error:
         reason = first_line(error).rstrip(":")
         raise RunFailed(
-            f"{name} cannot be downloaded ({reason}); a folder or tar archive of its images will do: "
+            f"{name} cannot be downloaded ({reason}); give a folder or tar archive of its images instead: "
             "--set data.path=FOLDER_OR_TAR"
         ) from error
     for file, expected in original.archives.items():

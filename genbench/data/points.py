@@ -62,7 +62,7 @@ class Points(NamedTuple):
     classes: tuple[str, ...] | None
 
     def column(self, index: int) -> str:
-        """Return how messages call a column."""
+        """Return the name of a column in messages."""
         return _column(self.names, index)
 
 
@@ -80,7 +80,8 @@ def points(
     file.
 
     Args:
-        path: .npy, .npz (array samples, or the only one), .csv or .parquet; `label` may name the class of each row.
+        path: .npy, .npz (array samples, or the only one), .csv or .parquet; a column or array `label` may hold the
+            class of each row.
         valid: share of the rows held out for validation.
         test: share of the rows held out for testing.
         standardize: whether models see standardized coordinates.
@@ -146,7 +147,7 @@ def read(path: Path) -> Points:
     """Read an .npy, .npz (array `samples`, or the only one), .csv or .parquet.
 
     Raises:
-        ConfigError: if the file holds no rows of numbers, or something in it may be meant otherwise.
+        ConfigError: if the file holds no rows of numbers, or is ambiguous.
     """
     if not path.is_file():
         raise ConfigError(f"{path} does not exist or is not a file")
@@ -234,7 +235,7 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
         raise
     except ImportError as error:
         raise ConfigError(f"{path}: reading Parquet needs pyarrow: pip install 'genbench[parquet]'") from error
-    except Exception as error:  # of pandas, of Arrow, and of whatever a damaged file leads to
+    except Exception as error:  # pandas and Arrow raise many types on a damaged file
         raise ConfigError(f"{path} cannot be read as {path.suffix}: {first_line(error)}") from error
 
 
@@ -297,7 +298,7 @@ def _counts_rows(column: Any) -> bool:
 
 
 def _refuse_words(path: Path, column: Any, what: str) -> None:
-    """Refuse a column of something else than numbers, and say where."""
+    """Refuse a column that holds something other than numbers, and say where."""
     if column.dtype.kind in "fiu" or not len(column):
         return
     import pandas as pd

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from genbench.core import Split
 
 FEW_TEST, FEW_IN_CLASS = 100, 10
-"""Test samples, and samples of a class, below which the user is warned."""
+"""Numbers of test samples, and of samples of a class, below which the user is warned."""
 
 LISTED = 6
 """Largest number of names that are listed."""

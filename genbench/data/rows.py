@@ -26,7 +26,7 @@ class CachedRows(LazyRows):
     would kill it.
 
     Args:
-        make: yields the rows if they have to be made.
+        make: function that yields the rows; called only if the file is missing or damaged.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class CachedRows(LazyRows):
             data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
             if len(data) == len(rows) * self._size:
                 break
-            self._open()  # the file was cut while in use
+            self._open()  # the file was truncated while in use
         return torch.from_numpy(np.frombuffer(data, self._dtype).reshape(len(rows), *self.shape[1:]))
 
     def _write(self, path: Path) -> None:

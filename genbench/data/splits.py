@@ -24,13 +24,13 @@ Draw = Callable[[int, torch.Generator], Batch]
 """Draw n labeled samples in model space."""
 
 BLOCK = 2**17
-"""Numbers drawn at once from a distribution: a call costs as much as a small batch, so batches share it."""
+"""Numbers drawn per call from a distribution: a call has a fixed cost, so that several batches share one."""
 
 RESIDENT = 2**30
-"""Bytes of the raw rows of a split up to which they are all kept on the device that trains on them."""
+"""Raw rows of a split of at most this size in bytes all stay on the training device."""
 
 REMEMBERED = 64
-"""Seeds whose current block or order is kept: the members of an ensemble take turns."""
+"""Number of seeds whose current block or order stays in memory: the members of an ensemble take turns."""
 
 Value = TypeVar("Value")
 
@@ -50,14 +50,14 @@ def move(x: Tensor, device: torch.device) -> Tensor:
 
 
 class Endless(Split):
-    """A split of a distribution: every batch is fresh, and the same again for the same step, size and seed.
+    """A split of data generated on the fly: each batch is a fresh draw that step, size and seed determine.
 
-    Training batches are cut from blocks, each drawn from its generator; the current block of each seed is kept.
+    Training batches are cut from blocks, each drawn from its generator; the current block of each seed stays in memory.
 
     Args:
         name: name of the split, so that no two splits share a random stream.
-        take: draws samples for evaluation, if not as for training (stratified by mode, say).
-        stand_in: draws samples that stand for the distribution, if not as for evaluation.
+        take: draws samples for evaluation, such as draws stratified by mode; by default as for training.
+        stand_in: draws samples that represent the distribution; by default as for evaluation.
         weights: probability of each class up to a common factor; by default all are equal.
     """
 
@@ -204,14 +204,14 @@ class Finite(Split):
         """Return n different rows of this split, drawn from the seed; all are in stored order."""
         if n > self.size:
             raise Unsupported(
-                f"needs {n} samples, this split of the data has {self.size} (--set metric.NAME.n={self.size})"
+                f"it needs {n} samples; this split of the data has {self.size} (--set metric.NAME.n={self.size})"
             )
         if n == self.size:
             return torch.arange(n)
         return torch.randperm(self.size, generator=generator(seed, "take"))[:n]
 
     def encoded(self, encode: Encode, shape: tuple[int, ...], key: str) -> "Encoded":
-        """Return the latents of this split, each row encoded once, also mirrored if it may be, and kept on disk.
+        """Return the latents of this split. Each row, and its mirror image if rows are mirrored, is encoded once.
 
         Args:
             encode: from samples in model space to latents.
@@ -281,7 +281,7 @@ class Encoded(Split):
 
 @dataclass(frozen=True)
 class Collection:
-    """A collection of images of which everything but the images is known without loading them.
+    """A collection of images whose classes and counts are known before the images are loaded.
 
     Args:
         counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
@@ -308,7 +308,8 @@ class Collection:
         held_out = {split: n for split, n in held_out.items() if split not in sizes}
         total, wanted = sizes["train"], sum(held_out.values())
         if wanted >= total:
-            raise ConfigError(f"{wanted} of {total} training images would be held out for {' and '.join(held_out)}")
+            splits = " and ".join(held_out)
+            raise ConfigError(f"{wanted} of {total} training images would be held out for {splits}: none would be left")
         rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
         if 0 < rarest * held_out.get("test", 0) < total:
             raise ConfigError(

@@ -31,7 +31,8 @@ def vectors(
     Args:
         name: where the data comes from, for the provenance.
         conditions: number of the last coordinates that are conditions; the source must draw them too.
-        stratified: draws, stratified by mode, validation and test samples, and samples that stand for the distribution.
+        stratified: function that draws validation and test samples, and samples that represent the distribution,
+            stratified by mode.
         weights: probability of each class up to a common factor; by default all are equal.
         source: where sampling starts; N(0, I) by default.
     """

@@ -1,1 +1,1 @@
-"""Metrics: one kind of question a file, each a function of an `Evaluation`."""
+"""Metrics: one file per kind of question. Each metric is a function of an `Evaluation`."""

@@ -17,7 +17,7 @@ from genbench.seeds import derive, generator
 from genbench.settings import Count
 
 ROWS = 128
-"""Pairs passed to a coupling at once: it may compare all pairs of a batch."""
+"""Number of pairs passed to a coupling at once, which bounds memory: a coupling may compare all points of a batch."""
 
 
 @metrics.register("nfe", version=1, better="lower", bounds=(0, None), of="samples", floor=False, curve=False)
@@ -49,7 +49,7 @@ def failed(evaluation: Evaluation) -> Value:
 
 @metrics.register("norm", version=1, better="none", bounds=(0, None), of="samples")
 def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of samples; by default all"] = None) -> Value:
-    """Mean Euclidean norm of samples in model space; its floor is the norm of data. Weighted couplings shift it."""
+    """Mean Euclidean norm of samples in model space; the floor is the norm of data. Weighted couplings shift it."""
     lengths = evaluation.samples(n or len(evaluation.x)).double().flatten(1).norm(dim=1)
     sd = float(lengths.std()) if len(lengths) > 1 else 0.0
     details = {"sd": sd, "standard_error": sd / len(lengths) ** 0.5, "mean_square": float(lengths.square().mean())}
@@ -63,17 +63,18 @@ def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of sample
 def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
 
-    Training on independent pairs with weights w transports the source times its f to the data times its f; without
-    weights f is constant and the tilt 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. The tilt is unbiased
-    up to the ratio; small values may be negative.
+    Training on independent pairs with weights w transports the source density times its f to the data density times its
+    f; without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. The
+    estimate is unbiased except for the ratio; small values may be negative.
 
     Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
-    batch of training; a detail states it. With `weigh=data` the partners of a point share most of their noise: the
-    tilt of the data is too large by 6 % on 8gaussians at kappa=0.5, and by less than 0.3 % on CIFAR-10.
+    batch size of training; the detail `batch` states the size. With `weigh=data` the partners of a point share most of
+    their noise: the tilt of the data is too large by 6 % on 8gaussians at kappa=0.5, and by less than 0.3 % on
+    CIFAR-10.
 
     Args:
-        n: number of noise and of test points; by default all test points, up to 2048.
-        partners: points that each point is paired with.
+        n: number of noise points, and of test points; by default all test points, up to 2048.
+        partners: number of points that each point is paired with.
 
     Reference: Weighted conditional flow matching, 2025.
     """

@@ -27,7 +27,7 @@ ROWS = 128
 
 SAMPLES = 2048
 
-N = Annotated[Count | None, f"number of samples and of test points; by default all of both, up to {SAMPLES}"]
+N = Annotated[Count | None, f"number of samples, and of test points; by default all, up to {SAMPLES}"]
 
 
 @metrics.register("w2", version=1, better="lower", bounds=(0, None), of="samples", memory=exact_transport_bytes)
@@ -51,7 +51,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
     Its standard error over samples comes from the dual potentials (del Barrio and Loubes, 2019).
 
     Args:
-        n: number of samples and of test points; by default all of both.
+        n: number of samples, and of test points; by default all.
         directions: number of random directions, the same for every model.
 
     Reference: Bonneel et al., 2015.
@@ -68,16 +68,16 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> Value:
     """2-Wasserstein distance between samples and test data of similar conditions, in raw units.
 
-    Both are sorted by the condition and cut into bins of equal numbers. The distance is the root of the mean over bins
-    of the exact squared W2 of the other coordinates. It is biased upward more than W2, since a bin has few samples:
-    compare it with its floor at the same n.
+    Samples and test data are sorted by the condition and cut into bins of equally many points. The distance is the root
+    of the mean over bins of the exact squared W2 of the other coordinates. Its upward bias is larger than the bias of
+    W2, since a bin has few samples: compare it with its floor at the same n.
 
     Args:
         bins: number of bins, each of at least 2 samples.
     """
     x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
     if evaluation.data.event.conditions != 1:
-        raise Unsupported("it needs data with one real condition, such as branches")
+        raise Unsupported("it needs data with one continuous condition, such as branches")
     if len(x) < 2 * bins:
         raise Unsupported(f"{len(x)} samples are fewer than 2 in each of {bins} bins")
     parts = [torch.tensor_split(points[points[:, -1].argsort(), :-1], bins) for points in (x, y)]
@@ -90,8 +90,8 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
 def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units; it may be negative.
 
-    It is unbiased for independent samples and data. Test data with equally many points in each mode, as in
-    `8gaussians`, lowers it: by about 0.005 at n = 1024.
+    It is unbiased for independent samples and data. If the test data has equally many points in each mode,
+    as in `8gaussians`, the value is too low: by about 0.005 at n = 1024.
 
     Reference: Szekely and Rizzo, 2013.
     """
@@ -107,10 +107,10 @@ def mode_coverage(
 ) -> list[Value]:
     """Share of the data's modes that samples cover, with `on_mode` and `balance`.
 
-    A sample belongs to the mode with the nearest center. It lies on the mode if it is as near as the `quantile` of the
-    mode's test data. A mode is covered if the samples on it number at least `share` times its test data. `on_mode` is
-    the share of samples that lie on their mode; `balance` is 1 minus the total variation distance between the mode
-    frequencies of samples and of test data.
+    A sample belongs to the mode with the nearest center. It lies on the mode if its distance is at most the `quantile`
+    of the distances of the mode's test data. A mode is covered if at least `share` times as many samples as test points
+    lie on it. `on_mode` is the share of samples that lie on their mode; `balance` is 1 minus the total variation
+    distance between the mode frequencies of samples and of test data.
 
     Args:
         n: number of samples; by default all.

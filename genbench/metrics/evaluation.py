@@ -4,13 +4,14 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 
     @metrics.register("w2", version=1, better="lower", of="samples")
 
-`of="samples"` reads generated samples only: it is measured at every point of the curve of quality against NFE, on
-samples from other programs, and on real data, which gives its floor. `of="model"` reads the model (its density, its
-paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its details. A metric with
-`halves=True` is measured again on random halves of the samples, which takes about six times as long as the value; with
-`halves=False` it has no interval, since a count grows with the number of samples. With `drops=True` a metric takes more
-samples than the n of its values. `bounds=(0, None)` declares the possible values, `bounds={part: (lower, upper)}` those
-of each part ("" stands for the others). A record with another value is refused.
+A metric with `of="samples"` reads generated samples only. It is measured at every point of the curve of quality against
+NFE, on samples from other programs, and on real data, which gives its floor. A metric with `of="model"` reads the model
+(its density, its paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its
+details. A metric with `halves=True` is measured again on random halves of the samples, which takes about six times as
+long as the value; with `halves=False` it has no interval, since a count grows with the number of samples. With
+`drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the possible values,
+`bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with a value outside of its
+bounds is refused.
 """
 
 import zlib
@@ -35,7 +36,7 @@ from genbench.training.process_group import ALONE, Group
 T = TypeVar("T")
 
 NORMAL = 1.96
-"""Standard deviations of a normal number within which 95 % of its values lie."""
+"""95 % of a normal distribution lies within this number of standard deviations of its mean."""
 
 
 class Value(NamedTuple):
@@ -68,7 +69,7 @@ class Once:
         self._known = False
 
     def get(self, compute: Callable[[], T]) -> T:
-        """Return the value; an error of computing it is raised, and the next caller tries again."""
+        """Return the value; if computing it fails, the error is raised, and the next caller tries again."""
         with self._lock:
             if not self._known:
                 self.value, self._known = compute(), True
@@ -84,10 +85,10 @@ class Evaluation:
         x: samples in model space.
         nfe: network evaluations per sample; None for samples of unknown origin.
         model: the model, for metrics of the model.
-        labels: rule by which labels are chosen where a conditional model is sampled.
+        labels: rule that chooses the labels of the samples of a conditional model.
         seconds: time that drawing the samples took.
         group: processes that share the work; each of them has the same evaluation, and calls the same metrics.
-        errors: whether values without a standard error have an interval from random halves.
+        errors: whether values without a standard error get an interval from random halves.
         image_grids: raw images that metrics show, ten per row, by the name of the grid.
     """
 
@@ -122,7 +123,7 @@ class Evaluation:
             Unsupported: if there are fewer, or if some are not finite (they are never redrawn).
         """
         if n > len(self.x):
-            raise Unsupported(f"needs {n} samples, there are {len(self.x)} (--set metric.NAME.n={len(self.x)})")
+            raise Unsupported(f"it needs {n} samples; there are {len(self.x)} (--set metric.NAME.n={len(self.x)})")
         if self.failures:
             raise Unsupported(f"{self.failures} of {len(self.x)} samples are not finite")
         return self.x[:n]
@@ -163,13 +164,13 @@ class Evaluation:
         if self.model is None:
             raise Unsupported("samples alone have no density")
         if self.options.get("guidance"):
-            raise Unsupported("it is of the model without guidance: measure it with sample.guidance=0")
+            raise Unsupported("only the model without guidance has a density: set sample.guidance=0")
         return self.model
 
     def ode_model(self) -> Model:
         """Return the model, for its velocity field. Raises Unsupported unless its samples follow an ODE."""
         if self.model is not None and self.model.density == "latents":
-            raise Unsupported("its paths, if it has any, are in the space of latents")
+            raise Unsupported("its paths, if it has any, are in latent space")
         if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
         return self.density_model()
@@ -209,8 +210,8 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
     """Call a registered metric.
 
     Raises:
-        Unsupported: if it has no value.
-        RunFailed: if it wrote into its samples or into test data, so that other metrics would measure what it left.
+        Unsupported: if the metric has no value.
+        RunFailed: if the metric modified samples or test data, which the other metrics also read.
     """
     try:
         measured = call(metric.build, evaluation, settings=settings)
@@ -221,7 +222,7 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 
 
 def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:
-    """Return the details that state the standard error of `scale` times a mean over samples; none if it is 0.
+    """Return the details that state the standard error of `scale` times a mean over samples; {} if the error is 0.
 
     If `each` is the influence function of a smooth statistic (its growth with the weight of a sample), the result is
     the standard error of the statistic.

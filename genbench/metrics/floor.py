@@ -1,7 +1,7 @@
 """The floor of a metric: its value on real data in place of samples (real vs. real), the value of a perfect sampler.
 
-Metrics of samples are measured on as many training samples, by the same code. Metrics of image features compare with
-training images, so they measure held-out images instead (`FeatureSets.floor`).
+For a metric of samples, as many training samples replace the samples, and the same code measures them. Metrics of image
+features already compare with training images, so held-out images replace the samples (`FeatureSets.floor`).
 """
 
 import json
@@ -17,7 +17,7 @@ from genbench.seeds import derive
 
 def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value) -> float | None:
     """Return the value on as many training samples; None if there are fewer, since their number changes the bias."""
-    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # samples may be dropped, these are not
+    fewer = {**settings, "n": value.n} if settings.get("n") else settings  # a metric may drop samples, but not these
     for n, own in ((len(evaluation.x), settings), (value.n, fewer)):
         floor = real_vs_real(evaluation.data, name, json.dumps(own), evaluation.seed, n).get(value.part)
         if floor is not None and floor.n == value.n:

@@ -118,7 +118,7 @@ def _densities(evaluation: Evaluation, n: int | None, tol: float, probes: int | 
     event, available = evaluation.data.event, evaluation.data.test.size
     n, probes = n or default_points(event), default_probes(event) if probes is None else probes
     if n == default_points(event) and available:
-        # The spec states the default without a look at the data; another n is refused if it is too large.
+        # The default may exceed the data, because the spec states it before the data is read; an n of the user may not.
         n = min(n, available)
     key = ("densities", n, tol, probes)
     return evaluation.cached(key, lambda: _measure(evaluation, n, tol, probes))
@@ -141,7 +141,7 @@ def _measure(evaluation: Evaluation, n: int, tol: float, probes: int) -> Densiti
     bad = int((~torch.isfinite(log_prob)).sum())
     if bad:
         raise Unsupported(f"{bad} of {len(x)} log-densities are not finite")
-    true_log_prob = None if label is not None else data.truth.log_prob  # the known density is that without labels
+    true_log_prob = None if label is not None else data.truth.log_prob  # the known density has no labels
     given = "" if label is None else " given labels"
     dequantized = ", dequantized" if data.space.bin else ""
     return Densities(

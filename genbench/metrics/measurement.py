@@ -30,7 +30,7 @@ _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE of a row that no samples were drawn for."""
 
 HALVES = 12
-"""Random halves of samples from which intervals are estimated."""
+"""Number of random halves of the samples from which intervals are estimated."""
 
 _SPREAD = {"standard_error", "half_interval"}
 """Details that state how far a value would move with other samples."""
@@ -76,7 +76,7 @@ def evaluate(
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
-    # Not for images: their networks would be in memory twice.
+    # Only for vectors: two threads on images would hold two extractors in memory.
     idle = group.size == 1 and data.event.is_vector and second_thread_allowed(torch.device("cpu"))
     with beside(idle) as submit:
         main = evaluation_with(sample, errors)

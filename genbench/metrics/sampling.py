@@ -31,14 +31,14 @@ class Sampling:
     Args:
         n: number of samples.
         batch: samples drawn at once; part of the protocol, since an adaptive solver shares its steps over a batch.
-        curve: numbers of network evaluations at which quality is measured besides the main solver.
+        curve: numbers of network evaluations (NFE) at which quality is also measured.
         curve_method: fixed-step solver of that curve.
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
         interval: whether metrics of samples that state no interval, as plug-ins may, get one from random
             halves of the samples of the main solver, which takes six times as long as the value.
-        labels: classes that a conditional model is sampled for: in the shares of the test split, as a model without
-            labels learns them, or equally often.
+        labels: which classes a conditional model generates: "shares", each as often as in the test split, as a model
+            without labels does; "equal", all equally often.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.
             Metrics that by default compare with training images compare with held-out images if
             `metric.NAME.split=test`.
@@ -139,4 +139,4 @@ def _check(drawn: Samples, shape: tuple[int, ...]) -> None:
         found = f"{drawn.x.dtype} of shape {tuple(drawn.x.shape)}".removeprefix("torch.")
         raise RunFailed(f"the model returned samples as {found}; it has to return real numbers of shape {shape}")
     if not (isinstance(drawn.nfe, (int, float)) and math.isfinite(drawn.nfe) and drawn.nfe >= 0):
-        raise RunFailed(f"the model returned the NFE {drawn.nfe!r}; it has to be a number from 0 on")
+        raise RunFailed(f"the model returned the NFE {drawn.nfe!r}; it has to return a number of at least 0")

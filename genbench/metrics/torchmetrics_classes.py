@@ -29,16 +29,16 @@ SHORT = {
     "MSSSIM": "MultiScaleStructuralSimilarityIndexMeasure",
     "PSNR": "PeakSignalNoiseRatio",
 }
-"""Other names of classes."""
+"""Short names of classes."""
 
 WITH_NETWORKS = ("LearnedPerceptualImagePatchSimilarity", "DeepImageStructureAndTextureSimilarity")
 """Classes that download a network and unpickle its file, which could run code."""
 
 OURS = ("self", "feature", "normalize", "reset_real_features", "input_img_size", "feature_extractor_weights_path")
 OURS += ("antialias", "kwargs")
-"""Arguments that are not settings: the extractor is one, and it resizes and quantizes."""
+"""Arguments that are not settings: genbench passes the extractor, which also resizes and quantizes."""
 
-Reconstructed = Annotated[Count, "number of test images that are reconstructed, at most"]
+Reconstructed = Annotated[Count, "largest number of test images to reconstruct"]
 
 
 class Given(nn.Identity):
@@ -151,5 +151,5 @@ def _as_tuple(value: Any) -> tuple:
 def _or_unsupported(compute: Callable[[], Any]) -> Any:
     try:
         return compute()
-    except (ValueError, RuntimeError, ModuleNotFoundError) as error:  # of torchmetrics: too few or too small images
+    except (ValueError, RuntimeError, ModuleNotFoundError) as error:  # torchmetrics: too few or too small images
         raise Unsupported(" ".join(str(error).split())[:200]) from error

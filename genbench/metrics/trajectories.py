@@ -47,7 +47,7 @@ class Paths(NamedTuple):
 def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Path energy E integral |v(t, z_t)|^2 dt of the learned ODE, in model space.
 
-    At least W2^2 between source and samples, with equality for optimal transport.
+    It is at least W2^2 between source and samples, with equality for optimal transport.
 
     Reference: Tong et al., 2024; Benamou and Brenier, 2000.
     """
@@ -59,7 +59,7 @@ def path_energy(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Valu
 def straightness(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Straightness E integral |z1 - z0 - v(t, z_t)|^2 dt of the learned ODE, in model space; 0 is straight.
 
-    Equals the path energy minus E|z1 - z0|^2.
+    It equals the path energy minus E|z1 - z0|^2.
 
     Reference: Liu et al., 2023.
     """
@@ -109,7 +109,7 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
 def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     """Detour 1 - E|z1 - z0| / E length: the share of the path length of the learned ODE that straight lines would save.
 
-    A ratio of means, so that paths that hardly move carry no weight. The curvature of Lee et al. (2023) is
+    It is a ratio of means, so that paths that hardly move carry no weight. The curvature of Lee et al. (2023) is
     `straightness`.
     """
     paths = _paths(evaluation, n, tol)

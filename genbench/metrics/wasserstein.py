@@ -17,7 +17,7 @@ from genbench.seeds import derive, generator
 from genbench.storage import cache
 
 ITERATIONS = 10**9
-"""Pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
+"""Maximum pivots of the network simplex: POT's default of 10^5 stops before the optimum above about 2048 points."""
 
 PAIR = 56
 """Bytes of the network simplex for each pair of points."""
@@ -29,7 +29,7 @@ MAX_DIMS = 4
 DUAL_POINTS, FRESH_POINTS, ROWS = 2048, 32768, 512
 
 VERSION = 1
-"""Raised whenever the distance from source to data, which the cache keeps, would be another number."""
+"""Version in the cache key: raise it when the distance from source to data would be another number."""
 
 
 class TransportPlan(NamedTuple):
@@ -158,7 +158,7 @@ def source_to_data(data: Data) -> Distance:
         return x.double().flatten(1), y.double().flatten(1)
 
     plan, fresh = points(DUAL_POINTS, "plan"), points(FRESH_POINTS, "average")
-    # It takes longer than the other metrics of a run in the plane, and is the same for all runs of a task.
+    # Cached: it takes longer than the other metrics of a 2D run, and is the same for all runs of a task.
     content = [sha256(part.numpy().tobytes()).hexdigest() for part in (*plan, *fresh)]
     name = f"{cache.key(points=content, version=VERSION)}.json"
     squared, error = json.loads(cache.text("distances", name, lambda: json.dumps(_dual_estimate(*plan, *fresh))))

@@ -1,1 +1,1 @@
-"""Models: one algorithm a file, each a builder registered under the name users type."""
+"""Models: one algorithm per file, each a builder registered under the name that users type."""

@@ -18,16 +18,16 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
     """Build a model with weights drawn from the global random state.
 
     Args:
-        encoder: part of the spec of the encoder in whose latents it works; None for the space of the data.
+        encoder: spec of the encoder whose latents the model learns; None if the model learns the data itself.
 
     Raises:
-        Unsupported: if the model does not go with the data.
+        Unsupported: if the model cannot learn this data.
         ConfigError: if a setting is too large.
     """
     if encoder is None:
         built = _built(models, model, data.event, data.source)
         if data.event.conditions and not built.keeps_conditions:
-            raise Unsupported("it does not know conditions; flow matching and few-step models do")
+            raise Unsupported("it does not support continuous conditions; flow matching and few-step models do")
         check_labels(built)
         return built
     if not isinstance(data.source, Normal):
@@ -41,7 +41,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
 def check_labels(model: Model) -> None:
     """Raise Unsupported if a model always needs labels, whatever its settings, and its data has no classes."""
     if model.conditional and not model.event.classes:
-        raise Unsupported("it is trained on labels (conditional), and the data has no classes")
+        raise Unsupported("it always needs labels, and the data has no classes")
 
 
 def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:
@@ -54,7 +54,7 @@ def build_encoder(encoder: Mapping[str, Any], event: Event) -> Encoder:
 def _built(registry: Registry, part: Mapping[str, Any], *args: Any) -> Any:
     try:
         return build_component(registry, part, *args)
-    except (ValueError, RuntimeError) as error:  # of torch
+    except (ValueError, RuntimeError) as error:  # raised by torch
         if "overflow" not in repr(error).lower():
             raise
         raise ConfigError(f"{part['name']}: a setting is too large: {error}") from error

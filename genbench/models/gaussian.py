@@ -18,7 +18,8 @@ class Gaussian(Model):
     z = root^-1 (x - mean), where the covariance is root root^T and root is lower triangular
     log p(x) = log N(z; 0, I) - log |det root|;  loss = -log p(x) / d
 
-    Mean and covariance are estimated before the first step; steps of training would move them along the likelihood.
+    Mean and covariance are estimated before the first step; steps of training would follow the gradient of the
+    likelihood.
 
     Args:
         n: number of training samples for the estimate, at most all.
@@ -56,7 +57,7 @@ class Gaussian(Model):
         if failed or bool((root.diag() <= 1e-6 * covariance.diag().sqrt()).any()):
             raise ConfigError(
                 f"the covariance of {n} samples in {self.event.dims} dimensions has no inverse: "
-                + ("they are too few" if n <= self.event.dims else "a coordinate follows from others")
+                + ("it takes more samples" if n <= self.event.dims else "some coordinates determine others")
             )
         self.mean.copy_(x.mean(0))
         self.lower.copy_(root[tuple(torch.tril_indices(len(root), len(root)))])

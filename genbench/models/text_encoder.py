@@ -64,8 +64,8 @@ TEXT = Nested(texts, lambda event: "words", optional=True, check=_captioned)
 TextSetting = Annotated[
     dict[str, Any] | str | None,
     TEXT,
-    "encoder of captions, a name (words, transformers) or a table of its settings; makes the model conditional, on"
-    " captions; none treats labels as class numbers",
+    "encoder of captions: a name (words, transformers), or a table of its name and settings; makes the model"
+    " conditional on captions; none treats labels as class numbers",
 ]
 
 

@@ -52,7 +52,7 @@ class TransformersEncoder(TextEncoder):
 
     Args:
         model: name on the hub (owner/name), or local folder with configuration, tokenizer and weights in safetensors.
-        revision: branch, tag or commit of the name; only a commit never changes.
+        revision: branch, tag or commit on the hub; only a commit never changes.
         tokens: maximal number of tokens of a caption; longer captions are errors.
         shape: number of tokens of a prefix, and size of a hidden state; by default from the longest caption and
             the encoder.

@@ -18,7 +18,7 @@ from genbench.settings import Count, Fraction, Layers
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 EPSILON = 1e-6
-"""What norms add to the variance."""
+"""Number that norms add to the variance."""
 
 SHRINK = math.sqrt(0.5)
 """Factor on a sum of two branches, which keeps its variance."""
@@ -68,7 +68,7 @@ class Resample(nn.Module):
 class Block(nn.Module):
     """Return (skip(x) + Conv(Dropout(SiLU(Norm(h))))) / sqrt(2) with h = Conv(SiLU(Norm(x))) + Linear(e).
 
-    Attention, if there is any, follows, and halves the variance of its sum again.
+    Attention, if any, follows; its residual sum is also divided by sqrt(2).
 
     Args:
         embedding: size of e, the embedding of times and label.
@@ -123,7 +123,7 @@ class DDPMPlusPlus(nn.Module):
         blocks: blocks at each level on the way down (one more on the way up).
         attention: sizes in pixels (the longer side) of the levels with attention; the middle always has it.
         dropout: dropout probability inside blocks.
-        frequencies: sines and cosines of each time.
+        frequencies: number of sines and cosines of each time.
         smooth: resample by the filter [1, 3, 3, 1] instead of [1, 1].
         noise_level: embed ln((1 - t) / t) / 4, a quarter of the logarithm of EDM's noise level, instead of t.
 

@@ -55,8 +55,8 @@ class DiT(Conditioned):
     h = Linear(patches) + positions;  h = blocks(h, c);  c = SiLU(time (+ interval) + class)
     output = Linear(norm(h) (1 + scale(c)) + shift(c)), zero at initialization
 
-    B has width 768 and 12 heads; L has depth 24, width 1024 and 16 heads; XL has depth 28, width 1152 and 16 heads. On
-    CPUs, use depth 4, width 64 and 4 heads for 16 tokens.
+    DiT-B has width 768 and 12 heads; L has depth 24, width 1024 and 16 heads; XL has depth 28, width 1152 and 16 heads.
+    On CPUs, use depth 4, width 64 and 4 heads for 16 tokens.
 
     Args:
         patch: side of a patch in pixels.

@@ -19,8 +19,8 @@ ACTIVATIONS = {"selu": nn.SELU, "silu": nn.SiLU, "gelu": nn.GELU, "relu": nn.ReL
 class MLP(nn.Module):
     """Multilayer perceptron over [x, t] for vectors; defaults are the 2D protocol of Tong et al. (2024).
 
-    The first hidden layer adds a label embedding. A pure function of arguments and parameters, so that torch.func can
-    stack and differentiate it.
+    The first hidden layer adds a label embedding. The net is a pure function of arguments and parameters, so that
+    torch.func can stack and differentiate it.
 
     Args:
         width: units of each hidden layer.

@@ -28,7 +28,9 @@ class Patches:
 
     def __post_init__(self) -> None:
         if len(self.shape) not in (1, 3):
-            raise ConfigError(f"samples of shape {self.shape} have no tokens; (d,) and (channels, height, width) do")
+            raise ConfigError(
+                f"samples of shape {self.shape} have no tokens; samples need shape (d,) or (channels, height, width)"
+            )
         if any(side % self.patch for side in self._sides):
             raise ConfigError(f"patch={self.patch} does not divide samples of shape {self.shape}")
 

@@ -42,7 +42,7 @@ NET = Nested(nets, default)
 Net = Annotated[
     dict[str, Any] | str | None,
     NET,
-    "the network, a name or a table of its settings; by default the one that suits the data",
+    "the network: a name, or a table of its name and settings; by default the one that suits the data",
 ]
 
 
@@ -66,13 +66,15 @@ def build(
     """
     if times > 1 and prediction != "velocity":
         raise ConfigError(
-            f"model.prediction={prediction}: flow maps predict mean velocities: set model.prediction=velocity"
+            f"flow maps predict mean velocities, not model.prediction={prediction}: set model.prediction=velocity"
         )
     net = NET.resolve(value, "net", event)
     assert net is not None
     if times > 1 and "times" not in inspect.signature(nets[net["name"]].build).parameters:
         able = ", ".join(name for name in nets if "times" in inspect.signature(nets[name].build).parameters)
-        raise ConfigError(f"net {net['name']} takes one time, and this model needs the length of an interval: {able}")
+        raise ConfigError(
+            f"net {net['name']} takes one time, but this model also needs the length of an interval: use {able}"
+        )
     built = build_component(nets, net, event, classes, *([] if times == 1 else [times]))
     if prediction != "velocity":
         built = Predicts(built, prediction, std)

@@ -29,7 +29,7 @@ class Norm(nn.GroupNorm):
         super().__init__(groups, channels, eps)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        if torch.compiler.is_compiling():  # which has no forward derivative of the kernel, and fuses arithmetic anyway
+        if torch.compiler.is_compiling():  # its kernels have no forward-mode derivative, and it fuses arithmetic anyway
             exact = input.to(torch.promote_types(input.dtype, torch.float32))
             parts = exact.unflatten(1, (self.num_groups, -1))
             variance, mean = torch.var_mean(parts, (2, 3, 4), unbiased=False, keepdim=True)
@@ -37,7 +37,7 @@ class Norm(nn.GroupNorm):
             return (normed * self.weight[:, None, None] + self.bias[:, None, None]).to(input.dtype)
         weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
         last = input.is_contiguous(memory_format=torch.channels_last)
-        if forward_ad.unpack_dual(input).tangent is not None:  # the forward derivative needs this format
+        if forward_ad.unpack_dual(input).tangent is not None:  # the forward-mode derivative needs this format
             input = input.contiguous()
         with torch.autocast(input.device.type, enabled=False):
             normed = F.group_norm(input, self.num_groups, weight, bias, self.eps)
@@ -46,7 +46,7 @@ class Norm(nn.GroupNorm):
 
 def attend(q: Float[Tensor, "b k n d"], k: Float[Tensor, "b k n d"], v: Float[Tensor, "b k n d"]) -> Tensor:
     """Return softmax(q k' / sqrt(d)) v."""
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # where the fused kernel takes 1.4 times as long
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16:  # the fused kernel takes 1.4 times as long here
         return torch.softmax(q @ k.transpose(2, 3) * q.shape[-1] ** -0.5, -1) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
@@ -87,7 +87,7 @@ class Attention(nn.Module):
 
     Args:
         head_dim: channels of each head; fewer channels form one head.
-        eps: what the norm adds to the variance.
+        eps: number that the norm adds to the variance.
 
     Raises:
         ConfigError: if the channels are not a multiple of head_dim.

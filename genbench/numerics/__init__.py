@@ -1,1 +1,1 @@
-"""Mathematics that knows no model: ODEs, optimal transport, importance weights."""
+"""Mathematics independent of models: ODEs, optimal transport, importance weights."""

@@ -15,7 +15,7 @@ class Solver(NamedTuple):
     """An ODE solver.
 
     Args:
-        name: in torchdiffeq.
+        name: name of the solver in torchdiffeq.
         stages: field evaluations per step; None for adaptive solvers.
     """
 
@@ -67,8 +67,8 @@ def integrate(
         tol: relative and absolute tolerance of an adaptive solver.
 
     Raises:
-        RunFailed: if the adaptive step underflows, for example because the field is not finite, or the steps are too
-            many.
+        RunFailed: if the adaptive step underflows, for example because the field is not finite, or the solver needs too
+            many evaluations.
     """
     path, nfe = _solve(field, x, torch.tensor([0.0, 1.0]), method, steps, tol)
     return Solution(path[-1], nfe)

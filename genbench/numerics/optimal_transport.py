@@ -1,7 +1,7 @@
 """Optimal transport: the exact assignment of two equal-sized sets, and the potentials of entropic transport.
 
-The entropic plan between laws mu and nu has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect to
-their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x, .) / epsilon) gives phi at any x.
+The entropic plan between distributions mu and nu has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect
+to their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - c(x, .) / epsilon) gives phi at any x.
 """
 
 import math
@@ -28,7 +28,7 @@ PAIR, ENTROPIC_PAIR = 28, 20
 """Bytes in memory for each pair of points: in `assignment` (costs, reduced costs, a kernel), and in `sinkhorn`."""
 
 MIN_REDUCED = 100
-"""Size from which on `assignment` gains more from potentials than they cost."""
+"""Batch size from which on potentials save `assignment` more time than they cost."""
 
 SCALINGS = 50
 """Scalings by a fixed kernel between two steps in the log domain, which take twenty times as long."""
@@ -46,7 +46,7 @@ CHUNK = 2**17
 
 
 def pot() -> ModuleType:
-    """Import POT: where it is needed, since it takes a second, and without the warnings on its docstrings."""
+    """Import POT when it is first needed, because that takes a second, and without warnings about its docstrings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import ot
@@ -77,7 +77,7 @@ def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
 def _reduce(cost: Float64[np.ndarray, "n n"]) -> Float64[np.ndarray, "n n"]:
     """Subtract approximate potentials; their accuracy affects only the speed of the exact solver.
 
-    By NumPy, since calls of torch take longer than the arithmetic on vectors as short as a batch.
+    NumPy does this, because calls of torch take longer than the arithmetic on vectors as short as a batch.
     """
     reduced = cost - cost.min(1, keepdims=True)
     reduced -= reduced.min(0)
@@ -153,7 +153,7 @@ def sinkhorn(
     """
     costs = kernel[torch.isfinite(kernel)]
     if not len(costs):
-        raise RunFailed("no pair has an entropic weight: raise epsilon (kappa)")
+        raise RunFailed("every pair has weight 0 at this temperature: raise epsilon (or kappa)")
     largest = -float(costs.min())
     halvings = max(0, math.ceil(math.log2(max(largest, 1.0) / SAFE_RANGE)))
     psi, error = torch.zeros_like(log_b), torch.inf
@@ -165,7 +165,7 @@ def sinkhorn(
         return phi, psi
     raise RunFailed(
         f"entropic potentials did not converge: a marginal is off by {error:.1%} after {MAX_SCALINGS} scalings; "
-        "a larger epsilon (kappa) converges faster"
+        "raise epsilon (or kappa)"
     )
 
 
@@ -184,6 +184,6 @@ def _sinkhorn_at(
         v = torch.ones_like(b)
         for _ in range(SCALINGS):
             v = b / (plan.T @ (a / (plan @ v)))
-        # An empty row of the plan makes v infinite; the step in the log domain alone is then the progress.
+        # An empty row of the plan makes v infinite; then only the step in the log domain makes progress.
         psi = psi + v.log() if bool((torch.isfinite(v) & (v > 0)).all()) else psi
     return phi, psi, error

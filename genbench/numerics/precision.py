@@ -38,7 +38,7 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read where cuBLAS is first used
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first use
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
@@ -46,7 +46,7 @@ def deterministic_kernels(wanted: bool) -> Iterator[None]:
     except RuntimeError as error:
         if "deterministic" not in str(error):
             raise
-        raise ConfigError(f"plan.deterministic=true cannot be kept: {first_line(error)}") from error
+        raise ConfigError(f"plan.deterministic=true is impossible here: {first_line(error)}") from error
     finally:
         torch.use_deterministic_algorithms(before)
 

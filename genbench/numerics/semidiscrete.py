@@ -15,13 +15,13 @@ from torch import Tensor
 from genbench.errors import RunFailed
 
 CHUNK = 2**24
-"""Scores in memory at once."""
+"""Number of scores in memory at once."""
 
 BATCH = 256
-"""Draws of a step of ascent."""
+"""Number of draws per step of ascent."""
 
 STEPS = 200
-"""Steps of the first round."""
+"""Number of steps in the first round."""
 
 MAX_ROUNDS = 20
 
@@ -38,10 +38,10 @@ REFINEMENT = 4
 """The factor by which the number of points grows."""
 
 EXTENSION = 8192
-"""Draws from which h is extended to more points."""
+"""Number of draws from which h is extended to more points."""
 
 GROUPS = 8
-"""Groups of points whose masses are leveled."""
+"""Number of groups of points whose masses are leveled."""
 
 MAX_LEVELINGS = 6
 
@@ -92,7 +92,7 @@ def potentials(
     h_j <- h_j + step (1/n - share of the draws that go to y_j)
 
     Each round starts from the best average so far. While rounds help, the next one has half the step and 1.3 times the
-    steps; otherwise it has twice the step and up to twice the steps. They end when chi2 on fresh draws is at most the
+    steps; otherwise it has twice the step and up to twice the steps. Rounds end when chi2 on fresh draws is at most the
     tolerance (Genevay et al., 2016; the stopping rule follows ott-jax). With many points, each receives few draws: the
     next round is then twice as long if a round helps, and otherwise has half the step. The potentials of a part of the
     points extend to more points as h(y) = min_x (max_j (<x, y_j> + h_j) - <x, y>) over draws x (Merigot, 2011), which
@@ -106,7 +106,7 @@ def potentials(
         tolerance: largest chi2.
 
     Raises:
-        RunFailed: if the rounds do not suffice.
+        RunFailed: if chi2 is above the tolerance after the last round, or the potentials are not finite.
     """
     points = points - points.mean(0)  # adds the same number to all scores of an x
     order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0)).to(points.device)
@@ -124,7 +124,9 @@ def potentials(
     if len(points) > COARSEST:
         h, chi2 = _level(points[order], h, draw, epsilon, tolerance)
     if chi2 > tolerance:
-        raise RunFailed(f"semidiscrete potentials end at chi2 = {chi2:.3g}, above tolerance={tolerance:g}: raise it")
+        raise RunFailed(
+            f"semidiscrete potentials end at chi2 = {chi2:.3g}, above tolerance={tolerance:g}: raise tolerance"
+        )
     return Potentials((h - h.mean())[order.argsort()], chi2)
 
 
@@ -137,7 +139,9 @@ def _balance(
         mean = _ascent(points, h, draw, step, round(steps), epsilon)
         chi2 = inequality(points, mean, draw, checks, epsilon)
         if not math.isfinite(chi2):
-            raise RunFailed(f"semidiscrete potentials are not finite: entropy={epsilon:g} is too small for this data")
+            raise RunFailed(
+                f"semidiscrete potentials are not finite: entropy={epsilon:g} is too small for this data: raise it"
+            )
         helped = chi2 < 0.8 * best
         if n > MANY:
             step, steps = (step, 2 * steps) if helped else (step / 2, steps)
@@ -177,7 +181,7 @@ def _level(
 ) -> tuple[Tensor, float]:
     """Level the masses of groups in turns with short ascents, until the leveling keeps chi2 within the tolerance.
 
-    Where groups have no gap between them it may never do so, and an ascent comes last.
+    If there is no gap between groups, this may never happen; then an ascent is the last step.
     """
     group, checks = _groups(points), _draws_for_chi2(len(points), tolerance)
     count = max(checks, min(MAX_PRODUCTS // points.numel(), MAX_DRAWS))
@@ -238,7 +242,7 @@ def inequality(
     count: int,
     epsilon: float = 0.0,
 ) -> float:
-    """Return chi2 of the masses that the points receive, estimated without bias from so many draws; 0 if equal."""
+    """Return chi2 of the masses that the points receive, estimated without bias from `count` draws; 0 if equal."""
     size = max(1, min(count, CHUNK // len(points)))
     batches = max(1, math.ceil(count / size))
     mass, square = torch.stack([_mass(draw(size), points, h, epsilon) for _ in range(batches)]).double().sum(0)

@@ -1,4 +1,4 @@
-"""Entropic transport between large samples, balanced or unbalanced, in memory linear in their size.
+"""Entropic transport between large samples, balanced or unbalanced; memory grows linearly with their size.
 
 The plan has the density exp(-c(x, y) / epsilon + phi(x) + psi(y)) with respect to the product of both samples. Each
 step of Sinkhorn's algorithm is a soft c-transform, computed in blocks of rows of the kernel.
@@ -78,7 +78,7 @@ def streamed_sinkhorn(
         for _ in range(STEPS if epsilon == target else WARM_STEPS):
             column = at.c_transform(y, x, phi - math.log(n))
             psi = share * column
-            if share < 1:  # the best constant to move from psi to phi, which steps alone find slowly
+            if share < 1:  # move the best constant from psi to phi, which steps alone find slowly
                 sums = [torch.logsumexp(-each * (1 - share) / share, 0) for each in (phi, psi)]
                 shift = share / (1 - share) / 2 * (sums[0] - sums[1] - math.log(n / m))
                 phi, psi, column = phi + shift, psi - shift, column - shift
@@ -87,7 +87,7 @@ def streamed_sinkhorn(
             if error < TOLERANCE:
                 break
             phi = share * full
-    if not error < TOLERANCE:  # nor is NaN below it
+    if not error < TOLERANCE:  # also true for NaN
         raise RunFailed(f"the entropic plan of {n} points does not converge: choose a larger epsilon")
     return StreamedPlan(phi, (phi - full).exp(), (psi - column).exp())
 

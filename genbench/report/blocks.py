@@ -53,6 +53,11 @@ class Row:
     floor: bool = False
 
 
+def text_row(label: str, *texts: str) -> Row:
+    """Return a row of texts."""
+    return Row(label, tuple(Cell(text=text) for text in texts))
+
+
 @dataclass(frozen=True)
 class Table:
     """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first.
@@ -113,12 +118,11 @@ class Charts:
     title: str
     charts: tuple[Chart, ...]
     caption: str
-    small: bool = False
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file with a picture of samples, densities or losses: PNG or SVG, readable on light and on dark paper."""
+    """A PNG file with a picture of samples or densities, readable on light and on dark paper."""
 
     path: Path
     title: str

@@ -7,15 +7,15 @@ from genbench.analysis.claims import Audit, Cost, Number, Option, Published, Spr
 from genbench.analysis.means import LEVEL
 from genbench.analysis.paired_tests import MOST_PAIRS, POWER
 from genbench.analysis.values import group_by
-from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.blocks import Column, Row, Table, text_row
 
 SETTLED = f"{100 * POWER:g} % power at {100 * LEVEL:g} %"
 READING = (
     "Each pair is judged alone. Resolved: the difference is significant at "
     f"{100 * LEVEL:g} % even at the highest spread. Inconclusive, needs n seeds: n seeds of each method would settle "
-    f"it with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Errors are standard errors "
-    "of the difference. A spread that was measured elsewhere is an assumption, and two set-ups may differ in more "
-    "than the methods."
+    f"the question with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Unknown spread: no "
+    "source says how much the value varies. Errors are standard errors of the difference. A spread measured elsewhere "
+    "is an assumption, and the two set-ups may differ in more than the method."
 )
 
 
@@ -36,7 +36,7 @@ def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Tab
         yield Table(f"{study.paper}: {study.metric}", columns, tuple(map(_row, own)), tuple(legend), head="value")
     named = {audit.study.spread: published.spreads[audit.study.spread] for audit in audits if audit.study.spread}
     if named:
-        rows = [Row(name, (*_deviations(spread), Cell(text=f"{spread.samples:,}"))) for name, spread in named.items()]
+        rows = [text_row(name, *_deviations(spread), f"{spread.samples:,}") for name, spread in named.items()]
         legend = [f"{name}: {spread.source}, grade {spread.grade}; {spread.note}." for name, spread in named.items()]
         columns = tuple(map(Column, ("over trainings, %", "over evaluations, %", "samples")))
         yield Table("Spreads, as shares of a value", columns, tuple(rows), tuple(legend), head="spread")
@@ -45,7 +45,7 @@ def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Tab
 def _row(audit: Audit) -> Row:
     errors = ("" if not error else f"{error:.2g}" for error in (audit.training, audit.evaluation))
     texts = (_number(audit.other), f"{audit.difference:.3g}", verdict_text(audit), *errors)
-    return Row(_number(audit.one), tuple(Cell(text=text) for text in texts))
+    return text_row(_number(audit.one), *texts)
 
 
 def _number(number: Number) -> str:
@@ -75,7 +75,7 @@ def summary(audits: Sequence[Audit]) -> str:
     return f"{len(audits)} published differences: " + ", ".join(
         f"{counts[verdict]} {words}"
         for verdict, words in (
-            ("resolved", "resolved"), ("inconclusive", "inconclusive"), ("unknown spread", "of unknown spread")
+            ("resolved", "resolved"), ("inconclusive", "inconclusive"), ("unknown spread", "with unknown spread")
         )
     ) + "."  # fmt: skip
 
@@ -87,8 +87,8 @@ def plan_table(title: str, found: Sequence[Option], spread: Spread, costs: Mappi
     for option in found:
         hours = (option.hours.get(name, ()) for name in costs)
         texts = ("-".join(dict.fromkeys(f"{each:.3g}" for each in ends)) for ends in hours)
-        rows.append(Row(f"{option.samples:,}", tuple(Cell(text=text) for text in (seeds_text(option.seeds), *texts))))
-    training, evaluation = (cell.text for cell in _deviations(spread))
+        rows.append(text_row(f"{option.samples:,}", seeds_text(option.seeds), *texts))
+    training, evaluation = _deviations(spread)
     legend = [f"{SETTLED}, paired t test over seeds."]
     legend.append(f"Spread, lowest to highest: {training} % over trainings, {evaluation} % over evaluations with "
                   f"{spread.samples:,} samples; {spread.source}, grade {spread.grade}; {spread.note}.")  # fmt: skip
@@ -96,10 +96,10 @@ def plan_table(title: str, found: Sequence[Option], spread: Spread, costs: Mappi
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="samples")
 
 
-def _deviations(spread: Spread) -> tuple[Cell, Cell]:
+def _deviations(spread: Spread) -> tuple[str, str]:
     """Return the standard deviations of a spread in percent: usual, lowest and highest."""
     training, evaluation = (
-        Cell(text=f"{100 * usual:.2g} ({100 * low:.2g} to {100 * high:.2g})" if usual else "0")
+        f"{100 * usual:.2g} ({100 * low:.2g} to {100 * high:.2g})" if usual else "0"
         for low, usual, high in (spread.training, spread.evaluation)
     )
     return training, evaluation

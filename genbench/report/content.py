@@ -70,16 +70,10 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     values = [value for value in suite.values if value.data == data]
     failures = [failure for failure in suite.failures if failure.data == data]
     costs = [cost for cost in suite.costs if cost.data == data]
-    settings = plots.quality_vs_settings(runs, values)
     parts: dict[str, Sequence[Block | None]] = {
         "Quality vs. NFE": (plots.quality_vs_nfe(values), *curve_tables(values, failures)),
-        **{charts.title: (charts,) for charts in settings},
         "Samples": (sample_picture(folder, data, runs),),
-        "Training": (
-            plots.loss_picture(folder, data, runs),
-            plots.quality_vs_steps(values),
-            *training_tables(values, failures),
-        ),
+        "Training": (plots.quality_vs_steps(values), *training_tables(values, failures)),
         "Cost": cost_tables(costs, values),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
@@ -162,7 +156,9 @@ def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str
         number = "the runs are" if absent == len(runs) else f"{absent} of {len(runs)} runs are"
         facts["kept"] = f"{number} not saved here, only their published records"
     spec = runs[0].record["spec"]
-    shown = (run_picture(runs), plots.learning_curves(model, runs, values), *seed_tables(values))
+    # The suite's page has the curves of published values.
+    curves = plots.learning_curves(model, runs, values) if absent < len(runs) else None
+    shown = (run_picture(runs), curves, *seed_tables(values))
     return Method(
         model,
         tuple(filter(None, shown)),

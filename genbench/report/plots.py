@@ -1,22 +1,18 @@
-"""Plots: charts of measured values and of training losses. Means over seeds are shown with their 95 % t interval."""
+"""Plots: charts of measured values and of the training loss. Means over seeds are shown with their 95 % t interval."""
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.values import Value, by_model, digest, group_by
+from genbench.analysis.values import Value, by_model, group_by
 from genbench.errors import first_line
-from genbench.report.blocks import Axis, Chart, Charts, Picture, Point, Series
-from genbench.report.formats.figures import write_charts
-from genbench.report.pictures import MAX_BYTES, name_of
+from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.track_board import Contest, TrackBoard
 from genbench.results.reader import Run
 from genbench.storage import files
@@ -25,21 +21,11 @@ log = logging.getLogger("genbench")
 
 INTERVAL = "95 % t intervals over seeds"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
-SECTIONS = ("model", "plan", "sample")
-"""Sections of a spec; quality is drawn against their settings."""
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3
 """Number of tasks of a track that are drawn."""
-MIN_GRID = 3
-"""Number of values of a setting that make a grid."""
-MAX_METRICS = 2
-"""Metrics that are drawn against a setting; those with a floor first."""
 BINS, MAX_HEADER = 48, 10_000
 """Points of a curve; bytes of the head of a log."""
-LOSSES = (
-    "Training loss: mean over seeds, from its first value to its lowest. Losses of different methods are different "
-    "quantities: compare only the shapes."
-)
 
 
 def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
@@ -85,22 +71,6 @@ def learning_curves(model: str, runs: Sequence[Run], values: Sequence[Value]) ->
     if (measured := quality_vs_steps(values)) is not None:
         charts += measured.charts
     return Charts("Learning curves", tuple(charts), f"Means over seeds. {BARS}") if charts else None
-
-
-def training_loss(curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Charts:
-    """Draw the training loss of all models, each from its first value (1) to its lowest (0).
-
-    Args:
-        curves: {model: (steps, losses of shape (seeds, steps))}.
-    """
-    series = []
-    for model, (steps, losses) in curves.items():
-        mean = losses.mean(0)
-        scaled = (mean - mean.min()) / max(float(mean[0] - mean.min()), 1e-12)
-        points = tuple(Point(float(x), float(y)) for x, y in zip(steps, scaled, strict=True))
-        series.append(Series(model, points, marked=False))
-    chart = Chart("Training loss", Axis("step"), Axis("loss, first 1, lowest 0"), tuple(series))
-    return Charts("Training loss", (chart,), "")
 
 
 def track_curves(board: TrackBoard) -> Charts | None:
@@ -154,74 +124,18 @@ def _places(series: Sequence[Series]) -> list[float]:
 
 
 def crossings(chart: Chart) -> Iterator[str]:
-    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides.
-
-    The crossing is interpolated on the scale of the axes.
-    """
+    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides."""
     for one, other in combinations(chart.series, 2):
         there = {point.x: point for point in other.points}
         both = [(point, there[point.x]) for point in one.points if point.x in there]
         apart = [(a, b) for a, b in both if max(_ends(a)[0], _ends(b)[0]) > min(_ends(a)[1], _ends(b)[1])]
         for (a, b), (c, d) in pairwise(apart):
             if (a.y < b.y) != (c.y < d.y):
-                xs, ys = (np.log if axis.log else np.asarray for axis in (chart.x, chart.y))
-                before, after = (ys(top.y) - ys(low.y) for top, low in ((a, b), (c, d)))
-                place = xs(a.x) + (xs(c.x) - xs(a.x)) * before / (before - after)
-                steps = np.exp(place) if chart.x.log else place
-                yield f"{one.model} and {other.model} cross at about {steps:,.0f} {chart.x.label}"
+                yield f"{one.model} and {other.model} cross between {a.x:,g} and {c.x:,g} {chart.x.label}"
 
 
 def _ends(point: Point) -> tuple[float, float]:
     return point.y if point.low is None else point.low, point.y if point.high is None else point.high
-
-
-def quality_vs_settings(runs: Sequence[Run], values: Sequence[Value]) -> Iterator[Charts]:
-    """Yield charts of the quality on a data set against each setting with three values in otherwise equal models."""
-    settings = {run.model: _settings(run.record["spec"]) for run in runs}
-    main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
-    drawable = {
-        metric: rows
-        for metric, rows in main.items()
-        if rows[0].better in ARROWS and len({v.value for v in rows}) > 1 and len({(v.protocol, v.n) for v in rows}) == 1
-    }
-    metrics = sorted(drawable, key=lambda metric: drawable[metric][0].floor is None)[:MAX_METRICS]
-    for key in dict.fromkeys(key for of_model in settings.values() for key in of_model):
-        alike = group_by(settings, lambda model, key=key: digest({**settings[model], key: None})).values()
-        grids = [{model: settings[model].get(key) for model in models} for models in alike]
-        grids = [grid for grid in grids if len(set(grid.values())) >= MIN_GRID]
-        grids = [grid for grid in grids if all(isinstance(value, (int, float)) for value in grid.values())]
-        if not metrics or not grids:
-            continue
-        setting = key.partition(".")[2]
-        without = [model for model, own in settings.items() if key not in own]
-        charts = tuple(_setting_chart(setting, metric, drawable[metric], grids, without) for metric in metrics)
-        caption = f"Bars: {INTERVAL}; level lines: models without this setting; dashed: the floor, real vs. real."
-        yield Charts(f"Quality vs. {setting}", charts, caption, small=True)
-
-
-def _setting_chart(
-    setting: str, metric: str, rows: Sequence[Value], grids: Sequence[Mapping[str, Any]], without: Sequence[str]
-) -> Chart:
-    values, lines = dict(by_model(rows)), []
-    ends = [x for grid in grids for x in grid.values()]
-    for grid in grids:
-        label = min((re.sub(rf" {re.escape(setting)}=\S+", "", model) for model in grid), key=len)
-        models = sorted((model for model in grid if model in values), key=grid.__getitem__)
-        lines.append(Series(label, tuple(_mean(values[model], grid[model]) for model in models)))
-    for model in (model for model in without if model in values):
-        point = _mean(values[model], min(ends))
-        lines.append(Series(model, (point, point._replace(x=max(ends)))))
-    return _chart(metric, setting, metric, [line for line in lines if line.points], rows)
-
-
-def _settings(spec: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return all settings as {section.name: value}, with a digest for values that are not numbers."""
-    settings = {}
-    for section in SECTIONS:
-        for key, value in spec[section].items():
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            settings[f"{section}.{key}"] = value if number else digest(value)
-    return {key: value for key, value in settings.items() if key != "model.version"}
 
 
 def _means(rows: Sequence[Value], x: Callable[[Value], float]) -> tuple[Point, ...]:
@@ -251,22 +165,6 @@ def _chart(title: str, x: str, metric: str, series: Sequence[Series], rows: Sequ
 
 def _wide(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > 6 * min(values)
-
-
-def loss_picture(folder: Path, data: str, runs: Sequence[Run]) -> Picture | None:
-    """Return the training losses on a data set, drawn if the logs of all runs are saved or there is no picture yet."""
-    path, curves = folder / "pictures" / f"{name_of(data)}-loss.svg", {}
-    logs = {
-        run.folder: log for run in runs if run.folder and (log := _log(run.folder.parent / "train.csv")) is not None
-    }
-    for model, own in by_model(runs):
-        if known := [logs[run.folder] for run in own if run.folder in logs]:
-            curves[model] = _binned(known)
-    if logs and (len(logs) == len(runs) or not path.exists()):
-        write_charts(training_loss(curves), path)
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
-        return None
-    return Picture(path, "Training loss", LOSSES)
 
 
 def _log(path: Path) -> pd.DataFrame | None:

@@ -118,8 +118,8 @@ def _others(board: TrackBoard, heat: Heat) -> str:
     parts: list[str] = []
     if (base := ranked.get(board.baseline)) is not None:
         apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
-        for word, low in (("lower", True), ("higher", False)):
-            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is low]
+        for word, better in (("better", True), ("worse", False)):
+            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
             parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
         parts = parts or [f"No method is separated from {board.baseline}."]
     left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
@@ -277,8 +277,8 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         "NFE 1 and 4: fixed steps; normalizing flows use their own inverse. " if any(heat.nfe for heat in heats) else ""
     )
     across = (
-        "In parentheses: 95 % t interval of one ratio, unadjusted. Methods that share a letter are not separated (Holm "
-        "over all pairs). "
+        "In parentheses: 95 % t interval of the ratio, uncorrected. Methods that share a letter are not separated "
+        "(Holm's correction over all pairs). "
     )
     return (
         f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "
@@ -309,7 +309,7 @@ def _unscored(heats: Sequence[Heat]) -> str:
     if not columns:
         return ""
     tasks = ", ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
-    return f". Nobody is scored where the baseline is not clearly above the floor or lacks seeds: {tasks}"
+    return f". No method is scored where the baseline is not clearly above the floor or lacks seeds: {tasks}"
 
 
 def _complete(board: TrackBoard, rest: Sequence[str]) -> str:

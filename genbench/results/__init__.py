@@ -1,1 +1,1 @@
-"""Reading what is kept: tables of records, status, maintenance."""
+"""Saved results: tables of records, status, maintenance."""

@@ -1,6 +1,6 @@
 """Submissions: the records and weights of a results folder in a zip archive.
 
-runs/RUN/EVALUATION/record.json     as in a results folder, paths cut to their last part
+runs/RUN/EVALUATION/record.json     as in a results folder, with paths cut to their last part
 runs/RUN/model.safetensors          the evaluated weights, up to a size
 """
 
@@ -30,13 +30,13 @@ from genbench.storage.files import Damaged
 
 MEMBER = re.compile(r"runs/[\w.-]{1,200}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
 MAX_WEIGHTS = 64 << 20
-"""Bytes of the weights of a run; larger ones are left out, and its values cannot be measured again."""
+"""Largest size in bytes of the weights of a run; values of a run without its weights cannot be measured again."""
 MAX_BYTES, MAX_MEMBERS, MAX_RECORD, MAX_RECORDS = 4 << 30, 20_000, 4 << 20, 256 << 20
-"""Bounds of an archive: bytes of all members, their number, bytes of a record, bytes of all records."""
+"""Upper bounds of an archive: bytes of all members, number of members, bytes of one record, bytes of all records."""
 
 
 class Packed(NamedTuple):
-    """What a submission holds: numbers of records and weights, and the runs whose weights are too large or absent."""
+    """What a submission holds: its numbers of records and of weights, and the runs whose weights it lacks."""
 
     records: int
     weights: int
@@ -47,10 +47,10 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
     """Write a submission.
 
     Args:
-        records: paths of records in a results folder. Their weights are found beside them.
+        records: paths of records in a results folder, beside their weights.
 
     Raises:
-        ConfigError: if there are no records, or `verify` would refuse one, or the archive for its size.
+        ConfigError: if there are no records, or `verify` would refuse a record or the size of the archive.
     """
     with TemporaryDirectory(prefix="genbench-") as name:
         folder, data, without = Path(name), [], set()
@@ -73,7 +73,7 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
         if not found:
             raise ConfigError("there are no records to submit")
         for verdict in (each.verdict for each in found if each.verdict.state == "refused"):
-            raise ConfigError(f"{verdict.name} would be refused by others: {verdict.reason}")
+            raise ConfigError(f"genbench verify would refuse {verdict.name}: {verdict.reason}")
         files.replace(path, lambda temporary: zip_folder(folder, temporary))
         return Packed(len(found), len([*folder.glob("runs/*/model.safetensors")]), sorted(without))
 
@@ -86,7 +86,7 @@ def zip_folder(folder: Path, path: Path) -> None:
 
 
 def _members(folder: Path) -> Iterator[tuple[Path, ZipInfo]]:
-    """Yield the files of a submission as members, without a time of writing: the same runs give the same archive."""
+    """Yield the files of a submission as members without a time stamp, so that the same runs give the same archive."""
     for path in sorted([*folder.glob("runs/*/*/record.json"), *folder.glob("runs/*/model.safetensors")]):
         info = ZipInfo(str(path.relative_to(folder)))
         info.file_size = path.stat().st_size
@@ -94,7 +94,7 @@ def _members(folder: Path) -> Iterator[tuple[Path, ZipInfo]]:
 
 
 def _named(value: Any) -> Any:
-    """Return plain JSON with the last part of each absolute path in its place."""
+    """Return plain JSON in which each absolute path is cut to its last part."""
     if isinstance(value, Mapping):
         return {name: _named(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -135,7 +135,7 @@ def unpack(path: Path, folder: Path) -> None:
         with ZipFile(path) as archive:
             members = archive.infolist()
             _check_members(path, members)
-            for info in members:  # no more bytes than the header says, with their checksum
+            for info in members:  # extract reads no more bytes than the header states, and checks them
                 archive.extract(info, folder)
     except ConfigError:
         raise
@@ -155,14 +155,14 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
         if not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG):
             raise ConfigError(f"{path}: {name!r} is not a member of a submission")
         if info.flag_bits & 1 or info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-            raise ConfigError(f"{path}: {name!r} is encrypted, or compressed in another way than deflate")
+            raise ConfigError(f"{path}: {name!r} is encrypted, or not compressed by deflate")
         limit = MAX_WEIGHTS if name.endswith(".safetensors") else MAX_RECORD
         if info.file_size > limit:
             raise ConfigError(f"{path}: {name} has {info.file_size:,} bytes, more than {limit:,}")
 
 
 def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-    """Yield verdicts on the records of a submission, and remember on this machine which were confirmed, and which not.
+    """Yield the verdicts on the records of a submission, and store on this machine which records were confirmed or not.
 
     Each verdict is stored under the hash of the submission as soon as it is found, beside the verdicts of other
     processes.
@@ -178,7 +178,7 @@ def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
 
 
 def remembered(path: Path) -> dict[str, str]:
-    """Return {RUN/EVALUATION: state} of the records of a submission that were measured again on this machine."""
+    """Return {RUN/EVALUATION: state} for the records of a submission that this machine has measured again."""
     return _states(_entry(path))
 
 

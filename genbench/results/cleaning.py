@@ -14,11 +14,11 @@ from genbench.storage.files import Damaged
 
 
 def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers and yield a line on each. Runs whose lease is held stay as they are.
+    """Remove leftovers and yield a line on each. Runs whose lease is held are not touched.
 
     Args:
         outdated: whether to remove outdated records and metrics, and models that have no other record.
-        failed: whether to remove notes of failures; notes of runs that have succeeded since go in any case.
+        failed: whether to remove all failures; failures of runs that have succeeded since are always removed.
         remove: False only reports what would be removed.
     """
     for held in lease.leases_in(store.root / "leases"):
@@ -67,7 +67,7 @@ def _current(path: Path) -> tuple[Record | None, list[str]]:
         record = read_kept(path)
     except Damaged:
         return None, []
-    if unknown_components(record):  # it cannot be judged here
+    if unknown_components(record):  # versions of missing components are not known here
         return record, []
     why = why_outdated(record)
     if why is not None:
@@ -82,5 +82,5 @@ def _empty(store: Store, remove: bool) -> Iterator[str]:
         if not any(path.is_file() for path in folder.rglob("*")):
             yield f"{folder}: empty"
             for place in sorted([folder, *folder.rglob("*/")], reverse=True) if remove else ():
-                with suppress(OSError):  # another process has just begun to write in it
+                with suppress(OSError):  # another process has just written into it
                     place.rmdir()

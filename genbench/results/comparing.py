@@ -10,12 +10,12 @@ TOLERANCE = 1e-3
 """Relative difference up to which two numbers agree: machines round differently."""
 
 NFE_TOLERANCE = 0.1
-"""Relative difference of NFE that an adaptive solver may have on two machines."""
+"""Relative difference up to which the NFE of an adaptive solver agrees on two machines."""
 
 OF_ROW = ("value", "nfe", "floor", "better", "protocol", "n", "solver")
 
 ERRORS = ("standard_error", "half_interval", "w2_squared_error")
-"""Details that only estimate the error of a value: the estimators have changed while values have not."""
+"""Details that only estimate the error of a value: their estimators changed without a new version of the metric."""
 
 
 class Deviation(NamedTuple):
@@ -23,7 +23,7 @@ class Deviation(NamedTuple):
 
     Args:
         row: the metric, with the NFE of a point of a curve or the step of a training.
-        field: of the row, such as "value" (also if one record lacks the row), or a detail.
+        field: field of the row, such as "value" (also if one record lacks the row), or a detail.
         relative: difference relative to the larger number; infinity if one of them is not a number.
     """
 
@@ -36,7 +36,7 @@ class Deviation(NamedTuple):
     def __str__(self) -> str:
         name = self.row if self.field == "value" else f"{self.row}, {self.field}"
         size = f" (relative difference {self.relative:.2g})" if math.isfinite(self.relative) else ""
-        return f"{name}: {self.one} recorded, {self.other} again{size}"
+        return f"{name}: {self.one} recorded, {self.other} measured again{size}"
 
 
 class Comparison(NamedTuple):
@@ -58,7 +58,7 @@ class Comparison(NamedTuple):
 
 
 def compare(one: Record, other: Record, *, without: Collection[str] = (), training: bool = True) -> Comparison:
-    """Compare two records of one evaluation, the second of which may state more details.
+    """Compare two records of one evaluation; details that only the second record has are ignored.
 
     Args:
         without: metrics that are not compared.
@@ -88,13 +88,13 @@ def _deviations(one: Row | None, other: Row | None) -> Iterator[Deviation]:
 
 
 def row_name(row: Mapping[str, Any]) -> str:
-    """Return how messages call a row."""
+    """Return the name of a row in messages."""
     where = {"curve": f" at NFE {row.get('nfe') or 0:g}", "training": f" at step {row.get('step')}"}
     return f"{row['metric']}{where.get(row['point'], '')}"
 
 
 def _stated(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row, and its details but for those that estimate its error."""
+    """Yield the fields of a row, and its details except those that estimate its error."""
     yield from ((name, row.get(name)) for name in OF_ROW)
     yield from ((name, detail) for name, detail in row.get("details", {}).items() if name not in ERRORS)
 
@@ -105,7 +105,7 @@ def _difference(name: str, one: Any, other: Any, value: Any) -> float:
         return 0.0
     try:
         scale = max(abs(one), abs(other))
-        if name == "tolerance_difference":  # of two values, which are nearly equal
+        if name == "tolerance_difference":  # the difference of two nearly equal values is mostly rounding
             scale = max(scale, abs(value))
         difference = abs(one - other) / scale
     except (TypeError, OverflowError):

@@ -44,8 +44,8 @@ def task_without_model(
     for section in settings:
         if section not in ("data", "metric"):
             raise ConfigError(
-                f"{section}: samples that come without a model take settings of data and metric only; "
-                "--set metric.NAME.n=1000 sets how many of them a metric takes"
+                f"{section}: samples without a model take settings of data and metric only; "
+                "--set metric.NAME.n=1000 sets how many samples a metric uses"
             )
     spec = component(datasets, dataset, settings.get("data", {}))
     data = build_data(spec)
@@ -60,9 +60,8 @@ def measure_samples(
     """Measure samples, given as raw data in the units of the data set, against the data set.
 
     Args:
-        path: .npy or .npz of shape (n, *event), images also with their channels last; or a folder or tar archive of
-            images.
-        seed: the reference samples and randomness of metrics derive from it.
+        path: .npy or .npz of shape (n, *event), or with channels last for images; or a folder or tar archive of images.
+        seed: seed of the reference samples and of the randomness of metrics.
 
     Returns:
         Rows as in a record, the description of the samples, and the evaluation with its image grids.
@@ -72,7 +71,7 @@ def measure_samples(
     """
     data = build_data(dataset)
     found = read(path, data, dataset["name"])
-    # Samples are often sorted by class; a metric that uses the first n of them must see all classes.
+    # Samples are often sorted by class, but a metric that uses the first n samples must see all classes.
     order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
     x = torch.empty(found.raw.shape, dtype=torch.float32)
     for part in torch.arange(len(order)).split(1024):  # in chunks, to save memory
@@ -98,12 +97,12 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
     shape = data.event.shape
     if len(shape) != 3 or data.space != Pixels(256):
         raise ConfigError(
-            f"{path}: {name} has no images of 256 levels; give its samples as {' or '.join(arrays.SUFFIXES)}"
+            f"{path}: {name} does not have images of 256 levels: give samples as {' or '.join(arrays.SUFFIXES)}"
         )
     collection = image_decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
-        raise ConfigError(f"{path} has the parts {parts}: give one of them as the samples")
+        raise ConfigError(f"{path} has the parts {parts}: give the path of one part")
     rows, label = collection.load()
     raw = rows[torch.arange(len(label))]
     description = {"source": path.resolve().name, "sha256": collection.provenance["sha256"], "n": len(raw)}
@@ -115,7 +114,7 @@ def _array(path: Path, data: Data, name: str) -> ExternalSamples:
     raw, label = arrays.samples(path)
     shape = data.event.shape
     if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
-        raise ConfigError(f"{path}: samples must be real numbers, one row each; this is {raw.shape} of {raw.dtype}")
+        raise ConfigError(f"{path}: samples must be rows of real numbers; this is {raw.shape} of {raw.dtype}")
     layout = "as the data"
     if len(shape) == 3:
         layout = "channels first"
@@ -123,12 +122,12 @@ def _array(path: Path, data: Data, name: str) -> ExternalSamples:
             raw, layout = np.ascontiguousarray(raw.transpose(0, 3, 1, 2)), "channels last"
     if raw.shape[1:] != shape:
         also = f", or {(*shape[1:], shape[0])}" if len(shape) == 3 else ""
-        raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, {name} has {shape}{also}")
+        raise ConfigError(f"{path}: samples have shape {raw.shape[1:]}, but {name} has {shape}{also}")
     if isinstance(data.space, Pixels):
         if raw.dtype != np.uint8:
             raise ConfigError(f"{path}: images must be uint8 levels 0..{data.space.levels - 1}, not {raw.dtype}")
         if raw.max() >= data.space.levels:
-            raise ConfigError(f"{path}: levels go from 0 to {data.space.levels - 1}; these go up to {raw.max()}")
+            raise ConfigError(f"{path}: levels must lie in 0..{data.space.levels - 1}; the largest one is {raw.max()}")
     description = {"source": path.resolve().name, "sha256": content_hash.sha256(path), "n": len(raw), "layout": layout}
     return ExternalSamples(torch.from_numpy(raw), _labels(path, label, len(raw), data.event.classes), description)
 

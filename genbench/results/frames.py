@@ -20,7 +20,7 @@ OF_RUN = ["model", "data", "seed", "original", "run"]
 COLUMNS = ["model", "data", "seed", "metric", "value", "floor", "n", "protocol", "better", "point", "solver", "nfe"]
 COLUMNS += ["step", "reason", "original", "run"]
 ERRORS = 4
-"""Standard errors by which a likelihood may be better than the entropy of the data."""
+"""Number of standard errors by which a likelihood may be below the entropy of the data."""
 
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
@@ -41,7 +41,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 
 
 def protocols(record: Record) -> list[str | None]:
-    """Return the protocol of each row; it states an outdated metric, which only published records have."""
+    """Return the protocol of each row, which states the version of an outdated metric (in published records only)."""
     outdated = {name: record["spec"]["metrics"][name]["version"] for name in other_versions(record)}
     stated = []
     for row in record["results"]:
@@ -51,7 +51,7 @@ def protocols(record: Record) -> list[str | None]:
 
 
 def protocol(row: Row | Mapping[str, Any]) -> str | None:
-    """Return all that must agree before a value may be compared, and what is known of the bias that it implies."""
+    """Return all that must agree before a value may be compared, and what is known about its bias."""
     known, text = row.get("details") or {}, row.get("protocol")
     if text is not None and (doubt := doubtful_density(row)):
         text += f"; {doubt}"
@@ -63,10 +63,10 @@ def protocol(row: Row | Mapping[str, Any]) -> str | None:
 
 
 def doubtful_density(row: Row | Mapping[str, Any]) -> str:
-    """Return why a likelihood is in doubt: it beats the true density at the same points by more than the errors.
+    """Return why a likelihood is in doubt: it beats the true density at the same points by more than its error.
 
-    The floor of a likelihood estimates the entropy of the data; only errors of samples and solvers put a value below
-    it. Empty where nothing is in doubt.
+    The floor of a likelihood estimates the entropy of the data; only sampling and solver errors can put a value below
+    it. Returns an empty text if there is no doubt.
     """
     value, floor, known = row["value"], row.get("floor"), row.get("details") or {}
     if metric_of(row) not in ("nll", "bits_per_dim") or value is None or floor is None:
@@ -78,7 +78,7 @@ def doubtful_density(row: Row | Mapping[str, Any]) -> str:
 
 
 def cost_of(record: Record) -> dict[str, Any]:
-    """Return what a run cost in all, and on which device; empty for one that was not trained.
+    """Return the total cost of a run, and its device; empty for a run that was not trained.
 
     The cost covers training with its prerequisites, and the measurements that were made on the same device.
     """
@@ -118,7 +118,7 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tuple[str, str]]:
-    """Return the settings in which budgets differ; settings of curves only where no others distinguish two."""
+    """Return the settings in which budgets differ; settings of curves only if no others distinguish two budgets."""
     keys = dict.fromkeys(key for budget in budgets for key in budget)
     differing = [key for key in keys if len({budget.get(key) for budget in budgets if key in budget}) > 1]
     plain = [key for key in differing if key[1] not in ("curve", "curve_metrics")]

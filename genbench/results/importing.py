@@ -28,8 +28,8 @@ class Format(NamedTuple):
 
     Args:
         key: name under which a file holds the averaged weights; a file without this name holds nothing else.
-        prefix: prefix of their names in the file; weights without it are skipped, unless no weight has it.
-        weights: converts these weights to the parameters of the network, by genbench's names.
+        prefix: prefix of the weights' names; weights without it are skipped, unless no weight has it.
+        weights: function that converts the weights to the parameters of genbench's network.
         model: default model; the user may name another one with the same network.
         data: default data set.
         settings: settings that differ from genbench's defaults, by section.
@@ -80,7 +80,7 @@ FORMATS = {
     ),
     "meanflow": Format(
         "model",
-        "net_ema1.",  # of three averages, the one of decay 0.99995, whose FID the repository prints
+        "net_ema1.",  # the first of three averages (decay 0.99995), whose FID the repository prints
         song_unet.meanflow,
         "meanflow",
         "cifar10",
@@ -121,7 +121,7 @@ def import_released(
         weights = known.weights(state)
     except ConfigError:
         raise
-    except Exception as error:  # any content may raise
+    except Exception as error:  # a file may raise anything
         raise ConfigError(f"{path} does not have the layout of {kind}: {first_line(error)}") from error
     sha256 = content_hash.sha256(path)
     chosen = merge(known.settings, settings, {"plan": {"steps": 0, "released": sha256}})
@@ -129,33 +129,33 @@ def import_released(
     task = spec.build_data()
     built = build_untrained(spec, task)
     flow = built.model if isinstance(built, Latent) else built
-    if not isinstance(flow, PairModel) or "teacher" in spec.prerequisites:  # the file has no weights of a teacher
+    if not isinstance(flow, PairModel) or "teacher" in spec.prerequisites:  # the file lacks the teacher's weights
         raise ConfigError(f"{spec.model['name']} does not fit weights of {kind}: choose --model {known.model}")
     with LAUNCH.hold(store, spec) as held:
         if held.has_weights(spec):
             there = files.shown(store.weights_path(spec))
-            raise ConfigError(f"{there} is there already: measure it with genbench eval, or remove it")
+            raise ConfigError(f"{there} already exists: measure it with genbench eval, or remove it")
         learn_from_prerequisites(spec, built, store, task)
         if isinstance(built, Latent):
-            built.encoder.calibrate(task)  # without a pass over the latents of all data
+            built.encoder.calibrate(task)  # not `prepare`, which would encode all data
         else:
             flow.prepare(task, derive(spec.seed, "prepare"))
         _check_shapes(path, weights, flow.net.state_dict())
         flow.net.load_state_dict(weights)
         for name, value in flow.net.state_dict().items():
             if not torch.isfinite(value).all():
-                raise ConfigError(f"{path}: not all weights are finite: {name}")
+                raise ConfigError(f"{path}: the weights {name} are not all finite")
         code = provenance.code() | {"released": kind, "file": path.name, "sha256": sha256}
         held.save_model(spec, built.state_dict(), cast(Origin, {"code": code, "machine": {}, "cost": {}}))
     return spec
 
 
 def _check_dense(state: Mapping[str, Any]) -> None:
-    """Raise TypeError for weights that no conversion can read: sparse, without values, or far larger than stored."""
+    """Raise TypeError for weights that no conversion can read: sparse, without values, or not stored in full."""
     for name, value in state.items():
         plain = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
         if not (plain and value.dtype in DTYPES and 0 < value.nbytes <= value.untyped_storage().nbytes()):
-            raise TypeError(f"{name} is not a dense tensor of floating-point numbers that are all stored")
+            raise TypeError(f"{name} is not a dense floating-point tensor that is stored in full")
 
 
 def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, Tensor]) -> None:
@@ -163,5 +163,5 @@ def _check_shapes(path: Path, found: Mapping[str, Tensor], needed: Mapping[str, 
     for name in [*needed, *found]:
         shapes = [str(tuple(each[name].shape)) if name in each else "missing" for each in (found, needed)]
         if shapes[0] != shapes[1]:
-            why = f"{name} is {shapes[0]} in the file and {shapes[1]} in the network with these settings"
+            why = f"{name} is {shapes[0]} in the file, but {shapes[1]} in the network with these settings"
             raise ConfigError(f"{path} has the weights of another network: {why}: set model.net.NAME=VALUE")

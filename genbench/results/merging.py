@@ -1,4 +1,4 @@
-"""Merging: copy the results of another machine into a results folder. Damaged files are left out, nothing is lost."""
+"""Merging: copy undamaged results of another machine into a results folder, without overwriting results."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ log = logging.getLogger("genbench")
 WEIGHTS = "model.safetensors"
 
 MAX_BYTES = {".csv": files.MAX_TEXT, ".json": files.MAX_TEXT, ".png": 2**28, ".npz": 2**34, ".safetensors": 2**36}
-"""Bytes above which a file of such a kind is not copied."""
+"""Largest size in bytes, by extension, of a file that is copied."""
 
 BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
 """Files of an evaluation beside its record."""
@@ -53,14 +53,14 @@ class Merged(NamedTuple):
 def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merged]:
     """Copy every undamaged run of another results folder.
 
-    A record that both folders have is extended by the metrics that only the source has, or of which only the source has
-    today's version. Everything is compared before anything of a run is written: if one value differs, or if settings,
-    data or training differ, nothing of the run is copied. Weights, samples and logs are copied where there are none.
-    Every file is checked before it is copied: records and weights by checksum and by the run that they belong to. Links
-    are not followed.
+    If both folders have a record, it is extended by the metrics that only the source has, or has in the installed
+    version. Everything of a run is compared before anything is written: if one value differs, or if settings, data or
+    training differ, nothing of the run is copied. Weights, samples and logs are copied if the target has none. Every
+    file is checked before it is copied: records and weights by checksum and by the run that they belong to. Links are
+    not followed.
 
     Args:
-        trusted: whether records are copied that name files or downloads, which later commands would open.
+        trusted: whether to copy records that name files or downloads, which later commands would open.
 
     Raises:
         ConfigError: if the source holds no runs.
@@ -80,7 +80,7 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
 def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     plans: dict[Path, tuple[Record, Record | None, Merged]] = {}
     for path in filter(_is_own, sorted(run.glob("[!.]*/record.json"))):
-        with _left_out_if(Exception):  # of any content
+        with _left_out_if(Exception):  # a file may raise anything
             record = read_kept(path)
             _check_trust(record["spec"], trusted)
             if why := impossible(record["results"]):
@@ -94,7 +94,7 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:
             target = folder / path.relative_to(run)
-            if outcome.what == "new" and os.path.lexists(target):  # damaged
+            if outcome.what == "new" and os.path.lexists(target):  # the record here is damaged
                 files.set_aside(target)
             files.write(target, format_record(merged))
         yield outcome
@@ -115,7 +115,7 @@ def _check_trust(spec: Mapping[str, Any], trusted: bool) -> None:
 
 
 def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Merged]:
-    """Return what a record becomes here, None if it stays, and the outcome."""
+    """Return the record to write here (None if the one here stays), and the outcome."""
     try:
         kept = read_kept(path)
     except FileNotFoundError:
@@ -134,7 +134,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
 
 
 def _conflict(path: Path, kept: Record, record: Record, added: Sequence[str]) -> str:
-    """Return why values of two records of one name do not belong into one record; empty if they do."""
+    """Return why two records of one name cannot be merged; empty if they can."""
     try:
         check_request(path, kept["spec"], SPEC.validate_python(record["spec"]))
     except Misfiled:
@@ -144,14 +144,14 @@ def _conflict(path: Path, kept: Record, record: Record, added: Sequence[str]) ->
         if ours["data"].get(name) != theirs["data"].get(name):
             return f"the data of the two records differ: {ours['data'].get(name)} and {theirs['data'].get(name)}"
     if added and ours["training"] != theirs["training"]:
-        return f"{', '.join(added)} measured after another training than the record here"
+        return f"{', '.join(added)} measured on weights of another training than the record here"
     return ""
 
 
 def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, Tensor] | None:
     """Return the weights of a run, if they are undamaged and belong to it and to its records."""
     path = run / WEIGHTS
-    with _left_out_if(Exception):  # of any content
+    with _left_out_if(Exception):  # a file may raise anything
         if path.exists() and _is_own(path):
             files.open_regular(path, MAX_BYTES[path.suffix]).close()
             memory.require(path.stat().st_size, files.shown(path))
@@ -165,7 +165,7 @@ def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, T
 
 
 def _same(weights: Mapping[str, Tensor] | None, path: Path) -> bool:
-    """Return whether weights are those at a path, if both are there and undamaged."""
+    """Return whether weights equal the weights at a path; True if either is missing or damaged."""
     with suppress(Damaged, FileNotFoundError):
         kept = read_weights(path)[0]
         return weights is None or (kept.keys() == weights.keys() and all(kept[n].equal(weights[n]) for n in kept))
@@ -173,7 +173,7 @@ def _same(weights: Mapping[str, Tensor] | None, path: Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a regular file, unless there is one. Raises Damaged if it is not what its name says."""
+    """Copy a regular file, unless the target exists. Raises Damaged if its content does not match its extension."""
     if target.exists() or not source.exists() or not _is_own(source):
         return
     if source.suffix == ".json":

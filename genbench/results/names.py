@@ -1,6 +1,7 @@
-"""Names of what users bring: mine.py is `mine` and people.csv is `people`; a hash stays where two things share a name.
+"""Display names of users' files: mine.py is `mine` and people.csv is `people`; a hash distinguishes files of one name.
 
-Records keep the hash, which tells versions of a file apart. Records that are read for display get these names.
+Saved records contain the hash, which distinguishes versions of a file. Records that are read for display get these
+names.
 """
 
 import re
@@ -51,7 +52,7 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
 
 
 def metric_names(names: Iterable[str]) -> dict[str, str]:
-    """Return how metrics, or their parts, are shown: {name in a record: name without the hash where it is unique}."""
+    """Return the display names of metrics or their parts: {name in a record: name without its hash, if unique}."""
     names, hashes = list(names), defaultdict(set)
     for name, sha256 in (found for text in names for found in _HASHED.findall(text)):
         hashes[name].add(sha256)

@@ -1,9 +1,8 @@
 """Reader: the records of a results folder, saved and published, by the suites that list them.
 
-RESULTS/SUITE/records.jsonl.gz lists the runs of a published suite, with their records and its failures; every
-other file there is a view of it and is never read. A run that is saved in RESULTS/runs is read from there, in each
-suite that lists it, with the metrics that only its published record has; otherwise, as in a fresh checkout, its
-published record is read.
+RESULTS/SUITE/records.jsonl.gz holds the records of a published suite, failures included; the other files in that folder
+are made from it and never read. If RESULTS/runs also holds a run, its saved record is read, plus the metrics that only
+the published record has. Otherwise, as in a fresh checkout, the published record is read.
 """
 
 import logging
@@ -46,22 +45,22 @@ class Run:
 
     @property
     def data(self) -> str:
-        """The label of its data set in tables."""
+        """The label of the data set in tables."""
         return self.record["labels"]["data"]
 
     @property
     def seed(self) -> int:
-        """Its seed."""
+        """The seed of the run."""
         return self.record["spec"]["seed"]
 
     @property
     def stated(self) -> str:
-        """The setting that decides most about its method, as kappa=1.0; empty if its label names it, or without one."""
+        """The most important setting of the method, such as kappa=1.0; empty if the label has it, or without one."""
         model = self.record["spec"]["model"]
         known = installed_version(models, model["name"]) is not None
         setting = models[model["name"]].traits.get("stated", "") if known else ""
         chosen = self.record["provenance"]["training"].get("cost", {}).get(setting)
-        if chosen is not None:  # by a rule, on the training data
+        if chosen is not None:  # a rule chose it on the training data
             return f"{setting}={chosen:.4g}"
         hidden = model.get(setting) is not None and f" {setting}=" not in self.model
         return f"{setting}={model[setting]}" if hidden else ""
@@ -72,8 +71,8 @@ class Group:
     """The runs of a suite, or of no suite.
 
     Args:
-        runs: without outdated ones.
-        failures: records of failed runs that have no other record left.
+        runs: the runs that are not outdated.
+        failures: records of failed runs that have no other record.
     """
 
     name: str
@@ -91,17 +90,17 @@ class _Found:
     failure: Record | None = None
 
     def standing(self) -> tuple[Record | None, list[str]]:
-        """Return the record that stands, with its places in a track, and what is left out as outdated, in words."""
+        """Return the current record, with its places in a track, and sentences on what is left out as outdated."""
         record, texts = standing(self.saved, self.published)
         places = (self.published or {}).get("track")
         return record if record is None or places is None else {**record, "track": places}, texts
 
 
 def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:
-    """Return the record that stands: the saved and the published record of an evaluation, without what is outdated.
+    """Join the saved and the published record of an evaluation, without outdated values.
 
     Returns:
-        The record, None if nothing stands, and what is left out as outdated, in words.
+        The current record, or None; and sentences on what is left out as outdated.
     """
     own, texts = (None, []) if saved is None else current(saved)
     other, others = (None, []) if published is None else current(published, published=True)
@@ -109,7 +108,7 @@ def standing(saved: Record | None, published: Record | None) -> tuple[Record | N
 
 
 def join(record: Record | None, other: Record | None) -> Record | None:
-    """Return a record with metrics that it lacks, or lacks in today's version, from another record of its evaluation.
+    """Add to a record the metrics that it lacks, or lacks in the installed version, from another of its evaluation.
 
     Metrics that were measured on other data are left out and reported.
     """
@@ -128,14 +127,14 @@ def join(record: Record | None, other: Record | None) -> Record | None:
 def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     """Read the published suites of a results folder, in the order of their names, then its other runs.
 
-    A saved record is extended by the metrics that only its published record has. A failure counts where no record does.
-    Damaged files are reported and left out.
+    A saved record is extended by the metrics that only its published record has. A failure counts only without a
+    record. Damaged files are reported and left out.
 
     Args:
         only: names of published suites; all suites and other runs by default.
 
     Raises:
-        ConfigError: if there are no current records at all, or no published suite of that name.
+        ConfigError: if there are no current records, or no published suite of that name.
     """
     left_out: list[str] = []
     groups = [(name, *_standing(found, left_out)) for name, found in _read(store, only)]
@@ -214,8 +213,8 @@ def suite_names(root: Path) -> list[str]:
 def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     """Read the records of a results folder, a run, a record file, a published suite or its records.jsonl.gz.
 
-    A results folder or a suite is read as `read_groups` does, but outdated records stay: each evaluation once, with the
-    metrics of its saved record and those that only a published one has.
+    A results folder or a suite is read as by `read_groups`, but with outdated records: each evaluation once, with the
+    metrics of its saved record and those that only a published record has.
 
     Args:
         path: what to read; may be the name of a run in the results folder.

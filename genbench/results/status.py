@@ -1,4 +1,4 @@
-"""Status: what of a suite, or in a results folder, is done, running, failed, outdated or still to be run."""
+"""Status: which cells of a suite, or runs of a results folder, are done, running, failed, outdated or yet to be run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,8 +26,8 @@ class CellStatus:
 
     Args:
         name: model, data set and seed.
-        state: "done"; "run" (nothing is kept, or not every metric); "failed" (and to be run again); "running" (another
-            process holds its lease); "stale" (made by other versions, and to be run again).
+        state: "done"; "run" (not run yet, or metrics are missing); "failed" (a sweep runs it again); "running" (another
+            process holds its lease); "stale" (other versions made it; a sweep runs it again).
         note: why it failed, which process runs it, or what is outdated or missing.
         seconds: expected duration of what is left, from earlier records; None without any.
     """
@@ -45,7 +45,7 @@ class FolderStatus:
     Args:
         prerequisites: number of records of models that were only trained, for others.
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
-        begun: runs with a checkpoint whose lease no process holds.
+        begun: interrupted runs: they have a checkpoint, but no process holds their lease.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
         published: {suite: number of its published records, failures included}.
@@ -63,7 +63,7 @@ class FolderStatus:
 
 
 def cell_names(specs: Sequence[Spec]) -> list[str]:
-    """Return how messages call cells: model, its budget where cells of one model differ in it, data set and seed."""
+    """Return the names of cells in messages: model, budget (if cells of the model differ in it), data and seed."""
     cells = named(
         [{"spec": spec.json(), "labels": {"model": spec.model_label, "data": spec.data_label}} for spec in specs]
     )
@@ -167,4 +167,4 @@ class Expectation:
 
 
 def _name(component: Mapping[str, Any]) -> tuple[str]:
-    return (component["name"],)  # a tuple, which no label equals
+    return (component["name"],)  # a tuple equals no label

@@ -1,7 +1,8 @@
-"""Verifying a results folder or a submission: are its files undamaged and consistent, are its values measured again?
+"""Verify a results folder or a submission: are its files undamaged and consistent, and do new measurements agree?
 
-A seal shows that a record is as it was written, not that it is true: an edited record can be sealed again. Measuring
-again from the weights confirms the values. Training again confirms that the weights come from the stated training.
+A checksum shows that a record is as it was written, not that it is true: an edited record can get a new checksum.
+Measuring again from the weights confirms the values. Training again confirms that the weights come from the stated
+training.
 """
 
 import hashlib
@@ -44,8 +45,8 @@ class Guest(NamedTuple):
     """What a user grants to the records of another author.
 
     Args:
-        data: files of the user, one of which may be the data of a record.
-        trusted: whether other files and downloads that only a record names are opened.
+        data: files of the user that may be the data of a record.
+        trusted: whether to open other files and downloads that a record names.
     """
 
     data: Sequence[Path] = ()
@@ -57,13 +58,13 @@ class Verdict(NamedTuple):
 
     Args:
         name: RUN/EVALUATION, or a path.
-        state: refused if its files are damaged, contradict one another, or repeat another run; otherwise whether its
-            values were measured again, and are the same.
+        state: "refused" if its files are damaged, contradict one another, or repeat another run; "not measured";
+            "confirmed" or "not confirmed" after its values were measured again.
         reason: why the state is not "confirmed"; otherwise empty.
         values: number of values that were measured again.
         worst: the largest deviation, however small.
         different: deviations beyond the tolerance.
-        labels: what a reader should know: chosen seeds, other data, weights of another run.
+        labels: remarks for the reader: chosen seeds, other data, weights of another run.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Verdict(NamedTuple):
 
 
 class ReadRecord(NamedTuple):
-    """What is kept of a record that was read: its verdict before anything is measured, and what others may repeat.
+    """A record that was read: its verdict before anything is measured, and hashes that show repetitions.
 
     Args:
         spec: None if the record cannot be read, or its spec cannot be built here; the verdict says why.
@@ -106,8 +107,8 @@ def verify(
 
     Args:
         sample: number of records to measure again, drawn from the records that can be measured.
-        retrain: number of these to train again too.
-        seed: selects them.
+        retrain: number of records of the sample that are also trained again.
+        seed: seed of the sample.
         tolerance: relative difference up to which values are the same.
         guest: given if another author made the records.
     """
@@ -120,7 +121,7 @@ def verify(
 
 
 def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
-    """Read every record with its weights, and find what they contradict. Nothing is measured.
+    """Read every record with its weights, and find contradictions, without measuring anything.
 
     Args:
         guest: given if another author made the records.
@@ -154,7 +155,7 @@ def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
 
 
 def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
-    """Read a record, with its weights; None if it is not there any more."""
+    """Read a record, with its weights; None if it was removed meanwhile."""
     name, weights = evaluation_name(path), path.parents[1] / "model.safetensors"
     try:
         record, state, digest = read_kept(path), {}, ""
@@ -182,7 +183,7 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
             other = f"its labels do not match its spec, {spec.model_label} on {spec.data_label}"
         if other:
             return ReadRecord(path, Verdict(name, "refused" if guest else "not measured", other))
-    except Exception as error:  # of any content
+    except Exception as error:  # a file may raise anything
         if not os.path.lexists(path):  # removed since the folder was listed
             return None
         return ReadRecord(path, Verdict(name, "refused", _line(error)))
@@ -192,11 +193,11 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
 
 
 def _spec(record: Record, guest: Guest | None) -> Spec:
-    """Return the spec of a record, after a check of the files and downloads that another author names.
+    """Return the spec of a record, after a check of the files and downloads that its author names.
 
     Raises:
-        ConfigError: if it cannot be built here, such as without its data.
-        Untrusted: if it names a file or a download.
+        ConfigError: if the spec cannot be built here, for example because its data is missing.
+        Untrusted: if the spec names a file or a download.
     """
     kept = record["spec"]
     if guest is not None:
@@ -209,7 +210,7 @@ def _spec(record: Record, guest: Guest | None) -> Spec:
 
 
 def _given(record: Record, given: Sequence[Path]) -> str:
-    """Return the file of the user that is the data of a record, by its content."""
+    """Return the file of the user whose content is the data of a record."""
     content, data = record["provenance"]["data"].get("sha256"), record["spec"]["data"]
     for path in given:
         try:
@@ -229,9 +230,9 @@ def _digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _hashes(record: Record, evaluation: str, weights: str) -> dict[str, str]:
-    """Return hashes of the method and data of a record, of its weights, and of its values with its evaluation.
+    """Return hashes of a record: of its method and data, of its weights, and of its values with its evaluation.
 
-    Values that are all counts, or shares of a number of samples, may be equal by chance and have none.
+    There is no hash of values that are all counts or shares of samples, because they may be equal by chance.
     """
     method = [record["labels"]["model"], record["labels"]["data"]]
     values = [(row["metric"], row["value"]) for row in record["results"] if isinstance(row["value"], float)]
@@ -269,7 +270,7 @@ def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
             verdict = verdict._replace(
                 labels=(*verdict.labels, "made with other data than the data set of this name here")
             )
-        found = compare(record, again, training=False)  # weights at earlier steps are not kept
+        found = compare(record, again, training=False)  # weights of earlier steps are not saved
         if not found.rows:
             return verdict._replace(reason="its metrics are outdated")
         different = found.beyond(tolerance)
@@ -281,7 +282,7 @@ def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
 
 
 def measure_again(path: Path, spec: Spec, train: bool = False) -> Record:
-    """Run the spec of a record in a temporary folder, from the weights beside the record unless it trains again.
+    """Run the spec of a record in a temporary folder, with the weights beside the record or after training again.
 
     Raises as `genbench.runs.run.run` does.
     """
@@ -307,7 +308,7 @@ def _damaged_files(store: Store, checked: set[Path]) -> Iterator[Verdict]:
                     raise Damaged(f"{files.shown(path)} belongs to another run, {header['run']}")
             elif path.parent not in checked:
                 read_weights(path)
-        except FileNotFoundError:  # removed by a run since the folder was listed
+        except FileNotFoundError:  # a run has removed it since the folder was listed
             continue
         except Damaged as error:
             yield Verdict(files.shown(path), "refused", str(error))

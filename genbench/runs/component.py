@@ -65,7 +65,7 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
 
 
 def with_files(row: Any, content: Mapping[str, str]) -> Any:
-    """Return a row whose protocol states which files were read: tables never average values of two protocols."""
+    """Return a row whose protocol states which files were read: tables never average values of different protocols."""
     protocol = row.get("protocol")
     unstated = [f"{name} {sha256[:8]}" for name, sha256 in content.items() if sha256[:8] not in (protocol or "")]
     return {**row, "protocol": ", ".join([protocol, *unstated])} if protocol and unstated else row
@@ -77,10 +77,10 @@ def sampler(entry: Entry) -> Callable:
 
 
 def model_class(entry: Entry) -> type[Model]:
-    """Return the class of a model: its builder, or the return annotation of that.
+    """Return the class of a model: its builder, or the return annotation of its builder.
 
     Raises:
-        ConfigError: if this is not a Model.
+        ConfigError: if neither is a subclass of Model.
     """
     build = entry.build
     kind = build if inspect.isclass(build) else inspect.signature(build, eval_str=True).return_annotation
@@ -91,7 +91,7 @@ def model_class(entry: Entry) -> type[Model]:
 
 @lru_cache
 def own_options(kind: type[Model]) -> Callable:
-    """Return the sampling method's schema: its keyword-only options but for the label, which is not a setting."""
+    """Return the sampling method's schema: its keyword-only options except the label, which is not a setting."""
 
     def options() -> None: ...
 

@@ -1,4 +1,4 @@
-"""Specs are made here: from names and settings, which are checked and completed, or from a record."""
+"""Make specs: from the names and settings of a request, which are checked and completed, or from a record."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     }
 }
-"""{preset: {data set: its settings by section, and its metrics}}; for a quick look where the usual training is long."""
+"""{preset: {data set: its settings by section, and its metrics}}: shorter trainings of data sets, for a quick look."""
 
 
 def make_spec(
@@ -62,19 +62,19 @@ def make_spec(
     """Check a request of the user and fill in every default, without training or loading anything large.
 
     Args:
-        metrics: names; by default those the data set names.
+        metrics: names of metrics; by default those of the data set.
         settings: nested by section: data, model, plan, sample, evaluation, metric.
 
     Raises:
         ConfigError: on an unknown name, a wrong value, a missing file, or a size that does not fit into memory.
-        Unsupported: if the data set does not go with the model.
+        Unsupported: if the model cannot learn the data set.
     """
     spec = complete_spec(model, dataset, seed, metrics, settings or {})
     if spec.plan["stop"] == "validation":
         _check_stop(spec.model, spec.plan)
     check_memory(spec)
     for part, builder, chosen in spec.parts():
-        content_hash.of_settings(builder, chosen, part)  # refuses a file that is not there
+        content_hash.of_settings(builder, chosen, part)  # refuses a missing file
     for line in spec.build_data().remarks:
         log.warning("%s", line)
     return replace(spec, metrics={name: with_content(registry.metrics, part) for name, part in spec.metrics.items()})
@@ -83,9 +83,9 @@ def make_spec(
 def with_preset(
     preset: str, model: str, dataset: str, metrics: list[str] | None, settings: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Return the metrics and the settings of a request, completed by a preset; what is stated stays.
+    """Return the metrics and the settings of a request, completed by a preset, which overrides nothing in the request.
 
-    Settings that the model does not have are left out.
+    Settings of the preset that the model does not have are left out.
 
     Raises:
         ConfigError: if there is no such preset of the data set.
@@ -123,7 +123,7 @@ def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | 
     if plan["validate_every"] and VALIDATION not in names:
         names.append(VALIDATION)
     if plan["validate_every"] and data.valid.size == 0:
-        raise ConfigError(f"plan.validate_every: {dataset} holds no data out for validation")
+        raise ConfigError(f"plan.validate_every: {dataset} has no validation split")
     if plan["stop"] == "validation" and not plan["validate_every"]:
         raise ConfigError("plan.stop=validation needs plan.validate_every, such as plan.validate_every=100")
     chosen = bind_metrics(names, part["metric"], data.event)
@@ -166,8 +166,8 @@ def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
         f"{entry.name} has no loss on validation data" for entry in entries if not entry.traits.get("held_out", True)
     ]
     if model_class(entries[0]).self_targeted:
-        whose = f"{model['name']} computes the targets of its loss by its own weights"
-        why.append(f"{whose}, and the lowest loss does not mark the best step")
+        whose = f"the loss of {model['name']} depends on targets from its own weights"
+        why.append(f"{whose}, so its lowest value does not mark the best step")
     if why:
         raise ConfigError(f"plan.stop=validation: {why[0]}; choose plan.stop=steps")
 
@@ -176,7 +176,7 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
     """Return the spec that a record or a checkpoint carries.
 
     Raises:
-        ConfigError: if a component it names has another version now, or does not know its settings any more.
+        ConfigError: if a component that the spec names now has another version, or lacks one of its settings.
     """
     try:
         spec = SPEC.validate_python(record)
@@ -212,7 +212,7 @@ def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict
     names = list(names)
     for name, table in settings.items():
         if name not in names:
-            raise unknown("settings for a metric that is not measured:", name, names)
+            raise unknown("there are settings for a metric that is not measured:", name, names)
         if not isinstance(table, Mapping):
-            raise ConfigError(f"{name}: {table!r} is wrong: write a setting of {name}, as name=value")
+            raise ConfigError(f"{name}: {table!r} is wrong: write settings of {name} as name=value")
     return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}

@@ -14,7 +14,7 @@ from genbench.runs.spec import Spec
 from genbench.storage import memory
 
 FLOAT = 4
-"""Bytes of a number."""
+"""Bytes of a float32 number."""
 
 
 def check_memory(spec: Spec) -> None:
@@ -26,14 +26,16 @@ def check_memory(spec: Spec) -> None:
     """
     event, model, batch, n = spec.event, spec.model, spec.plan["batch_size"], spec.evaluation["n"]
     sample = FLOAT * event.dims
-    # A batch holds data, noise, the point between, its velocity; an evaluation samples, noise, data to compare with.
+    # A batch holds data, noise, the interpolated point and its velocity; an evaluation holds samples, noise and data.
     memory.require(4 * sample * batch, f"plan.batch_size={batch}")
     if spec.encoder is not None:
         size = spec.encoder.get("batch_size", 0)
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
     coupling = model.get("coupling") or model
     classes = event.classes if model.get("conditional") else 0
-    _check_pairs(coupling, batch, max(classes, 1))  # building the model refuses labels that the data does not have
+    _check_pairs(
+        coupling, batch, max(classes, 1)
+    )  # building the model also refuses data without the labels that it needs
     pool = coupling.get("pool", 1)
     memory.require(3 * sample * batch * pool, f"pool={pool} of plan.batch_size={batch}")
     points = coupling.get("points", 0)
@@ -55,7 +57,7 @@ def exhausted(error: Exception, model: Mapping[str, Any]) -> str | None:
     """Return in one line that an allocation failed, and what to set; None for any other error.
 
     Args:
-        model: of the spec; some models, and the nets of others, can compute activations again to save memory.
+        model: model part of the spec; the message suggests `checkpoint` if the model or its net has that setting.
     """
     allocators = ("CUDA out of memory", "can't allocate memory")
     if not isinstance(error, (MemoryError, torch.OutOfMemoryError)) and not any(a in str(error) for a in allocators):
@@ -81,7 +83,7 @@ def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:
 
 
 def _weights(spec: Spec) -> int:
-    """Count the weights of a model that is built without memory for them; 0 where it cannot be built so.
+    """Count the weights of a model that is built without allocating them; 0 if it cannot be built in this way.
 
     Raises:
         ConfigError: if the model refuses its settings.
@@ -92,5 +94,5 @@ def _weights(spec: Spec) -> int:
             return sum(weight.numel() for weight in model.parameters())
     except ConfigError:
         raise
-    except Exception:  # a builder that computes with its weights fails without them, and not in the run
+    except Exception:  # a builder that computes with its weights fails here, but not in the run
         return 0

@@ -1,4 +1,4 @@
-"""Provenance: what a number depends on beside its spec, and what it cost."""
+"""Provenance: what a number depends on in addition to its spec, and what it cost."""
 
 import os
 import platform
@@ -42,10 +42,10 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def origin(device: torch.device, cost: Mapping[str, float], **versions: int) -> Origin:
-    """Return the origin of something that was made by this process, with its cost rounded.
+    """Return the origin of something that this process made, with its cost rounded.
 
     Args:
-        versions: of parts of genbench, such as its training.
+        versions: versions of parts of genbench, such as its training.
     """
     spent = {name: round(value, 4) for name, value in cost.items()}
     return {"code": cast(Code, code() | versions), "machine": cast(Machine, machine(device)), "cost": spent}
@@ -54,8 +54,8 @@ def origin(device: torch.device, cost: Mapping[str, float], **versions: int) -> 
 class Meter:
     """Measures the wall seconds of a block and the peak memory of the process meanwhile.
 
-    On CPU it is the resident memory of the whole process, with libraries, data, caches and what earlier blocks left; on
-    CUDA it is the memory of all tensors on the device.
+    On CPU, memory is the resident memory of the whole process, with libraries, data, caches and leftovers of earlier
+    blocks; on CUDA, it is the memory of all tensors on the device.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -72,7 +72,7 @@ class Meter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time of a block out."""
+        """Exclude the time of a block."""
         began = time.perf_counter()
         try:
             yield
@@ -89,7 +89,7 @@ class Meter:
 
 
 def _reset_peak() -> None:
-    """Start a new high-water mark where the system allows it (Linux); elsewhere the mark is the process's."""
+    """Start a new high-water mark of memory; only Linux can, elsewhere the mark covers the whole process."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

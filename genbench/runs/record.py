@@ -1,7 +1,7 @@
 """Records: what a run measured, or why it failed, and how a record is written and read.
 
-A record is plain JSON. Its typed model is checked where a record is read; inside, code trusts it. Reading takes the
-labels as they are and builds neither data nor models, so that it costs what the file costs.
+A record is plain JSON. Reading checks it against its typed model; later code trusts it. Reading takes the labels as
+they are and builds neither data nor models, so that it takes no longer than the file needs.
 """
 
 import gzip
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from genbench.runs.spec import Spec
 
 MAX_PUBLISHED = 2**28
-"""Bytes of records above which a published file is not read."""
+"""Largest size in bytes, unpacked, of a published file of records that is read."""
 
 
 class Misfiled(Damaged):
-    """A file belongs to another run than the one that its folder names, or than the requested one."""
+    """A file belongs to another run than its folder, or the request, says."""
 
 
 def identity(record: Record) -> tuple[str, str]:
@@ -48,7 +48,7 @@ def identity(record: Record) -> tuple[str, str]:
 
 
 def failure_line(record: Record) -> str:
-    """Return the last line of the reason of a failure, which says most."""
+    """Return the last line of the reason of a failure: after a traceback, it states the error."""
     return (record.get("failure") or "-").splitlines()[-1]
 
 
@@ -56,7 +56,7 @@ _SEAL = ',\n "sha256": "'
 
 
 def format_record(record: Record) -> str:
-    """Return a record as JSON: one line a section and one line a result, so that differences read well.
+    """Return a record as JSON, with one line per section and per result, so that diffs are readable.
 
     The last line is the sha256 of the lines before it.
     """
@@ -99,14 +99,14 @@ def read_kept(path: Path) -> Record:
 def check_run(path: Path, folder: Path, run: str) -> None:
     """Raise Misfiled if a file is in RESULTS/runs and belongs to another run than its folder.
 
-    A folder of a run that was copied elsewhere may have any name.
+    Outside of RESULTS/runs, the folder of a run may have any name.
     """
     if folder.parent.name == "runs" and run != folder.name:
         raise Misfiled(f"{files.shown(path)} belongs to another run, {run}")
 
 
 def check_request(path: Path, kept: Mapping[str, Any], spec: "Spec") -> None:
-    """Raise Misfiled unless a kept spec and a requested one agree, whatever metrics they name."""
+    """Raise Misfiled unless a saved spec and a requested one agree in everything but their metrics."""
     mine = spec.json()
     names = (kept.keys() | mine.keys()) - {"metrics"}
     if not all(_agree(kept.get(name), mine.get(name), spec) for name in names):
@@ -114,13 +114,13 @@ def check_request(path: Path, kept: Mapping[str, Any], spec: "Spec") -> None:
 
 
 def _agree(kept: Any, asked: Any, spec: "Spec") -> bool:
-    """Return whether settings agree. A setting that only one side has is skipped: versions add and remove settings, at
-    their defaults. The text of a path may differ: its content is in the key of the run."""
+    """Return whether settings agree. A setting that only one side has is skipped, because versions of genbench add and
+    remove settings with their defaults. Paths may differ, because the key of the run contains their content."""
     if kept == asked:
         return True
     if isinstance(kept, Mapping) and isinstance(asked, Mapping):
         return all(_agree(kept[name], asked[name], spec) for name in kept.keys() & asked.keys())
-    with suppress(ConfigError):  # a component that is not installed here
+    with suppress(ConfigError):  # the component is not installed here
         return isinstance(kept, str) and isinstance(asked, str) and asked in trust.texts(spec.parts())
     return False
 
@@ -129,7 +129,7 @@ def missing_metrics(record: Record | None, spec: "Spec", again: Collection[str] 
     """Return the metrics of a spec that a record lacks, or has with another version or other settings.
 
     Args:
-        again: metrics that are also measured again if they had no value.
+        again: metrics to measure again if they had no value.
     """
     kept = record["spec"]["metrics"] if record is not None else {}
     missing = {name: part for name, part in spec.metrics.items() if not same_component(kept.get(name), part)}
@@ -150,13 +150,13 @@ def merge_rows(record: Record | None, rows: Sequence[Any], measured: Collection[
 
 
 def without_measured(measurements: Iterable[Measurement], metrics: Collection[str]) -> list[Measurement]:
-    """Return measurements without these metrics, whose values are left out or measured again."""
+    """Return the measurements without these metrics."""
     rest = [[name for name in measurement["metrics"] if name not in metrics] for measurement in measurements]
     return [{**each, "metrics": names} for each, names in zip(measurements, rest, strict=True) if names]
 
 
 def beside(measurements: Iterable[Measurement], own: Origin, other: Origin) -> list[Measurement]:
-    """Return measurements as the record of another training holds them: each states its training where that differs."""
+    """Return measurements for the record of another training: each states its own training if that differs."""
     moved: list[Measurement] = []
     for measurement in measurements:
         training = measurement.get("training", own)
@@ -174,7 +174,7 @@ def merge_records(kept: Record, new: Record, measured: Collection[str]) -> Recor
     measurements = without_measured(kept["provenance"]["measurements"], measured)
     trained, own = kept["provenance"]["training"], new["provenance"]["training"]
     for more in beside(without_measured(new["provenance"]["measurements"], others), own, trained):
-        # One whose other metrics are kept is stated, and costs, once.
+        # A measurement of which other metrics stay is stated once, and its cost is counted once.
         same = next((each for each in measurements if each == {**more, "metrics": each["metrics"]}), None)
         if same is not None:
             measurements.remove(same)
@@ -204,11 +204,11 @@ def read_published(path: Path) -> list[Record]:
     """
     try:
         if not path.stat().st_size:
-            raise ValueError("it is empty")
+            raise ValueError("the file is empty")
         with files.open_regular(path, files.MAX_TEXT) as file, gzip.open(file) as content:
             text = content.read(MAX_PUBLISHED + 1)
         if len(text) > MAX_PUBLISHED:
-            raise ValueError(f"it has more than {MAX_PUBLISHED:,} bytes")
+            raise ValueError(f"unpacked, it has more than {MAX_PUBLISHED:,} bytes")
         lines = (from_json(line, allow_inf_nan=False) for line in text.splitlines())
         return [RECORD.validate_python(line, strict=True) for line in lines]
     except (OSError, ValueError, EOFError, RecursionError, zlib.error) as error:
@@ -219,13 +219,13 @@ def format_published(records: Iterable[Record]) -> bytes:
     """Return the content of records.jsonl.gz: one line per record.
 
     Raises:
-        ConfigError: if it would be too large to be read.
+        ConfigError: if the file would be too large to be read.
     """
     lines = (json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n" for record in records)
     text = "".join(lines).encode()
     content = gzip.compress(text, mtime=0)
     if len(text) > MAX_PUBLISHED or len(content) > files.MAX_TEXT:
-        size = f"{len(text):,} bytes of records, {len(content):,} compressed"
-        most = f"{MAX_PUBLISHED:,}, {files.MAX_TEXT:,} compressed"
-        raise ConfigError(f"{size}, are too many to publish: at most {most}, are read. Split the suite")
+        size = f"{len(text):,} bytes ({len(content):,} compressed)"
+        most = f"{MAX_PUBLISHED:,} bytes ({files.MAX_TEXT:,} compressed)"
+        raise ConfigError(f"the records have {size}; genbench reads at most {most}: split the suite")
     return content

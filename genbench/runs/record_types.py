@@ -62,7 +62,7 @@ class SpecJson(TypedDict):
 
 
 class Labels(TypedDict):
-    """How a record is named: the folders of its run and evaluation, model and data with their non-default settings."""
+    """Names of a record: the folders of its run and evaluation; model and data with their non-default settings."""
 
     run: str
     evaluation: str
@@ -131,7 +131,7 @@ class DataOrigin(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Machine(TypedDict):
-    """Versions and hardware: nothing, the device alone, or all."""
+    """Versions and hardware of a machine: none of the fields, the device alone, or all of them."""
 
     python: NotRequired[str]
     system: NotRequired[str]
@@ -143,7 +143,7 @@ class Machine(TypedDict):
 
 
 class Origin(TypedDict):
-    """Which code made something, on which machine, and what it cost; each may be empty, if it is not known."""
+    """Which code made something, on which machine, and what it cost. A part that is not known is empty."""
 
     code: Code
     machine: Machine
@@ -170,13 +170,13 @@ class Provenance(TypedDict):
 
 TRAINING_COSTS = ("train_seconds", "train_peak_mib", "steps_per_second", "parameters")
 MEASUREMENT_COSTS = ("sample_seconds", "evaluate_seconds", "evaluate_peak_mib")
-"""What is known of a training, and of a measurement, that cost anything: a model that does not go with its data is
-neither trained nor measured."""
+"""Costs that the origin of a training, and of a measurement, must state. A model that cannot learn its data has no
+costs, because it is neither trained nor measured."""
 
 
 @with_config(ConfigDict(extra="forbid"))
 class Place(TypedDict):
-    """Where a run stands in a track: its table, and the row of its model, which is named by its default settings.
+    """Where a run stands in a track: its table, and the row of its model, named by its default settings.
 
     Models are compared by the headline metric.
     """
@@ -188,7 +188,7 @@ class Place(TypedDict):
 
 @with_config(ConfigDict(extra="forbid"))
 class Record(TypedDict):
-    """What a run measured; for one that failed, why, and no results. A published record of a track has its places."""
+    """What a run measured. A failed run has the reason and no results. A published record of a track has its places."""
 
     labels: Labels
     spec: SpecJson
@@ -199,7 +199,7 @@ class Record(TypedDict):
 
 
 def no_origin() -> Origin:
-    """Return the origin of what was never made, or of which nothing is known."""
+    """Return an empty origin, for what was never made or is not known."""
     return {"code": {}, "machine": {}, "cost": {}}
 
 
@@ -220,7 +220,7 @@ def check_origin(origin: Origin, costs: Sequence[str]) -> None:
     """Check that an origin states all of these costs or none, and the device that they belong to.
 
     Raises:
-        ValueError: if it does not.
+        ValueError: if one of them is missing.
     """
     cost, machine = origin["cost"], origin["machine"]
     missing = [name for name in costs if name not in cost] if cost else []
@@ -233,10 +233,10 @@ def check_origin(origin: Origin, costs: Sequence[str]) -> None:
 
 
 def _consistent(record: Record) -> Record:
-    """Check that rows, labels and provenance agree with the spec, no value is there twice, and no cost is left out."""
+    """Check that rows, labels and provenance agree with the spec, no value occurs twice, and no cost is missing."""
     spec, provenance = record["spec"], record["provenance"]
     if "failure" in record and record["results"]:
-        raise ValueError("results: a run that failed has none")
+        raise ValueError("results: a failed run has no results")
     for part in ("model", "data"):
         if record["labels"][part].partition(" ")[0] != spec[part]["name"]:
             raise ValueError(f"labels.{part}: it is not the label of {spec[part]['name']!r}")
@@ -245,7 +245,7 @@ def _consistent(record: Record) -> Record:
         if metric_of(row) not in spec["metrics"]:
             raise ValueError(f"results: its spec does not measure {row['metric']!r}")
         if cell(row) in seen:
-            raise ValueError(f"results: {row['metric']!r} is there twice")
+            raise ValueError(f"results: {row['metric']!r} occurs twice")
         seen.add(cell(row))
         if row["value"] is None and "reason" not in row:
             raise ValueError(f"results: {row['metric']!r} has neither a value nor a reason")
@@ -255,7 +255,7 @@ def _consistent(record: Record) -> Record:
         raise ValueError(f"spec.plan.{odd[0]} is not a whole number")
     measured = sorted(name for measurement in provenance["measurements"] for name in measurement["metrics"])
     if measured != ([] if "failure" in record else sorted(spec["metrics"])):
-        raise ValueError("provenance.measurements: they do not name each metric once")
+        raise ValueError("provenance.measurements: each metric must occur once")
     check_origin(provenance["training"], TRAINING_COSTS if record["results"] else ())
     for measurement in provenance["measurements"]:
         check_origin(measurement, MEASUREMENT_COSTS)
@@ -267,7 +267,7 @@ RECORD = TypeAdapter(Annotated[Record, AfterValidator(_consistent)])
 
 
 def by_content(settings: Mapping[str, Any], content: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return settings in which paths are replaced by the hashes of what they hold, given as {setting: sha256}."""
+    """Return settings in which the hashes of their content, given as {setting: sha256}, replace paths."""
     for name, sha256 in content.items():
         name, _, nested = name.partition(".")
         settings = {**settings, name: by_content(settings[name], {nested: sha256}) if nested else sha256}
@@ -275,7 +275,7 @@ def by_content(settings: Mapping[str, Any], content: Mapping[str, str]) -> Mappi
 
 
 def same_component(one: Mapping[str, Any] | None, other: Mapping[str, Any]) -> bool:
-    """Return whether two components agree in version and settings; files may be elsewhere if their content agrees."""
+    """Return whether two components agree in version and settings. Paths may differ if their content agrees."""
     if one is None:
         return False
     return by_content(one, one.get("content", {})) == by_content(other, other.get("content", {}))

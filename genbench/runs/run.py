@@ -1,7 +1,7 @@
 """Runs: from a spec to its record, doing only what is missing.
 
-Under its lease a run first trains, after its prerequisites, and then measures. Each of the two leaves behind what the
-next one needs: the weights, and the record.
+Under its lease, a run trains its prerequisites, then its model, and then measures. Training saves the weights, which
+measuring needs; measuring writes the record.
 """
 
 import math
@@ -77,7 +77,7 @@ class Launch(NamedTuple):
 LAUNCH = Launch()
 
 ATTEMPTS = 2
-"""Kept weights that turn out to be damaged are removed, and trained once more."""
+"""Number of attempts: saved weights that turn out to be damaged are removed, and trained once more."""
 
 
 def run(
@@ -91,16 +91,16 @@ def run(
 ) -> Record:
     """Train, sample and measure what the store does not have yet, and return the record.
 
-    Without metrics it is only trained.
+    A spec without metrics is only trained.
 
     Args:
         launch: the device, and how long to wait for other processes.
-        may_train: False refuses to train: the weights must be kept.
-        again: metrics to measure again where they had no value, because what they lacked may be available now.
+        may_train: False refuses to train: the weights must be saved already.
+        again: metrics to measure again if they had no value, because what they lacked may be available now.
 
     Raises:
-        RunFailed: if training or a metric failed; the reason is kept beside the log, and no record is written.
-        ConfigError: if `may_train` is False and the weights are not kept.
+        RunFailed: if training or a metric failed; the reason is saved beside the log, and no record is written.
+        ConfigError: if `may_train` is False and there are no saved weights.
         Busy: if another process holds the run, or a prerequisite, for too long.
     """
     group = launch.group()
@@ -112,7 +112,7 @@ def run(
         alone = group.broadcast(not may_train or store.has_weights(spec))
         with _hold_all([spec] if alone else spec.members, store, launch) as held:
             own = held[spec.train_key]
-            record = own.record(spec)  # again, since another process may have written it before this one got the lease
+            record = own.record(spec)  # read again: another process may have written it before this one got the lease
             if group.broadcast(own.is_complete(spec, record, again)):
                 return cast(Record, record)
             missing = group.broadcast(missing_metrics(record, spec, again))
@@ -124,18 +124,18 @@ def run(
                 new_record = _measure(spec, own, record, missing, group, may_train)
         if new_record is not None:
             return new_record
-    raise RunFailed(f"{files.shown(store.weights_path(spec))} is damaged right after it was written")
+    raise RunFailed(f"{files.shown(store.weights_path(spec))} is damaged right after it was written: check the disk")
 
 
 def train(spec: Spec, store: Store, progress: Mapping[str, Progress], *, launch: Launch = LAUNCH) -> dict[str, str]:
-    """Train the model of a spec, with all members of its ensemble and after its prerequisites, unless that is done.
+    """Train the model of a spec, with its prerequisites and all members of its ensemble, unless that is done.
 
-    A model that is incompatible with the data is not trained; its record says why. The progress callbacks, and the
-    returned reasons why the training of members failed, have the training keys of the members as keys.
+    A model that is incompatible with the data is not trained; its record says why. Training keys of the members are the
+    keys of the progress callbacks, and of the returned reasons why members failed.
 
     Raises:
-        RunFailed: if all of them failed, or a prerequisite.
-        Busy: if another process holds one of them, or a prerequisite, for too long.
+        RunFailed: if all members failed, or a prerequisite failed.
+        Busy: if another process holds a member or a prerequisite for too long.
     """
     if launch.group().broadcast(store.has_weights(spec)):
         return {}
@@ -156,15 +156,15 @@ def _hold_all(specs: Sequence[Spec], store: Store, launch: Launch) -> Iterator[d
 def _train(
     spec: Spec, held: Mapping[str, Store], progress: Mapping[str, Progress], launch: Launch, measured: Metrics
 ) -> dict[str, str]:
-    """Train as `train` does, under the leases of all members; the files that metrics need are checked before."""
+    """Train as `train` does, under the leases of all members. Check the files that metrics need first."""
     specs, group = spec.members, launch.group()
-    if spec.stack and group.size > 1:  # which would divide the members, not the batch
+    if spec.stack and group.size > 1:  # a group would divide the members, not the batch
         raise ConfigError("an ensemble trains in one process: start it without torchrun and --devices")
     store = Store(held[spec.train_key].root)
     if group.broadcast(store.has_weights(spec)):
         return {}
     if plan_of(spec).released:
-        raise ConfigError(f"{run_name(spec)} has released weights, which are not here: run genbench results import")
+        raise ConfigError(f"{run_name(spec)} needs released weights, which are not here: run genbench results import")
     with _attempt(specs, list(held.values())):
         data = spec.build_data()
         try:
@@ -196,7 +196,7 @@ def learn_from_prerequisites(
     for name, needed in spec.prerequisites.items():
         trained[name], cost = _trained(name, needed, store, data, progress, launch)
         spent |= {f"{name}_steps": float(needed.plan["steps"])} if needed.plan else {}
-        # An encoder of both this run and its teacher is a prerequisite of its own here, and is counted as that.
+        # An encoder that this run shares with its teacher is a prerequisite itself, and is counted there.
         shared = [own for own, one in needed.prerequisites.items() if spec.prerequisites.get(own) == one]
         total = cost.get("total_train_seconds", cost["train_seconds"])
         spent[f"{name}_seconds"] = total - sum(cost.get(f"{own}_seconds", 0.0) for own in shared)
@@ -207,7 +207,7 @@ def learn_from_prerequisites(
 def _trained(
     name: str, spec: Spec, store: Store, data: Data, progress: Progress, launch: Launch
 ) -> tuple[Trainable, dict[str, float]]:
-    """Return a trained prerequisite and the cost of its training; it is run where its weights are not kept."""
+    """Return a trained prerequisite and the cost of its training; train it if there are no saved weights."""
     model = build_untrained(spec, data)
     for _ in range(ATTEMPTS):
         has_weights = launch.group().broadcast(store.has_weights(spec))
@@ -216,7 +216,7 @@ def _trained(
             run(spec, store, progress=with_prefix(progress, name), launch=own_launch)
         except RunFailed as error:
             raise RunFailed(f"the {name}, {spec.model_label}: {error}") from error
-        except Busy:  # the process that measures it needs its lease, but we need only its weights
+        except Busy:  # another process may be measuring it under the lease, but its weights suffice here
             if not has_weights:
                 raise
         try:
@@ -309,13 +309,13 @@ def _write(
 
 @contextmanager
 def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
-    """Limit a block to the threads of the plan; if it fails, note the reason beside its runs.
+    """Limit a block to the threads of the plan; if it fails, save the reason beside its runs.
 
     Raises:
-        ConfigError: if memory does not suffice, with what to set.
+        ConfigError: if there is not enough memory; the message says what to set.
     """
     try:
-        # Rounding depends on the number of threads: it is set by the plan, not by the machine.
+        # Rounding depends on the number of threads, so the plan sets it, not the machine.
         with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):
             yield
     except (ConfigError, Busy):  # not a failure of the run

@@ -34,7 +34,7 @@ from genbench.storage import content_hash
 from genbench.training.plan import Plan, training_version
 
 KEPT = 2**29
-"""Bytes of samples of the data sets that stay in memory besides the latest one."""
+"""Largest total size in bytes of the data sets that stay in memory besides the latest one."""
 
 _built: dict[tuple[str, str], Data] = {}
 """The data sets that stay in memory, the latest last."""
@@ -55,7 +55,7 @@ class Spec:
         evaluation: fields of `genbench.metrics.sampling.Sampling`.
         metrics: {name: version and settings}.
         encoder: name, version and settings of the encoder, for a model of latents.
-        stack: the seed and the differing settings of each model that is trained in one stack, this one included.
+        stack: the seed and the differing settings of each member of the ensemble, this model included.
         kind: what is trained. An encoder has no plan, samples or metrics; its settings describe its training.
         content: sha256 of the data file when the run was requested. The JSON names the file and omits the sha256.
     """
@@ -73,7 +73,7 @@ class Spec:
     content: str | None = None
 
     def json(self) -> dict[str, Any]:
-        """Return the spec as plain JSON, which shares its parts with the spec."""
+        """Return the spec as plain JSON, without copying its parts."""
         usual = {"encoder": None, "stack": None, "kind": "model", "content": self.content}
         parts = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
         return {name: part for name, part in parts if name not in usual or part != usual[name]}
@@ -92,7 +92,7 @@ class Spec:
 
     @cached_property
     def _content(self) -> dict[str, Any]:
-        """What stands for a path in keys: the hash of its content."""
+        """The hash of the content of the data file, which replaces its path in keys."""
         sha256 = self.content or content_of(self.data)
         return {"path": sha256} if sha256 else {}
 
@@ -150,7 +150,7 @@ class Spec:
 
     @property
     def members(self) -> list["Spec"]:
-        """The specs that are trained together with this one, in the order of its stack; itself where there is none."""
+        """The specs that are trained together with this one, in the order of its stack; this spec alone without one."""
         members = self.stack or [{"seed": self.seed}]
         return [replace(self, seed=m["seed"], model=self.model | {n: m[n] for n in m if n != "seed"}) for m in members]
 
@@ -174,7 +174,7 @@ class Spec:
 
     @cached_property
     def evaluation_key(self) -> str:
-        """Hash of how its samples are drawn; metrics have their own versions in the record."""
+        """Hash of how samples are drawn and measured; the record states the versions of metrics."""
         sample = known_by_content(self._options, self.sample, "sample")
         return _hash({"sample": sample, "evaluation": differing(Sampling, self.evaluation)})
 
@@ -185,7 +185,7 @@ class Spec:
 
     @cached_property
     def model_label(self) -> str:
-        """The model and its settings that are not defaults, as tables call it."""
+        """The label of the model in tables: its name and the settings that are not defaults."""
         extra = differing(self._options, self.sample)
         if released := self.plan.get("released"):
             extra = {"released": released[:8]} | extra
@@ -208,11 +208,11 @@ REGISTRIES = {"model": models, "encoder": encoders}
 
 
 OF_DATA = re.compile(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$")
-"""The endings of files of data."""
+"""File extensions of data files."""
 
 
 def own_data_name(data: Mapping[str, Any]) -> str:
-    """Return how the user calls a data set that is a file or a folder: its name without the ending; empty for others.
+    """Return the name of a data set that is a file or a folder, without its extension; empty for other data sets.
 
     >>> own_data_name({"name": "points", "path": "data/people.csv"}), own_data_name({"name": "moons"})
     ('people', '')
@@ -224,9 +224,11 @@ def own_data_name(data: Mapping[str, Any]) -> str:
 
 
 def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a spec as plain JSON in which the paths of all components are named by their last part."""
+    """Return a spec as plain JSON in which all paths are cut to their last part."""
     paths = {Path(kept["data"]["path"])} if kept["data"].get("path") else set()
-    with suppress(ValueError, RuntimeError):  # a component that is not installed here: absolute paths alone are known
+    with suppress(
+        ValueError, RuntimeError
+    ):  # of a component that is not installed here, only absolute paths are recognized
         for _, builder, part in SPEC.validate_python(kept).parts():
             paths |= {path for _, path in content_hash.paths_in(builder, part)}
 
@@ -258,7 +260,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
         ConfigError: if the file has another content.
     """
     path, stamp = part.get("path"), ""
-    with suppress(OSError, TypeError, ValueError):  # a path that cannot be read is refused by the data set
+    with suppress(OSError, TypeError, ValueError):  # the data set refuses a path that cannot be read
         stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
     if content not in (None, data.provenance.get("sha256")):

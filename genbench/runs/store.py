@@ -42,7 +42,7 @@ FAILURE = "failure.json"
 
 
 OnDamage = Callable[[Path, Damaged], None]
-"""What to do with a file that cannot be read."""
+"""Callback for a file that cannot be read."""
 
 
 def report_damage(path: Path, error: Damaged) -> None:
@@ -79,7 +79,7 @@ class Store:
         return self.folder(spec) / "model.safetensors"
 
     def has_weights(self, spec: Spec) -> bool:
-        """Return whether weights are kept. Only reading them finds out whether they are damaged."""
+        """Return whether there are saved weights, without checking whether they are damaged."""
         return self.weights_path(spec).exists()
 
     @contextmanager
@@ -117,7 +117,7 @@ class Store:
         return self.folder(spec) / spec.evaluation_key / "record.json"
 
     def record(self, spec: Spec) -> Record | None:
-        """Return the record of a run, if it is kept; a damaged one is reported and counts as absent."""
+        """Return the saved record of a run, or None; a damaged record is reported and counts as absent."""
         try:
             return self._requested(spec)
         except Damaged as error:
@@ -134,7 +134,7 @@ class Store:
         return record
 
     def write_record(self, spec: Spec, record: Record) -> Path:
-        """Write a record atomically, remove the note of an earlier failure, and return the path.
+        """Write a record atomically, remove the record of an earlier failure, and return the path.
 
         A file that is not a record of this run is set aside first.
         """
@@ -159,7 +159,7 @@ class Store:
         return next((record.get("failure") for _, record in standing), None)
 
     def write_failure(self, spec: Spec, reason: str) -> None:
-        """Note why a run failed. A failure is a state, never a result: the next sweep tries again."""
+        """Save why a run failed. A failure is never a result: the next sweep tries again."""
         path = self.record_path(spec).with_name(FAILURE)
         try:
             files.write(path, format_record(failed_record(spec, reason)))
@@ -173,7 +173,7 @@ class Store:
         self.drop_checkpoints(spec)
 
     def drop_checkpoints(self, spec: Spec) -> None:
-        """Remove the checkpoints of a run whose trained weights are kept."""
+        """Remove the checkpoints of a run whose trained weights are saved."""
         for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
             files.discard(leftover)
 
@@ -183,7 +183,7 @@ class Store:
 
     @paused_collection()
     def saved(self, damaged: OnDamage = report_damage) -> list[tuple[Path, Record]]:
-        """Read every record, with its path and in the order of the paths, but for damaged ones."""
+        """Read every undamaged record, with its path, in the order of the paths."""
         return list(_read(self.record_paths(), damaged))
 
     def record_paths(self) -> list[Path]:
@@ -197,7 +197,7 @@ class Store:
     def _standing(self, paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Record]]:
         """Read failures, except where the run was completed afterwards.
 
-        It may have been completed elsewhere, or by a process that died before it removed the failure.
+        The run may have been completed elsewhere, or by a process that died before it removed the failure.
         """
         for path, failed in _read(paths, damaged):
             asked = failed["spec"]["metrics"]
@@ -221,7 +221,7 @@ def existing_store(root: Path) -> Store:
     """Return the results folder of that path.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is no such folder.
     """
     files.require_folder(root, there=True)
     return Store(root)
@@ -240,10 +240,10 @@ def writable_store(root: Path) -> Store:
 
 
 def run_name(spec: Spec, data_path: str = "") -> str:
-    """Return the name of a trained model: the name of its folder. Files of the user keep the user's names.
+    """Return the name of the folder of a trained model. Files of the user appear under the user's names.
 
     Args:
-        data_path: path of the data of the record's author, whose file may have another name.
+        data_path: path of the data on the machine of the record's author, if it has another name there.
     """
     part = {**spec.data, "path": data_path} if data_path else spec.data
     model, data = spec.model["name"].partition("@")[0], own_data_name(part) or part["name"].partition("@")[0]

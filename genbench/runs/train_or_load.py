@@ -1,4 +1,4 @@
-"""What a run trains: built, then loaded from the store, or trained and saved."""
+"""Build what a run trains; then load its weights from the store, or train it and save them."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -44,9 +44,10 @@ def build_untrained(spec: Spec, data: Data) -> Trainable:
 
 
 def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
-    """Load the kept weights of a run into a model, and return the origin of training; None if they are not kept.
+    """Load the saved weights of a run into a model, and return the origin of training; None if there are none.
 
-    Damaged weights are reported and removed: trained again they will be the same. Weights of another run are set aside.
+    Damaged weights are reported and removed, because training again gives the same weights. Weights of another run are
+    set aside.
     """
     path = held.weights_path(spec)
     if not held.has_weights(spec):
@@ -55,7 +56,7 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
         return restore_weights(model, path, spec)
     except Misfiled as error:
         log.warning("%s; this run is trained again", error)
-        with suppress(FileNotFoundError):  # another process of the group was first
+        with suppress(FileNotFoundError):  # another process of the group has removed it
             files.set_aside(path)
     except Damaged as error:
         files.discard(path)
@@ -67,7 +68,7 @@ class Member(NamedTuple):
     """A run that is being trained, alone or in an ensemble.
 
     Args:
-        model: built by `build_untrained`; modified in place.
+        model: the model from `build_untrained`, which training modifies in place.
         store: holds the lease of the run.
     """
 
@@ -91,7 +92,7 @@ def fit_and_save(
         Why the training of each member failed; None if it did not.
 
     Raises:
-        RunFailed: if all of them failed.
+        RunFailed: if all members failed.
     """
     first, plan = members[0].spec, plan_of(members[0].spec)
     learner = members[0].model
@@ -158,7 +159,7 @@ def _evaluate(
 ) -> float | None:
     """Evaluate the members that have not failed, and return the validation loss of the first.
 
-    A member that cannot be evaluated has failed, which is added to the reasons; training goes on with the others.
+    A member that cannot be evaluated counts as failed, and its reason is added; training goes on with the others.
 
     Raises:
         RunFailed: if no member is left to train.
@@ -178,7 +179,7 @@ def _evaluate(
 
 
 def _add_reasons(reasons: list[str | None], learner: Learner) -> None:
-    """Add why members failed in training: before anything that follows from it."""
+    """Put the reasons why members failed in training before reasons that follow from them."""
     reasons[:] = [why or known for why, known in zip(learner.reasons, reasons, strict=True)]
 
 

@@ -1,7 +1,7 @@
-"""Versions and bounds: which records and values today's components would no longer make.
+"""Versions and bounds: which records and values the installed components would no longer make.
 
-A record is outdated if a component that made it has another version now; status and `clean --stale` call it stale. What
-cannot be judged, since a component is not installed here or cannot be imported, is not outdated.
+A record is outdated if a component that made it now has another version; status and `clean --stale` call it stale. If a
+component is not installed here or cannot be imported, its records do not count as outdated.
 """
 
 import logging
@@ -46,17 +46,17 @@ def differences(registry: Registry, component: Mapping[str, Any]) -> Iterator[st
 
 
 def why_outdated(record: Record) -> str | None:
-    """Return why today's code would train another model than the one of a record; None if it would not."""
+    """Return why the installed code would not train the model of a record again; None if it would."""
     for registry, component in _trained(record["spec"]):
         for why in differences(registry, component):
             return why
     plan = record["spec"]["plan"]
     if str(plan.get("precision", "fp32")) not in VERSIONS:  # JSON may hold a list, which no dictionary finds
-        return "trained with a precision not known here"
+        return "trained with a precision that this genbench does not know"
     now = training_version(plan)
     code = record["provenance"]["training"]["code"]  # empty where nothing was trained
     version = code.get("training", 1) if code else now
-    return f"trained by version {version} of training, which is now {now}" if version != now else None
+    return f"trained by version {version} of the training code, now {now}" if version != now else None
 
 
 def unknown_components(record: Record) -> list[str]:
@@ -74,11 +74,11 @@ def other_versions(record: Record) -> dict[str, str]:
 
 
 ROUNDING = 1e-6
-"""By how much a value may be beyond the bounds of its metric."""
+"""Tolerance by which a value may exceed the bounds of its metric."""
 
 
 def impossible(rows: Iterable[Row]) -> str:
-    """Return which value is beyond the bounds that its metric declares, in words; empty if none is."""
+    """Return a sentence on the first value outside the bounds that its metric declares; empty if there is none."""
     for row in rows:
         lower, upper = bounds_of(row["metric"])
         for what, number in (("", row["value"]), ("the floor of ", row.get("floor"))):
@@ -90,7 +90,7 @@ def impossible(rows: Iterable[Row]) -> str:
 
 
 def bounds_of(value: str) -> tuple[float | None, float | None]:
-    """Return the lower and the upper bound of a value METRIC.PART; None for one that is not known."""
+    """Return the lower and the upper bound of a value METRIC.PART; None for a bound that is not known."""
     name, _, part = value.partition(".")
     if installed_version(metrics, name) is None or ":" in name:  # the classes of another library declare none
         return None, None
@@ -112,12 +112,12 @@ def outdated_metrics(record: Record) -> dict[str, str]:
 
 
 def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
-    """Return what of a record has results and is not outdated, and what is left out, in words.
+    """Return a record without outdated values, and sentences on what was left out; None without any results.
 
-    A record with an impossible value is left out whole.
+    If a record has an impossible value, the whole record is left out.
 
     Args:
-        published: whether it keeps the values of outdated metrics, whose version tables state.
+        published: whether values of outdated metrics stay; tables then state the version of the metric.
     """
     if not record["results"]:  # a prerequisite is only trained
         return None, []

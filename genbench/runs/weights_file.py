@@ -31,7 +31,7 @@ class Weights(NamedTuple):
 
 
 def save_weights(path: Path, run: str, spec: Spec, state: Mapping[str, Tensor], training: Origin) -> None:
-    """Write trained weights with the code, machine and cost of their training, which stay together wherever they go."""
+    """Write trained weights in one file with the code, machine and cost of their training."""
     weights = {name: value.clone() for name, value in state.items()}
     tensors.save(path, weights, {"run": run, "spec": json.dumps(spec.json()), "training": json.dumps(training)})
 

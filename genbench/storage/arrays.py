@@ -1,4 +1,4 @@
-"""Arrays in .npy and .npz files of others: checked against the size of the file before memory is taken."""
+"""Arrays in .npy and .npz files from elsewhere: headers are checked against file sizes before memory is taken."""
 
 import math
 import os
@@ -27,7 +27,7 @@ def names(path: Path) -> list[str]:
     """Return the names of the arrays in an .npz; an .npy holds one, whose name is empty.
 
     Raises:
-        ConfigError: if the file cannot be read, or holds something other than arrays, or nothing.
+        ConfigError: if the file cannot be read, is empty, or holds something other than arrays.
     """
     with _checked(path):
         if path.suffix == ".npy":
@@ -36,7 +36,7 @@ def names(path: Path) -> list[str]:
             members = archive.namelist()
     others = [name for name in members if not name.endswith(".npy")]
     if others or not members:
-        raise ConfigError(f"{path} is not an .npz: it holds {others[0] if others else 'nothing'}")
+        raise ConfigError(f"{path} is not an .npz of arrays: it holds {others[0] if others else 'nothing'}")
     return [name.removesuffix(".npy") for name in members]
 
 
@@ -50,7 +50,7 @@ def load(path: Path, name: str = "") -> np.ndarray:
         name: one of `names`.
 
     Raises:
-        ConfigError: if there is no such array, or it is damaged, encrypted, or too large, or holds Python objects.
+        ConfigError: if the array is missing, damaged, encrypted or too large, or holds Python objects.
     """
     with _checked(path):
         if path.suffix == ".npy":
@@ -106,12 +106,12 @@ def _checked(path: Path) -> Iterator[None]:
 def _read(file: IO[bytes], size: int, path: Path) -> np.ndarray:
     """Read an array of a file with that many bytes, which its header must account for."""
     version = np.lib.format.read_magic(file)
-    if version != (1, 0):  # NumPy writes others for names of fields only; their headers may have gigabytes
+    if version != (1, 0):  # NumPy writes later versions only for named fields, and their headers may have gigabytes
         raise ValueError(f"it has version {version[0]}.{version[1]} of the format")
     shape, _, dtype = np.lib.format.read_array_header_1_0(file)
     expected, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
     if expected != rest and not dtype.hasobject:
-        raise ValueError(f"its header, {shape} of {dtype}, needs {expected:,} bytes, and the file has {rest:,}")
+        raise ValueError(f"its header, {shape} of {dtype}, needs {expected:,} bytes, but the file has {rest:,}")
     memory.require(expected, str(path))
     file.seek(0)
     array = np.lib.format.read_array(file, allow_pickle=False)

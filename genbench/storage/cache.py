@@ -1,9 +1,9 @@
-"""The cache: what is computed once and kept, each entry named by a hash of everything that determines it.
+"""The cache: results of long computations, each named by a hash of everything that determines it.
 
     $GENBENCH_HOME/KIND/NAME          (by default below ~/.cache/genbench)
 
-An entry is one file that never changes, so the cache may be deleted at any time. It is written atomically and under a
-lock per entry: of several processes that need it, one makes it. Reading an entry verifies it; a damaged entry is
+An entry is one file that never changes, so the cache may be deleted at any time. An entry is written atomically and
+under its own lock: if several processes need it, one of them makes it. Reading an entry verifies it; a damaged entry is
 reported in one line and made again.
 """
 
@@ -39,17 +39,17 @@ def key(**determinants: Any) -> str:
 
 
 def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[Path], object]) -> Content:
-    """Return the content of an entry, which is made first if it is missing or damaged.
+    """Return the content of an entry; make it first if it is missing or damaged.
 
-    Where the folder cannot be written, the entry is made in a temporary folder of this process.
+    If the cache folder cannot be written, the entry is made in a temporary folder of this process.
 
     Args:
-        name: file name, with the `key` of everything that determines the content.
+        name: file name, which contains the `key` of everything that determines the content.
         read: returns the content of the file. Raises Damaged if it is not what was written.
         make: writes the file, atomically.
     """
     path = home() / kind / name
-    with suppress(OSError, Damaged):  # missing, damaged, or just being made: the lock tells
+    with suppress(OSError, Damaged):  # missing, damaged, or being made: decided under the lock
         return read(path)
     with _locked(path) as place:
         try:
@@ -62,7 +62,7 @@ def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[P
 
 
 def text(kind: str, name: str, make: Callable[[], str]) -> str:
-    """Return a text that is kept as an entry, sealed with its name: a copy under another name is damaged."""
+    """Return a text from the cache, sealed with the name of its entry: a copy under another name counts as damaged."""
     return get(kind, name, read_sealed, lambda path: write_sealed(path, make()))
 
 

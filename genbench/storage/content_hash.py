@@ -1,4 +1,4 @@
-"""Content hashes: the sha256 of files and folders, and the same remembered until something in them changes."""
+"""Content hashes: the sha256 of files and folders, cached until something in them changes."""
 
 import hashlib
 import os
@@ -39,14 +39,14 @@ def remembered(path: Path) -> str:
 
 
 DOUBT = 2.0
-"""Seconds after a change in which another change may leave the times as they are: file systems have coarse clocks."""
+"""A change within so many seconds after another one may leave times unchanged: file systems have coarse clocks."""
 
 
 def stamp(path: Path) -> str:
-    """Return what changes with the content of a file or folder: sizes, times, inodes, and which files there are.
+    """Return a text that changes with the content of a file or folder: names, sizes, times and inodes.
 
-    Programs can restore the time of modification, as rsync and tar do, but not the time at which the inode changed. If
-    the last change is only seconds old, times leave doubt, and the stamp holds the hash of the content.
+    Programs such as rsync and tar can restore the time of modification, but not the time at which the inode changed. If
+    the last change is only seconds old, times prove nothing, and the stamp contains the hash of the content.
     """
     changes: list[float] = []
 
@@ -64,7 +64,7 @@ def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]
         marker = path_marker(setting)
         if value is not None and marker is not None:
             path = Path(str(value)).expanduser()
-            is_default = str(value) == str(setting.default)  # such as the name of a file that is yet to be written
+            is_default = str(value) == str(setting.default)  # the file need not exist yet
             if path.exists() or not (marker.or_name or is_default):
                 yield name, path
 
@@ -73,10 +73,10 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
     """Return {setting: sha256} of the files and folders that bound settings name.
 
     Args:
-        what: how messages call the builder.
+        what: name of the builder in messages.
 
     Raises:
-        ConfigError: if one does not exist or cannot be read.
+        ConfigError: if a file or folder does not exist or cannot be read.
     """
     found = {}
     for name, path in paths_in(builder, settings):
@@ -96,12 +96,12 @@ def _takes_path(annotation: Any) -> bool:
 
 
 def cached_file(kind: str, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a large file of the cache, whose sha256 is kept beside it; a damaged one is made again.
+    """Return a large file of the cache, beside which its sha256 is stored; a damaged file is made again.
 
-    It is hashed when it is made, and again only after its size or modification time has changed.
+    The file is hashed when it is made, and again only after its size or modification time has changed.
 
     Args:
-        name: file name, with the `cache.key` of everything that determines the content.
+        name: file name, which contains the `cache.key` of everything that determines the content.
         make: writes the file.
     """
 

@@ -16,11 +16,11 @@ from genbench.errors import ConfigError
 log = logging.getLogger("genbench")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of a full or failing disk, for which the request is not to blame."""
+"""Errors of a full or failing disk, which are not errors of the request."""
 
 
 MAX_TEXT = 64 * 2**20
-"""Bytes above which no record, note or other text of a results folder is read."""
+"""Largest size in bytes of a record or another text file of a results folder that is read."""
 
 
 class Damaged(ConfigError):
@@ -41,21 +41,21 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
         follow: whether a symbolic link is followed.
 
     Raises:
-        Damaged: if it is not a regular file, or too large.
-        FileNotFoundError: if there is none.
+        Damaged: if the path is not a regular file, or the file is too large.
+        FileNotFoundError: if there is no such file.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:
-        if not path.is_symlink() and error.errno != errno.ENXIO:  # of a socket
+        if not path.is_symlink() and error.errno != errno.ENXIO:  # ENXIO: a socket
             raise
         raise Damaged(f"{shown(path)} is not a regular file") from error
     status = os.fstat(handle)
     wrong = "" if stat.S_ISREG(status.st_mode) else "is not a regular file"
     if most is not None and status.st_size > most:
-        wrong = wrong or f"has {status.st_size:,} bytes, more than the {most:,} that are read"
+        wrong = wrong or f"has {status.st_size:,} bytes; genbench reads at most {most:,}"
     if wrong:
         os.close(handle)
         raise Damaged(f"{shown(path)} {wrong}")
@@ -63,9 +63,9 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
 
 
 def require_folder(path: Path, *, there: bool = False) -> None:
-    """Raise ConfigError if a results folder is not a folder, or is missing where it has to exist."""
+    """Raise ConfigError if a results folder is not a folder, or is missing although `there` requires it."""
     if there and not path.exists():
-        raise ConfigError(f"no results folder at {path}")
+        raise ConfigError(f"there is no results folder {path}")
     if os.path.lexists(path) and not path.is_dir():
         raise ConfigError(f"{path} is not a folder: name a folder with --results")
 
@@ -85,12 +85,12 @@ def replace(path: Path, save: Callable[[Path], object]) -> None:
     """Let `save` write a temporary file beside the path, make it durable and move it into place.
 
     Raises:
-        OSError: if it cannot be written; the error names the path, whatever error a library raised for a full disk.
+        OSError: if the file cannot be written; the error names the path, even if a library's error does not.
     """
     try:
         _replace(path, save)
     except OSError as error:
-        if error.errno not in (*FULL, None):  # NumPy sets none for an array that was cut short
+        if error.errno not in (*FULL, None):  # NumPy sets no number if a disk is full
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
 
@@ -120,9 +120,9 @@ def _replace(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file in whose place another is written, report it, and return its new path.
+    """Rename a file to make place for another one, report it, and return its new path.
 
-    It is NAME.aside, or NAME.aside2 and so on, where other files have been set aside before.
+    The new name is NAME.aside, or NAME.aside2 and so on if that exists.
     """
     aside, number = path.with_name(f"{path.name}.aside"), 1
     while os.path.lexists(aside):
@@ -134,7 +134,7 @@ def set_aside(path: Path) -> Path:
 
 
 def discard(path: Path) -> None:
-    """Remove what cannot be used in place of a file: a damaged file, a link, a pipe or an empty folder."""
+    """Remove what occupies the path of a file: a damaged file, a link, a pipe or an empty folder."""
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
     else:
@@ -142,7 +142,7 @@ def discard(path: Path) -> None:
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:
-    """Write a text as `write` does, then the sha256 of the text and of a name, by default the file name."""
+    """Write a text atomically, followed by the sha256 of the text and of a name (by default the file name)."""
     write(path, f"{text}\n{hashlib.sha256(f'{text}{name or path.name}'.encode()).hexdigest()}\n")
 
 
@@ -155,10 +155,10 @@ def read_sealed(path: Path, name: str | None = None) -> str:
 
 
 def make(folder: Path) -> None:
-    """Make a folder and those above it.
+    """Make a folder and its parents.
 
-    In a path through a lease (see `genbench.storage.lease`), only what follows the last ".." is made: once the lease is
-    lost the path is broken, and must stay so.
+    In a path through a lease (see `genbench.storage.lease`), only the part after the last ".." is made: once the lease
+    is lost, the path is broken and must stay broken.
     """
     parts = folder.parts
     above = len(parts) - parts[::-1].index("..") if ".." in parts else 0
@@ -172,7 +172,7 @@ def shown(path: Path) -> str:
 
 
 def drop_temporary(folder: Path) -> None:
-    """Remove temporary files that a killed `replace`, or safetensors in it, left in a folder of this process."""
+    """Remove temporary files that a killed `replace` (or safetensors within it) left in a folder of this process."""
     for pattern in (".*.tmp", ".tmp??????"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)

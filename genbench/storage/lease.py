@@ -1,18 +1,18 @@
-"""Leases: of the processes on all machines that share a results folder, only one at a time writes a run.
+"""Leases: only one process at a time, on all machines that share a results folder, writes a run.
 
 A lease is a folder named after its owner:
 
     RESULTS/leases/RUN/HOST+MACHINE.PID.START.NONCE/
 
-A process acquires it by renaming a folder to RUN, which succeeds only where there is none. A process takes it over by
-renaming it from the old owner's name to its own, which succeeds for one of several contenders. The owner reaches its
-run by a path through the lease, OWNER/../../../runs/RUN. Once the lease has another name that path is broken: an owner
-that was paused, lost its lease and resumes can write nothing (fencing).
+A process acquires a lease by renaming a folder to RUN, which succeeds only if RUN does not exist. A process takes over
+an expired lease by renaming it from the old owner's name to its own, which succeeds for only one of several contenders.
+The owner reaches its run by a path through the lease, OWNER/../../../runs/RUN. Once the lease has another name, that
+path is broken: an owner that was paused, lost its lease and resumes can write nothing (fencing).
 
-A lease expires when its owner's process has ended, which the owner's machine knows at once, or when it was not
-refreshed for EXPIRY seconds by the observer's own clock, so that clocks are never compared. The folder may be on a
-network file system with atomic renames (NFS, Lustre, CephFS, ...) whose clients cache a folder for less than EXPIRY
-(NFS: `acdirmax`, a minute by default).
+A lease expires when its owner's process has ended, which processes on the owner's machine see at once, or when its
+owner has not refreshed it for EXPIRY seconds by the observer's own clock, so that clocks are never compared. The folder
+may be on a network file system with atomic renames (NFS, Lustre, CephFS, ...) whose clients cache a folder for less
+than EXPIRY (NFS: `acdirmax`, a minute by default).
 """
 
 import atexit
@@ -40,14 +40,14 @@ EXPIRY = 180.0
 """Seconds without a refresh after which a lease expires."""
 
 UNKNOWN = "0"
-"""Start of a process that is known to exist only."""
+"""Start time of a process of which only the existence is known."""
 
 _seen: dict[str, tuple[int, float]] = {}
 """{lease of another process: (its last refresh, this process's time when that was first seen)}."""
 
 
 _held: set[Path] = set()
-"""Leases of this process. They are given back when it ends, also if a second Ctrl-C interrupted the first attempt."""
+"""Leases of this process. It gives them back when it ends, even if a second Ctrl-C interrupted a first attempt."""
 
 
 class Busy(RuntimeError):
@@ -97,7 +97,7 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
         wait: seconds to wait for another owner.
 
     Raises:
-        Busy: if another process has the lease, or took it over before the end.
+        Busy: if another process has the lease, or took it over meanwhile.
         ConfigError: if the folder of leases cannot be made or written.
     """
     require(leases)
@@ -111,7 +111,7 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
     threading.Thread(target=_refresh, args=(path, stop), daemon=True).start()
     try:
         yield path
-    except Exception as error:  # libraries have their own errors for a file that cannot be written
+    except Exception as error:  # libraries raise errors of their own for a file that cannot be written
         if path.exists():
             raise
         raise Busy(f"{run} was taken over: its lease had not been refreshed for {EXPIRY:.0f} s") from error
@@ -122,7 +122,7 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 
 
 def require(leases: Path) -> None:
-    """Raise ConfigError unless the folder of leases is there, or can be made, and can be written."""
+    """Raise ConfigError unless the folder of leases exists or can be made, and can be written."""
     try:
         _make(leases)
         if leases.is_file():
@@ -132,17 +132,19 @@ def require(leases: Path) -> None:
     except OSError as error:
         if error.errno in files.FULL:
             raise
-        raise ConfigError(f"{files.shown(leases)}: {error.strerror}; or name another results folder") from error
+        raise ConfigError(
+            f"{files.shown(leases)}: {error.strerror}; or choose another folder with --results"
+        ) from error
 
 
 def _make(leases: Path) -> None:
-    """Make the folder, again if another process removed the empty folders above it at this very moment."""
+    """Make the folder; try again if another process removed the empty folders above it at this moment."""
     for attempt in range(5):
         try:
             leases.mkdir(parents=True)
         except FileExistsError:
             return
-        except FileNotFoundError:  # in /proc always
+        except FileNotFoundError:  # in /proc, this happens always
             if attempt == 4:
                 raise
 
@@ -210,7 +212,7 @@ def _rename_to_own(leases: Path, place: Path, mine: str) -> Path | None:
         (staged / mine).mkdir(parents=True)
         staged.rename(place)
     except OSError as error:
-        # Another process was faster, or removed the empty folder of leases at this very moment.
+        # Another process was faster, or removed the empty folder of leases at this moment.
         shutil.rmtree(staged, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             return None
@@ -219,7 +221,7 @@ def _rename_to_own(leases: Path, place: Path, mine: str) -> Path | None:
 
 
 def _lease_names(place: Path) -> list[str]:
-    """Return the leases of a run. Files, which other programs put there, are removed."""
+    """Return the leases of a run, and remove files that other programs put there."""
     if place.is_file() or place.is_symlink():
         place.unlink(missing_ok=True)
     try:

@@ -12,7 +12,7 @@ from genbench.errors import ConfigError
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # constants of malloc.h
 LARGE = 32 * 2**20
-"""Bytes above which a block is mapped separately and returned when freed; the maximum of glibc."""
+"""Size in bytes above which a block is mapped separately and returned when freed; the largest that glibc allows."""
 
 KEPT = 256 * 2**20
 """Bytes of free memory that stay at the top of the heap."""
@@ -23,7 +23,7 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 @cache
 def total() -> float:
-    """Return the bytes of memory that this machine, or this container, has; infinity where it is not known."""
+    """Return the bytes of memory of this machine or container; infinity if the number is not known."""
     found = []
     with suppress(OSError, ValueError, AttributeError):
         found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
@@ -46,17 +46,17 @@ def paused_collection() -> Iterator[None]:
 
 
 def require(size: float, what: str) -> None:
-    """Refuse what needs more memory than there is.
+    """Refuse a request that needs more memory than there is.
 
     Args:
-        size: bytes that it needs at least.
+        size: bytes that the request needs at least.
         what: the setting, for the message, such as "plan.batch_size=1000000000".
 
     Raises:
-        ConfigError: if that is more than the machine has.
+        ConfigError: if this is more than the machine has.
     """
     if size > total():
-        raise ConfigError(f"{what} needs at least {_gib(size)} of memory, and this machine has {_gib(total())}")
+        raise ConfigError(f"{what} needs at least {_gib(size)} of memory, but this machine has {_gib(total())}")
 
 
 def _gib(size: float) -> str:
@@ -66,9 +66,9 @@ def _gib(size: float) -> str:
 def keep_freed() -> None:
     """Keep the memory that this process frees for its next tensors. Has no effect unless the C library is glibc.
 
-    By default glibc maps every block above a threshold anew, and returns free memory at the top of the heap: the kernel
-    then clears the pages of tensors of some hundred KB again and again, a fifth of the time of a step of ten stacked
-    networks. No result depends on it.
+    By default, glibc maps every block above a threshold anew, and returns free memory at the top of the heap. The
+    kernel then clears the pages of tensors of some hundred KB again and again, which takes a fifth of the time of a
+    step of ten stacked networks. No result depends on this.
     """
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt

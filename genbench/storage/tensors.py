@@ -45,17 +45,22 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
     """Return the tensors and the header of a file.
 
     Args:
-        fields: that its header must have.
+        fields: names of the fields that the header must have.
 
     Raises:
-        Damaged: if it is not what was written.
-        FileNotFoundError: if it is not there.
+        Damaged: if the content is not what was written.
+        FileNotFoundError: if there is no such file.
     """
     header = head(path, fields)
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
-    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:  # torch has several for an odd shape
+    except (
+        SafetensorError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+    ) as error:  # torch raises several types for an odd shape
         raise Damaged(f"{files.shown(path)} is damaged: {first_line(error)}") from error
     if header.pop("sha256") != _digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
@@ -66,8 +71,8 @@ def load_foreign(path: Path) -> dict[str, Any]:
     """Return the content of a file from other code: safetensors or `torch.save`. No code in the file is executed.
 
     Raises:
-        ConfigError: if there is no such file, it holds anything but tensors, numbers, text, and collections and
-            namespaces of these, or this machine has too little memory for it.
+        ConfigError: if there is no such file; if it holds anything but tensors, numbers, text, and collections and
+            namespaces of these; or if this machine has too little memory for it.
     """
     if not path.is_file():
         raise ConfigError(f"{path} is not a file")
@@ -84,14 +89,14 @@ def load_foreign(path: Path) -> dict[str, Any]:
             return torch.load(path, map_location="cpu", weights_only=True)
     except ConfigError:
         raise
-    except Exception as error:  # any content may raise
+    except Exception as error:  # a file may raise anything
         raise ConfigError(
             f"{path} holds no weights that can be read without executing it: {first_line(error)}"
         ) from error
 
 
 def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return tensors that are kept as an entry of the cache, sealed with its name: a copy of another is damaged."""
+    """Return tensors from the cache, sealed with the name of their entry: a copy of another entry counts as damaged."""
 
     def read(path: Path) -> dict[str, Tensor]:
         found, header = load(path, ("entry",))

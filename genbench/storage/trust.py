@@ -1,8 +1,8 @@
-"""Trust: which files and downloads a record of another author names.
+"""Trust: refuse files and downloads that only the record of another author names.
 
-What a user requests, and what lies in the user's own results folder, is trusted. Where a record of another author
-enters (a submission that is verified, a folder that is merged), a setting that is free text, such as a path, a name on
-a hub or the sha256 of weights, is refused unless it is the default or the user passes `--trust`.
+Requests of the user and the user's own results folder are trusted. If a record of another author enters (a submission
+that is verified, a folder that is merged), free-text settings, such as a path, a name on a hub or the sha256 of
+weights, are refused unless they are defaults or the user passes `--trust`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from genbench.errors import ConfigError
 from genbench.settings import each_setting
 
 Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
-"""Parts of a spec: how messages call each, its builder, and its settings as plain JSON."""
+"""Parts of a spec: for each, its name in messages, its builder, and its settings as plain JSON."""
 
 
 class Untrusted(ConfigError):
@@ -24,12 +24,12 @@ def check(parts: Parts) -> None:
     """Check the spec of another author before anything is built from it.
 
     Raises:
-        Untrusted: if it names a file or a download.
+        Untrusted: if the spec names a file or a download.
     """
     for what, builder, settings in parts:
         for setting, text in _texts(what, builder, settings):
-            named = f"{setting}={text!r} is named by the record of another author"
-            raise Untrusted(f"{named} and not opened: add --trust if you trust its author")
+            named = f"the record of another author names {setting}={text!r}"
+            raise Untrusted(f"{named}, which is not opened: add --trust if you trust the author")
 
 
 def texts(parts: Parts) -> set[str]:

@@ -1,4 +1,4 @@
-"""Ensembles: which cells are trained as one. A spec records its ensemble as `stack`, the key that suites write."""
+"""Ensembles: which cells are trained together as one model. Specs and suite files call an ensemble `stack`."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -17,22 +17,22 @@ def why_alone(spec: Spec) -> str | None:
     name, plan = spec.model["name"], plan_of(spec)
     stackable = spec.encoder is None and model_class(models[name]).stackable(spec.event, spec.model)
     if not stackable:
-        return f"{name} on {spec.data['name']} cannot be stacked: only the loss of a small network can"
+        return f"{name} on {spec.data['name']} cannot be stacked: only models with small networks can"
     if plan.accumulate > 1 or plan.precision != "fp32":
-        return "plan.accumulate and plan.precision=bf16 are for models that are trained alone"
+        return "plan.accumulate and plan.precision=bf16 need models that are trained alone"
     if plan.stop == "validation":
-        return "plan.stop=validation is for models that are trained alone"
+        return "plan.stop=validation needs models that are trained alone"
     return None
 
 
 def form_ensembles(specs: Sequence[Spec], names: Sequence[str]) -> list[Spec]:
-    """Return specs with their ensembles: models that are equal except for the named settings form one.
+    """Return specs with their ensembles: models that are equal except for the named settings form an ensemble.
 
-    Models that cannot be trained in an ensemble stay alone. Sampling and metrics do not matter.
+    Models that cannot be trained in an ensemble stay alone. Members may differ in sampling and metrics.
 
     Args:
         specs: all cells; members of an ensemble keep their order.
-        names: what may differ within an ensemble: seed, and settings of models.
+        names: what may differ within an ensemble: "seed", and names of model settings.
 
     Raises:
         ConfigError: if no model has a setting of that name, or members cannot differ in it.

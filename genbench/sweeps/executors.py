@@ -26,14 +26,14 @@ from genbench.sweeps.jobs import Job, JobEvent, OnEvent, WarningForwarder, give_
 log = logging.getLogger("genbench")
 
 MAX_TRIES = 2
-"""Number of times that a job is started whose process is killed."""
+"""How often a job is started if its process is killed each time."""
 
 GRACE = 60.0
 """Seconds in which a stopped worker may save the checkpoint of its training before it is killed."""
 
 
 class Executor(Protocol):
-    """Runs jobs somewhere."""
+    """Runs jobs, in this process or elsewhere."""
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
         """Run jobs until every cell has ended with an event "done" or "failed"."""
@@ -47,7 +47,7 @@ class SequentialExecutor:
         self.store = store
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs; one that another process holds is tried again after the others."""
+        """Run jobs; a job that another process holds is tried again after the others."""
         waiting = deque(jobs)
         while waiting:
             left = run_job(waiting.popleft(), self.store, on_event)
@@ -56,7 +56,7 @@ class SequentialExecutor:
 
 
 def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
-    """Return the executor for a number of processes on this machine; a single one is this process."""
+    """Return the executor for a number of processes on this machine; one process means this process."""
     return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
 
 
@@ -84,7 +84,7 @@ def execute(
 
 
 class Finished(NamedTuple):
-    """What a worker sends at the end of a job: the job of the cells that other processes hold, if there are any."""
+    """What a worker sends at the end of a job: a job with the cells that other processes hold, or None."""
 
     left: Job | None
 
@@ -93,7 +93,7 @@ class Worker:
     """A process that runs the jobs it is sent.
 
     Args:
-        gpu: the only GPU that it sees, as CUDA_VISIBLE_DEVICES names it; empty where there is none.
+        gpu: the only GPU that the process sees, as CUDA_VISIBLE_DEVICES names it; empty for none.
     """
 
     def __init__(self, store: Store, gpu: str = "") -> None:
@@ -101,14 +101,14 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, child_end = context.Pipe()
         self.process = context.Process(target=serve, args=(child_end, gpu))
-        # The child inherits the blocked signals, so that Ctrl-C never reaches it: its parent answers.
+        # The child inherits the blocked signals, so that Ctrl-C never reaches it: the parent handles it.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         child_end.close()
-        with suppress(OSError):  # if it has ended already, its pipe is found closed later
+        with suppress(OSError):  # if the process has ended already, its closed pipe is noticed later
             self.pipe.send(store)
         self.job: Job | None = None
         self.ended: set[int] = set()
@@ -135,8 +135,8 @@ class ProcessPool:
     """Executor that runs jobs in several processes on this machine.
 
     Args:
-        processes: how many; fewer are used at a time where the threads of their jobs would exceed the cores. Each has
-            one GPU for itself, if there are enough.
+        processes: number of processes; fewer run at a time if the threads of their jobs would exceed the cores. Each
+            process has its own GPU, if there are enough.
     """
 
     def __init__(self, store: Store, processes: int) -> None:
@@ -160,7 +160,7 @@ class ProcessPool:
             self.workers.pop().stop()
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs. A job whose process is killed is tried again, and then given up."""
+        """Run jobs. If the process of a job is killed, the job is tried again, at most `MAX_TRIES` times in all."""
         waiting, kills = deque(jobs), Counter()
         while waiting or any(worker.job for worker in self.workers):
             self._distribute(waiting)
@@ -193,7 +193,7 @@ class ProcessPool:
                 idle = Worker(self.store, min(self.gpus, key=used_gpus.__getitem__, default=""))
                 self.workers.append(idle)
             waiting.remove(fitting)
-            with suppress(OSError):  # if it was killed while it was idle, its pipe is found closed later
+            with suppress(OSError):  # if the process was killed while idle, its closed pipe is noticed later
                 idle.send(fitting)
 
     def _handle_kill(self, worker: Worker, waiting: deque[Job], kills: Counter[int], on_event: OnEvent) -> None:
@@ -253,7 +253,7 @@ def serve(pipe: Connection, gpu: str) -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Leave leases and checkpoints as Ctrl-C does; a second signal does not interrupt that."""
+    """Save checkpoints and give back leases as on Ctrl-C; a second signal does not interrupt this."""
     signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 

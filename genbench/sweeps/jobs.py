@@ -15,7 +15,7 @@ from genbench.storage.lease import Busy
 from genbench.training.loop import Progress, no_progress
 
 FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0
-"""Seconds that a job waits for another process when it is tried again: doubled each time."""
+"""Seconds that a job waits for another process at its second try; each further try doubles them."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class JobEvent:
     """What happened to a cell.
 
     Args:
-        cell: its index; -1 for a warning, which belongs to no cell.
-        kind: started (with how many others it is trained as one, as message); step (with step, steps and logs); done;
-            failed (with the reason); busy (another process holds it; it is tried again later); lost (its process was
-            killed; it is tried again); warning.
-        message: why it failed, which process holds it, or the warning.
+        cell: index of the cell; -1 for a warning, which belongs to no cell.
+        kind: started (the message states the size of its ensemble); step (with step, steps and logs); done; failed
+            (with the reason); busy (another process holds the cell, which is tried again later); lost (the process was
+            killed; the cell is tried again); warning.
+        message: why the cell failed, which process holds it, or the warning.
     """
 
     cell: int
@@ -43,7 +43,7 @@ OnEvent = Callable[[JobEvent], None]
 
 @dataclass(frozen=True)
 class Job:
-    """Cells that run one after the other, because they share one model, or models that are trained as an ensemble.
+    """Cells that run one after the other, because they share one model or one ensemble.
 
     Args:
         cells: specs by index.
@@ -56,11 +56,11 @@ class Job:
 
     @property
     def threads(self) -> int:
-        """Threads of each of its runs."""
+        """Number of threads of each run of the job."""
         return max(plan_of(spec).threads for spec in self.cells.values())
 
     def only(self, cells: Collection[int]) -> "Job | None":
-        """Return the job of some of its cells; None if there are none."""
+        """Return a job with those of its cells that are given; None if there are none."""
         chosen = {index: spec for index, spec in self.cells.items() if index in cells}
         return replace(self, cells=chosen) if chosen else None
 
@@ -74,7 +74,7 @@ def make_jobs(specs: Sequence[Spec], loggers: Sequence[str] = ()) -> list[Job]:
 
 
 def run_job(job: Job, store: Store, on_event: OnEvent) -> Job | None:
-    """Run the cells of a job, and return the job of the cells that other processes hold; None if there are none.
+    """Run the cells of a job, and return a job with the cells that other processes hold; None if there are none.
 
     One failure never stops the others: every cell ends with an event "done", "failed" or "busy".
     """
@@ -93,7 +93,7 @@ def run_job(job: Job, store: Store, on_event: OnEvent) -> Job | None:
 
 
 def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, Spec]:
-    """Train the ensemble of a job where weights are missing, and return the cells that can be measured."""
+    """Train the members of an ensemble whose weights are missing, and return the cells that can be measured."""
     untrained = {index: spec for index, spec in job.cells.items() if spec.stack and not store.has_weights(spec)}
     if not untrained:
         return job.cells
@@ -141,7 +141,7 @@ def _progress(index: int, on_event: OnEvent) -> Progress:
 
 
 def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Exception) -> None:
-    """Report a failed cell. Wrong requests are noted here, because `run` notes failures of runs only."""
+    """Report a failed cell. Save the reason for a wrong request here, because `run` does so for failed runs only."""
     if isinstance(error, ConfigError):
         give_up(index, spec, store, on_event, str(error))
     else:
@@ -149,7 +149,7 @@ def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Except
 
 
 def give_up(index: int, spec: Spec, store: Store, on_event: OnEvent, reason: str) -> None:
-    """Note beside a run why it failed, and report it."""
+    """Save beside a run why it failed, and report it."""
     with suppress(Busy), store.hold(spec, wait=1.0) as held:
         held.write_failure(spec, reason)
     on_event(JobEvent(index, "failed", message=reason))

@@ -13,29 +13,29 @@ from genbench import activity
 from genbench.sweeps.jobs import JobEvent
 
 LINES = 10
-"""Number of lines that a quick run or sweep prints where there is no terminal."""
+"""Number of lines that a quick run or sweep prints without a terminal."""
 
 SECONDS_PER_LINE = 60.0
-"""Seconds after which a sweep, or one of its cells, prints another line where there is no terminal."""
+"""Seconds after which a sweep, or one of its cells, prints another line without a terminal."""
 
 
 SECONDS_PER_ACTIVITY = 10.0
-"""Seconds after which an activity prints another line where there is no terminal."""
+"""Seconds after which an activity prints another line without a terminal."""
 
 LONG = 900.0
-"""Seconds of training above which a quick look is suggested, and seconds that it takes."""
+"""Seconds of training above which a quick look is suggested, and seconds that the quick look takes."""
 QUICK = 180.0
 
 
 class _Count(TextColumn):
-    """How much of how many is done; empty where that is not known yet."""
+    """Shows how many of how many are done; empty while that is not known."""
 
     def render(self, task: Task) -> Text:
         return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
 
 
 def _cut(share: int) -> Column:
-    """Return a column that gives way: with this share of what the others leave."""
+    """Return a column that shrinks on narrow terminals, with this share of the width that other columns leave."""
     return Column(ratio=share, no_wrap=True, overflow="ellipsis")
 
 
@@ -44,7 +44,7 @@ class ProgressDisplay:
 
     Args:
         console: where to print; stderr by default.
-        skipped: number of cells of the sweep that are done already, and not among these.
+        skipped: number of cells of the sweep that were done before, and are not shown.
     """
 
     def __init__(self, labels: Sequence[str], console: Console | None = None, skipped: int = 0) -> None:
@@ -81,7 +81,7 @@ class ProgressDisplay:
 
     def __exit__(self, *error: object) -> None:
         self.listening.__exit__(None, None, None)
-        with suppress(OSError):  # as for lines
+        with suppress(OSError):  # as in `_print`
             self.bars.stop()
 
     def on_event(self, event: JobEvent) -> None:
@@ -102,7 +102,7 @@ class ProgressDisplay:
         self._show_step(JobEvent(0, "step", step, steps, tuple(logs.items())))
 
     def on_activity(self, what: str, done: int, total: int) -> None:
-        """Show what the run of this process is doing besides its steps: in a bar of its own if it is counted."""
+        """Show what the run of this process does besides training steps; counted work gets its own bar."""
         now = time.monotonic()
         if self.console.is_terminal:
             if total and self.activity_bar is None:
@@ -127,7 +127,7 @@ class ProgressDisplay:
 
     def _show_start(self, event: JobEvent) -> None:
         if event.cell in self.bar_of:
-            return  # it was trained in its ensemble, and is measured now
+            return  # its ensemble trained it, and it is measured now
         self.began.pop(event.cell, None)
         self._bar(event.cell, "")
         if event.message:
@@ -149,13 +149,13 @@ class ProgressDisplay:
             self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
 
     def _warn_of_length(self, steps: int, left: int, seconds: float, rate: float, *, early: bool) -> None:
-        """Say how long a training takes, and how to have a quick look at a long one; early only if it is very long."""
+        """Print how long a training takes, and how to get a quick look; early only if it is very long."""
         if seconds > (4 * LONG if early else 60):
             self.warned = True
             quick, resumed = max(1, round_down(rate * QUICK)), steps - left > 100
-            hint = f"; a quick look: --set plan.steps={quick}" if seconds > LONG and not resumed else ""
+            hint = f"; for a quick look, --set plan.steps={quick}" if seconds > LONG and not resumed else ""
             which = f"{left:,} steps left" if resumed else f"{steps:,} steps"
-            self._print(f"{which} on this machine: about {duration(seconds)}{hint}")
+            self._print(f"{which} take about {duration(seconds)} on this machine{hint}")
 
     def _line_is_due(self, event: JobEvent, now: float) -> bool:
         if len(self.labels) == 1:
@@ -169,7 +169,7 @@ class ProgressDisplay:
     def _print(self, text: str, style: str | None = None) -> None:
         """Print a line above the bars; brackets in it are not markup."""
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
-        with suppress(OSError):  # progress that cannot be written, as to a full disk, stops no run
+        with suppress(OSError):  # a run goes on if its progress cannot be written, for example to a full disk
             self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
 
     def _counts(self) -> str:
@@ -197,7 +197,7 @@ class ProgressDisplay:
             self._print_count()
 
     def _print_count(self) -> None:
-        """Print how many cells are done: at each tenth of them, and after a minute."""
+        """Print how many cells are done: after each tenth of them, and each minute."""
         count, now = len(self.labels), time.monotonic()
         tenth = self.finished * LINES // count > (self.finished - 1) * LINES // count
         if tenth or now - self.last_count >= SECONDS_PER_LINE:

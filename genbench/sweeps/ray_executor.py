@@ -1,8 +1,8 @@
 """Jobs of a sweep on the machines of a Ray cluster (Moritz et al., 2018).
 
-Each job is a Ray task that requests cores and GPUs. Ray starts a task again if its worker or machine is lost. Results
-are written to the results folder, which all machines share, under the same leases as everywhere. Python files of the
-user travel with each task; files of data have to be at the same place on all machines.
+Each job is a Ray task that requests cores and GPUs. Ray starts a task again if its worker or machine is lost. Tasks
+write to the results folder, which all machines share, under the same leases as other executors. Each task carries the
+user's Python files; data files must be at the same path on all machines.
 """
 
 import importlib
@@ -32,12 +32,12 @@ RETRIES = 3
 
 
 class Request(NamedTuple):
-    """What a task is sent.
+    """The input of a task.
 
     Args:
-        probe: a file that a machine sees if it shares the results folder.
-        cwd: the paths of data are relative to it.
-        code: the Python files of the user, each followed by the modules that it imports: {relative path: content}.
+        probe: path of a file that a machine sees if it shares the results folder.
+        cwd: folder to which paths of data are relative.
+        code: Python files of the user, each followed by the modules that it imports: {relative path: content}.
     """
 
     job: Job
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 
 
 class Returned(NamedTuple):
-    """What a task sends back: how its cells ended, and the job of the cells that other processes hold."""
+    """The output of a task: how its cells ended, and a job with the cells that other processes hold."""
 
     ended: list[JobEvent]
     left: Job | None
@@ -58,7 +58,7 @@ class RayExecutor:
     """Executor that runs jobs on a Ray cluster.
 
     Args:
-        store: where results are kept, in a folder that all machines share.
+        store: the results folder, which all machines share.
         address: address of the cluster, as `ray.init` takes it; default: RAY_ADDRESS, or else a local cluster.
         gpus: GPUs of each run, which may be a fraction of one.
 
@@ -112,7 +112,7 @@ class RayExecutor:
         Raises:
             ConfigError: if a machine does not see the results folder.
         """
-        # Wherever it runs, only the display of progress is lost with it. Its process need not import genbench.
+        # If the process of the queue is lost, only the display of progress ends. It need not import genbench.
         queue = importlib.import_module("ray.util.queue").Queue(actor_options={"num_cpus": 0})
         remote = self.ray.remote(_run_task)
         code = [user_code.sources(path) for path in user_code.named_files()]
@@ -134,7 +134,7 @@ class RayExecutor:
 
     def _cores(self, job: Job) -> int:
         """Return the cores that a job requests. Warn if no machine has them, because Ray would wait silently."""
-        if self.address is None:  # as in a process pool, a run with more threads than cores runs alone
+        if self.address is None:  # as in a process pool, a job with more threads than cores runs alone
             return min(job.threads, int(self.largest["CPU"]))
         if job.threads > self.largest["CPU"] or self.gpus > self.largest["GPU"]:
             need = f"{job.threads} cores and {self.gpus:g} GPUs"
@@ -142,7 +142,7 @@ class RayExecutor:
         return job.threads
 
     def _finish(self, reference: Any, job: Job, on_event: OnEvent) -> Job | None:
-        """Report how the cells of a finished task ended, and return the job that is left to run."""
+        """Report how the cells of a finished task ended, and return a job with the cells that are left, or None."""
         try:
             returned: Returned | str = self.ray.get(reference)
         except self.ray.exceptions.RayError as error:
@@ -154,14 +154,16 @@ class RayExecutor:
                 give_up(index, spec, self.store, on_event, reason)
             return None
         if isinstance(returned, str):
-            raise ConfigError(f"{returned} does not see {self.store.root}: with Ray, all machines share --results")
+            raise ConfigError(
+                f"{returned} does not see {self.store.root}: with Ray, all machines must share the folder of --results"
+            )
         for event in returned.ended:
             on_event(event)
         return returned.left
 
 
 def _check_connection(address: str | None) -> None:
-    """Raise OSError at once if nothing listens at an address, which takes Ray many minutes to notice."""
+    """Raise OSError at once if nothing listens at an address; Ray would take many minutes to notice."""
     host = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address or "")
     if host is not None:
         with socket.create_connection((host[1], int(host[2])), timeout=10):
@@ -179,8 +181,8 @@ def _run_task(request: Request, queue: Any) -> Returned | str:
 
     def on_event(event: JobEvent) -> None:
         if event.kind in ("done", "failed", "busy"):
-            ended.append(event)  # reported whatever happens to the queue
-        elif event.kind != "step":  # steps stay on the machine
+            ended.append(event)  # also returned, in case the queue is lost
+        elif event.kind != "step":  # steps are not sent
             with suppress(importlib.import_module("ray").exceptions.RayError):
                 queue.put(astuple(event))
 

@@ -15,7 +15,7 @@ _WORDS = {"none": None, "true": True, "false": False}
 def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
     """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
 
-    If a setting has nested settings as well, its word becomes their name.
+    If a setting has nested settings as well, its value becomes their `name`.
 
     >>> parse_set_options(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
     {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
@@ -41,7 +41,9 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
         value = _value(text.strip())
         if isinstance(table.get(name), dict):
             if not isinstance(value, str) or "name" in table[name]:
-                raise ConfigError(f"--set {key.strip()}: its settings are already given one by one: use one form")
+                raise ConfigError(
+                    f"--set {key.strip()} gives a table, but its settings are also given one by one: use one form"
+                )
             table[name]["name"] = value
         elif name in table:
             raise ConfigError(f"--set {key.strip()} is given twice: write it once")
@@ -85,7 +87,7 @@ def _value(text: str) -> Any:
         table = tomllib.loads(f"value = {text}")
     except RecursionError as error:
         raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
-    except ValueError:  # no TOML, or an integer of more digits than Python reads
+    except ValueError:  # not TOML, or an integer of more digits than Python reads
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)
         return _WORDS.get(text.lower(), text)

@@ -29,7 +29,7 @@ def command(spec: Spec) -> str:
 
 
 def baseline(spec: Spec, model: str, seeds: str) -> str:
-    """Return the shell command that runs another model, with its default settings, as a cell and on the cell's data."""
+    """Return the shell command that runs another model, with default settings, on the data and budget of a cell."""
     data, metrics = _data(spec), list(spec.metrics)
     default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data})
     changes = {part: _changes(spec.settings[part], default.settings[part]) for part in ("plan", "evaluation")}
@@ -50,14 +50,14 @@ def _data(spec: Spec) -> dict[str, Any]:
 
 
 def _sets(spec: Spec, data: Settings, changes: Settings) -> list[str]:
-    """Return what --set states; the path of a file of data is the data set of the command."""
+    """Return the --set options of a command, without the path of a data file, which --dataset states."""
     own = {name: value for name, value in data.items() if name != "path" or not own_data_name(spec.data)}
     sections = {"data": own} | dict(changes)
     return [item for section, values in sections.items() for item in as_set_options(section, values)]
 
 
 def _changes(settings: Settings, default: Settings) -> dict[str, Any]:
-    """Return the settings that differ from the default; of a nested component of the same name, those within it."""
+    """Return the settings that differ from the default, also within a nested component of the same name."""
     changes: dict[str, Any] = {}
     for name, value in settings.items():
         other = default.get(name)

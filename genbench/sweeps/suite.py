@@ -33,10 +33,10 @@ from genbench.sweeps.user_files import from_folder, of_model
 
 
 class Sweep(NamedTuple):
-    """The cells of a suite, in the order of its tables. Tables are called by its name.
+    """The cells of a suite, in the order of its tables, which have the name of the suite.
 
     Args:
-        places: of a track, where each cell stands: rows may share it.
+        places: for a track, the table rows of each cell; several rows may share a cell.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Sweep(NamedTuple):
 
 
 class DataChoice(NamedTuple):
-    """A data set, its metrics in place of the suite's, and its settings, nested by section."""
+    """A data set, the metrics that replace the suite's metrics, and its settings, nested by section."""
 
     name: str
     metrics: list[str] | None
@@ -58,8 +58,8 @@ class TrackRow(NamedTuple):
     Args:
         settings: nested by section.
         dataset: label of the data set in tables.
-        label: of the model in tables.
-        metrics: the headline first.
+        label: label of the model in tables.
+        metrics: names of the metrics, the headline metric first.
     """
 
     data: DataChoice
@@ -86,7 +86,7 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
     """
     path = find(suite)
     if path.stem in RESERVED:
-        raise ConfigError(f"{path}: the results folder uses the name '{path.stem}' itself: rename the suite")
+        raise ConfigError(f"{path}: the results folder itself uses the name '{path.stem}': rename the suite")
     contents = read(path)
     try:
         contents = with_paths(contents, folder_of(path))
@@ -124,7 +124,7 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
 
 
 def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[list[Place]]]:
-    """Return the cells of a track, first those with default settings, and where each stands."""
+    """Return the cells of a track, those with default settings first, and the table rows of each cell."""
     rows = track_rows(suite)
     _check_chosen(suite.chosen, rows)
     places: dict[tuple[str, str], dict[str, Place]] = {}
@@ -132,7 +132,9 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     for table in ("default", "tuned"):
         for (budget, seeds), row in itertools.product(suite.lengths, rows):
             choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
-            if choice is None or (length := row.model.at(budget)) is None:  # not chosen yet, or not there
+            if (
+                choice is None or (length := row.model.at(budget)) is None
+            ):  # no settings chosen yet, or the model is not trained at this budget
                 continue
             settings = merge(row.settings, choice, length, override)
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
@@ -153,7 +155,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
     A model is named by its label on the first data set: its settings may differ from the defaults on other data sets.
 
     Raises:
-        ConfigError: if two of them have one label in tables, or the baseline has none.
+        ConfigError: if two rows have the same label, or no row has the label of the baseline.
     """
     rows: dict[tuple[str, str], TrackRow] = {}
     labels: dict[str, str] = {}
@@ -164,7 +166,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
         label = labels.setdefault(stated, spec.model_label)
         row = TrackRow(data, model, settings, spec.data_label, label, chosen)
         if (row.dataset, row.label) in rows:
-            raise ConfigError(f"two rows of the track have one label: {row.label} on {row.dataset} is there twice")
+            raise ConfigError(f"two rows of the track have the same label: {row.label} on {row.dataset} is there twice")
         rows[row.dataset, row.label] = row
     if suite.track is not None and suite.track.baseline not in labels.values():
         raise unknown("track.baseline: no row is called", suite.track.baseline, labels.values())
@@ -172,7 +174,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
 
 
 def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]) -> None:
-    """Raises ConfigError if a choice is for no row, or neither its defaults nor one of its trials."""
+    """Raise ConfigError if chosen settings belong to no row, or are neither its defaults nor one of its trials."""
     declared = {(row.dataset, row.label): row.model.trials for row in rows}
     for dataset, choices in chosen.items():
         for label, choice in choices.items():
@@ -187,7 +189,7 @@ def _identity(spec: Spec) -> tuple[str, str]:
 
 
 def _once(specs: Iterable[Spec]) -> list[Spec]:
-    """Return each cell once, however often and in whatever spelling the suite names it, with all of its metrics.
+    """Return each cell once, with all of its metrics, however often the suite names it.
 
     Raises:
         ConfigError: if a metric of a cell has two settings.
@@ -198,7 +200,7 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
         for name in spec.metrics.keys() & cell.metrics.keys():
             if not same_component(cell.metrics[name], spec.metrics[name]):
                 what = f"{spec.model_label} on {spec.data_label}"
-                raise ConfigError(f"{what} has {name} with two settings: a run measures a metric with one setting")
+                raise ConfigError(f"{what} measures {name} with two settings: give {name} the same settings everywhere")
         if more := spec.metrics.keys() - cell.metrics.keys():
             metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
             unique[_identity(spec)] = replace(cell, metrics=metrics)
@@ -215,7 +217,7 @@ def _product(
     """Yield the cells in which each data set meets each model, at each budget and for each seed.
 
     Args:
-        seeds: in place of the seeds of the suite or its budgets.
+        seeds: seeds that replace the seeds of the suite or of its budgets.
     """
     of_pairs = pairs(suite, chosen_data, of_models)
     for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
@@ -241,7 +243,7 @@ def _data(entry: DataEntry) -> list[DataChoice]:
 
 
 def _as_given(included: DataChoice, own: Iterable[DataChoice]) -> list[DataChoice]:
-    """Return an included data set with the sections and metrics that the suite gives it, unless it states its own."""
+    """Return an included data set with the suite's sections and metrics for it, unless it states its own."""
     same = [each for each in own if (each.name, each.settings["data"]) == (included.name, included.settings["data"])]
     return [
         DataChoice(

@@ -1,6 +1,6 @@
 """Suite files: TOML that states which models meet which data sets, with which settings and seeds.
 
-The trials of tuning are a part of them: the settings of every candidate, and their seeds.
+A suite file of a track also states the trials of tuning: the settings of every candidate, and their seeds.
 """
 
 import tomllib
@@ -22,7 +22,7 @@ TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
 
 FIRST_SEED = 100
-"""Seed of the first trial of a candidate. Tables report seeds from 0 on."""
+"""Seed of the first trial of a candidate; reported seeds start from 0."""
 
 Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
 
@@ -40,8 +40,8 @@ class Table(BaseModel):
         if not isinstance(table, Mapping):
             return table
         for key in table:
-            if key == "exclude" and "include" in cls.model_fields:  # "did you mean 'include'" would be the opposite
-                raise ConfigError("there is no exclude: write the cells that you want under include")
+            if key == "exclude" and "include" in cls.model_fields:  # the suggestion 'include' would mean the opposite
+                raise ConfigError("there is no key exclude: write the cells that you want under include")
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise unknown("no key", key, cls.model_fields)
         return table
@@ -63,10 +63,10 @@ class Sections(Table):
 
 
 class Entry(Sections):
-    """A component: its name, or a table with its settings and sections that hold for this entry.
+    """A component: its name, or a table with its name, its settings, and sections for this entry alone.
 
-    A list where a setting takes a single value makes a grid. A `plan` that is a name, or a list of names, is a setting
-    of couplings by optimal transport.
+    A list in place of a single value makes a grid. A `plan` that is a name, or a list of names, is the setting of
+    optimal-transport couplings, not a section.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -87,7 +87,7 @@ class Entry(Sections):
 E = TypeVar("E", bound=Entry)
 
 CHOSEN = ".tuned.json"
-"""Ending of the file beside a track with the settings that tuning chose, in place of .toml."""
+"""Ending, in place of .toml, of the file beside a track that holds the settings which tuning chose."""
 
 
 CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
@@ -103,9 +103,9 @@ class DataEntry(Entry):
 class ModelEntry(Entry):
     """A model. `seeds` replaces the seeds of the suite; a list in `sample` makes a grid of cells that share training.
 
-    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` names the
-    budgets of a track at which the model stands, by their steps; by default all. A model that states `plan.steps = 0`
-    is never trained, and its runs stand at every budget. `pace` multiplies the steps of every budget, to give methods
+    `trials` are the candidates of its tuning in a track, {section: {setting: list of values}}. `budgets` lists the
+    steps of the budgets of a track at which the model is trained; by default all. A model that states `plan.steps = 0`
+    is never trained, and its runs appear at every budget. `pace` multiplies the steps of every budget, to give methods
     equal time.
     """
 
@@ -115,7 +115,7 @@ class ModelEntry(Entry):
     pace: Annotated[float, Ge(0.01), Le(100)] = 1.0
 
     def at(self, budget: "Budget | None") -> dict[str, Any] | None:
-        """Return the settings of a budget for this model; None if it does not stand there."""
+        """Return the settings of a budget for this model; None if the model does not have this budget."""
         if budget is None:
             return {}
         if self.sections["plan"].get("steps") == 0:
@@ -125,14 +125,14 @@ class ModelEntry(Entry):
         return {"plan": {"steps": self.paced(budget.steps)}}
 
     def paced(self, steps: int) -> int:
-        """Return the number of steps in which this model takes as long as other models take for the given number."""
+        """Return the number of steps for which this model needs as much time as others need for the given number."""
         return max(1, round(steps * self.pace))
 
 
 class Include(Table):
     """Cells to add: a data set and a model, and their seeds.
 
-    A data set of the suite keeps the sections and metrics that it has there, unless they are stated here.
+    A data set that the suite also lists has the same sections and metrics as there, unless they are stated here.
     """
 
     dataset: DataEntry
@@ -141,7 +141,7 @@ class Include(Table):
 
 
 class Budget(Table):
-    """A number of training steps, and the seeds with which every model trains that long."""
+    """A number of training steps, and the seeds of every model at this budget."""
 
     steps: Annotated[int, Ge(1)]
     seeds: Seeds
@@ -155,9 +155,9 @@ class Tuning(Table):
 
 
 class Track(Table):
-    """What makes a suite a track, in which every model has every cell: the baseline of its effects, and its tuning.
+    """What makes a suite a track: the baseline of its effects, and its tuning. In a track, every model has every cell.
 
-    The first metric of a data set is its headline, by which models are compared and tuned.
+    The first metric of a data set is its headline metric, by which models are compared and tuned.
     """
 
     baseline: str
@@ -188,20 +188,20 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse seeds that no cell has; in a track, also cells of some models only, unequal trials, trials' seeds."""
+        """Refuse unused seeds; in a track, also cells of some models only, unequal trials, and seeds of tuning."""
         if self.budgets and "seeds" in self.model_fields_set:
             raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
             models = [*self.models, *(addition.model for addition in self.include)]
             if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in models):
-                raise ValueError("trials, budgets, paces and chosen settings are parts of a track: add [track]")
+                raise ValueError("trials, budgets, paces and chosen settings need a track: add [track]")
             return self
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):
                 raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
-            raise ValueError("metrics: name the metrics of the track, the headline first")
+            raise ValueError("metrics: name the metrics of the track, the headline metric first")
         if self.include or any(model.seeds for model in self.models):
             raise ValueError("a track runs every model on every cell: remove include and the seeds of models")
         numbers = [
@@ -212,15 +212,15 @@ class Suite(Sections):
             raise ValueError(f"trials: every model of a track needs the same number: {counts}")
         reported = {*self.seeds, *(seed for budget in self.budgets for seed in budget.seeds)}
         if seen := sorted(reported.intersection(range(FIRST_SEED, FIRST_SEED + self.track.tuning.seeds))):
-            raise ValueError(f"seeds: tuning has seed {seen[0]}: reported seeds must differ: use others, from 0 on")
+            raise ValueError(f"seeds: tuning uses seed {seen[0]}, and reported seeds must differ: count from 0")
         return self
 
 
 def read(path: Path) -> Suite:
-    """Read a suite file, and of a track the settings that were chosen for it.
+    """Read a suite file and, for a track, its chosen settings.
 
     Raises:
-        ConfigError: if it is not a suite, or names an unknown component.
+        ConfigError: if the file is not a suite, or names an unknown component.
     """
     try:
         contents, chosen = tomllib.loads(path.read_text(encoding="utf-8-sig")), path.with_suffix(CHOSEN)
@@ -242,20 +242,20 @@ def read(path: Path) -> Suite:
 
 
 def _chosen(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Read the settings that were chosen for a track."""
+    """Read the settings that tuning chose for a track."""
     try:
         return CHOICES.validate_json(path.read_bytes(), strict=True)
     except (OSError, ValidationError) as error:
-        raise ConfigError(f"{path} holds no choices of tuning: {explain(error)}") from error
+        raise ConfigError(f"{path} does not hold settings chosen by tuning: {explain(error)}") from error
 
 
 def folder_of(path: Path) -> Path:
-    """Return the folder in which relative paths of a suite start: its own; for one of genbench, the working folder."""
+    """Return the folder to which paths in a suite are relative: its own; for suites of genbench, the working folder."""
     return Path() if path.parent == FOLDER else path.parent
 
 
 def _with_components(suite: Suite, folder: Path) -> Suite:
-    """Return a suite with the names of components, which are checked, in place of files relative to its folder."""
+    """Return a suite in which names of components replace files relative to its folder; check these names."""
 
     def named(kind: str, part: E) -> E:
         found = named_component(kind, part.name, part.settings, folder)
@@ -290,14 +290,14 @@ def points(
     Args:
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
         methods: names that sections may have.
-        what: how an error calls the values.
+        what: name of the values in messages.
 
     Raises:
         ConfigError: if values are not lists.
     """
     for section in over:
         if section not in (*TUNED, *methods):
-            raise unknown(f"{what}: nothing to tune in", section, [*TUNED, *methods])
+            raise unknown(f"{what}: there is nothing to tune in", section, [*TUNED, *methods])
     axes = []
     for section, table in over.items():
         if section in (*TUNED, method):

@@ -15,13 +15,13 @@ ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
 
 
 def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, dict[str, Any]]:
-    """Return the name and the settings of a component that may be given as a file; its path stays as it is given.
+    """Return the name and the settings of a component that may be given as a file, whose path is not changed.
 
     Args:
         kind: models, metrics or datasets.
         text: a name; `file.py` or `file.py:name`; for data, a file of points, a folder or archive of images, or
             `hf:NAME[:split]`, a data set of Hugging Face's library, by its folder or its name on the hub.
-        folder: paths are relative to it.
+        folder: folder to which paths are relative.
 
     Raises:
         ConfigError: on an unknown name; if a Python file is broken, or registers no such component; or if a data set
@@ -39,14 +39,14 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
 
 
 def named_component(kind: str, text: str, stated: Settings, folder: Path = Path()) -> dict[str, Any]:
-    """Return the name and the settings of a component that may be given as a file, beside which settings are stated.
+    """Return the name and the settings of a component that may be given as a file, together with stated settings.
 
     Raises:
-        ConfigError: as `component_name` does; if the path is stated twice.
+        ConfigError: as `component_name` does, and if the path is stated twice.
     """
     name, settings = component_name(kind, text, folder)
     if twice := settings.keys() & stated.keys():
-        raise ConfigError(f"{text} already gives the {twice.pop()}: remove the other one")
+        raise ConfigError(f"{text} already states the {twice.pop()}: remove that setting")
     return {"name": name, **settings}
 
 
@@ -79,14 +79,14 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
     """Return the settings of a model, whose network, encoder or coupling may be given as a Python file.
 
     Args:
-        name: of the model.
+        name: name of the model.
         table: its settings, nested, with the settings of the encoder.
-        folder: paths are relative to it.
+        folder: folder to which paths are relative.
 
     Raises:
         ConfigError: on an unknown model; if a Python file is broken, or registers no such component.
     """
-    from genbench.runs.spec import ENCODER  # which imports torch
+    from genbench.runs.spec import ENCODER  # imports torch
 
     settings = from_folder(ALL["models"][name].build, table, folder)
     if "encoder" in settings:
@@ -105,7 +105,7 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
     """Return the name and the settings of the data set that reads a file or folder; None for any other text."""
     hub = re.fullmatch(r"hf:([^:]+)(?::([^:]+))?", text)
     if hub:
-        from genbench.data.hugging_face import export  # which imports much
+        from genbench.data.hugging_face import export  # imports large libraries
 
         path = export(hub[1], hub[2], folder)
         return "points" if path.suffix in POINTS else "folder", {"path": str(path.absolute())}

@@ -18,7 +18,7 @@ def assert_documented(builder: Callable, name: str) -> None:
 
 def reason_of(refusal: Exception, name: str) -> str:
     """Return the reason of a refusal, which must not be empty."""
-    assert str(refusal), f"{name} refuses, and must say why"
+    assert str(refusal), f"{name} raises Unsupported without a reason, and must give one"
     return str(refusal)
 
 
@@ -50,4 +50,4 @@ def state_unchanged(module: torch.nn.Module, what: str) -> Iterator[None]:
     before = {name: value.clone() for name, value in module.state_dict().items()}
     yield
     for name, value in module.state_dict().items():
-        assert torch.equal(before[name], value), f"{what} must be pure, and changes '{name}'"
+        assert torch.equal(before[name], value), f"{what} must be pure, but it changes '{name}'"

@@ -36,7 +36,9 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         except ImportError as error:
             raise ConfigError(f"{module} cannot be imported: {error}") from error
     components = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
-    added = [] if module.partition(".")[0] == "genbench" else components[datasets.kind]  # ours have toy tasks instead
+    added = (
+        [] if module.partition(".")[0] == "genbench" else components[datasets.kind]
+    )  # genbench's own metrics have toy tasks instead
     tasks = [
         *data,
         *(each for each in added if not any(s.required for s in settings_of(datasets[each].build).values())),
@@ -59,7 +61,7 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
             except (Unsupported, ConfigError, RunFailed) as reason:
                 unchecked.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: - {reason}"]
-            except Exception as error:  # of the component's own code
+            except Exception as error:  # the component's own code may raise anything
                 violated.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: VIOLATED: {described(error)}"]
             yield from (line.replace(ending, "") for line in lines)

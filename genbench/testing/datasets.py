@@ -23,7 +23,7 @@ from genbench.training.plan import Plan
 
 SIZE = 16
 READ_WHOLE = 5000
-"""Finite splits up to this size are read whole."""
+"""Finite splits of at most this many samples are checked whole."""
 MAX_SHARED = 0.01
 """Largest share of test samples that may also be in the training split: real collections contain duplicates."""
 

@@ -19,7 +19,7 @@ from genbench.testing.assertions import assert_documented
 from genbench.testing.toys import AffineFlow, toy_tasks
 
 SIZE = 2048
-"""Samples in a check: as many as an evaluation draws by default."""
+"""Number of samples in a check: as many as an evaluation draws by default."""
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +32,7 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
 
     Raises:
         AssertionError: with a sentence that says which requirement is violated.
-        Unsupported: if it has a value on none of the tasks, so that most of it was not checked.
+        Unsupported: if the metric has no value on any task, so that it was mostly not checked.
     """
     entry = metrics[name]
     assert_documented(entry.build, name)
@@ -51,12 +51,12 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
         lines.append(f"metric {name} on {title}: {values or '- ' + reasons[0]}")
     if not measured:
         reasons = "; ".join(line.removeprefix(f"metric {name} ") for line in lines)
-        raise Unsupported(f"no value on any task: name a data set that it is made for: {reasons}")
+        raise Unsupported(f"it has no value on any task; name a data set that it is made for: {reasons}")
     return lines
 
 
 def _check_on(name: str, settings: Mapping[str, Any], data: Data) -> Rows:
-    # Registered with novel=True, a metric reads copies of training data as bad.
+    # A metric with novel=True rates copies of training data as bad.
     split = data.test if metrics[name].traits.get("novel") else data.train
     real = split.take(SIZE if split.size is None else min(SIZE, split.size), 1)
     good = _measured(name, settings, data, real.x, real.label)

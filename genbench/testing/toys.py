@@ -1,4 +1,4 @@
-"""Toys on which any component is checked in moments: Gaussian blobs as tasks, and a model known in closed form."""
+"""Toys for quick checks of any component: Gaussian blobs as tasks, and a model known in closed form."""
 
 from dataclasses import dataclass
 

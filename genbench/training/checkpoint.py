@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training in one safetensors file; the previous file is kept."""
+"""Checkpoints: the state of a training in one safetensors file, beside the previous checkpoint."""
 
 import logging
 import time
@@ -40,7 +40,7 @@ class Saver:
 
     Args:
         run: identifies the training.
-        save_every: seconds between checkpoints; more if one takes longer than 2 % of 30 s.
+        save_every: seconds between checkpoints; more if saving takes longer than 2 % of them.
     """
 
     def __init__(self, path: Path, run: str, save_every: float) -> None:
@@ -64,7 +64,7 @@ def elapsed(path: Path) -> float:
     for candidate in (path, _previous(path)):
         try:
             return float(tensors.head(candidate, FIELDS)["seconds"])
-        except (FileNotFoundError, ValueError):  # Damaged is one
+        except (FileNotFoundError, ValueError):  # Damaged is a ValueError
             continue
     return 0.0
 
@@ -73,7 +73,7 @@ def read(path: Path, run: str) -> Checkpoint | None:
     """Return the latest undamaged checkpoint, or None; damaged ones are reported and removed.
 
     Raises:
-        ConfigError: if it belongs to another run.
+        ConfigError: if the checkpoint belongs to another run.
     """
     for candidate in (path, _previous(path)):
         try:

@@ -13,7 +13,7 @@ from genbench.seeds import derive
 
 
 class Ensemble(Learner):
-    """Several models of one shape, each with the seed that it would have alone.
+    """Several models of one shape, each trained with its own seed.
 
     theta = stack(theta_1, ..., theta_S);  loss = vmap(loss)(theta, stack(example_1, ..., example_S)), a vector
 
@@ -111,7 +111,7 @@ class Ensemble(Learner):
 
 
 def _clone_members(ensemble: nn.Module, state: dict[str, Tensor], prefix: str, metadata: Any) -> None:
-    """Clone the parameters of members in a state that is to be saved: safetensors refuses tensors that share memory."""
+    """Clone the parameters of members before a state is saved, since safetensors refuses tensors that share memory."""
     for name in state:
         if name.startswith(f"{prefix}members."):
             state[name] = state[name].clone()

@@ -1,4 +1,4 @@
-"""Signals that stop a training: they wait for the end of a step, so that its checkpoint is whole."""
+"""Signals that stop a training wait for the end of a step, so that its checkpoint is complete."""
 
 import signal
 import threading
@@ -10,13 +10,13 @@ STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if
 
 
 class Interrupts:
-    """The signals of this process while it trains: the first one stops the training, later ones do nothing here.
+    """The signals of this process while it trains: the first signal stops the training; this class ignores later ones.
 
-    The command line ends at a second one.
+    The command line ends at a second signal.
 
     Args:
         together: whether the processes of a group stop after the same step: a signal then only sets `asked`. Otherwise
-            it raises KeyboardInterrupt, at once or after an uninterrupted block.
+            a signal raises KeyboardInterrupt, at once or after an uninterrupted block.
     """
 
     def __init__(self, together: bool) -> None:
@@ -32,8 +32,8 @@ class Interrupts:
     def handled(self) -> Iterator[None]:
         """Handle the signals of a block, and pass the first one on to the previous handler afterwards.
 
-        Only the main thread can. A signal that the process ignores, such as SIGINT in a worker of a sweep, stays
-        ignored.
+        Only the main thread can handle signals. A signal that the process ignores, such as SIGINT in a worker of a
+        sweep, stays ignored.
         """
         before = {}
         if threading.current_thread() is threading.main_thread():
@@ -53,7 +53,7 @@ class Interrupts:
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
-        """Let a signal wait for the end of a block; after an error inside, `busy` says that it was left halfway."""
+        """Let a signal wait for the end of a block; if an error ends the block halfway, `busy` stays true."""
         self.busy = True
         yield
         self.busy = False

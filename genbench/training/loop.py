@@ -1,8 +1,8 @@
 """Training: one loop for every model.
 
-No random state outlives a step: every stream of step k is seeded by (seed, purpose, k), and so is the batch. The state
-of a run is its weights, their average, the best validated weights, the optimizer and k: a resumed run equals an
-uninterrupted one bit for bit.
+No random state outlives a step: (seed, purpose, k) seeds the batch and every random stream of step k. The state of a
+run consists of its weights, their average, the best validated weights, the optimizer and k. A resumed run therefore
+equals an uninterrupted run bit for bit.
 """
 
 import logging
@@ -41,7 +41,7 @@ Progress = Callable[[int, int, dict[str, float]], None]
 """Progress callback: (finished steps, all steps, latest logged scalars)."""
 
 Callback = Callable[[int], float | None]
-"""Callback with the number of finished steps, which must leave the model as it is and may return a validation loss."""
+"""Callback with the number of finished steps; it must not modify the model, and may return a validation loss."""
 
 
 def no_progress(step: int, steps: int, logs: dict[str, float]) -> None:
@@ -68,19 +68,19 @@ def fit(
     Args:
         learner: freshly built, or with any weights if the folder contains a checkpoint to resume.
         seed: all randomness derives from it; the members of an ensemble have seeds of their own.
-        folders: one per model for train.csv, the first one also for the checkpoint; without any, nothing is kept.
+        folders: one per model for train.csv, the first one also for the checkpoint; if empty, nothing is saved.
         run: identifies the training in its checkpoints.
         progress: called after every block of steps, one per model.
         evaluate: called with averaged weights after the steps for which `plan.evaluates_after` is true. With
-            plan.stop=validation, the weights with the lowest returned loss are kept.
+            plan.stop=validation, the weights with the lowest returned loss become the result.
         save_every: least seconds between checkpoints, which take at most 2 % of the time. A signal that stops the
             training also saves one.
-        uncounted: context of work that does not count as training: saving.
+        uncounted: context manager around saving, which does not count as training.
 
     Raises:
-        RunFailed: if the loss is not finite, with the step.
+        RunFailed: if the loss is not finite; the message names the step.
         ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, the plan needs a
-            compiler that is not there, or the model does not fit on the device.
+            compiler that is not installed, or the model does not fit on the device.
     """
     _check(plan, group, learner)
     torch.set_num_threads(plan.threads)
@@ -138,7 +138,7 @@ class _Loop:
     def run(self, examples: Iterator[Example]) -> None:
         """Take all steps. Raises KeyboardInterrupt, after a checkpoint, if a signal stops the training."""
         try:
-            if self.resumed:  # an evaluation that was interrupted is repeated, any other one was kept
+            if self.resumed:  # repeats an interrupted evaluation; others are saved
                 self._evaluate()
             while self.state.step < self.plan.steps:
                 with self.interrupts.uninterrupted():  # drawing may move a state of the learner
@@ -159,7 +159,7 @@ class _Loop:
             raise
 
     def _logs_due(self) -> bool:
-        """Return whether the losses are checked and logged now: by time only in a process that trains alone."""
+        """Return whether the losses are checked and logged now; only a process that trains alone goes by time."""
         step = self.state.step
         slow = self.group.size == 1 and time.monotonic() - self.logged > self.log_every
         return slow or step % BLOCK == 0 or step in self.always_logged
@@ -196,13 +196,13 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
     """Refuse a plan that this group, machine or learner cannot follow."""
     plan.parts(group.size)
     if plan.precision == "tf32" and group.device.type != "cuda":
-        raise ConfigError("plan.precision=tf32 needs a GPU, and this training runs on a CPU: set plan.precision=fp32")
+        raise ConfigError("plan.precision=tf32 needs a GPU, but this training runs on a CPU: set plan.precision=fp32")
     if plan.compile and learner.not_compiled:
         raise ConfigError(f"plan.compile=true: {learner.not_compiled}")
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch's own choice
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(
-            f"plan.compile=true needs a C++ compiler on a CPU, and {compiler} is missing: omit plan.compile"
+            f"plan.compile=true needs a C++ compiler on a CPU, but {compiler} is missing: omit plan.compile"
         )
 
 
@@ -218,7 +218,7 @@ def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:
     if needed > device.total_memory:
         raise ConfigError(
             f"a model of {trained / 4e6:,.1f} M weights needs {needed / 2**30:,.2f} GiB for weights, gradients, Adam"
-            f" and averages, and {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
+            f" and averages, but {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
             " model: choose a smaller model or a larger device"
         )
 

@@ -45,7 +45,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """Take a step with a learning rate, and forget the gradients."""
+        """Take a step with a learning rate, and clear the gradients."""
         used = [(p, p.grad, state) for p, state in zip(self.parameters, self.states, strict=True) if p.grad is not None]
         steps, averages, squares = ([state[name] for _, _, state in used] for name in STATE)
         self.function(

@@ -12,7 +12,7 @@ from genbench.errors import ConfigError
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
 VERSIONS = {"fp32": 1, "tf32": 1, "bf16": 2}
-"""Versions of training, by precision; raised whenever the same plan would train another model."""
+"""Versions of training, by precision: raise them when the same plan would train another model."""
 
 
 def training_version(plan: Mapping[str, Any]) -> int:
@@ -22,7 +22,7 @@ def training_version(plan: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The budget and the optimizer of a run: steps and batch are shared by a table.
+    """The budget and the optimizer of a run; all runs of a table share steps and batch size.
 
     Args:
         steps: number of optimizer steps.
@@ -40,14 +40,15 @@ class Plan:
             rounds the data, the noise or the times. Samples are drawn in fp32; models that learn from differences of
             predictions (`consistency`, `meanflow`) are trained in fp32.
         accumulate: number of parts in which a batch is processed, to save memory.
-        threads: CPU threads of a run; one is fastest for small networks, data sets of large images default to more.
+        threads: CPU threads of a run; one is fastest for small networks; data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).
         deterministic: whether a GPU repeats a training bit for bit, by slower kernels; a CPU always does, with the
             same versions and as many threads. Encoders are trained without it, because runs of other plans share them.
         eval_every: steps between evaluations of samples during training; 0 evaluates at the end only.
         grid_every: steps between grids of sample images during training; 0 draws none.
         validate_every: steps between measurements of the loss on validation data; 0 measures none.
-        stop: the weights to keep: after the last step, or after the step with the lowest validation loss.
+        stop: which weights are evaluated and saved: "steps", after the last step; "validation", after the step with the
+            lowest validation loss.
         released: sha256 of the file of released weights, set by `genbench results import`; such a run has 0 steps and
             is never trained here. Empty for trained runs.
     """
@@ -78,7 +79,7 @@ class Plan:
         """Return the number of equal parts of a batch. Raises ConfigError if they would not be equal."""
         if self.batch_size % (devices * self.accumulate):
             raise ConfigError(
-                f"plan.batch_size {self.batch_size} cannot be divided into {devices} devices x "
+                f"plan.batch_size={self.batch_size} cannot be divided into {devices} devices x "
                 f"{self.accumulate} accumulated parts"
             )
         return devices * self.accumulate
@@ -104,7 +105,7 @@ class Plan:
         )
 
     def validates_after(self, steps: int) -> bool:
-        """Return whether the loss on validation data is measured: at the end only if that may decide the weights."""
+        """Return whether the validation loss is measured after this many steps; at the end, only for plan.stop."""
         if not self.validate_every or (steps == self.steps and self.stop == "steps"):
             return False
         return steps % self.validate_every == 0 or steps == self.steps

@@ -29,7 +29,7 @@ from genbench.errors import ConfigError, RunFailed, first_line
 from genbench.training.torchrun_variables import by_torchrun, variable
 
 PATIENCE = timedelta(days=7)
-"""Longest time that processes wait for one another: the first one may work alone for days."""
+"""Longest time that processes wait for one another: the first process may work alone for days."""
 
 START = timedelta(minutes=10)
 """Time in which all processes have to start."""
@@ -56,8 +56,8 @@ class Group:
             return module
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
-            # Buffers are equal everywhere, because all processes draw the examples of the whole batch; but batch norms
-            # keep means of the part of one process, and the first one's count.
+            # Buffers are equal everywhere, because all processes draw the examples of the whole batch. Only the buffers
+            # of batch norms differ, with means over the part of each process: those of the first process count.
             norms = any(isinstance(part, _BatchNorm) for part in module.modules())
             return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=norms)
 
@@ -81,7 +81,7 @@ class Group:
         return values / self.size
 
     def any_asked(self, asks: bool) -> bool:
-        """Return whether a process asked in the previous call; all get the same answer, and hardly wait for it."""
+        """Return whether any process asked in the previous call: the same answer everywhere, almost without waiting."""
         if self.size == 1:
             return False
         previous, flag = self._asked, torch.tensor(int(asks))
@@ -106,8 +106,8 @@ class Group:
         """Return the results of a function for all items, in order; each process computes its share of them.
 
         Args:
-            function: its results are on the CPU. Its first exception is raised in all processes; its side effects
-                happen in one process only.
+            function: returns results on the CPU. Its first exception is raised in all processes; the side effects of a
+                call happen in one process only.
             items: the same in all processes.
         """
         if self.size == 1:
@@ -169,13 +169,13 @@ def start_group(accelerator: str = "auto") -> Group:
 
 
 def repeat_in_processes(processes: int) -> None:
-    """Let torchrun repeat the command of this process in several processes, and exit as they do; do nothing in those.
+    """Repeat the command of this process in several processes by torchrun, then exit with their exit code.
 
-    If one of them fails, or on Ctrl-C, the others are stopped.
+    Does nothing in the processes that torchrun started. If one process fails, or on Ctrl-C, the others are stopped.
 
     Raises:
-        RunFailed: if one of them was killed.
-        KeyboardInterrupt: if a signal stopped them.
+        RunFailed: if a process was killed.
+        KeyboardInterrupt: if a signal stopped the processes.
     """
     if processes == 1 or by_torchrun():
         return
@@ -185,7 +185,7 @@ def repeat_in_processes(processes: int) -> None:
 
     # Seconds from a signal to a kill, in which processes end their step or evaluation, and save a checkpoint.
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "600")
-    logging.disable(logging.CRITICAL)  # torchrun's: each process reports why it failed
+    logging.disable(logging.CRITICAL)  # torchrun's messages: each process reports why it failed
     command = [sys.executable, *sys.orig_argv[1:]]
     try:
         with TemporaryDirectory(prefix="genbench-") as logs:
@@ -208,10 +208,10 @@ def _device(accelerator: str, rank: int, size: int) -> torch.device:
     if accelerator == "cpu" or (accelerator == "auto" and not found):
         return torch.device("cpu")
     if accelerator not in ("auto", "cuda", "gpu") or not found:
-        raise ConfigError(f"devices: this machine has no {accelerator} that genbench can use: choose cpu")
+        raise ConfigError(f"devices: this machine has no {accelerator} device that genbench can use: choose cpu")
     count = torch.cuda.device_count()
     if size > count:
-        raise ConfigError(f"devices: {size} processes need as many GPUs, and there are {count}")
+        raise ConfigError(f"devices: {size} processes need as many GPUs, but there are {count}")
     device = torch.device("cuda", rank)
     torch.cuda.set_device(device)
     return device
@@ -227,7 +227,7 @@ def _join(device: torch.device) -> None:
     store.set_timeout(PATIENCE)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
-    # The group stays until the exit, because the next run uses it; an exit with a living group aborts.
+    # The group stays until the exit, because the next run uses it; exiting without destroying it would abort.
     atexit.register(_leave)
 
 
@@ -239,6 +239,6 @@ def _exit_with_parent(parent: int) -> None:
 
 
 def _leave() -> None:
-    gc.collect()  # of wrapped modules, which refer to the group: its threads end with them
+    gc.collect()  # wrapped modules refer to the group, whose threads end with them
     if distributed.is_initialized():
         distributed.destroy_process_group()

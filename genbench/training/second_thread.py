@@ -13,14 +13,14 @@ T = TypeVar("T")
 
 
 def second_thread_allowed(device: torch.device) -> bool:
-    """Return whether a second thread may work: not on the CPU in a worker of a sweep, whose siblings fill the cores."""
+    """Return whether a second thread may work: not on the CPU in a worker of a sweep, whose siblings use all cores."""
     return device.type != "cpu" or multiprocessing.parent_process() is None
 
 
 def prefetch(draw: Callable[[int], T], steps: range) -> Iterator[T]:
-    """Yield what is drawn for every step, and let a thread draw the next one meanwhile.
+    """Yield what `draw` returns for each step, while a second thread draws for the next step.
 
-    On a GPU both threads use the same stream. An error of drawing is raised at its own step.
+    On a GPU, both threads use the same stream. An error of `draw` is raised at its own step.
     """
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(draw, steps[0])
@@ -34,10 +34,10 @@ def prefetch(draw: Callable[[int], T], steps: range) -> Iterator[T]:
 def beside(idle: bool) -> Iterator[Callable[..., Callable[[], Any]]]:
     """Yield `submit(function, ...)`, which runs a function in a second thread and returns a getter of its result.
 
-    The getter, to be called once, runs the function itself where the second thread has not begun it.
+    The getter, to be called once, runs the function itself if the second thread has not begun it.
 
     Args:
-        idle: False runs each function at once, in this thread.
+        idle: whether the second thread is free; False runs each function at once, in this thread.
     """
     with ThreadPoolExecutor(1) as thread:
 

@@ -29,12 +29,12 @@ class TrainingState(Generic[L]):
         self.average = [p.detach().clone() for p in self.trained] if plan.ema else []
         self.optimizer = Adam(self.trained, plan.optimizer, betas=plan.betas, weight_decay=plan.weight_decay)
         self.step = 0
-        self.best_loss = math.inf  # of the validations so far
+        self.best_loss = math.inf  # lowest validation loss so far
         self.best: list[Tensor] = []  # weights and buffers of that validation
         persistent = learner.state_dict().keys()  # other buffers are computed again, perhaps after a checkpoint is read
         self._buffers = [name for name, _ in learner.named_buffers() if name in persistent]
-        self._raw: list[Tensor] = []  # the trained weights while the learner has their average
-        self._began = time.monotonic()  # minus the seconds before a resumption, plus those that do not count
+        self._raw: list[Tensor] = []  # the trained weights, while the learner holds their average
+        self._began = time.monotonic()  # earlier by the seconds before a resumption, later by those that do not count
 
     def checkpoint(self) -> Checkpoint:
         """Return what restores this state, and the seconds of training so far."""
@@ -51,7 +51,7 @@ class TrainingState(Generic[L]):
         """Return to the state of a checkpoint, which was read from a path.
 
         Raises:
-            ConfigError: if it belongs to another model or an earlier version.
+            ConfigError: if the checkpoint belongs to another model or an earlier version.
         """
         tensors = saved.tensors
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -75,7 +75,7 @@ class TrainingState(Generic[L]):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Let the time of a block not count as training."""
+        """Exclude the time of a block from the time of training."""
         began = time.monotonic()
         try:
             yield
@@ -93,7 +93,7 @@ class TrainingState(Generic[L]):
             self.take_back_trained()
 
     def take_back_trained(self) -> None:
-        """Give the learner the weights that it trains, also where a signal interrupted `averaged_weights` halfway."""
+        """Give the learner the weights that it trains, also if a signal interrupted `averaged_weights` halfway."""
         self._load(self._raw)
         self._raw = []
         self.learner.train()
@@ -104,7 +104,7 @@ class TrainingState(Generic[L]):
             self.best_loss, self.best = loss, [value.clone() for value in self._in_use()]
 
     def finish(self) -> L:
-        """Return the learner with the weights to evaluate: of the best validation, or else the average."""
+        """Return the learner with the weights to evaluate: those of the best validation, or else the average."""
         self._load(self.best or self.average)
         return self.learner
 
@@ -113,7 +113,7 @@ class TrainingState(Generic[L]):
         return [*(parameter.detach() for parameter in self.trained), *map(self.learner.get_buffer, self._buffers)]
 
     def _load(self, values: Sequence[Tensor]) -> None:
-        """Copy weights, perhaps with buffers, or none, into the learner, and set its evaluation mode."""
+        """Copy weights (and buffers, if given) into the learner, and set evaluation mode; do nothing without values."""
         with torch.no_grad():
             for current, value in zip(self._in_use(), values, strict=False):
                 current.copy_(value)

@@ -26,17 +26,17 @@ def variable(name: str, default: str = "") -> int:
     """Return the value of a variable that torchrun sets. Raises ConfigError if it is not a whole number."""
     value = os.environ.get(name, default)
     if not value.isdecimal():
-        raise ConfigError(f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset it")
+        raise ConfigError(f"{name}={value or 'unset'} is not a whole number: start with torchrun, or unset {name}")
     return int(value)
 
 
 def require_one_task(command: str) -> None:
-    """Check that this process is not one of several tasks of srun, each of which would do all of the same run.
+    """Check that this process is not one of several tasks of srun, each of which would repeat the whole run.
 
     Raises:
-        ConfigError: if it is, with the command that lets the tasks share the run.
+        ConfigError: if it is; the message gives the command that lets the tasks share the run.
     """
-    found = os.environ.get("SLURM_STEP_NUM_TASKS", "")  # of this step: a script of sbatch is one task
+    found = os.environ.get("SLURM_STEP_NUM_TASKS", "")  # tasks of this job step: a script of sbatch is one task
     tasks = int(found) if found.isdecimal() else 1
     if tasks == 1 or by_torchrun():
         return

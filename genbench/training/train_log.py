@@ -15,7 +15,7 @@ from genbench.training.process_group import Group
 MAX_ROWS = 10_000
 
 TRIAL = 100
-"""Steps after which a training that has learned nothing so far fails; the whole training if that is shorter."""
+"""A training that has learned nothing after this many steps, or after all its steps, fails."""
 
 ZERO = torch.finfo(torch.float32).eps ** 2
 """A loss that is zero to rounding: the square of an error of one unit in the last place."""
@@ -30,8 +30,8 @@ class TrainLog:
     """The scalars of every step, kept on the device until a block of them is written to train.csv.
 
     Args:
-        paths: of train.csv, one for each model that is trained.
-        start: finished steps.
+        paths: paths of train.csv, one for each model that is trained.
+        start: number of finished steps.
         steps: all steps of the training.
         saved: the tensors of the checkpoint that the training resumes from.
     """
@@ -51,7 +51,7 @@ class TrainLog:
         return {f"log.{i}": torch.tensor(table.rows, dtype=torch.float64) for i, table in tables if table.rows}
 
     def add(self, scalars: dict[str, Tensor]) -> None:
-        """Keep the scalars of one step; vectors where several models are trained."""
+        """Add the scalars of one step; vectors if several models are trained."""
         self.pending.append(scalars)
 
     def flush(self, group: Group, learner: Learner) -> list[dict[str, float]]:
@@ -74,7 +74,7 @@ class TrainLog:
         return [dict(zip(names, row, strict=True)) for row in values[-1].T.tolist()]
 
     def _learned_nothing(self, names: list[str], values: Tensor) -> Tensor:
-        """Return, per model, minus the finished steps if all losses were zero to rounding or all weights 0; else 0."""
+        """Return, per model, -steps if all losses of these steps were zero to rounding, or all weights 0; else 0."""
         vanishes = values[:, names.index("loss")].abs() <= ZERO
         if "ess" in names:
             vanishes |= ~torch.isfinite(values[:, names.index("ess")])
@@ -89,7 +89,7 @@ class TrainCsv:
 
     def __init__(self, path: Path, start: int, steps_per_row: int) -> None:
         self.path, self.steps_per_row = path, steps_per_row
-        self.rows: list[list[float]] = []  # of steps whose row is not complete: the step, then its scalars
+        self.rows: list[list[float]] = []  # steps of an incomplete row: the step, then its scalars
         files.make(path.parent)
         self._drop_rows_after(start)
 

@@ -53,11 +53,11 @@ NAMES = [
     (("eval", "x.npy"), "add --dataset NAME to name the data set to compare it with"),
     (("eval", "some-run", "--seed", "7"), "--seed is for samples from other code"),
     (("verify", "nowhere"), "no submission at nowhere"),
-    (("verify", "--results", "nowhere"), "no results folder at nowhere"),
+    (("verify", "--results", "nowhere"), "there is no results folder nowhere"),
     (("results", "submit", "x", "--to", "x.zip"), "call the file x.genbench.zip"),
     (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
-    (("report", "--results", "nowhere"), "no results folder at nowhere"),
+    (("report", "--results", "nowhere"), "there is no results folder nowhere"),
     (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits-v1'?"),
     (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is not a folder"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
@@ -71,16 +71,16 @@ SETTINGS = [
     ((*RUN, "--set", "model.net=unet"), "unet needs images"),
     ((*RUN, "--set", "model.kappa=1", "--set", "model.epsilon=1"), "not both"),
     ((*RUN, "--set", f"model.a={'b' * 10_000}\a"), "wcfm has no setting 'a'"),
-    ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write a setting of w2, as name=value"),
+    ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write settings of w2 as name=value"),
     ((*RUN, "--metric", "norm", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
     ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
     ((*RUN, "--set", "plan.steps=-5"), "plan.steps: -5 is wrong"),
     ((*RUN, "--set", "plan.lr=inf"), "plan.lr: Infinity is wrong: numbers are finite"),
     ((*RUN, "--set", "plan.batch_size=100000000000000"), "plan.batch_size=100000000000000 needs at least"),
-    ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "64 cannot be divided into 3 devices"),
+    ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "plan.batch_size=64 cannot be divided into 3 devices"),
     ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
     ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
-    ((*RUN, "--set", "sample.method=euler"), "takes a fixed number of steps"),
+    ((*RUN, "--set", "sample.method=euler"), "sample.method=euler needs a number of steps"),
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
     ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
     ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),
@@ -181,7 +181,7 @@ stdout().print("w2 ↓")
     assert (code, last) == (0, "w2 \\u2193"), err
     assert any("Gibbs" in line for line in listed)
     assert err.partition("variables\n")[2].splitlines() == [
-        f"genbench: {name}=x is not a whole number: start with torchrun, or unset it"
+        f"genbench: {name}=x is not a whole number: start with torchrun, or unset {name}"
         for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE")
     ]
 

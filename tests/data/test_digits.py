@@ -139,7 +139,7 @@ def test_other_held_out_combinations_are_other_data():
         (("plain two",), "'plain two' is plain; training needs every plain class"),
         (
             tuple(f"thick {name}" for name in CLASSES),
-            "leaves no class to learn from what 'thick' means",
+            "leaves no class for training to learn 'thick' from",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_split_of_images_is_divided(tmp_path):
     hf.DatasetDict({"train": photos(), "other": photos(8, 100)}).save_to_disk(tmp_path / "saved")
     with pytest.raises(ConfigError, match="has the splits train, other: choose one"):
         built(tmp_path / "saved")
-    with pytest.raises(ConfigError, match="has no split 'test', but train, other"):
+    with pytest.raises(ConfigError, match="has no split 'test'; it has train, other"):
         built(f"{tmp_path / 'saved'}:test")
     assert built(f"{tmp_path / 'saved'}:train").train.size == 17
 
@@ -178,7 +178,7 @@ def test_folders_that_are_none_and_names_offline_are_one_line(tmp_path):
         (tmp_path / "empty", "holds no Parquet files"),
         (tmp_path / "broken", "cannot be read as a data set"),
         ("nobody/nothing", "GENBENCH_OFFLINE"),
-        ("../no/where", "not a folder, and not a name on the hub"),
+        ("../no/where", "is neither a folder nor a name on the hub"),
     ):
         with pytest.raises(ConfigError, match=message) as error:
             component_name("datasets", f"hf:{name}")

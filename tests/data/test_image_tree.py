@@ -114,13 +114,13 @@ WRONG = {
     "empty class": (lambda root: (root / "train" / "eel").mkdir(), r"class 'eel' of train holds no images"),
     "class missing in test": (
         lambda root: shutil.rmtree(root / "test" / "dog"),
-        r"class 'dog' is in train and not in test",
+        r"class 'dog' is in train but not in test",
     ),
     "class missing in train": (
         lambda root: write_images(root, {"test/eel": 1}),
-        r"class 'eel' is in test and not in train",
+        r"class 'eel' is in test but not in train",
     ),
-    "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test and no train"),
+    "no train": (lambda root: shutil.rmtree(root / "train"), r"tree has test but no folder train"),
     "class beside splits": (
         lambda root: write_images(root, {"more": 1}),
         r"more is beside test, train, which is read as",
@@ -142,10 +142,13 @@ WRONG = {
         lambda root: move_away(root, {"images-Training-1": 1, "images-val-1": 1}),
         r"images-Training-1 and images-val-1 may be splits",
     ),
-    "split in a class": (lambda root: write_images(root, {"train/cat/Test": 1}), r"lies in Test .* write test/CLASS"),
+    "split in a class": (
+        lambda root: write_images(root, {"train/cat/Test": 1}),
+        r"lies in Test .* move it to test/CLASS",
+    ),
     "split in a split": (
         lambda root: write_images(root, {"train/training/cat": 1}),
-        r"in training .* write train/CLASS",
+        r"in training .* move it to train/CLASS",
     ),
     "loose": (add_an_image_beside_classes, r"train/0.png is beside class folders"),
 }

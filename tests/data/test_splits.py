@@ -87,7 +87,7 @@ def test_take_gives_distinct_rows_or_all_or_refuses():
     assert len(some.unique()) == 60
     assert not torch.equal(some, split.take(60, 2).label)
     assert split.take(100, 1).label.tolist() == list(range(100, 200))
-    with pytest.raises(Unsupported, match="needs 101 samples, this split of the data has 100"):
+    with pytest.raises(Unsupported, match="needs 101 samples; this split of the data has 100"):
         split.take(101, 1)
     split = Finite(lambda: Arrays(torch.zeros(3, 1), torch.zeros(3).long(), torch.arange(0)), 0, Real())
     with pytest.raises(Unsupported, match="empty"):

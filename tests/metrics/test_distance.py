@@ -83,7 +83,7 @@ def test_conditional_w2_is_the_distance_at_equal_conditions():
     assert entry(where, n=1601, bins=100).value == pytest.approx(0, abs=1e-9)
     with pytest.raises(Unsupported, match="fewer than 2"):
         entry(where, n=1601, bins=1000)
-    with pytest.raises(Unsupported, match="one real condition"):
+    with pytest.raises(Unsupported, match="one continuous condition"):
         entry(against(x, y), n=1601)
 
 

@@ -83,7 +83,9 @@ def test_latents_need_a_normal_source():
         build_model(spec.model, {"name": "autoencoder"}, build_data(spec.data))
 
 
-@pytest.mark.parametrize(("name", "reason"), [("tarflow", "does not know conditions"), ("wcfm-balanced", "conditions")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("tarflow", "does not support continuous conditions"), ("wcfm-balanced", "conditions")]
+)
 def test_models_that_would_not_keep_conditions_are_refused(name, reason):
     spec = make_spec(name, "branches", metrics=[])
     with pytest.raises(Unsupported, match=reason):

@@ -41,7 +41,7 @@ def test_equal_images_have_the_variance_of_their_bins():
 
 def test_data_without_density_and_other_sources_are_errors():
     task = toy_tasks()["vectors"]
-    with pytest.raises(ConfigError, match="2 samples in 2 dimensions has no inverse: they are too few"):
+    with pytest.raises(ConfigError, match="2 samples in 2 dimensions has no inverse: it takes more samples"):
         Gaussian(task.event, task.source, n=2).prepare(task, 0)
     with pytest.raises(ConfigError, match="1 samples in 2 dimensions"):
         Gaussian(task.event, task.source, n=1).prepare(task, 0)

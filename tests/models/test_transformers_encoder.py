@@ -100,11 +100,11 @@ def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
         return str(error.value)
 
     assert "caption 'the dog, small' has 5 tokens, more than model.text.tokens=4" in refusal(model=t5, tokens=4)
-    assert "the folder has no config.json" in refusal(model=str(tmp_path))
+    assert "the folder lacks config.json" in refusal(model=str(tmp_path))
     folder = shutil.copytree(t5, tmp_path / "t5")
     (folder / "model.safetensors").unlink()
     text = build_text(EVENT, 16, {"name": "transformers", "model": str(folder)})
-    with pytest.raises(ConfigError, match=r"the folder has no \*\.safetensors"):
+    with pytest.raises(ConfigError, match=r"the folder lacks \*\.safetensors"):
         text.prepare()
     monkeypatch.setattr(transformers_encoder.importlib.util, "find_spec", lambda name: None)
     transformers_encoder.tokenize.cache_clear()

@@ -189,7 +189,7 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
     apart = {method: not letters[method] & letters["cfm"] for method in ("otcfm", "nsf")}
     assert apart == {"otcfm": True, "nsf": True}
     assert own == (
-        "Separated from cfm and lower: otcfm. Separated from cfm and higher: nsf. "
+        "Separated from cfm and better: otcfm. Separated from cfm and worse: nsf. "
         "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 

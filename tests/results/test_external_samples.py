@@ -62,7 +62,7 @@ def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(ins
 
 
 def test_a_tree_of_several_parts_is_not_taken_for_one_set_of_samples(place, data):
-    with pytest.raises(ConfigError, match="real has the parts train, test: give one of them"):
+    with pytest.raises(ConfigError, match="real has the parts train, test: give the path of one part"):
         read(place / "real", data, "folder")
     assert len(read(place / "real" / "test", data, "folder").raw) == 20
 
@@ -115,7 +115,7 @@ def test_a_bad_image_is_one_line_wherever_it_is(inside, place, tmp_path, role):
     ("array", "message"),
     [
         (np.zeros((4, 3, SIZE, SIZE)), "images must be uint8 levels 0..255, not float64"),
-        (np.zeros((4, 3, 8, 8), np.uint8), "samples have shape (3, 8, 8), folder has (3, 16, 16), or (16, 16, 3)"),
+        (np.zeros((4, 3, 8, 8), np.uint8), "samples have shape (3, 8, 8), but folder has (3, 16, 16), or (16, 16, 3)"),
         (np.zeros((4, SIZE, SIZE), np.uint8), "samples have shape (16, 16)"),
         (np.zeros((4, SIZE, SIZE, 4), np.uint8), "samples have shape (16, 16, 4)"),
     ],
@@ -128,7 +128,7 @@ def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, mess
     np.savez(tmp_path / "x.npz", a=array, b=array)
     with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
-    with pytest.raises(ConfigError, match="digits has no images of 256 levels"):
+    with pytest.raises(ConfigError, match="digits does not have images of 256 levels"):
         read(place / "samples", datasets["digits"].build(), "digits")
 
 
@@ -139,7 +139,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]
     code, out, said = inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")
     assert code == 0
-    assert "computed once" in said
+    assert "once, for the cache" in said
     told = json.loads(out)
     assert told["samples"]["n"] == 10
     rows = {row["metric"]: row for row in told["results"]}

@@ -106,13 +106,25 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
     [
         (
             {"ema_model": {}},
-            "weights of another network: time.0.weight is missing in the file and (512, 128) in the network",
+            "weights of another network: time.0.weight is missing in the file, but (512, 128) in the network",
         ),
         ({"ema_model": {"out.0.weight": torch.tensor(torch.nan)}}, "time.0.weight is missing in the file"),
-        ({"ema_model": {"out.0.weight": torch.zeros(1).expand(10**14)}}, "out.0.weight is not a dense tensor"),
-        ({"ema_model": {"out.0.weight": torch.eye(2).to_sparse()}}, "out.0.weight is not a dense tensor"),
-        ({"ema_model": {"out.0.weight": torch.empty(2, device="meta")}}, "out.0.weight is not a dense tensor"),
-        ({"ema_model": {"out.0.weight": torch.ones(2, dtype=torch.complex64)}}, "out.0.weight is not a dense tensor"),
+        (
+            {"ema_model": {"out.0.weight": torch.zeros(1).expand(10**14)}},
+            "out.0.weight is not a dense floating-point tensor",
+        ),
+        (
+            {"ema_model": {"out.0.weight": torch.eye(2).to_sparse()}},
+            "out.0.weight is not a dense floating-point tensor",
+        ),
+        (
+            {"ema_model": {"out.0.weight": torch.empty(2, device="meta")}},
+            "out.0.weight is not a dense floating-point tensor",
+        ),
+        (
+            {"ema_model": {"out.0.weight": torch.ones(2, dtype=torch.complex64)}},
+            "out.0.weight is not a dense floating-point tensor",
+        ),
         ({"ema_model": [1]}, "layout of torchcfm"),
         ({"ema_model": {"out.0.weight": "text"}}, "layout of torchcfm"),
         ({"extra": Trap()}, "without executing it"),
@@ -147,13 +159,13 @@ def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_thos
     kept = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
     again = shutil.copy(tmp_path / "their.pt", tmp_path / "again.pt")
     done = begin(*request_of(again))
-    assert (done.code, "is there already" in done.stderr.splitlines()[-1]) == (2, True)
+    assert (done.code, "already exists" in done.stderr.splitlines()[-1]) == (2, True)
     done = begin(*request_of(again, "--model", "reflow"))  # cfm would be its teacher
     assert (done.code, "reflow does not fit weights of torchcfm" in done.stderr.splitlines()[-1]) == (2, True)
     content["ema_model"]["out.0.weight"][5] = torch.inf
     torch.save(content, tmp_path / "their.pt")
     done = begin(*request_of(tmp_path / "their.pt"))
-    assert (done.code, "not all weights are finite: norm.weight" in done.stderr.splitlines()[-1]) == (2, True)
+    assert (done.code, "the weights norm.weight are not all finite" in done.stderr.splitlines()[-1]) == (2, True)
     assert {*tmp_path.glob("results/runs/*/model.safetensors")} == {*paths}
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths] == kept
 

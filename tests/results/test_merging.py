@@ -108,7 +108,7 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     assert taken == {*map(str, records), *weights, str(picture), f"{runs[3].name}/train.csv"}
     for said in ("it has no checksum", "belongs to another run", "is a link", "is not a PNG", "is not a regular file"):
         assert said in err
-    for said in ("1,099,511,627,776 bytes, more than", "is not an archive of arrays", "5.json is damaged"):
+    for said in ("1,099,511,627,776 bytes; genbench reads at most", "is not an archive of arrays", "5.json is damaged"):
         assert said in err
     assert cli("verify", "--results", mine, "--sample", 4)[0] == 0
 
@@ -178,7 +178,7 @@ ELSEWHERE = {
     "other data": (lambda r: r["provenance"]["data"].update(original=False), "the data of the two records differ"),
     "other training": (
         lambda r: r["provenance"]["training"]["machine"].update(device="H100"),
-        "nfe measured after another training",
+        "nfe measured on weights of another training",
     ),
 }
 

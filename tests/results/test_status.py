@@ -66,7 +66,7 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
 )
 def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
     code, _, err = cli(*command.split(), "--results", tmp_path / "resluts")
-    assert (code, err) == (2, f"genbench: no results folder at {tmp_path / 'resluts'}\n")
+    assert (code, err) == (2, f"genbench: there is no results folder {tmp_path / 'resluts'}\n")
 
 
 def test_published_suites_are_counted_and_a_damaged_one_does_not_hide_the_others(cli, tmp_path):

@@ -85,9 +85,9 @@ def test_what_sampling_would_refuse_is_refused_before_training(model, settings, 
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("meanflow", {}, "meanflow computes the targets of its loss"),
-        ("consistency", {}, "consistency computes the targets of its loss"),
-        ("shortcut", {}, "shortcut computes the targets of its loss"),
+        ("meanflow", {}, "the loss of meanflow depends on targets from its own"),
+        ("consistency", {}, "the loss of consistency depends on targets from its own"),
+        ("shortcut", {}, "the loss of shortcut depends on targets from its own"),
         ("reflow", {}, "reflow has no loss on validation data"),
         ("sdcfm", {}, "sdcfm has no loss on validation data"),
         (

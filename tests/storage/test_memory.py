@@ -42,7 +42,7 @@ def test_what_does_not_fit_is_refused_with_both_sizes(limited):
     if memory.total() < 3 * GIB:
         pytest.skip("this machine has less than 3 GiB")
     memory.require(3 * GIB, "plan.batch_size=1")
-    with pytest.raises(ConfigError, match=r"size=2 needs at least 6 GiB of memory, and this machine has 3 GiB"):
+    with pytest.raises(ConfigError, match=r"size=2 needs at least 6 GiB of memory, but this machine has 3 GiB"):
         memory.require(6 * GIB, "plan.batch_size=2")
     with pytest.raises(ConfigError, match=r"needs at least 1e\+09 GiB of memory"):
         memory.require(2**60, "n")

@@ -67,7 +67,7 @@ def test_a_path_that_only_the_record_of_another_author_names_is_not_opened(cli, 
     if command == "verify":  # the file is needed, and the user has not given it
         assert "its data images (sha256" in " ".join(out.split())
     if command == "merge":
-        assert "is named by the record of another author and not opened: add --trust" in err
+        assert ", which is not opened: add --trust" in err
         assert not [*tmp_path.glob("into/runs/*/*")]
         assert "1 new" in cli("results", "merge", "--trust", results, "--results", tmp_path / "into")[1]
 

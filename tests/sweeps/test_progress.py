@@ -120,9 +120,9 @@ def test_long_work_besides_steps_is_shown(clock):
 @pytest.mark.parametrize(
     ("rest", "said"),
     [
-        (72_000, "400,000 steps on this machine: about 20 h"),
+        (72_000, "400,000 steps take about 20 h"),
         (9e5, "about 10 days"),
-        (800, "about 13 min\n"),
+        (800, "about 13 min on this machine\n"),
         (40, None),
     ],
 )

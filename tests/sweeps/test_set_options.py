@@ -40,7 +40,10 @@ def test_words_are_toml_or_text_and_the_order_of_a_name_and_its_settings_does_no
         (["model.net=unet", "model.net=mlp"], "--set model.net is given twice"),
         (["a.b=" + "[" * 10_000], "nested too deeply"),
         (["plan.steps=5\nlr=0.1"], "write one value"),
-        (["model.net.width=8", 'model.net={name="mlp"}'], "its settings are already given one by one: use one form"),
+        (
+            ["model.net.width=8", 'model.net={name="mlp"}'],
+            "--set model.net gives a table, but its settings are also given one by one",
+        ),
     ],
 )
 def test_what_is_no_assignment_is_refused(words, message):

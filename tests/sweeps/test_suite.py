@@ -194,8 +194,8 @@ def test_a_model_of_a_track_may_stand_at_some_budgets_and_one_without_training_s
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
-        ('{"moons":', r"some\.tuned\.json holds no choices of tuning: .* invalid JSON"),
-        ('{"moons": []}', r"some\.tuned\.json holds no choices of tuning: moons: \[\] is wrong"),
+        ('{"moons":', r"some\.tuned\.json does not hold settings chosen by tuning: .* invalid JSON"),
+        ('{"moons": []}', r"some\.tuned\.json does not hold settings chosen by tuning: moons: \[\] is wrong"),
         ('{"moons": {"nosuch": {}}}', "no row nosuch on moons"),
         ('{"mixture": {"wcfm": {}}}', "no row wcfm on mixture"),
         ('{"moons": {"wcfm": {"model": {"kappa": 0.7}}}}', "is not a trial of wcfm on moons"),
@@ -213,7 +213,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('metrics = ["nfe"]', "", "name the metrics of the track, the headline first"),
+        ('metrics = ["nfe"]', "", "name the metrics of the track, the headline metric first"),
         ('baseline = "cfm"', 'baseline = "otcfm"', "track.baseline: no row is called 'otcfm'"),
         ('"cfm", {', '{ name = "cfm", trials = { plan = { lr = [0.1] } } }, {', "cfm has 1, wcfm has 2"),
         (
@@ -221,9 +221,9 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             '"cfm", { name = "wcfm", kappa = 2.0, trials = { plan = { lr = [0.1] } } }, {',
             "wcfm has 1, wcfm",
         ),
-        ("seeds = [0] }", "seeds = [0, 101] }", "tuning has seed 101: reported seeds must differ"),
-        ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "has seed 100"),
-        ("{ model =", "{ modle =", "trials: nothing to tune in 'modle'; did you mean 'model'"),
+        ("seeds = [0] }", "seeds = [0, 101] }", "tuning uses seed 101, and reported seeds must differ"),
+        ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "uses seed 100"),
+        ("{ model =", "{ modle =", "trials: there is nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
         (
             '"cfm", {',

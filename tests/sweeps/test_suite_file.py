@@ -16,7 +16,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
         ('include = "cfm"', "include: 'cfm' is wrong: input should be a valid list"),
         ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
-        ("exclude = []", r"suite\.toml: there is no exclude: write the cells that you want under include$"),
+        ("exclude = []", r"suite\.toml: there is no key exclude: write the cells that you want under include$"),
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
         ("seeds = [0]\nbudgets = [{steps = 5, seeds = [0]}]", "seeds: every budget has its own seeds"),
@@ -32,7 +32,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("models = ['wcfm'", "is not TOML"),
         ('models = [{name = "wcfm", kappa = []}]', r"wcfm\.kappa: \[\] is wrong"),
         ("plan = {step = 3}", "plan has no setting 'step'; did you mean 'steps'"),
-        ('models = [{name = "cfm", pace = 0.5}]', r"paces .* are parts of a track"),
+        ('models = [{name = "cfm", pace = 0.5}]', r"paces .* need a track"),
         (f"seeds = {'[' * 5000}{']' * 5000}", "is not a suite: it is nested too deeply"),
     ],
 )

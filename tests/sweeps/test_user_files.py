@@ -138,7 +138,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     [
         ("def broken(:", "my.py cannot be loaded: SyntaxError"),
         ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
-        ("", "registers 0 of kind model; write my.py:NAME"),
+        ("", "registers 0 components of kind model; choose one by my.py:NAME"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, message):
@@ -177,7 +177,7 @@ def test_a_path_may_start_at_home_and_is_stated_once(folder, monkeypatch):
     (spec,) = load(suite).specs
     assert spec.content == sha256(folder / "points.npy")
     suite.write_text('datasets = [{ name = "~/points.npy", path = "other.npy" }]\nmodels = ["cfm"]\n')
-    with pytest.raises(ConfigError, match=r"points\.npy already gives the path: remove the other"):
+    with pytest.raises(ConfigError, match=r"points\.npy already states the path: remove that setting"):
         load(suite)
 
 

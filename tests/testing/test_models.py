@@ -51,7 +51,7 @@ class ByClass(AffineFlow):
 
 def test_a_model_that_always_needs_labels_does_not_support_data_without_classes():
     lines = check_model(ByClass)
-    assert lines[0] == "model ByClass on vectors: - it is trained on labels (conditional), and the data has no classes"
+    assert lines[0] == "model ByClass on vectors: - it always needs labels, and the data has no classes"
     assert all("sample, state, log_prob" in line for line in lines[1:])
 
 
@@ -105,7 +105,7 @@ class Broken(AffineFlow):
         ("draws from the global state", "draw must not draw from the global random state"),
         ("writes into its batch", "draw must not write into its batch"),
         ("does not repeat", "draw must depend on the batch and the generator only; 'x'"),
-        ("has state", "loss must be pure, and changes 'seen'"),
+        ("has state", "loss must be pure, but it changes 'seen'"),
         ("loses a gradient", "no gradient reaches 'log_scale'"),
         ("is not finite", r"loss\['loss'\] must be finite"),
         ("lies about its gradient", "down the gradient must lower the loss"),
@@ -113,7 +113,7 @@ class Broken(AffineFlow):
         ("has another shape", r"float32 of shape \(6, 1\); it has to return real numbers of shape"),
         ("samples at random", "sample must not draw from the global random state"),
         ("is not normalized", "must integrate to 1 over the plane, it gives 1.1"),
-        ("refuses without reason", "must say why"),
+        ("refuses without reason", "without a reason"),
     ],
 )
 def test_a_broken_model_fails_with_the_violated_requirement(fault, sentence):

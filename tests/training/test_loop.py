@@ -104,7 +104,7 @@ def test_a_gpu_without_float64_is_not_used(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert start_group("auto").device == torch.device("cpu")
     for name in ("gpu", "mps"):
-        with pytest.raises(ConfigError, match=f"^devices: this machine has no {name} that genbench can use"):
+        with pytest.raises(ConfigError, match=f"^devices: this machine has no {name} device that genbench can use"):
             start_group(name)
 
 
@@ -166,5 +166,5 @@ def test_a_missing_compiler_is_named_and_tf32_refused_where_it_would_be_fp32(mon
     with pytest.raises(ConfigError, match=r"^plan\.precision=tf32 needs a GPU, .*: set plan.precision=fp32$"):
         train("cfm", steps=1, precision="tf32")
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler on a CPU, and no-such-compiler is missing"):
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler on a CPU, but no-such-compiler is missing"):
         train("cfm", steps=1, compile=True)

@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from functools import partial
+from unittest import mock
 
 import pytest
 import torch
@@ -18,7 +20,6 @@ from genbench.registry import models
 from genbench.runs.make_spec import make_spec
 from genbench.settings import bind, call
 from genbench.space import Pixels
-from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
@@ -92,7 +93,7 @@ def test_a_deterministic_plan_trains_with_deterministic_kernels_and_has_a_key_of
     train("tarflow", "moons", steps=1, deterministic=wanted)
     assert seen == [wanted]
     assert not torch.are_deterministic_algorithms_enabled()
-    said = r"^plan\.deterministic=true cannot be kept: put_ does not"
+    said = r"^plan\.deterministic=true is impossible here: put_ does not"
     with pytest.raises(ConfigError, match=said), deterministic_kernels(True):
         raise RuntimeError("put_ does not have a deterministic implementation\nmore")
     key, other = (make_spec("cfm", "moons", settings={"plan": p}).train_key for p in ({}, {"deterministic": wanted}))
@@ -117,9 +118,11 @@ def test_clipping_bounds_the_step():
 
 
 def compiled_from_eager():
+    """Trace the forward and the backward pass, with what checkpoints compute again; test_ensemble generates code."""
     settings = {"checkpoint": True, "width": 16, "head": 16, "blocks": [1]}
-    eager, compiled = (weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True))
-    return float((eager - compiled).abs().max())
+    with mock.patch.object(torch, "compile", partial(torch.compile, backend="aot_eager")):
+        found = [weights(train("starflow", settings=settings, steps=5, compile=flag)) for flag in (False, True)]
+    return float((found[0] - found[1]).abs().max())
 
 
 def breaks():
@@ -130,12 +133,6 @@ def breaks():
 
 
 # In a process of its own: what checks shapes in tests cannot be compiled.
-@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_a_compiled_step_is_the_same_step():
     assert apart(compiled_from_eager) < 1e-5
-
-
-def test_a_stack_of_flows_compiles_as_one_graph():
-    """A break inside the stack would leave all of it uncompiled, without a word."""
-    assert apart(breaks) == 0

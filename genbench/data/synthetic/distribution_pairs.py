@@ -20,7 +20,7 @@ from genbench.settings import Count, Positive
 BRANCH_STD = 0.3
 
 CONDITIONS = 64
-"""Conditions over which the distance of `branches` from its source is averaged."""
+"""Number of conditions over which the distance of `branches` from its source is averaged."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def eight_gaussians_to_moons() -> Data:
 
 @datasets.register("moons-8gaussians", version=1, headline="w2")
 def moons_to_eight_gaussians(*, scale: Literal["tutorial", "runner"] = "tutorial") -> Data:
-    """From moons to eight Gaussians, on a scale of torchcfm.
+    """From moons to eight Gaussians, on one of torchcfm's two scales.
 
-    The density of the source is not known, so neither is a likelihood. Validation and test samples are stratified by
+    The density of the source is not known, so models have no likelihood. Validation and test samples are stratified by
     mode.
 
     Args:
@@ -80,7 +80,7 @@ def gaussians_to_five_gaussians(
 ) -> Data:
     """From Gaussians on a circle to five Gaussians on a wider one around it, with exact densities.
 
-    The toy task of W-CFM from a mixture to five Gaussians; we found no published scale, so values here do not compare
+    This is the toy task of W-CFM from a mixture to five Gaussians. We found no published scale: do not compare values
     with the paper's. Validation and test samples are stratified by mode.
 
     Args:
@@ -103,7 +103,7 @@ def gaussians_to_five_gaussians(
 
 
 class NoiseWithCondition(Source):
-    """x ~ N(0, I) in the plane, and the condition c ~ U(-1, 1) as the third coordinate."""
+    """x ~ N(0, I) in 2D, and the condition c ~ U(-1, 1) as the third coordinate."""
 
     shape = (3,)
 
@@ -121,8 +121,8 @@ def branches() -> Data:
 
     x | c ~ (N((3c, 1.5 + c), 0.09 I) + N((3c, -1.5 - c), 0.09 I)) / 2
 
-    Optimal transport that ignores c pairs each c with noise whose first coordinate depends on c. A model of x given c,
-    which starts from N(0, I), has then never seen most of its noise.
+    Optimal transport that ignores c pairs each c with noise whose first coordinate depends on c. For a given c, the
+    model is then trained on a small part of N(0, I), but sampled from all of it.
     """
     truth = Truth(log_prob=_log_prob, w2_squared=_w2_squared)
     return vectors("branches", _draw, dims=3, conditions=1, source=NoiseWithCondition(), truth=truth)
@@ -166,11 +166,11 @@ def _w2_squared() -> float:
 
 @datasets.register("tori", version=1, headline="sliced_w2")
 def tori(*, outer: Positive = 3.0) -> Data:
-    """From the uniform law on the torus of two unit circles, in four dimensions, to a torus of two wider circles.
+    """From the uniform distribution on the torus of two unit circles, in 4D, to a torus of two wider circles.
 
     The optimal plan multiplies each point by `outer`, W2^2 = 2 (outer - 1)^2. All points of a torus have the same
-    distances to the other torus, so the weights of W-CFM leave both laws as they are, with any kernel of a distance.
-    Under this assumption, W-CFM learns entropic optimal transport exactly.
+    distances to the other torus, so W-CFM's weights leave both distributions as they are, with any kernel of a
+    distance. Without a tilt, W-CFM learns entropic optimal transport exactly.
 
     Args:
         outer: radius of the two circles of the data.

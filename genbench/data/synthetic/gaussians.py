@@ -16,10 +16,10 @@ from genbench.settings import Count, Fraction, Positive, Size
 from genbench.storage import memory
 
 BLOCK = 2**26
-"""Numbers of a sample, a mode and a coordinate each that a density holds in memory at once."""
+"""Largest number of entries (samples x modes x coordinates) that a density holds in memory at once."""
 
 POINTS = 2**15 + 1
-"""Points of the integral of a distance along a line."""
+"""Number of points of the integral of a distance along a line."""
 
 
 class Mixture(Source):
@@ -80,8 +80,8 @@ class Mixture(Source):
     def stratified(self, n: int, generator: torch.Generator) -> Batch:
         """Draw n samples with the expected count in every mode, up to the remainder, in random order.
 
-        In fresh draws, mode counts fluctuate. This alone moves a distance between two samples of one mixture from 0.14
-        to 0.6 (8gaussians, n = 1024), which exceeds the differences between good models.
+        In independent draws, mode counts fluctuate. The fluctuation alone raises a distance between two samples of one
+        mixture from 0.14 to 0.6 (8gaussians, n = 1024), by more than good models differ.
         """
         return self._around(stratified_labels(self.weights, n, generator), generator)
 
@@ -137,7 +137,7 @@ class Gaussian(Source):
 
     @cached_property
     def _spectrum(self) -> tuple[Float64[Tensor, "d d"], Float64[Tensor, " d"]]:
-        """Eigenvectors of the covariance, and roots of its eigenvalues: minutes in 20,000 dimensions."""
+        """Eigenvectors of the covariance, and roots of its eigenvalues; takes minutes in 20,000 dimensions."""
         d, correlation = self.shape[0], self._correlation
         shape = correlation * torch.ones(d, d) + (1 - correlation) * torch.eye(d)
         # In float64: the density, the distance and the field are functions of eigenvalues.
@@ -220,7 +220,7 @@ def mixture(
 ) -> Data:
     """A mixture of isotropic Gaussians in any dimension, with exact density and field; the label is the mode.
 
-    The distance from N(0, I) is exact if all centers lie on a line, as one or two always do.
+    The distance from N(0, I) is exact if all centers lie on a line, as one or two centers always do.
 
     Validation and test samples are stratified by mode, in proportion to the weights up to the remainder: counts
     that fluctuate would hide all but the largest differences in a distance between samples.
@@ -228,7 +228,7 @@ def mixture(
     Args:
         dims: number of coordinates.
         modes: number of Gaussians.
-        std: standard deviation of each in each coordinate.
+        std: standard deviation of each Gaussian in each coordinate.
         spread: the centers are drawn from N(0, spread^2 I).
         placement: seed of that draw.
         means: the centers, instead of drawn ones.

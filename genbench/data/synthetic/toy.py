@@ -74,7 +74,7 @@ def eight_gaussians(*, modes: Count = 8, radius: Positive = 5.0, std: Positive =
     Args:
         modes: number of Gaussians.
         radius: distance of their centers from the origin.
-        std: standard deviation of each in each coordinate.
+        std: standard deviation of each Gaussian in each coordinate.
 
     Reference: Tong et al., 2023.
     """
@@ -92,7 +92,7 @@ def ring(modes: int, radius: float, std: float) -> Mixture:
 
 @datasets.register("checkerboard", version=1, headline="sliced_w2")
 def checkerboard() -> Data:
-    """A uniform law on the eight dark squares of a board on [-4, 4]^2, with exact density; the label is the square.
+    """Uniform distribution on eight dark squares of a board on [-4, 4]^2, with exact density; the label is the square.
 
     Validation and test samples have equal counts in all squares, up to the remainder.
 

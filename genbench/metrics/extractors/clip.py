@@ -49,7 +49,7 @@ Archive = Annotated[str | None, OnDisk(), f"path of {FILE.name}"]
 
 @extractors.register("clip", version=1)
 def clip(data: Data, *, weights: Archive = None, sha256: Sha256 = None) -> Network:
-    """CLIP ViT-L/14 at 336 pixels: its 768 features of images, as CMMD takes them.
+    """CLIP ViT-L/14 at 336 pixels: 768 features of an image, as CMMD uses them.
 
     The published weights run in the implementation of transformers; images are cropped to their central square. Other
     weights are read from safetensors with the published names.

@@ -71,7 +71,7 @@ def _vision_transformer(state: dict[str, Tensor]) -> Any:
     load: Any = Dinov2Model.from_pretrained  # it returns two values with output_loading_info=True
     network, found = load(None, config=config, state_dict=tensors, output_loading_info=True)
     if wrong := [*found["missing_keys"], *found["unexpected_keys"], *found["mismatched_keys"]]:
-        raise ValueError(f"{len(wrong)} tensors are missing, not known or of other shapes, such as {wrong[0]}")
+        raise ValueError(f"{len(wrong)} tensors are missing, unknown or of another shape, such as {wrong[0]}")
     return network
 
 

@@ -61,7 +61,7 @@ def _fold(network: nn.Module) -> None:
     """Fold each batch normalization into the convolution before it: exact, and half the time on a CPU."""
     for module in network.modules():
         for first, then in FOLDED:
-            # In the trunk _bn0 follows the stem, in a block the expansion; a module lacks the names of the other.
+            # In the trunk, _bn0 follows the stem; in a block, the expansion. A module has the names of one of the two.
             convolution, normalization = (getattr(module, name, None) for name in (first, then))
             if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(convolution, normalization))

@@ -22,7 +22,7 @@ BATCH = 256
 class FeatureExtractor(nn.Module, ABC):
     """A network from raw images to feature vectors, with everything that makes its numbers comparable.
 
-    A module: torchmetrics accepts it as `feature=`. It has no training mode.
+    torchmetrics accepts an extractor as `feature=`. An extractor has no training mode.
 
     Args:
         name: suffix of the metrics computed on it.
@@ -79,7 +79,7 @@ def build_extractor(data: Data, value: dict[str, Any] | str | None) -> FeatureEx
     """Build the extractor of a setting, or the default one for the data; each is built once.
 
     Raises:
-        Unsupported: if it is not available, or not made for such data.
+        Unsupported: if the extractor is not available, or not made for such data.
     """
     component = EXTRACTOR.resolve(value, "features", data.event)
     assert component is not None

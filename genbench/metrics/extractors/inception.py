@@ -43,7 +43,7 @@ State = Annotated[str | None, OnDisk(), f"path of {STATE.name}, if it is not in 
 
 @extractors.register("inception-legacy", version=1)
 def inception_legacy(data: Data, *, weights: TorchScript = None, sha256: Sha256 = None) -> Network:
-    """Inception as clean-fid's "legacy_tensorflow": the FID of TensorFlow, and of torchcfm's published numbers."""
+    """Inception as clean-fid's "legacy_tensorflow", for the FID of TensorFlow and torchcfm's published numbers."""
     return _torchscript("inception-legacy", data, weights, sha256, tensorflow)
 
 
@@ -74,7 +74,7 @@ def _torchscript(name: str, data: Data, path: str | None, sha256: str | None, ru
 
     weights = read(TORCHSCRIPT, path, sha256)
     try:
-        with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: from a copy of what was verified
+        with tempfile.TemporaryDirectory() as folder:  # clean-fid loads from a folder: a verified copy
             (Path(folder) / TORCHSCRIPT.name).write_bytes(weights.content)
             inception: Any = (
                 InceptionV3W(folder, download=False, resize_inside=rule is tensorflow).eval().to(extractor_device())

@@ -26,7 +26,7 @@ def clean(images: Images, size: int) -> Resized:
 
 
 def pillow(images: Images, size: int) -> Resized:
-    """The same filter as Pillow applies it to 8-bit images, rounded to gray levels."""
+    """The filter of `clean` as Pillow applies it to 8-bit images, with results rounded to integers."""
     return _by_clean_fid(images, size, quantize=True)
 
 

@@ -62,8 +62,8 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         sha256: expected hash, if it is not the published file.
 
     Raises:
-        Unsupported: if it is not found and cannot be downloaded.
-        ConfigError: if the path cannot be read, or has another sha256.
+        Unsupported: if the file is not found and cannot be downloaded.
+        ConfigError: if the given path cannot be read, or its content has another sha256.
     """
     if path is not None:
         given = Path(path).expanduser()
@@ -85,9 +85,9 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
 
 
 def _download(file: WeightFile, path: Path) -> None:
-    wanted = f"{file.name} is not here: put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
+    wanted = f"{file.name} is missing: put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
     if os.environ.get("GENBENCH_OFFLINE"):
-        raise Unsupported(f"{wanted}, or unset GENBENCH_OFFLINE and it is downloaded; {OFFLINE}")
+        raise Unsupported(f"{wanted}, or unset GENBENCH_OFFLINE to download it; {OFFLINE}")
     try:
         files.replace(path, lambda temporary: _fetch(file, temporary))
     except (urllib.error.URLError, OSError, ValueError) as error:

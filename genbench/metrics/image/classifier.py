@@ -62,7 +62,7 @@ class Classifier(FeatureExtractor):
     """
 
     test_accuracy: float
-    """Share of the test images that it classifies as labeled."""
+    """Share of the test images that the classifier gets right."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Classifier(FeatureExtractor):
         return torch.cat([self.logits(self.features(batch)).softmax(1) for batch in images.split(256)])
 
     def accuracy(self, images: UInt8[Tensor, "n c h w"], label: Int[Tensor, " n"]) -> float:
-        """Return the share of images that it classifies as labeled."""
+        """Return the share of images that the classifier gets right."""
         return float((self.probabilities(images).argmax(1) == label).double().mean())
 
     def load(self) -> "Classifier":
@@ -127,7 +127,7 @@ def raw_images(data: Data, name: str) -> Batch:
     """Return the raw images of the training or the test split with their labels.
 
     Raises:
-        Unsupported: if the split has no end.
+        Unsupported: if the data is generated on the fly.
     """
     split = data.train if name == "train" else data.test
     if split.size is None:
@@ -139,7 +139,7 @@ def raw_images(data: Data, name: str) -> Batch:
 @extractors.register("digits_cnn", version=2)
 @lru_cache(maxsize=4)
 def digits_cnn(data: Data) -> Classifier:
-    """A small classifier of 8x8 digits, trained on its training split, with shipped weights: 64 features."""
+    """A small classifier of 8x8 digits, with shipped weights from the training split of `digits`: 64 features."""
     if data.captions is not None:
         raise Unsupported("the classifier digits_cnn is not for captions; captions_cnn is")
     return _suited("digits_cnn", data, raw_images, least=0.97)
@@ -148,7 +148,7 @@ def digits_cnn(data: Data) -> Classifier:
 @extractors.register("mnist5k_cnn", version=1)
 @lru_cache(maxsize=4)
 def mnist5k_cnn(data: Data) -> Classifier:
-    """A small classifier of 28x28 digits, trained on 4,500 images of MNIST, with shipped weights: 64 features."""
+    """A small classifier of 28x28 digits, with shipped weights from 4,500 images of MNIST: 64 features."""
     return _suited("mnist5k_cnn", data, raw_images, least=0.97)
 
 
@@ -168,7 +168,7 @@ class CaptionClassifier(NamedTuple):
     accuracy: Mapping[str, float]
 
     def predict(self, images: UInt8[Tensor, "n 1 8 8"]) -> dict[str, Int[Tensor, " n"]]:
-        """Return the most probable value of each attribute, marginally."""
+        """Return the value of each attribute with the largest marginal probability."""
         return marginal_argmax(self.classifier.probabilities(images), SIZES)
 
 
@@ -176,8 +176,8 @@ class CaptionClassifier(NamedTuple):
 def caption_classifier(data: Data) -> CaptionClassifier:
     """Return the classifier of a captioned data set.
 
-    It was trained on the plain images of the training split of `digits` in every look. It knows combinations that
-    captions may lack, but has seen only images that the models also see.
+    It was trained on the plain images of the training split of `digits` in every look. It learned combinations that
+    the captions may lack, but only from images that models also train on.
 
     Raises:
         Unsupported: if the data is not captioned 8x8 digits, or the classifier does not recognize them.
@@ -218,7 +218,7 @@ def in_every_look(data: Data, split: str) -> Batch:
 
 
 def _suited(name: str, data: Data, images: Callable[[Data, str], Batch], *, least: float) -> Classifier:
-    """Return a trained classifier. Raises Unsupported if it is for other images, or right on too few test images."""
+    """Return a trained classifier. Raises Unsupported if it is for other images, or its accuracy is too low."""
     net = blank(name)
     if data.event.shape != net.shape or data.space != Pixels(net.levels):
         size = "x".join(map(str, net.shape[1:]))
@@ -226,5 +226,5 @@ def _suited(name: str, data: Data, images: Callable[[Data, str], Batch], *, leas
     test = images(data, "test")
     net.test_accuracy = right = net.load().accuracy(test.x, test.label)
     if right < least:
-        raise Unsupported(f"the classifier {name} is right on {right:.1%} of the test images only")
+        raise Unsupported(f"the classifier {name} classifies only {right:.1%} of the test images correctly")
     return net

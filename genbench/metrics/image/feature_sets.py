@@ -28,7 +28,7 @@ from genbench.space import Space
 T = TypeVar("T")
 
 Samples = Annotated[
-    Count | None, "number of samples; by default all, up to 50,000, or 10,000 for metrics of nearest neighbors"
+    Count | None, "number of samples; by default all, up to 50,000 (10,000 for metrics of nearest neighbors)"
 ]
 Real = Annotated[
     Count, "largest number of real images per split; metrics with the same number share the stored features"
@@ -123,12 +123,12 @@ def feature_sets(
         raise Unsupported("features need images")
     n = images.n or min(len(evaluation.x), n_max)
     if min(n, len(evaluation.x)) < n_min:
-        raise Unsupported(f"needs {n_min} images at least, there are {min(n, len(evaluation.x))}")
+        raise Unsupported(f"it needs at least {n_min} images; there are {min(n, len(evaluation.x))}")
     extractor = build_extractor(evaluation.data, features)
     samples = sample_features(evaluation, extractor, n)
     n_real = min(images.n_real, available(evaluation.data, images.split))
     if n_real < n_min:
-        raise Unsupported(f"needs {n_min} {images.split} images at least, there are {n_real}")
+        raise Unsupported(f"it needs at least {n_min} {images.split} images; there are {n_real}")
     return FeatureSets(extractor, samples, evaluation.data, images)
 
 

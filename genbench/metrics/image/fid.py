@@ -29,7 +29,7 @@ from genbench.registry import extractors, metrics
 from genbench.seeds import derive
 from genbench.settings import Count, Nested, OnDisk
 
-Own = "settings of the network: weights (a file), sha256 (of a file that is not the published one)"
+Own = "settings of the network: weights (path of a file), and its sha256 unless it is the published file"
 Legacy = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-legacy",)), Own]
 Clean = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("inception-clean",)), Own]
 DINOv2 = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("dinov2",)), Own]
@@ -38,7 +38,7 @@ Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("effic
 File = Annotated[
     str | None,
     OnDisk(),
-    "an .npz with mu and sigma, as clean-fid publishes it, to compare with instead of real images",
+    "path of an .npz with mu and sigma, as clean-fid publishes them; they replace the real images",
 ]
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 
@@ -97,8 +97,8 @@ def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, fe
 def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
-    It is biased upward, more so with fewer images. `bias` estimates this for Gaussian features. The floor, measured on
-    training images, has nearly the same bias.
+    It is biased upward, more so with fewer images. `bias` estimates the bias for Gaussian features. The floor, measured
+    on training images, has nearly the same bias.
 
     Reference: Heusel et al., 2017.
     """
@@ -128,9 +128,9 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
 
 @metrics.register("reconstruction_fd", version=1, better="lower", bounds=(0, None), of="model")
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
-    """Frechet distance of real images that the encoder of a model of latents has encoded and decoded.
+    """Frechet distance between real images and held-out ones that a latent model's encoder encoded and decoded.
 
-    A perfect model of the latents has this distance. Decoded images are from the split that they are not compared with.
+    A perfect model of the latents has this distance.
     """
     model, data = evaluation.model, evaluation.data
     if not isinstance(model, Latent) or not data.event.is_image:
@@ -151,15 +151,18 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
 
 
 def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
-    """Return the distance; its floor uses as many held-out real images.
+    """Return the distance; its floor uses as many held-out images as there are samples.
 
-    With fewer, a detail extrapolates the floor: it subtracts their excess bias, estimated for Gaussian features.
+    With fewer held-out images, a detail extrapolates the floor: it subtracts the excess bias, estimated for Gaussian
+    features.
     """
     reference = sets.reference if statistics is None else published(statistics, sets.extractor)
     n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
     if len(reference.moments.mean) != dims:
-        raise ConfigError(f"{statistics} has another protocol: {len(reference.moments.mean)} features, not {dims}")
+        raise ConfigError(
+            f"{statistics} is from another network: it has {len(reference.moments.mean)} features, not {dims}"
+        )
     details: dict[str, float | None] = {"n_reference": n_real, "n_floor": len(floor_samples)}
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = n_real is None or n_real > dims
@@ -198,7 +201,7 @@ def _to_test_images(
 
 
 def distance_to_reference(x: Float[Tensor, "n k"], reference: Published) -> float:
-    """Return the Frechet distance of features to reference statistics, by the form for their numbers."""
+    """Return the Frechet distance of features to reference statistics, by the formula for their numbers of samples."""
     if len(x) > x.shape[1]:
         return frechet(Moments(x.split(4096)), reference.moments)
     if isinstance(reference, Statistics) and reference.n <= x.shape[1]:

@@ -32,13 +32,13 @@ def kid(
     size: Count = 1000,
     features: Extractor = None,
 ) -> Value:
-    """Squared maximum mean discrepancy of a cubic kernel, unbiased: it may be negative. A KID on Inception's features.
+    """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative. On Inception, it is the KID.
 
-    It is the mean over random subsets of samples and of real images. `sd` is the standard deviation over subsets, not a
-    standard error: subsets of one sample share its fluctuation.
+    The value is the mean over random subsets of samples and of real images. `sd` is the standard deviation over
+    subsets, not a standard error: subsets of one sample share its fluctuation.
 
     Args:
-        subsets: number of subsets, the same ones for every model.
+        subsets: number of random subsets; every model gets the same subsets.
         size: images per subset; all images, if there are fewer.
 
     Reference: Binkowski et al., 2018.
@@ -63,8 +63,8 @@ def kid(
 def cmmd(evaluation: Evaluation, *, images: Images = IMAGES, features: CLIP = None) -> Value:
     """1000 times the squared MMD of a Gaussian kernel of bandwidth 10, on CLIP's features at unit length.
 
-    It is biased upward by about 10 (1/n + 1/m) at most. It is nearly 10 times the squared distance of the means and
-    hardly sees covariances.
+    It is biased upward by about 10 (1/n + 1/m) at most, for n samples and m real images. It is nearly 10 times the
+    squared distance of the means and hardly sees covariances.
 
     Reference: Jayasumana et al., 2024.
     """
@@ -109,7 +109,7 @@ def squared_mmd(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
 
 def kernel_between(p: Float64[np.ndarray, "n k"], q: Float64[np.ndarray, "m k"]) -> float:
     """Return the mean of the kernel over all pairs of a row of p and one of q."""
-    # NumPy computes only half of the product of a matrix with its own transpose, which is symmetric; torch all of it.
+    # NumPy computes only half of the product of a matrix with its transpose, which is symmetric; torch computes all.
     kernel = (p @ q.T).ravel()
     kernel /= p.shape[1]
     kernel += 1

@@ -42,9 +42,9 @@ def memorization(
     """Share of samples that are closer to a training image than all but 1 % of test images are.
 
     For images independent of the training images it is 1 %, its floor. A larger share indicates copies, a smaller share
-    bad samples. `ratio` is the median distance of samples to their nearest training image over the same median for test
-    images: 1 for independent images, less for copies. Bad samples may give either, because blurred ones lie close to
-    everything: read it next to a distance between the distributions. The image grid `neighbours.png` shows the closest
+    bad samples. `ratio` is the median distance of samples to their nearest training image, divided by the same median
+    for test images: 1 for independent images, less for copies. Blurred samples lie close to everything and may look
+    like copies: also read a distance between the distributions. The image grid `neighbours.png` shows the closest
     samples with their training images. Test images that copy training images are left out; the detail `duplicates`
     counts them.
 
@@ -96,7 +96,7 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     nats per feature, l0 the same for a mixture centered on as many training images as there are samples (at most half)
     and fitted to the others. Copies of training images get tiny variances and make no test image likely: quality,
     diversity and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies.
-    Published values use DINOv2 (features=dinov2). Its interval is from random halves.
+    Published values use DINOv2 (features=dinov2). The interval comes from random halves.
 
     Reference: Jiralerspong et al., 2023.
     """

@@ -20,7 +20,7 @@ DIRECTIONS_SEED = 2020
 BLOCK = 100
 """Directions at once."""
 
-Directions = Annotated[Count, "number of lines; published values use 100 to 1024"]
+Directions = Annotated[Count, "number of random lines; published values use 100 to 1024"]
 Inception = Annotated[
     dict[str, Any] | str | None,
     Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
@@ -34,9 +34,8 @@ def mind(
 ) -> Value:
     """Monge Inception distance: 3 d times the mean squared W2 of features on random lines.
 
-    For Gaussians of equal isotropic covariance it is 3 FID; its floor, between samples of one distribution, falls with
-    their number.
-    According to its paper 5,000 images are enough.
+    For Gaussians of equal isotropic covariance, it equals three times the FID. The floor falls with the number of
+    samples. According to the paper, 5,000 images are enough.
 
     Reference: MIND (arXiv 2605.06797).
     """
@@ -47,7 +46,7 @@ def mind(
 def monge_distance(
     evaluation: Evaluation, *, images: Images = IMAGES, directions: Directions = 1000, features: Extractor = None
 ) -> Value:
-    """The distance of `mind` on any features; only on Inception's it is called MIND."""
+    """The distance of `mind` on any features; the name MIND implies Inception's."""
     return _distance(evaluation, feature_sets(evaluation, features, images), directions)
 
 
@@ -60,7 +59,7 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
     def to_real(other: Float[Tensor, "m k"]) -> float:
         return _to_sorted(_part(other, n, evaluation.seed), sorted_y, lines)
 
-    # The distance falls with the number of samples: only as many images give a floor.
+    # The distance falls with the number of samples: the floor needs as many images.
     floor = sets.floor(evaluation, ("monge", directions), to_real, least=n)
     error = standard_error(sliced_influence(x, sorted_y, lines), scale=3 * x.shape[1])
     details = {"n_reference": sets.reference.n, "n_used": n, **error}

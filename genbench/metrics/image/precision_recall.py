@@ -16,13 +16,13 @@ ROWS = 1000
 """Rows of a block of distances."""
 
 DEFAULT_K = 5
-"""Neighbors that are found at once: the largest default of the metrics."""
+"""Number of neighbors found at once: the largest default of k."""
 
 MAX_IMAGES = 10_000
 """Largest default number of samples and of real images: the cost grows with their product."""
 
 OF_AS_MANY = ("recall", "coverage")
-"""Values that depend on the number of samples, so that only as many held-out images give their floor."""
+"""Values that depend on the number of samples: their floor needs as many held-out images."""
 
 
 def squared_distance_blocks(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Iterator[Float64[Tensor, "rows m"]]:
@@ -58,7 +58,7 @@ class Neighborhoods:
             for j, columns in enumerate(parts[: i + 1]):
                 (block,) = squared_distance_blocks(rows, columns)
                 if i == j:
-                    block.fill_diagonal_(0)  # which rounding may leave above 0
+                    block.fill_diagonal_(0)  # rounding may leave these above 0
                 found[i].append(_smallest(block, count))
                 if i != j:
                     found[j].append(_smallest(block.T, count))
@@ -84,10 +84,11 @@ def precision_recall(
 ) -> list[Value]:
     """Share of samples that lie among real images (precision), and of real images among samples (recall).
 
-    An image lies among others if one of the others is at least as close as that one's k-th neighbor of its own kind.
+    An image x lies among a set of images if some image y of the set is at least as close to x as to the k-th nearest
+    neighbor of y in the set.
 
     Args:
-        k: rank of the neighbor.
+        k: rank of the nearest neighbor that bounds a neighborhood.
 
     Reference: Kynkaanniemi et al., 2019.
     """
@@ -108,13 +109,14 @@ def precision_recall(
 def density_coverage(
     evaluation: Evaluation, *, images: Images = IMAGES, k: Count = 5, features: Extractor = None
 ) -> list[Value]:
-    """Mean number of real neighborhoods around a sample (density), share of them that contain a sample (coverage).
+    """Mean number of real neighborhoods around a sample (density), and share of them with a sample (coverage).
 
-    The neighborhood of a real image extends to its k-th neighbor. Density is divided by k: 1 for real images on
-    average, more where samples concentrate in dense regions. Coverage grows with the number of samples.
+    The neighborhood of a real image extends to its k-th nearest real neighbor. Density is divided by k: real images
+    have density 1 on average; samples that concentrate in dense regions have more. Coverage grows with the number of
+    samples.
 
     Args:
-        k: rank of the neighbor.
+        k: rank of the nearest neighbor that bounds a neighborhood.
 
     Reference: Naeem et al., 2020.
     """
@@ -150,7 +152,7 @@ def _values(
     k: int,
     measure: Callable[[Neighborhoods, Neighborhoods, int], dict[str, float]],
 ) -> list[Value]:
-    # Both metrics share these points, and all models the real ones.
+    # Both metrics share these points, and all models share the real points.
     samples = evaluation.cached(("neighborhoods", sets.extractor.protocol, sets.n), lambda: Neighborhoods(sets.samples))
     real = evaluation.cached_for_task(
         ("neighborhoods", sets.reference.source), lambda: Neighborhoods(sets.reference.rows[:MAX_IMAGES])

@@ -61,12 +61,12 @@ def balance(predicted: Int[Tensor, " n"], label: Int[Tensor, " m"], classes: int
 def caption_accuracy(evaluation: Evaluation, *, n: Count | None = None) -> list[Value]:
     """Share of samples in which a classifier recognizes what their caption says: class, look, both.
 
-    `class`, `look`, `both` and `classes_above_80`, the number of classes with more than 80 % of their samples
-    recognized, count combinations of class and look that occur in training; `held_out_*` count the others. The floor
-    is the same on test images with the same captions.
+    `class`, `look` and `both` are shares; `classes_above_80` is the number of classes with more than 80 % of their
+    samples recognized. These count combinations of class and look that occur in training; `held_out_*` count the other
+    combinations. The floor is the same number for test images with the same captions.
 
     Args:
-        n: number of samples; by default all, and best at least one for each caption.
+        n: number of samples; by default all. Use at least one for each caption.
     """
     data = evaluation.data
     network = caption_classifier(data)

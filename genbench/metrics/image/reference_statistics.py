@@ -1,6 +1,6 @@
 """Reference statistics: mean, covariance and features of real images, computed once, or published by others.
 
-The cache keeps those computed here under a hash of the set of images and of the protocol.
+The cache stores computed statistics under a hash of the images and of the protocol.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from genbench.storage import arrays, cache, content_hash, tensors
 log = logging.getLogger("genbench")
 
 VERSION = 1
-"""Raised whenever the same images and network would give other statistics."""
+"""Version in the cache key: raise it when the same images and network would give other statistics."""
 
 CLEAN_FID_MODES = {"inception-legacy": "legacy_tensorflow", "inception-clean": "clean"}
 """Names of the protocols in the file names of clean-fid."""
@@ -72,7 +72,7 @@ class RealImages(LazyRows):
 
 
 def available(data: Data, split: SplitName) -> int:
-    """Return the number of real images; `MAX_REAL` if every draw is fresh."""
+    """Return the number of real images; `MAX_REAL` if they are generated on the fly."""
     train = (data.train,) if data.valid is data.test else (data.train, data.valid)
     sizes = [part.size for part in (train if split == "train" else (data.test,))]
     return MAX_REAL if None in sizes else sum(size for size in sizes if size is not None)
@@ -139,7 +139,7 @@ def _statistics(data: Data, extractor: FeatureExtractor, split: SplitName, n: in
     images = real_images(data, split, n)
 
     def make() -> dict[str, Tensor]:
-        log.warning("statistics of %d %s images by %s are computed once and kept", n, split, extractor.name)
+        log.warning("computing statistics of %d %s images by %s, once, for the cache", n, split, extractor.name)
         rows = extract(extractor, images)
         moments = Moments(rows.split(4096))
         return {"mean": moments.mean, "covariance": moments.covariance, "features": rows}
@@ -155,11 +155,11 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
     """Read an .npz with mu and sigma, as clean-fid and others publish them.
 
     Raises:
-        ConfigError: if it is not such a file, or of another protocol.
+        ConfigError: if the file is missing or holds other arrays, or if its name states another protocol.
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"{file} is not a file of statistics")
+        raise ConfigError(f"there is no file {file}")
     return _published(file, content_hash.remembered(file), extractor)
 
 
@@ -167,11 +167,11 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
 def _published(path: Path, sha256: str, extractor: FeatureExtractor) -> Published:
     mode = re.search(r"_(clean|legacy_tensorflow|legacy_pytorch)_", path.name)
     if mode and mode[1] != CLEAN_FID_MODES.get(extractor.name):
-        raise ConfigError(f"{path} has another protocol: clean-fid's {mode[1]}, not {extractor.name}")
+        raise ConfigError(f"{path} is from another protocol: clean-fid's {mode[1]}, not {extractor.name}")
     try:
         mean, covariance = (torch.from_numpy(arrays.load(path, name).astype(np.float64)) for name in ("mu", "sigma"))
     except (ConfigError, ValueError) as error:
-        raise ConfigError(f"{path} holds no statistics, arrays mu and sigma: {error}") from error
+        raise ConfigError(f"{path} must hold the arrays mu and sigma: {error}") from error
     if mean.dim() != 1 or covariance.shape != (len(mean), len(mean)):
         raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
     if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):

@@ -1,8 +1,9 @@
 """Flow maps: networks that predict where the flow between pairs leads, not only its velocity."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -12,32 +13,34 @@ from genbench.core import Event, Samples, Source, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Pairs
 from genbench.models.flow_matching.map_losses.base import MapLoss
-from genbench.models.flow_matching.pair_model import Example, PairModel, SharedSettings, scalars
+from genbench.models.flow_matching.pair_model import DEFAULTS, Example, PairModel, SharedSettings, scalars
 from genbench.models.flow_matching.paths import Straight
 from genbench.nets.presets import Net
-from genbench.registry import couplings
+from genbench.registry import couplings, models
 from genbench.settings import Nested, NonNegative, Size
+
+Loss = TypeVar("Loss", bound=type[MapLoss])
 
 COUPLING = Nested(couplings, lambda event: "independent")
 
 CouplingSetting = Annotated[
     dict[str, Any] | str | None,
     COUPLING,
-    "how noise is paired with data, a name or a table of its settings; independent by default",
+    "how noise is paired with data: a coupling's name, or a table of its name and settings; by default independent",
 ]
 
 
 class FlowMap(PairModel):
     """A model of the mean velocity u(x_t, t, r) = (X_r - x_t) / (r - t) of the flow that takes x_t to X_r.
 
-    Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. They solve no ODE, so
-    the model has neither the paths nor the density of one. `maps.py` has the methods, which differ by their loss.
+    Samples take steps x_r = x_t + (r - t) u(x_t, t, r) at equal intervals from t = 0 to t = 1. Sampling solves no
+    ODE, so the model has no ODE trajectories and no density. The methods differ by their loss: see `flow_map`.
     """
 
     steering = (
         *("coupling", "label_dropout", "dequantize"),
-        *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # of times
-        *("share", "decay", "clip"),  # of targets that are drawn
+        *("ratio", "state", "target", "alpha_min", "anneal_steps", "delta", "boundary", "end_steps"),  # times
+        *("share", "decay", "clip"),  # targets that are drawn
     )
     self_targeted = True
 
@@ -140,3 +143,31 @@ class FlowMap(PairModel):
         if segments and steps % segments:
             raise ConfigError(f"sample.steps={steps}: consistency takes a multiple of model.segments={segments}")
         super().check(options, settings)
+
+
+def flow_map(name: str, *, version: int) -> Callable[[Loss], Loss]:
+    """Return a decorator that registers the flow map of a loss, whose keyword-only arguments are settings of the model.
+
+    The documentation of the loss is the documentation of the model.
+    """
+
+    def register(kind: Loss) -> Loss:
+        def build(
+            event: Event,
+            source: Source,
+            *,
+            net: Net = None,
+            coupling: CouplingSetting = None,
+            shared: SharedSettings = DEFAULTS,
+            **settings: Any,
+        ) -> FlowMap:
+            return FlowMap(event, source, net=net, coupling=coupling, loss=kind(**settings), shared=shared)
+
+        signature, own = (inspect.signature(each, eval_str=True) for each in (build, kind))
+        *first, shared, _ = signature.parameters.values()
+        build.__signature__ = signature.replace(parameters=[*first, *own.parameters.values(), shared])  # type: ignore[attr-defined]
+        build.__doc__, build.__module__ = kind.__doc__, kind.__module__
+        models.register(name, version=version)(build)
+        return kind
+
+    return register

@@ -85,8 +85,8 @@ def sdcfm(
     """Flow matching on the semidiscrete optimal transport of the source to all training points (SD-CFM).
 
     Mousavi-Hosseini et al., 2025, "Flow matching with semidiscrete couplings", https://arxiv.org/abs/2509.25519.
-    Potentials of all points are found once, and kept in the cache; pairing then takes one product of matrices. The
-    points are not augmented: data.flip has no effect.
+    The potentials of all points are computed once and cached; pairing then takes one product of matrices. The points
+    are not augmented: data.flip has no effect.
     """
     coupling = Semidiscrete(event, shared.classes(event), settings=transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
@@ -105,8 +105,8 @@ def wcfm(
 ) -> FlowMatching:
     """Flow matching on independent pairs weighted by a Gibbs kernel exp(-c(x0, x1) / epsilon) (W-CFM).
 
-    Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270. It learns the flow between the
-    marginals tilted by the weights; the effective sample size and the tilt are logged and measured.
+    Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270. The weights tilt both marginals, and the
+    model learns the flow between the tilted marginals. Training logs the effective sample size and the tilt.
     """
     coupling = Gibbs(event, shared.classes(event), kernel=kernel, settings=weights)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)
@@ -165,7 +165,7 @@ def sbcfm(
 
     Args:
         sigma: diffusion of the bridge, in units of the data.
-        clip: distance that t keeps from 0 and 1, where the variance of the target diverges.
+        clip: smallest distance of t from 0 and 1 in training, because the variance of the target diverges there.
     """
     coupling, path = Sinkhorn(reg=2 * sigma**2), Bridge(sigma, clip)
     return FlowMatching(event, source, net=net, coupling=coupling, path=path, shared=shared)

@@ -53,8 +53,8 @@ class Example(NamedTuple):
     Args:
         t: time of the state.
         x: state of each pair at time t.
-        velocity: velocity of the pair's path there.
-        ess: relative effective sample size of the weights, repeated.
+        velocity: velocity of the pair's path at time t.
+        ess: relative effective sample size of the weights, repeated for each sample.
         label: classes, some of them dropped.
         tilt: tilt of source and data, where the coupling estimates it.
         end: later time up to which a flow map predicts.
@@ -165,7 +165,7 @@ class PairModel(Model, Coupled):
         assert x1 is not None
         t, end = self.draw_times(len(x1), generator)
         x, velocity = self.path(x0, x1, expand(t, x1), generator)
-        x = with_conditions(x, x1, self.event.conditions)  # without the noise of a path
+        x = with_conditions(x, x1, self.event.conditions)  # the path adds no noise to conditions
         velocity = with_conditions(velocity, torch.zeros_like(x1), self.event.conditions)
         if label is not None:
             dropped = torch.rand(len(x1), generator=generator, device=x1.device) < self.label_dropout
@@ -193,7 +193,7 @@ def with_conditions(
 
 
 def expand(t: Shaped[Tensor, " b"], x: Float[Tensor, "b *event"]) -> Shaped[Tensor, "b *ones"]:
-    """Return a number per sample so that it broadcasts against samples."""
+    """Reshape one number per sample to broadcast against samples."""
     return t.view(-1, *[1] * (x.dim() - 1))
 
 

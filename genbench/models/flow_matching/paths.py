@@ -20,10 +20,10 @@ class Point(NamedTuple):
 
 
 class Path(ABC):
-    """A law of x_t and its velocity, given a pair.
+    """The distribution of x_t and its velocity, given a pair.
 
     Args:
-        t_range: training draws t uniformly from here; inside (0, 1) if the target diverges at an end.
+        t_range: interval from which training draws t uniformly; it leaves out an end at which the target diverges.
     """
 
     t_range: tuple[float, float] = (0.0, 1.0)

@@ -22,10 +22,10 @@ from genbench.seeds import derive, generator
 from genbench.settings import Count, NonNegative, Positive
 
 CHUNK = 2**18
-"""Numbers of noise (samples x dimensions) that are integrated together and share adaptive steps; pairs depend on it."""
+"""Size (samples x dimensions) of a block of noise; a block shares its adaptive steps, so pairs depend on its size."""
 
 FRESH = 2**15
-"""Number of pairs by default, where every training sample is a fresh draw."""
+"""Default number of pairs for data generated on the fly."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Pool(Split):
 
 
 class FromTeacher(Coupling):
-    """Noise and what a teacher makes of it: pairs of a pool, which holds no data."""
+    """Pairs of noise and a teacher's samples from it, as a `Pool` holds them."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         raise Unsupported("it pairs noise with its teacher's samples, not with data")
@@ -80,7 +80,7 @@ class Reflow(FlowMatching):
         sigma: standard deviation of the noise around the straight path, for the teacher as well.
         start: weights before the first step: the teacher's, as published, or fresh ones ("anew").
         pairs: number of pairs to train on; by default the number of training samples, so that a plan passes over the
-            pairs as often as over the data; 32768 where every sample is a fresh draw.
+            pairs as often as over the data; 32,768 for data generated on the fly.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 

@@ -28,9 +28,9 @@ class FlowMatching(PairModel, Transport):
     """
 
     steering = (
-        *("sigma", "clip", "schedule"),  # of paths
-        *("kappa", "epsilon", "cost", "normalizer", "weigh", "reference", "running"),  # of weights
-        *("plan", "resample", "reg", "pool", "mismatch", "penalty", "entropy", "tolerance", "points"),  # of transport
+        *("sigma", "clip", "schedule"),  # paths
+        *("kappa", "epsilon", "cost", "normalizer", "weigh", "reference", "running"),  # weights
+        *("plan", "resample", "reg", "pool", "mismatch", "penalty", "entropy", "tolerance", "points"),  # transport
         *("label_dropout", "dequantize"),
     )
 
@@ -39,7 +39,7 @@ class FlowMatching(PairModel, Transport):
         return scalars((example.weight * (v - example.velocity).square().flatten(1).mean(1)).mean(), example)
 
     def velocity(self, t: Tensor, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """Return the learned field; without labels, for the whole data."""
+        """Return the learned velocity field; without labels, the field of all data."""
         return self.net(t, x, label)
 
     def sample(
@@ -58,7 +58,7 @@ class FlowMatching(PairModel, Transport):
 
         Args:
             method: ODE solver; dopri5 is adaptive and takes `tol`, the others take `steps` equal steps.
-            steps: steps of a fixed-step solver, which needs them; the adaptive one takes none.
+            steps: number of steps, which a fixed-step solver needs; 0 for dopri5.
             tol: relative and absolute tolerance of dopri5.
             guidance: w of v_c + w (v_c - v_u), for conditional models (Ho and Salimans, 2022); 0 is the plain model.
             diffusion: noise strength k of the SDE dx = (v + k (1-t) score) dt + sqrt(2 k (1-t)) dW, solved in Euler
@@ -83,7 +83,7 @@ class FlowMatching(PairModel, Transport):
             x, nfe = integrate(field, start, method=method, steps=steps, tol=tol)
             return Samples(x, nfe * (2 if guidance else 1))
         if not (isinstance(self.coupling, Independent) and isinstance(self.source, Normal)):
-            raise Unsupported("pairs are not independent, or noise is not from N(0, I): set sample.diffusion=0")
+            raise Unsupported("an SDE needs independent pairs and noise from N(0, I): set sample.diffusion=0")
 
         def drift(t: Tensor, x: Tensor) -> Tensor:
             v, now = field(t, x), float(t)
@@ -97,11 +97,11 @@ class FlowMatching(PairModel, Transport):
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
-            raise ConfigError(f"sample.steps: {method} is adaptive: omit it, or set sample.method=euler")
-        if not adaptive and not steps:
             raise ConfigError(
-                f"sample.steps: {method} takes a fixed number of steps: set sample.steps=100, for example"
+                f"sample.steps does not apply to {method}, which is adaptive: omit it, or set sample.method=euler"
             )
+        if not adaptive and not steps:
+            raise ConfigError(f"sample.method={method} needs a number of steps: set sample.steps=100, for example")
         if options["diffusion"] and method != "euler":
             raise ConfigError(f"sample.diffusion takes Euler steps, not {method}: set sample.method=euler")
         if options["diffusion"] and (coupled := sorted(COUPLED & settings.keys())):
@@ -124,5 +124,5 @@ class FlowMatching(PairModel, Transport):
     def log_prob(
         self, x: Float[Tensor, "b *event"], *, label: Int[Tensor, " b"] | None = None, tol: float = 1e-5
     ) -> Float[Tensor, " b"]:
-        """Return the log-density in nats by the exact trace, which suits vectors and small images."""
+        """Return the log-density in nats by the exact trace of the Jacobian, which suits vectors and small images."""
         return log_density(lambda t, y: self.velocity(t, y, label), x, self.source.log_prob, tol=tol).x

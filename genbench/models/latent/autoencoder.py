@@ -1,4 +1,4 @@
-"""A small convolutional autoencoder, with which models of latents need no download."""
+"""A small convolutional autoencoder, so that models of latents need no download."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -92,7 +92,8 @@ class Autoencoder(Encoder):
 
     Args:
         channels: channels of the latents; by default 2 for images up to 16 pixels, else 4.
-        factor: by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, else 8.
+        factor: factor by which height and width shrink, a power of two; by default 2 up to 16 pixels, 4 up to 64, and 8
+            above.
         width: channels of the convolutions at full resolution, doubled at every halving but at most fourfold; by
             default 16 for images up to 16 pixels, else 32.
         kl: weight of the divergence in nats per coordinate; the variance of the likelihood is kl / 2.
@@ -160,7 +161,7 @@ class Autoencoder(Encoder):
             if not 0 < value < float("inf"):
                 fault = "the same for all images" if value == 0 else "not finite"
                 raise RunFailed(
-                    f"encoder: channel {channel} of the latents is {fault}; try fewer channels or a lower lr"
+                    f"encoder: channel {channel} of the latents is {fault}; lower model.encoder.channels or .lr"
                 )
         self.shift.copy_(center[0])
         self.scale.copy_(variance[0].sqrt())

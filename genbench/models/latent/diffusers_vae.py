@@ -36,7 +36,7 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
     if importlib.util.find_spec("diffusers") is None:
         raise ConfigError(
             "encoder diffusers needs the package diffusers: pip install 'genbench[latent]'; "
-            "model.encoder=autoencoder needs none"
+            "model.encoder=autoencoder needs no package"
         )
     path = locate(model, revision, CONFIG)
     try:
@@ -45,7 +45,9 @@ def configuration(model: str, revision: str | None) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     kind = config.get("_class_name") if isinstance(config, dict) else None
     if kind != "AutoencoderKL":
-        raise ConfigError(f"model.encoder.model={model} is not an AutoencoderKL but {kind or 'has no _class_name'}")
+        raise ConfigError(
+            f"model.encoder.model={model} is not an AutoencoderKL: its _class_name is {kind or 'missing'}"
+        )
     return config
 
 
@@ -69,7 +71,7 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     if event.shape[0] != config["in_channels"]:
         raise ConfigError(
             f"model.encoder.model={settings['model']} is for images with {config['in_channels']} channels; this data "
-            f"has {event.shape[0]} (a folder of gray images is read in color by channels=3 and gray=repeat)"
+            f"has {event.shape[0]} (for a folder of gray images, set data.channels=3 and data.gray=repeat)"
         )
     factor = 2 ** (len(config["block_out_channels"]) - 1)
     return grid(event, config["latent_channels"], factor, "diffusers")
@@ -79,15 +81,15 @@ def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
 class DiffusersVAE(Encoder):
     """Pretrained AutoencoderKL of diffusers, such as Stable Diffusion's for 256x256 color images.
 
-    Images are rescaled: these networks expect white at 1, where genbench has the center of the last bin, 1 - bin/2. The
-    constants of the configuration shift and scale latents. The data must have the configured number of channels.
-    Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
+    Images are rescaled: these networks expect white at 1, but genbench puts it at the center of the last bin, 1 -
+    bin/2. The constants of the configuration shift and scale latents. The data must have the configured number of
+    channels. Rombach et al., 2022, "High-resolution image synthesis with latent diffusion models",
     https://arxiv.org/abs/2112.10752.
 
     Args:
         model: name on the hub (owner/name, or owner/name/folder), or local folder with config.json and weights in
             safetensors.
-        revision: branch, tag or commit of the name; only a commit never changes.
+        revision: branch, tag or commit on the hub; only a commit never changes.
         posterior: whether models learn a fresh sample of the posterior at each step, or always its mean.
 
     Raises:

@@ -40,7 +40,7 @@ class Encoder(Trainable):
         """Return the posterior mean, shifted and scaled to about unit variance in every channel."""
 
     def moments(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b channels *side"]:
-        """Return mean and standard deviation of the posterior, one after the other along the channels."""
+        """Return mean and standard deviation of the posterior, concatenated along the channels."""
         raise Unsupported(f"{type(self).__name__} has no posterior to sample from")
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Encoder(Trainable):
         raise Unsupported(f"{type(self).__name__} has no decoder to fine-tune")
 
     def stages(self) -> Iterator[Stage]:
-        """Load pretrained weights if there are any, and yield what is trained; a stage frees its own parameters."""
+        """Load pretrained weights, if any, and yield the stages of training; each unfreezes its own parameters."""
         yield from ()
 
     def calibrate(self, data: Data) -> None:
@@ -69,12 +69,12 @@ class Encoder(Trainable):
 
 
 def in_parts(function: Callable[[Tensor], Tensor], x: Float[Tensor, "b *event"], dims: int) -> Tensor:
-    """Apply a function to parts of a batch, by the dimensions of a sample of data."""
+    """Apply a function to parts of a batch; a part has about CHUNK / `dims` samples, to bound memory."""
     return torch.cat([function(part) for part in x.split(max(1, CHUNK // dims))])
 
 
 def in_blocks(split: Split, space: Space, n: int, size: int) -> Iterator[Float[Tensor, "b *event"]]:
-    """Yield the samples of `split.take(n, 0)` in blocks; stored ones are read one block at a time."""
+    """Yield the samples of `split.take(n, 0)` in blocks, and read stored samples one block at a time."""
     stored = split.raw(n, 0)
     if stored is None:
         yield from split.take(n, 0).x.split(size)
@@ -157,7 +157,7 @@ class TuningSettings:
             raise ConfigError(f"model.encoder.noise={self.noise:g} needs steps: set model.encoder.tune, such as 1000")
 
     def plan(self, steps: int) -> dict[str, Any]:
-        """Return the plan of a training of so many steps."""
+        """Return the plan of a training with this number of steps."""
         schedule = {"schedule": "cosine", "weight_decay": 0.0}
         return {"steps": steps, "batch_size": self.batch_size, "lr": self.lr, **schedule}
 

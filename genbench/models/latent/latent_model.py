@@ -47,7 +47,7 @@ class Latent(Model):
         return self.model.sampler
 
     def learn_from(self, trained: Mapping[str, Trainable], data: Data, seed: int) -> dict[str, float]:
-        """Use the weights of the trained encoder; the model learns from the other models of latents."""
+        """Take the weights of the trained encoder, and hand the other trained models (a teacher's) to the model."""
         self.encoder.load_state_dict(trained["encoder"].state_dict())
         others = {name: other.model for name, other in trained.items() if isinstance(other, Latent)}
         return self.model.learn_from(others, data, seed)
@@ -85,7 +85,7 @@ class Latent(Model):
         return self.model.at_budget(options, method, nfe)
 
     def _encoded(self, data: Data) -> Data:
-        """Return the task among latents."""
+        """Return the task in latent space."""
         device = next(chain(self.encoder.parameters(), self.encoder.buffers())).device
         posterior, (channels, *side) = self.encoder.samples_posterior, self.encoder.latent.shape
         encoder = self.encoder.moments if posterior else self.encoder.encode

@@ -41,7 +41,7 @@ class Block(nn.Module):
         self.scale, self.bound = design.scale, design.clip
         self.copied = 0 if design.first == "start" else 1
         self.steps = patches.count - self.copied
-        # An input has the place of the token that it predicts; places count in decoding order.
+        # An input has the position of the token that it predicts; positions count in decoding order.
         grid = patches.grid[self.copied :]
         outputs = patches.size * (1 if design.scale == "unit" else 2)
         self.net = CausalTransformer(
@@ -131,7 +131,7 @@ class Flow(nn.Module):
         self.guided = len(layers) if design.conditioned == "all" else 1
         if self.patches.count == 1 and design.first == "shift":
             raise ConfigError(
-                "model.first=shift copies the only token: set model.first=start, or a smaller model.patch"
+                "model.first=shift would copy the only token: set model.first=start, or a smaller model.patch"
             )
         self.blocks: Sequence[Block] = nn.ModuleList(  # type: ignore[assignment]
             Block(

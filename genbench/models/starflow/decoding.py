@@ -41,7 +41,7 @@ RULES: dict[str, Rule] = {"starflow": starflow, "tarflow": tarflow}
 
 
 class Guidance(NamedTuple):
-    """Guidance of a flow, away from predictions without the condition, at another temperature of attention, or both.
+    """Guidance away from a null prediction: without the condition, at another temperature of attention, or both.
 
     Args:
         null: the null condition; None for an unconditional model.
@@ -98,7 +98,7 @@ def sequential(z: Float[Tensor, "b n d"], first: Float[Tensor, "b 1 d"], step: S
 
 
 SAFETY = 16
-"""Allowed final error over the change at which a token counts as settled."""
+"""Allowed final error divided by the change below which a token counts as settled."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The settings of transformer flows. TARFlow and STARFlow are two sets of their values."""
+"""The settings of transformer flows. TARFlow and STARFlow are two sets of values."""
 
 import math
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def sizes(event: Event) -> Sizes:
 
 
 def _patch(event: Event) -> int:
-    """Return the smallest patch that leaves from 2 tokens up to the number in `sizes`; otherwise the largest patch."""
+    """Return the smallest patch that leaves 2 tokens or more, at most the number in `sizes`; else the largest patch."""
     sides = event.shape if event.is_vector else event.shape[-2:]
     tokens = {
         p: math.prod(side // p for side in sides) for p in range(1, sides[0] + 1) if not any(s % p for s in sides)
@@ -49,8 +49,8 @@ def _patch(event: Event) -> int:
 
 _BLOCKS = (
     "number of layers of each block in sampling order, the deep block of starflow first; by default 8 blocks of 1"
-    " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow distributes the same layers as"
-    " 3-1-1-1-1-1, 5-1-1-1, 10-2-2-2"
+    " layer for vectors, 4 of 2 for images up to 8x8, 4 of 4 for larger ones; starflow divides the same layers into"
+    " blocks of 3-1-1-1-1-1, 5-1-1-1 and 10-2-2-2"
 )
 TarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).tarflow), _BLOCKS]
 StarflowBlocks = Annotated[Blocks | None, ByEvent(lambda event: sizes(event).starflow), _BLOCKS]
@@ -62,7 +62,7 @@ class Design:
 
     Args:
         patch: side of an image patch, or number of coordinates in a token of a vector; by default the smallest that
-            leaves at most 64 tokens (16 of images up to 8x8, 4 of vectors).
+            leaves at most 64 tokens (16 for images up to 8x8, 4 for vectors).
         width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.
@@ -86,8 +86,8 @@ class Design:
         conditional: whether the model is trained on labels.
         conditioned: blocks that take the label: the first in sampling order (the deep one), or all.
         inject: whether the embedding of a label precedes the inputs as a token, or is added to them all.
-        init: standard deviation of the initial embeddings of labels and learned positions; 0.01 in the papers. Added
-            to inputs (whose deviation is 0.6), 0.3 has an effect from the first step; 0.01 takes thousands of steps.
+        init: standard deviation of the initial embeddings of labels and learned positions; 0.01 in the papers. They are
+            added to inputs of standard deviation 0.6: 0.3 has an effect from the first step, 0.01 after thousands.
         label_dropout: share of labels dropped in conditional training, or of captions replaced by the empty one, for
             guidance.
         checkpoint: whether training recomputes the activations of a layer instead of keeping them.

@@ -170,8 +170,8 @@ class TransformerFlow(Model):
             window: Jacobi: number of tokens iterated at once.
             tolerance: Jacobi: allowed error relative to max(1, size); by default one of 256 levels in [-1, 1].
             sweeps: Jacobi: maximal number of iterations of a token; none for no limit.
-            denoise: whether one step along the score removes the Gaussian noise of training; none does so if there is
-                such noise.
+            denoise: whether one step along the score removes the Gaussian noise of training; by default it does if the
+                model was trained with such noise.
             temperature: attention temperature of the prediction that guidance leads away from; a value other than 1
                 also guides a model without labels.
 
@@ -184,14 +184,14 @@ class TransformerFlow(Model):
         few = len(x0) <= JACOBI_MAX_SAMPLES and tokens >= JACOBI_MIN_TOKENS
         jacobi = decode == "jacobi" or (decode == "auto" and few)
         decoder: Decoder = JacobiDecoding(window, tolerance, sweeps) if jacobi else sequential
-        with torch.inference_mode():  # no_grad still tracks views, which takes a fifth of the time token by token
+        with torch.inference_mode():  # no_grad still tracks views: a fifth of the time of sequential decoding
             guide = None
             if guidance:
                 weight = weights(guidance, tokens, anneal, self.flow.blocks[0].copied)
                 null = None if self.classes is None else self._null(len(x0), x0.device)
                 guide = Guidance(null, RULES[rule], weight, temperature)
             x, nfe = self.flow.inverse(x0, self._prefix(label, x0), decoder, guide)
-        x = x.clone()  # no inference tensor: callers may need gradients
+        x = x.clone()  # not an inference tensor: callers may need gradients
         if self.sigma is None or denoise is False:
             return Samples(x, nfe)
         with torch.enable_grad():

@@ -33,8 +33,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 """Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))
 """Strokes and gaps in points; the first is a solid line."""
-SIZES = {False: (3.3, 2.5), True: (2.2, 1.75)}
-"""Inches of a chart, and of a small one."""
+WIDTH, HEIGHT = 3.3, 2.5
+"""Inches of a chart."""
 LEFT, RIGHT, TOP, BOTTOM = 0.55, 0.12, 0.3, 0.42
 """Inches around the axes of a chart."""
 LETTER, HANDLE, LINE = 0.062, 0.5, 0.17
@@ -164,18 +164,17 @@ def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    width, height = SIZES[drawn.small]
     across = min(len(drawn.charts), 3)
     rows = math.ceil(len(drawn.charts) / across)
     models = list(dict.fromkeys(series.model for chart in drawn.charts for series in chart.series))
-    columns = max(1, min(6, int(across * width / (LETTER * max(map(len, models), default=1) + HANDLE))))
-    size = (across * width, rows * height + LINE * math.ceil(len(models) / columns) + 0.1)
+    columns = max(1, min(6, int(across * WIDTH / (LETTER * max(map(len, models), default=1) + HANDLE))))
+    size = (across * WIDTH, rows * HEIGHT + LINE * math.ceil(len(models) / columns) + 0.1)
     figure = Figure(figsize=size)
     for index, each in enumerate(drawn.charts):
-        corner = (index % across * width, size[1] - (index // across + 1) * height)
-        axes = _axes(figure, each, model_styles, (*corner, width, height - TOP))
+        corner = (index % across * WIDTH, size[1] - (index // across + 1) * HEIGHT)
+        axes = _axes(figure, each, model_styles, corner)
         if each.title != each.x.label:
-            axes.set_title(_short(each.title, int((width - LEFT - RIGHT) / 0.066)))
+            axes.set_title(_short(each.title, int((WIDTH - LEFT - RIGHT) / 0.066)))
     handles = []
     for style in (model_styles[model] for model in models):
         look = {"color": LIGHT[style.color], "linestyle": _dashes(style), "marker": MARKERS[style.marker]}
@@ -185,13 +184,12 @@ def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
 
 
 @styled
-def chart(drawn: Chart, model_styles: Mapping[str, Style], *, small: bool) -> Any:
+def chart(drawn: Chart, model_styles: Mapping[str, Style]) -> Any:
     """Draw a single chart, without a title and a legend."""
     from matplotlib.figure import Figure
 
-    width, height = SIZES[small]
-    figure = Figure(figsize=(width, height - TOP + 0.08))
-    _axes(figure, drawn, model_styles, (0, 0, width, height - TOP))
+    figure = Figure(figsize=(WIDTH, HEIGHT - TOP + 0.08))
+    _axes(figure, drawn, model_styles, (0, 0))
     return figure
 
 
@@ -204,16 +202,14 @@ def _dashes(style: Style) -> Any:
     return (0, DASHES[style.dash]) if DASHES[style.dash] else "-"
 
 
-def _axes(
-    figure: Any, drawn: Chart, model_styles: Mapping[str, Style], place: tuple[float, float, float, float]
-) -> Any:
-    """Draw a chart into a part of a figure: left, bottom, width and height of the axes with their labels, in inches."""
+def _axes(figure: Any, drawn: Chart, model_styles: Mapping[str, Style], corner: tuple[float, float]) -> Any:
+    """Draw a chart into a figure; its lower left corner, with the labels of the axes, is in inches."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     width, height = figure.get_size_inches()
-    across, up = place[2] - LEFT - RIGHT, place[3] - BOTTOM
+    across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     axes = figure.add_axes(
-        ((place[0] + LEFT) / width, (place[1] + BOTTOM) / height, across / width, up / height),
+        ((corner[0] + LEFT) / width, (corner[1] + BOTTOM) / height, across / width, up / height),
         xlabel=plain(drawn.x.label),
         ylabel=plain(drawn.y.label),
     )

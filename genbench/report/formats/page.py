@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -39,27 +39,8 @@ WIDTH = 120
 """Maximum width in characters of a panel of a table with all columns."""
 FIRST = ("Quality vs. NFE", "Samples")
 """Sections that are open from the start."""
-LOSS_WIDTH = 320
-"""Pixels of a page of a picture in SVG."""
 WIDEST_NAME = 100
 """Characters of titles in the name of a file."""
-TYPES = {".png": "png", ".svg": "svg+xml"}
-
-
-class DataPage(NamedTuple):
-    """A data set of a suite, its anchor, and {model: the file of its page}."""
-
-    section: Section
-    anchor: str
-    files: Mapping[str, str]
-
-
-class SuitePage(NamedTuple):
-    """A suite, its file, and its data sets."""
-
-    section: Section
-    file: str
-    data: tuple[DataPage, ...]
 
 
 def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "") -> dict[str, str]:
@@ -71,12 +52,11 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
         name: file name of the home page; the other pages are in a folder with the same stem.
     """
     folder = Path(name).stem
-    suites = [_suite(section) for section in report.sections]
     blocks = [block for section in report.sections for block in section.walk()]
     drawn = [each for each in (track_curves(boards[0]), budget_curves(boards[0])) if each] if boards else []
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
-    own = [method.model for suite in suites for data in suite.data for method in data.section.methods]
+    own = [method.model for suite in report.sections for data in suite.sections for method in data.methods]
     series = [each.model for chart in charts for each in chart.series]
     looks = figures.styles([*(model for board in boards for model in board.models), *rows, *series, *own])
     environment = _environment(looks, report.headlines)
@@ -103,23 +83,24 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
             empty=[board.name for board in boards if not _ranks(board)],
-            suites=suites,
             folder=folder,
             values=[
-                _values(suite, data, report.headlines.get(data.section.title, ""))
-                for suite in suites
-                for data in suite.data
+                _values(suite, data, report.headlines.get(data.title, ""))
+                for suite in report.sections
+                for data in suite.sections
             ],
         )
     }
     home = f"../{name}"
-    for suite in suites:
-        written[f"{folder}/{suite.file}"] = page("suite.html", suite.section.title, suite=suite, home=home)
-        for data in suite.data:
-            for method in data.section.methods:
-                title = f"{method.model} on {data.section.title}"
+    for suite in report.sections:
+        written[f"{folder}/{_file(suite.title)}"] = page("suite.html", suite.title, suite=suite, home=home)
+        for data in suite.sections:
+            for method in data.methods:
+                title = f"{method.model} on {data.title}"
                 context = {"suite": suite, "data": data, "method": method, "home": home}
-                written[f"{folder}/{data.files[method.model]}"] = page("method.html", title, **context)
+                written[f"{folder}/{_file(suite.title, data.title, method.model)}"] = page(
+                    "method.html", title, **context
+                )
     return written
 
 
@@ -128,13 +109,14 @@ def _ranks(board: TrackBoard) -> bool:
     return any(heat.effects.scored for heat in board.heats if heat.steps in board.shown)
 
 
-def _suite(section: Section) -> SuitePage:
-    """Return the files of a suite, whose names stay when other suites, data sets or methods come and go."""
-    found = []
-    for data in section.sections:
-        places = {method.model: f"{_name(section.title, data.title, method.model)}.html" for method in data.methods}
-        found.append(DataPage(data, f"data-{_name(data.title)}", places))
-    return SuitePage(section, f"{_name(section.title)}.html", tuple(found))
+def _file(*titles: str) -> str:
+    """Return the file of a suite, or of a method, which stays when other suites, data sets or methods come and go."""
+    return f"{_name(*titles)}.html"
+
+
+def _files(suite: Section, data: Section) -> dict[str, str]:
+    """Return {model: the file of its page} of a data set."""
+    return {method.model: _file(suite.title, data.title, method.model) for method in data.methods}
 
 
 def _name(*titles: str) -> str:
@@ -142,12 +124,12 @@ def _name(*titles: str) -> str:
     return f"{slug(' '.join(titles))[:WIDEST_NAME]}-{digest(*titles)[:8]}".strip("-")
 
 
-def _values(suite: SuitePage, data: DataPage, headline: str) -> dict[str, Any]:
+def _values(suite: Section, data: Section, headline: str) -> dict[str, Any]:
     """Return the tables of a data set as plain JSON, for the pickers of the home."""
     columns: list[list[str]] = []
     rows: dict[str, dict[str, Any]] = {}
-    links = data.files
-    for table in (block for block in data.section.blocks if isinstance(block, Table)):
+    links = _files(suite, data)
+    for table in (block for block in data.blocks if isinstance(block, Table)):
         for index, column in enumerate(table.columns):
             if any(row.cells[index].mean is not None for row in table.rows):
                 columns.append([column.title, column.better, column.protocol])
@@ -155,7 +137,7 @@ def _values(suite: SuitePage, data: DataPage, headline: str) -> dict[str, Any]:
                     own = rows.setdefault(row.label, {"floor": row.floor, "page": links.get(row.label), "cells": {}})
                     if (cell := row.cells[index]).mean is not None:
                         own["cells"][len(columns) - 1] = [cell_text(replace(cell, notes=())), cell.mean]
-    place = {"data": data.section.title, "suite": suite.section.title, "page": f"{suite.file}#{data.anchor}"}
+    place = {"data": data.title, "suite": suite.title, "page": f"{_file(suite.title)}#data-{_name(data.title)}"}
     return place | {"headline": headline, "columns": columns, "rows": rows}
 
 
@@ -172,7 +154,7 @@ def _strip(report: Report) -> Iterator[tuple[str, Picture]]:
     pictures: dict[str, tuple[int, bool, Picture]] = {}
     for data in (data for suite in report.sections for data in suite.sections):
         for block in (block for part in data.sections if part.title == "Samples" for block in part.blocks):
-            if isinstance(block, Picture) and block.path.suffix == ".png":
+            if isinstance(block, Picture):
                 with Image.open(block.path, formats=["PNG"]) as image:
                     found = image.width, image.mode == "P", block
                 if data.title not in pictures or found[0] > pictures[data.title][0]:
@@ -197,13 +179,16 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         "number": number,
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
         "panels": partial(panels, text=cell_text, width=WIDTH),
-        "picture": lambda picture: _inline(files.read(picture.path), TYPES[picture.path.suffix]),
+        "picture": lambda picture: _inline(files.read(picture.path), "png"),
         "shared": shared_words,
         "width": _width,
     }
     made.globals |= {
         "looks": looks,
-        "chart": lambda drawn, small: _inline(figures.encoded(figures.chart(drawn, looks, small=small))),
+        "chart": lambda drawn: _inline(figures.encoded(figures.chart(drawn, looks)), "svg+xml"),
+        "file": _file,
+        "files": _files,
+        "anchor": lambda data: f"data-{_name(data.title)}",
         "shown": {"charts": MAX_CHARTS, "open": FIRST},
     }
     kinds = {"a_text": str, "a_table": Table, "charts": Charts, "a_picture": Picture}
@@ -213,13 +198,11 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
 
 def _width(picture: Picture) -> int:
     """Return the width at which a picture is shown, in pixels of a page."""
-    if picture.path.suffix != ".png":
-        return LOSS_WIDTH
     with Image.open(picture.path, formats=["PNG"]) as image:
         return image.width // SCALE
 
 
-def _inline(content: bytes, kind: str = "svg+xml") -> str:
+def _inline(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

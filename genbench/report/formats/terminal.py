@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -14,8 +15,8 @@ from rich.text import Text
 
 from genbench.analysis.labels import distinct, plain
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.values import SuiteResults, half_interval, headlines
-from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.analysis.values import SuiteResults, group_by, half_interval, headlines
+from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
 from genbench.report.tables import comparison_tables
 from genbench.results.frames import cost_of, doubtful_density, protocol
@@ -150,28 +151,19 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, 
     """
     shown = metric_names({row["metric"] for row in rows})
     rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
-    main = _by_metric(row for row in rows if row["point"] == "main")
+    main = group_by((row for row in rows if row["point"] == "main"), itemgetter("metric"))
     several = max(map(len, main.values()), default=1) > 1
     columns = Column("mean" if several else "value"), Column("floor"), Column("against the floor")
     table = Table(title, columns, tuple(map(_row, main.values())), _legend(main, full), head="metric")
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None] if full else []
-    points = {(row["metric"], row["nfe"]): [] for row in curve}
-    for row in curve:
-        points[row["metric"], row["nfe"]].append(row["value"])
+    points = group_by(curve, itemgetter("metric", "nfe"))
     headed = {row["metric"]: Column(row["metric"], row["better"]) for row in curve}
     lines = tuple(
-        Row(f"{nfe:g}", tuple(Cell(text=_number(_mean(points.get((metric, nfe), [])))) for metric in headed))
+        text_row(f"{nfe:g}", *(_number(_mean(points.get((metric, nfe), []), "value")) for metric in headed))
         for nfe in sorted({row["nfe"] for row in curve})
     )
     title = f"By number of evaluations ({curve[0]['solver']})" if curve else ""
     show([table, *([Table(title, tuple(headed.values()), lines, head="NFE")] if curve else [])], console)
-
-
-def _by_metric(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["metric"], []).append(row)
-    return found
 
 
 def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tuple[str, ...]:
@@ -196,14 +188,13 @@ def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tupl
 def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
     """Return the row of a metric: its value or mean, with half its interval, its floor, and how they compare."""
     known = [row["value"] for row in rows if row["value"] is not None]
-    floors = [row["floor"] for row in rows if row.get("floor") is not None]
     better = rows[0]["better"] if known else "none"
-    label, floor = heading(Column(rows[0]["metric"], better)), _mean(floors)
+    label, floor = heading(Column(rows[0]["metric"], better)), _mean(rows, "floor")
     if not known:
-        return Row(label, (Cell(text="-"), Cell(text=_number(floor)), Cell(text="")))
+        return text_row(label, "-", _number(floor), "")
     mean, half = (known[0], half_interval(rows[0])) if len(rows) == 1 else mean_and_half(known)
     text = _number(mean) if half is None else format_mean(mean, half)
-    return Row(label, (Cell(text=text), Cell(text=_number(floor)), Cell(text=_verdict(mean, half, floor, better))))
+    return text_row(label, text, _number(floor), _verdict(mean, half, floor, better))
 
 
 def _verdict(value: float, half: float | None, floor: float | None, better: str) -> str:
@@ -219,8 +210,9 @@ def _verdict(value: float, half: float | None, floor: float | None, better: str)
     return "worse" if (value > floor) == (better == "lower") else "better"
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    known = [row[name] for row in rows if row.get(name) is not None]
+    return fmean(known) if known else None
 
 
 def print_line(console: Console, text: str) -> None:

@@ -31,7 +31,7 @@ from genbench.validation import explain
 log = logging.getLogger("genbench")
 
 STEP = TypeAdapter(list[Row])
-"""What is kept of a step of a training."""
+"""Content of the file of a step of a training."""
 
 FAILED = "failed.txt"
 """File in the folder of steps: why a member of an ensemble that is being trained could not be evaluated."""
@@ -40,14 +40,14 @@ LOST = "its file is lost or damaged, or this step was trained for another evalua
 """Why a step has no values at all."""
 
 COMPONENT = "component"
-"""The field of a kept row that holds the name, version and settings of its metric."""
+"""The field of a saved row that holds the name, version and settings of its metric."""
 
 
 class TrainingEvaluation:
     """Callback that measures the metrics of samples every `plan.eval_every` steps, and draws images at `grid_every`.
 
-    Every `plan.validate_every` steps it measures and returns the loss on validation data. A step is kept as STEP.json
-    and STEP.png, or as the image alone. A step that an interrupted run has kept is not evaluated again: the result
+    Every `plan.validate_every` steps, it measures and returns the loss on validation data. The values of a step are
+    saved as STEP.json, its images as STEP.png. A resumed run does not evaluate a saved step again, because the result
     would be the same.
 
     Args:
@@ -66,7 +66,7 @@ class TrainingEvaluation:
         """Evaluate the model after this many steps, and return its loss on validation data if that is due.
 
         Raises:
-            RunFailed: if that loss is to choose the weights, and the first one cannot be measured.
+            RunFailed: if the validation loss is to choose the weights, but the first loss cannot be measured.
         """
         plan, began = plan_of(self.spec), time.monotonic()
         measures = _measures(plan, step)
@@ -81,19 +81,19 @@ class TrainingEvaluation:
             if (measures or validates) and self.group.is_first:
                 of_step = {"point": "training", "step": step}
                 kept = [row | of_step | {COMPONENT: self.metrics[metric_of(row)]} for row in rows]
-                files.discard(path)  # a damaged one, which may be a folder
+                files.discard(path)  # a damaged file; a folder may have its name
                 files.write_sealed(path, json.dumps(kept), place_of(path))
         self.seconds += time.monotonic() - began
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
         if loss is None:
             return None
-        # Of later steps a loss may be missing because it is not finite: they are not chosen.
+        # A later step may lack a loss because it is not finite; such a step is not chosen.
         if loss["value"] is None and plan.stop == "validation" and step == min(plan.validate_every, plan.steps):
             raise RunFailed(f"plan.stop=validation cannot choose a step: {loss['reason']}")
         return loss["value"]
 
     def best_step(self) -> int | None:
-        """Return the step with the lowest loss on validation data; None if the file of a step is not here."""
+        """Return the step with the lowest loss on validation data; None if the file of a step is missing."""
         kept = [_kept(self.folder / f"{step}.json") for step in _measured_steps(self.folder, plan_of(self.spec))]
         if not kept or None in kept:
             return None
@@ -101,7 +101,7 @@ class TrainingEvaluation:
         return min((row for row in measured if row["value"] is not None), key=lambda row: row["value"])["step"]
 
     def note_failure(self, reason: str) -> None:
-        """Keep why the model could not be evaluated, for the case that the training of the others is resumed."""
+        """Store why the model could not be evaluated, for a resumed training of the other members."""
         files.write_sealed(self.folder / FAILED, reason, place_of(self.folder / FAILED))
 
     def noted_failure(self) -> str | None:
@@ -172,7 +172,7 @@ def read_steps(folder: Path, plan: Plan, wanted: Mapping[str, Mapping[str, Any]]
 
 
 def _kept(path: Path) -> list[dict[str, Any]] | None:
-    """Return the rows of a step, none of an image; None if its file is not here, or damaged, which is reported."""
+    """Return the rows of a step, [] if only its image is saved; None if its file is missing, or damaged (then warn)."""
     try:
         if path.suffix == ".png":
             return [] if path.is_file() else None
@@ -185,7 +185,7 @@ def _kept(path: Path) -> list[dict[str, Any]] | None:
 
 
 def _measured_steps(folder: Path, plan: Plan) -> list[int]:
-    """Return the steps of which files are kept; none where the weights were trained for another evaluation."""
+    """Return the steps that have files; none if the weights were trained for another evaluation."""
     if not folder.is_dir() or not (plan.eval_every or plan.validate_every):
         return []
     return [step for step in range(1, plan.steps + 1) if _measures(plan, step) or plan.validates_after(step)]

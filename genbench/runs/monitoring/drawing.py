@@ -1,4 +1,4 @@
-"""Drawing: labelled tiles of points, histograms and images, as pixels, for pictures of samples.
+"""Drawing: labeled tiles of points, histograms and images, as pixels, for pictures of samples.
 
 One file serves light and dark pages: its background is transparent and its colors are medium tones.
 """
@@ -18,7 +18,7 @@ SCALE, LABEL, GAP = 2, 30, 8
 WIDE = 2500
 """Most pixels of a row of sheets."""
 FEW = 500
-"""Points up to which they are drawn larger."""
+"""Number of points up to which they are drawn larger."""
 
 Sheet = UInt8[np.ndarray, "down across *color"]
 Opacity = UInt8[np.ndarray, "height width"]
@@ -34,7 +34,7 @@ def square(around: Sequence[Float[np.ndarray, "_ 2"]], margin: float = 1.2) -> F
 
 
 def bulk(x: Float[np.ndarray, "n d"], share: float = 0.002) -> Float[np.ndarray, "2 d"]:
-    """Return the corners of the box that holds all but a share of each coordinate."""
+    """Return the corners of a box that leaves out a share of each coordinate, half of it at each end."""
     return np.quantile(x, (share / 2, 1 - share / 2), axis=0)
 
 
@@ -48,7 +48,7 @@ def scatter(x: Float[np.ndarray, "n 2"], frame: Frame, size: int) -> Opacity:
 
 
 def blurred(image: Float[np.ndarray, "height width"], deviation: float) -> Float[np.ndarray, "height width"]:
-    """Return an image after a Gaussian blur; it is dark around. (Importing scipy.ndimage would take half a second.)"""
+    """Return an image after a Gaussian blur, as if dark outside; importing scipy.ndimage would take half a second."""
     reach = math.ceil(4 * deviation)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / deviation) ** 2)
     kernel /= kernel.sum()
@@ -59,7 +59,7 @@ def blurred(image: Float[np.ndarray, "height width"], deviation: float) -> Float
 
 
 def lines(path: Float[np.ndarray, "times n 2"], frame: Frame, size: int) -> Opacity:
-    """Draw the way of each point."""
+    """Draw the path of each point."""
     left, right, bottom, top = frame
     scaled = (path - [left, top]) / [right - left, bottom - top] * 2 * size
     drawn = Image.new("L", (2 * size, 2 * size))
@@ -77,7 +77,7 @@ def histogram(x: Float[np.ndarray, " n"], ends: tuple[float, float], width: int)
 
 
 def tiled(images: UInt8[np.ndarray, "n channels height width"]) -> Sheet:
-    """Tile images in rows at most 340 pixels wide, a gray pixel apart."""
+    """Tile images in rows at most 340 pixels wide, separated by one gray pixel."""
     n, channels, height, width = images.shape
     across = max(2, min(10, 340 // (width + 1)))
     sheet = np.full((-(-n // across) * (height + 1) - 1, across * (width + 1) - 1, channels), 127, dtype=np.uint8)
@@ -88,7 +88,7 @@ def tiled(images: UInt8[np.ndarray, "n channels height width"]) -> Sheet:
 
 
 def gallery(sheets: Mapping[str, Sheet], height: int) -> Image.Image:
-    """Draw sheets of images with their labels, real data first; `height` is that of one image in pixels."""
+    """Draw sheets of images with their labels, real data first; `height` is the height of one image in pixels."""
     zoom = max(2, 32 * SCALE // (height + 1))
     tall, wide = (side * zoom for side in next(iter(sheets.values())).shape[:2])
     across = max(1, min(len(sheets), WIDE // (wide + 2 * GAP)))
@@ -106,7 +106,7 @@ def gallery(sheets: Mapping[str, Sheet], height: int) -> Image.Image:
 
 
 def stacked(pictures: Mapping[str, Image.Image]) -> Image.Image:
-    """Draw pictures below one another, each below its title."""
+    """Stack pictures vertically, each below its title."""
     size = max(each.width for each in pictures.values()), sum(LABEL + GAP + each.height for each in pictures.values())
     drawn, top = Image.new("RGBA", size), 0
     for title, picture in pictures.items():

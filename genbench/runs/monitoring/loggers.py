@@ -1,6 +1,6 @@
 """Loggers: the scalars of a run for TensorBoard or Weights & Biases, beside train.csv.
 
-No result and no key depends on them. A logger that fails is reported once, and not used again in this process.
+No result and no key depends on a logger. A logger that fails is reported once and not used again in this process.
 """
 
 import importlib
@@ -21,11 +21,11 @@ from genbench.training.loop import Progress
 log = logging.getLogger("genbench")
 
 _failed: set[str] = set()
-"""Kinds that failed in this process: no other run waits for the same server."""
+"""Kinds of loggers that failed in this process; later runs skip them instead of waiting for the same server."""
 
 
 class Logger(NamedTuple):
-    """An open logger: it logs the scalars of a step, and ends the run, given whether the run failed."""
+    """An open logger: a function that logs the scalars of a step, and one that ends the log of a run."""
 
     log: Callable[[Mapping[str, float], int], None]
     close: Callable[[bool], None]
@@ -53,7 +53,7 @@ def _wandb(folder: Path, spec: Mapping[str, Any]) -> Logger:
     name = {"project": "genbench", "name": folder.name, "id": folder.name[-64:]}
     run = wandb.init(**name, dir=str(folder), resume="allow", settings=settings)
     run.config.update(spec, allow_val_change=True)
-    # Prerequisites and stages count their own steps, and wandb ignores what goes back in its own.
+    # Prerequisites and stages count their own steps from 0, and wandb ignores a step below the last one.
     run.define_metric("*", step_metric="step")
     return Logger(lambda scalars, step: run.log({"step": step, **scalars}), lambda failed: run.finish(int(failed)))
 
@@ -65,7 +65,7 @@ class Loggers:
     """The loggers of one run, opened when there is something to log.
 
     Args:
-        root: results folder; they write to its folder logs.
+        root: results folder; loggers write to its subfolder logs.
 
     Raises:
         ConfigError: if the package of a kind is not installed.
@@ -87,7 +87,7 @@ class Loggers:
         return both
 
     def log_results(self, record: Record) -> None:
-        """Log what was measured."""
+        """Log the measured values."""
         rows = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
         if rows:
             self._log({f"result/{row['metric']}": row["value"] for row in rows}, plan_of(self.spec).steps)
@@ -133,4 +133,4 @@ def _imported(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ConfigError(f"--log {package} needs a package: pip install 'genbench[{package}]'") from error
+        raise ConfigError(f"--log {package} needs the package {package}: pip install 'genbench[{package}]'") from error

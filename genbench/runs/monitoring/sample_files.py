@@ -1,4 +1,4 @@
-"""Samples as files: raw arrays, grids of images, and the picture of a run, its samples beside held-out data."""
+"""Samples as files: raw arrays, grids of images, and the picture of a run, which shows samples beside held-out data."""
 
 import logging
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ from genbench.storage import arrays, files
 log = logging.getLogger("genbench")
 
 GRID_SIZE = 100
-"""Samples in a grid, in rows of ten."""
+"""Number of samples in a grid, in rows of ten."""
 
 NAME = "samples.png"
-"""File, beside the record of a run."""
+"""Name of the file beside the record of a run."""
 TILE, WAYS, TIMES = 480, 60, 33
-"""Pixels of a tile; trajectories that are drawn, and points on each."""
+"""Pixels of a tile; number of trajectories that are drawn, and of points on each."""
 IMAGES = 40
 DIMENSIONS = 4
-"""Coordinates of which marginals are drawn."""
+"""Number of coordinates whose marginals are drawn."""
 
 
 def has_images(data: Data) -> bool:
@@ -79,7 +79,7 @@ def _grid(images: np.ndarray) -> Image.Image:
 
 
 def save_sample_picture(folder: Path, evaluation: Evaluation, data: Data) -> Path | None:
-    """Draw samples beside held-out data as samples.png, and return its path; a failure is reported and fails no run.
+    """Draw samples beside held-out data as samples.png, and return its path; if drawing fails, warn and return None.
 
     2D points are drawn with the paths of a few of them from noise, images as grids, other vectors by their first two
     principal components and their first marginals.
@@ -98,7 +98,7 @@ def sample_picture(evaluation: Evaluation, data: Data) -> Image.Image:
     """Return the picture of samples beside held-out data."""
     finite = torch.isfinite(evaluation.x.flatten(1)).all(1)
     if not finite.any():
-        raise ValueError("none of them is finite")
+        raise ValueError("no sample is finite")
     samples = data.space.decode(evaluation.x[finite]).numpy()
     test = data.test.take(min(len(samples), data.test.size or len(samples)), derive(0, "picture")).x
     real = data.space.decode(test).numpy()
@@ -128,7 +128,7 @@ def sample_picture(evaluation: Evaluation, data: Data) -> Image.Image:
 
 
 def _ways(evaluation: Evaluation, data: Data) -> Float[np.ndarray, "times n 2"] | None:
-    """Return trajectories from noise; None of a model whose samples follow no ODE of their own."""
+    """Return trajectories from noise; None if the samples of the model do not follow an ODE."""
     model = evaluation.model
     if not isinstance(model, Transport) or model.conditional or evaluation.options.get("guidance"):
         return None
@@ -158,7 +158,7 @@ def _marginals(real: Float[np.ndarray, "n d"], samples: Float[np.ndarray, "m d"]
         peak = max(heights[0].max(), heights[1].max()) * 1.05
         filled, line = (np.rint(height / peak * (size - 1)).astype(int) for height in heights)
         row = np.arange(size)[::-1, None]
-        edge = np.maximum(line, np.r_[line[1:], line[-1:]])  # joins bars of different height
+        edge = np.maximum(line, np.r_[line[1:], line[-1:]])  # a vertical line joins bars of different height
         low_edge = np.minimum(line, np.r_[line[1:], line[-1:]])
         layers = [
             (INK, np.where(row < filled, 110, 0).astype(np.uint8)),
@@ -169,7 +169,7 @@ def _marginals(real: Float[np.ndarray, "n d"], samples: Float[np.ndarray, "m d"]
 
 
 def _colored(layers: Sequence[tuple[tuple[int, int, int], Opacity]]) -> Image.Image:
-    """Return layers of a color each, the last one on top."""
+    """Return the layers in their colors, the last layer on top."""
     whole = Image.new("RGBA", (layers[0][1].shape[1], layers[0][1].shape[0]))
     for color, opacity in layers:
         layer = Image.new("RGBA", whole.size, (*color, 255))
@@ -179,7 +179,7 @@ def _colored(layers: Sequence[tuple[tuple[int, int, int], Opacity]]) -> Image.Im
 
 
 def _joined(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """Return tiles side by side, with their titles above them, without the rows that are empty in all."""
+    """Return tiles side by side, with their titles above them, without pixel rows that are empty in all tiles."""
     row = Image.new("RGBA", (len(tiles) * (TILE + GAP), TILE))
     for number, (_, tile) in enumerate(tiles):
         row.paste(tile, (number * (TILE + GAP), 0))

@@ -43,7 +43,7 @@ def test_a_file_in_a_shared_folder_is_used_only_with_the_right_content(tmp_path,
     (tmp_path / "a.pt").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert weights.read(weights.WeightFile("a.pt", "", sha256, elsewhere=(tmp_path,))).sha256 == sha256
-    with pytest.raises(Unsupported, match="is not here"):
+    with pytest.raises(Unsupported, match="is missing"):
         weights.read(weights.WeightFile("a.pt", "", "0" * 64, elsewhere=(tmp_path,)))
     # A sha256 is a whole one.
     path = tmp_path / "a.pt"

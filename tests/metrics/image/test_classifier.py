@@ -108,7 +108,7 @@ def test_other_images_are_refused_with_a_reason(digits, mnist):
     upside_down = Finite(
         lambda: Arrays(mnist.space.decode(batch.x).flip(2, 3), batch.label, torch.arange(1000)), 1000, mnist.space
     )
-    with pytest.raises(Unsupported, match=r"mnist5k_cnn is right on \d\d.\d% of the test images only"):
+    with pytest.raises(Unsupported, match=r"mnist5k_cnn classifies only \d\d.\d% of the test images"):
         mnist5k_cnn(replace(mnist, test=upside_down))
     broken = torch.full((500, 1, 8, 8), float("nan"))
     for name in ("fd-digits_cnn", "class_balance"):

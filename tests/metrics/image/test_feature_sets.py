@@ -33,10 +33,10 @@ def test_halves_of_the_first_samples_need_no_pass(data):
 @pytest.mark.parametrize(
     ("name", "n", "settings", "message"),
     [
-        ("kid", 1, {}, "needs 2 images at least, there are 1"),
-        ("precision_recall", 3, {}, "needs 4 images at least, there are 3"),
-        ("precision_recall", 20, {"k": 15}, "needs 16 train images at least, there are 12"),
-        ("kid", 20, {"n": 50}, "needs 50 samples, there are 20"),
+        ("kid", 1, {}, "it needs at least 2 images; there are 1"),
+        ("precision_recall", 3, {}, "it needs at least 4 images; there are 3"),
+        ("precision_recall", 20, {"k": 15}, "it needs at least 16 train images; there are 12"),
+        ("kid", 20, {"n": 50}, "needs 50 samples; there are 20"),
         ("memorization", 20, {}, "10 test images are too few to know the nearest 1.00% of them"),
     ],
 )
@@ -61,6 +61,6 @@ def test_wrong_files_are_reported_before_training(tmp_path):
     with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
         check_features(data, {"features": own})
     np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
-    with pytest.raises(ConfigError, match="has another protocol: clean-fid's clean, not efficientnet_lite0"):
+    with pytest.raises(ConfigError, match="is from another protocol: clean-fid's clean, not efficientnet_lite0"):
         check_features(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
     check_features(data, {"features": "inception-legacy"})  # a missing file is no error: the metric gives the reason

@@ -64,10 +64,10 @@ def test_published_statistics_replace_real_images(data, tmp_path):
 @pytest.mark.parametrize(
     ("file", "arrays", "message"),
     [
-        ("", {}, "is not a file of statistics"),
-        ("other.npz", {"x": np.zeros(3)}, "holds no statistics"),
+        ("", {}, "there is no file"),
+        ("other.npz", {"x": np.zeros(3)}, "must hold the arrays mu and sigma"),
         ("cifar10_clean_train_32.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "clean-fid's clean, not pixels"),
-        ("narrow.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "has another protocol: 3 features, not 12"),
+        ("narrow.npz", {"mu": np.zeros(3), "sigma": np.eye(3)}, "is from another network: it has 3 features, not 12"),
         ("flat.npz", {"mu": np.zeros(4), "sigma": np.zeros(4)}, "mu must be a vector and sigma its matrix"),
         ("wide.npz", {"mu": np.zeros(3), "sigma": np.eye(4)}, "mu must be a vector and sigma its matrix"),
         ("nan.npz", {"mu": np.zeros(4), "sigma": np.full((4, 4), np.nan)}, "must be finite"),
@@ -82,7 +82,7 @@ def test_other_files_are_refused_with_one_line(tmp_path, file, arrays, message):
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     (tmp_path / "empty.npz").write_bytes(b"")
-    with pytest.raises(ConfigError, match="holds no statistics"):
+    with pytest.raises(ConfigError, match="must hold the arrays mu and sigma"):
         published(str(tmp_path / "empty.npz"), PixelExtractor())
 
 

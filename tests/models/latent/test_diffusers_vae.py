@@ -81,9 +81,9 @@ def test_other_networks_and_data_of_another_kind_are_refused(tmp_path, build_enc
         with pytest.raises(ConfigError, match=message):
             build_encoder(Event(shape), "diffusers", model=str(tmp_path), **settings)
 
-    refused(r"has no config\.json")
+    refused(r"lacks config\.json")
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    refused("not an AutoencoderKL but UNet2DModel")
+    refused("not an AutoencoderKL: its _class_name is UNet2DModel")
     (tmp_path / "config.json").write_text("{")
     refused("cannot be read")
     refused("is for names on the hub", revision="main")
@@ -97,7 +97,7 @@ def test_other_networks_and_data_of_another_kind_are_refused(tmp_path, build_enc
         encoder.load()
     (tmp_path / diffusers_vae.WEIGHTS).unlink()
     hub.folder.cache_clear()
-    with pytest.raises(ConfigError, match="the folder has no diffusion_pytorch_model"):
+    with pytest.raises(ConfigError, match="the folder lacks diffusion_pytorch_model"):
         encoder.load()
 
 

@@ -60,7 +60,7 @@ def test_both_methods_have_equal_layers_and_parameters_by_default():
         ({"order": []}, "order"),
         ({"blocks": []}, "blocks"),
         ({"conditional": True}, "needs data with classes"),
-        ({"patch": 8, "first": "shift"}, "copies the only token"),
+        ({"patch": 8, "first": "shift"}, "would copy the only token"),
         ({"noise": -0.1}, "noise"),
         ({"width": 18, "head": 6}, "rotary=published cannot divide the 3 pairs of model.head=6 among 2 positions"),
     ],

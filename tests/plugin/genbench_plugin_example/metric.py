@@ -1,4 +1,4 @@
-"""A metric in one page: how far the mean of the samples is from that of the data."""
+"""A metric in one page: the distance between the mean of the samples and the mean of the data."""
 
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.registry import metrics
@@ -10,7 +10,7 @@ def mean_distance(evaluation: Evaluation, *, n: Count = 1024) -> Value:
     """Distance between the mean of samples and the mean of held-out data.
 
     Args:
-        n: number of samples, and of held-out data.
+        n: number of samples, and number of held-out points.
     """
     difference = evaluation.samples(n).mean(0) - evaluation.reference(n).x.mean(0)
     return Value(float(difference.square().sum().sqrt()), n, f"Euclidean, against {n} held-out samples")

@@ -21,7 +21,7 @@ def test_every_chart_is_written_with_equal_bytes(report, tmp_path):
             one, other = (figures.write_charts(charts, tmp_path / f"{name}.{suffix}") for name in "ab")
             assert one.read_bytes() == other.read_bytes()
         assert ET.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
-    assert len(drawn) >= 2
+    assert drawn
     with pytest.raises(ConfigError, match=r"\.svg, \.pdf or \.png"):
         figures.write_charts(drawn[0], tmp_path / "a.jpeg")
 
@@ -29,7 +29,7 @@ def test_every_chart_is_written_with_equal_bytes(report, tmp_path):
 def line(points, **axes):
     """Return the places of the markers of a chart, in points of its SVG."""
     chart = Chart("t", Axis("x", **axes), Axis("y", **axes), (Series("m", tuple(Point(*p) for p in points)),))
-    figure = figures.chart(chart, styles(["m"]), small=False)
+    figure = figures.chart(chart, styles(["m"]))
     svg = figures.encoded(figure).decode()
     path = re.search(r'id="line2d_\d+"><path d="(M[^"]*L[^"]*)" clip-path[^>]*stroke: var\(--0\)', svg)[1]
     return np.array(re.findall(r"[-\d.]+", path), dtype=float).reshape(-1, 2)
@@ -51,7 +51,7 @@ def test_any_label_can_be_drawn(tmp_path):
 
 def test_a_picture_names_no_color_outside_of_its_style_which_has_those_of_light_and_of_dark_pages():
     chart = Chart("t", Axis("x"), Axis("y"), (Series("m", (Point(1, 2), Point(2, 3))),), 2.5)
-    svg = figures.encoded(figures.chart(chart, styles(["m"]), small=True)).decode()
+    svg = figures.encoded(figures.chart(chart, styles(["m"]))).decode()
     style = re.search(r"<style>:root.*?</style>", svg, flags=re.DOTALL)[0]
     assert not set(re.findall(r"#[0-9a-f]{6}", svg.replace(style, ""))) - {"#000000", "#ffffff"}
     assert "var(--0)" in svg

@@ -168,7 +168,7 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
         with pytest.raises(ConfigError, match=f"plan.validate_every={every} must be below plan.steps=60"):
             spec_of(validate_every=every, stop="validation")
     spec_of(validate_every=59, stop="validation")
-    with pytest.raises(ConfigError, match="cifar10 holds no data out for validation"):
+    with pytest.raises(ConfigError, match="cifar10 has no validation split"):
         make_spec("cfm", "cifar10", settings={"data": {"valid": 0}, "plan": {"validate_every": 5}})
 
 

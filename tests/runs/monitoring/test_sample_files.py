@@ -86,7 +86,7 @@ def test_samples_that_are_not_finite_are_left_out_and_a_failure_is_only_reported
     x[0] = torch.nan
     assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x), data).is_file()
     assert save_sample_picture(tmp_path, Evaluation(data, 0, x=x * torch.nan), data) is None
-    assert "no picture of the samples: none of them is finite" in caplog.text
+    assert "no picture of the samples: no sample is finite" in caplog.text
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,10 @@ class ReferenceSettings:
     """Settings of the sample from which potentials are estimated.
 
     Args:
-        reference: points of noise and of data from which the potentials are estimated, all classes together.
-        running: whether training replaces the oldest points of the reference, which must hold at least two batches.
+        reference: number of noise points, and of data points, from which the potentials are estimated, over all
+            classes.
+        running: whether each training batch replaces the oldest reference points; the reference must then hold at
+            least two batches.
     """
 
     reference: Count = 1024
@@ -43,12 +45,12 @@ class Balanced(KernelCoupling):
     Sinkhorn's algorithm finds the potentials between a reference sample of noise and one of data; the soft c-transform
     extends them to the points of a batch. In training, a running reference replaces its oldest points by each batch,
     as online Sinkhorn does (Mensch and Peyre, 2020): the errors of a finite sample then average out. A batch is
-    weighted before it enters, so that no pair influences its weight.
+    weighted before it enters the reference, so that no pair influences its own weight.
 
     There is no normalizer: weights average 1 up to the error of the potentials. The remaining tilt is logged.
 
     Raises:
-        Unsupported: on data with conditions: the weights would need potentials of every condition.
+        Unsupported: if the data has continuous conditions, because each condition would need its own potentials.
     """
 
     x0: Tensor
@@ -62,7 +64,7 @@ class Balanced(KernelCoupling):
         self, event: Event, classes: int, *, kernel: KernelSettings = KERNEL, settings: ReferenceSettings = REFERENCE
     ) -> None:
         if event.conditions:
-            raise Unsupported("its potentials do not know conditions")
+            raise Unsupported("it has no potentials for continuous conditions")
         super().__init__(event, kernel)
         self.classes = classes
         self.running, self.pilot_size = settings.running, settings.reference
@@ -128,6 +130,6 @@ class Balanced(KernelCoupling):
         return (of_rows, of_columns) if self.classes else None
 
     def _log_mass(self) -> Float[Tensor, " classes"]:
-        """Return the log-probability of one reference point of each class; infinite for an absent class."""
+        """Return log(1 / number of reference points) of each class; infinite for an absent class."""
         member = self.label == torch.arange(max(self.classes, 1), device=self.label.device)[:, None]
         return -member.sum(1).to(self.phi).log()

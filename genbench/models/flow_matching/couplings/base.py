@@ -16,15 +16,15 @@ from genbench.seeds import generator
 from genbench.space import dequantize
 
 CHUNK = 2**23
-"""Numbers of noise in one part of the pilot pairs, which bounds memory."""
+"""Numbers (samples x dimensions) of noise drawn at once for pilot pairs; bounds memory."""
 
 
 class Pairs(NamedTuple):
-    """Noise in the order of its data, and the weight of each pair in the loss (1 on average).
+    """Noise, in the order of the data it is paired with, and the weight of each pair in the loss (1 on average).
 
     Args:
-        tilt: estimates of the tilt of source and data, if the coupling has them; see `tilt_of_batch`.
-        x1: data that replaces the batch's, from a coupling that moves data; before dequantization.
+        tilt: estimates of the tilt of source and data, if the coupling computes them; see `tilt_of_batch`.
+        x1: data that replaces the batch's data, not yet dequantized; None if the coupling leaves the data alone.
     """
 
     x0: Float[Tensor, "b *event"]
@@ -42,10 +42,11 @@ class PilotPairs(NamedTuple):
 
 
 class Coupling(nn.Module, ABC):
-    """A joint law of noise and data, sampled one batch at a time.
+    """A joint distribution of noise and data, sampled one batch at a time.
 
     Args:
-        prefetch: whether pairing takes long, outside of Python, and has no state; see `core.Learner`.
+        prefetch: whether a second thread should pair ahead, since pairing is slow, spends its time outside of Python,
+            and has no state; see `core.Learner`.
         pilot_size: number of independent pairs that `prepare` needs; 0 for none.
         pool: number of batches that are paired together.
     """
@@ -78,11 +79,11 @@ class Coupling(nn.Module, ABC):
         raise Unsupported("the exact minimizer of the loss is not known for this coupling")
 
     def choose(self, data: Data) -> None:
-        """Choose what the settings leave to the training data, before `prepare`: the same for every seed."""
+        """Choose, before `prepare`, the settings that depend on the training data; every seed gets the same choice."""
 
     @property
     def chosen(self) -> dict[str, float]:
-        """What `choose` has chosen, by name."""
+        """The settings that `choose` has set, by name."""
         return {}
 
     def prepare(self, pairs: Iterable[PilotPairs]) -> None:
@@ -121,7 +122,7 @@ def pilot_pairs(
 
     Args:
         bin_width: width of the bins over which quantized data is spread.
-        labeled: whether pairs have the labels of the data, not 0.
+        labeled: whether pairs have the labels of the data; otherwise all labels are 0.
     """
     draws, size = generator(seed, "prepare"), max(1, min(count, CHUNK // math.prod(source.shape)))
     for part in range(math.ceil(count / size)):
@@ -136,7 +137,8 @@ def permute_noise(x0: Tensor, x1: Tensor, label: Tensor | None, partners: Callab
     Costs and labels reach the CPU in one copy, because each copy makes a GPU wait.
 
     Args:
-        partners: returns the noise of each datum from the squared distances of noise and data, on the CPU.
+        partners: function from the squared distances of noise (rows) and data (columns), on the CPU, to the index of
+            the noise for each datum.
     """
     cost = squared_distances(x0, x1)
     if label is None:

@@ -19,8 +19,8 @@ class EntropicSettings:
     """Settings of the streamed entropic plan.
 
     Args:
-        epsilon: temperature in units of the cost's spread, the standard deviation of 2 <x0, x1> of
-            all centered pairs.
+        epsilon: temperature, in units of the standard deviation of 2 <x0, x1> over all centered pairs (the spread of
+            the cost).
         penalty: weight of the KL divergence between the marginals of the plan and the batch, in the same units; none
             keeps both marginals.
         pool: number of batches that share a plan.
@@ -73,5 +73,5 @@ class Entropic(Coupling):
 
 @couplings.register("entropic", version=1)
 def entropic(event: Event, classes: int, *, settings: EntropicSettings = ENTROPIC) -> Entropic:
-    """The entropic plan of large batches in memory linear in their size, balanced or unbalanced."""
+    """The entropic plan of large batches, balanced or unbalanced; memory grows linearly with their size."""
     return Entropic(settings)

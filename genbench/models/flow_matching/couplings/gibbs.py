@@ -34,10 +34,10 @@ FLAT = 0.1
 """Decrease of the relative variance per doubling of kappa that counts as flat."""
 
 RULE = 1
-"""The version of the rule, in the key of what it chose."""
+"""Version of the elbow rule, part of the cache key of its choice."""
 
 POINTS, PAIRS = 8192, 2**20
-"""Numbers of samples and of pairs that the tilt is estimated from."""
+"""Number of samples, and number of pairs, from which the tilt is estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +45,12 @@ class KernelSettings:
     """Settings of the Gibbs kernel exp(-c(x0, x1) / epsilon).
 
     Args:
-        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d). By default "elbow", which chooses it on
-            training data before the first step: the smallest kappa above which the weights hardly tilt source and
+        kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d). By default "elbow", which chooses kappa
+            on training data before the first step: the smallest kappa above which the weights hardly tilt source and
             data. `python -m benchmarks.elbow` shows the tilt over kappa.
         epsilon: temperature in units of the cost, instead of kappa.
-        cost: "norm", as published, or "sqnorm", whose limit for small epsilon is optimal transport for W2.
+        cost: "norm" |x0 - x1|, as published, or "sqnorm" |x0 - x1|^2, whose limit for small epsilon is optimal
+            transport for W2.
     """
 
     kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: "elbow", unless="epsilon")] = None
@@ -75,9 +76,10 @@ class WeightSettings:
     """Settings of the weights of W-CFM.
 
     Args:
-        normalizer: how E[w] is divided out: a "constant" estimated once, a "running" mean, or the mean of the "batch".
-        weigh: what has a weight: each "pair", or, as a control, each "data" point. A data point has the mean weight of
-            its pairs with the noise of the batch: the same tilt without any coupling.
+        normalizer: the estimate of E[w] that divides the weights: a "constant" estimated once, a "running" mean, or the
+            mean of the "batch".
+        weigh: what has a weight: each "pair"; or, as a control, each "data" point, with the mean weight of its pairs
+            with the noise of the batch. The control tilts the data in the same way but couples nothing.
     """
 
     normalizer: Literal["constant", "running", "batch"] = "constant"
@@ -101,7 +103,7 @@ class KernelCoupling(Coupling):
         self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
 
     def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
-        """Return (kappa, tilt of its weights) on training data, regardless of conditions, classes and seeds."""
+        """Return (kappa, tilt of the weights at kappa) on training data, ignoring conditions, classes and seeds."""
         return self._tilts(*self._sample(data), grid)
 
     def _sample(self, data: Data) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "n *event"]]:
@@ -132,10 +134,12 @@ class KernelCoupling(Coupling):
         def make() -> dict[str, Tensor]:
             kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self._tilts(x0, x1, GRID) if tilt.known])
             if kappa is None:
-                raise ConfigError(f"no kappa up to {GRID[-1]:g} has a flat tilt: --set model.kappa=NUMBER")
+                raise ConfigError(
+                    f"the elbow rule finds no kappa up to {GRID[-1]:g} with a flat tilt: set model.kappa=NUMBER"
+                )
             return {"kappa": torch.tensor(kappa, dtype=torch.float64)}
 
-        # Cached: otherwise every model of a sweep on these data would compute it for seconds.
+        # Cached: otherwise every model of a sweep on these data would spend seconds on it.
         self.epsilon.copy_(tensors.cached("elbow", f"{name}.safetensors", make)["kappa"] * self.root)
 
     @property
@@ -222,7 +226,7 @@ class Gibbs(KernelCoupling):
         log_mean = self.log_mean
         if self.normalizer != "constant":
             of_batch = self._log_mean(log_weight, label)
-            if self.normalizer == "running" and self.training:  # measurements pair batches too
+            if self.normalizer == "running" and self.training:  # measurements also pair batches
                 self._update(of_batch)
             log_mean = of_batch if self.normalizer == "batch" else torch.where(log_mean.isnan(), of_batch, log_mean)
         return Pairs(x0, torch.exp(log_weight - log_mean[label]).to(x0.dtype))

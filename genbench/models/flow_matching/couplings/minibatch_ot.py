@@ -22,13 +22,14 @@ class PlanSettings:
 
     Args:
         plan: "exact" is a permutation of the batch; "sinkhorn" the entropic plan with strength `reg`.
-        resample: draw the pairs of the exact plan with replacement, as torchcfm does (37 % are lost to duplicates).
+        resample: whether to draw pairs of the exact plan with replacement, as torchcfm does; duplicates then cost 37 %
+            of a batch.
         reg: entropy of the sinkhorn plan, in units of the squared distance.
         pool: number of batches that share a plan.
-        mismatch: cost of pairing noise with data of another class, in units of the squared distance; noise has the
-            class of the datum that it was drawn with. None pairs within classes only. 0 ignores classes, so that the
-            noise of a class depends on the class. On data with real conditions, this is the weight of the squared
-            distance between conditions; none then finds the weight in every batch, see `weight_of_conditions`.
+        mismatch: cost of pairing noise with data of another class, in units of the squared distance. Noise has the
+            class of the datum that it was drawn with. None pairs within classes only. 0 ignores classes: the noise of
+            a class then depends on the class. On data with continuous conditions, mismatch is instead the weight of
+            the squared distance between conditions; none finds this weight in every batch (`weight_of_conditions`).
     """
 
     plan: Literal["exact", "sinkhorn"] = "exact"
@@ -41,13 +42,13 @@ class PlanSettings:
 PLAN = PlanSettings()
 
 SHARE = 0.2
-"""Share of pairs that could improve on the pairs as drawn, from which C2OT finds the weight of conditions."""
+"""C2OT chooses the weight of conditions so that this share of all pairs costs no more than the pairs as drawn."""
 
 LARGEST = 1e9
 """Largest weight of conditions."""
 
 STEPS, TOLERANCE = 10_000, 1e-6
-"""The most steps of Sinkhorn's algorithm, and the error of a marginal at which it has converged."""
+"""Largest number of steps of Sinkhorn's algorithm, and the error of a marginal below which it has converged."""
 
 
 class MinibatchOT(Coupling):
@@ -59,7 +60,7 @@ class MinibatchOT(Coupling):
     draws pairs from the plan with replacement, and loses 37 % of a batch to duplicates. `resample` has the same
     expected gradient: it weights each pair by the number of times it was drawn (duplicates then share one t). `pool`
     and `mismatch` follow Cheng and Schwing, 2025 (C2OT, 2503.10636). The arguments are as in `PlanSettings`;
-    `conditions` is the number of real conditions.
+    `conditions` is the number of continuous conditions.
     """
 
     prefetch = True
@@ -100,7 +101,7 @@ def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, 
         cost: squared distances of noise i and datum j.
         between: squared distances of their conditions.
     """
-    always = torch.where(cost <= cost.diagonal(), LARGEST, 0.0)  # of equal conditions, at any weight or at none
+    always = torch.where(cost <= cost.diagonal(), LARGEST, 0.0)  # equal conditions: the same at any weight
     most = torch.where(between > 0, (cost.diagonal() - cost) / between, always).clamp(0, LARGEST).flatten()
     count = max(1, int(SHARE * len(most)))  # a batch of one or two has fewer than five pairs
     return float(most.kthvalue(len(most) - count + 1).values)
@@ -135,13 +136,15 @@ def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "
     ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
-    # A thread draws ahead: np.errstate is its own, filters of warnings would be the whole process's.
+    # A second thread may draw ahead: np.errstate is local to a thread, warning filters are not.
     with np.errstate(all="ignore"):
         plan, log = ot.sinkhorn(
             [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True
         )
-    if not (log["err"] and log["err"][-1] < TOLERANCE):  # nor is NaN below it
-        raise RunFailed(f"Sinkhorn at reg {reg:g} does not converge; a larger reg does")
+    if not (log["err"] and log["err"][-1] < TOLERANCE):  # also true for NaN
+        raise RunFailed(
+            f"Sinkhorn's algorithm does not converge at reg {reg:g}: raise model.reg (model.sigma of sbcfm)"
+        )
     return torch.from_numpy(plan)
 
 

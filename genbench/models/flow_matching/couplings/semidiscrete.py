@@ -1,4 +1,4 @@
-"""Semidiscrete optimal transport: every noise goes to one of all training points, whatever the batch."""
+"""Semidiscrete optimal transport: noise is paired with one of all training points, whatever the batch."""
 
 import copy
 import hashlib
@@ -22,7 +22,7 @@ from genbench.settings import Count, NonNegative
 from genbench.storage import cache, tensors
 
 VERSION = 2
-"""Raised when other potentials would be found for the same points."""
+"""Version in the cache key: raise it when the code would find other potentials for the same points."""
 
 log = logging.getLogger("genbench")
 
@@ -32,14 +32,14 @@ class SemidiscreteSettings:
     """Settings of semidiscrete transport.
 
     Args:
-        entropy: strength of the entropy, in units of the squared distance; 0 sends every noise to one point.
+        entropy: strength of the entropy, in units of the squared distance; 0 pairs each noise with a single point.
         tolerance: largest chi-square distance between the masses that the points receive and equal masses.
-        points: number of points that stand for a distribution whose draws are always fresh, in the proportions of its
-            modes if these are known.
+        points: number of points that represent data generated on the fly, in the proportions of its modes if these are
+            known.
     """
 
     entropy: NonNegative = 0.0
-    tolerance: Annotated[float, Ge(1e-4)] = 0.05  # the draws of a check grow with 1 / tolerance
+    tolerance: Annotated[float, Ge(1e-4)] = 0.05  # a check takes more draws, the smaller the tolerance
     points: Count = 2048
 
 
@@ -69,7 +69,7 @@ class Semidiscrete(Coupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         count = self.settings.points if train.size is None else train.size
         if train.augmented:
-            log.warning("semidiscrete pairs hold training data as it is: augmentation (data.flip) has no effect")
+            log.warning("semidiscrete transport pairs noise with the original training images: data.flip has no effect")
         x, label = train.stand_in(count, derive(0, "semidiscrete"))
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
@@ -84,12 +84,12 @@ class Semidiscrete(Coupling):
         law = hashlib.sha256(source.sample(64, generator(0, "identity")).numpy().tobytes()).hexdigest()
         content = hashlib.sha256(flat.numpy().data).hexdigest()
         determinants = {"points": content, "source": law, "entropy": epsilon, "tolerance": tolerance}
-        if device.type != "cpu":  # whose streams differ
+        if device.type != "cpu":  # other devices draw other noise
             determinants["device"] = device.type
         draws = generator(0, "potentials", device=device)
 
         def make() -> dict[str, Tensor]:
-            activity.report(f"preparing potentials of {len(flat):,} points, once")
+            activity.report(f"computing the potentials of {len(flat):,} points, once")
             solved = potentials(
                 flat.to(device), lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
             )
@@ -105,7 +105,7 @@ class Semidiscrete(Coupling):
         weight = x0.new_ones(len(x0))
         if label is None:
             return Pairs(x0, weight, x1=self._targets_of(x0, 0, generator))
-        # Labels are sorted on the CPU: each other way to find the noise of a class makes a GPU wait once for each.
+        # Labels are sorted on the CPU: finding the noise of a class on a GPU would make it wait once per class.
         ordered, order = torch.sort(label.cpu(), stable=True)
         groups, counts = ordered.unique_consecutive(return_counts=True)
         order = order.to(x0.device)

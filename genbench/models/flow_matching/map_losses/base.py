@@ -14,10 +14,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genbench.errors import ConfigError, first_line
 from genbench.models.flow_matching.pair_model import Example, expand
+from genbench.settings import Fraction
 
 if TYPE_CHECKING:
     from genbench.models.flow_matching.flow_map import FlowMap
 
+Ratio = Annotated[Fraction, "share of pairs that learn an interval; the others train the velocity itself"]
 LogitNormal = tuple[float, Annotated[float, Gt(0)]]
 """Mean and standard deviation of logit(t)."""
 
@@ -38,14 +40,14 @@ class MapLoss(nn.Module, ABC):
     """The smallest number of steps."""
 
     def attach(self, model: "FlowMap") -> None:
-        """Take what the loss needs of a model that was just built: nothing by default."""
+        """Read what the loss needs from a newly built model; nothing by default."""
 
     @abstractmethod
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """Draw the times of n states, and the later times of their intervals."""
 
     def completed(self, model: "FlowMap", example: Example, generator: torch.Generator) -> Example:
-        """Return an example with what the loss adds to it without gradients: nothing by default."""
+        """Return the example with what the loss computes without gradients; nothing by default."""
         return example
 
     def at_step(self, example: Example, step: int) -> Example:
@@ -69,18 +71,18 @@ class MapLoss(nn.Module, ABC):
 
 
 class SelfDistillation(MapLoss):
-    """A loss that needs no teacher: u on intervals of length 0 is the velocity that longer ones are held against.
+    """A loss without a teacher: the model learns u on longer intervals from its own u on intervals of length 0.
 
     Args:
         ratio: share of pairs that learn an interval; the others train the velocity itself.
     """
 
-    def __init__(self, ratio: float) -> None:
+    def __init__(self, *, ratio: Ratio = 0.25) -> None:
         super().__init__()
         self.ratio = ratio
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw two times in order, equal for a share of the pairs."""
+        """Draw two ordered times, which are equal for a share 1 - `ratio` of the pairs."""
         return ordered_times(n, self.ratio, None, None, generator)
 
 
@@ -106,13 +108,13 @@ def derivative(function: Any, inputs: tuple[Tensor, ...], tangents: tuple[Tensor
     """Return the value of a function of the network, and its derivative along tangents, both with gradients.
 
     Raises:
-        ConfigError: if the network has no forward derivatives.
+        ConfigError: if the network has no forward-mode derivatives.
     """
     try:
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
+        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward-mode derivative
             return jvp(function, inputs, tangents)  # type: ignore[return-value]
     except NotImplementedError as error:
-        raise ConfigError(f"this loss needs a net with forward derivatives: {first_line(error)}") from error
+        raise ConfigError(f"this loss needs a net with forward-mode derivatives: {first_line(error)}") from error
 
 
 def velocity_of(model: "FlowMap", t: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
@@ -121,7 +123,7 @@ def velocity_of(model: "FlowMap", t: Tensor, x: Tensor, label: Tensor | None) ->
 
 
 def moved(model: "FlowMap", t: Tensor, end: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
-    """Return where the network takes states at time t until a later time."""
+    """Return the states that the network predicts at a later time from the states at time t."""
     return x + expand(end - t, x) * model.net(t, x, label, end - t)
 
 

@@ -1,6 +1,6 @@
 """The MeanFlow identity: mean velocities from one derivative along the flow."""
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -8,43 +8,73 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.flow_map import FlowMap, flow_map
 from genbench.models.flow_matching.map_losses.base import LogitNormal, MapLoss, derivative, ordered_times, velocity_of
 from genbench.models.flow_matching.pair_model import Example, expand
-
-if TYPE_CHECKING:
-    from genbench.models.flow_matching.flow_map import FlowMap
+from genbench.settings import ByEvent, Fraction, NonNegative, Positive
 
 
 def default_power(event: Event) -> float:
-    """Return the power published for CIFAR-10 on images, and 0 on vectors, where its bias shows."""
+    """Return 0.75 for images, as published for CIFAR-10, and 0 for vectors, where a power above 0 biases results."""
     return 0.75 if event.is_image else 0.0
 
 
+@flow_map("meanflow", version=1)
 class MeanFlowLoss(MapLoss):
-    """The loss of `meanflow`; `genbench.models.flow_matching.maps` has its formula and settings."""
+    """One-step generation by mean velocities (MeanFlow), also in its improved form (iMF), on pairs of any coupling.
+
+    Mean velocities u(x_t, t, r) satisfy the MeanFlow identity:
+
+    u = v + (r - t) D u,   D u = v grad_x u + du/dt at fixed r
+    loss = E w |u - sg(v + (r - t) D u)|^2 / sg(|...|^2 + c)^p,   v = x1 - x0
+
+    Improved (iMF): the tangent is the network's velocity u(x_t, t, t), which a second loss trains. Guided, where the
+    label is kept: v becomes a v + (1 - a - k) u_u + k u_c; u_u and u_c are u(x_t, t, t) without and with label.
+
+    Geng et al., 2025, "Mean flows for one-step generative modeling", https://arxiv.org/abs/2505.13447; "Improved mean
+    flows", https://arxiv.org/abs/2512.02012. Noise is at time 0 here and at time 1 in the papers.
+
+    Args:
+        ratio: share of pairs with a target time r after the state's time t; the others train the velocity itself.
+        state: mean and standard deviation of logit(t), 0.6 and 1.6 in the recipe for CIFAR-10; none draws t uniformly.
+        target: mean and standard deviation of logit(r), 4.0 and 1.6 in that recipe; a draw of r below t is raised to t.
+            None draws both times from the distribution of `state`, and orders them.
+        power: p of the adaptive weight 1 / (error + c)^p; by default 0.75 for images and 0 for vectors. Above 0 the
+            minimizer is no longer the mean velocity.
+        offset: c of the adaptive weight.
+        improved: whether to train iMF: the network's velocity is the tangent, with a loss of its own.
+        target_guidance: weight a of the pair's velocity in the guided target; 1 with `guidance_mix` 0 is unguided.
+        guidance_mix: weight k of the conditional velocity in that target; k = 1 - 1/w with a = 1 is scale w of iMF.
+    """
 
     def __init__(
         self,
         *,
-        ratio: float,
-        state: LogitNormal | None,
-        target: LogitNormal | None,
-        power: float,
-        offset: float,
-        improved: bool,
-        guidance: float,
-        mix: float,
+        ratio: Fraction = 0.75,
+        state: LogitNormal | None = None,
+        target: LogitNormal | None = None,
+        power: Annotated[NonNegative | None, ByEvent(default_power)] = None,
+        offset: Positive = 1e-3,
+        improved: bool = False,
+        target_guidance: NonNegative = 1.0,
+        guidance_mix: Fraction = 0.0,
     ) -> None:
         super().__init__()
         self.ratio, self.state, self.target = ratio, state, target
         self.power, self.offset, self.improved = power, offset, improved
-        self.guidance, self.mix = guidance, mix
+        self.guidance, self.mix = target_guidance, guidance_mix
+
+    def attach(self, model: FlowMap) -> None:
+        if (self.guidance, self.mix) != (1.0, 0.0) and not model.conditional:
+            raise ConfigError("model.target_guidance and model.guidance_mix need model.conditional=true")
+        self.power = default_power(model.event) if self.power is None else self.power
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw two times in order, and let the second equal the first for a share of them."""
         return ordered_times(n, self.ratio, self.state, self.target, generator)
 
-    def error(self, model: "FlowMap", example: Example) -> Float[Tensor, " b"]:
+    def error(self, model: FlowMap, example: Example) -> Float[Tensor, " b"]:
         assert example.end is not None
         t, x, velocity = example.t, example.x, self.guided(model, example)
         label, interval = example.label, example.end - t
@@ -62,7 +92,7 @@ class MeanFlowLoss(MapLoss):
         return sum(square * (square.detach() + self.offset) ** -self.power for square in squares)  # type: ignore[return-value]
 
     @torch.no_grad()
-    def guided(self, model: "FlowMap", example: Example) -> Float[Tensor, "b *event"]:
+    def guided(self, model: FlowMap, example: Example) -> Float[Tensor, "b *event"]:
         """Return the velocity of each pair, guided by the network's own velocities where its label was kept."""
         t, x, velocity, label = example.t, example.x, example.velocity, example.label
         a, k = self.guidance, self.mix

@@ -1,37 +1,68 @@
 """Shortcut models: steps of every size, each size learned from two steps of half of it."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from genbench.core import Event
+from genbench.errors import ConfigError
+from genbench.models.flow_matching.flow_map import FlowMap, flow_map
 from genbench.models.flow_matching.map_losses.averaged_weights import AveragedWeights
 from genbench.models.flow_matching.map_losses.base import MapLoss, mean_square
 from genbench.models.flow_matching.pair_model import Example, expand
-
-if TYPE_CHECKING:
-    from genbench.models.flow_matching.flow_map import FlowMap
+from genbench.settings import ByEvent, Count, Fraction, NonNegative, Positive
 
 
 def default_clip(event: Event) -> float | None:
-    """Return the published bound on images and latents, and none on vectors."""
+    """Return the published bound for images and latents, and none for vectors."""
     return 4.0 if event.is_image else None
 
 
+@flow_map("shortcut", version=1)
 class ShortcutLoss(MapLoss):
-    """The loss of `shortcut`; `genbench.models.flow_matching.maps` has its formula and settings."""
+    """Generation in 1, 2, 4, ... steps by self-consistent step sizes (shortcut models), on pairs of any coupling.
+
+    Mean velocities u(x, t, t + d) over steps d = 1, 1/2, ..., 1/n:
+
+    d = 1/n:    loss = |u - (x1 - x0)|^2
+    d > 1/n:    loss = |u - (a + b) / 2|^2,  a = u(x_t, t, t + d/2),  b = u(x_t + d/2 a, t + d/2, t + d)
+
+    Averaged weights compute a and b when an example is drawn.
+    Frans et al., 2024, "One step diffusion via shortcut models", https://arxiv.org/abs/2410.12557.
+
+    Args:
+        finest: largest number of steps n, a power of two; steps of size 1/n learn from pairs.
+        share: share of the pairs that learn from two half steps instead.
+        decay: decay of the averaged weights that take the half steps.
+        clip: bound on the elements of states and targets of half steps; by default 4 for images, none for vectors.
+        target_guidance: scale w of guidance u_u + w (u_c - u_u) in half steps of the smallest size, where the label
+            was not dropped; 1 is unguided.
+    """
 
     full_precision = False
     average: AveragedWeights
 
-    def __init__(self, *, finest: int, share: float, decay: float, clip: float | None, guidance: float) -> None:
+    def __init__(
+        self,
+        *,
+        finest: Count = 128,
+        share: Fraction = 0.125,
+        decay: Fraction = 0.999,
+        clip: Annotated[Positive | None, ByEvent(default_clip)] = None,
+        target_guidance: NonNegative = 1.0,
+    ) -> None:
+        if finest & (finest - 1) or finest < 2:
+            raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
         super().__init__()
-        self.finest, self.share, self.decay, self.guidance = finest, share, decay, guidance
-        self.bound, self.limits = clip or math.inf, {"finest": finest}
+        self.finest, self.share, self.decay, self.guidance = finest, share, decay, target_guidance
+        self.bound, self.limits = clip, {"finest": finest}
 
-    def attach(self, model: "FlowMap") -> None:
+    def attach(self, model: FlowMap) -> None:
+        if self.guidance != 1 and not model.conditional:
+            raise ConfigError("model.target_guidance needs model.conditional=true")
+        self.bound = self.bound or default_clip(model.event) or math.inf
         self.average = AveragedWeights(model.net, self.decay)
         model.prefetch = False  # targets depend on the weights
 
@@ -44,8 +75,8 @@ class ShortcutLoss(MapLoss):
         return t, t + 1 / steps
 
     @torch.no_grad()
-    def completed(self, model: "FlowMap", example: Example, generator: torch.Generator) -> Example:
-        """Replace the velocities over longer steps by those of two half steps."""
+    def completed(self, model: FlowMap, example: Example, generator: torch.Generator) -> Example:
+        """Replace the velocities over longer steps by the mean velocities of two half steps."""
         if model.training:  # the loss on validation data draws examples too
             self.average.update(model.net)
         assert example.end is not None
@@ -59,7 +90,7 @@ class ShortcutLoss(MapLoss):
         velocity = example.velocity.index_copy(0, rows, ((a + b) / 2).clamp(-self.bound, self.bound))
         return example._replace(velocity=velocity)
 
-    def _half_step(self, model: "FlowMap", t: Tensor, x: Tensor, label: Tensor | None, d: Tensor) -> Tensor:
+    def _half_step(self, model: FlowMap, t: Tensor, x: Tensor, label: Tensor | None, d: Tensor) -> Tensor:
         u = self.average(model.net, t, x, label, step_input(d))
         if label is None or self.guidance == 1:
             return u
@@ -70,7 +101,7 @@ class ShortcutLoss(MapLoss):
     def mean_velocity(self, net: nn.Module, t: Tensor, end: Tensor, x: Tensor, label: Tensor | None) -> Tensor:
         return net(t, x, label, step_input(end - t))
 
-    def error(self, model: "FlowMap", example: Example) -> Tensor:
+    def error(self, model: FlowMap, example: Example) -> Tensor:
         assert example.end is not None
         u = self.mean_velocity(model.net, example.t, example.end, example.x, example.label)
         return mean_square(u - example.velocity)

@@ -149,5 +149,5 @@ def test_missing_potentials_and_wrong_settings_are_errors(trained):
         trained("wcfm-balanced", "moons", model={"reference": 100}, plan={"steps": 1, "batch_size": 64})
     with pytest.raises(ConfigError, match="not both"):
         trained("wcfm-balanced", "moons", model={"kappa": 1.0, "epsilon": 1.0})
-    with pytest.raises(RunFailed, match="larger epsilon"):
+    with pytest.raises(RunFailed, match="raise epsilon"):
         shown(torch.randn(64, 2), 100 * torch.randn(64, 2), epsilon=1e-6)

@@ -119,7 +119,7 @@ def test_attention_has_forward_derivatives_and_other_nets_are_refused(built):
     assert all(parameter.grad is not None for parameter in model.parameters())
 
     model.net = Fused()
-    with pytest.raises(ConfigError, match="this loss needs a net with forward derivatives"):
+    with pytest.raises(ConfigError, match="this loss needs a net with forward-mode derivatives"):
         model.loss(example)
 
 
