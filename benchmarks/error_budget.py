@@ -186,9 +186,7 @@ def budgets(records: Iterable[Record]) -> Iterator[str]:
 def page(rows: Sequence[dict[str, Any]], results: Path) -> str:
     """Return the page."""
     parts = ["# Error budgets\n", "Made by `python -m benchmarks.error_budget`; read in docs/error_budget.md.\n"]
-    parts += [
-        "Mean over seeds ± 95 % CI half-width. 2,000 steps and MLPs of width 64 and depth 3 unless stated.\n"
-    ]
+    parts += ["Mean over seeds ± 95 % CI half-width. 2,000 steps and MLPs of width 64 and depth 3 unless stated.\n"]
     parts += budgets(record for suite in SUITES for record in read_published(results / suite / RECORDS))
     parts += ["## Excess cost of the plan of n points\n", of_plans(rows)]
     parts += [
