@@ -40,9 +40,9 @@ Made by `make calibration`. [Choose a metric](../docs/metric_power.md) draws the
 
 - **Defects**: the number of samples that one evaluation needs to detect the defect with {ENOUGH:.0%} power at level
   {LEVEL:.0%}. After >, not even the largest number tried is enough.
-- **True sampler**: a sampler without a defect should raise false alarms in {LEVEL:.0%} of the draws; ± is the range of
-  chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its bias), s the
-  CPU seconds at the largest n.
+- **True sampler**: on draws without a defect, a metric should raise a false alarm in {LEVEL:.0%} of cases; ± is the
+  range of chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its
+  bias), s the CPU seconds at the largest n.
 """
 
 
@@ -120,7 +120,7 @@ def of_true_sampler(rows: Rows) -> Iterator[str]:
         values = (at.get(n, "") for n in counts)
         lines.append([row["metric"], f"{share:.1%} ± {band:.1%}", *values, f"{row['seconds'][-1]:.2g}"])
     yield markdown(("true sampler", "false alarms", *(f"n = {n}" for n in counts), "s"), lines)
-    yield f"{outside} of {len(rows)} shares of false alarms lie outside the range of chance.\n"
+    yield f"In {outside} of {len(rows)} rows, the false alarms differ from {LEVEL:.0%} by more than chance (±).\n"
 
 
 def of_fields(rows: Rows) -> Iterator[str]:

@@ -150,9 +150,9 @@ def compare_models(
     Raises:
         ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
     """
-    records = without_outdated(records)
     data = _matching(dataset, list(dict.fromkeys(record["labels"]["data"] for record in records)), "no results on")
-    records, budgets = _common_budget([r for r in records if r["labels"]["data"] == data], one, other)
+    on_data = without_outdated(record for record in records if record["labels"]["data"] == data)
+    records, budgets = _common_budget(on_data, one, other)
     groups = _groups(records)
     labels = [model for model, _ in groups]
     for name in (one, other):

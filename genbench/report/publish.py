@@ -34,7 +34,7 @@ from genbench.runs.record import failure_line, format_published, identity, read_
 from genbench.runs.record_types import Place, Record, SpecJson
 from genbench.runs.spec import Spec, without_folders
 from genbench.runs.store import Store, failed_record, labels_of
-from genbench.runs.versions import log_left_out
+from genbench.runs.versions import LeftOut, log_left_out
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
@@ -80,15 +80,15 @@ def publish_suite(
         earlier_failed = {identity(record): record for record in published if "failure" in record}
         records: list[Record] = []
         failed_here: list[Record] = []
-        left_out: list[str] = []
+        left_out: list[LeftOut] = []
         kept, replaced, cells, nothing = 0, 0, set(), [None] * len(specs)
         for spec, record, its_places in zip(specs, known or nothing, places or nothing, strict=True):
             labels = labels_of(spec)
             cell = labels["run"], labels["evaluation"]
             cells.add(cell)
             here, before = record or store.record(spec), earlier.get(cell)
-            chosen, texts = standing(here, before)
-            left_out += texts
+            chosen, parts = standing(here, before)
+            left_out += parts
             if chosen is not None:
                 records.append(_placed(chosen, its_places))
                 kept += here is None
@@ -193,7 +193,7 @@ def publish_report(
     texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
-            files.write(path, text)
+            files.write(path, text, durable=False)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
     elif len(suites) == 1 and not boards:

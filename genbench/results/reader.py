@@ -17,7 +17,7 @@ from genbench.results.names import named
 from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import current, impossible, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import LeftOut, current, impossible, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 
@@ -89,22 +89,22 @@ class _Found:
     published: Record | None = None
     failure: Record | None = None
 
-    def standing(self) -> tuple[Record | None, list[str]]:
-        """Return the current record, with its places in a track, and sentences on what is left out as outdated."""
-        record, texts = standing(self.saved, self.published)
+    def standing(self) -> tuple[Record | None, list[LeftOut]]:
+        """Return the current record, with its places in a track, and what is left out as outdated."""
+        record, parts = standing(self.saved, self.published)
         places = (self.published or {}).get("track")
-        return record if record is None or places is None else {**record, "track": places}, texts
+        return record if record is None or places is None else {**record, "track": places}, parts
 
 
-def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[str]]:
+def standing(saved: Record | None, published: Record | None) -> tuple[Record | None, list[LeftOut]]:
     """Join the saved and the published record of an evaluation, without outdated values.
 
     Returns:
-        The current record, or None; and sentences on what is left out as outdated.
+        The current record, or None; and what is left out as outdated.
     """
-    own, texts = (None, []) if saved is None else current(saved)
+    own, parts = (None, []) if saved is None else current(saved)
     other, others = (None, []) if published is None else current(published, published=True)
-    return join(own, other), list(dict.fromkeys([*texts, *others]))
+    return join(own, other), list(dict.fromkeys([*parts, *others]))
 
 
 def join(record: Record | None, other: Record | None) -> Record | None:
@@ -136,7 +136,7 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     Raises:
         ConfigError: if there are no current records, or no published suite of that name.
     """
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     groups = [(name, *_standing(found, left_out)) for name, found in _read(store, only)]
     log_left_out(left_out)
     groups = [group for group in groups if group[1] or group[2]]
@@ -184,14 +184,14 @@ def _published(path: Path) -> list[Record]:
 
 
 def _standing(
-    evaluations: Iterable[_Found], left_out: list[str]
+    evaluations: Iterable[_Found], left_out: list[LeftOut]
 ) -> tuple[list[tuple[Record, Path | None]], list[Record]]:
     """Return records that are not outdated, with their folders, and failures; add to `left_out` what is outdated."""
     kept: list[tuple[Record, Path | None]] = []
     failures: list[Record] = []
     for found in evaluations:
-        record, texts = found.standing()
-        left_out += texts
+        record, parts = found.standing()
+        left_out += parts
         if record is not None:
             kept.append((record, found.folder))
         elif found.failure is not None:
@@ -237,7 +237,7 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
     refused = {identity(record): why for record in records if (why := impossible(record["results"]))}
-    log_left_out(f"{run}: {why}" for (run, _), why in refused.items())
+    log_left_out(LeftOut(run, f"has an impossible value: {why}") for (run, _), why in refused.items())
     records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")

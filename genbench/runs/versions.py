@@ -5,9 +5,8 @@ component is not installed here or cannot be imported, its records do not count 
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.metrics.sampling import EQUAL_LABELS
@@ -17,6 +16,14 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.training.plan import VERSIONS, training_version
 
 log = logging.getLogger("genbench")
+
+
+class LeftOut(NamedTuple):
+    """What tables leave out: a model or run, and the data set with the reason."""
+
+    name: str
+    why: str
+
 
 NESTED = (couplings, nets, encoders, texts, extractors)
 
@@ -111,8 +118,8 @@ def outdated_metrics(record: Record) -> dict[str, str]:
     )
 
 
-def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[str]]:
-    """Return a record without outdated values, and sentences on what was left out; None without any results.
+def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[LeftOut]]:
+    """Return a record without outdated values, and what was left out; None without any results.
 
     If a record has an impossible value, the whole record is left out.
 
@@ -121,25 +128,32 @@ def current(record: Record, *, published: bool = False) -> tuple[Record | None, 
     """
     if not record["results"]:  # a prerequisite is only trained
         return None, []
-    name = f"{record['labels']['model']} on {record['labels']['data']}"
+    model, data = record["labels"]["model"], record["labels"]["data"]
     if why := why_outdated(record) or impossible(record["results"]):
-        return None, [f"{name}: {why}"]
+        return None, [LeftOut(model, f"on {data}: {why}")]
     outdated = {} if published else outdated_metrics(record)
-    left_out = [f"{name}: {metric}, {text}" for metric, text in outdated.items()]
+    metrics: dict[str, list[str]] = {}
+    for metric, why in outdated.items():
+        metrics.setdefault(why, []).append(metric)
+    left_out = [LeftOut(model, f"on {data}: {', '.join(names)}, {why}") for why, names in metrics.items()]
     return without_metrics(record, outdated) if outdated else record, left_out
 
 
 def without_outdated(records: Iterable[Record]) -> list[Record]:
     """Return the records that have results, without what is outdated, and log what is left out."""
     found = [current(record) for record in records]
-    log_left_out(text for _, texts in found for text in texts)
+    log_left_out(part for _, parts in found for part in parts)
     return [record for record, _ in found if record is not None]
 
 
-def log_left_out(texts: Iterable[str]) -> None:
-    """Log what is left out as outdated or impossible, each text once with the number of records."""
-    for text, count in Counter(texts).items():
-        log.warning("left out: %s (%s)", text, "1 record" if count == 1 else f"{count} records")
+def log_left_out(parts: Iterable[LeftOut]) -> None:
+    """Log what is left out as outdated or impossible: each reason once, with the numbers of models and records."""
+    names: dict[str, list[str]] = {}
+    for part in parts:
+        names.setdefault(part.why, []).append(part.name)
+    for why, found in names.items():
+        who = found[0] if len({*found}) == 1 else f"{len({*found})} models"
+        log.warning("left out: %s %s (%s)", who, why, "1 record" if len(found) == 1 else f"{len(found)} records")
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:

@@ -19,7 +19,7 @@ from genbench.nets.presets import Net
 from genbench.registry import couplings, models
 from genbench.settings import Nested, NonNegative, Size
 
-Loss = TypeVar("Loss", bound=type[MapLoss])
+Loss = TypeVar("Loss", bound=MapLoss)
 
 COUPLING = Nested(couplings, lambda event: "independent")
 
@@ -145,13 +145,13 @@ class FlowMap(PairModel):
         super().check(options, settings)
 
 
-def flow_map(name: str, *, version: int) -> Callable[[Loss], Loss]:
+def flow_map(name: str, *, version: int) -> Callable[[type[Loss]], type[Loss]]:
     """Return a decorator that registers the flow map of a loss, whose keyword-only arguments are settings of the model.
 
     The documentation of the loss is the documentation of the model.
     """
 
-    def register(kind: Loss) -> Loss:
+    def register(kind: type[Loss]) -> type[Loss]:
         def build(
             event: Event,
             source: Source,

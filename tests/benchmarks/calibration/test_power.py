@@ -73,7 +73,7 @@ def test_tables_state_the_number_of_samples_that_a_fault_needs():
     assert "| shifted by 1 | 20 |" in next(of_faults(rows))
     table, legend = of_true_sampler(rows)
     assert "| a | 5.0% ± 1.4% | 2.00 ± 0.10 | 1.00 ± 0.10 | 1 |" in table
-    assert "0 of 1 shares of false alarms lie outside" in legend
+    assert "In 0 of 1 rows, the false alarms differ from 5%" in legend
 
 
 def test_committed_tables_and_picture_are_those_of_the_committed_numbers(tmp_path, monkeypatch):

@@ -57,12 +57,12 @@ class ShortcutLoss(MapLoss):
             raise ConfigError(f"model.finest={finest} must be a power of two from 2 on")
         super().__init__()
         self.finest, self.share, self.decay, self.guidance = finest, share, decay, target_guidance
-        self.bound, self.limits = clip, {"finest": finest}
+        self.clip, self.bound, self.limits = clip, math.inf, {"finest": finest}
 
     def attach(self, model: FlowMap) -> None:
         if self.guidance != 1 and not model.conditional:
             raise ConfigError("model.target_guidance needs model.conditional=true")
-        self.bound = self.bound or default_clip(model.event) or math.inf
+        self.bound = self.clip or default_clip(model.event) or math.inf
         self.average = AveragedWeights(model.net, self.decay)
         model.prefetch = False  # targets depend on the weights
 
