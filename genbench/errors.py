@@ -77,7 +77,7 @@ def place_in_user_file(error: BaseException) -> str:
 
 
 def described(error: Exception) -> str:
-    """Return in one line what failed in the code of a component, and where in the user's file if it was there."""
+    """Return in one line what failed in the code of a component, and where, if it was in a file of the user."""
     place = place_in_user_file(error)
     return f"{place}: {reason_of(error)}" if place else reason_of(error)
 

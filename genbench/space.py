@@ -30,7 +30,7 @@ class Space(ABC):
     @property
     @abstractmethod
     def log_scale(self) -> float:
-        """Nats per dimension to add to a negative log-likelihood in model space to get the one in raw units."""
+        """Nats per dimension that, added to a negative log-likelihood in model space, convert it to raw units."""
 
 
 @dataclass(frozen=True)

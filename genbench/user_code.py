@@ -110,7 +110,7 @@ def _hide(own: Mapping[str, Path], folder: str) -> dict[str, ModuleType]:
     """Let the modules of a folder be imported anew: their content may have changed, or they belonged to another file.
 
     Returns:
-        The loaded modules that the file does not import as far as its hash can see, so that such an import is noticed.
+        The loaded modules of the folder that the file's hash does not cover: unloaded, so that their import is noticed.
 
     Raises:
         ConfigError: if a module from elsewhere has the name of one of them, and would be imported instead.
@@ -203,7 +203,7 @@ def _imports(file: Path, package: str) -> Iterator[tuple[str, bool]]:
 
 
 def _places(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
-    """Yield the packages above a module, and the module, as far as a folder has them; it may be a package itself."""
+    """Yield name and file of each package above a module, then of the module or package itself, found in a folder."""
     parts = name.split(".")
     in_package = parts[0] == folder.name and (folder / "__init__.py").exists()
     base, found = folder.parent if in_package else folder, ""

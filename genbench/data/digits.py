@@ -100,7 +100,7 @@ def _collection(
         images, label = np.asarray(pixels, np.uint8).reshape(-1, 1, side, side), np.asarray(classes, "<i8")
         found = hashlib.sha256(images.tobytes() + label.tobytes()).hexdigest()
         if found != sha256:
-            raise RunFailed(f"the images of {source} have the sha256 {found}, not {sha256}")
+            raise RunFailed(f"the images of {source} have the sha256 {found}, not {sha256}: install another version")
         return torch.from_numpy(images), torch.from_numpy(label)
 
     names = tuple(map(str, range(10)))
@@ -206,7 +206,7 @@ def _trained(held_out: tuple[str, ...]) -> Tensor:
     known = torch.tensor([[f"{style} {name}" not in held_out for style in STYLES] for name in CLASSES])
     for style, any_class in zip(STYLES, known.any(0).tolist(), strict=True):
         if not any_class:
-            raise ConfigError(f"{setting} leaves no class for training to learn '{style}' from")
+            raise ConfigError(f"{setting} leaves no class for training to learn '{style}' from: hold out fewer")
     return known
 
 

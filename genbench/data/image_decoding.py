@@ -111,7 +111,7 @@ def _decode_all(path: Path, sha256: str, image_format: ImageFormat) -> NumberedR
 def _decoded(
     path: Path, images: Iterable[tuple[str, bytes]], image_format: ImageFormat
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "channels height width"]]]:
-    """Decode images as they stream by, in their order."""
+    """Decode a stream of images, in its order."""
     images = iter(images)
     with ThreadPoolExecutor() as pool:
         decode_all = (
@@ -123,7 +123,7 @@ def _decoded(
 
 
 def decode(data: bytes, what: str, image_format: ImageFormat) -> UInt8[np.ndarray, "channels height width"]:
-    """Decode one image; the orientation that a camera noted is applied.
+    """Decode one image, and apply the orientation that its camera stored.
 
     Raises:
         ConfigError: if the file is corrupt or holds several images, or the image has other channels, more than 8 bits

@@ -53,7 +53,7 @@ def layout(path: Path) -> Layout:
         raise ConfigError(f"{path} holds no images ({', '.join(sorted(EXTENSIONS))})")
     repeated = next((name for name, after in pairwise(images) if name == after), None)
     if repeated is not None:
-        raise ConfigError(f"{path} holds {repeated} twice")
+        raise ConfigError(f"{path} holds {repeated} twice: remove one of them")
     holders = {dirname(name) for name in images}
     for name in names:
         if not name.endswith("/") and not _is_image(name) and dirname(name) in holders:
@@ -82,12 +82,14 @@ def layout(path: Path) -> Layout:
         without = next((name for name, members in classes.items() if not members), None)
         if without is not None:
             what = f"class '{without}' of {split}" if without else split
-            raise ConfigError(f"{path}: {what} holds no images")
+            raise ConfigError(f"{path}: {what} holds no images: add some, or remove the folder")
     for split, classes in splits.items():
         odd = min(splits["train"].keys() ^ classes.keys(), default=None)
         if odd is not None:
             there, missing = ("train", split) if odd in splits["train"] else (split, "train")
-            raise ConfigError(f"{path}: class '{odd}' is in {there} but not in {missing}")
+            raise ConfigError(
+                f"{path}: class '{odd}' is in {there} but not in {missing}: every split needs every class"
+            )
     return {split: dict(sorted(splits[split].items())) for split in ("train", "valid", "test") if split in splits}
 
 
@@ -109,9 +111,9 @@ def _split_folders(path: Path, children: set[str]) -> dict[str, str]:
         remedy = f"move {other} into a split, or rename {named} if it is a class"
         raise ConfigError(f"{path}: {other} is beside {named}, which is read as a split: {remedy}")
     if found and "train" not in found.values():
-        raise ConfigError(f"{path} has {named} but no folder train")
+        raise ConfigError(f"{path} has {named} but no folder train: add one")
     if len(set(found.values())) < len(found):
-        raise ConfigError(f"{path}: two of {named} are names of one split")
+        raise ConfigError(f"{path}: two of {named} are names of one split: keep one of them")
     if not found:
         _refuse_pooled_splits(path, children)
     return found

@@ -94,7 +94,7 @@ def points(
     n, dims = found.values.shape
     counts = round(valid * n), round(test * n)
     if n - sum(counts) < 2 or not counts[1]:
-        raise ConfigError(f"{path}: {n} rows are too few for valid={valid} and test={test}")
+        raise ConfigError(f"{path}: {n} rows are too few for valid={valid} and test={test}: add rows")
     rows: dict[str, Tensor] = dict(
         zip(("train", "valid", "test"), stratified(found.label, counts, seed=0), strict=True)
     )
@@ -176,7 +176,7 @@ def check_names(what: str, names: Iterable[str]) -> str | None:
     names = list(names)
     labels = [name for name in names if name.casefold() == LABEL]
     if len(labels) > 1:
-        raise ConfigError(f"{what}: more than one column is called {LABEL}")
+        raise ConfigError(f"{what}: more than one column is called {LABEL}: keep one of them")
     stripped = [name.strip(AROUND).casefold() for name in names]
     for number, (name, bare) in enumerate(zip(names, stripped, strict=True)):
         if INDEX.fullmatch(name):
@@ -309,7 +309,7 @@ def _refuse_words(path: Path, column: Any, what: str) -> None:
         raise ConfigError(f"{path}: {what} holds values of type {column.dtype}: convert them to numbers")
     row = int(words.to_numpy().argmax())
     cell = str(column.iloc[row])[:40]
-    raise ConfigError(f"{path}: row {row + 1}, {what}: '{cell}' is not a number (classes: a column {LABEL})")
+    raise ConfigError(f"{path}: row {row + 1}, {what}: '{cell}' is not a number; classes belong in a column {LABEL}")
 
 
 def _classes(path: Path, column: Any) -> np.ndarray:
@@ -321,5 +321,5 @@ def _classes(path: Path, column: Any) -> np.ndarray:
 
     missing = pd.isna(label) | (label.astype(str) == "")
     if missing.any():
-        raise ConfigError(f"{path}: row {int(np.argmax(missing)) + 1} has no {LABEL}")
+        raise ConfigError(f"{path}: row {int(np.argmax(missing)) + 1} has no {LABEL}: give every row one")
     return label.astype(np.int64) if all(_WHOLE.fullmatch(str(each)) for each in label) else label

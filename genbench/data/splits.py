@@ -309,7 +309,7 @@ class Collection:
         total, wanted = sizes["train"], sum(held_out.values())
         if wanted >= total:
             splits = " and ".join(held_out)
-            raise ConfigError(f"{wanted} of {total} training images would be held out for {splits}: none would be left")
+            raise ConfigError(f"{wanted} of {total} training images would be held out for {splits}: hold out fewer")
         rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
         if 0 < rarest * held_out.get("test", 0) < total:
             raise ConfigError(

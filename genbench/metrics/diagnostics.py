@@ -130,7 +130,7 @@ def validation_loss(evaluation: Evaluation, *, draws: Count = 1024) -> list[Valu
     if model is None:
         raise Unsupported("samples alone have no loss")
     if split.size == 0:
-        raise Unsupported("no data is held out for validation")
+        raise Unsupported("the data has no validation split")
     n = min(draws, split.size or draws)
     device = next(model.parameters()).device
     x, label = (part.to(device) for part in split.take(n, derive(evaluation.seed, "validation")))

@@ -52,7 +52,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 
     Args:
         n: number of samples, and of test points; by default all.
-        directions: number of random directions, the same for every model.
+        directions: number of random directions; every model gets the same directions.
 
     Reference: Bonneel et al., 2015.
     """
@@ -79,7 +79,7 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     if evaluation.data.event.conditions != 1:
         raise Unsupported("it needs data with one continuous condition, such as branches")
     if len(x) < 2 * bins:
-        raise Unsupported(f"{len(x)} samples are fewer than 2 in each of {bins} bins")
+        raise Unsupported(f"{len(x)} samples are fewer than 2 in each of {bins} bins: lower bins")
     parts = [torch.tensor_split(points[points[:, -1].argsort(), :-1], bins) for points in (x, y)]
     squared, influences = zip(*(squared_w2(*pair) for pair in zip(*parts, strict=True)), strict=True)
     protocol = f"exact OT within {bins} bins of the condition, raw units, n={len(x)} against test data"

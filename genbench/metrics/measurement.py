@@ -1,4 +1,4 @@
-"""Measurement: the chosen metrics of a model, along its NFE curve, each with the floor of real data, as record rows."""
+"""Measurement: measure the chosen metrics of a model, along its NFE curve and on real data, as rows of a record."""
 
 import math
 import time

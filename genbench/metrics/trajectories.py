@@ -115,7 +115,7 @@ def detour(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> Value:
     paths = _paths(evaluation, n, tol)
     length = float(paths.length.mean())
     if length == 0:
-        raise Unsupported("its paths have no length")
+        raise Unsupported("its paths have length 0")
     return Value(1 - float(paths.chord.mean()) / length, len(paths.length), paths.protocol)
 
 

@@ -69,7 +69,7 @@ def transport_plan(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Transpor
     costs = squared_distances(x, y)
     if not bool(torch.isfinite(costs).all()):
         raise RunFailed("two samples have no optimal transport plan: not every distance between them is finite")
-    cost, log = pot().emd2([], [], costs.numpy(), numItermax=ITERATIONS, log=True)
+    cost, log = pot("lp").emd2([], [], costs.numpy(), numItermax=ITERATIONS, log=True)
     if log["warning"] is not None:
         raise RunFailed(f"exact optimal transport did not finish: {log['warning']}")
     return TransportPlan(float(cost), torch.as_tensor(log["u"]), torch.as_tensor(log["v"]))

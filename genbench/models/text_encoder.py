@@ -124,7 +124,7 @@ class VocabularyEncoder(TextEncoder):
                     raise unknown(f"caption '{caption}': the vocabulary lacks", word, self.vocabulary)
             if len(words) > self.longest:
                 raise ConfigError(
-                    f"caption '{caption}' has {len(words)} words; the longest in training had {self.longest}"
+                    f"caption '{caption}' has {len(words)} words; write at most {self.longest}, as in training"
                 )
             row[: len(words)] = torch.tensor([self.vocabulary[word] for word in words])
         return rows

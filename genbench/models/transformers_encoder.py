@@ -35,7 +35,7 @@ def complete(event: Event, settings: Mapping[str, Any]) -> dict[str, Any]:
     lengths = [len(row) for row in tokenize(model, revision, captions)]
     if (most := max(lengths)) > settings["tokens"]:
         longest = captions[lengths.index(most)]
-        raise ConfigError(f"caption '{longest}' has {most} tokens, more than model.text.tokens={settings['tokens']}")
+        raise ConfigError(f"caption '{longest}' has {most} tokens: raise model.text.tokens={settings['tokens']}")
     return {"shape": [most, size]}
 
 
@@ -114,7 +114,7 @@ class TransformersEncoder(TextEncoder):
         if length.max() > self.shape[0]:
             longest = captions[int(length.argmax())]
             raise ConfigError(
-                f"caption '{longest}' has {length.max()} tokens; a prefix of this model has {self.shape[0]}"
+                f"caption '{longest}' has {length.max()} tokens; this model takes at most {self.shape[0]}"
             )
         states = torch.zeros(len(encoded), *self.shape)
         for row, each in zip(states, encoded, strict=True):

@@ -5,7 +5,11 @@ to their product. Given psi, the soft c-transform exp(-phi(x)) = E_nu exp(psi - 
 """
 
 import math
+import sys
 import warnings
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -45,12 +49,17 @@ CHUNK = 2**17
 """Entries of a kernel in memory at once: allocating pages costs more than the arithmetic on them."""
 
 
-def pot() -> ModuleType:
-    """Import POT when it is first needed, because that takes a second, and without warnings about its docstrings."""
+@cache
+def pot(part: str) -> ModuleType:
+    """Import a part of POT when it is first needed, without warnings about its docstrings.
+
+    POT as a whole imports pandas and scikit-learn, which takes two seconds. The part belongs to a package of another
+    name, whose own module is not executed, so that `import ot` elsewhere still imports all of POT.
+    """
+    sys.modules.setdefault("parts_of_pot", module_from_spec(find_spec("ot")))  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import ot
-    return ot
+        return import_module(f"parts_of_pot.{part}")
 
 
 def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:

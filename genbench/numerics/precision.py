@@ -14,7 +14,7 @@ from genbench.errors import ConfigError, first_line
 def float32_products(precision: Literal["ieee", "tf32"]) -> Iterator[None]:
     """Compute float32 products and convolutions on a GPU in IEEE float32, or in TF32, for the duration of a block.
 
-    TF32 rounds their inputs to 10 bits. Without this block, torch uses it for convolutions but not for products. The
+    TF32 rounds inputs to 10 bits. Without this block, torch uses TF32 for convolutions but not for products. The
     flags belong to the process; the block restores the previous ones. CPUs ignore them.
     """
     flags = _flags()

@@ -193,7 +193,7 @@ def publish_report(
     texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
-            files.write(path, text)
+            files.write(path, text, durable=False)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
     elif len(suites) == 1 and not boards:

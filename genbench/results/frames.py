@@ -98,7 +98,7 @@ def cost_of(record: Record) -> dict[str, Any]:
 
 
 def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the name of each record's model: its label, and its budget if the label has several."""
+    """Return the name of each record's model: its label, plus its budget if records of this label have several."""
     budgets: dict[str, dict[tuple[str, str], str]] = {}
     found: list[tuple[str, str, str]] = []
     for record in records:

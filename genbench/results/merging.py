@@ -67,7 +67,7 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
     """
     runs = [path for path in sorted(source.runs.glob("[!.]*/")) if _is_own(path)]
     if not runs:
-        raise ConfigError(f"{source.root} holds no runs")
+        raise ConfigError(f"{source.root} holds no runs: name a results folder")
     for run in runs:
         try:
             with lease.hold(into.root / "leases", run.name, wait=60) as lease_path:

@@ -218,7 +218,7 @@ def _given(record: Record, given: Sequence[Path]) -> str:
                 return str(path)
         except (ConfigError, Unsupported):  # a file of another kind
             continue
-    raise ConfigError(f"its data {Path(data['path']).name} (sha256 {str(content)[:8]}...) is needed: --dataset FILE")
+    raise ConfigError(f"it needs its data {Path(data['path']).name} (sha256 {str(content)[:8]}...): add --dataset FILE")
 
 
 def _digest(state: Mapping[str, Tensor]) -> str:

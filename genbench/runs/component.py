@@ -39,7 +39,7 @@ def with_content(registry: Registry, component: Mapping[str, Any]) -> dict[str, 
     """Return a component with the hashes of the files that its settings name, as `content`, if there are any.
 
     Raises:
-        ConfigError: if one does not exist or cannot be read.
+        ConfigError: if a file does not exist or cannot be read.
     """
     name = component["name"]
     found = content_hash.of_settings(registry[name].build, settings_in(component), name)

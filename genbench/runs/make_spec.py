@@ -123,7 +123,7 @@ def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | 
     if plan["validate_every"] and VALIDATION not in names:
         names.append(VALIDATION)
     if plan["validate_every"] and data.valid.size == 0:
-        raise ConfigError(f"plan.validate_every: {dataset} has no validation split")
+        raise ConfigError(f"plan.validate_every: {dataset} has no validation split: omit validate_every")
     if plan["stop"] == "validation" and not plan["validate_every"]:
         raise ConfigError("plan.stop=validation needs plan.validate_every, such as plan.validate_every=100")
     chosen = bind_metrics(names, part["metric"], data.event)
@@ -181,7 +181,7 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
     try:
         spec = SPEC.validate_python(record)
     except ValidationError as error:
-        raise ConfigError(f"not the spec of a run: {explain(error)}") from error
+        raise ConfigError(f"this is not the spec of a run: {explain(error)}") from error
     for kind, part in ((datasets, spec.data), (spec.registry, spec.model), (encoders, spec.encoder)):
         for why in differences(kind, part) if part is not None else ():
             raise ConfigError(f"it was {why}")

@@ -103,7 +103,7 @@ class Spec:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings by section, as a request for this run has them."""
+        """The settings by section, as in a request for this run."""
         return {
             "data": settings_in(self.data),
             "model": settings_in(self.model) | ({"encoder": self.encoder} if self.encoder is not None else {}),
@@ -264,7 +264,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
         stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
     if content not in (None, data.provenance.get("sha256")):
-        raise ConfigError(f"{path} has changed since the run was requested")
+        raise ConfigError(f"{path} has changed since the run was requested: run it again")
     return data
 
 

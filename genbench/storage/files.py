@@ -75,48 +75,57 @@ def filename(text: str) -> str:
     return re.sub(r"[^\w.-]", "_", text)
 
 
-def write(path: Path, content: bytes | str) -> None:
-    """Write a file atomically: a reader sees the old content or the new, also after a crash."""
+def write(path: Path, content: bytes | str, *, durable: bool = True) -> None:
+    """Write a file atomically: a reader sees the old content or the new, also after a crash if it is durable."""
     data = content.encode() if isinstance(content, str) else content
-    replace(path, lambda temporary: temporary.write_bytes(data))
+    replace(path, lambda temporary: temporary.write_bytes(data), durable=durable)
 
 
-def replace(path: Path, save: Callable[[Path], object]) -> None:
+def replace(path: Path, save: Callable[[Path], object], *, durable: bool = True) -> None:
     """Let `save` write a temporary file beside the path, make it durable and move it into place.
+
+    Args:
+        durable: whether to wait for the disk, 10 ms a file; False is for views that one command writes again.
 
     Raises:
         OSError: if the file cannot be written; the error names the path, even if a library's error does not.
     """
     try:
-        _replace(path, save)
+        _replace(path, save, durable)
     except OSError as error:
         if error.errno not in (*FULL, None):  # NumPy sets no number if a disk is full
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
 
 
-def _replace(path: Path, save: Callable[[Path], object]) -> None:
+def _replace(path: Path, save: Callable[[Path], object], durable: bool) -> None:
     make(path.parent)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         save(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        if durable:
+            _sync(temporary)
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if durable:
+            _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def set_aside(path: Path) -> Path:

@@ -128,7 +128,7 @@ def require(leases: Path) -> None:
         if leases.is_file():
             raise NotADirectoryError(errno.ENOTDIR, "a file has the name of a folder that is needed: move or remove it")
         if leases.parent.is_dir() and not os.access(leases.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "its folder cannot be written")
+            raise PermissionError(errno.EACCES, "its folder cannot be written: change its permissions")
     except OSError as error:
         if error.errno in files.FULL:
             raise

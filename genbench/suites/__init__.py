@@ -24,7 +24,7 @@ def find(suite: str | Path) -> Path:
     if path.is_file():
         return path
     if path.suffix == ".toml" or path.name != str(suite):
-        raise ConfigError(f"no suite at {path}")
+        raise ConfigError(f"there is no suite at {path}")
     if not (FOLDER / f"{suite}.toml").is_file():
         raise unknown("no suite", str(suite), packaged())
     return FOLDER / f"{suite}.toml"

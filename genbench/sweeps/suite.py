@@ -166,7 +166,7 @@ def track_rows(suite: Suite) -> list[TrackRow]:
         label = labels.setdefault(stated, spec.model_label)
         row = TrackRow(data, model, settings, spec.data_label, label, chosen)
         if (row.dataset, row.label) in rows:
-            raise ConfigError(f"two rows of the track have the same label: {row.label} on {row.dataset} is there twice")
+            raise ConfigError(f"two rows of the track have the same label: {row.label} on {row.dataset}: remove one")
         rows[row.dataset, row.label] = row
     if suite.track is not None and suite.track.baseline not in labels.values():
         raise unknown("track.baseline: no row is called", suite.track.baseline, labels.values())

@@ -230,7 +230,7 @@ def read(path: Path) -> Suite:
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise ConfigError(f"there is no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:

@@ -51,13 +51,13 @@ def named_component(kind: str, text: str, stated: Settings, folder: Path = Path(
 
 
 def from_folder(builder: Callable, table: Settings, folder: Path) -> dict[str, Any]:
-    """Return settings of a component, or lists of them, whose relative paths start in a folder."""
+    """Return the settings of a component, or lists of them, with relative paths joined to a folder."""
     schema = settings_of(builder)
     return {name: placed(schema[name], value, folder) if name in schema else value for name, value in table.items()}
 
 
 def placed(setting: Setting, value: Any, folder: Path) -> Any:
-    """Return the value of a setting, or a list of them, whose relative paths start in a folder."""
+    """Return the value of a setting, or a list of values, with relative paths joined to a folder."""
     if isinstance(value, list):
         return [placed(setting, item, folder) for item in value]
     if setting.nested is not None and isinstance(value, Mapping):

@@ -80,7 +80,7 @@ class Plan:
         if self.batch_size % (devices * self.accumulate):
             raise ConfigError(
                 f"plan.batch_size={self.batch_size} cannot be divided into {devices} devices x "
-                f"{self.accumulate} accumulated parts"
+                f"{self.accumulate} accumulated parts: choose a multiple of {devices * self.accumulate}"
             )
         return devices * self.accumulate
 

@@ -213,7 +213,7 @@ def test_rows_of_one_label_are_refused(tmp_path, old, new):
     path = tmp_path / "some.toml"
     path.write_text(TRACK.replace(old, new))
     for reader in (load, track_tuning):
-        with pytest.raises(ConfigError, match=r"on moons is there twice"):
+        with pytest.raises(ConfigError, match=r"on moons: remove one"):
             reader(path)
 
 

@@ -119,7 +119,7 @@ try:
 except SystemExit as stop:
     assert not stop.code, stop.code
 # torch._dynamo is torch's compiler; the others bring one another
-slow = {"cleanfid", "torchmetrics", "torchvision", "torch._dynamo"}
+slow = {"cleanfid", "torchmetrics", "torchvision", "torch._dynamo", "pandas", "sklearn"}
 assert not slow & set(sys.modules), slow & set(sys.modules)
 """
 RUN = "run --model cfm --dataset moons --metric w2 --set plan.steps=2 --set evaluation.n=32"

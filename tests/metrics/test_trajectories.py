@@ -119,7 +119,7 @@ def test_the_reason_is_given_where_there_is_no_value(evaluation):
     (row,) = measure(where, "npe", {"n": 10}, True)
     assert "source of the task" in row["reason"]
     still = evaluation(lambda t, x: 0 * x)
-    assert "no length" in measure(still, "detour", {"n": 10}, True)[0]["reason"]
+    assert "length 0" in measure(still, "detour", {"n": 10}, True)[0]["reason"]
     alone = Evaluation(where.data, 0, x=torch.zeros(1, 9))
     for name in ("path_energy", "straightness", "npe", "detour"):
         assert "ODE" in measure(alone, name, {}, True)[0]["reason"]

@@ -114,7 +114,7 @@ def test_new_captions_of_known_words_get_labels_of_their_own():
     [
         ("a bigg cat", "the vocabulary lacks 'bigg'; did you mean 'big'"),
         ("a zebra", "the vocabulary lacks 'zebra'; known: a, big, cat, dog, small, the"),
-        ("a big small cat", "has 4 words; the longest in training had 3"),
+        ("a big small cat", "has 4 words; write at most 3, as in training"),
     ],
 )
 def test_a_caption_that_cannot_be_encoded_is_an_error_and_leaves_the_table_unchanged(caption, message):

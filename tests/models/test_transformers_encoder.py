@@ -88,7 +88,7 @@ def test_new_captions_are_read_by_the_encoder(t5):
     other = build_text(Event(EVENT.shape, 1, captions=("a small dog",)), 16, {"name": "transformers", "model": t5})
     other.prepare()
     assert_close(text.states[5, :4], other.states[1, :4], atol=1e-5, rtol=1e-5)
-    with pytest.raises(ConfigError, match="caption 'the big big small cat' has 6 tokens; a prefix of this model has 5"):
+    with pytest.raises(ConfigError, match="caption 'the big big small cat' has 6 tokens; this model takes at most 5"):
         text.labels(["the big big small cat"])
 
 
@@ -99,7 +99,7 @@ def test_missing_files_are_errors_of_one_line(t5, tmp_path, monkeypatch):
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    assert "caption 'the dog, small' has 5 tokens, more than model.text.tokens=4" in refusal(model=t5, tokens=4)
+    assert "caption 'the dog, small' has 5 tokens: raise model.text.tokens=4" in refusal(model=t5, tokens=4)
     assert "the folder lacks config.json" in refusal(model=str(tmp_path))
     folder = shutil.copytree(t5, tmp_path / "t5")
     (folder / "model.safetensors").unlink()

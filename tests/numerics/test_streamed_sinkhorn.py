@@ -38,7 +38,7 @@ def plan(x, y, epsilon, damping=1.0):
 def test_the_plan_is_pots(samples, exactly):
     x, y = samples
     a = torch.full((60,), 1 / 60, dtype=torch.float64)
-    expected = pot().sinkhorn(a.numpy(), a.numpy(), torch.cdist(x, y).square().numpy(), 0.7, stopThr=1e-12)
+    expected = pot("bregman").sinkhorn(a.numpy(), a.numpy(), torch.cdist(x, y).square().numpy(), 0.7, stopThr=1e-12)
     assert_close(plan(x, y, 0.7) / 3600, torch.from_numpy(expected), rtol=1e-6, atol=1e-12)
 
 
@@ -47,7 +47,7 @@ def test_the_unbalanced_plan_is_pots(samples, exactly, penalty):
     x, y = samples
     a = torch.full((60,), 1 / 60, dtype=torch.float64)
     cost = torch.cdist(x, y).square().numpy()
-    expected = pot().unbalanced.sinkhorn_unbalanced(
+    expected = pot("unbalanced").sinkhorn_unbalanced(
         a.numpy(), a.numpy(), cost, 0.7, penalty, reg_type="kl", stopThr=1e-13, numItermax=100_000
     )
     found = plan(x, y, 0.7, penalty / (penalty + 0.7)) / 3600

@@ -202,7 +202,7 @@ def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypat
     _, results = swept
     store = Store(results)
 
-    def write(path, text):
+    def write(path, text, **_):
         with pytest.raises(lease.Busy), lease.hold(store.root / "leases", "tables"):
             pass
         written.append(path.name)

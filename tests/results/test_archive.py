@@ -169,7 +169,7 @@ def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_
         code, out, err = cli("verify", path, *arguments)
         assert (code, "2 not measured" in err) == (0, True)
         assert "its data people.npy (sha256" in " ".join(out.split())
-        assert "is needed: --dataset FILE" in " ".join(out.split())
+        assert "add --dataset FILE" in " ".join(out.split())
     code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
     assert (code, "2 confirmed" in err) == (0, True), out + err
 

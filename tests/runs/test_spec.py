@@ -135,7 +135,7 @@ def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_ke
     write(1)
     if evicted:
         specs._built.clear()
-    with pytest.raises(ConfigError, match=r"mine\.csv has changed since the run was requested$"):
+    with pytest.raises(ConfigError, match=r"mine\.csv has changed since the run was requested: run it again$"):
         run(other, Store(tmp_path / "results"))
     assert not Store(tmp_path / "results").has_weights(other)
     assert run(of(path), Store(tmp_path / "results"))["provenance"]["data"]["sha256"] == content_hash.sha256(path)

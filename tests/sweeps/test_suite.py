@@ -109,7 +109,7 @@ def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
     assert list(spec.metrics) == ["nfe", "w2"]
     more = '{name = "moons", metrics = ["sliced_w2"], metric = {sliced_w2 = {directions = 7}}}'
     path.write_text(f'{text.replace("nfe", "sliced_w2")}include = [{{model = "cfm", dataset = {more}}}]\n')
-    with pytest.raises(ConfigError, match="cfm on moons has sliced_w2 with two settings"):
+    with pytest.raises(ConfigError, match="cfm on moons measures sliced_w2 with two settings"):
         load(path)
 
 

@@ -100,7 +100,7 @@ def _fetch(file: WeightFile, temporary: Path) -> None:
         copyfileobj(response, out)
     found = content_hash.sha256(temporary)
     if found != file.sha256:
-        raise ValueError(f"the downloaded file has the sha256 {found}")
+        raise ValueError(f"the downloaded file has the sha256 {found}, not the published one")
 
 
 def _verified(path: Path, file: WeightFile, sha256: str | None) -> Weights:

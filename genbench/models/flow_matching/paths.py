@@ -100,7 +100,7 @@ class VariancePreserving(Path):
     """A variance-preserving diffusion x_t = a(t) x1 + s(t) x0 with a^2 + s^2 = 1, u = a' x1 + s' x0.
 
     "cosine": a = sin(pi t / 2) (Albergo and Vanden-Eijnden, 2023). "linear": the noise rate of Song et al. (2021),
-    beta from 0.1 to 20 in the diffusion's time 1 - t; its s' diverges at t = 1, where training stops short.
+    beta from 0.1 to 20 in the diffusion's time 1 - t; s' diverges at t = 1, so training times end before.
     """
 
     schedule: Literal["cosine", "linear"] = "cosine"

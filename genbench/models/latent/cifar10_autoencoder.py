@@ -21,7 +21,9 @@ SHA256 = "463a8f799e04a30234029feef1124ddd7a95ba20f14c47197b827fca4b2c6a1b"
 def latent_shape(event: Event, settings: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the shape of the latents of 32x32 color images."""
     if event.shape != (3, 32, 32):
-        raise ConfigError(f"encoder {NAME} is for color images of 32x32 pixels; this data has shape {event.shape}")
+        raise ConfigError(
+            f"encoder {NAME} is for color images of 32x32 pixels; this data has shape {event.shape}: choose autoencoder"
+        )
     return 8, 8, 8
 
 

@@ -136,7 +136,7 @@ class DiffusersVAE(Encoder):
             )
             self.vae.load_state_dict(loaded.state_dict())
         except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{path}: not the weights of this AutoencoderKL: {first_line(error)}") from error
+            raise ConfigError(f"{path} does not hold the weights of this AutoencoderKL: {first_line(error)}") from error
 
     def encode(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *latent"]:
         return self.moments(x).chunk(2, 1)[0]

@@ -93,7 +93,7 @@ def test_other_networks_and_data_of_another_kind_are_refused(tmp_path, build_enc
     refused("needs images", (2,))
     encoder = build_encoder(Event((1, 8, 8)), "diffusers", model=folder)
     (tmp_path / diffusers_vae.WEIGHTS).write_bytes(b"no tensors")
-    with pytest.raises(ConfigError, match="not the weights of this AutoencoderKL"):
+    with pytest.raises(ConfigError, match="does not hold the weights of this AutoencoderKL"):
         encoder.load()
     (tmp_path / diffusers_vae.WEIGHTS).unlink()
     hub.folder.cache_clear()

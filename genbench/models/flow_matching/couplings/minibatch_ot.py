@@ -133,12 +133,11 @@ class Sinkhorn(Coupling):
 
 def entropic_plan(cost: Float64[Tensor, "n m"], reg: float) -> Float64[Tensor, "n m"]:
     """Return the entropic plan between uniform marginals, by POT."""
-    ot = pot()
     # The log domain is slower, and needed only where the kernel exp(-cost / reg) underflows.
     method = "sinkhorn" if cost.max() < 500 * reg else "sinkhorn_log"
     # A second thread may draw ahead: np.errstate is local to a thread, warning filters are not.
     with np.errstate(all="ignore"):
-        plan, log = ot.sinkhorn(
+        plan, log = pot("bregman").sinkhorn(
             [], [], cost.numpy(), reg, method=method, numItermax=STEPS, stopThr=TOLERANCE, warn=False, log=True
         )
     if not (log["err"] and log["err"][-1] < TOLERANCE):  # also true for NaN
@@ -161,7 +160,9 @@ def ot(event: Event, classes: int, *, settings: PlanSettings = PLAN) -> Minibatc
             conditions=event.conditions,
         )
     if settings.resample:
-        raise ConfigError("model.resample applies to model.plan=exact only; the sinkhorn plan always draws its pairs")
+        raise ConfigError(
+            "model.resample is for model.plan=exact; the sinkhorn plan always draws its pairs: omit resample"
+        )
     if settings.pool > 1 or settings.mismatch is not None:
         raise ConfigError("model.pool and model.mismatch need model.plan=exact")
     return Sinkhorn(reg=settings.reg)

@@ -75,7 +75,7 @@ class ConsistencyLoss(MapLoss):
             model.not_compiled = "consistency cannot draw a dropout mask twice when compiled; set model.net.dropout=0"
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw a time, and the later time that gives the target; the end of the segment gives the pair's own point."""
+        """Draw a time and the later time of the target; at the end of a segment, the target is the pair's own point."""
         t = torch.rand(n, generator=generator, device=generator.device)
         end = self.segment_end(t)
         return t, torch.where(t >= self.boundary, end, torch.minimum(t + self.delta, end))

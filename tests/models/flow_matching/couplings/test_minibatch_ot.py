@@ -156,12 +156,12 @@ def test_sinkhorn_without_convergence_is_an_error(reg, scale, monkeypatch):
 
 def test_a_warning_of_another_thread_is_no_error(monkeypatch):
     """Pairs are drawn in a thread; filters of warnings are those of all threads."""
-    sinkhorn = pot().sinkhorn
+    sinkhorn = pot("bregman").sinkhorn
 
     def beside(*args, **settings):
         warnings.warn("of another thread", stacklevel=1)
         return sinkhorn(*args, **settings)
 
-    monkeypatch.setattr(pot(), "sinkhorn", beside)
+    monkeypatch.setattr(pot("bregman"), "sinkhorn", beside)
     with pytest.warns(UserWarning, match="of another thread"):
         Sinkhorn(reg=1.0)(torch.randn(8, 2), torch.randn(8, 2), None, stream())
