@@ -1,8 +1,9 @@
 """The error budget of flow matching, and how fast the bias of a coupling falls (docs/error_budget.md).
 
-    genbench sweep benchmarks/studies/error-budget.toml    # trains and measures the budgets
-    python -m benchmarks.error_budget                      # biases: two minutes of one core
-    python -m benchmarks.error_budget --redraw             # the page again, from the numbers
+    genbench sweep benchmarks/studies/error-budget.toml          # trains and measures the budgets
+    genbench sweep benchmarks/studies/error-budget-tasks.toml    # other tasks, larger networks
+    python -m benchmarks.error_budget                            # biases: two minutes of one core
+    python -m benchmarks.error_budget --redraw                   # the page again, from the numbers
 
 Writes results/error_budget.json (biases) and results/error_budget.md.
 """
@@ -10,7 +11,7 @@ Writes results/error_budget.json (biases) and results/error_budget.md.
 import argparse
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ from genbench.numerics.optimal_transport import assignment
 from genbench.registry import datasets
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
+from genbench.runs.record_types import Record, SpecJson
 from genbench.seeds import generator
 
-SUITE = "error-budget"
+SUITES = ("error-budget", "error-budget-tasks")
 REPEATS = 6
 STD = 0.5
 """Standard deviation of the Gaussian that minibatch plans transport N(0, I) to."""
@@ -156,26 +158,36 @@ def of_kernels(rows: Sequence[dict[str, Any]]) -> str:
     return markdown(("8gaussians", *(f"kappa = {kappa:g}" for kappa in KAPPAS), "slope", "theory"), lines)
 
 
-def budgets(path: Path) -> str:
-    """Return the budgets of all methods, and beside each sum the same metric of the run on samples of its own."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for record in read_published(path):
+def row_of(spec: SpecJson) -> str:
+    """Return the method of a run, with what differs from 2,000 steps of an MLP of width 64 and depth 3."""
+    model, net, steps = spec["model"], spec["model"]["net"], spec["plan"]["steps"]
+    parts = [model["name"], f"kappa {kappa:g}" if (kappa := model.get("kappa")) else ""]
+    parts += [f"{name} {net[name]}" if net[name] != usual else "" for name, usual in (("width", 64), ("depth", 3))]
+    parts += [f"{steps:,} steps" if steps != 2000 else "", f"NFE {spec['sample']['steps']}"]
+    return ", ".join(part for part in parts if part)
+
+
+def budgets(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the budgets on each data set, and beside each sum the same metric of the run on samples of its own."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for record in records:
         spec = record["spec"]
         values = {row["metric"]: row["value"] for row in record["results"] if row["value"] is not None}
-        label = f"{spec['model']['name']}" + (f", kappa {kappa:g}" if (kappa := spec["model"].get("kappa")) else "")
-        label += f", {spec['plan']['steps']:,} steps" if spec["plan"]["steps"] != 2000 else ""
-        row = found.setdefault(f"{label}, NFE {spec['sample']['steps']}", {})
-        for column in (*(f"error_budget.{part}" for part in PARTS), "error_budget", "energy_distance", "w2"):
+        dims = f" in {dims}D" if (dims := spec["data"].get("dims")) else ""
+        row = found.setdefault(spec["data"]["name"] + dims, {}).setdefault(row_of(spec), {})
+        for column in (*(f"error_budget.{part}" for part in PARTS), "error_budget", "energy_distance"):
             row.setdefault(column, []).append(values[column])
-    lines = [[label, *(format_mean(*mean_and_half(each)) for each in row.values())] for label, row in found.items()]
-    return markdown(("method", *PARTS, "sum", "other samples", "W2"), lines)
+    for data, rows in found.items():
+        lines = [[label, *(format_mean(*mean_and_half(each)) for each in row.values())] for label, row in rows.items()]
+        yield f"## Energy distance on {data}\n"
+        yield markdown(("method", *PARTS, "sum", "other samples"), lines)
 
 
-def page(rows: Sequence[dict[str, Any]], records: Path) -> str:
+def page(rows: Sequence[dict[str, Any]], results: Path) -> str:
     """Return the page."""
     parts = ["# Error budgets\n", "Made by `python -m benchmarks.error_budget`; read in docs/error_budget.md.\n"]
-    parts += ["## Energy distance on 8gaussians\n", budgets(records)]
-    parts += ["Mean over seeds ± 95 % CI half-width. 2,000 steps unless stated.\n"]
+    parts += ["Mean over seeds ± 95 % CI half-width. 2,000 steps and MLPs of width 64 and depth 3 unless stated.\n"]
+    parts += budgets(record for suite in SUITES for record in read_published(results / suite / RECORDS))
     parts += ["## Excess cost of the plan of n points\n", of_plans(rows)]
     parts += [
         f"Plans lead from N(0, I) to N(0, {STD:g}^2 I). The excess is {STD:g} E W2^2 between two samples of N(0, I). "
@@ -196,7 +208,7 @@ def main() -> None:
     if not options.redraw:
         lines = ",\n".join(json.dumps(row) for row in measure())
         path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    text = page(json.loads(path.read_text("utf-8")), options.results / SUITE / RECORDS)
+    text = page(json.loads(path.read_text("utf-8")), options.results)
     (options.results / "error_budget.md").write_text(text, encoding="utf-8")
 
 

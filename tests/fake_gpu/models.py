@@ -28,7 +28,7 @@ MAPS = ("lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 TRANSFORMERS = ("tarflow", "starflow")
 SOLVED = (*FLOWS, "reflow")
 """Models that are sampled by an ODE solver."""
-VECTORS = (*FLOWS, *FEW_STEPS, *MAPS, *TRANSFORMERS, "gaussian", "nsf")
+VECTORS = (*FLOWS, *FEW_STEPS, *MAPS, *TRANSFORMERS, "drifting", "gaussian", "nsf")
 IMAGES = (*(flow for flow in FLOWS if flow != "sdcfm"), *FEW_STEPS, *TRANSFORMERS)
 
 
@@ -47,7 +47,7 @@ def vectors() -> Iterator[Case]:
         if model in SOLVED:
             settings["sample"] = {"tol": 1e-2}
             metrics += ("nll", "path_energy")
-        elif model not in (*FEW_STEPS, *MAPS):
+        elif model not in (*FEW_STEPS, *MAPS, "drifting"):
             metrics += ("nll",)
         if model == "cfm":
             metrics += ("straightness", "detour", "parameters")

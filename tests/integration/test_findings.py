@@ -1,11 +1,20 @@
-"""Findings of tracks, from their published records, with what would refute them."""
+"""Findings of tracks and studies, from their published records, with what would refute them."""
 
+from itertools import product
+from pathlib import Path
+
+import numpy as np
 import pytest
+from scipy.stats import ttest_rel
 
+from genbench.analysis.means import mean_and_half
 from genbench.report.track_board import track_board
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
 from genbench.runs.store import Store
 from genbench.suites import find
 
+RESULTS = Path(__file__).parents[2] / "results"
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
@@ -61,3 +70,78 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(tmp_pa
     assert not long.beats("sdcfm", "cfm")
     assert short.beats("cfm", "wcfm")
     assert long.beats("cfm", "wcfm")
+
+
+def one_step(suite, data, name, coupling=None, normalize=True):
+    """Return the sliced W2 of samples of one step, in the order of seeds."""
+    found = {}
+    for record in read_published(RESULTS / suite / RECORDS):
+        spec, model = record["spec"], record["spec"]["model"]
+        pairs = model["coupling"]["name"] if "coupling" in model else None
+        settings = (spec["data"]["name"], model["name"], pairs, model.get("normalize", True), model["net"]["width"])
+        if settings == (data, name, coupling, normalize, 64):
+            rows = [row for row in record["results"] if row["metric"] == "sliced_w2" and row["nfe"] == 1]
+            found[spec["seed"]] = rows[0]["value"]
+    return [found[seed] for seed in range(10)]
+
+
+def on(coupling, *names):
+    return {(name, coupling) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("data", "normalize", "level", "behind"),
+    [
+        (
+            "checkerboard",
+            True,
+            on("semidiscrete", "meanflow", "progressive") | on("independent", "lagrangian"),
+            on("semidiscrete", "alphaflow", "sdcfm"),
+        ),
+        ("moons", True, on("semidiscrete", "meanflow", "progressive", "alphaflow", "sdcfm"), set()),
+        ("checkerboard", False, on("semidiscrete", "alphaflow"), set()),
+        ("moons", False, on("semidiscrete", "alphaflow"), set()),
+    ],
+)
+def test_drifting_is_ahead_of_all_flow_maps_but_these(data, normalize, level, behind):
+    """Paired over seeds, with Bonferroni's correction for the 88 comparisons."""
+    drifting = one_step("drifting", data, "drifting", normalize=normalize)
+    tests = {("sdcfm", "semidiscrete"): ttest_rel(drifting, one_step("maps-v1", data, "sdcfm"))}
+    for pair in product({*LOSSES} - {"consistency"}, ("independent", "ot", "semidiscrete")):
+        tests[pair] = ttest_rel(drifting, one_step("maps-v1", data, *pair))
+    assert {pair for pair, test in tests.items() if 88 * test.pvalue > 0.05} == level
+    assert {pair for pair, test in tests.items() if 88 * test.pvalue < 0.05 and test.statistic > 0} == behind
+
+
+def budget(suite, part, data="8gaussians", *, dims=None, width=64, depth=3):
+    """Return a part of the error budget of W-CFM at kappa 0.5 after 2,000 steps, over seeds."""
+    wanted = {"name": "wcfm", "kappa": 0.5}, {"width": width, "depth": depth}, {"steps": 2000}, {"steps": 16}
+    values = []
+    for record in read_published(RESULTS / suite / RECORDS):
+        spec = record["spec"]
+        sections = spec["model"], spec["model"]["net"], spec["plan"], spec["sample"]
+        if (spec["data"]["name"], spec["data"].get("dims")) == (data, dims) and all(
+            want.items() <= has.items() for want, has in zip(wanted, sections, strict=True)
+        ):
+            values += [row["value"] for row in record["results"] if row["metric"] == part]
+    assert len(values) == 5
+    return np.array(values)
+
+
+@pytest.mark.parametrize("dims", [2, 8, 50])
+def test_the_coupling_is_the_main_loss_of_wcfm_on_mixtures(dims):
+    coupling, total = (
+        budget("error-budget-tasks", part, "mixture", dims=dims, width=128)
+        for part in ("error_budget.coupling", "error_budget")
+    )
+    mean, half = mean_and_half(coupling / total)
+    assert mean - half > 2 / 3
+
+
+def test_a_larger_network_halves_its_part_and_leaves_the_coupling():
+    small, wide = (
+        [budget(suite, f"error_budget.{part}", width=width) for part in ("coupling", "network")]
+        for suite, width in (("error-budget", 64), ("error-budget-tasks", 128))
+    )
+    np.testing.assert_allclose(wide[0], small[0], atol=1e-6)
+    assert (wide[1] < 0.6 * small[1]).all()

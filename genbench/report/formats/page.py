@@ -33,8 +33,6 @@ MAX_COLUMNS = 6
 """Number of columns in the table of a data set; the full table below it is collapsed."""
 STRIP = {True: 2, False: 1}
 """Maximum number of data sets in the strip of samples: {True: points, False: others}."""
-MAX_CHARTS = 6
-"""Number of charts of a group."""
 WIDTH = 120
 """Maximum width in characters of a panel of a table with all columns."""
 FIRST = ("Quality vs. NFE", "Samples")
@@ -189,7 +187,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         "file": _file,
         "files": _files,
         "anchor": lambda data: f"data-{_name(data.title)}",
-        "shown": {"charts": MAX_CHARTS, "open": FIRST},
+        "first": FIRST,
     }
     kinds = {"a_text": str, "a_table": Table, "charts": Charts, "a_picture": Picture}
     made.tests |= {kind: lambda block, of=of: isinstance(block, of) for kind, of in kinds.items()}
