@@ -68,8 +68,9 @@ class Drifting(Model):
 
     x = f(noise);  loss = E mean (x - stopgrad(x + V(x)))^2;  V = sum over temperatures of V_T / rms V_T
 
-    The field V is estimated between the data and the samples of a batch (`drift`); it needs large batches. Unlike a
-    flow map, the generator knows neither a path nor a time, so it has no density and no paths.
+    The field V is estimated between the data and the samples of a batch (`drift`). With plan.accumulate or several
+    devices, each part of a batch has a field of its own. Labels are not used. Unlike a flow map, the generator knows
+    neither a path nor a time, so it has no density and no paths.
 
     Deng et al., 2026, "Generative modeling via drifting", https://arxiv.org/abs/2602.04770, who train on images in the
     features of an encoder; here, distances are between samples.
@@ -81,7 +82,8 @@ class Drifting(Model):
         noise: number of coordinates of the noise, for vectors; by default the number of coordinates of a sample.
 
     Raises:
-        ConfigError: if `noise` is set for images, or below the number of coordinates of a sample.
+        ConfigError: if `noise` is set for images or another source than N(0, I), or if it is below the number of
+            coordinates of a sample.
     """
 
     self_targeted = True
@@ -97,8 +99,8 @@ class Drifting(Model):
         normalize: bool = True,
         noise: Count | None = None,
     ) -> None:
-        if noise is not None and (not event.is_vector or noise < event.dims):
-            raise ConfigError(f"model.noise={noise}: only for vectors, and at least {event.dims}, as samples have")
+        if noise is not None and (not event.is_vector or noise < event.dims or not isinstance(source, Normal)):
+            raise ConfigError(f"model.noise={noise}: only for vectors from N(0, I), and at least {event.dims} here")
         super().__init__()
         self.event, self.source = event, source if noise is None else Normal((noise,))
         self.temperatures, self.normalize = temperatures, normalize

@@ -41,7 +41,7 @@ def cases() -> Cases:
         name = f"{model} resumed"
         yield name, partial(check, name, partial(resumed, model, data, settings))
     yield "ensemble", partial(compare, "ensemble", ensemble)
-    for model in ("cfm", "wcfm", "eotcfm", *FEW_STEPS, *TRANSFORMERS, "nsf"):  # the others share the loss of cfm
+    for model in ("cfm", "wcfm", "eotcfm", *FEW_STEPS, *TRANSFORMERS, "drifting", "nsf"):  # others share cfm's loss
         name = f"{model} compiled"
         yield name, partial(check, name, partial(one_graph, model))
 

@@ -11,6 +11,7 @@ from genbench.core import Batch, Event, Normal
 from genbench.errors import ConfigError
 from genbench.models import drifting
 from genbench.models.drifting import Drifting
+from genbench.registry import datasets
 
 POINTS = Normal((3,)).sample(60, torch.Generator().manual_seed(0)).double()
 X, DATA, GENERATED = POINTS.split([10, 30, 20])
@@ -112,9 +113,10 @@ def test_noise_may_have_more_coordinates_than_samples_of_vectors_and_no_fewer():
     model = Drifting(Event((2,)), Normal((2,)), noise=32)
     assert model.source == Normal((32,))
     assert model.sample(torch.randn(5, 32)).x.shape == (5, 2)
-    for event in (Event((2,)), Event((1, 8, 8))):
-        with pytest.raises(ConfigError, match="only for vectors"):
-            Drifting(event, Normal(event.shape), noise=1)
+    other = datasets["8gaussians-moons"].build().source
+    for shape, source, noise in (((2,), Normal((2,)), 1), ((1, 8, 8), Normal((1, 8, 8)), 64), ((2,), other, 2)):
+        with pytest.raises(ConfigError, match="only for vectors from"):
+            Drifting(Event(shape), source, noise=noise)
 
 
 def test_a_batch_of_one_sample_is_refused():
