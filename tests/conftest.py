@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers import processes
+from helpers import processes, small_pictures  # noqa: F401 (it acts on import)
 from helpers.command_line import SUITE, begin, genbench
 from jaxtyping import config as checks
 

@@ -10,7 +10,6 @@ import typer
 from genbench.cli import options
 from genbench.errors import ConfigError
 from genbench.suites import FOLDER, find
-from genbench.sweeps import suite_file
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
@@ -49,6 +48,9 @@ def sweep(
     if dataset and model is None:
         raise ConfigError("--dataset selects the tasks of a model of your own: add --model")
     path = find(suite)
+
+    from genbench.sweeps import suite_file
+
     suite_file.read(path)  # a wrong name is refused before torch is imported
 
     from genbench.analysis.track_runs import row_cells, usual_seconds

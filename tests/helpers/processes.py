@@ -12,7 +12,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors"])
+KNOWN = ["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors", "helpers.small_pictures"]
+context.set_forkserver_preload(KNOWN)
 
 
 def apart(work, *arguments, **variables):

@@ -1,7 +1,10 @@
 """A process that forks children, which run genbench's command line and meet with faults.
 
-Its argument is a command line that it runs first, once and by itself: the children then have all that it imported. It
-reads one request a line on stdin and answers with one line, both JSON. A request has
+It reads one request a line on stdin and answers with one line, both JSON. A request has either
+
+    first         a command line that this process runs by itself: later children then have all that it imported
+
+or
 
     sweeps        command lines that run side by side, each in a process of its own
     fault         [what, where, when] of the first of them (see below)
@@ -30,6 +33,7 @@ import time
 import traceback
 
 import torch
+from helpers import small_pictures  # noqa: F401 (it acts on import)
 from helpers.command_line import begin
 
 from genbench.cli import main
@@ -159,7 +163,7 @@ def answer(request):
 
 
 if __name__ == "__main__":
-    done = begin(*json.loads(sys.argv[1]))
-    assert done.code == 0, done.stderr
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line))), flush=True)
+        request = json.loads(line)
+        done = begin(*request["first"])._asdict() if "first" in request else answer(request)
+        print(json.dumps(done), flush=True)

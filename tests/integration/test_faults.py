@@ -47,17 +47,12 @@ DURABLE = "fsync rename replace"
 class Driver:
     """Runs sweeps of one suite over one results folder, in forks of the process faults.py."""
 
-    def __init__(self, folder, text):
+    def __init__(self, process, folder, text):
         self.folder, self.results, self.suite = folder, folder / "results", folder / "tiny.toml"
         self.suite.write_text(text)
-        self.arguments = ["sweep", str(self.suite), "--results", str(self.results)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "integration.faults", json.dumps(self.arguments)],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self.process, self.arguments = process, ["sweep", str(self.suite), "--results", str(self.results)]
+        first = self.ask(first=self.arguments)
+        assert first["code"] == 0, first["stderr"]
         assert ", 0 to run" in self.sweep(0)["said"][0]
         self.undisturbed = self.outcome()
         self.fresh()
@@ -66,12 +61,15 @@ class Driver:
         self.moments = sorted(dict(reversed(calls)).values())  # the first of each kind
         self.late = sorted(dict(calls).values())[1::6]  # the last of some kinds
 
+    def ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
     def sweep(self, code=None, *, beside=0, jobs=1, fault=None, save_every=0, **request):
         arguments = [*self.arguments, "--jobs", str(jobs)]
         request |= {"sweeps": [arguments] * (1 + beside), "fault": fault, "save_every": save_every}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        answer = self.ask(**request)
         assert answer["left"] == 0, "a process outlived its parent"
         assert "Traceback" not in "".join(answer["said"])
         if code is not None:
@@ -102,15 +100,24 @@ class Driver:
         assert not [name for name in names if any(word in name for word in (".tmp", "lease", "checkpoint", "failure"))]
 
 
+@pytest.fixture(scope="module")
+def process():
+    """The process faults.py, which imports genbench once for all suites."""
+    command = [sys.executable, "-m", "integration.faults"]
+    started = subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield started
+    started.kill()
+    started.communicate()
+
+
 def driving(suite):
     """Return a fixture: a driver of sweeps of a suite, which was swept once without disturbance."""
 
     @pytest.fixture(scope="module")
-    def fixture(tmp_path_factory):
-        made = Driver(tmp_path_factory.mktemp("faults"), suite)
-        yield made
-        made.process.kill()
-        made.process.communicate()
+    def fixture(process, tmp_path_factory):
+        return Driver(process, tmp_path_factory.mktemp("faults"), suite)
 
     return fixture
 

@@ -145,3 +145,18 @@ def test_a_larger_network_halves_its_part_and_leaves_the_coupling():
     )
     np.testing.assert_allclose(wide[0], small[0], atol=1e-6)
     assert (wide[1] < 0.6 * small[1]).all()
+
+
+def test_at_equal_steps_progressive_is_ahead_of_lagrangian_at_nfe_1_only():
+    values = {}
+    for record in read_published(RESULTS / "maps-equal-steps" / RECORDS):
+        for result in record["results"]:
+            if result["metric"] == "sliced_w2" and result["point"] == "curve":
+                key = record["spec"]["model"]["name"], record["spec"]["plan"]["steps"], result["nfe"]
+                values.setdefault(key, {})[record["spec"]["seed"]] = result["value"]
+    for steps in (2000, 10_000):
+        for nfe in (1, 2, 4):
+            one, other = (values[name, steps, nfe] for name in ("lagrangian", "progressive"))
+            mean, half = mean_and_half([one[seed] - other[seed] for seed in one])
+            assert abs(mean) > half
+            assert (mean > 0) == (nfe == 1)

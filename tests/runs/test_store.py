@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import pytest
 import torch
@@ -85,34 +86,40 @@ def test_a_run_that_was_copied_elsewhere_is_read_under_any_name(runs, tmp_path, 
     assert cli("eval", tmp_path / "mine", "--metric", "nfe", "--results", store.root)[0] == 0
 
 
-@pytest.mark.parametrize("what", ["pipe", "folder", "socket", "large", "link to nothing", "device"])
-def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, swept, runs, what):
-    import socket
+def put(what, path):
+    """Put what is no file, or too large to be read, in place of a file."""
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "socket":
+        here = os.getcwd()
+        os.chdir(path.parent)
+        socket.socket(socket.AF_UNIX).bind(path.name)
+        os.chdir(here)
+    elif what == "large":
+        with path.open("wb") as file:
+            file.truncate(2**40)
+    else:
+        path.symlink_to({"device": "/dev/zero", "link to nothing": "nowhere"}[what])
 
+
+@pytest.mark.parametrize("both", [False, True], ids=["record", "record and weights"])
+@pytest.mark.parametrize("kinds", [("pipe", "folder", "socket"), ("large", "device", "link to nothing")])
+def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, swept, runs, kinds, both):
     _, results = swept
-    store, (spec, *_) = runs
-    for path in (store.record_path(spec), store.weights_path(spec)):
-        path.unlink()
-        if what == "pipe":
-            os.mkfifo(path)
-        elif what == "folder":
-            path.mkdir()
-        elif what == "socket":
-            here = os.getcwd()
-            os.chdir(path.parent)
-            socket.socket(socket.AF_UNIX).bind(path.name)
-            os.chdir(here)
-        elif what == "large":
-            with path.open("wb") as file:
-                file.truncate(2**40)
-        elif what == "device":
-            path.symlink_to("/dev/zero")
-        else:
-            path.symlink_to("nowhere")
+    store, specs = runs
+    paths = [store.record_path(spec) for spec in specs]
+    for what, path, spec in zip(kinds, paths, specs, strict=False):  # one record remains
+        put(what, path)
+        if both:
+            put(what, store.weights_path(spec))
     for command in ("results status", "verify", "report", "results clean --dry-run"):
         code, out, err = cli(*command.split(), "--results", results)
         assert code in (0, 1)
-        assert what == "link to nothing" or str(store.record_path(spec)) in out + err or "clean" in command
+        for what, path in zip(kinds, paths, strict=False):
+            assert what == "link to nothing" or "clean" in command or str(path) in out + err
 
 
 def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, edit_record, caplog):

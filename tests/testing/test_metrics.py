@@ -38,6 +38,7 @@ FEWER = {"kid": {"subsets": 5}, "w2": {"n": 256}, "fld": {"n": 200, "n_real": 40
 @pytest.mark.parametrize("name", sorted(set(metrics) - NEEDS_PHOTOGRAPHS - NEEDS_LATENTS - NEEDS_FLOW_MATCHING))
 def test_every_metric_conforms(name, monkeypatch):
     monkeypatch.setattr(CenteredMixture, "EPOCHS", 10)
+    monkeypatch.setattr("genbench.testing.metrics.SIZE", 1024)
     assert check_metric(name, FEWER.get(name), data=[MADE_FOR[name]] if name in MADE_FOR else [])
 
 

@@ -5,16 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from helpers import photographs
+from helpers import photographs, small_pictures
 from PIL import Image
 
 from genbench.core import Batch, Split
 from genbench.metrics.evaluation import Evaluation
 from genbench.runs.monitoring import sample_files
 from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL
-from genbench.runs.monitoring.sample_files import TILE, save_image_grid, save_sample_picture, save_samples
+from genbench.runs.monitoring.sample_files import save_image_grid, save_sample_picture, save_samples
 from genbench.space import Real
 from genbench.testing.toys import LEVELS, toy_tasks
+
+TILE = small_pictures.FULL
+
+
+@pytest.fixture(autouse=True)
+def _full_size(monkeypatch):
+    monkeypatch.setattr(sample_files, "TILE", TILE)
 
 
 def picture(folder, data, x):
