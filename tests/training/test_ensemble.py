@@ -91,6 +91,7 @@ WCFM += [{"seed": 3, "kappa": 2.0, "normalizer": "batch"}]
         ("wcfm", WCFM, "moons", {}),
         ("starflow", [{"seed": 0}, {"seed": 1}], "moons", {"width": 16, "blocks": [2, 1]}),
         ("nsf", [{"seed": 0}, {"seed": 1}], "moons", {"bins": 4, "hidden": [16]}),
+        ("drifting", [{"seed": 0}, {"seed": 1}], "moons", {}),
     ],
 )
 def test_members_are_what_they_are_alone(model, own, dataset, settings):
