@@ -13,7 +13,7 @@ from functools import partial
 
 context = multiprocessing.get_context("forkserver")
 KNOWN = ["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors", "helpers.small_pictures"]
-context.set_forkserver_preload(KNOWN)
+context.set_forkserver_preload(KNOWN)  # before Python 3.13 the last one is not found, and pictures stay large
 
 
 def apart(work, *arguments, **variables):
