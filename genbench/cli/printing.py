@@ -144,7 +144,9 @@ def print_models(part: Comparison, console: Console) -> None:
             least = ", ".join(f"{value.metric} {value.detectable:.2g}" for value in unseen)
             console.print(styled(f"Smallest differences that these seeds detect ({100 * POWER:g} % power): {least}."))
     budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
-    for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]:
+    few = ["Too few seeds to test: run both models with more seeds, such as --seeds 0-4."]
+    few = few if any(value.verdict == "too few seeds" for value in part.values) else []
+    for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only, *few]:
         console.print(styled(line))
     _tests([part], console)
 

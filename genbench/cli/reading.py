@@ -184,7 +184,7 @@ def plan(
     family = known.spreads.get(metric.partition("-")[0])
     if family and (not dataset or dataset in known.costs):
         spread, costs = family, {name: cost for name, cost in known.costs.items() if dataset in ("", name)}
-        title = f"To detect {difference} of {metric}"
+        title = f"Study that detects a difference of {difference} in {metric}"
     else:
         from genbench.analysis.components import crossed
         from genbench.results.reader import read_groups
@@ -194,7 +194,7 @@ def plan(
             raise unknown("plan: add --dataset, because there is no published spread of", metric, known.spreads)
         table = crossed(read_groups(existing_store(results)), dataset, metric)
         spread, costs = table.spread(), table.costs()
-        title = f"To detect {difference} of {metric} on {dataset}"
+        title = f"Study that detects a difference of {difference} in {metric} on {dataset}"
     if samples and not spread.evaluation[1]:
         raise ConfigError(f"--samples: the results state no interval of {metric}, so the effect of samples is unknown")
     parts = (0.1, 0.2, 1.0) if spread.evaluation[1] else (1.0,)

@@ -90,9 +90,11 @@ def plan_table(title: str, found: Sequence[Option], spread: Spread, costs: Mappi
         rows.append(text_row(f"{option.samples:,}", seeds_text(option.seeds), *texts))
     training, evaluation = _deviations(spread)
     legend = [f"{SETTLED}, paired t test over seeds."]
-    legend.append(f"Spread, lowest to highest: {training} % over trainings, {evaluation} % over evaluations with "
-                  f"{spread.samples:,} samples; {spread.source}, grade {spread.grade}; {spread.note}.")  # fmt: skip
-    legend += [f"Hours, of both methods together: {cost.source}." for cost in costs.values()]
+    legend.append(
+        f"Spread, usual (lowest to highest): {training} % over trainings, {evaluation} % over evaluations with "
+        f"{spread.samples:,} samples; {spread.source}, grade {spread.grade}; {spread.note}."
+    )
+    legend += [f"Hours, for both methods together: {cost.source}." for cost in costs.values()]
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="samples")
 
 

@@ -25,7 +25,7 @@ ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3
 """Number of tasks of a track that are drawn."""
 BINS, MAX_HEADER = 48, 10_000
-"""Points of a curve; bytes of the head of a log."""
+"""Maximum number of points of a curve; maximum number of bytes of the header of a log."""
 
 
 def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:

@@ -14,7 +14,7 @@ from genbench.report.track_cells import Cell as Own
 REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
-CLIPPED = "°: on a task the excess is below one standard error of the floor, and set to that."
+CLIPPED = "°: on at least one task the excess is below one standard error of the floor, and is set to this error."
 NO_LIKELIHOOD = Own({}, "none")
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
@@ -167,7 +167,7 @@ def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Ta
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
     noise = [f"{short[c.data]} {c.noise:.2f}" for c in contests if c.noise is not None]
-    legend += [f"Error of an evaluation over the spread of seeds, median: {', '.join(noise)}."] if noise else []
+    legend += [f"Evaluation error divided by the spread over seeds, median: {', '.join(noise)}."] if noise else []
     title = f"{board.name}, {board.settings} settings: {what}"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
@@ -199,14 +199,14 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
         cells = [Cell(text=word or _evaluations(nfe, most)) for word, nfe in found]
         rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model)), *cells)))
     legend = [
-        f"NFE: the fewest measured evaluations with an excess of at most {TARGET:g} times the excess of "
-        f"{board.baseline} with its own sampler; never: its own sampler does not reach it either."
+        f"NFE: the smallest measured NFE at which the excess is at most {TARGET:g} times the excess of "
+        f"{board.baseline} with its own sampler; never: even the method's own sampler has a larger excess."
     ]
     if (timed := board.seconds) is not None:
         columns.insert(0, Column("s / 1,000 steps", "lower"))
         texts = {model: f"{timed.seconds[model]:.2g}" if model in timed.seconds else "" for model in board.models}
         rows = [Row(row.label, (Cell(text=texts[row.label]), *row.cells)) for row in rows]
-        legend.append(f"Seconds: of a processor, one model alone on {timed.task}, methods in turns; {timed.machine}")
+        legend.append(f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}")
     title = f"{board.name}, {board.settings} settings: {_budget(heat)}, cost"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
 

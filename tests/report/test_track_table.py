@@ -178,7 +178,7 @@ def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):
     assert cells["wcfm"].text == "failed 1, missing 4 of 5"
     assert cells["real data"].mean == pytest.approx(0.1, abs=0.01)
     assert {cells[model].letters for model in EXCESS} == {"a", "b", "c"}
-    assert table.legend[-1].startswith("Error of an evaluation over the spread of seeds, median: moons ")
+    assert table.legend[-1].startswith("Evaluation error divided by the spread over seeds, median: moons ")
 
 
 def test_the_sentences_say_of_each_column_what_its_letters_say(board):
