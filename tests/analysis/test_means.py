@@ -1,7 +1,9 @@
 """Means: standard errors in their limits, and how a mean is written."""
 
+import math
 import re
 
+import numpy as np
 import pytest
 
 from genbench.analysis.means import format_mean, mean_and_error
@@ -20,3 +22,15 @@ def test_a_mean_is_written_to_two_digits_of_its_error(exponent):
         assert len(digits.rstrip("0")) <= 2, text
     assert mean_and_error([0.1 + 0.2, 0.3]) == (0.1 + 0.2, 0.0)
     assert mean_and_error([2.5]) == (2.5, None)
+
+
+@pytest.mark.parametrize("values", [[1.0, math.nan], [math.nan, 1.0], [math.nan, math.nan], [1.0, math.nan, 1.0]])
+def test_values_of_which_one_is_unknown_have_no_mean(values):
+    """NaN compares with nothing, so its place would decide whether the values count as equal."""
+    assert all(map(math.isnan, mean_and_error(values)))
+
+
+def test_means_and_errors_are_those_of_numpy_bit_for_bit():
+    values = np.random.default_rng(0).standard_normal(57)
+    for n in range(2, len(values)):
+        assert mean_and_error(values[:n]) == (values[:n].mean(), values[:n].std(ddof=1) / n**0.5)

@@ -57,8 +57,10 @@ def pixel_sets(data, raw):
     return feature_sets(evaluation(data, raw), "pixels", IMAGES)
 
 
-def measured(name, data, raw, **settings):
-    """Measure a metric of raw images: {row name: row}."""
+def measured(name, data, raw, errors=True, **settings):
+    """Measure a metric of raw images, with intervals or without: {row name: row}."""
     if "features" in settings_of(metrics[name].build):
         settings = {"features": "pixels"} | settings
-    return {row["metric"]: row for row in measure(evaluation(data, raw), name, settings, True)}
+    measuring = evaluation(data, raw)
+    measuring.errors = errors
+    return {row["metric"]: row for row in measure(measuring, name, settings, True)}

@@ -1,5 +1,6 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from genbench.suites import find
 
 RESULTS = Path(__file__).parents[2] / "results"
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
+
+
+@cache
+def records(suite):
+    return read_published(RESULTS / suite / RECORDS)
 
 
 def published(track, folder):
@@ -76,7 +82,7 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(tmp_pa
 def one_step(suite, data, name, coupling=None, normalize=True):
     """Return the sliced W2 of samples of one step, in the order of seeds."""
     found = {}
-    for record in read_published(RESULTS / suite / RECORDS):
+    for record in records(suite):
         spec, model = record["spec"], record["spec"]["model"]
         pairs = model["coupling"]["name"] if "coupling" in model else None
         settings = (spec["data"]["name"], model["name"], pairs, model.get("normalize", True), model["net"]["width"])
@@ -118,7 +124,7 @@ def budget(suite, part, data="8gaussians", *, dims=None, width=64, depth=3):
     """Return a part of the error budget of W-CFM at kappa 0.5 after 2,000 steps, over seeds."""
     wanted = {"name": "wcfm", "kappa": 0.5}, {"width": width, "depth": depth}, {"steps": 2000}, {"steps": 16}
     values = []
-    for record in read_published(RESULTS / suite / RECORDS):
+    for record in records(suite):
         spec = record["spec"]
         sections = spec["model"], spec["model"]["net"], spec["plan"], spec["sample"]
         if (spec["data"]["name"], spec["data"].get("dims")) == (data, dims) and all(
@@ -150,7 +156,7 @@ def test_a_larger_network_halves_its_part_and_leaves_the_coupling():
 
 def test_at_equal_steps_progressive_is_ahead_of_lagrangian_at_nfe_1_only():
     values = {}
-    for record in read_published(RESULTS / "maps-equal-steps" / RECORDS):
+    for record in records("maps-equal-steps"):
         for result in record["results"]:
             if result["metric"] == "sliced_w2" and result["point"] == "curve":
                 key = record["spec"]["model"]["name"], record["spec"]["plan"]["steps"], result["nfe"]

@@ -53,6 +53,17 @@ def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked
     assert outdated_metrics(record).keys() == known
 
 
+def test_a_reason_that_models_share_is_said_once_with_their_number(record, caplog):
+    others = [copy.deepcopy(record) for _ in range(4)]
+    others[0]["labels"]["model"] = others[1]["labels"]["model"] = "another"
+    others[2]["labels"]["data"] = others[3]["labels"]["data"] = "elsewhere"
+    without_outdated([record, *others])
+    own = record["labels"]["model"]
+    told = [line for line in caplog.messages if "class_balance" in line]
+    assert [line.partition(" on ")[0] for line in told] == ["left out: 2 models", f"left out: {own}"]
+    assert [line.rpartition(" (")[2] for line in told] == ["3 records)", "2 records)"]
+
+
 @pytest.mark.parametrize("precision", ["fp8", ["fp32"], None])
 def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog, precision):
     """It ended every report in a traceback."""

@@ -1,6 +1,7 @@
-"""Files that cannot be written: the error names the file and its reason, and nothing is left."""
+"""Files have their name only when they are on the disk; one that cannot be written is named, and nothing is left."""
 
 import errno
+import os
 import resource
 from contextlib import contextmanager
 
@@ -56,3 +57,23 @@ def test_an_empty_folder_where_a_file_belongs_is_replaced_and_a_full_one_is_left
     with pytest.raises(OSError, match="Directory not empty"):
         files.write(path, "new")
     assert [p.name for p in tmp_path.rglob("*")] == ["kept", "of others"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_content_is_on_the_disk_before_its_name_and_then_the_name(tmp_path, monkeypatch, durable):
+    """After a loss of power there is the old file or the new one, never an empty one; views are not waited for."""
+    done, replace = [], os.replace
+
+    def sync(handle):
+        done.append(("sync", os.fstat(handle).st_ino))
+
+    def rename(source, target):
+        done.append(("rename", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    files.write(tmp_path / "kept", "new", **({} if durable else {"durable": False}))
+    content, folder = (place.stat().st_ino for place in (tmp_path / "kept", tmp_path))
+    assert done == [("sync", content), ("rename", content), ("sync", folder)][slice(None) if durable else slice(1, 2)]
+    assert (tmp_path / "kept").read_text() == "new"

@@ -51,17 +51,19 @@ def train_compiled():
 
 
 def train_traced():
-    """Train stacks of flows that are one graph each, for which no code is generated."""
-    flow = {"width": 16, "head": 16, "blocks": [1]}
+    """Train two stacks of flows, for which no code is generated, and return the number of their graphs."""
+    flow, graphs = {"width": 16, "head": 16, "blocks": [1]}, []
 
     def run(graph, inputs):
         symbols = graph.graph.find_nodes(op="call_method", target="item")
         assert not symbols, "the generator of code does not take a number that is a symbol in a stack"
+        graphs.append(graph)
         return graph
 
     with mock.patch.object(torch, "compile", partial(torch.compile, backend=run, fullgraph=True)):
         for model in ("tarflow", "starflow"):  # which differ in a number only, the weight of the penalty
             train(specs_of(model, [{"seed": 0}, {"seed": 1}], settings=flow, steps=1, compile=True))
+    return len(graphs)
 
 
 # In processes of their own: what checks shapes in tests cannot be compiled.
@@ -74,7 +76,7 @@ def test_a_compiled_stack_takes_the_same_steps():
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling on CPU needs g++")
 def test_stacks_of_flows_compile_as_one_graph_one_after_another():
     """A break inside a stack would leave all of it uncompiled, without a word."""
-    apart(train_traced)
+    assert apart(train_traced) == 2
 
 
 WCFM = [{"seed": s, "kappa": k, "normalizer": n} for s, k, n in ((3, 0.5, "constant"), (1, 2.0, "running"))]

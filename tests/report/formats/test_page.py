@@ -202,6 +202,15 @@ def test_labels_are_text_whatever_they_say(tmp_path):
         assert "<script>alert(1)</script>" in text(tree)
 
 
+def test_every_curve_of_a_group_is_on_the_page_of_its_suite():
+    series = (Series("cfm", (Point(1, 2), Point(2, 1))),)
+    group = Charts("Quality vs. NFE", tuple(Chart(f"metric {i}", Axis("NFE"), Axis(""), series) for i in range(8)), "")
+    data = Section("moons", (), (Section("Quality vs. NFE", (group,)),))
+    site = pages(Report("title", "", (), (Section("Suite tiny", (), (data,)),)), (), "report.html")
+    page = next(parsed(page) for path, page in site.items() if "tiny" in path)
+    assert [e.get("alt").partition(":")[0] for e in page.iter("img")] == [chart.title for chart in group.charts]
+
+
 def test_the_strip_shows_small_pictures(tmp_path):
     Image.new("LA", (3000, 900), (90, 255)).save(tmp_path / "a.png")
     samples = Section("Samples", (Picture(tmp_path / "a.png", "Samples of all models", ""),))
