@@ -1,4 +1,4 @@
-"""The elbow rule of W-CFM: the tilt of its weights over kappa, and the kappa above which they hardly tilt the data.
+"""The elbow rule of W-CFM: the smallest kappa above which the tilt of its weights hardly falls.
 
     python -m benchmarks.elbow 8gaussians moons    # writes results/tuning/wcfm-on-DATA-by-elbow.json
 
@@ -87,12 +87,13 @@ def by_elbow(
 ) -> Elbow:
     """Choose the smallest kappa above which the relative variance of the tilt is flat, without training.
 
-    It is flat if no doubling of kappa lowers it by more than FLAT; the larger of the tilts of source and data counts.
+    It is flat if no doubling of kappa lowers it by more than FLAT. The rule uses the larger of the two tilts, of source
+    and of data.
 
     Args:
-        model: one whose pairs are weighted by exp(-cost / epsilon).
+        model: a model whose pairs have the weights exp(-cost / epsilon).
         dataset: its training split is used.
-        store: where the encoder of a model of latents is, or will be once trained.
+        store: holds the encoder of a latent model, which is trained there if it is missing.
 
     Raises:
         ConfigError: if the model has no such weights, or the curve is not flat at the end of the grid.

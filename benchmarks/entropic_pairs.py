@@ -1,4 +1,4 @@
-"""Pairs of large entropic plans, without training: their cost, their tilt, and the time they take.
+"""Cost, tilt and time of pairs from large entropic plans, without training.
 
 The plans lead from N(0, I) to N(1, I/4) in 8 dimensions.
 
@@ -21,7 +21,7 @@ from genbench.seeds import generator
 
 BATCH = 256
 DRAWS = {256: 40, 1024: 20, 4096: 4, 16384: 1}
-"""Number of points, and of repetitions."""
+"""Number of points, and number of repetitions."""
 
 CHOICES: list[tuple[str, Coupling, tuple[int, ...]]] = [
     ("exact", MinibatchOT(), (256, 1024, 4096)),

@@ -40,7 +40,7 @@ STD = 0.5
 """Standard deviation of the Gaussian that minibatch plans transport N(0, I) to."""
 SIZES = (16, 32, 64, 128, 256, 512)
 PLANNED = 4096
-"""Points in the plans of one size and repeat."""
+"""Total number of points in the plans of one size and repeat."""
 KAPPAS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 SAMPLES = 512
 ASYMPTOTIC = 8.0
@@ -168,7 +168,7 @@ def row_of(spec: SpecJson) -> str:
 
 
 def budgets(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the budgets on each data set, and beside each sum the same metric of the run on samples of its own."""
+    """Yield the budgets on each data set. Beside each sum stands the same metric, measured on the run's own samples."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for record in records:
         spec = record["spec"]

@@ -37,7 +37,7 @@ from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[1]
 SAID = 3
-"""Sentences of the README about the leaderboard: on methods with their own samplers."""
+"""Number of sentences about the leaderboard in the README, on methods with their own samplers."""
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 TRACK = "plane-v1"
@@ -47,7 +47,7 @@ PLAN = {"steps": 2000, "batch_size": 256, "schedule": "cosine", "ema": 0.999}
 POINTS, SEED, MOMENTS = 100, 7, 15
 """Samples that are followed, their seed, and the times of a path that are drawn."""
 BACKGROUND, CELLS = 8192, 90
-"""Points of data behind the paths, drawn as the outline of their density on a grid of so many cells a side."""
+"""Number of data points whose density is outlined behind the paths, and cells per side of the grid."""
 SIDE, TITLE = 1.9, 0.22
 """Inches of a panel's width, and of its title."""
 KAPPAS = ("8gaussians", "moons")
@@ -109,7 +109,7 @@ def density(
 
 
 def tilt_against_straightness(records: Sequence[Record]) -> Charts:
-    """Chart what W-CFM trades as kappa falls: straighter paths, for marginals that are tilted further."""
+    """Chart straightness against tilt of W-CFM: as kappa falls, paths get straighter and marginals more tilted."""
     charts = []
     for data in KAPPAS:
         points: dict[tuple[str, float], dict[str, list[float]]] = {}

@@ -4,10 +4,11 @@
     python -m benchmarks.ladder latents-v1 --predict 3000 27000 > results/latents-v1/predictions.toml
     python -m benchmarks.ladder latents-v1 --predictions results/latents-v1/predictions.toml
 
-Reads the published records of tracks, default settings, models that are trained. For each pair of budgets and each
-number, at the model's own sampler or at an NFE, the table has Kendall's tau between the means of the methods at both
-budgets with a 95 % interval, and how many of the pairs separated at the shorter budget have the same sign at
-the longer one. `to the headline` is the tau of the number at the shorter budget with the headline at the longer one.
+Reads the published records of trained models with default settings. A number is a metric with the model's own sampler
+or at an NFE. For each number and pair of budgets, the table has Kendall's tau between the method means at the two
+budgets, with a 95 % interval. It also counts the pairs of methods that are separated at the shorter budget, and how
+many of them have the same sign at the longer budget. `to the headline` is the tau between the number at the shorter
+budget and the headline metric at the longer budget.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from genbench.runs.record_types import Record
 
 DRAWS = 2000
 LEAST = 3
-"""Methods without which there is no order."""
+"""Minimum number of methods for an order."""
 
 Values = Mapping[str, Mapping[int, float]]
 """{method: {seed: value, lower is better}}."""
@@ -37,7 +38,7 @@ class Rung(NamedTuple):
     """A budget of a track on a data set.
 
     Args:
-        numbers: {number: values}; values of which higher is better are negated.
+        numbers: {number: values}; values are negated if higher is better.
     """
 
     headline: str
@@ -80,7 +81,7 @@ def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
 
 
 def complete(*rungs: Values) -> list[Values]:
-    """Return the values of the methods with all seeds of each rung, in one order."""
+    """Return, for each rung, the values of the methods with all seeds, in the same order."""
     seeds = [sorted({seed for own in values.values() for seed in own}) for values in rungs]
     pairs = list(zip(rungs, seeds, strict=True))
     whole = [name for name in rungs[0] if all(set(own) <= values.get(name, {}).keys() for values, own in pairs)]
@@ -177,7 +178,7 @@ def predictions(track: str, found: Mapping[str, Mapping[int, Rung]], short: int,
 
 
 def scores(path: Path, found: Mapping[str, Mapping[int, Rung]]) -> str:
-    """Return the table of the scores of predictions that were written before."""
+    """Return the table of the scores of earlier predictions."""
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     rows = []
     for data, of_data in ((name, part) for name, part in content.items() if isinstance(part, dict)):

@@ -1,4 +1,4 @@
-"""Published numbers: which differences exceed chance, and whether repeated numbers agree.
+"""Published numbers: which differences exceed chance, and whether our measurements agree with them.
 
     python -m benchmarks.published    # writes results/claims.md
 
@@ -50,14 +50,14 @@ class Finding:
 
     @property
     def uncertainty(self) -> float:
-        """How far chance may have moved the difference: half the interval of the mean, and the published error."""
+        """Uncertainty of the difference: half the interval of the mean, plus the published error."""
         return self.half_interval + self.number.error
 
     @property
     def verdict(self) -> Literal["agrees", "differs", "inconclusive", "not measured"]:
-        """Whether the difference is within the tolerance whatever chance did, beyond it, or neither.
+        """Whether the whole uncertainty of the difference is within the tolerance, beyond the tolerance, or neither.
 
-        A noisy measurement settles nothing, and a single seed, whose noise is not known, never agrees.
+        A noisy measurement is neither. A single seed, whose noise is unknown, never agrees.
         """
         if not self.values:
             return "not measured"

@@ -1,9 +1,9 @@
-"""Train the missing cells of a track at one budget, a seed of all methods first, and publish each that is done.
+"""Train the missing cells of a track at one budget, seed by seed over all methods, and publish each finished cell.
 
     cp -r results/latents-v1 FOLDER    # on a machine without the runs: published cells are not trained again
     python -m benchmarks.rung latents-v1 3000 --results FOLDER --set data.path=cifar10.tar.gz
 
-It stops and resumes as a sweep does. FOLDER/TRACK has the records and tables at any time.
+The command stops and resumes like `genbench sweep`. FOLDER/TRACK has the current records and tables at any time.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from genbench.sweeps.suite import Sweep, load
 
 
 def missing(track: Sweep, steps: int, store: Store) -> list[Spec]:
-    """Return the cells of a budget, and those without training, that have neither a saved nor a published record."""
+    """Return the cells of a budget and the cells without training that have neither a saved nor a published record."""
     path = store.root / track.name / RECORDS
     records = read_published(path) if path.exists() else []
     published = {identity(record) for record in records if "failure" not in record}

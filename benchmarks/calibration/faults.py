@@ -1,7 +1,7 @@
 """Faults of graded size: samplers that are wrong in a known way, each a pool from which samples are drawn.
 
-The true sampler draws real samples, with replacement, from a pool of them. A fault changes the samples of the pool, the
-odds of drawing them, or their labels; its size says by how much.
+The true sampler draws real samples, with replacement, from a pool. A fault changes the samples of the pool, the odds
+of drawing them, or their labels; the size of the fault says by how much.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from genbench.core import Batch
 
 
 class Pool(NamedTuple):
-    """Raw samples, their labels, and the odds of drawing each; images are of uint8 levels."""
+    """Raw samples, their labels, and the odds of drawing each; images have uint8 levels."""
 
     x: Shaped[Tensor, "n *event"]
     label: Int[Tensor, " n"]
@@ -129,7 +129,7 @@ def mislabel(real: Real, size: float, stream: torch.Generator) -> Pool:
 
 
 def mispair(real: Real, size: float, stream: torch.Generator) -> Pool:
-    """Exchange the labels of this share of samples among each other: samples and labels alone keep their laws."""
+    """Shuffle the labels of this share of samples; the distributions of samples and of labels stay the same."""
     label = real.pool.label.clone()
     chosen = torch.nonzero(torch.rand(len(label), generator=stream) < size).squeeze(1)
     label[chosen] = label[chosen[torch.randperm(len(chosen), generator=stream)]]
@@ -172,7 +172,7 @@ CIFAR10 = (
 
 
 def _levels(real: Real, change: Callable[[Tensor], Tensor], stream: torch.Generator) -> Pool:
-    """Change images in [0, 1]; values between two levels are rounded at random to either, so small changes count."""
+    """Change images in [0, 1]; values between two levels are randomly rounded up or down, so small changes count."""
     top = real.levels - 1
     changed = change(real.pool.x.float() / top).clamp(0, 1) * top
     dithered = (changed + torch.rand(changed.shape, generator=stream)).floor()

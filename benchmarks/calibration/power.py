@@ -1,11 +1,10 @@
 """Power: the share of draws of a faulty sampler that a metric detects.
 
 A metric raises an alarm at level 5 % if its value lies beyond all but 5 % of its values on the true sampler, at the
-same number of samples: on the side that is worse, or on either side if neither is. A value that equals the threshold
-counts as the part of an alarm that makes the level exact. The power is the share of draws of a faulty sampler that
-raise an alarm. False alarms are counted on draws of the true sampler that are independent of those of the threshold.
-Values are kept in the cache, a block of draws at a time, so a stopped calibration is resumed and a longer one keeps the
-draws.
+same number of samples. Values count on the worse side, or on both sides if the metric has no direction. A value that
+equals the threshold counts as a fraction of an alarm, so that the level is exact. The power is the share of draws of a
+faulty sampler that raise an alarm. False alarms are counted on other draws of the true sampler than the threshold uses.
+The cache saves values in blocks of draws, so a stopped calibration resumes and a longer one reuses the draws.
 """
 
 import json
@@ -30,7 +29,7 @@ from genbench.storage import cache
 VERSION = 3
 """Version of the numbers: raise it whenever the same draws would give other numbers."""
 TRUE, THRESHOLD = "true sampler", "threshold"
-"""Samplers without a fault: false alarms are counted on the first, the second gives the thresholds."""
+"""Samplers without a fault: the first counts false alarms, the second gives the thresholds."""
 CERTAIN = 0.99
 """Stop increasing n once the power reaches this."""
 BLOCK = 250
@@ -61,8 +60,9 @@ class Sampler(NamedTuple):
 def measure(task: Task, draws: Draws, progress: Callable[[str], None] = lambda line: None) -> Iterator[dict[str, Any]]:
     """Yield rows, one for each sampler and each value of a metric, with lists over the numbers of samples.
 
-    A row has the power on a faulty sampler, or on the true one the share of false alarms, how far chance takes it from
-    the level, and the seconds; and mean and standard deviation of the metric.
+    All rows have the mean and standard deviation of the metric. The row of a faulty sampler has the power. The row of
+    the true sampler has the share of false alarms, the deviation of this share from the level by chance, and the
+    seconds.
     """
     thresholds: dict[tuple[str, int], Mapping[str, list[float]]] = {}
     for sampler in samplers(task):
@@ -103,11 +103,11 @@ def samplers(task: Task) -> Iterator[Sampler]:
 
 
 def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float:
-    """Return the share of values that lie beyond all but 5 % of those of the true sampler, on the side that is worse.
+    """Return the share of values that lie beyond all but 5 % of the true sampler's values, on the worse side.
 
-    The rank of a value among those of the true sampler, its place among equal ones at random, is uniform if the value
-    is of the true sampler too. A value counts with the probability that its rank is an alarm, so the level is exact for
-    any number of draws, with ties and on two sides.
+    A value has a rank among the values of the true sampler, with ties broken at random. The rank is uniform if the
+    value also comes from the true sampler. A value counts with the probability that its rank is an alarm, so the level
+    is exact for any number of draws, with ties and on two sides.
 
     >>> alarms(range(99), [92.5, 93.5, 94.5], "lower"), alarms(range(99), [3.5, 4, 9], "higher")
     (0.3333333333333333, 0.5)
@@ -122,9 +122,9 @@ def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float
 
 
 def alarms_sd(draws: Draws) -> float:
-    """Return the standard deviation of a share of false alarms, of continuous values.
+    """Return the standard deviation of the share of false alarms, for continuous values.
 
-    Given the threshold the number of alarms is binomial; the level of the threshold itself has a beta distribution.
+    Given the threshold, the number of alarms is binomial; the level of the threshold has a beta distribution.
 
     >>> round(alarms_sd(Draws(299, 400, 50)), 4), round(alarms_sd(Draws(999, 1000, 50)), 4)
     (0.0166, 0.0097)
@@ -134,7 +134,7 @@ def alarms_sd(draws: Draws) -> float:
 
 
 def smallest_n(n: Sequence[int], power: Sequence[float], enough: float = 0.9) -> int | None:
-    """Return the number of samples from which on the power is enough, None if it never is.
+    """Return the smallest number of samples from which on the power is high enough; None if it never is.
 
     >>> smallest_n([10, 20, 40], [0.5, 0.95, 1.0]), smallest_n([10, 20], [0.95, 0.5])
     (20, None)

@@ -1,6 +1,6 @@
 """Tasks on which metrics are calibrated, each with its real samples, its faults and its metrics.
 
-Metrics run on pools of points or of features that are computed once, so that a draw costs the metric alone.
+Pools of points or features are computed once, so that each draw only costs the metric.
 """
 
 import hashlib
@@ -165,8 +165,8 @@ def _of_images(
         frechet_name: name of the Frechet distance in its features.
         kinds: the faults.
         n: numbers of samples.
-        pool: number of training images that the true sampler draws from; copies are made from as many others.
-        neighbors: number of test images that metrics of pairs compare with; the Frechet distance has all, up to 10,000.
+        pool: number of training images that the true sampler draws from; as many other images are the source of copies.
+        neighbors: number of test images for metrics of pairs; the Frechet distance uses all test images, up to 10,000.
     """
     space = data.space
     assert isinstance(space, Pixels)

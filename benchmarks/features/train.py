@@ -85,7 +85,7 @@ def trained(name: str, epochs: int | None = None) -> tuple[Classifier, float]:
     Cross-entropy is minimized by AdamW on shifted images, with dropout of features, by a cosine schedule to zero.
 
     Args:
-        epochs: passes over the training images; by default those of the recipe.
+        epochs: passes over the training images, by default as in the recipe.
     """
     recipe = RECIPES[name]
     epochs = recipe.epochs if epochs is None else epochs
@@ -118,7 +118,7 @@ def shifted(images: Tensor, most: int) -> Tensor:
 
 
 def main() -> None:
-    """Train and store the classifiers that are named."""
+    """Train and store the named classifiers."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="+", choices=RECIPES)
     parser.add_argument("--to", type=Path, required=True, help="folder of the files")

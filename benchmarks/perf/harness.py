@@ -43,8 +43,8 @@ class Row:
         peer: the library that genbench is compared with.
         sides: prepares both sides and, where possible, checks that they compute the same result.
         aim: target of the figure; None if the row has none.
-        kind: the figure: "faster" is the time of the peer divided by ours, "share" is our time divided by that of the
-            peer (the cost of a part relative to the whole), "seconds" is our time.
+        kind: the figure: "faster" is the peer's time divided by ours, "share" is our time divided by the peer's (the
+            cost of a part relative to the whole), "seconds" is our time.
         rounds: number of measured rounds.
         warm: whether a warm-up round comes first.
         threads: number of threads of both sides.

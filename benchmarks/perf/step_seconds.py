@@ -2,8 +2,9 @@
 
     python benchmarks/perf/step_seconds.py plane-v1    # on an idle machine; writes a file beside the track
 
-A turn trains each method with default settings on the first task for few steps and for more; what is done once, such as
-compilation or the pairs of reflow, cancels in the difference. A teacher counts. The figure is the median over turns.
+A turn trains each method with default settings on the first task twice: for few steps and for more steps. Work that is
+done once, such as compilation or the pairs of reflow, cancels in the difference. Training a teacher counts. The figure
+is the median over turns.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Train published cells again, and say how far their values agree.
+"""Train published cells again, and print how well their values agree with the published ones.
 
-    python -m benchmarks.reproduction plane-v1 digits-v1    # their samples, which are declared here
+    python -m benchmarks.reproduction plane-v1 digits-v1    # their samples of cells, declared below
     python -m benchmarks.reproduction plane-v1 --whole      # all cells
 
 Ctrl-C stops it, and the same command resumes. New runs go to a separate folder. Exit codes are as for `genbench`.
@@ -99,9 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against: Path | None) -> int:
-    """Train the cells of suites into `results`, and print how far they agree with those published in `against`.
+    """Train the cells of suites into `results`, and print how well they agree with the values published in `against`.
 
-    For a track these are the cells of its sample, for another suite all cells.
+    A track is represented by the cells of its sample, another suite by all cells.
 
     Raises:
         ConfigError: if nothing can be compared, or `results` is the folder of the published values.
@@ -152,7 +152,7 @@ class _Chosen(NamedTuple):
         published: the published records of the cells.
         every: all published records, for the spread over seeds.
         unpublished: the declared cells without a published record.
-        changed: published runs that should be repeated, but that no declared cell describes any more.
+        changed: published runs that should be repeated, but that match no declared cell any more.
     """
 
     specs: list[Spec]

@@ -1,16 +1,16 @@
 """The verdict on a reproduction: do cells that were trained again agree with the published ones?
 
-Seed by seed, a value may differ by its standard deviation over seeds, since training amplifies rounding. A fault in a
-formula shifts all values of a metric alike, so the mean difference of a method has a limit far below that, which falls
-with the number of its runs n as 1 / sqrt(n).
+For a single seed, a value may differ by its standard deviation over seeds, since training amplifies rounding. A
+fault in a formula shifts all values of a metric alike. Therefore the mean difference over the n runs of a method has a
+much smaller limit, proportional to 1 / sqrt(n).
 
-Models with the trait `amplifies_rounding` give another value of the same seed on another machine. For them the seeds
-trained again and the published seeds are two samples of one law. With k of the first and n of the second,
+Models with the trait `amplifies_rounding` give a different value for the same seed on another machine. For these
+models, the k seeds trained again and the n published seeds are two samples of one distribution. The statistic
 
     t = (mean again - mean published) / (sd published sqrt(1/k + 1/n))
 
-has n - 1 degrees of freedom. The t of all cells of a method, as normal scores, give one more test of their sum. Holm's
-method corrects all these tests. Values that are all positive are compared by their logarithms, which are near normal.
+has n - 1 degrees of freedom. A further test of each method sums the t of all its cells as normal scores. Holm's method
+corrects all these tests. Positive values are compared by their logarithms, which are nearly normal.
 """
 
 import json
@@ -44,7 +44,7 @@ LEVEL = 0.01
 """Probability with which a sound reproduction of models that amplify rounding fails."""
 
 Place = tuple[Hashable, ...]
-"""What the values of several seeds share."""
+"""The key that the values of several seeds share."""
 
 
 class Shift(NamedTuple):
@@ -56,7 +56,7 @@ class Shift(NamedTuple):
 
     @property
     def share(self) -> float:
-        """The size in units of what it may be."""
+        """The size divided by its limit."""
         return abs(self.size) * self.runs**0.5 / MEAN
 
 
@@ -67,7 +67,7 @@ class OverSeeds(NamedTuple):
         models: their names.
         cells: number of values over seeds; each is one test, and so is each metric of a method over several cells.
         alone: number of values of a single seed trained again, which could be far off unseen and are not judged.
-        p: the smallest p value, corrected over all tests, and of which test.
+        p: the smallest p value, corrected over all tests; `what` names its test.
         detectable: shift of all cells of a method that is detected with 80 % power, in standard deviations over seeds.
     """
 
@@ -84,12 +84,12 @@ class Reproduction(NamedTuple):
 
     Args:
         published: number of published values.
-        compared: number of those that were measured again.
-        agreeing: number of those that agree seed by seed, or whose models are compared over seeds.
+        compared: number of published values that were measured again.
+        agreeing: number of these that agree seed by seed, or whose models are compared over seeds.
         missing: metrics of published values that were not measured again.
-        absent: published runs without a record here, or whose record lacks a value that it was to measure.
-        worst: the largest deviation in units of the allowed deviation, what deviates, and its run.
-        shifts: the mean differences, the largest in units of what it may be first.
+        absent: published runs that have no new record, or whose new record lacks a value.
+        worst: the largest deviation divided by the allowed deviation, the value that deviates, and its run.
+        shifts: the mean differences, sorted by their size relative to the limit, the largest first.
         over_seeds: None without a model that amplifies rounding.
     """
 
@@ -120,7 +120,7 @@ class Reproduction(NamedTuple):
             f"(within {SHARE:g} standard deviation over seeds, or {TOLERANCE:g} of the value)"
         )
         if self.worst is not None and self.worst[1] is not None:
-            text += f"; largest deviation, {self.worst[0]:.2g} of what it may be: {self.worst[2]}, {self.worst[1]}"
+            text += f"; largest deviation, {self.worst[0]:.2g} of the limit: {self.worst[2]}, {self.worst[1]}"
         text += f"; not measured again: {', '.join(self.missing)}" if self.missing else ""
         said = [text]
         if self.shifts:

@@ -1,6 +1,6 @@
 """MkDocs hook: a page for every registered component, from its registry entry alone.
 
-Sentences, references and settings are those of the builder's docstring and signature, as `genbench show` prints them.
+Sentences, references and settings come from the builder's docstring and signature, as `genbench show` prints them.
 Formulas are in `formulas.toml`; pictures are drawn from the component itself.
 """
 

@@ -16,7 +16,7 @@ from genbench.runs.spec import build_data
 from genbench.settings import settings_of
 
 GRAY = "#808080"
-"""Of axes and noise: readable on a light and on a dark page."""
+"""Color of axes and noise, readable on a light and on a dark page."""
 
 PAIRS = "One batch of 64 pairs on 8gaussians: gray is noise, blue is data, darker lines weigh more."
 CAPTIONS = {

@@ -1,7 +1,7 @@
 """MkDocs hook: pages that live elsewhere in the repository (README, CONTRIBUTING, CHANGELOG, results/) join the site.
 
-They are included, never copied. Links are written for the repository; here they follow the pages to their place on
-the site, and links to files that are not part of the site become plain text.
+The pages are included, never copied. Their links are written for the repository: this hook points them to the pages on
+the site, and turns links to files that are not part of the site into plain text.
 """
 
 import posixpath

@@ -1,6 +1,6 @@
 """MkDocs hook: tutorials are notebooks, executed while the site is built.
 
-Their sources are Python files in the percent format of jupytext, which diffs and reviews read like any other code.
+Their sources are Python files in the percent format of jupytext, so diffs and reviews look like any other code.
 jupytext, nbclient and nbconvert turn them into Markdown, so that they look like every other page and need no scripts;
 the executed notebook is offered beside the page. Outputs are never committed and so never outdated.
 """

@@ -1,9 +1,9 @@
 """Claims: whether published differences exceed chance, and how many seeds a study needs before it is run.
 
-A value of one training and one evaluation varies by  sd^2 = training^2 + evaluation^2,  where the variance of an
-evaluation falls as 1/samples. A difference of two values over S seeds each has the standard error
-sqrt((sd_1^2 + sd_2^2) / S): published values share no seeds. The seeds that would settle it detect the published
-difference with 80 % power at 5 % (two-sided, noncentral t).
+A value from one training and one evaluation has the variance  sd^2 = training^2 + evaluation^2;  the variance of an
+evaluation is proportional to 1/samples. Published values share no seeds, so the difference of two means over S seeds
+each has the standard error sqrt((sd_1^2 + sd_2^2) / S). A pair needs the number of seeds that detects the published
+difference with 80 % power at the 5 % level (two-sided, noncentral t).
 """
 
 import math
@@ -54,14 +54,14 @@ class Spread(Table):
     note: str
 
     def deviations(self, samples: int | None) -> tuple[Range, Range]:
-        """Return both for evaluations with this number of samples; by default its own."""
+        """Return both ranges for evaluations with this number of samples, by default the number of the spread."""
         factor = (self.samples / (samples or self.samples)) ** 0.5
         low, usual, high = (part * factor for part in self.evaluation)
         return self.training, (low, usual, high)
 
 
 class Cost(Table):
-    """Hours of a device: of one training, between two bounds, and of sampling and measuring this number of samples."""
+    """Hours of a device: bounds for one training, and the hours to draw and measure `samples` samples."""
 
     training_hours: tuple[Share, Share]
     sampling_hours: Share
@@ -70,7 +70,7 @@ class Cost(Table):
     source: str
 
     def hours(self, trainings: int, samples: int) -> tuple[float, float]:
-        """Return the least and the most hours for trainings that are each evaluated once on this number of samples."""
+        """Return the lowest and highest hours for trainings, each evaluated once on this number of samples."""
         sampling = self.sampling_hours * samples / self.samples
         return trainings * (self.training_hours[0] + sampling), trainings * (self.training_hours[1] + sampling)
 
@@ -81,8 +81,8 @@ class Number(Table):
     Args:
         label: the method and the data, as the source calls them.
         error: its published error, taken as a standard error over the trainings of its study; 0 if none is stated.
-        sd: standard deviation over trainings, if known for this number alone; otherwise the spread of its study counts.
-        model, data, nfe: the measurement that repeats it in the suite of its study; nfe names a point of the curve.
+        sd: standard deviation over trainings, if known for this number; 0 to use the spread of its study.
+        model, data, nfe: the measurement in the suite of the study that repeats the number; nfe: a point of the curve.
     """
 
     label: str
@@ -95,14 +95,14 @@ class Number(Table):
 
 
 class Tolerance(Table):
-    """How far a repeated measurement may be from a number, apart from chance: absolute + relative x |value|."""
+    """Allowed deviation of a repeated measurement, in addition to chance: absolute + relative x |value|."""
 
     absolute: Share = 0.0
     relative: Share = 0.0
 
 
 class Study(Table):
-    """Numbers of one source that were measured alike.
+    """Numbers of one source, measured in the same way.
 
     Args:
         seeds: trainings behind each number; 1 if the source does not say.
@@ -110,7 +110,7 @@ class Study(Table):
         spread: name of the spread of its metric; empty if none is known.
         pairs: labels of two numbers that are claimed to differ.
         suite: the suite that repeats numbers; `difference` says how the suite differs from the study.
-        tolerance: of the repeated numbers, fixed before they were measured.
+        tolerance: allowed deviation of the repeated numbers, fixed before they were measured.
     """
 
     paper: str
@@ -159,11 +159,11 @@ class Audit(NamedTuple):
     """A published difference compared with chance.
 
     Args:
-        training, evaluation: its standard error from training and from evaluation, at the usual spread; None if
-            unknown. A spread that is stated for single numbers includes the evaluation.
-        seeds: pairs of trainings that would settle it: usual, lowest and highest; each None if above MOST_PAIRS. The
-            whole is None if the spread is unknown.
-        verdict: "resolved" if it is significant at 5 % even at the highest spread.
+        training, evaluation: standard errors of the difference from training and from evaluation, at the usual spread;
+            None if unknown. If single numbers have an `sd` or `error`, `training` includes the evaluation.
+        seeds: seeds of each method that detect the difference, at the usual, lowest and highest spread; each None if
+            above MOST_PAIRS. None as a whole if the spread is unknown.
+        verdict: "resolved" if the difference is significant at 5 % even at the highest spread.
     """
 
     study: Study
@@ -190,10 +190,10 @@ def read(path: Path = PUBLISHED, known: Published | None = None) -> Published:
     """Read a file of published numbers.
 
     Args:
-        known: the file that it extends, whose spreads and costs it may name.
+        known: a file that was read before, whose spreads and costs this file may name.
 
     Raises:
-        ConfigError: if it is no such file, or names an unknown spread.
+        ConfigError: if the file cannot be read or is invalid, or names an unknown spread.
     """
     try:
         found = Published.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -240,8 +240,8 @@ class Option(NamedTuple):
     """A way to detect a difference of two methods.
 
     Args:
-        samples: of each evaluation.
-        seeds: trainings of each method: usual, lowest and highest; each None if above MOST_PAIRS.
+        samples: number of samples of each evaluation.
+        seeds: seeds of each method, at the usual, lowest and highest spread; each None if above MOST_PAIRS.
         hours: {data set: lowest and highest hours for both methods}, where a cost is known.
     """
 
@@ -251,10 +251,10 @@ class Option(NamedTuple):
 
 
 def options(difference: float, spread: Spread, samples: Iterable[int], costs: Mapping[str, Cost]) -> list[Option]:
-    """Return what a study needs that compares two methods in pairs, for some numbers of samples.
+    """Return the seeds and hours of a study that compares two methods in pairs, for each number of samples.
 
     Args:
-        difference: as a share of the value.
+        difference: difference to detect, as a share of the value.
     """
     found = []
     for number in samples:

@@ -30,7 +30,7 @@ class Difference(NamedTuple):
         metric: its name, with the NFE or step if it is a point of a curve.
         one, other: means over common seeds.
         paired: second minus first over common seeds.
-        p: corrected by Holm's method over all values of the comparison; None if there is no test.
+        p: p value, corrected by Holm's method over all values of the comparison; None without a test.
         family: number of values tested together.
     """
 
@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 
     @property
     def detectable(self) -> float | None:
-        """The difference that is detected in this family with 80 % power; None without a spread over seeds."""
+        """The smallest difference detected with 80 % power in this family; None without a spread over seeds."""
         error = self.paired.error
         return None if not error else detectable(error, self.paired.pairs, self.family)
 
@@ -100,7 +100,7 @@ class Comparison(NamedTuple):
         spec: settings that differ.
         code: code, libraries and machine that differ.
         values: the metrics that both measured in the same way.
-        only: metrics that only one side measured, or measured differently, and the choice of the budget.
+        only: metrics that only one side measured, or that both measured differently, and a note on the chosen budget.
     """
 
     one: str
@@ -143,9 +143,9 @@ def compare_models(
     """Compare two models on one data set over their common seeds, with their main solvers.
 
     Args:
-        records: where both are searched; outdated records are left out.
+        records: the records of both models, among others; outdated ones are ignored.
         one, other, dataset: labels in tables, or as many of their words as identify them ("wcfm kappa=0.5").
-        metrics: names; by default all that both measured. They are the family of Holm's correction.
+        metrics: names of metrics; by default all that both models measured. Holm's correction covers these metrics.
 
     Raises:
         ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
@@ -304,7 +304,7 @@ def _corrected(part: Comparison) -> Comparison:
 
 
 def _made_by(record: Record) -> dict[str, Any]:
-    """Return the data, the code and machine of the training, and what differs from these in each measurement."""
+    """Return data, code and machine of the training, and in which of these each measurement differs."""
     provenance = record["provenance"]
     training, others = provenance["training"], provenance["measurements"]
     made = {"data": provenance["data"], "code": training["code"], "machine": training["machine"]}

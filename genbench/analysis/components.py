@@ -1,7 +1,7 @@
 """Components of variance: how much of the spread of a metric comes from training, how much from evaluation.
 
-Suites cross models with seeds. A seed sets the training of every model, and the test points and noise that all models
-share. With y the logarithm of a value, or the value itself where not all are positive,
+A suite runs every model with every seed. A seed determines the training of each model, and the test points and noise
+that all models share. With y the logarithm of a value, or the value itself if some values are not positive,
 
     y[model, seed] = mean[model] + shared[seed] + own[model, seed],
 
@@ -40,11 +40,12 @@ class Components(NamedTuple):
     """Variances of a value.
 
     Args:
-        shared: what all models of a seed share: test points, noise and random streams. Cancels in paired differences.
-        own: the rest, with the samples of one evaluation.
-        total: both.
-        evaluation: the samples of one evaluation; None if intervals are not stated.
-        training: the total without the samples; it includes the test points where each seed draws its own.
+        shared: variance that all models of a seed share: test points, noise and random streams. It cancels in paired
+            differences.
+        own: the remaining variance, including the samples of one evaluation.
+        total: shared + own.
+        evaluation: variance from the samples of one evaluation; None if intervals are not stated.
+        training: total - evaluation; it includes the test points if each seed draws its own.
     """
 
     shared: Estimate
@@ -57,13 +58,13 @@ class Components(NamedTuple):
 def components(
     values: Float64[np.ndarray, "models seeds"], errors: Float64[np.ndarray, "models seeds"] | None = None
 ) -> Components:
-    """Estimate the components of a table of values without gaps.
+    """Estimate the components of variance from a complete table of values.
 
     Args:
         errors: standard errors of single evaluations over their samples.
 
     Raises:
-        ConfigError: if it has fewer than two models or two seeds.
+        ConfigError: if the table has fewer than two models or two seeds.
     """
     models, seeds = values.shape
     if min(models, seeds) < 2:
@@ -74,7 +75,7 @@ def components(
     squares = np.array([models * (common**2).sum(), ((residuals - common) ** 2).sum(), 0.0])
     if errors is not None:
         squares[2] = (HALVES - 1) * (errors**2).sum()
-    # Each component by its weights of the mean squares of seeds, of what is own, and of evaluations.
+    # Rows: components; columns: their weights of the mean squares of seeds, of `own`, and of evaluations.
     one, rest = 1 / models, 1 - 1 / models
     weights = np.array([[one, -one, 0], [0, 1, 0], [one, rest, 0], [0, 0, 1], [one, rest, -1]])
     pivots = weights @ (squares[:, None] / _chi_squares(freedom))
@@ -108,7 +109,7 @@ class Crossed(NamedTuple):
     runs: tuple[Run, ...]
 
     def spread(self) -> Spread:
-        """Return the spread of a value as a share of it, without what models of a seed share.
+        """Return the spread relative to the value, without the variance that models of a seed share.
 
         Pairing is assumed to remove the same share of the variance of training and of evaluation.
 

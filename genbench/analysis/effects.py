@@ -1,9 +1,9 @@
 """Across tasks: how much of the excess over real data a method leaves, relative to a baseline.
 
-Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. The unit is the task: intervals and
-tests are t over tasks (a bootstrap over four to eight tasks covers 84 to 91 % at a stated 95 %). A task is scored if
-the baseline's excess exceeds three of its standard errors. An excess below one standard error of the floor is set to
-that, so a method at the floor gets the best score that the measurement supports.
+Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. Intervals and tests are t over
+tasks, because a bootstrap over four to eight tasks covers only 84 to 91 % at a nominal 95 %. A task is scored if the
+baseline's excess exceeds three of its standard errors. An excess below one standard error of the floor is set to this
+error, so a method at the floor gets the best score that the measurement supports.
 """
 
 import math
@@ -36,7 +36,7 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """Excess of a mean over the floor; `clipped` if it was raised to the floor's standard error; its standard error."""
+    """Excess of a mean over the floor, its standard error, and whether it was raised to the floor's standard error."""
 
     value: float
     error: float
@@ -47,10 +47,10 @@ class Summary(NamedTuple):
     """A method over the scored tasks.
 
     Args:
-        ratio: geometric mean of its excess relative to that of the baseline; None if it lacks a scored task.
+        ratio: geometric mean over tasks of its excess divided by the baseline's; None if it lacks a scored task.
         low: lower end of the 95 % interval of the ratio; None for fewer than two tasks.
         letters: methods that share a letter are not separated over tasks.
-        wins: share of pairs of task and opponent in which it is separated and better; a pair that is not separated
+        wins: share of (task, opponent) pairs in which the method is better and separated; a pair that is not separated
             counts half. None without an opponent.
         lacks: scored tasks on which it has no value.
         clipped: scored tasks on which its excess was set to the standard error of the floor.
@@ -67,7 +67,7 @@ class Summary(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """The summaries of all methods, best ratio first, and the tasks that score nobody."""
+    """The summaries of all methods, best ratio first, and the scored and unscored tasks."""
 
     summaries: tuple[Summary, ...]
     scored: tuple[str, ...]

@@ -46,7 +46,7 @@ def half_width(error: float | None, n: int) -> float | None:
 
 
 def format_mean(mean: float, error: float | None = None) -> str:
-    """Write a mean with its error or half its interval, to two significant digits of that.
+    """Write a mean with its error or half its interval, rounded to two significant digits of the error.
 
     Args:
         error: the number after ±; if unknown, as with a single seed, the mean is written with four digits.

@@ -3,8 +3,8 @@
 Differences are tested by Student's t, for any number of seeds. A confidence interval holds the differences that the
 test would not reject. Families of tests are corrected by Holm's method (Holm, 1979).
 
-Counts, and shares of a few hundred samples, may differ equally at all seeds. The t statistic is then infinite, which is
-no evidence that the difference is not chance. See `p_without_spread`.
+Counts, and shares of a few hundred samples, may differ by the same amount at all seeds. The t statistic is then
+infinite, although the difference may be chance; `p_without_spread` gives the p value in this case.
 """
 
 import math
@@ -74,16 +74,19 @@ def p_without_spread(pairs: int) -> float:
 
 
 def detectable(error: float, pairs: int, family: int = 1) -> float:
-    """Return the mean difference of this standard error that is detected with 80 % power in a family of tests.
+    """Return the smallest mean difference that is detected with 80 % power in a family of tests.
 
-    The level is that of the first step of Holm's method, so the power is higher where other tests of the family are
-    significant too.
+    The level is LEVEL / family, as in the first step of Holm's method. If other tests of the family are significant,
+    the power is higher.
+
+    Args:
+        error: standard error of the mean difference.
     """
     return error * noncentrality(pairs, LEVEL / family)
 
 
 def noncentrality(n: int, level: float = LEVEL) -> float:
-    """Return the mean over its standard error that a two-sided t test of n values detects with 80 % power.
+    """Return the ratio of mean to standard error that a two-sided t test of n values detects with 80 % power.
 
     Rejections with the wrong sign, of probability 1e-6, are not counted.
     """

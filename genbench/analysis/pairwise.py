@@ -24,12 +24,13 @@ class Pairwise(NamedTuple):
     """The comparison of all models of a task.
 
     Args:
-        order: models, best mean first; a position in it claims nothing.
-        pairs: {(one, other): difference one minus other} of the pairs that could be tested; the first is ahead on the
-            common seeds, although the means over all seeds may have another order.
+        order: models, best mean first; neighbors may not be separated.
+        pairs: {(one, other): one minus other} for the pairs that could be tested. The first is better on the common
+            seeds; means over all seeds may have the opposite order.
         p: their p values, corrected by Holm's method over all of them.
         letters: models that share a letter are not separated; empty for a model that has no testable pair.
-        full: models with the largest number of seeds. Others get no mark, because few seeds give wide intervals.
+        full: models with the largest number of seeds. Only these can be in `at_floor`, since few seeds give wide
+            intervals.
         at_floor: full models that are at the floor or better; no test tells them apart.
     """
 

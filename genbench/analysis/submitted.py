@@ -57,18 +57,18 @@ def record_paths(store: Store, name: str) -> list[Path]:
     listed = {identity(record) for record in read_published(store.root / name / RECORDS) if "failure" not in record}
     own = [path for path in paths if path.parts[-3:-1] in listed]
     if not own:
-        raise ConfigError(f"{store.root} has only published records, and no runs, of the suite {name}")
+        raise ConfigError(f"{store.root} has published records of the suite {name}, but not its runs")
     return own
 
 
 def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], list[Submitted]]:
-    """Return the records of a submission that were confirmed on this machine, and how many seeds of each method were.
+    """Return the records of a submission that this machine confirmed, and the number of confirmed seeds per method.
 
     A seed is confirmed if all of its records are, including records with other numbers of samples.
-    Its methods are called NAME:METHOD, after the file. Records that are also among one's own are left out.
+    The methods are called NAME:METHOD, after the file. Records that `own` also contains are left out.
 
     Args:
-        own: the records it is ranked beside.
+        own: records of the track and of the results folder.
 
     Raises:
         ConfigError: if the file is not a submission, or was changed after it was written.
@@ -100,7 +100,7 @@ def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], 
         if not current:
             missing[method].add(record["spec"]["seed"])
     if repeated:
-        log.warning("%s: %s of its records are here already, and count once", path.name, repeated)
+        log.warning("%s: %s of its records are also here, and count once", path.name, repeated)
     rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]
     return [_renamed(record, name) for record in confirmed], rows
 

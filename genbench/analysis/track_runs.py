@@ -1,7 +1,8 @@
-"""The runs of a track: published ones at their places, and rows that it does not list.
+"""The runs of a track: published runs, and further rows that the track does not list.
 
-A run of any model is a row if its data, batch size, number of steps, seed, evaluation and headline metric are the
-track's, so `genbench run` with these settings makes one too. What else differs in its plan is part of its name.
+A run of any model belongs to a further row if its data, batch size, number of steps, seed, evaluation and headline
+metric equal the track's. `genbench run` with these settings also makes such a run. Other differences of its plan
+become part of the row's name.
 """
 
 import json
@@ -212,9 +213,9 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
 
 
 def usual_seconds(path: Path, cells: Sequence[Spec]) -> float:
-    """Return how long the published runs of the baseline took in all, for as many cells of the same tasks and steps.
+    """Return the seconds that cells will take if they are as fast as the published runs of the baseline.
 
-    0 if none is published.
+    0 if the baseline has no published run.
     """
     (_, track), costs = read_track(path), {}
     for group in _groups(path, Store(FOLDER)):

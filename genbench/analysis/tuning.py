@@ -1,6 +1,6 @@
 """Tuning: settings chosen on the validation split, with equal budgets and equally many candidates per method.
 
-Trials see neither the test split nor the seeds that tables report: those are trained after the choice.
+Trials use neither the test split nor the seeds of the tables, which are trained after the choice.
 """
 
 import json
@@ -31,7 +31,7 @@ class Candidate:
     """A candidate.
 
     Args:
-        settings: those that it changes, nested by section.
+        settings: settings that the candidate changes, nested by section.
         default: whether its settings are the defaults of the method.
         records: records of the runs that did not fail.
     """
@@ -79,12 +79,12 @@ class GridSearch:
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 
     def chosen(self) -> dict[str, Candidate]:
-        """Return the candidate with the best mean for each method; the default, if it is within one standard error.
+        """Return the best candidate of each method, or its default if both means are within one standard error.
 
-        The standard error belongs to the differences between the two, which share their seeds.
+        The standard error is the error of the mean paired difference over seeds.
 
         Raises:
-            RunFailed: if a method has none.
+            RunFailed: if no candidate of a method has a value for every seed.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
         chosen: dict[str, Candidate] = {}
@@ -132,9 +132,9 @@ def grid_search(
 
     Args:
         over: {section: {name: list of values}}; a section may be the name of a method, for its model settings alone.
-        metric: decides between candidates; by default the first metric of samples that the data set names.
-        seeds: number of trials of a candidate, with seeds from `FIRST_SEED` on.
-        defaults: whether the defaults of each method are one more candidate.
+        metric: metric to optimize; by default the data set's first metric that uses samples.
+        seeds: number of seeds per candidate, numbered from `FIRST_SEED`.
+        defaults: whether to add the defaults of each method as a candidate.
 
     Raises:
         ConfigError: if methods have different numbers of candidates, or candidates different budgets.
@@ -230,7 +230,7 @@ class Trials(NamedTuple):
 
 
 class TrackTuning(NamedTuple):
-    """The trials of a track, and the file of what they choose."""
+    """The trials of a track, and the path of the file for the chosen settings."""
 
     trials: Sequence[Trials]
     path: Path

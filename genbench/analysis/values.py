@@ -50,7 +50,7 @@ class Value(NamedTuple):
 
 
 OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
-"""Fields of a value that are those of its row in a record."""
+"""Fields of a value that are copied from its row in a record."""
 
 
 class Cost(NamedTuple):
@@ -88,9 +88,10 @@ COSTS = {
 
 
 def read_values(records: Sequence[Record]) -> list[Value]:
-    """Return the values of records once each.
+    """Return each value of the records once.
 
-    If a model has two values of a metric for one seed, the first counts. A run with a different value is reported once.
+    If a model has two different values of a metric for one seed, the first is returned and a warning names the run of
+    the other one.
     """
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
@@ -122,7 +123,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
 
 
 def half_interval(row: Row | Mapping[str, Any]) -> float | None:
-    """Return half the 95 % interval of a row's value from one evaluation, if the row states it or a standard error."""
+    """Return the 95 % CI half-width of a row's value over one evaluation, if the row has it or a standard error."""
     details, n = row.get("details") or {}, row.get("n") or 0
     error = details.get("standard_error")
     return details.get("half_interval", half_width(error, int(n)) if error and n > 1 else None)
@@ -140,10 +141,10 @@ def read_costs(records: Sequence[Record]) -> list[Cost]:
 
 
 def headline_metric(data: str, values: Sequence[Value]) -> str:
-    """Return the metric by which methods are compared on a data set: the one that it declares.
+    """Return the metric by which methods are compared on a data set: the headline metric that the data set declares.
 
-    If that was not measured, return a metric of quality: it has a floor and a direction, is always positive, and is
-    measured along the curve if there is a curve. Empty if there is no such metric.
+    If the declared metric was not measured, return a positive metric with a floor and a direction, preferably one that
+    was also measured along the curve. Return an empty string if no metric qualifies.
     """
     main = group_by([v for v in values if v.point == "main" and v.value is not None], lambda v: v.metric)
     try:

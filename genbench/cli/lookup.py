@@ -31,7 +31,7 @@ def list_command(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List names, each with a line of summary; of runs, the latest one last."""
+    """List components and suites with a summary each, or saved runs, the latest last."""
     from genbench import registry
     from genbench.errors import unknown
     from genbench.suites import packaged
@@ -68,7 +68,7 @@ def show(
     open_: Open = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a component is, and what its settings mean; of a run, its values, pictures and command."""
+    """Describe a component and its settings, or print the values, pictures and command of a run."""
     from genbench import registry
     from genbench.errors import unknown
 
@@ -117,12 +117,12 @@ def check(
 
 
 def new(
-    kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="What to begin.")],
+    kind: Annotated[Literal["model", "dataset", "metric", "suite"], typer.Argument(help="Kind of template.")],
     name: Annotated[str, typer.Argument(help="Name of the component and of its file.")],
 ) -> None:
-    """Write a template: a model, data set, metric or suite."""
+    """Write a template file for a model, data set, metric or suite."""
     if not re.fullmatch(r"[a-z][\w-]*", name):
-        raise ConfigError(f"new {kind} {name}: a name begins with a small letter, then letters, digits, - and _")
+        raise ConfigError(f"new {kind} {name}: a name is a lowercase letter, followed by letters, digits, - or _")
     path = Path(f"{name.replace('-', '_')}.py" if kind != "suite" else f"{name}.toml")
     text = (TEMPLATES / f"{kind}.txt").read_text(encoding="utf-8")
     try:
@@ -155,7 +155,8 @@ def find_run(name: str, results: Path) -> Path | None:
         there = {path.parents[1] for path in (results / "runs").glob("*/*/record.json")}
         found = sorted(path for path in there if path.name.startswith(name))
         if len(found) > 1 and own.name not in (path.name for path in found):
-            raise ConfigError(f"{len(found)} runs begin with {name}, such as {found[0].name} and {found[1].name}")
+            some = f"{found[0].name} and {found[1].name}"
+            raise ConfigError(f"{len(found)} runs begin with {name}, such as {some}: type more of the name")
         if not found:
             return None
         own = found[0]
@@ -227,7 +228,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
         place = [] if results == Path("results") else [f"--results {shlex.quote(str(results))}"]
         print_line(console, " ".join(["repeat:", command(restore_spec(record["spec"])), *place]))
     except ConfigError as error:
-        print_line(console, f"no command repeats it: {error}")
+        print_line(console, f"no command repeats this run: {error}")
 
 
 def draw_curves(run: Path, record: "Record") -> list[Path]:

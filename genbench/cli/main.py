@@ -245,7 +245,7 @@ def _end_at_second_signal(reader: int) -> None:
         first = now if first is None else first
         if now - first > ONE_SIGNAL:
             show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
-            what = "ended at once; finished work is kept, the same command resumes from the last checkpoint"
+            what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"
             os.write(2, f"{show_cursor}genbench: {what}\n".encode())
             os._exit(130)
 

@@ -42,7 +42,7 @@ def _set_quiet(value: bool) -> bool:
 
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
-Set = Annotated[list[str] | None, typer.Option("--set", help="A setting, as section.name=value. Repeatable.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting: section.name=value. Repeatable.")]
 Metric = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,19 +51,19 @@ Metric = Annotated[
     ),
 ]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
-Log = Annotated[list[Logger] | None, typer.Option(help="Also log to one of these. Repeatable.")]
+Log = Annotated[list[Logger] | None, typer.Option(help="Also log to TensorBoard or Weights & Biases. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Open the files and downloads that records of other authors name. "
-        "--trust FILE.py executes only that file. Give both if both are needed.",
+        help="Open files and downloads that are named in records by other authors. "
+        "--trust FILE.py executes this file and opens nothing. Give both to do both.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
 Full = Annotated[bool, typer.Option("--full", help="Also print protocols, and the curve of quality against NFE.")]
-Open = Annotated[bool, typer.Option("--open", help="Open it in a browser.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page or picture in a browser.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 
 
@@ -106,7 +106,7 @@ def open_file(path: Path) -> None:
 
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not path.exists():
-        typer.echo(f"nothing to open: {path} is not there", err=True)
+        typer.echo(f"nothing to open: {path} does not exist", err=True)
     elif not (screen and webbrowser.open(path.resolve().as_uri())):
         typer.echo(f"no browser to open it here; the file is {path.resolve()}", err=True)
 

@@ -93,7 +93,7 @@ def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> Non
     if known:
         # Cells without an estimate count as much as the mean of the others.
         total = sum(known) * len(left) / len(known)
-        print_line(console, f"about {duration(total / min(jobs, len(left)))} with {jobs} at a time")
+        print_line(console, f"about {duration(total / min(jobs, len(left)))} with --jobs {jobs}")
 
 
 def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:

@@ -20,7 +20,7 @@ def report(
     results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only the cells of this suite.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="The page, with a folder of pages beside it; default: RESULTS/report.html.")
+        Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
@@ -53,7 +53,7 @@ def leaderboard(
     track: Annotated[str, typer.Option(help="A track (see genbench list suites), or its file.")] = "plane-v1",
     settings: Annotated[
         Literal["default", "tuned"] | None,
-        typer.Option(help="Settings of the methods; default: tuned, once tuning has chosen some."),
+        typer.Option(help="Settings of the methods; default: tuned if the track was tuned."),
     ] = None,
     add: Annotated[
         list[Path] | None, typer.Option(help="A submission to include (see genbench results submit).")
@@ -104,7 +104,7 @@ def leaderboard(
         terminal.show(track_tables(board), options.stdout())
         for each in submitted:
             other = any(row.startswith(each.model) for row in board.further) or not each.confirmed
-            why = "" if other else f"; trained or measured differently from {board.name}, so not a row"
+            why = "" if other else f"; trained or measured differently from {board.name}, so it gets no row"
             options.print_wrapped(f"{each.model} on {each.data}: {each}{why}.")
         if any(each.confirmed < each.seeds for each in submitted):
             added = " or ".join(path.name for path in add or ())
@@ -112,7 +112,7 @@ def leaderboard(
                 f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
             )
         if not board.further:
-            options.print_wrapped(f"next: genbench sweep {track} --model mine.py adds a row of your own")
+            options.print_wrapped(f"next: genbench sweep {track} --model mine.py (adds your own row)")
 
 
 @paused_collection()
@@ -152,16 +152,16 @@ def compare(
 
 @paused_collection()
 def plan(
-    published: Annotated[bool, typer.Option("--published", help="Judge published differences.")] = False,
-    add: Annotated[list[Path] | None, typer.Option(help="A file of published numbers of your own. Repeatable.")] = None,
-    difference: Annotated[str, typer.Option(help="The difference to detect, as 1.5%.")] = "",
-    metric: Annotated[str, typer.Option(help="fid, or with --dataset a metric of committed results.")] = "fid",
+    published: Annotated[bool, typer.Option("--published", help="Compare published differences with chance.")] = False,
+    add: Annotated[list[Path] | None, typer.Option(help="TOML file of published numbers to add. Repeatable.")] = None,
+    difference: Annotated[str, typer.Option(help="Difference to detect, in percent of the value: 1.5%.")] = "",
+    metric: Annotated[str, typer.Option(help="fid; with --dataset, any metric in --results.")] = "fid",
     dataset: Annotated[str, typer.Option(help="Estimate the spread from the results on this data set.")] = "",
-    samples: Annotated[list[int] | None, typer.Option(min=2, help="Samples of an evaluation. Repeatable.")] = None,
+    samples: Annotated[list[int] | None, typer.Option(min=2, help="Samples per evaluation. Repeatable.")] = None,
     results: options.Results = Path("results"),
     as_json: options.AsJson = False,
 ) -> None:
-    """Say whether differences exceed chance, and how many seeds and samples settle them."""
+    """State whether published differences exceed chance, or how many seeds and samples a study needs."""
     if published == bool(difference):
         raise ConfigError("plan: write --published, or --difference 1.5% --metric fid")
     share = _share(difference) if difference else 0.0

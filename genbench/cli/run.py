@@ -29,7 +29,7 @@ def run(
     preset: Annotated[str | None, typer.Option(help="quick: a first look at cifar10 or digits.")] = None,
     metric: options.Metric = None,
     results: options.Results = Path("results"),
-    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Where it runs.")] = "auto",
+    accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Device to use.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
     log: options.Log = None,
     as_json: options.AsJson = False,
@@ -123,10 +123,10 @@ def _run_several(missing: "Sequence[Spec]", store: "Store", log: Sequence[str]) 
 
 
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A saved run (folder or name); or samples, with --dataset.")],
+    what: Annotated[str, typer.Argument(help="A saved run (folder or name); with --dataset, samples from other code.")],
     metric: options.Metric = None,
     set_: options.Set = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set to compare these samples with.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set with which the samples are compared.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed for samples from other code; default: 0.")] = None,
     results: options.Results = Path("results"),
     as_json: options.AsJson = False,
@@ -213,7 +213,9 @@ def _eval_run(
     )
     spec = replace(spec, stack=kept.stack)
     if spec.train_key != kept.train_key:
-        raise ConfigError("genbench eval does not train: set only sample, evaluation and metric, or type genbench run")
+        raise ConfigError(
+            "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
+        )
     root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
     store = Store(root)
     with ProgressDisplay([str(path)], options.stderr()):

@@ -23,7 +23,7 @@ def submit(
 ) -> None:
     """Pack runs into one file that others can verify and compare.
 
-    It holds records, hashes and small weights; paths are reduced to their last part.
+    The file contains records, hashes and small weights. Paths are shortened to their last part.
     """
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
@@ -49,7 +49,7 @@ def verify_command(
     submission: Annotated[Path | None, typer.Argument(help="NAME.genbench.zip; default: the results folder.")] = None,
     results: options.Results = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    retrain: Annotated[int, typer.Option(min=0, help="Number of these records to train again as well.")] = 0,
+    retrain: Annotated[int, typer.Option(min=0, help="Number of the measured records to train again as well.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference that passes (machines round differently).")
@@ -60,9 +60,9 @@ def verify_command(
     as_json: options.AsJson = False,
     trust: options.Trust = False,
 ) -> None:
-    """Check files, and measure some records again.
+    """Check all files, and measure some records again.
 
-    Measuring uses the weights in the results folder or the submission.
+    The files belong to a results folder or a submission. Measurements use the saved weights.
     """
     if submission is not None and not submission.is_file():
         hint = f": name a results folder as --results {submission}" if submission.is_dir() else ""
@@ -147,9 +147,9 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 def clean(
     results: options.Results = Path("results"),
     stale: Annotated[
-        bool, typer.Option("--stale", help="Remove outdated records and what they were made from.")
+        bool, typer.Option("--stale", help="Also remove outdated records and what they were made from.")
     ] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Remove notes of failures.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Remove leftovers and, on request, outdated or failed runs.
@@ -205,9 +205,9 @@ def import_command(
     set_: options.Set = None,
     results: options.Results = Path("results"),
 ) -> None:
-    """Turn weights that others released into a run.
+    """Import released weights as a run.
 
-    Measure the run with genbench eval.
+    To measure the run, use genbench eval.
     """
     from genbench.sweeps.set_options import parse_set_options
 

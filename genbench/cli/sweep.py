@@ -24,7 +24,7 @@ def sweep(
     ],
     model: Annotated[
         str | None,
-        typer.Option(help="Run only your own row of a track, at the first budget: a model, or file.py:name."),
+        typer.Option(help="Run only this model (or file.py:name) on the tasks of a track, at its first budget."),
     ] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="With --model: only this task. Repeatable.")] = None,
     set_: options.Set = None,
@@ -39,14 +39,14 @@ def sweep(
     log: options.Log = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run the missing cells of a suite, or of a row of your own for a track, and print the tables."""
+    """Run the missing cells of a suite, or your own model on the tasks of a track, and print the tables."""
     settings = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
     if dataset and model is None:
-        raise ConfigError("--dataset selects the tasks of a model of your own: add --model")
+        raise ConfigError("--dataset selects the tasks on which --model runs: add --model")
     path = find(suite)
 
     from genbench.sweeps import suite_file
@@ -68,9 +68,7 @@ def sweep(
         if model is None:
             loaded = suites.load(Path(suite), settings)
             if path.parent == FOLDER and loaded.places and settings.keys() - {"data"}:
-                raise ConfigError(
-                    f"--set: {suite} fixes all settings except the section data: copy {path} to change others"
-                )
+                raise ConfigError(f"--set: {suite} fixes all settings except data.*: to change others, copy {path}")
         else:
             loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), settings))
         store = Store(results) if dry_run else writable_store(results)

@@ -26,17 +26,17 @@ def tune(
     methods: Annotated[list[str] | None, typer.Argument(help="Models to tune.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; only its validation split is used.")] = None,
     track: Annotated[
-        str | None, typer.Option(help="Run the trials of this track, and save its choices beside its file.")
+        str | None, typer.Option(help="Tune the models of this track, and save the chosen settings beside its file.")
     ] = None,
     over: Annotated[
         list[str] | None,
-        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; MODEL.name=[...] for one model."),
+        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; wcfm.kappa=[0.5, 1] for one model only."),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Metric that decides; default: the first one of the data set that uses samples.")
+        str | None, typer.Option(help="Metric to optimize; default: the data set's first metric that uses samples.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Number of seeds per candidate, from 100 on; default: 3.")
+        int | None, typer.Option(min=1, help="Number of seeds per candidate, numbered from 100; default: 3.")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of all runs, as section.name=value. Repeatable.")
@@ -102,7 +102,7 @@ def table_of(search: "GridSearch") -> "Table":
     values = read_values([record for candidate in search.candidates for record in candidate.records])
     (table,) = comparison_tables([value for value in values if value.metric == search.metric])
     legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in search.chosen().items()]
-    legend += ["A default within one standard error of the best candidate is chosen instead."]
+    legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
     excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
     legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
     title = f"{table.title}: {search.metric} on the validation split"
@@ -131,6 +131,6 @@ def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    typer.echo(f"{len(missing)} runs missing", err=True)
+    typer.echo(f"{len(missing)} runs to do", err=True)
     with ProgressDisplay(list(missing), stderr()) as display:
         execute(list(missing.values()), store, local(store, jobs), display.on_event)

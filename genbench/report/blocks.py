@@ -21,7 +21,7 @@ class Cell:
         notes: numbers of the notes below the table that belong to the cell.
         letters: models of a column that share a letter were not separated; empty if nothing was tested.
         sign: "°" for a value that is at the floor or better.
-        aside: whether it is shown in parentheses, since it is compared with no other.
+        aside: whether the cell is shown in parentheses, because it is not compared with others.
         values: (seed, value) pairs.
     """
 
@@ -60,9 +60,9 @@ def text_row(label: str, *texts: str) -> Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, with sentences below it and notes that cells refer to by their number, from 1. The floor comes first.
+    """A table, with sentences and numbered notes (from 1) below it. The floor is the first row.
 
-    Its head is the title of the column of labels.
+    `head` is the title of the column of labels.
     """
 
     title: str

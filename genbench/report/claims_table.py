@@ -1,4 +1,4 @@
-"""Published differences beside chance, and plans of studies, as tables."""
+"""Tables of published differences compared with chance, and of the seeds and samples that a study needs."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ READING = (
 
 
 def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Table]:
-    """Yield a table for each study with pairs, then one of the spreads that they assume."""
+    """Yield a table for each study with pairs, then a table of the spreads that these studies assume."""
     columns = tuple(map(Column, ("against", "difference", "verdict", "error: training", "evaluation")))
     for study, own in group_by(audits, lambda audit: audit.study).items():
         seeds = (
@@ -81,7 +81,7 @@ def summary(audits: Sequence[Audit]) -> str:
 
 
 def plan_table(title: str, found: Sequence[Option], spread: Spread, costs: Mapping[str, Cost]) -> Table:
-    """Return what a study of one's own needs, one row for each number of samples."""
+    """Return the seeds and hours that a study needs, one row for each number of samples."""
     columns = [Column("seeds of each method"), *(Column(f"{name}: hours of {c.device}") for name, c in costs.items())]
     rows = []
     for option in found:

@@ -84,17 +84,17 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
 
 SHARED = ("model.net", "plan.steps", "plan.batch_size", "plan.optimizer", "plan.lr", "plan.ema", "sample.method")
 SHARED += ("evaluation.n",)
-"""Settings that are stated above a table if all rows that have them share them."""
+"""Settings that are stated above a table if all rows that have the setting agree."""
 
 TRAINING = (
     *("steps", "batch_size", "optimizer", "lr", "schedule", "lr_min", "warmup", "weight_decay", "betas"),
     *("clip", "ema", "precision", "stop"),
 )
-"""Settings of plans that are stated above a table if rows differ in them: then the table compares more than methods."""
+"""Settings of plans that are stated above a table if rows differ, since the table then compares more than methods."""
 
 
 def _shared(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield a sentence on the settings that all rows share: those of their labels, then the usual ones."""
+    """Yield sentences on the settings that all rows share, on settings missing in labels, and on unequal training."""
     labels, _ = shared_words(dict.fromkeys(run.model for run in runs))
     stated = {word.partition("=")[0] for word in labels.split()}
     sources: dict[str, dict[str, None]] = {}

@@ -249,7 +249,7 @@ def _panel(run: Run, data: Data, frame: np.ndarray, peak: float) -> Panel:
 
 
 def _saved_panel(run: Run, frame: np.ndarray, peak: float) -> Panel:
-    """Draw the saved samples of a model. Raises Unsupported if they are no points."""
+    """Draw the saved samples of a model. Raises Unsupported if they are not points."""
     raw = _samples(run)
     if raw.dtype.kind != "f" or raw.ndim != 2 or raw.shape[1] != 2 or not np.isfinite(raw).all():
         raise Unsupported("its saved samples are not points")

@@ -61,17 +61,17 @@ def publish_suite(
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
 
-    A cell is shown with its record here, plus the metrics that only its published record has; without a record here,
-    with its published record. A cell without either is shown as failed if it failed, and is left out otherwise. Two
-    further changes to published records are reported: replaced values, and records that match no cell of this suite.
+    A cell shows its record in the store, plus the metrics that only its published record has. Without a record in the
+    store, the cell shows its published record. A cell without either is shown as failed if it failed, and is left out
+    otherwise. Warnings report replaced published values, and published records that match no cell of this suite.
 
     Args:
-        specs: its cells, in the order of the tables.
-        console: where to print a summary, of a suite that is no track; None prints nothing.
-        failed: reasons of failures in this sweep, by the path of the missing record; the store has those of earlier
-            ones.
-        known: records that were read already, one per cell; None where a cell has none.
-        places: of a track, where each cell stands.
+        specs: cells of the suite, in the order of the tables.
+        console: where to print the summary of a suite that is not a track; None prints nothing.
+        failed: reasons of failures in this sweep, by the path of the missing record. Reasons from earlier sweeps are
+            read from the store.
+        known: records that were read already, one per cell; None for a cell without a record.
+        places: places of each cell in a track.
     """
     with store.lock_tables():
         folder = store.root / name
@@ -126,10 +126,10 @@ def _placed(record: Record, places: list[Place] | None) -> Record:
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse the folder of a suite whose table.csv is no table of genbench: it would be overwritten.
+    """Refuse a folder whose table.csv was not written by genbench, since a sweep would overwrite it.
 
     Raises:
-        ConfigError: if it is not.
+        ConfigError: if table.csv was not written by genbench.
     """
     path, head = folder / "table.csv", ",".join(COLUMNS[:3]).encode()
     if path.is_file() and not (folder / RECORDS).exists() and not files.read(path).startswith(head):
@@ -145,13 +145,13 @@ def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
 
 
 def refresh_suite(suite: Path, store: Store) -> str:
-    """Write the tables of a suite again from the records that are kept; return the name of the suite.
+    """Write the tables of a suite again from the records of the store; return the name of the suite.
 
-    Published tables of which nothing is kept, as in a fresh checkout, or whose suite file is not here, are left as they
-    are: their records are enough for a report.
+    Published tables stay unchanged if the store has no record of the suite, as in a fresh checkout, or if the suite
+    file is missing. A report only needs their published records.
 
     Raises:
-        ConfigError: if there is no such suite, or no record of it.
+        ConfigError: if the suite does not exist, or has no records.
     """
     published = suite_names(store.root)
     if str(suite) in published and not (suite.exists() or str(suite) in packaged()):
@@ -205,7 +205,7 @@ def publish_report(
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
-    """Return the boards of genbench's tracks in which a results folder has a row, the most complete first.
+    """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
     Args:
         only: name of a suite to report alone.

@@ -1,7 +1,7 @@
 """Tables: from measured values to rows of models, with mean and error over seeds, floor, letters, and notes.
 
-Values of different protocols are never mixed: a metric measured under two protocols becomes two columns. Everything
-that a cell leaves out (a failed seed, an unsupported metric) is a numbered note below the table.
+Values of different protocols are never mixed: a metric measured under two protocols becomes two columns. A numbered
+note below the table explains each failed seed and each unsupported metric.
 """
 
 import re
@@ -23,7 +23,7 @@ FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
 
 ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its samples, test points or paths"
-"""Apart from the spread over seeds, which includes it."""
+"""Legend of the interval of one evaluation; the spread over seeds includes this interval."""
 
 MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
@@ -33,7 +33,7 @@ AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are
 NO_REASON = "no reason was recorded"
 
 COUNTS = ("nfe", "failed")
-"""Counts, which do not rank models: a flow that is not an ODE trivially needs one evaluation."""
+"""Counts, which do not rank models: for a flow that is not an ODE, NFE 1 is trivial."""
 
 
 @dataclass(frozen=True)

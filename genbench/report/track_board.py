@@ -1,7 +1,7 @@
 """Tracks: every model on every task at every budget, and in three regimes of sampling.
 
 A cell has a value for every seed of its budget, or a word that says what it lacks. Only cells with all seeds are
-compared, within a task by pairs and across tasks by their excess over the floor, both as in any leaderboard.
+compared: within a task in pairs, and across tasks by their excess over the floor.
 """
 
 import math
@@ -25,11 +25,11 @@ from genbench.sweeps.suite import track_rows
 from genbench.sweeps.suite_file import Budget, Suite
 
 REGIMES = (1, 4, None)
-"""Network evaluations of a sample that tables show; None is the solver of the model's own settings."""
+"""NFE of the columns of tables; None is the model's own sampler."""
 LIKELIHOODS = ("nll", "bits_per_dim")
 """Metrics that have a table of their own."""
 TARGET = 1.1
-"""The excess of the baseline's own sampler, times this, is the common target of all methods."""
+"""The common target of all methods is this factor times the excess of the baseline with its own sampler."""
 
 
 ABSENT = Cell({}, "not at this budget")
@@ -59,7 +59,7 @@ class Contest(NamedTuple):
 
     @property
     def noise(self) -> float | None:
-        """The error of an evaluation over the spread of seeds, in the median over models; None if it is not known."""
+        """Standard error of an evaluation divided by the spread over seeds, median over models; None if unknown."""
         shares = []
         for cell in self.cells.values():
             _, error = mean_and_error(cell.values.values()) if cell.values else (0.0, None)
@@ -73,7 +73,7 @@ class Heat(NamedTuple):
     """All tasks at one budget and in one regime, and the effects across them.
 
     Args:
-        nfe: network evaluations of a sample; None is the method's own sampler.
+        nfe: NFE; None is the method's own sampler.
     """
 
     steps: int
@@ -93,14 +93,14 @@ class TrackBoard(NamedTuple):
     """A track.
 
     Args:
-        models: all rows: by their ratio at the longest whole budget, then as the track lists them.
+        models: all rows, ordered by their ratio at the longest whole budget, then as in the track.
         further: the rows that the track does not list.
-        shown: the shortest budget with values, the longest whole one, which lacks no cell of the track that it has,
-            and those of further rows.
-        whole: {steps: tasks with all cells that the shortest budget with values has for them}.
+        shown: the shortest budget with values, the longest whole budget, and the budgets of further rows. At a whole
+            budget all tasks are whole.
+        whole: {steps: whole tasks}; a task is whole if it has all cells that it has at the shortest budget with values.
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
-        seconds: of training; None if they were not measured.
-        lacking: {steps: {word: number of cells}} with each method's own sampler; "" counts the cells with all seeds.
+        seconds: training times; None if they were not measured.
+        lacking: {steps: {word: number of cells}}, with each method's own sampler; "" stands for cells with all seeds.
     """
 
     name: str
@@ -127,8 +127,8 @@ class TrackBoard(NamedTuple):
     def turn(self) -> tuple[Heat, Heat] | None:
         """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
 
-        Methods use their own samplers. None if no longer budget has a whole task. None also if all tasks are whole at
-        the longest: `shown` then includes this budget.
+        Methods use their own samplers. None if no longer budget has a whole task, or if all tasks are whole at the
+        longest budget, which `shown` then includes.
         """
         first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
         short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
@@ -137,7 +137,7 @@ class TrackBoard(NamedTuple):
         return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
 
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
-        """Return {scored task: {model with all seeds: the fewest measured NFE that reach the target}}.
+        """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
 
         The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. Infinity if only
         the model's own sampler reaches it, None if no sampler does.

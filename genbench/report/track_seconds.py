@@ -30,7 +30,7 @@ def read_seconds(path: Path) -> Seconds | None:
     """Return the seconds of a track, given its suite file; None if they were not measured.
 
     Raises:
-        ConfigError: if the file beside it holds something else.
+        ConfigError: if the file beside it is invalid.
     """
     place = path.with_suffix(SECONDS)
     try:

@@ -13,7 +13,7 @@ from genbench.report.track_cells import Cell as Own
 
 REAL = "real data"
 METHODS = 9
-"""Methods of the first table where it stands alone; with real data it has ten rows."""
+"""Methods of the first table if no other table follows: with real data, ten rows."""
 CLIPPED = "°: on a task the excess is below one standard error of the floor, and set to that."
 NO_LIKELIHOOD = Own({}, "none")
 NAMED = 3
@@ -24,7 +24,8 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     """Return the table across tasks at the budgets that are shown, each in all regimes.
 
     Args:
-        most: number of methods, all by default; the others are named below. Rows not listed by the track always stay.
+        most: maximum number of methods, all by default; the others are named below the table. Rows that the track does
+            not list are always shown.
     """
     heats = _heats(board)
     columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]

@@ -1,1 +1,1 @@
-"""Bytes on a disk: atomic files, sealed tensors, leases, downloads."""
+"""Bytes on a disk: atomic files, tensors with checksums, leases, downloads."""

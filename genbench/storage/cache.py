@@ -62,7 +62,7 @@ def get(kind: str, name: str, read: Callable[[Path], Content], make: Callable[[P
 
 
 def text(kind: str, name: str, make: Callable[[], str]) -> str:
-    """Return a text from the cache, sealed with the name of its entry: a copy under another name counts as damaged."""
+    """Return a text from the cache. The checksum covers the name of the entry: a copy under another name is damaged."""
     return get(kind, name, read_sealed, lambda path: write_sealed(path, make()))
 
 

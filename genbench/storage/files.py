@@ -1,4 +1,4 @@
-"""Files: written atomically, and sealed by a checksum."""
+"""Files: written atomically, with a checksum."""
 
 import errno
 import hashlib

@@ -1,4 +1,4 @@
-"""Sealed tensors: safetensors files with the sha256 of their content."""
+"""Tensors with a checksum: safetensors files with the sha256 of their content."""
 
 import hashlib
 import json
@@ -96,7 +96,7 @@ def load_foreign(path: Path) -> dict[str, Any]:
 
 
 def cached(kind: str, name: str, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Return tensors from the cache, sealed with the name of their entry: a copy of another entry counts as damaged."""
+    """Return tensors from the cache. The checksum covers the name of the entry: a copy of another entry is damaged."""
 
     def read(path: Path) -> dict[str, Tensor]:
         found, header = load(path, ("entry",))

@@ -64,7 +64,7 @@ def test_only_confirmed_seeds_count_and_the_board_says_how_many_are(forger, tmp_
     assert "theirs:cfm on moons: 2 of 2 seeds confirmed." in out
     cli("verify", path, "--sample", "0")  # a later, smaller sample forgets nothing
     assert board(root, "--add", path).stdout == out
-    assert "2 of 2 seeds confirmed; trained or measured differently from plane-v1, so not a row" in " ".join(
+    assert "2 of 2 seeds confirmed; trained or measured differently from plane-v1, so it gets no row" in " ".join(
         cli("leaderboard", "--results", root, "--add", path).stdout.split()
     )
 
@@ -79,7 +79,7 @@ def test_a_submission_is_compared_beside_ones_own_results(forger, tmp_path, rows
     assert found["cfm"]["mean"] == pytest.approx(found["theirs:cfm"]["mean"] + 0.01)
     assert found["theirs:cfm"]["letters"]
     err = board(forger.store.root, "--add", path).stderr
-    assert "theirs.genbench.zip: 2 of its records are here already, and count once" in err
+    assert "theirs.genbench.zip: 2 of its records are also here, and count once" in err
 
 
 def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):

@@ -60,7 +60,7 @@ def test_a_run_is_found_by_the_beginning_of_its_name_and_its_command_repeats_it(
     place = ("--results", results)
     printed = genbench("show", "cfm-moons", *place).stdout
     assert "sliced_w2" in printed
-    assert "By number of evaluations" in printed
+    assert "By NFE (" in printed
     assert f"picture: {results}/runs/{record['labels']['run']}/{record['labels']['evaluation']}/samples.png" in printed
     (curves,) = (line.partition(": ")[2] for line in printed.splitlines() if line.endswith("learning.svg"))
     assert "training loss" in Path(curves).read_text()

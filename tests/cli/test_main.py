@@ -231,7 +231,7 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number)
     busy.join(60)
     assert busy.exitcode == 130
     assert (tmp_path / "said").read_text().splitlines() == [
-        "genbench: ended at once; finished work is kept, the same command resumes from the last checkpoint"
+        "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint"
     ]
 
 

@@ -22,7 +22,7 @@ def printed(cells):
 def test_a_large_suite_fits_a_screen_and_its_time_is_that_of_all_cells():
     lines = printed([CellStatus(f"cfm on moons, seed {n}", "run", "", 60.0) for n in range(360)]).splitlines()
     assert len(lines) == SHOWN + 3
-    assert lines[-3:] == [f"and {360 - SHOWN} more", "360 run", "about 3 h 0 min with 2 at a time"]
+    assert lines[-3:] == [f"and {360 - SHOWN} more", "360 run", "about 3 h 0 min with --jobs 2"]
 
 
 def test_no_label_reaches_the_terminal_as_a_command():

@@ -28,7 +28,7 @@ DARK = ("#5a9dfb", "#d05119", "#91c996", "#d878a9", "#e7a82b", "#40cdf2", "#776c
 """Close hues for a dark background."""
 INK, MUTED, GRID, PAPER = "#1d1f23", "#5d626b", "#e6e6e1", "#fcfcfa"
 NIGHT = ("#e6e7e9", "#a0a6b0", "#2b2f35", "#141619")
-"""What takes the place of ink, muted ink, grid and paper in the dark."""
+"""Colors on a dark background of ink, muted ink, grid and paper."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))

@@ -1,7 +1,7 @@
 """The page: a home, and in a folder beside it a page for each suite and for each method on each of its data sets.
 
-Everything from data is escaped by the templates. Pages load nothing: pictures are part of them, and the policy of each
-allows its own style and script by their hashes, and nothing else.
+The templates escape everything that comes from data. Pages load nothing: pictures are embedded, and the security
+policy of a page allows only its own style and script, by their hashes.
 """
 
 import base64
@@ -108,7 +108,7 @@ def _ranks(board: TrackBoard) -> bool:
 
 
 def _file(*titles: str) -> str:
-    """Return the file of a suite, or of a method, which stays when other suites, data sets or methods come and go."""
+    """Return the file of a suite or method; it does not depend on other suites, data sets or methods."""
     return f"{_name(*titles)}.html"
 
 
@@ -118,7 +118,7 @@ def _files(suite: Section, data: Section) -> dict[str, str]:
 
 
 def _name(*titles: str) -> str:
-    """Return a part of a file name or anchor; other titles have another."""
+    """Return a part of a file name or anchor, different for each title."""
     return f"{slug(' '.join(titles))[:WIDEST_NAME]}-{digest(*titles)[:8]}".strip("-")
 
 

@@ -136,7 +136,7 @@ def _title(record: Mapping[str, Any]) -> str:
 
 
 def origin(data: Mapping[str, Any]) -> str:
-    """Return where data that is not a checksummed original comes from, by its provenance; otherwise an empty string."""
+    """Return the source of data that is not a checksummed original, from its provenance; otherwise an empty string."""
     if data.get("original", True):
         return ""
     note = f"; {data['note']}" if "note" in data else ""
@@ -162,7 +162,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, 
         text_row(f"{nfe:g}", *(_number(_mean(points.get((metric, nfe), []), "value")) for metric in headed))
         for nfe in sorted({row["nfe"] for row in curve})
     )
-    title = f"By number of evaluations ({curve[0]['solver']})" if curve else ""
+    title = f"By NFE ({curve[0]['solver']})" if curve else ""
     show([table, *([Table(title, tuple(headed.values()), lines, head="NFE")] if curve else [])], console)
 
 
@@ -198,7 +198,7 @@ def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
 
 
 def _verdict(value: float, half: float | None, floor: float | None, better: str) -> str:
-    """Return whether a value is separated from what real data scores, by its interval; empty where nothing says so.
+    """Return how a value compares with the floor, by the interval of the value; an empty string without an interval.
 
     >>> _verdict(0.4, 0.05, 0.15, "lower"), _verdict(0.16, 0.05, 0.15, "lower"), _verdict(0.4, None, 0.15, "lower")
     ('worse', 'not separated', '')

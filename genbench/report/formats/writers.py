@@ -34,7 +34,7 @@ def cell_text(cell: Cell, escape: Callable[[str], str] = str, note: str = "[{}]"
 
 
 def number(cell: Cell) -> str:
-    """Write the text or the number of a cell with its sign, in parentheses if it is compared with no other."""
+    """Write the text or number of a cell with its sign; in parentheses if it is not compared with others."""
     text = cell.text if cell.text or cell.mean is None else format_mean(cell.mean, cell.half)
     return f"({text})" if cell.aside else f"{text}{cell.sign}"
 
@@ -205,7 +205,7 @@ def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.Data
 
 
 def csv(table: "pd.DataFrame") -> str:
-    """Write a frame in full precision; its texts are no formulas, on one line, without control characters."""
+    """Write a frame in full precision; texts take one line, without control characters, and are never formulas."""
     safe = table.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
     return safe.to_csv(index=False, lineterminator="\n")
 

@@ -197,7 +197,7 @@ def _measures(plan: Plan, step: int) -> bool:
 
 
 def place_of(path: Path) -> str:
-    """Return RUN/EVALUATION/steps/STEP.json of a path, with which the file of a step is sealed."""
+    """Return RUN/EVALUATION/steps/STEP.json of a path, which the checksum of a step's file covers."""
     return "/".join(path.parts[-4:])
 
 
