@@ -73,7 +73,8 @@ class Drifting(Model):
     neither a path nor a time, so it has no density and no paths.
 
     Deng et al., 2026, "Generative modeling via drifting", https://arxiv.org/abs/2602.04770, who train on images in the
-    features of an encoder; here, distances are between samples.
+    features of an encoder; here, distances are between samples. The field is that of their 2D notebook. Their code for
+    images also raises each affinity to at least 0.001, which in 2D would let far points dominate.
 
     Args:
         temperatures: temperatures of the kernels, in units of the mean distance.

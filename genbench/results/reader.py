@@ -237,7 +237,7 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
     refused = {identity(record): why for record in records if (why := impossible(record["results"]))}
-    log_left_out(LeftOut(run, f"has an impossible value: {why}") for (run, _), why in refused.items())
+    log_left_out(LeftOut(run, f"with an impossible value: {why}") for (run, _), why in refused.items())
     records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")

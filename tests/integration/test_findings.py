@@ -1,5 +1,6 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from genbench.analysis.means import mean_and_half
+from genbench.analysis.paired_tests import holm
 from genbench.report.track_board import track_board
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
@@ -16,6 +18,11 @@ from genbench.suites import find
 
 RESULTS = Path(__file__).parents[2] / "results"
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
+
+
+@cache
+def records(suite):
+    return read_published(RESULTS / suite / RECORDS)
 
 
 def published(track, folder):
@@ -75,7 +82,7 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(tmp_pa
 def one_step(suite, data, name, coupling=None, normalize=True):
     """Return the sliced W2 of samples of one step, in the order of seeds."""
     found = {}
-    for record in read_published(RESULTS / suite / RECORDS):
+    for record in records(suite):
         spec, model = record["spec"], record["spec"]["model"]
         pairs = model["coupling"]["name"] if "coupling" in model else None
         settings = (spec["data"]["name"], model["name"], pairs, model.get("normalize", True), model["net"]["width"])
@@ -89,35 +96,35 @@ def on(coupling, *names):
     return {(name, coupling) for name in names}
 
 
-@pytest.mark.parametrize(
-    ("data", "normalize", "level", "behind"),
-    [
-        (
-            "checkerboard",
-            True,
-            on("semidiscrete", "meanflow", "progressive") | on("independent", "lagrangian"),
-            on("semidiscrete", "alphaflow", "sdcfm"),
-        ),
-        ("moons", True, on("semidiscrete", "meanflow", "progressive", "alphaflow", "sdcfm"), set()),
-        ("checkerboard", False, on("semidiscrete", "alphaflow"), set()),
-        ("moons", False, on("semidiscrete", "alphaflow"), set()),
-    ],
-)
-def test_drifting_is_ahead_of_all_flow_maps_but_these(data, normalize, level, behind):
-    """Paired over seeds, with Bonferroni's correction for the 88 comparisons."""
-    drifting = one_step("drifting", data, "drifting", normalize=normalize)
-    tests = {("sdcfm", "semidiscrete"): ttest_rel(drifting, one_step("maps-v1", data, "sdcfm"))}
-    for pair in product({*LOSSES} - {"consistency"}, ("independent", "ot", "semidiscrete")):
-        tests[pair] = ttest_rel(drifting, one_step("maps-v1", data, *pair))
-    assert {pair for pair, test in tests.items() if 88 * test.pvalue > 0.05} == level
-    assert {pair for pair, test in tests.items() if 88 * test.pvalue < 0.05 and test.statistic > 0} == behind
+def test_drifting_is_ahead_of_all_flow_maps_but_these():
+    """Paired over seeds, with Holm's correction for all 88 comparisons."""
+    level = {
+        ("checkerboard", True): on("semidiscrete", "meanflow"),
+        ("moons", True): on("semidiscrete", "alphaflow", "sdcfm"),
+        ("checkerboard", False): on("semidiscrete", "alphaflow"),
+        ("moons", False): set(),
+    }
+    behind = {("checkerboard", True): on("semidiscrete", "alphaflow", "progressive", "sdcfm")}
+    tests = {}
+    for data, normalize in level:
+        drifting = one_step("drifting", data, "drifting", normalize=normalize)
+        case = data, normalize
+        tests[case, ("sdcfm", "semidiscrete")] = ttest_rel(drifting, one_step("maps-v1", data, "sdcfm"))
+        for pair in product({*LOSSES} - {"consistency"}, ("independent", "ot", "semidiscrete")):
+            tests[case, pair] = ttest_rel(drifting, one_step("maps-v1", data, *pair))
+    assert len(tests) == 88
+    corrected = dict(zip(tests, holm([test.pvalue for test in tests.values()]), strict=True))
+    for case in level:
+        of = [key for key in tests if key[0] == case]
+        assert {key[1] for key in of if corrected[key] > 0.05} == level[case]
+        assert {key[1] for key in of if corrected[key] < 0.05 and tests[key].statistic > 0} == behind.get(case, set())
 
 
 def budget(suite, part, data="8gaussians", *, dims=None, width=64, depth=3):
     """Return a part of the error budget of W-CFM at kappa 0.5 after 2,000 steps, over seeds."""
     wanted = {"name": "wcfm", "kappa": 0.5}, {"width": width, "depth": depth}, {"steps": 2000}, {"steps": 16}
     values = []
-    for record in read_published(RESULTS / suite / RECORDS):
+    for record in records(suite):
         spec = record["spec"]
         sections = spec["model"], spec["model"]["net"], spec["plan"], spec["sample"]
         if (spec["data"]["name"], spec["data"].get("dims")) == (data, dims) and all(
@@ -149,7 +156,7 @@ def test_a_larger_network_halves_its_part_and_leaves_the_coupling():
 
 def test_at_equal_steps_progressive_is_ahead_of_lagrangian_at_nfe_1_only():
     values = {}
-    for record in read_published(RESULTS / "maps-equal-steps" / RECORDS):
+    for record in records("maps-equal-steps"):
         for result in record["results"]:
             if result["metric"] == "sliced_w2" and result["point"] == "curve":
                 key = record["spec"]["model"]["name"], record["spec"]["plan"]["steps"], result["nfe"]
