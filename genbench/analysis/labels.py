@@ -51,7 +51,7 @@ def shared_words(labels: Iterable[str]) -> tuple[str, dict[str, str]]:
 
 
 def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
-    """Return {label: label}; a wider one becomes its name and the settings that tell it from labels of that name.
+    """Return {label: short label}; a label over the width keeps its name and the settings that make it unique.
 
     >>> list(distinct(["gaussian dims=8 std=1", "cfm", "cfm lr=1 steps=9", "cfm lr=2 steps=9"], 8).values())
     ['gaussian', 'cfm', 'cfm lr=1', 'cfm lr=2']
@@ -83,7 +83,7 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things.
+    """Return a number with its noun.
 
     >>> counted(1, "seed"), counted(3000, "seed")
     ('1 seed', '3,000 seeds')

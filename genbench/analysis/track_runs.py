@@ -35,11 +35,11 @@ Chosen = Literal["default", "tuned"]
 """Which settings of its methods a table of a track has."""
 
 FREE = ("steps", "compile", "threads")
-"""Settings of a plan that name no recipe: the budget has the steps, and the others change no result."""
+"""Settings of a plan that are not part of a row's name: the budget has the steps, the others change no result."""
 
 
 class Place(NamedTuple):
-    """Where a run stands: its task, the row of its model, and its budget."""
+    """The place of a run in a track: its task, the row of its model, and its budget."""
 
     data: str
     row: str

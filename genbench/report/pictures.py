@@ -1,6 +1,6 @@
 """Pictures of what models generate: drawn once from saved runs into RESULTS/SUITE/pictures, one file per data set.
 
-A picture states which runs it shows. It is drawn again only if other runs can replace all the models that it shows.
+A picture states which runs it shows. It is drawn again only for other runs of at least as many models.
 """
 
 import logging
@@ -162,7 +162,7 @@ def name_of(data: str) -> str:
 
 
 def _saved(runs: Sequence[Run]) -> Run | None:
-    """Return the run with the lowest seed of which weights or samples are saved."""
+    """Return the run with the lowest seed among runs with saved weights or samples."""
     for run in sorted(runs, key=lambda run: run.seed):
         if run.folder and ((run.folder.parent / "model.safetensors").exists() or (run.folder / "samples.npz").exists()):
             return run

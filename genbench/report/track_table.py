@@ -186,7 +186,7 @@ def track_tables(board: TrackBoard) -> Iterator[Table]:
 
 
 def cost_table(board: TrackBoard, steps: int) -> Table:
-    """Return what methods cost beside their excess: seconds of training, and evaluations that reach a common target."""
+    """Return the excess of methods with their cost: seconds of training, and the NFE that reaches a common target."""
     heat, reached = board.heat(steps, None), board.evaluations(steps)
     most = max(each.nfe or 0 for each in board.heats if each.steps == steps)
     summaries = {summary.method: summary for summary in heat.effects.summaries}
@@ -289,7 +289,7 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
 
 
 def _scored(heats: Sequence[Heat]) -> str:
-    """Return over which tasks each column is, once for columns over the same tasks."""
+    """Return the tasks of each column; columns with the same tasks are listed together."""
     columns: dict[tuple[str, ...], list[str]] = {}
     for heat in heats:
         columns.setdefault(heat.effects.scored, []).append(_title(heat, True))
@@ -301,7 +301,7 @@ def _scored(heats: Sequence[Heat]) -> str:
 
 
 def _unscored(heats: Sequence[Heat]) -> str:
-    """Return which tasks were measured and score nobody, with the columns in which they do not."""
+    """Return which measured tasks are not scored, with the columns in which they are not."""
     columns: dict[str, list[str]] = {}
     for heat in heats:
         for contest in heat.contests:
@@ -314,7 +314,7 @@ def _unscored(heats: Sequence[Heat]) -> str:
 
 
 def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
-    """Return how much of the track there is, and which methods the table does not show."""
+    """Return how many cells of the track are complete, and which methods the table does not show."""
     parts: list[str] = []
     empty: list[str] = []
     cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
