@@ -70,9 +70,9 @@ def bias(real: reference_statistics.Statistics, other: Tensor, repeats: int) -> 
     """The bias of the Frechet distance at small sample sizes: measured, and by the formula."""
     whole, total = frechet(Moments(other.split(1000)), real.moments), len(other)
     yield (
-        f"The distance of all N = {total:,} test images is {whole:.4f}; fewer images give a larger distance. The "
-        f"formula K (1/n - 1/N), here with K = {real.bias_constant:.5g}, predicts the excess at n images. A ratio "
-        "above 1 means that the formula is too low. ± is a standard error over the draws.\n"
+        f"The distance of all N = {total:,} test images to the training images is {whole:.4f}. With only n test images "
+        f"it is larger. The formula K (1/n - 1/N), with K = {real.bias_constant:.5g}, predicts this excess; a ratio "
+        "above 1 means that the measured excess exceeds the formula. ± is a standard error over the draws.\n"
     )
     yield table("samples", "distance", "excess over the full set", "K (1/n - 1/N)", "ratio")
     for n in (total // 5, total * 2 // 5, total * 4 // 5):
@@ -90,7 +90,7 @@ def floors(real: reference_statistics.Statistics, held: reference_statistics.Sta
     excess = real.bias_constant * (1 / real.n + 1 / held.n)
     yield "The value of each metric for real test images against training images. ± is a standard error.\n"
     yield table("metric", "test vs. train images", "note")
-    formula = f"by the formula above, {excess:.4f} of the value is bias"
+    formula = f"{excess:.4f} of the value is bias: K (1/{real.n} + 1/{held.n})"
     yield f"| Frechet distance | {distance:.4f} | {formula} |"
     # Disjoint subsets are independent, so their spread gives a standard error.
     parts = [torch.arange(start, start + 1000) for start in range(0, min(real.n, held.n) - 999, 1000)]

@@ -165,7 +165,7 @@ def crossed(groups: Iterable[Group], data: str, metric: str) -> Crossed:
         raise unknown("no results on a data set called", data, known)
     tables = [table for group in groups for table in _tables(group, data, metric)]
     if not tables:
-        raise ConfigError(f"no suite has {metric} on {data} for two models with two common seeds: sweep such a suite")
+        raise ConfigError(f"no suite has {metric} on {data} for two models with the same two seeds: sweep such a suite")
     return max(tables, key=lambda table: (len(table.models) - 1) * (table.values.shape[1] - 1))
 
 

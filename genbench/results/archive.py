@@ -153,7 +153,7 @@ def _check_members(path: Path, members: list[ZipInfo]) -> None:
     for info in members:
         name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
         if not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG):
-            raise ConfigError(f"{path}: {name!r} is not a member of a submission")
+            raise ConfigError(f"{path}: {name!r} does not belong in a submission")
         if info.flag_bits & 1 or info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
             raise ConfigError(f"{path}: {name!r} is encrypted, or not compressed by deflate")
         limit = MAX_WEIGHTS if name.endswith(".safetensors") else MAX_RECORD

@@ -22,7 +22,7 @@ LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-lear
 
 @lru_cache
 def code() -> dict[str, Any]:
-    """Return the version of genbench, and the commit where it runs from its own checkout."""
+    """Return the version of genbench and, if it runs from its own checkout, the commit."""
     package = Path(__file__).resolve().parents[1]
     description: dict[str, Any] = {"genbench": _version("genbench")}
     # Only a checkout that tracks this file is genbench's; the working directory may be another repository.

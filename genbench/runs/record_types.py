@@ -95,7 +95,7 @@ class Row(TypedDict):
     """One measured value, or the reason why there is none.
 
     `nfe` is the number of function evaluations per sample; `n` the number of samples; `protocol` all that must agree
-    before values are compared; `floor` the value of real samples; `step` the training step at the point "training".
+    before values are compared; `floor` the value of real samples; `step` the training step, if `point` is "training".
     """
 
     metric: str

@@ -269,7 +269,7 @@ def _with_components(suite: Suite, folder: Path) -> Suite:
 
 
 def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:
-    """Return a suite whose entries are changed, given the kind of component and the entry."""
+    """Return the suite with each entry replaced by change(kind of component, entry)."""
     include = [
         {"dataset": change("datasets", part.dataset), "model": change("models", part.model)} for part in suite.include
     ]

@@ -88,7 +88,7 @@ def test_links_and_other_members_that_are_no_files_are_refused(packed, tmp_path,
         info = zipfile.ZipInfo("runs/x/model.safetensors")
         info.external_attr = (kind | 0o777) << 16
         archive.writestr(info, "/etc/passwd")
-    with pytest.raises(ConfigError, match="is not a member of a submission"):
+    with pytest.raises(ConfigError, match="does not belong in a submission"):
         unpack(packed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -24,7 +24,7 @@ class Moments:
 
     @classmethod
     def of(cls, n: int, mean: Float64[Tensor, " k"], covariance: Float64[Tensor, "k k"]) -> "Moments":
-        """Return the known moments of n vectors."""
+        """Return the moments of n vectors whose mean and covariance are known."""
         moments = cls()
         moments.n, moments.mean, moments._scatter = n, mean, covariance * (n - 1)
         return moments
@@ -97,7 +97,8 @@ def influence_of_few(x: Float[Tensor, "n k"], to: Moments) -> Float64[Tensor, " 
 def frechet_of_few(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> float:
     """Return the distance for fewer samples than features, where both covariances are singular.
 
-    tr (S1 S2)^(1/2) is then the nuclear norm of Xc Yc^T / sqrt((n-1)(m-1)), without a root of rounding errors.
+    It computes tr (S1 S2)^(1/2) as the nuclear norm of Xc Yc^T / sqrt((n-1)(m-1)). The roots of the eigenvalues of
+    S1 S2 would be less exact: where an eigenvalue is 0, its root amplifies the rounding error.
     """
     (x_mean, a), (y_mean, b) = _centered(x), _centered(y)
     cross = torch.linalg.svdvals(a @ b.T).sum()

@@ -116,7 +116,7 @@ class Latent(Model):
 
 
 class Encoding(Split):
-    """A split whose samples are encoded as they are served, on the CPU unless `on` has named a device."""
+    """A split that encodes its samples as it serves them; `on` sets the device of its batches (by default the CPU)."""
 
     def __init__(self, split: Split, encode: Encode, device: torch.device = CPU) -> None:
         self.size, self.augmented = split.size, split.augmented
