@@ -208,7 +208,11 @@ def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatc
     (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{i % 7},{i % 5}\n" for i in range(400)))
     text = re.sub("models = .*", 'models = ["mine.py"]', SUITE).replace("STEPS", "3").replace("moons", "mine.csv")
     (tmp_path / "own.toml").write_text(text.replace("n = 64", "n = 8, batch = 8"))
+    sent, request = [], ray_executor.Request
+    monkeypatch.setattr(ray_executor, "Request", lambda *parts: sent.append(request(*parts)) or sent[-1])
     cells, store, heard = load("own.toml").specs, Store(tmp_path / "results"), []
     assert execute(cells, store, ray_executor.RayExecutor(store, made.address), heard.append) == [None] * len(cells)
+    # Data lie on the shared folder: only code is sent.
+    assert {name for each in sent for sources in each.code for name in sources} == {"mine.py", "aside.py"}
     for kind in ("started", "done"):
         assert {event.cell for event in heard if event.kind == kind} == {*range(len(cells))}
