@@ -34,6 +34,11 @@ def board(tmp_path_factory):
     return published("maps-v1", tmp_path_factory.mktemp("none"))
 
 
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    return published("plane-v1", tmp_path_factory.mktemp("none"))
+
+
 def pairs_of(board, data, nfe):
     return next(each.pairs for each in board.heat(2000, nfe).contests if each.data == data)
 
@@ -67,14 +72,14 @@ def test_lagrangian_is_not_ahead_of_progressive(board, data, progressive_ahead):
         assert pairs.beats(row("progressive"), row("lagrangian")) == progressive_ahead
 
 
-def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(tmp_path):
-    plane = published("plane-v1", tmp_path)
+@pytest.mark.parametrize("data", ["checkerboard", "moons"])
+def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane, data):
     short, long = (
-        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "checkerboard")
-        for steps in (2000, 20_000)
+        next(each.pairs for each in plane.heat(steps, None).contests if each.data == data) for steps in (2000, 20_000)
     )
     assert short.beats("sdcfm", "cfm")
     assert not long.beats("sdcfm", "cfm")
+    assert not long.beats("cfm", "sdcfm")
     assert short.beats("cfm", "wcfm")
     assert long.beats("cfm", "wcfm")
 
