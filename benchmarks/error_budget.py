@@ -168,7 +168,7 @@ def row_of(spec: SpecJson) -> str:
 
 
 def budgets(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the budgets on each data set. Beside each sum stands the same metric, measured on the run's own samples."""
+    """Yield the budgets on each data set. Each sum stands beside the same metric, measured on the run's own samples."""
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for record in records:
         spec = record["spec"]

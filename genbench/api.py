@@ -43,7 +43,7 @@ def run(
         model: name of a model, as `genbench list models` shows it; or a Python file that registers one, `file.py:name`.
         dataset: name of a data set; or a file of points, a folder or archive of images, a Python file.
         seed: everything random derives from it.
-        metrics: names of metrics; by default those of the data set.
+        metrics: names of metrics; by default the data set's metrics.
         settings: nested by section, as `--set` writes them.
         results: the results folder.
 

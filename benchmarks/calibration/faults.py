@@ -1,7 +1,7 @@
 """Faults of graded size: samplers that are wrong in a known way, each a pool from which samples are drawn.
 
-The true sampler draws real samples, with replacement, from a pool. A fault changes the samples of the pool, the odds
-of drawing them, or their labels; the size of the fault says by how much.
+The true sampler draws real samples, with replacement, from a pool. A fault changes the samples
+in the pool, their odds of being drawn, or their labels. Its size says by how much.
 """
 
 from collections.abc import Callable, Sequence

@@ -122,7 +122,7 @@ class Split(ABC):
         """Return n distinct samples for evaluation, not augmented. Raises Unsupported if the split has fewer."""
 
     def stand_in(self, n: int, seed: int) -> Batch:
-        """Return n distinct samples that represent the distribution; by default those of `take`."""
+        """Return n distinct samples that represent the distribution; by default, the samples of `take`."""
         return self.take(n, seed)
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:

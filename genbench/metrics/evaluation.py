@@ -10,7 +10,7 @@ NFE, on samples from other programs, and on real data, which gives its floor. A 
 details. A metric with `halves=True` is measured again on random halves of the samples, which takes about six times as
 long as the value; with `halves=False` it has no interval, since a count grows with the number of samples. With
 `drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the possible values,
-`bounds={part: (lower, upper)}` those of each part ("" stands for the others). A record with a value outside of its
+`bounds={part: (lower, upper)}` does so for each part ("" for all others). A record with a value outside of its
 bounds is refused.
 """
 

@@ -73,7 +73,7 @@ class Drifting(Model):
     neither a path nor a time, so it has no density and no paths.
 
     Deng et al., 2026, "Generative modeling via drifting", https://arxiv.org/abs/2602.04770, who train on images in the
-    features of an encoder; here, distances are between samples. The field is that of their 2D notebook. Their code for
+    features of an encoder; here, distances are between samples. The field follows their 2D notebook. Their code for
     images also raises each affinity to at least 0.001, which in 2D would let far points dominate.
 
     Args:

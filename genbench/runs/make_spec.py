@@ -62,7 +62,7 @@ def make_spec(
     """Check a request of the user and fill in every default, without training or loading anything large.
 
     Args:
-        metrics: names of metrics; by default those of the data set.
+        metrics: names of metrics; by default the data set's metrics.
         settings: nested by section: data, model, plan, sample, evaluation, metric.
 
     Raises:

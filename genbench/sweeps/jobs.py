@@ -60,7 +60,7 @@ class Job:
         return max(plan_of(spec).threads for spec in self.cells.values())
 
     def only(self, cells: Collection[int]) -> "Job | None":
-        """Return a job with those of its cells that are given; None if there are none."""
+        """Return a job with only the given cells; None if it has none of them."""
         chosen = {index: spec for index, spec in self.cells.items() if index in cells}
         return replace(self, cells=chosen) if chosen else None
 

@@ -57,7 +57,7 @@ class Group:
         with self._watch():
             ids = None if self.device.index is None else [self.device.index]
             # Buffers are equal everywhere, because all processes draw the examples of the whole batch. Only the buffers
-            # of batch norms differ, with means over the part of each process: those of the first process count.
+            # of batch norms differ, with means over the part of each process: the first process's buffers count.
             norms = any(isinstance(part, _BatchNorm) for part in module.modules())
             return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=norms)
 
