@@ -33,7 +33,6 @@ from genbench.runs.record_types import Record
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.suites import find
-from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[1]
 SAID = 3
@@ -197,8 +196,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "reproduced" / "figures", help="Where runs are kept.")
     arguments = parser.parse_args()
     images = ROOT / "docs" / "images"
-    settings = "tuned" if find(TRACK).with_suffix(CHOSEN).exists() else "default"
-    board = track_board(find(TRACK), Store(arguments.results), settings)
+    board = track_board(find(TRACK), Store(arguments.results))
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
