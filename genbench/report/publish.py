@@ -8,6 +8,7 @@ from typing import cast
 
 from rich.console import Console
 
+from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
@@ -221,7 +222,7 @@ def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     ordered = sorted(found, key=lambda path: -max(counts.get("", 0) for counts in found[path].lacking.values()))
     boards = []
     for path in ordered:
-        other = "default" if found[path].settings == "tuned" else "tuned"
+        other: Chosen = "default" if found[path].settings == "tuned" else "tuned"
         boards += [found[path], *([track_board(path, store, other)] if found[path].choices[0] else [])]
     return boards
 

@@ -84,7 +84,7 @@ class TrackTuning(NamedTuple):
 
     def text(self) -> str:
         """Return the content of the file of chosen settings."""
-        return json.dumps(self.chosen(), indent=1) + "\n"
+        return json.dumps(self.chosen(), indent=1, sort_keys=True) + "\n"
 
     def json(self) -> list[dict[str, Any]]:
         """Return the trials as plain JSON."""
