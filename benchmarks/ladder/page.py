@@ -184,16 +184,16 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
         more = "more" if np.mean(others) > itself else "no more"
         yield (
             f"**Another task predicts {more} than a short training.** Kendall's tau is {itself:.2f} between the "
-            f"shorter and the longer training on one task. It is {np.mean(others):.2f} between two tasks after the "
-            "longer one."
+            f"shorter and the longer training on one task. Between tasks, after the longer one, it is "
+            f"{np.mean(others):.2f} (pairs of tasks: {len(others) * (len(others) - 1) // 2})."
         )
     known = cheap(main)
-    ahead = [own.name for own in known if mean_tau(own.headline) > mean_tau(own.alone)]
+    ahead = [f"`{own.name}`" for own in known if interval(np.subtract(drawn(own.headline), drawn(own.alone)))[0] > 0]
+    bold = f"{' and '.join(ahead)} predict{'s' * (len(ahead) == 1)}" if ahead else "No other cheap number predicts"
     least = max(known, key=lambda own: mean_tau(own.itself) - mean_tau(own.headline))
     yield (
-        f"**{f'A cheap {ahead[0]} predicts' if ahead else 'No other cheap number predicts'} the headline metric better "
-        f"than itself.** The order of {least.name} is the extreme: tau is {mean_tau(least.itself):.2f} with itself and "
-        f"{mean_tau(least.headline):.2f} with the headline."
+        f"**{bold} the headline metric better than itself.** Most extreme is {least.name}, whose tau is "
+        f"{mean_tau(least.itself):.2f} with itself and {mean_tau(least.headline):.2f} with the headline."
     )
     tested = total([contest for contest in main if contest.data in in_advance])
     told = "No task that was predicted in advance is measured yet."
@@ -251,9 +251,8 @@ def numbers(found: Sequence[Number]) -> str:
     for name, itself, headline, alone in found:
         methods = "-".join(str(n) for n in sorted({min(o.methods for o in itself), max(o.methods for o in itself)}))
         counts = sum(one.decided for one in itself), sum(one.held for one in itself)
-        taus = (spread(mean_tau(each), np.mean([one.drawn for one in each], axis=0)) for each in (headline, alone))
-        drawn = np.mean([one.drawn for one in itself], axis=0)
-        rows.append((name, len(itself), methods, spread(mean_tau(itself), drawn), *counts, *taus))
+        taus = [spread(mean_tau(each), drawn(each)) for each in (itself, headline, alone)]
+        rows.append((name, len(itself), methods, taus[0], *counts, *taus[1:]))
     return markdown(columns, rows)
 
 
@@ -279,9 +278,14 @@ def mean_tau(orders: Sequence[Order]) -> float:
     return float(np.mean([one.tau for one in orders]))
 
 
-def spread(middle: float, drawn: np.ndarray) -> str:
+def drawn(orders: Sequence[Order]) -> np.ndarray:
+    """Return draws of the mean of tau over tasks."""
+    return np.mean([one.drawn for one in orders], axis=0)
+
+
+def spread(middle: float, draws: np.ndarray) -> str:
     """Return a value with the interval of its draws."""
-    low, high = interval(drawn)
+    low, high = interval(draws)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
@@ -304,17 +308,16 @@ def scores(registered: Mapping[str, Mapping[str, Pairs]], found: Sequence[Contes
 
 
 def verdicts(values: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """Yield whether each predictor beats 'all tied', and training on the task beats training elsewhere."""
-    for name, own in values.items():
-        yield f"`{name}` {compared([one - TIED for one in own])} 'all tied'."
-    for name in (name for name in values if name != "elsewhere"):
-        differences = [one - other for one, other in zip(values[name], values["elsewhere"], strict=True)]
-        yield f"`{name}` {compared(differences)} `elsewhere`."
+    """Yield which predictors beat 'all tied', and for which of them training on the task beats training elsewhere."""
+    rivals = {"'all tied'": [TIED] * len(values["elsewhere"]), "`elsewhere`": values["elsewhere"]}
+    for rival, scored in rivals.items():
+        apart = {name: compared(own, scored) for name, own in values.items() if f"`{name}`" != rival}
+        for word, sign in (("Better", -1), ("Worse", 1)):
+            names = [f"`{name}`" for name, found in apart.items() if found == sign]
+            yield f"{word} than {rival}: {', '.join(names) or 'none'}."
 
 
-def compared(differences: Sequence[float]) -> str:
-    """Return in words whether the mean of differences is below 0."""
-    mean, half = mean_and_half(differences)
-    if half is None or abs(mean) <= half:
-        return "is not separated from"
-    return "beats" if mean < 0 else "is worse than"
+def compared(one: Sequence[float], other: Sequence[float]) -> int:
+    """Return the sign of the mean difference of scores, or 0 if its 95 % interval over tasks contains 0."""
+    mean, half = mean_and_half([a - b for a, b in zip(one, other, strict=True)])
+    return 0 if half is None or abs(mean) <= half else int(np.sign(mean))

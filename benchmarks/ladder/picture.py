@@ -66,7 +66,7 @@ def panel(axes: Any, contest: Contest) -> None:
         word = method.partition(" ")[0]
         name = word if words[word] == 1 else method
         there = {"xycoords": "axes fraction", "textcoords": "axes fraction", "va": "center", "fontsize": 6.5}
-        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
+        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)}
         axes.annotate(name, (1, height), (1.09, label), color=color, annotation_clip=False, arrowprops=line, **there)
 
 

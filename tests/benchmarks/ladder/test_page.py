@@ -48,15 +48,24 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
     table, means = scores(registered | {"elsewhere": registered["ratio"]}, [contest("moons", RISING, RISING)])
     assert "| moons | 0.010 | 0.010 | 0.250 |" in table
     assert "| rings | not measured | not measured | 0.250 |" in table
-    assert "`ratio` is not separated from 'all tied'." in means
+    assert "Better than 'all tied': none." in means
 
 
 def test_a_predictor_beats_a_coin_only_if_its_interval_excludes_it():
     said = [*verdicts({"ratio": [0.1, 0.11, 0.12], "held": [0.1, 0.4, 0.2], "elsewhere": [0.3, 0.31, 0.32]})]
     assert said == [
-        "`ratio` beats 'all tied'.",
-        "`held` is not separated from 'all tied'.",
-        "`elsewhere` is worse than 'all tied'.",
-        "`ratio` beats `elsewhere`.",
-        "`held` is not separated from `elsewhere`.",
+        "Better than 'all tied': `ratio`.",
+        "Worse than 'all tied': `elsewhere`.",
+        "Better than `elsewhere`: `ratio`.",
+        "Worse than `elsewhere`: none.",
     ]
+
+
+def test_a_cheap_number_is_praised_only_if_it_predicts_the_headline(contest):
+    turns = contest("moons", RISING, FALLING)
+    turns.first.numbers["oracle"] = turns.last.numbers["oracle"] = turns.last.main
+    assert any(
+        "**`oracle` predicts the headline metric better than itself.**" in text for text in answer([turns], set())
+    )
+    holds = contest("moons", RISING, RISING)
+    assert any("**No other cheap number" in text for text in answer([holds], set()))
