@@ -1,7 +1,7 @@
 """The command sweep."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +13,6 @@ from genbench.suites import FOLDER, find
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
-    from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
 
@@ -100,18 +99,22 @@ def sweep(
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
     if model is not None or loaded.places:
-        _print_board(suite, store, loaded.specs if model is not None else ())
+        steps = loaded.specs[0].plan["steps"] if model is not None else budget
+        tasks = {loaded.specs[index].data_label for index in part} if model is not None or dataset else set()
+        _print_board(suite, store, steps, tasks, settings)
     options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
 
 
-def _print_board(suite: str, store: "Store", own: "Sequence[Spec]") -> None:
-    """Print the table of a track across its tasks, the tasks of a row of one's own, and the next command."""
+def _print_board(
+    suite: str, store: "Store", steps: int | None, tasks: Collection[str], settings: Literal["default", "tuned"] | None
+) -> None:
+    """Print the table of the tasks that were asked for, the table of a track across its tasks, and the next command."""
     from genbench.report.formats import terminal
     from genbench.report.track_board import track_board
     from genbench.report.track_table import across_table, task_table
 
-    board = track_board(find(suite), store)
-    tables = [task_table(board, own[0].plan["steps"], None, {spec.data_label for spec in own})] if own else []
+    board = track_board(find(suite), store, settings)
+    tables = [task_table(board, steps or board.shown[0], None, tasks)] if tasks else []
     terminal.show([*tables, across_table(board)], options.stdout())
     words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
-    typer.echo(f"next: {shlex.join(words)}")
+    typer.echo(f"next: {shlex.join([*words, *(['--settings', settings] if settings else [])])}")

@@ -334,8 +334,8 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
         parts.append(f"{steps:,} steps: {done} of {cells} cells with all seeds{others}")
     parts += [f"0 of {cells} cells after {', '.join(empty)} steps"] if empty else []
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
-    if board.choices[0]:
-        chosen, tried = board.choices
+    chosen, tried = board.choices
+    if chosen or (tried and board.settings == "tuned"):
         where = " (--settings tuned)" if board.settings == "default" else ""
         parts += [f"tuning has chosen settings for {chosen} of {tried} cells{where}"]
     return f"{'; '.join(parts)}."

@@ -26,7 +26,7 @@ def records(suite):
 
 
 def published(track, folder):
-    return track_board(find(track), Store(folder))
+    return track_board(find(track), Store(folder), "default")
 
 
 @pytest.fixture(scope="module")
