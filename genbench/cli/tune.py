@@ -113,11 +113,14 @@ def _tune_track(
     missing = asked.missing(store)
     if seconds := usual_seconds(path, list(missing.values())):
         say_time(seconds / jobs)
-    _run(missing, store, jobs)
-    found, shown = tuning.ended(store), asked.ended(store)
-    files.write(found.path, found.text())
     trials = store.root / f"{path.stem}.json"
-    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    try:
+        _run(missing, store, jobs)
+    finally:  # a stopped tuning has the choices of the rows that it finished
+        if (found := tuning.ended(store)).trials:
+            files.write(found.path, found.text())
+            files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    shown = asked.ended(store)
     if as_json:
         typer.echo(found.text(), nl=False)
     else:
