@@ -166,7 +166,8 @@ class TrackBoard(NamedTuple):
         """Return plain JSON: the effects of each budget and regime, and one row for each cell there."""
         parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
-        return {**shared, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
+        choices = {"chosen": self.choices[0], "of": self.choices[1]}
+        return {**shared, "choices": choices, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one plain row for each cell of each budget and regime."""

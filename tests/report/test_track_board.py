@@ -94,7 +94,7 @@ def test_the_tuned_table_is_the_first_once_it_has_every_run_of_the_other(tmp_pat
     for tasks, shown, number in ((("moons",), "default", 1), (("moons", "pinwheel"), "tuned", 2)):
         choices.write_text(json.dumps({data: {"wcfm": {"model": {"kappa": 0.5}}} for data in tasks}))
         board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)])
-        assert (board.settings, board.choices) == (shown, (number, 2))
+        assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2})
         where = " (--settings tuned)" if shown == "default" else ""
         assert f"tuning has chosen settings for {number} of 2 cells{where}" in across_table(board).legend[1]
         contests = board_of(tmp_path, default, settings="tuned").heat(20, None).contests
