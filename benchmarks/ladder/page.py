@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.ladder.orders import Ladder, Margin, Order, Rung, array, complete, interval, margins, order, rungs, tau
-from benchmarks.ladder.predictors import TIED, Pairs, brier, read_predictions
+from benchmarks.ladder.predictors import TIED, Stated, brier, read_predictions
 from benchmarks.tables import markdown
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.results.reader import RECORDS
@@ -131,8 +131,9 @@ def read_ladders(results: Path) -> dict[str, Ladder]:
 
 
 def contests(ladder: Ladder) -> list[Contest]:
-    """Return the data sets with two budgets at which at least three methods have all seeds."""
-    found = [(data, min(own), max(own), own) for data, own in ladder.items() if len(own) > 1]
+    """Return the data sets whose longest budget is the ladder's, where enough methods have all seeds at two budgets."""
+    longest = max((steps for own in ladder.values() for steps in own), default=0)
+    found = [(data, min(own), longest, own) for data, own in ladder.items() if len(own) > 1 and longest in own]
     made = [Contest(data, short, long, own[short], own[long]) for data, short, long, own in found]
     return [contest for contest in made if contest.order]
 
@@ -141,7 +142,7 @@ def page(results: Path) -> str:
     """Return the page in Markdown."""
     ladders = {name: own for name, ladder in read_ladders(results).items() if (own := contests(ladder))}
     registered = read_predictions(results / MAIN)
-    in_advance = {data for pairs in registered.values() for data in pairs}
+    in_advance = {data for own in registered.values() for data in own.pairs}
     parts = [
         "# Does cheap predict dear?\n",
         "Does the order of methods after a short training predict their order after a training several times as long?",
@@ -289,14 +290,15 @@ def spread(middle: float, draws: np.ndarray) -> str:
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def scores(registered: Mapping[str, Mapping[str, Pairs]], found: Sequence[Contest]) -> Iterator[str]:
+def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
     """Yield the table of the Brier scores of registered predictions, and what their means say."""
-    last = {contest.data: contest.last.main for contest in found}
-    tasks = list(dict.fromkeys(data for pairs in registered.values() for data in pairs))
+    last = {(contest.data, contest.long): contest.last.main for contest in found}
+    tasks = list(dict.fromkeys(data for own in registered.values() for data in own.pairs))
     values: dict[str, list[float]] = {name: [] for name in registered}
     rows = []
     for data in tasks:
-        own = {name: brier(pairs.get(data, {}), last.get(data, {})) for name, pairs in registered.items()}
+        parts = registered.items()
+        own = {name: brier(one.pairs.get(data, {}), last.get((data, one.long), {})) for name, one in parts}
         rows.append((data, *("not measured" if one is None else f"{one:.3f}" for one in own.values()), f"{TIED:.3f}"))
         for name, one in own.items():
             values[name] += [] if one is None else [one]

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -105,14 +105,28 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     return "\n".join(lines) + "\n"
 
 
-def stated(text: str) -> dict[str, Pairs]:
-    """Return {data set: probabilities} of registered predictions."""
-    tables = {data: part for data, part in tomllib.loads(text).items() if isinstance(part, dict)}
-    return {
-        data: {(one, other): p for pair, p in pairs.items() for one, _, other in [pair.partition(" | ")]}
-        for data, part in tables.items()
-        for pairs in part.values()
+class Stated(NamedTuple):
+    """Registered predictions.
+
+    Args:
+        long: steps of the longer budget.
+        pairs: probabilities for each data set.
+    """
+
+    long: int
+    pairs: dict[str, Pairs]
+
+
+def stated(text: str) -> Stated:
+    """Return registered predictions in TOML."""
+    content = tomllib.loads(text)
+    numbers = {data: part for data, part in content.items() if isinstance(part, dict)}
+    pairs = {
+        data: {(one, other): p for pair, p in own.items() for one, _, other in [pair.partition(" | ")]}
+        for data, part in numbers.items()
+        for own in part.values()
     }
+    return Stated(content["to"], pairs)
 
 
 def brier(probabilities: Pairs, values: Values) -> float | None:
@@ -122,8 +136,8 @@ def brier(probabilities: Pairs, values: Values) -> float | None:
     return float(np.mean(errors)) if errors else None
 
 
-def read_predictions(folder: Path) -> dict[str, dict[str, Pairs]]:
-    """Return {predictor: {data set: probabilities}} of the files predictions*.toml of a suite.
+def read_predictions(folder: Path) -> dict[str, Stated]:
+    """Return {predictor: predictions} of the files predictions*.toml of a suite.
 
     The first file, predictions.toml, is called "seeds": it expects that no order turns over.
     """

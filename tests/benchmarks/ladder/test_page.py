@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks.ladder.page import agreement, answer, page, scores, verdicts
+from benchmarks.ladder.page import agreement, answer, contests, page, scores, verdicts
+from benchmarks.ladder.predictors import Stated
 
 RESULTS = Path(__file__).parents[3] / "results"
 RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
@@ -42,13 +43,22 @@ def test_another_task_is_compared_with_a_short_training(contest):
 
 def test_predictions_are_scored_where_their_task_is_measured(contest):
     pair = "m0", "m1"
-    registered = {"ratio": {"moons": {pair: 0.9}, "rings": {pair: 0.9}}}
+    registered = {"ratio": Stated(1000, {"moons": {pair: 0.9}, "rings": {pair: 0.9}})}
     (table,) = scores(registered, [])
     assert "| moons | not measured | 0.250 |" in table
     table, means = scores(registered | {"elsewhere": registered["ratio"]}, [contest("moons", RISING, RISING)])
     assert "| moons | 0.010 | 0.010 | 0.250 |" in table
     assert "| rings | not measured | not measured | 0.250 |" in table
     assert "Better than 'all tied': none." in means
+    (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
+    assert "| moons | not measured | 0.250 |" in table
+
+
+def test_only_data_sets_at_the_longest_budget_are_compared(contest):
+    long, short = contest("moons", RISING, RISING), contest("rings", RISING, RISING)
+    ladder = {"moons": {100: long.first, 1000: long.last}, "rings": {100: short.first, 500: short.last}}
+    assert [own.data for own in contests(ladder)] == ["moons"]
+    assert contests({}) == contests({"moons": {100: long.first}}) == []
 
 
 def test_a_predictor_beats_a_coin_only_if_its_interval_excludes_it():

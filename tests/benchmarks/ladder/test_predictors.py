@@ -78,13 +78,13 @@ def test_the_registered_predictions_come_from_the_records_of_other_tasks():
     """Tolerance: methods that were added to the known tasks later change the fits a little."""
     registered = read_predictions(RESULTS / MAIN)
     assert registered.keys() == {*PREDICTORS, "seeds"}
-    tasks = registered["ratio"].keys()
+    tasks = registered["ratio"].pairs
     found = {
         data: {steps: own[steps] for steps in ((2000,) if data in tasks else (2000, 20_000))}
         for data, own in read_ladders(RESULTS)[MAIN].items()
     }
     for name in PREDICTORS:
         again = tomllib.loads(predictions(name, MAIN, found, 2000, 20_000))
-        for data, pairs in registered[name].items():
+        for data, pairs in registered[name].pairs.items():
             stated = {" | ".join(pair): p for pair, p in pairs.items()}
             assert {pair: again[data]["sliced_w2"][pair] for pair in stated} == pytest.approx(stated, abs=0.05)
