@@ -23,7 +23,6 @@ def report(
         Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,
@@ -41,7 +40,7 @@ def report(
 
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
-    also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
+    also = [kind for kind, asked in (("md", markdown), ("csv", as_csv)) if asked]
     publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
     if open_:
         options.open_file(page)
