@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from genbench.errors import ConfigError
-from genbench.models.flow_matching.flow_map import FlowMap, flow_map
-from genbench.models.flow_matching.map_losses.base import MapLoss, derivative, mean_square
+from genbench.models.flow_matching.flow_map import FlowMap, MapLoss, derivative, flow_map, mean_square
 from genbench.models.flow_matching.pair_model import Example, expand
 from genbench.settings import Count, Fraction, NonNegative, Positive, Size
 
