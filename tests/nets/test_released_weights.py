@@ -19,6 +19,7 @@ from genbench.nets.released_weights import edm, meanflow, sit, torchcfm
 from genbench.nets.unet import UNet
 
 SHAPE = (3, 8, 8)
+COLOR = (3, song_unet.SIDE, song_unet.SIDE)
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -88,11 +89,9 @@ def test_released_weights_give_the_denoiser_of_edm(classes):
     """The velocity leads from x_t = t (x1 + noise level * z) to the denoised image at t = 1."""
     state = song_unet.released([1.0, 1.0], 32, 1, classes)
     settings = {"name": "ddpmpp", "frequencies": 32, "noise_level": True, **song_unet.SIZES}
-    net = build(
-        Event((3, song_unet.SIDE, song_unet.SIDE), song_unet.CLASSES), classes, settings, prediction="edm", std=0.5
-    ).eval()
+    net = build(Event(COLOR, song_unet.CLASSES), classes, settings, prediction="edm", std=0.5).eval()
     net.load_state_dict(edm(state))
-    y, t = torch.randn(3, 3, song_unet.SIDE, song_unet.SIDE), torch.tensor([0.03, 0.5, 0.97])
+    y, t = torch.randn(3, *COLOR), torch.tensor([0.03, 0.5, 0.97])
     label = torch.arange(3) if classes else None
     one_hot = torch.eye(song_unet.CLASSES) if classes else None
     wide = t[:, None, None, None]
@@ -107,12 +106,10 @@ def test_released_weights_give_the_denoiser_of_edm(classes):
 def test_released_weights_give_the_mean_velocity_of_meanflow():
     """Noise is at time 1 there, so time and velocity have the other direction."""
     state = song_unet.released([1.0, 3.0, 3.0, 1.0], 64, 2, augment=6)
-    net = DDPMPlusPlus(
-        Event((3, song_unet.SIDE, song_unet.SIDE)), 0, 2, frequencies=64, smooth=True, **song_unet.SIZES
-    ).eval()
+    net = DDPMPlusPlus(Event(COLOR), 0, 2, frequencies=64, smooth=True, **song_unet.SIZES).eval()
     net.load_state_dict(meanflow(state))
     x, t, interval = (
-        torch.randn(3, 3, song_unet.SIDE, song_unet.SIDE),
+        torch.randn(3, *COLOR),
         torch.tensor([0.0, 0.3, 0.9]),
         torch.tensor([1.0, 0.5, 0.0]),
     )
