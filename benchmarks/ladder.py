@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.tables import markdown
-from genbench.analysis.pairwise import compare_all
+from genbench.analysis.significance import compare_all
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record

@@ -8,7 +8,7 @@ from helpers.tracks import board_of, planted
 
 from genbench.analysis.claims import options
 from genbench.analysis.components import Crossed, _chi_squares, components, crossed
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 from genbench.results.reader import read_groups
 from genbench.runs.store import Store

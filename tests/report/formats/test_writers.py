@@ -9,7 +9,7 @@ import pytest
 from helpers.reports import blocks, comparison_table, curve_rows, gathered, refusal, tables, three_seeds, wide_table
 from scipy import stats
 
-from genbench.analysis.pairwise import SEPARATION
+from genbench.analysis.significance import SEPARATION
 from genbench.analysis.values import Failure
 from genbench.report.blocks import Cell, Column, Report, Section, Table
 from genbench.report.formats.writers import (
