@@ -17,7 +17,7 @@ from genbench.runs.record_types import Origin
 from genbench.runs.run import LAUNCH, learn_from_prerequisites
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.runs.train_or_load import build_untrained
+from genbench.runs.train_or_resume import build_untrained
 from genbench.seeds import derive
 from genbench.settings import Settings, merge
 from genbench.storage import content_hash, files, tensors

@@ -13,7 +13,7 @@ from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
 from genbench.nets.presets import Net, Prediction, build
-from genbench.numerics.importance_weights import relative_ess
+from genbench.numerics.weighted_pairs import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction, Positive
 from genbench.space import dequantize

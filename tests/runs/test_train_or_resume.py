@@ -14,7 +14,7 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.monitoring import callbacks
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
-from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights
+from genbench.runs.train_or_resume import Member, build_untrained, fit_and_save, take_weights
 from genbench.training import loop
 from genbench.training.process_group import start_group
 

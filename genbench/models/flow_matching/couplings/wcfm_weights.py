@@ -1,4 +1,7 @@
-"""W-CFM: independent pairs weighted by a Gibbs kernel."""
+"""W-CFM: independent pairs weighted by a Gibbs kernel w.
+
+The loss is E[w |v(t, x_t) - (x1 - x0)|^2]: `velocity_model.py` multiplies the errors of pairs by their weights.
+"""
 
 import hashlib
 import math
@@ -14,10 +17,16 @@ from torch import Tensor
 from genbench.core import Data, Event, Source, Split
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs, PilotPairs
-from genbench.numerics.gaussian_pairs import exponential, gaussian
-from genbench.numerics.importance_weights import MIN_EFFECTIVE_PAIRS, Tilt, cyclic_shifts, estimate_tilt
 from genbench.numerics.ode import integrate
 from genbench.numerics.optimal_transport import Cost
+from genbench.numerics.weighted_pairs import (
+    MIN_EFFECTIVE_PAIRS,
+    Tilt,
+    cyclic_shifts,
+    estimate_tilt,
+    exponential,
+    gaussian,
+)
 from genbench.registry import couplings
 from genbench.seeds import derive, generator
 from genbench.settings import ByEvent, Positive

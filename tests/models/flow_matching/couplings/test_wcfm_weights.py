@@ -7,7 +7,13 @@ from torch.testing import assert_close
 
 from genbench.core import Event, Normal
 from genbench.errors import RunFailed
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelCoupling, KernelSettings, WeightSettings, elbow
+from genbench.models.flow_matching.couplings.wcfm_weights import (
+    Gibbs,
+    KernelCoupling,
+    KernelSettings,
+    WeightSettings,
+    elbow,
+)
 from genbench.registry import datasets
 
 

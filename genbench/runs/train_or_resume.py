@@ -1,4 +1,4 @@
-"""Build what a run trains; then load its weights from the store, or train it and save them."""
+"""Build what a run trains; then load its weights, or train it, from its checkpoint if a killed sweep left one."""
 
 import logging
 from collections.abc import Mapping, Sequence
