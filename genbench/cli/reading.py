@@ -185,7 +185,7 @@ def plan(
         spread, costs = family, {name: cost for name, cost in known.costs.items() if dataset in ("", name)}
         title = f"Study that detects a difference of {difference} in {metric}"
     else:
-        from genbench.analysis.components import crossed
+        from genbench.analysis.variance_components import crossed
         from genbench.results.reader import read_groups
         from genbench.runs.store import existing_store
 

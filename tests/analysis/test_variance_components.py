@@ -7,8 +7,8 @@ import pytest
 from helpers.tracks import board_of, planted
 
 from genbench.analysis.claims import options
-from genbench.analysis.components import Crossed, _chi_squares, components, crossed
 from genbench.analysis.significance import paired
+from genbench.analysis.variance_components import Crossed, _chi_squares, components, crossed
 from genbench.errors import ConfigError
 from genbench.results.reader import read_groups
 from genbench.runs.store import Store
@@ -55,7 +55,7 @@ def test_errors_of_evaluations_are_part_of_the_total():
 )
 def test_intervals_cover_simulated_components(models, seeds, shared, training, evaluation, monkeypatch):
     _chi_squares.cache_clear()
-    monkeypatch.setattr("genbench.analysis.components.DRAWS", 2000)
+    monkeypatch.setattr("genbench.analysis.variance_components.DRAWS", 2000)
     stream, times = np.random.default_rng(models), 1500
     true = np.array([shared**2, training**2 + evaluation**2, evaluation**2, shared**2 + training**2])
     true = np.insert(true, 2, true[0] + true[1])
