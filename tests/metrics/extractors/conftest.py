@@ -6,7 +6,7 @@ import torch
 from helpers import photographs
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
-from genbench.metrics.extractors import inception
+from genbench.metrics.extractors import feature_extractor, inception
 
 
 class Script(torch.nn.Module):
