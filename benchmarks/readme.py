@@ -13,7 +13,6 @@ from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import METHODS, across_table, sentences
 from genbench.runs.store import Store
 from genbench.suites import find
-from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
@@ -24,9 +23,8 @@ COLUMNS, WIDE = 128, 1000
 
 
 def read_board(results: Path) -> TrackBoard:
-    """Return the track of the README, with tuned settings if the track has them."""
-    path = find(TRACK)
-    return track_board(path, Store(results), "tuned" if path.with_suffix(CHOSEN).exists() else "default")
+    """Return the track of the README."""
+    return track_board(find(TRACK), Store(results))
 
 
 def leaderboard_section(text: str, board: TrackBoard) -> str:

@@ -8,6 +8,7 @@ from typing import cast
 
 from rich.console import Console
 
+from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
@@ -205,15 +206,23 @@ def publish_report(
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
+    A track for which tuning has chosen settings has both of its tables, the first one first.
+
     Args:
         only: name of a suite to report alone.
     """
-    published, boards = suite_names(store.root), []
+    published, found = suite_names(store.root), {}
     for path in (find(name) for name in packaged() if only in ("", name)):
         if suite_file.read(path).track is not None:
             board = track_board(path, store)
-            boards += [board] if board.further or path.stem in published else []
-    return sorted(boards, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
+            if board.further or path.stem in published:
+                found[path] = board
+    ordered = sorted(found, key=lambda path: -max(counts.get("", 0) for counts in found[path].lacking.values()))
+    boards = []
+    for path in ordered:
+        other: Chosen = "default" if found[path].settings == "tuned" else "tuned"
+        boards += [found[path], *([track_board(path, store, other)] if found[path].choices[0] else [])]
+    return boards
 
 
 def _made() -> str:

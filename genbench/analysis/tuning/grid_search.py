@@ -1,18 +1,17 @@
-"""Tuning: settings chosen on the validation split, with equal budgets and equally many candidates per method.
+"""Grid search on the validation split, with equal budgets and equally many candidates per method.
 
 Trials use neither the test split nor the seeds of the tables, which are trained after the choice.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.values import group_by
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 from genbench.metrics.image.feature_sets import Images
 from genbench.registry import metrics
 from genbench.runs.make_spec import make_spec
@@ -22,8 +21,7 @@ from genbench.runs.store import Store
 from genbench.settings import Settings, merge, settings_of
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_options
-from genbench.sweeps.suite import track_rows, with_paths
-from genbench.sweeps.suite_file import CHOSEN, FIRST_SEED, Suite, Tuning, folder_of, points, read
+from genbench.sweeps.suite_file import FIRST_SEED, TUNED, points
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,35 @@ class Candidate:
         return mean_and_error(values.values())[0] if len(values) == len(self.specs) else None
 
 
+class Choice(NamedTuple):
+    """What tuning chose for a method.
+
+    Args:
+        candidate: the chosen one: the best one, or the default if both are tied.
+        best: the candidate with the best mean.
+        default: the candidate with the default settings; None without one that has a value for every seed.
+        edges: settings of the chosen candidate beyond which nothing was tried, in words.
+    """
+
+    candidate: Candidate
+    best: Candidate
+    default: Candidate | None
+    edges: tuple[str, ...]
+
+    def difference(self, metric: str) -> tuple[float, float | None] | None:
+        """Return the mean of best minus default and its standard error over seeds; None if the default is the best."""
+        if self.default is None or self.default is self.best:
+            return None
+        values, others = self.best.values(metric), self.default.values(metric)
+        return mean_and_error(values[seed] - others[seed] for seed in values)
+
+    def json(self, metric: str) -> dict[str, Any]:
+        """Return plain JSON."""
+        mean, error = self.difference(metric) or (None, None)
+        shared = {"best": self.best.text, "best_minus_default": mean, "standard_error": error}
+        return {"chosen": self.candidate.text, **shared, "edges": list(self.edges)}
+
+
 @dataclass(frozen=True)
 class GridSearch:
     """The candidates of all methods, and the metric that decides."""
@@ -78,30 +105,28 @@ class GridSearch:
         pairs = zip(self.candidates, kept, strict=True)
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 
-    def chosen(self) -> dict[str, Candidate]:
+    def chosen(self) -> dict[str, Choice]:
         """Return the best candidate of each method, or its default if both means are within one standard error.
 
-        The standard error is the error of the mean paired difference over seeds.
-
-        Raises:
-            RunFailed: if no candidate of a method has a value for every seed.
+        The standard error is the error of the mean paired difference over seeds. A method without a candidate that has
+        a value for every seed is left out.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
-        chosen: dict[str, Candidate] = {}
+        chosen: dict[str, Choice] = {}
         for method, candidates in group_by(self.candidates, lambda candidate: candidate.method).items():
-            means = [(sign * mean, c) for c in candidates if (mean := c.mean(self.metric)) is not None]
-            if not means:
-                raise RunFailed(f"no candidate of {method} has a value of {self.metric} for every seed")
-            best = min(means, key=lambda pair: pair[0])[1]
-            defaults = (c for _, c in means if c.default)
-            chosen[method] = next((c for c in defaults if self._tied(c, best)), best)
+            if means := [(sign * mean, c) for c in candidates if (mean := c.mean(self.metric)) is not None]:
+                best = min(means, key=lambda pair: pair[0])[1]
+                found = Choice(best, best, next((c for _, c in means if c.default), None), ())
+                mean, error = found.difference(self.metric) or (0.0, None)
+                if found.default is not None and abs(mean) <= (error or 0.0):
+                    found = found._replace(candidate=found.default)
+                chosen[method] = found._replace(edges=tuple(_edges(found.candidate, candidates)))
         return chosen
 
-    def _tied(self, one: Candidate, other: Candidate) -> bool:
-        """Return whether the mean difference of two candidates is at most its standard error over seeds."""
-        values, others = one.values(self.metric), other.values(self.metric)
-        mean, error = mean_and_error(values[seed] - others[seed] for seed in values)
-        return abs(mean) <= (error or 0.0)
+    @property
+    def lost(self) -> list[str]:
+        """The methods of which no candidate has a value for every seed."""
+        return list(dict.fromkeys(c.method for c in self.candidates if c.method not in self.chosen()))
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -114,7 +139,7 @@ class GridSearch:
             "candidates": [
                 {"method": c.method, "settings": c.text, "values": c.values(self.metric)} for c in self.candidates
             ],
-            "chosen": {method: candidate.text for method, candidate in self.chosen().items()},
+            "chosen": {method: choice.json(self.metric) for method, choice in self.chosen().items()},
         }
 
 
@@ -168,6 +193,28 @@ def grid_search(
     return GridSearch(metric, tuple(candidates))
 
 
+def _edges(candidate: Candidate, candidates: Sequence[Candidate]) -> Iterator[str]:
+    """Yield the numbers among the settings of a candidate that are the largest or the smallest that was tried."""
+    tried = [dict(_numbers(candidate)) for candidate in candidates]
+    for name, value in _numbers(candidate):
+        values = {numbers[name] for numbers in tried if name in numbers}
+        if len(values) > 1 and value in (min(values), max(values)):
+            yield f"no {'larger' if value == max(values) else 'smaller'} {name} than {value:g} was tried"
+
+
+def _numbers(candidate: Candidate) -> Iterator[tuple[str, float]]:
+    def within(name: str, value: Any) -> Iterator[tuple[str, float]]:
+        if isinstance(value, Mapping):
+            for key in value:
+                yield from within(f"{name}.{key}", value[key])
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
+
+    settings = candidate.specs[0].json()
+    for section in TUNED:
+        yield from within(section, settings[section])
+
+
 def _held_out(metric: str) -> Settings:
     """Return the settings with which a metric compares samples with held-out data, not with training images."""
     split = settings_of(metrics[metric].build).get("split")
@@ -209,94 +256,3 @@ def _better(metric: str) -> str:
     """Return the direction of a metric: lower, higher, or an empty string."""
     better = metrics[metric.partition(".")[0]].traits["better"]
     return better if better in ("lower", "higher") else ""
-
-
-class Trials(NamedTuple):
-    """The trials of a model on a data set.
-
-    Args:
-        data: label of the data set in tables.
-        row: label of the model with its default settings.
-    """
-
-    data: str
-    row: str
-    search: GridSearch
-
-    @property
-    def title(self) -> str:
-        """How the trials are named."""
-        return f"{self.row} on {self.data}"
-
-
-class TrackTuning(NamedTuple):
-    """The trials of a track, and the path of the file for the chosen settings."""
-
-    trials: Sequence[Trials]
-    path: Path
-
-    def missing(self, store: Store) -> dict[str, Spec]:
-        """Return the runs that the store lacks, by label."""
-        return {
-            f"{each.title}: {label}": spec for each in self.trials for label, spec in each.search.missing(store).items()
-        }
-
-    def measured(self, store: Store) -> "TrackTuning":
-        """Return the trials with the records of the store."""
-        return self._replace(trials=[each._replace(search=each.search.measured(store)) for each in self.trials])
-
-    def chosen(self) -> dict[str, dict[str, Any]]:
-        """Return {data set: {model: the settings that replace its defaults}}, empty settings where those are best.
-
-        Raises:
-            RunFailed: if a model has no candidate with a value for every seed.
-        """
-        found: dict[str, dict[str, Any]] = {}
-        for each in self.trials:
-            (candidate,) = each.search.chosen().values()
-            found.setdefault(each.data, {})[each.row] = dict(candidate.settings)
-        return found
-
-    def text(self) -> str:
-        """Return the content of the file of chosen settings."""
-        return json.dumps(self.chosen(), indent=1) + "\n"
-
-    def json(self) -> list[dict[str, Any]]:
-        """Return the trials as plain JSON."""
-        return [{"model": each.row} | each.search.json() for each in self.trials]
-
-
-def track_tuning(path: Path) -> TrackTuning:
-    """Return the trials of a track: of each model, its defaults and all combinations of the values that it declares.
-
-    Args:
-        path: of its suite file.
-
-    Raises:
-        ConfigError: if it is not a track, or has nothing to tune.
-    """
-    suite = with_paths(read(path), folder_of(path))
-    if suite.track is None:
-        raise ConfigError(f"{path} is not a track: it has no [track]")
-    trials = list(_trials(suite, suite.track.tuning))
-    if not trials:
-        raise ConfigError(f"{path}: no model declares trials")
-    return TrackTuning(trials, path.with_suffix(CHOSEN))
-
-
-def _trials(suite: Suite, tuning: Tuning) -> Iterator[Trials]:
-    for row in track_rows(suite):
-        if row.model.trials:
-            plan = {"steps": row.model.paced(tuning.steps)}
-            short = {"plan": plan, "evaluation": {"curve": [], "curve_metrics": []}}
-            tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
-            search = grid_search(
-                [row.model.name],
-                row.data.name,
-                row.model.trials,
-                metric=row.metrics[0],
-                seeds=tuning.seeds,
-                settings=merge(row.settings, short) | {"metric": tables},
-                defaults=True,
-            )
-            yield Trials(row.dataset, row.label, search)

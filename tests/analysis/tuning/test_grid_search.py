@@ -1,23 +1,21 @@
-"""Tuning: equal budgets, and a selection that cannot read the test split."""
+"""Grid search: equal budgets, and a selection that cannot read the test split."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 
-from genbench.analysis.tuning import grid_search, track_tuning
-from genbench.cli.tune import table_of
+from genbench.analysis.tuning.grid_search import grid_search
 from genbench.core import Data, Split
-from genbench.errors import ConfigError, RunFailed
+from genbench.errors import ConfigError
 from genbench.metrics.measurement import validation_as_test
 from genbench.registry import datasets
+from genbench.report.tuning_table import candidates_table
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.executors import execute, local
-from genbench.sweeps.suite import load
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
 
@@ -55,7 +53,7 @@ def test_tuning_never_reads_the_test_split(without_test, tmp_path):
     found = measured(search, Store(tmp_path))
     assert [candidate.text for candidate in found.candidates] == ["model.kappa=0.5", "model.kappa=2.0"]
     means = {c.text: sum(c.values("sliced_w2").values()) / 2 for c in found.candidates}
-    assert found.chosen()["wcfm"].text == min(means, key=means.__getitem__)
+    assert found.chosen()["wcfm"].candidate.text == min(means, key=means.__getitem__)
     assert not found.missing(Store(tmp_path))
     protocols = {row["protocol"] for c in found.candidates for r in c.records for row in r["results"]}
     assert all("the validation split taking the place of the test split" in protocol for protocol in protocols)
@@ -107,12 +105,11 @@ def test_a_candidate_without_a_value_for_every_seed_is_not_chosen(tmp_path):
     search = grid_search(["cfm"], "moons", {"plan": {"lr": [1e-3, 1e18]}}, metric="sliced_w2", settings=QUICK)
     store = Store(tmp_path)
     found = measured(search, store)
-    assert found.chosen()["cfm"].text == "plan.lr=0.001"
+    assert found.chosen()["cfm"].candidate.text == "plan.lr=0.001"
     assert len(found.candidates[1].values("sliced_w2")) < 3
-    assert "Excluded, without a value for every seed: cfm plan.lr=1e+18." in " ".join(table_of(found).legend)
+    assert "Excluded, without a value for every seed: cfm plan.lr=1e+18." in " ".join(candidates_table(found).legend)
     lost = grid_search(["cfm"], "moons", {"plan": {"lr": [1e18]}}, metric="sliced_w2", settings=QUICK).measured(store)
-    with pytest.raises(RunFailed, match="no candidate of cfm has a value"):
-        lost.chosen()
+    assert (lost.chosen(), lost.lost) == ({}, ["cfm"])
 
 
 def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
@@ -124,7 +121,7 @@ def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
         rows = [(r["spec"]["seed"], row) for r in candidate.records for row in r["results"]]
         assert {row["point"] for _, row in rows} == {"main", "curve", "training"}
         assert candidate.values("sliced_w2") == {seed: row["value"] for seed, row in rows if row["point"] == "main"}
-    assert table_of(found).rows
+    assert candidates_table(found).rows
 
 
 def with_values(default, other, better="sliced_w2"):
@@ -151,79 +148,32 @@ def with_values(default, other, better="sliced_w2"):
     ],
 )
 def test_a_tie_within_one_standard_error_goes_to_the_default(default, other, chosen):
-    assert with_values(default, other).chosen()["cfm"].text == f"model.sigma={chosen}"
+    assert with_values(default, other).chosen()["cfm"].candidate.text == f"model.sigma={chosen}"
 
 
-TRACK = """
-datasets = ["moons", { name = "gaussian", dims = 3 }]
-models = ["gaussian", { name = "cfm", trials = { plan = { lr = [1e-9] } } }]
-metrics = ["sliced_w2"]
-evaluation = { n = 256, batch = 256 }
-stack = ["seed"]
-budgets = [{ steps = 30, seeds = [0] }]
-[track]
-baseline = "gaussian"
-tuning = { steps = 60, seeds = 2 }
-"""
-
-
-def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tmp_path, cli):
-    """A learning rate of 1e-9 learns nothing; beside it the default is chosen, and as a default it is replaced."""
-    path = tmp_path / "some.toml"
-    path.write_text(TRACK)
-    results = tmp_path / "results"
-    assert cli("tune", "--track", path, "--results", results)[0] == 0
-    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {
-        "moons": {"cfm": {}},
-        "gaussian dims=3": {"cfm": {}},
+def test_a_choice_says_its_difference_from_the_default_and_where_nothing_more_was_tried():
+    search = with_values([1.0, 1.2], [0.9, 1.0])
+    search = replace(search, candidates=(search.candidates[0], replace(search.candidates[1], default=True)))
+    (choice,) = search.chosen().values()
+    assert choice.difference("sliced_w2") == pytest.approx((-0.15, 0.05))
+    assert choice.edges == ("no larger model.sigma than 0.1 was tried",)
+    (first, default), more = search.candidates, grid_search(["cfm"], "moons", {"model": {"sigma": [0.2]}}, seeds=2)
+    wider = replace(search, candidates=(first, default, *more.candidates))  # its runs failed
+    assert wider.chosen()["cfm"].edges == ()
+    best = with_values([1.0, 1.2], [1.1, 1.3])
+    best = replace(best, candidates=(best.candidates[0], replace(best.candidates[1], default=True)))
+    assert best.json()["chosen"]["cfm"] == {
+        "chosen": "model.sigma=0.0",
+        "best": "model.sigma=0.0",
+        "best_minus_default": None,
+        "standard_error": None,
+        "edges": ["no smaller model.sigma than 0 was tried"],
     }
-    assert all(place["tables"] == ["default", "tuned"] for (place,) in load(path).places)
-
-    path.write_text(TRACK.replace("1e-9", "2e-3").replace('{ name = "cfm",', '{ name = "cfm", plan = { lr = 1e-9 },'))
-    assert cli("tune", "--track", path, "--results", results)[0] == 0
-    track = load(path)
-    rates = [
-        (p["tables"], s.plan["lr"]) for s, (p,) in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"
-    ]
-    assert rates == [(["default"], 1e-9)] * 2 + [(["tuned"], 2e-3)] * 2
-    trials = json.loads((results / "tuning/some.json").read_text())
-    assert {seed for each in trials for one in each["candidates"] for seed in one["values"]} == {"100", "101"}
-    assert {each["budget"]["steps"] for each in trials} == {60}
 
 
-def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
-    code, _, err = cli("tune", "--track", "smoke", "--results", tmp_path)
-    assert code == 2
-    assert "is not a track: it has no [track]" in err
-    for own in (("cfm",), ("--seeds", "9")):
-        code, _, err = cli("tune", *own, "--track", "smoke")
-        assert (code, "--track names a file that declares models, data sets, candidates and seeds" in err) == (2, True)
-    path = tmp_path / "some.toml"
-    path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", trials = { plan = { lr = [1] } } }]\n')
-    with pytest.raises(ConfigError, match=r"add \[track\]"):
-        load(path)
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [('"gaussian", {', '"gaussian", { name = "cfm", plan = { lr = 0.01 } }, {'), ('"moons",', '"moons", "moons",')],
-)
-def test_rows_of_one_label_are_refused(tmp_path, old, new):
-    """The choice of one took the place of the other's: labels hold no plan."""
-    path = tmp_path / "some.toml"
-    path.write_text(TRACK.replace(old, new))
-    for reader in (load, track_tuning):
-        with pytest.raises(ConfigError, match=r"on moons: remove one"):
-            reader(path)
-
-
-def test_tables_of_a_suite_that_trials_do_not_measure_and_a_trial_of_a_default_are_left_out(tmp_path):
-    (tmp_path / "some.toml").write_text(
-        TRACK.replace("n = 256,", 'n = 256, curve = [2, 4], curve_metrics = ["w2"],')
-        .replace('["sliced_w2"]', '["sliced_w2", "w2"]\nmetric = { sliced_w2 = { directions = 7 }, w2 = { n = 64 } }')
-        .replace("[1e-9]", "[1e-3, 1e-9]")
-    )
-    load(tmp_path / "some.toml")
-    for trials in track_tuning(tmp_path / "some.toml").trials:
-        assert [candidate.settings for candidate in trials.search.candidates] == [{}, {"plan": {"lr": 1e-9}}]
-        assert {spec.metrics["sliced_w2"]["directions"] for spec in trials.search.specs} == {7}
+def test_words_have_no_edge():
+    search = grid_search(["wcfm"], "moons", {"model": {"kappa": ["elbow", 1.0, 2.0]}}, metric="sliced_w2", seeds=1)
+    rows = [{"metric": "sliced_w2", "point": "main", "value": value} for value in (0.1, 0.2, 0.3)]
+    records = [({"spec": {"seed": 100}, "results": [row]},) for row in rows]
+    given = [replace(c, records=own) for c, own in zip(search.candidates, records, strict=True)]
+    assert replace(search, candidates=tuple(given)).chosen()["wcfm"].edges == ()
