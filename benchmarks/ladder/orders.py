@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genbench.analysis.means import mean_and_error
-from genbench.analysis.pairwise import compare_all
+from genbench.analysis.significance import compare_all
 from genbench.runs.record_types import Record
 
 DRAWS = 2000

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from benchmarks.ladder.orders import Ladder, Values, array, complete, mean_of, order
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 
 TIED = 0.25

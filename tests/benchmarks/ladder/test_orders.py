@@ -7,7 +7,7 @@ import pytest
 from helpers.tracks import planted
 
 from benchmarks.ladder.orders import Rung, interval, margins, means_drawn, order, rungs, tau
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 
 METHODS = 8
 
