@@ -1,6 +1,6 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -57,6 +57,34 @@ class Order(NamedTuple):
     decided: int
     held: int
     turned: tuple[tuple[str, str], ...]
+
+
+class Margin(NamedTuple):
+    """A pair of methods at two budgets, best first at the shorter one.
+
+    Args:
+        ratio: ratio of the means at the shorter budget, at least 1 for positive values.
+        held: whether the means have the same order at the longer budget.
+    """
+
+    pair: tuple[str, str]
+    ratio: float
+    held: bool
+
+
+class Contest(NamedTuple):
+    """A data set at its shortest and its longest budget."""
+
+    data: str
+    short: int
+    long: int
+    first: Rung
+    last: Rung
+
+    @property
+    def order(self) -> Order | None:
+        """The order of the headline at both budgets."""
+        return order(self.first.main, self.last.main)
 
 
 def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:
@@ -147,17 +175,14 @@ def interval(drawn: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def margins(short: Values, long: Values, factors: Sequence[float]) -> np.ndarray:
-    """Return, for each size of a difference, the pairs of methods and those that hold, (sizes, 2).
-
-    The size is the ratio of the means at the shorter budget: below the first factor, below the second, and so on.
-    """
+def margins(short: Values, long: Values) -> list[Margin]:
+    """Return, for each pair of methods, the size of its difference and whether its order holds."""
     one, other = complete(short, long)
-    found = np.zeros((len(factors) + 1, 2), dtype=int)
+    found = []
     for pair in combinations(one, 2):
         ahead, behind = sorted(pair, key=lambda method: mean_of(one[method]))
         ratio = mean_of(one[behind]) / mean_of(one[ahead])
-        found[np.searchsorted(factors, ratio, side="right")] += 1, mean_of(other[ahead]) < mean_of(other[behind])
+        found.append(Margin((ahead, behind), ratio, mean_of(other[ahead]) < mean_of(other[behind])))
     return found
 
 

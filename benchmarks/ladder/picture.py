@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ladder.orders import complete, mean_of
-from benchmarks.ladder.page import Contest
+from benchmarks.ladder.orders import Contest, complete, mean_of
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled
 
-ACROSS = 3
+ACROSS = 2
 """Number of panels in a row."""
 WIDTH, HEIGHT = 3.4, 2.9
 """Inches of a panel with its labels."""

@@ -18,7 +18,7 @@ from benchmarks.ladder.orders import Ladder, Values, array, complete, mean_of, o
 from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 
-TIED = 0.25
+COIN = 0.25
 """Brier score of the probability 0.5 for each pair."""
 
 Pairs = Mapping[tuple[str, str], float]
@@ -130,10 +130,16 @@ def stated(text: str) -> Stated:
 
 
 def brier(probabilities: Pairs, values: Values) -> float | None:
-    """Return the mean squared error of the probabilities of the pairs with values; None if no pair has values."""
-    known = {pair: p for pair, p in probabilities.items() if values.keys() >= {*pair}}
+    """Return the mean squared error of the probabilities of pairs with all seeds; None if there is no such pair."""
+    known = scored(probabilities, values)
     errors = [(p - (mean_of(values[a]) < mean_of(values[b]))) ** 2 for (a, b), p in known.items()]
     return float(np.mean(errors)) if errors else None
+
+
+def scored(probabilities: Pairs, values: Values) -> Pairs:
+    """Return the probabilities of the pairs whose methods have all seeds."""
+    (whole,) = complete(values)
+    return {pair: p for pair, p in probabilities.items() if whole.keys() >= {*pair}}
 
 
 def read_predictions(folder: Path) -> dict[str, Stated]:

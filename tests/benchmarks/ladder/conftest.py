@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.ladder.orders import Rung
-from benchmarks.ladder.page import Contest
+from benchmarks.ladder.orders import Contest, Rung
 
 
 @pytest.fixture

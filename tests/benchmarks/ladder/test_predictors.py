@@ -64,6 +64,7 @@ def test_the_score_is_0_for_sure_and_right_and_a_quarter_for_a_coin():
     pair = "m0", "m1"
     assert [brier({pair: p}, exact(1.0, 2.0)) for p in (1.0, 0.5, 0.0)] == [0, 0.25, 1]
     assert brier({pair: 1.0}, {"m0": {0: 1.0}}) is None
+    assert brier({pair: 1.0}, exact(1.0, 2.0) | {"m1": {0: 2.0}}) is None
 
 
 def test_only_data_sets_without_the_longer_budget_are_predicted():

@@ -1,0 +1,56 @@
+"""Scores of the predictions that were registered before the longer training, as a part of the page."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmarks.ladder.orders import Contest
+from benchmarks.ladder.predictors import COIN, Stated, brier, scored
+from benchmarks.tables import fill, markdown
+from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.significance import compare_all
+
+REGISTERED = """\
+The predictions for these tasks were committed before a value at 20,000 steps was read
+([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. The Brier score is the mean
+squared error of the probabilities over the pairs of methods: lower is better, and a coin has 0.25.
+
+- `seeds`: no order turns over. All methods have one variance, which the seeds contradict.
+- `held`: the order at 2,000 steps. Separated pairs turn over as often as on checkerboard and moons.
+- `ratio`: a large ratio of the means at 2,000 steps keeps its order more often than a small one. The rate fits
+  checkerboard and moons best.
+- `elsewhere`: the order on checkerboard and moons at 20,000 steps. Nothing is trained on the task itself. Two tasks
+  allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625.
+"""
+
+
+def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
+    """Yield the table of the Brier scores of registered predictions, and what their means say."""
+    last = {(contest.data, contest.long): contest.last.main for contest in found}
+    values: dict[str, dict[str, float]] = {name: {} for name in registered}
+    rows = []
+    for data in dict.fromkeys(data for own in registered.values() for data in own.pairs):
+        cells, known = [], ""
+        for name, one in registered.items():
+            stated, measured = one.pairs.get(data, {}), last.get((data, one.long), {})
+            known = f"{len(scored(stated, measured))} of {len(stated)}"
+            if (score := brier(stated, measured)) is None:
+                cells.append("not measured")
+            else:
+                values[name][data] = score
+                cells.append(f"{score:.3f}")
+        rows.append((data, known, *cells))
+    if measured := min(map(len, values.values())):
+        rows.append(("mean", "", *(format_mean(*mean_and_half(each.values())) for each in values.values())))
+    yield markdown(("task", "pairs", *registered), rows)
+    if measured:
+        yield fill(f"Means are over the measured tasks, ± 95 % CI half-width. {' '.join(verdicts(values))}") + "\n"
+
+
+def verdicts(values: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+    """Yield which predictors are better and worse than a coin, and than a training on other tasks."""
+    coin = dict.fromkeys(values["elsewhere"], COIN)
+    found = compare_all({**values, "coin": coin}, "lower")
+    for rival, named in (("coin", "a coin"), ("elsewhere", "`elsewhere`")):
+        better = [f"`{name}`" for name in values if found.beats(name, rival)]
+        worse = [f"`{name}`" for name in values if found.beats(rival, name)]
+        yield f"Better than {named}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."
+    yield "Paired t tests over tasks, Holm over all pairs of predictors."

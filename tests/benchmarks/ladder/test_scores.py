@@ -1,0 +1,33 @@
+"""Scores of registered predictions: measured tasks count, pairs with all seeds, and verdicts need a corrected test."""
+
+from benchmarks.ladder.predictors import Stated
+from benchmarks.ladder.scores import scores, verdicts
+
+RISING = [1.0, 3.0, 9.0, 27.0, 81.0]
+
+
+def test_predictions_are_scored_where_their_task_is_measured(contest):
+    pair = "m0", "m1"
+    registered = {"ratio": Stated(1000, {"moons": {pair: 0.9}, "rings": {pair: 0.9}})}
+    (table,) = scores(registered, [])
+    assert "| moons | 0 of 1 | not measured |" in table
+    table, means = scores(registered | {"elsewhere": registered["ratio"]}, [contest("moons", RISING, RISING)])
+    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
+    assert "| rings | 0 of 1 | not measured | not measured |" in table
+    assert "Better than a coin: none." in means
+    (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
+    assert "| moons | 0 of 1 | not measured |" in table
+
+
+def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
+    tasks = "abcd"
+    values = {
+        "ratio": dict(zip(tasks, [0.1, 0.11, 0.12, 0.1], strict=True)),
+        "held": dict(zip(tasks, [0.1, 0.4, 0.2, 0.1], strict=True)),
+        "elsewhere": dict(zip(tasks, [0.3, 0.31, 0.32, 0.31], strict=True)),
+    }
+    coin, elsewhere, _ = verdicts(values)
+    assert coin == "Better than a coin: `ratio`. Worse: `elsewhere`."
+    assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
+    two = {name: {task: own[task] for task in "ab"} for name, own in values.items()}
+    assert next(verdicts(two)) == "Better than a coin: none. Worse: none."
