@@ -45,6 +45,7 @@ calibration: $(READY) ## measure which metric detects which fault (half an hour;
 	$(BIN)/python -m benchmarks.calibration $(ARGS)
 
 figures: $(READY) ## draw the pictures of README and docs, and fill in the README, from the published records (a minute)
+	$(BIN)/python -m benchmarks.readme
 	$(BIN)/python -m benchmarks.figures
 
 ladder: $(READY) ## write the page and the picture on whether cheap numbers predict dear ones, from the published records

@@ -1,13 +1,13 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from genbench.analysis.means import mean_and_error
-from genbench.analysis.pairwise import compare_all
+from genbench.analysis.significance import compare_all
 from genbench.runs.record_types import Record
 
 DRAWS = 2000
@@ -57,13 +57,6 @@ class Order(NamedTuple):
     decided: int
     held: int
     turned: tuple[tuple[str, str], ...]
-
-
-class Margin(NamedTuple):
-    """Pairs of methods whose means have at least, or at most, some ratio, and how many keep their order."""
-
-    pairs: int
-    held: int
 
 
 def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:
@@ -154,15 +147,18 @@ def interval(drawn: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def margins(short: Values, long: Values, factor: float) -> tuple[Margin, Margin]:
-    """Return the pairs of methods whose means at the shorter budget differ by at least a factor, and the rest."""
+def margins(short: Values, long: Values, factors: Sequence[float]) -> np.ndarray:
+    """Return, for each size of a difference, the pairs of methods and those that hold, (sizes, 2).
+
+    The size is the ratio of the means at the shorter budget: below the first factor, below the second, and so on.
+    """
     one, other = complete(short, long)
-    wide, near = [], []
-    for a, b in combinations(one, 2):
-        ahead, behind = sorted((a, b), key=lambda method: mean_of(one[method]))
-        held = mean_of(other[ahead]) < mean_of(other[behind])
-        (wide if mean_of(one[behind]) >= factor * mean_of(one[ahead]) else near).append(held)
-    return Margin(len(wide), sum(wide)), Margin(len(near), sum(near))
+    found = np.zeros((len(factors) + 1, 2), dtype=int)
+    for pair in combinations(one, 2):
+        ahead, behind = sorted(pair, key=lambda method: mean_of(one[method]))
+        ratio = mean_of(one[behind]) / mean_of(one[ahead])
+        found[np.searchsorted(factors, ratio, side="right")] += 1, mean_of(other[ahead]) < mean_of(other[behind])
+    return found
 
 
 def mean_of(values: Mapping[int, float]) -> float:

@@ -2,12 +2,13 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.ladder.orders import Ladder, Margin, Order, Rung, array, complete, interval, margins, order, rungs, tau
+from benchmarks.ladder.orders import Ladder, Order, Rung, array, complete, interval, margins, order, rungs, tau
 from benchmarks.ladder.predictors import TIED, Stated, brier, read_predictions
 from benchmarks.tables import markdown
 from genbench.analysis.means import format_mean, mean_and_half
@@ -21,8 +22,9 @@ LADDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "latents-v1": (("latents-v1",), ""),
 }
 """{name: suites, and the headline of records outside of tracks}."""
-FACTOR = 2.0
+LARGE = (2.0,)
 """Ratio of means from which a difference is large: chosen on checkerboard and moons, before other tasks were known."""
+SIZES = (1.25, 1.5, 2.0, 4.0)
 SURE, CLOSE = 0.9, 0.75
 """Least share of held large differences if these predict; largest share of held small ones if those do not."""
 COLUMNS = 120
@@ -153,6 +155,9 @@ def page(results: Path) -> str:
         "## Does the order hold?\n",
         holds(ladders.values()),
         ORDERS,
+        "## How large must a difference be?\n",
+        "Pairs whose order holds, by the ratio of their means after the shorter training:\n",
+        sizes(ladders, in_advance),
         "## Which cheap number predicts which dear one?\n",
         *(part for name, own in ladders.items() for part in (f"On {name}:\n", numbers(cheap(own)))),
         NUMBERS,
@@ -172,13 +177,13 @@ def fill(text: str) -> str:
 
 def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
     """Yield the answer, what would refute it, and what the tasks that were predicted in advance say."""
-    large, small = total(main)
-    bold = "Large differences predict" if large.held >= SURE * large.pairs else "Not even large differences predict"
-    bold += ", small ones hardly do" if small.held <= CLOSE * small.pairs else ", small ones do as well"
+    (near, near_held), (pairs, held) = total(main, LARGE)
+    bold = "Large differences predict" if held >= SURE * pairs else "Not even large differences predict"
+    bold += ", small ones hardly do" if near_held <= CLOSE * near else ", small ones do as well"
     yield (
         f"**{bold}.** Where the means of two methods of {MAIN} differ by at least a factor of two after the shorter "
-        f"training, {large.held} of {large.pairs} pairs keep their order. Where they differ by less, {small.held} of "
-        f"{small.pairs} do, and half of them would by chance."
+        f"training, {held} of {pairs} pairs keep their order. Where they differ by less, {near_held} of {near} do, and "
+        "half of them would by chance."
     )
     itself = mean_tau([contest.order for contest in main if contest.order])
     if others := [own for contest in main if (own := agreement(contest, main)) is not None]:
@@ -196,11 +201,11 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
         f"**{bold} the headline metric better than itself.** Most extreme is {least.name}, whose tau is "
         f"{mean_tau(least.itself):.2f} with itself and {mean_tau(least.headline):.2f} with the headline."
     )
-    tested = total([contest for contest in main if contest.data in in_advance])
+    (near, near_held), (pairs, held) = total([contest for contest in main if contest.data in in_advance], LARGE)
     told = "No task that was predicted in advance is measured yet."
-    if tested[0].pairs:
-        told = "On the tasks that were predicted in advance, {1} of {0} large differences hold. ".format(*tested[0])
-        told += "There, {1} of {0} small ones do.".format(*tested[1])
+    if pairs:
+        told = f"On the tasks that were predicted in advance, {held} of {pairs} large differences hold. There, "
+        told += f"{near_held} of {near} small ones do."
     yield (
         f"The first answer is refuted if fewer than {SURE:.0%} of the large differences hold, or more than {CLOSE:.0%} "
         "of the small ones. The second is refuted if its first tau is the larger one. The factor was chosen on "
@@ -214,11 +219,22 @@ def agreement(contest: Contest, found: Sequence[Contest]) -> float | None:
     return float(np.mean([tau(array(one).mean(1), array(two).mean(1)) for one, two in others])) if others else None
 
 
-def total(found: Sequence[Contest]) -> tuple[Margin, Margin]:
-    """Return the sums of the large and the small differences over tasks."""
-    each = [margins(contest.first.main, contest.last.main, FACTOR) for contest in found]
-    large, small = ([sum(part) for part in zip((0, 0), *(own[index] for own in each), strict=True)] for index in (0, 1))
-    return Margin(*large), Margin(*small)
+def total(found: Sequence[Contest], factors: Sequence[float]) -> np.ndarray:
+    """Return the pairs and those that hold, summed over tasks, (sizes, 2)."""
+    each = [margins(contest.first.main, contest.last.main, factors) for contest in found]
+    return np.sum([np.zeros((len(factors) + 1, 2), dtype=int), *each], axis=0)
+
+
+def sizes(ladders: Mapping[str, Sequence[Contest]], in_advance: set[str]) -> str:
+    """Return the table of the pairs that hold by the ratio of their means."""
+    main = ladders[MAIN]
+    groups = {f"{MAIN}, known when predicted": [contest for contest in main if contest.data not in in_advance]}
+    groups[f"{MAIN}, predicted in advance"] = [contest for contest in main if contest.data in in_advance]
+    groups |= {name: own for name, own in ladders.items() if name != MAIN}
+    ends = ["1", *(f"{factor:g}" for factor in SIZES)]
+    columns = ("ratio of means", *(f"{low} to {high}" for low, high in pairwise(ends)), f"above {ends[-1]}")
+    rows = [(name, *(f"{held} of {pairs}" for pairs, held in total(own, SIZES))) for name, own in groups.items() if own]
+    return markdown(columns, rows)
 
 
 def holds(ladders: Iterable[Sequence[Contest]]) -> str:
@@ -240,8 +256,10 @@ def holds(ladders: Iterable[Sequence[Contest]]) -> str:
         if same := contest.order:
             steps, others = f"{contest.short:,} to {contest.long:,}", agreement(contest, all_tasks)
             taus = spread(same.tau, same.drawn), "-" if others is None else f"{others:.2f}"
-            parts = (f"{part.held} of {part.pairs}" for part in margins(contest.first.main, contest.last.main, FACTOR))
-            rows.append((contest.data, steps, same.methods, *taus, same.decided, same.held, len(same.turned), *parts))
+            small, large = (f"{held} of {pairs}" for pairs, held in total([contest], LARGE))
+            rows.append(
+                (contest.data, steps, same.methods, *taus, same.decided, same.held, len(same.turned), large, small)
+            )
     return markdown(columns, rows)
 
 

@@ -12,9 +12,9 @@ from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled
 
 ACROSS = 3
 """Number of panels in a row."""
-WIDTH, HEIGHT = 3.3, 2.9
+WIDTH, HEIGHT = 3.4, 2.9
 """Inches of a panel with its labels."""
-LEFT, RIGHT, TOP, BOTTOM = 0.42, 1.0, 0.28, 0.28
+LEFT, RIGHT, TOP, BOTTOM = 0.42, 1.12, 0.28, 0.28
 """Inches around the axes of a panel."""
 LINE = 0.115
 """Least distance between labels in inches."""

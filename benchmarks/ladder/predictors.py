@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from benchmarks.ladder.orders import Ladder, Values, array, complete, mean_of, order
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 
 TIED = 0.25
@@ -114,14 +114,14 @@ class Stated(NamedTuple):
     """
 
     long: int
-    pairs: dict[str, Pairs]
+    pairs: Mapping[str, Pairs]
 
 
 def stated(text: str) -> Stated:
     """Return registered predictions in TOML."""
     content = tomllib.loads(text)
     numbers = {data: part for data, part in content.items() if isinstance(part, dict)}
-    pairs = {
+    pairs: dict[str, Pairs] = {
         data: {(one, other): p for pair, p in own.items() for one, _, other in [pair.partition(" | ")]}
         for data, part in numbers.items()
         for own in part.values()

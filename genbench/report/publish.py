@@ -18,7 +18,6 @@ from genbench.report.formats.writers import (
     COLUMNS,
     csv,
     csv_report,
-    latex_report,
     markdown,
     markdown_report,
     means,
@@ -173,7 +172,7 @@ def publish_report(
     Args:
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
         only: name of a suite to report alone.
-        also: other formats to write beside the page: md, tex, csv.
+        also: other formats to write beside the page: md, csv.
         full: whether to print all tables as well.
 
     Returns:
@@ -188,7 +187,6 @@ def publish_report(
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
     others = {
         "md": lambda: markdown_report(report),
-        "tex": lambda: latex_report(report),
         "csv": lambda: csv_report(suites),
     }
     texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}

@@ -7,7 +7,7 @@ import pytest
 from helpers.tracks import planted
 
 from benchmarks.ladder.orders import Rung, interval, margins, means_drawn, order, rungs, tau
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 
 METHODS = 8
 
@@ -63,9 +63,9 @@ def test_few_methods_or_one_seed_have_no_order(measured):
 
 def test_large_and_small_differences_are_counted_by_the_ratio_of_means(measured):
     short, long = (measured(means, 0.0, shift=0.0) for means in ([1.0, 1.5, 3.0], [1.0, 0.9, 0.95]))
-    large, small = margins(short, long, 2.0)
-    assert large == (2, 1)  # 1 and 3 turn over; 1.5 and 3 hold
-    assert small == (1, 0)
+    # 1 and 1.5 turn over, 1.5 and 3 hold, 1 and 3 turn over.
+    assert margins(short, long, (2.0,)).tolist() == [[1, 0], [2, 1]]
+    assert margins(short, long, (1.2, 2.5)).tolist() == [[0, 0], [2, 1], [1, 0]]
 
 
 def test_records_become_rungs():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.ladder.page import agreement, answer, contests, page, scores, verdicts
+from benchmarks.ladder.page import agreement, answer, contests, page, scores, sizes, verdicts
 from benchmarks.ladder.predictors import Stated
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -30,6 +30,14 @@ def test_tasks_that_were_predicted_in_advance_are_counted_apart(contest):
     assert "0 of 10 large differences hold" in told
     *_, told = answer([holds], {"pinwheel"})
     assert "No task that was predicted in advance is measured yet." in told
+
+
+def test_differences_of_one_size_are_counted_together(contest):
+    ladders = {"plane-v1": [contest("moons", RISING, RISING), contest("rings", CLOSE, MIXED)], "digits": []}
+    *_, known, told = sizes(ladders, {"rings"}).splitlines()
+    assert known == "| plane-v1, known when predicted | 0 of 0 | 0 of 0 | 0 of 0 | 4 of 4 | 6 of 6 |"
+    assert told.startswith("| plane-v1, predicted in advance |")
+    assert sum(int(cell.split(" of ")[1]) for cell in told.split("|")[2:-1]) == 10
 
 
 def test_another_task_is_compared_with_a_short_training(contest):
