@@ -73,18 +73,14 @@ class Margin(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """A data set at its shortest and its longest budget."""
+    """A data set at its shortest and its longest budget, and the order of the headline at both."""
 
     data: str
     short: int
     long: int
     first: Rung
     last: Rung
-
-    @property
-    def order(self) -> Order | None:
-        """The order of the headline at both budgets."""
-        return order(self.first.main, self.last.main)
+    order: Order
 
 
 def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:

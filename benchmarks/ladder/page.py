@@ -118,9 +118,13 @@ def read_ladders(results: Path) -> dict[str, Ladder]:
 def contests(ladder: Ladder) -> list[Contest]:
     """Return the data sets whose longest budget is the ladder's, where enough methods have all seeds at two budgets."""
     longest = max((steps for own in ladder.values() for steps in own), default=0)
-    found = [(data, min(own), longest, own) for data, own in ladder.items() if len(own) > 1 and longest in own]
-    made = [Contest(data, short, long, own[short], own[long]) for data, short, long, own in found]
-    return [contest for contest in made if contest.order]
+    made = []
+    for data, own in ladder.items():
+        if len(own) > 1 and longest in own:
+            short, long = own[min(own)], own[longest]
+            if found := order(short.main, long.main):
+                made.append(Contest(data, min(own), longest, short, long, found))
+    return made
 
 
 def page(results: Path) -> str:
@@ -190,7 +194,7 @@ def of_differences(main: Sequence[Contest], in_advance: set[str]) -> str:
     tested = f"The test is on {lasting(told)} do" if told else "No task that was predicted in advance is measured yet"
     return (
         f"**{bold}.** A difference is large if the means of two methods of {MAIN} differ by at least a factor of two "
-        f"after the shorter training. {noticed}{tested}. By chance, half of them would. "
+        f"after the shorter training. {noticed}{tested}. By chance, half of all differences keep their sign. "
         f"{involved} of all {len(large)} large differences involve {' or '.join(often)}."
     )
 
@@ -250,13 +254,13 @@ def sizes(ladders: Iterable[Sequence[Contest]]) -> str:
 
 def holds(ladders: Iterable[Sequence[Contest]]) -> str:
     """Return the table of the orders of the headlines."""
-    columns = ("task", "steps", "methods", "tau", "separated", "held", "turned over")
+    columns = ("task", "steps", "seeds", "methods", "tau", "separated", "held", "turned over")
     rows = []
-    for contest in (contest for ladder in ladders for contest in ladder):
-        if same := contest.order:
-            steps, methods = f"{contest.short:,} to {contest.long:,}", f"{same.methods} of {len(contest.first.main)}"
-            counts = same.decided, same.held, len(same.turned)
-            rows.append((contest.data, steps, methods, spread(same.tau, same.drawn), *counts))
+    for data, short, long, first, last, same in (contest for ladder in ladders for contest in ladder):
+        seeds = " and ".join(str(array(values).shape[1]) for values in complete(first.main, last.main))
+        steps, methods = f"{short:,} to {long:,}", f"{same.methods} of {len(first.main)}"
+        counts = same.decided, same.held, len(same.turned)
+        rows.append((data, steps, seeds, methods, spread(same.tau, same.drawn), *counts))
     return markdown(columns, rows)
 
 

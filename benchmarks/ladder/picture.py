@@ -45,8 +45,7 @@ def panel(axes: Any, contest: Contest) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
     one, other = complete(contest.first.main, contest.last.main)
-    same = contest.order
-    turned = {method for pair in same.turned for method in pair} if same else set()
+    turned = {method for pair in contest.order.turned for method in pair}
     ends = {method: (mean_of(one[method]), mean_of(other[method])) for method in one}
     axes.set(xlim=(0, 1), xticks=(0, 1), xticklabels=(f"{contest.short:,} steps", f"{contest.long:,}"), yscale="log")
     axes.set_title(f"{contest.data}, {contest.first.headline}")

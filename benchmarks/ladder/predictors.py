@@ -27,7 +27,7 @@ Known = Sequence[tuple[Values, Values]]
 
 
 def by_held(values: Values, known: Known) -> Pairs:
-    """Return the chance of each order at the shorter budget, corrected for orders that turn over.
+    """Return the chance of each order at the shorter budget, corrected for orders that do not hold.
 
     The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. On the
     other data sets, a share h of the separated pairs kept their order. The result is h q + (1 - h) (1 - q).
@@ -129,23 +129,21 @@ def stated(text: str) -> Stated:
     return Stated(content["to"], pairs)
 
 
-def brier(probabilities: Pairs, values: Values) -> float | None:
-    """Return the mean squared error of the probabilities of pairs with all seeds; None if there is no such pair."""
-    known = scored(probabilities, values)
-    errors = [(p - (mean_of(values[a]) < mean_of(values[b]))) ** 2 for (a, b), p in known.items()]
-    return float(np.mean(errors)) if errors else None
-
-
 def scored(probabilities: Pairs, values: Values) -> Pairs:
     """Return the probabilities of the pairs whose methods have all seeds."""
     (whole,) = complete(values)
     return {pair: p for pair, p in probabilities.items() if whole.keys() >= {*pair}}
 
 
+def brier(probabilities: Pairs, values: Values) -> float:
+    """Return the mean squared error of the probabilities of one or more pairs."""
+    return float(np.mean([(p - (mean_of(values[a]) < mean_of(values[b]))) ** 2 for (a, b), p in probabilities.items()]))
+
+
 def read_predictions(folder: Path) -> dict[str, Stated]:
     """Return {predictor: predictions} of the files predictions*.toml of a suite.
 
-    The first file, predictions.toml, is called "seeds": it expects that no order turns over.
+    The first file, predictions.toml, is called "seeds": it expects that each order lasts.
     """
     paths = sorted(folder.glob("predictions*.toml"))
     names = [path.stem.removeprefix("predictions").removeprefix("_") or "seeds" for path in paths]

@@ -13,8 +13,8 @@ The predictions for these tasks were committed before a value at 20,000 steps wa
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. The Brier score is the mean
 squared error of the probabilities over the pairs of methods: lower is better, and a coin has 0.25.
 
-- `seeds`: no order turns over. All methods have one variance, which the seeds contradict.
-- `held`: the order at 2,000 steps. Separated pairs turn over as often as on checkerboard and moons.
+- `seeds`: each true order lasts. All methods have one variance, which the seeds contradict.
+- `held`: the order at 2,000 steps. Separated pairs fail to hold as often as on checkerboard and moons.
 - `ratio`: a large ratio of the means at 2,000 steps keeps its order more often than a small one. The rate fits
   checkerboard and moons best.
 - `elsewhere`: the order on checkerboard and moons at 20,000 steps. Nothing is trained on the task itself. Two tasks
@@ -25,18 +25,17 @@ squared error of the probabilities over the pairs of methods: lower is better, a
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
     """Yield the table of the Brier scores of registered predictions, and what their means say."""
     last = {(contest.data, contest.long): contest.last.main for contest in found}
-    values: dict[str, dict[str, float]] = {name: {} for name in registered}
+    values: dict[str, dict[int, float]] = {name: {} for name in registered}
     rows = []
-    for data in dict.fromkeys(data for own in registered.values() for data in own.pairs):
+    for number, data in enumerate(dict.fromkeys(data for own in registered.values() for data in own.pairs)):
         cells, known = [], ""
         for name, one in registered.items():
             stated, measured = one.pairs.get(data, {}), last.get((data, one.long), {})
-            known = f"{len(scored(stated, measured))} of {len(stated)}"
-            if (score := brier(stated, measured)) is None:
-                cells.append("not measured")
-            else:
-                values[name][data] = score
-                cells.append(f"{score:.3f}")
+            pairs = scored(stated, measured)
+            known = f"{len(pairs)} of {len(stated)}"
+            if pairs:
+                values[name][number] = brier(pairs, measured)
+            cells.append(f"{values[name][number]:.3f}" if pairs else "not measured")
         rows.append((data, known, *cells))
     if measured := min(map(len, values.values())):
         rows.append(("mean", "", *(format_mean(*mean_and_half(each.values())) for each in values.values())))
@@ -45,7 +44,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
         yield fill(f"Means are over the measured tasks, ± 95 % CI half-width. {' '.join(verdicts(values))}") + "\n"
 
 
-def verdicts(values: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+def verdicts(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
     """Yield which predictors are better and worse than a coin, and than a training on other tasks."""
     coin = dict.fromkeys(values["elsewhere"], COIN)
     found = compare_all({**values, "coin": coin}, "lower")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.ladder.orders import Contest, Rung
+from benchmarks.ladder.orders import Contest, Rung, order
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def contest(measured):
     """Return a function that makes a task from the means of its methods at two budgets."""
 
     def make(data, short, long):
-        budgets = (measured(means, 0.001, shift=0.001) for means in (short, long))
-        return Contest(data, 100, 1000, *(Rung("w2", {"w2": own, "nll": own}) for own in budgets))
+        budgets = [measured(means, 0.001, shift=0.001) for means in (short, long)]
+        return Contest(data, 100, 1000, *(Rung("w2", {"w2": own, "nll": own}) for own in budgets), order(*budgets))
 
     return make

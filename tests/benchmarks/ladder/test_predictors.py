@@ -18,6 +18,7 @@ from benchmarks.ladder.predictors import (
     by_ratio,
     predictions,
     read_predictions,
+    scored,
 )
 from genbench.errors import ConfigError
 
@@ -63,8 +64,13 @@ def test_elsewhere_counts_the_other_data_sets_and_not_the_values():
 def test_the_score_is_0_for_sure_and_right_and_a_quarter_for_a_coin():
     pair = "m0", "m1"
     assert [brier({pair: p}, exact(1.0, 2.0)) for p in (1.0, 0.5, 0.0)] == [0, 0.25, 1]
-    assert brier({pair: 1.0}, {"m0": {0: 1.0}}) is None
-    assert brier({pair: 1.0}, exact(1.0, 2.0) | {"m1": {0: 2.0}}) is None
+
+
+def test_only_pairs_with_all_seeds_are_scored():
+    pairs = {("m0", "m1"): 1.0, ("m0", "m2"): 0.5}
+    assert scored(pairs, exact(1.0, 2.0)) == {("m0", "m1"): 1.0}
+    assert scored(pairs, exact(1.0, 2.0, 3.0) | {"m1": {0: 2.0}}) == {("m0", "m2"): 0.5}
+    assert scored(pairs, {}) == {}
 
 
 def test_only_data_sets_without_the_longer_budget_are_predicted():

@@ -20,7 +20,7 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
 
 
 def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
-    tasks = "abcd"
+    tasks = range(4)
     values = {
         "ratio": dict(zip(tasks, [0.1, 0.11, 0.12, 0.1], strict=True)),
         "held": dict(zip(tasks, [0.1, 0.4, 0.2, 0.1], strict=True)),
@@ -29,5 +29,5 @@ def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
     coin, elsewhere, _ = verdicts(values)
     assert coin == "Better than a coin: `ratio`. Worse: `elsewhere`."
     assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
-    two = {name: {task: own[task] for task in "ab"} for name, own in values.items()}
+    two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
     assert next(verdicts(two)) == "Better than a coin: none. Worse: none."
