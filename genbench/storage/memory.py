@@ -45,6 +45,18 @@ def paused_collection() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def uncollected_imports() -> Iterator[None]:
+    """Pause cyclic garbage collection while modules are imported, and leave their objects out of later collections.
+
+    Objects of modules live as long as the process. Collections go through those of torch again and again: during the
+    import, after it, and at the exit, which takes a quarter of the time of a command that only imports torch.
+    """
+    with paused_collection():
+        yield
+        gc.freeze()
+
+
 def require(size: float, what: str) -> None:
     """Refuse a request that needs more memory than there is.
 

@@ -1,5 +1,6 @@
 """Memory: what this machine cannot hold is refused with both sizes."""
 
+import gc
 import platform
 import resource
 
@@ -63,3 +64,16 @@ def faults_of_a_hundred_rounds():
 def test_freed_memory_is_kept():
     # 800 KB are 196 pages: one tensor mapped afresh in every round would already be 19,600.
     assert apart(faults_of_a_hundred_rounds) < 2_000
+
+
+def test_what_exists_after_imports_is_left_out_of_later_collections():
+    before = gc.get_freeze_count()
+    try:
+        with memory.uncollected_imports():
+            assert not gc.isenabled()
+            lasting = [[]]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before
+        assert not any(each is lasting for each in gc.get_objects())
+    finally:
+        gc.unfreeze()
