@@ -19,7 +19,7 @@ READY := $(VENV)/.installed
 # torch's compiler too, into files of its own, which takes 10 s of each process that collects tests.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
-.PHONY: help install reproduce reproduce-all studies calibration figures bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
+.PHONY: help install reproduce reproduce-all studies calibration figures ladder bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,7 +45,11 @@ calibration: $(READY) ## measure which metric detects which fault (half an hour;
 	$(BIN)/python -m benchmarks.calibration $(ARGS)
 
 figures: $(READY) ## draw the pictures of README and docs, and fill in the README, from the published records (a minute)
+	$(BIN)/python -m benchmarks.readme
 	$(BIN)/python -m benchmarks.figures
+
+ladder: $(READY) ## write the page and the picture on whether cheap numbers predict dear ones, from the published records
+	$(BIN)/python -m benchmarks.ladder
 
 bench: $(READY) ## compare the speed with other libraries (15 minutes on a quiet machine), and write results/perf.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'

@@ -18,9 +18,9 @@ from typing import Any
 from genbench.cli.options import stdout
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.build import build_model
-from genbench.models.flow_matching.couplings.gibbs import FLAT, GRID, Gibbs, elbow
+from genbench.models.flow_matching.couplings.wcfm_weights import FLAT, GRID, Gibbs, elbow
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.numerics.importance_weights import Tilt
+from genbench.numerics.weighted_pairs import Tilt
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.formats.terminal import show
 from genbench.runs.make_spec import make_spec

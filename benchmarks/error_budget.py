@@ -25,9 +25,9 @@ from benchmarks.tables import markdown
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.metrics.error_budget import PARTS
 from genbench.models.flow_matching.couplings.base import squared_distances
-from genbench.numerics.gaussian_pairs import ONE, exponential
 from genbench.numerics.ode import integrate
 from genbench.numerics.optimal_transport import assignment
+from genbench.numerics.weighted_pairs import ONE, exponential
 from genbench.registry import datasets
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published

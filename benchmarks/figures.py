@@ -1,14 +1,12 @@
-"""The pictures of README, docs and results, and the part of the README about the leaderboard, from published records.
+"""The pictures of README, docs and results, from published records.
 
-    python -m benchmarks.figures    # writes docs/images/*.svg and README.md
+    python -m benchmarks.figures    # writes docs/images/*.svg
 
 Trajectories need weights, which are not published: their four models are trained first (a minute), and kept in --runs.
 """
 
 import argparse
-import textwrap
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +15,20 @@ import torch
 from jaxtyping import Float
 
 import genbench
+from benchmarks.readme import ROOT, read_board
 from genbench.analysis.means import mean_and_half
 from genbench.core import Transport
 from genbench.metrics.sampling import noise
 from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled, write_charts
-from genbench.report.formats.writers import markdown
 from genbench.report.plots import budget_curves, track_curves
-from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_table import METHODS, across_table, sentences
+from genbench.report.track_board import TrackBoard
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record
 from genbench.runs.spec import build_data
-from genbench.runs.store import Store
-from genbench.suites import find
-from genbench.sweeps.suite_file import CHOSEN
 
-ROOT = Path(__file__).parents[1]
-SAID = 3
-"""Number of sentences about the leaderboard in the README, on methods with their own samplers."""
-COLUMNS, WIDE = 128, 1000
-"""Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
-TRACK = "plane-v1"
 DRAWN = {"CFM": "cfm", "W-CFM": "wcfm", "OT-CFM": "otcfm", "MeanFlow": "meanflow"}
 TASK = "8gaussians-moons"
 PLAN = {"steps": 2000, "batch_size": 256, "schedule": "cosine", "ema": 0.999}
@@ -178,27 +166,14 @@ def forest(board: TrackBoard) -> Any:
     return figure
 
 
-def leaderboard_section(text: str, board: TrackBoard) -> str:
-    """Return the README with the sentences and the table of a track, between its introduction and its caption."""
-    head, _, rest = text.partition("## Leaderboard\n\n")
-    caption = "\n\nSmall networks on points"
-    _, _, tail = rest.partition(caption)
-    told = "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. What the table says:"
-    fill = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
-    items = [fill(f"- {text}") for text in sentences(board)[:SAID]]
-    _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
-    return "\n".join([f"{head}## Leaderboard\n", told, "", *items, "", table.strip()]) + caption + tail
-
-
 def main() -> None:
-    """Draw the pictures, and fill in the README."""
+    """Draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="Published records.")
     parser.add_argument("--runs", type=Path, default=ROOT / "reproduced" / "figures", help="Where runs are kept.")
     arguments = parser.parse_args()
     images = ROOT / "docs" / "images"
-    settings = "tuned" if find(TRACK).with_suffix(CHOSEN).exists() else "default"
-    board = track_board(find(TRACK), Store(arguments.results), settings)
+    board = read_board(arguments.results)
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
@@ -206,8 +181,6 @@ def main() -> None:
         write_charts(turns, images / "steps.svg", board.models)
     write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
     (images / "forest.svg").write_bytes(encoded(forest(board)))
-    readme = ROOT / "README.md"
-    readme.write_text(leaderboard_section(readme.read_text(encoding="utf-8"), board), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from genbench.metrics.image.classifier import SIZES, caption_classifier, margina
 from genbench.metrics.image.fid import distance_to_reference
 from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
-from genbench.metrics.image.monge import sliced_distance
+from genbench.metrics.image.mind import sliced_distance
 from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, nearest, precision_and_recall
 from genbench.metrics.image.recognition import accuracies, balance
 from genbench.metrics.image.reference_statistics import statistics

@@ -6,7 +6,7 @@
 ARCHIVE has the images as train|test/CLASS/NAME; the shipped weights learned a JPEG re-encoding of CIFAR-10. FOLDER gets
 checkpoints, from which the same command resumes, and `cifar10-8x8x8.safetensors` with the weights in half precision and
 the constants of the latents. Prints the PSNR on test images and the sha256 of the file, which belongs in
-genbench/models/latent/cifar10_autoencoder.py. Training is seeded and on one thread. Another processor or version of
+genbench/models/latent/autoencoder.py. Training is seeded and on one thread. Another processor or version of
 torch may round differently and give other weights. In that case, raise the version of the encoder, and measure the
 tables that use it again.
 """
@@ -21,8 +21,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.data.images import cifar10
-from genbench.models.latent.autoencoder import Autoencoder, Reconstruction
-from genbench.models.latent.cifar10_autoencoder import NAME, SIZES
+from genbench.models.latent.autoencoder import NAME, SIZES, Autoencoder, Reconstruction
 from genbench.seeds import derive
 from genbench.training.loop import fit
 from genbench.training.plan import Plan

@@ -19,7 +19,7 @@ import torch
 from machine import here
 
 from genbench.errors import Unsupported
-from genbench.report.track_seconds import SECONDS, Seconds
+from genbench.report.track_cells import SECONDS, Seconds
 from genbench.runs.run import train
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from genbench.core import Event, Normal
 from genbench.metrics.wasserstein import random_directions, sorted_projections
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import MinibatchOT
+from genbench.models.flow_matching.couplings.wcfm_weights import Gibbs, KernelSettings
 from genbench.registry import datasets
 
 IMAGE = (3, 32, 32)

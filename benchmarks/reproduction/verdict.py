@@ -24,7 +24,7 @@ import numpy as np
 from scipy import special
 
 from genbench.analysis.labels import counted
-from genbench.analysis.paired_tests import POWER, holm
+from genbench.analysis.significance import POWER, holm
 from genbench.registry import models
 from genbench.results.comparing import OF_ROW, TOLERANCE, Deviation, compare, row_name
 from genbench.runs.record import identity

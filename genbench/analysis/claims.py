@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy import special
 
 from genbench.analysis.means import LEVEL
-from genbench.analysis.paired_tests import seeds_needed
+from genbench.analysis.significance import seeds_needed
 from genbench.errors import ConfigError, unknown
 from genbench.validation import explain
 

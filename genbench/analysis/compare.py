@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import LEVEL, mean_and_error
-from genbench.analysis.paired_tests import POWER, Paired, detectable, holm, paired
+from genbench.analysis.significance import POWER, Paired, detectable, holm, paired
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of

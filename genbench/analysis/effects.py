@@ -12,8 +12,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import LEVEL, mean_and_error, mean_and_half
-from genbench.analysis.paired_tests import holm, paired
-from genbench.analysis.pairwise import Pairwise, Values, letters
+from genbench.analysis.significance import Pairwise, Values, holm, letters, paired
 
 SCORED = 3.0
 """Standard errors by which the baseline's excess has to exceed 0 for a task to be scored."""

@@ -6,7 +6,7 @@ become part of the row's name.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,7 @@ from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_value
-from genbench.sweeps.suite import TrackRow, pairs, track_rows, with_paths
+from genbench.sweeps.suite import TrackRow, choice_of, pairs, track_rows, with_paths
 from genbench.sweeps.suite_file import TUNED, ModelEntry, Suite, Track, folder_of, read
 from genbench.sweeps.user_files import component_name, of_model
 
@@ -84,14 +84,15 @@ def track_runs(
         added: records of submissions.
     """
     suite, track = read_track(path)
+    changed = _changed(suite, rows) if settings == "tuned" else {}
     found, known = TrackRuns({}, {}, ()), set()
     for group in _groups(path, store):
         for run in group.runs:
             known.add(identity(run.record))
-            for place in _places(run.record, settings):
+            for place in _places(run.record, changed):
                 found.runs.setdefault(place, {}).setdefault(run.seed, run)  # published runs come first
         for record in group.failures:
-            for place in _places(record, settings):
+            for place in _places(record, changed):
                 found.failures.setdefault(place, set()).add(record["spec"]["seed"])
     beside = [run.record for own in found.runs.values() for run in own.values()]
     saved = [record for record in store.records() if record["results"] and identity(record) not in known]
@@ -111,7 +112,7 @@ def track_runs(
             seed = record["spec"]["seed"]
             if place.steps not in listed.get(place.row, usual):  # it is the budget of a row with another pace
                 continue
-            if place.row in listed and settings == "tuned":  # what tuning chose stands there
+            if (place.data, place.row) in changed:  # what tuning chose stands there
                 continue
             if "failure" in record:
                 found.failures.setdefault(place, set()).add(seed)
@@ -134,10 +135,42 @@ def _groups(path: Path, store: Store) -> Iterator[Group]:
             yield from read_groups(each, [path.stem])
 
 
-def _places(record: Record, settings: Chosen) -> Iterator[Place]:
+def _changed(suite: Suite, rows: Sequence[TrackRow]) -> dict[tuple[str, str], Spec | None]:
+    """Return {(data set, row): its spec with the settings that tuning chose} where these are not the defaults.
+
+    None where nothing is chosen yet.
+    """
+    changed: dict[tuple[str, str], Spec | None] = {}
+    for row in rows:
+        if (choice := choice_of(suite, row)) is None:
+            changed[row.dataset, row.label] = None
+        elif choice:
+            whole = merge(row.settings, choice)
+            changed[row.dataset, row.label] = complete_spec(row.model.name, row.data.name, 0, row.metrics, whole)
+    return changed
+
+
+def _places(record: Record, changed: Mapping[tuple[str, str], Spec | None]) -> Iterator[Place]:
+    """Yield the places of a record in a table. Rows with default settings stand in both tables.
+
+    Args:
+        changed: result of `_changed` for the tuned table, empty for the table of default settings.
+    """
+    data = record["labels"]["data"]
     for place in record.get("track", ()):
-        if settings in place["tables"]:
-            yield Place(record["labels"]["data"], place["row"], record["spec"]["plan"]["steps"])
+        spec = changed.get((data, place["row"]))
+        if (data, place["row"]) not in changed:
+            stands = "default" in place["tables"]
+        else:  # settings of an earlier tuning stand nowhere
+            stands = spec is not None and "tuned" in place["tables"] and _has_settings(record, spec)
+        if stands:
+            yield Place(data, place["row"], record["spec"]["plan"]["steps"])
+
+
+def _has_settings(record: Record, spec: Spec) -> bool:
+    own = record["spec"]
+    plans = [{key: value for key, value in plan.items() if key not in FREE} for plan in (own["plan"], spec.plan)]
+    return same_component(own["model"], spec.model) and own["sample"] == spec.sample and plans[0] == plans[1]
 
 
 def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
@@ -213,17 +246,28 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
 
 
 def usual_seconds(path: Path, cells: Sequence[Spec]) -> float:
-    """Return the seconds that cells will take if they are as fast as the published runs of the baseline.
+    """Return the seconds that cells will take if they are as fast as the published runs of a track.
 
-    0 if the baseline has no published run.
+    A model without published runs on a data set counts as the baseline, and a data set without any as the other data
+    sets. Seconds of another budget are taken in proportion to the steps. 0 if the baseline has no published run.
     """
     (_, track), costs = read_track(path), {}
     for group in _groups(path, Store(FOLDER)):
         for run in group.runs:
-            if any(place["row"] == track.baseline for place in run.record.get("track", ())):
-                cost = cost_of(run.record)
-                seconds = cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
-                costs.setdefault((run.data, run.record["spec"]["plan"]["steps"]), []).append(seconds)
-    means = {key: fmean(seconds) for key, seconds in costs.items()}
-    usual = fmean(means.values()) if means else 0.0
-    return sum(means.get((cell.data_label, cell.plan["steps"]), usual) for cell in cells)
+            cost, spec = cost_of(run.record), run.record["spec"]
+            seconds = cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
+            base = any(place["row"] == track.baseline for place in run.record.get("track", ()))
+            for model in (spec["model"]["name"], *([""] if base else [])):
+                costs.setdefault((model, run.data), {}).setdefault(spec["plan"]["steps"], []).append(seconds)
+
+    def of(cell: Spec, data: str, model: str) -> float | None:
+        budgets, steps = costs.get((model, data), {}), cell.plan["steps"]
+        near = min(budgets, key=lambda known: abs(known - steps), default=None)
+        return None if near is None else fmean(budgets[near]) * (steps / near if near else 1.0)
+
+    def usual(cell: Spec) -> float:
+        known = (of(cell, cell.data_label, model) for model in (cell.model["name"], ""))
+        others = [of(cell, data, model) or 0.0 for model, data in costs if not model]
+        return next((seconds for seconds in known if seconds is not None), fmean(others) if others else 0.0)
+
+    return sum(map(usual, cells))

@@ -100,6 +100,13 @@ def print_plain(text: str, *, err: bool = False) -> None:
     typer.echo(plain(text), err=err)
 
 
+def say_time(seconds: float) -> None:
+    """Print how long runs will take, judged by published runs."""
+    from genbench.sweeps.progress import duration
+
+    typer.echo(f"about {duration(seconds)}, if all is as fast as in the published runs of the track", err=True)
+
+
 def open_file(path: Path) -> None:
     """Open a file in a browser, or say where it is, as over SSH."""
     import webbrowser

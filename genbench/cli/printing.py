@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from genbench.analysis.compare import Change, Comparison
-from genbench.analysis.paired_tests import POWER
+from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
 from genbench.registry import datasets, models
 from genbench.report.blocks import Column, Table, text_row

@@ -23,7 +23,6 @@ def report(
         Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Also write all tables as LaTeX.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,
@@ -41,7 +40,7 @@ def report(
 
     store = Store(results)
     only = "" if suite is None else publish.refresh_suite(suite, store)
-    also = [kind for kind, asked in (("md", markdown), ("tex", latex), ("csv", as_csv)) if asked]
+    also = [kind for kind, asked in (("md", markdown), ("csv", as_csv)) if asked]
     publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
     if open_:
         options.open_file(page)
@@ -186,7 +185,7 @@ def plan(
         spread, costs = family, {name: cost for name, cost in known.costs.items() if dataset in ("", name)}
         title = f"Study that detects a difference of {difference} in {metric}"
     else:
-        from genbench.analysis.components import crossed
+        from genbench.analysis.variance_components import crossed
         from genbench.results.reader import read_groups
         from genbench.runs.store import existing_store
 

@@ -60,7 +60,7 @@ def run(
         from genbench.runs.record import missing_metrics
         from genbench.runs.spec import build_data, plan_of
         from genbench.runs.store import Store
-        from genbench.runs.train_or_load import build_untrained
+        from genbench.runs.train_or_resume import build_untrained
 
     store, kinds = Store(results), check_kinds(log or ())
     plan_of(specs[0]).parts(devices)

@@ -1,7 +1,7 @@
 """The command sweep."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +13,6 @@ from genbench.suites import FOLDER, find
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
-    from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
 
@@ -26,7 +25,12 @@ def sweep(
         str | None,
         typer.Option(help="Run only this model (or file.py:name) on the tasks of a track, at its first budget."),
     ] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="With --model: only this task. Repeatable.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Run only cells on this data set. Repeatable.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Run only cells of a track with this number of steps.")] = None,
+    settings: Annotated[
+        Literal["default", "tuned"] | None,
+        typer.Option(help="Run only cells of a track with default settings, or only those that tuning changed."),
+    ] = None,
     set_: options.Set = None,
     jobs: options.Jobs = 1,
     results: options.Results = Path("results"),
@@ -40,13 +44,13 @@ def sweep(
     quiet: options.Quiet = False,
 ) -> None:
     """Run the missing cells of a suite, or your own model on the tasks of a track, and print the tables."""
-    settings = parse_set_options(set_ or [])
+    changes = parse_set_options(set_ or [])
     if engine == "local" and (address is not None or gpus):
         raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
-    if dataset and model is None:
-        raise ConfigError("--dataset selects the tasks on which --model runs: add --model")
+    if model is not None and (budget is not None or settings is not None):
+        raise ConfigError("--model has its own settings: write its budget as --set plan.steps=N, and omit --settings")
     path = find(suite)
 
     from genbench.sweeps import suite_file
@@ -61,53 +65,56 @@ def sweep(
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
     from genbench.sweeps.executors import execute, local
-    from genbench.sweeps.progress import ProgressDisplay, duration
+    from genbench.sweeps.progress import ProgressDisplay
     from genbench.sweeps.ray_executor import RayExecutor
 
     with paused_collection():
         if model is None:
-            loaded = suites.load(Path(suite), settings)
-            if path.parent == FOLDER and loaded.places and settings.keys() - {"data"}:
+            loaded = suites.load(Path(suite), changes)
+            if path.parent == FOLDER and loaded.places and changes.keys() - {"data"}:
                 raise ConfigError(f"--set: {suite} fixes all settings except data.*: to change others, copy {path}")
+            part = loaded.part(dataset or (), budget, settings)
         else:
-            loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), settings))
+            loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), changes))
+            part = {*range(len(loaded.specs))}
         store = Store(results) if dry_run else writable_store(results)
         records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
-    missing = [spec for spec, record in zip(loaded.specs, records, strict=True) if record is None]
+    missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
-    typer.echo(f"{suite}: {len(loaded.specs)} cells, {len(missing)} to run", err=True)
-    if model is not None and (seconds := usual_seconds(path, missing)):
-        typer.echo(
-            f"about {duration(seconds / jobs)}, if your model trains as fast as the published runs of the baseline",
-            err=True,
-        )
+    typer.echo(f"{suite}: {len(part)} cells, {len(missing)} to run", err=True)
+    if (model is not None or loaded.places) and (seconds := usual_seconds(path, missing)):
+        options.say_time(seconds / jobs)
     if dry_run:
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
-        print_cells(of_suite(loaded.specs, store), jobs, options.stdout())
+        print_cells(of_suite([loaded.specs[index] for index in sorted(part)], store), jobs, options.stdout())
         return
     if model is None:
         require_own_folder(results / loaded.name)
     labels = cell_names(missing)
-    with ProgressDisplay(labels, options.stderr(), skipped=len(loaded.specs) - len(missing)) as display:
+    with ProgressDisplay(labels, options.stderr(), skipped=len(part) - len(missing)) as display:
         reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
     if model is not None or loaded.places:
-        _print_board(suite, store, loaded.specs if model is not None else ())
+        steps = loaded.specs[0].plan["steps"] if model is not None else budget
+        tasks = {loaded.specs[index].data_label for index in part} if model is not None or dataset else set()
+        _print_board(suite, store, steps, tasks, settings)
     options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
 
 
-def _print_board(suite: str, store: "Store", own: "Sequence[Spec]") -> None:
-    """Print the table of a track across its tasks, the tasks of a row of one's own, and the next command."""
+def _print_board(
+    suite: str, store: "Store", steps: int | None, tasks: Collection[str], settings: Literal["default", "tuned"] | None
+) -> None:
+    """Print the table of the tasks that were asked for, the table of a track across its tasks, and the next command."""
     from genbench.report.formats import terminal
     from genbench.report.track_board import track_board
     from genbench.report.track_table import across_table, task_table
 
-    board = track_board(find(suite), store)
-    tables = [task_table(board, own[0].plan["steps"], None, {spec.data_label for spec in own})] if own else []
+    board = track_board(find(suite), store, settings)
+    tables = [task_table(board, steps or board.shown[0], None, tasks)] if tasks else []
     terminal.show([*tables, across_table(board)], options.stdout())
     words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
-    typer.echo(f"next: {shlex.join(words)}")
+    typer.echo(f"next: {shlex.join([*words, *(['--settings', settings] if settings else [])])}")

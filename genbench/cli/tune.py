@@ -1,32 +1,31 @@
 """The command tune."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, Jobs, Quiet, Results, stderr, stdout
-from genbench.errors import ConfigError
+from genbench.cli.options import AsJson, Jobs, Quiet, Results, say_time, stderr, stdout
+from genbench.errors import ConfigError, RunFailed
 from genbench.registry import metrics, models
 from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
 
 if TYPE_CHECKING:
-    from genbench.analysis.tuning import GridSearch
-    from genbench.report.blocks import Table
     from genbench.runs.spec import Spec
     from genbench.runs.store import Store
 
 
 def tune(
-    methods: Annotated[list[str] | None, typer.Argument(help="Models to tune.")] = None,
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Models to tune; with --track, all of its models by default.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; only its validation split is used.")] = None,
     track: Annotated[
-        str | None, typer.Option(help="Tune the models of this track, and save the chosen settings beside its file.")
+        str | None, typer.Option(help="Tune models of this track, and save the chosen settings beside its file.")
     ] = None,
     over: Annotated[
         list[str] | None,
@@ -51,9 +50,9 @@ def tune(
     For example: genbench tune cfm --dataset moons --over plan.lr=[0.001,0.003]
     """
     if track is not None:
-        if methods or dataset or over or metric or seeds or set_:
-            raise ConfigError("--track names a file that declares models, data sets, candidates and seeds: omit them")
-        _tune_track(track, jobs, results, as_json)
+        if over or metric or seeds or set_:
+            raise ConfigError("--track names a file that declares candidates, their metric and seeds: omit them")
+        _tune_track(find(track), methods or (), dataset, jobs, results, as_json)
         return
     if not methods or dataset is None:
         raise ConfigError("name models, --dataset and --over, or a --track (genbench tune --help has an example)")
@@ -71,8 +70,9 @@ def tune(
     if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
 
-    from genbench.analysis.tuning import grid_search
+    from genbench.analysis.tuning.grid_search import grid_search
     from genbench.report.formats.terminal import show
+    from genbench.report.tuning_table import candidates_table
     from genbench.runs.store import writable_store
     from genbench.storage import files
 
@@ -87,43 +87,47 @@ def tune(
     path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{mark}.json"
     text = json.dumps(found.json(), indent=1)
     files.write(path, text + "\n")
+    if found.lost:
+        raise RunFailed(f"no candidate has a value of {found.metric} for every seed: {', '.join(found.lost)}")
     if as_json:
         typer.echo(text)
         return
-    show([table_of(found)], stdout())
+    show([candidates_table(found)], stdout())
     typer.echo(f"written: {path}")
 
 
-def table_of(search: "GridSearch") -> "Table":
-    """Return the candidates as a table."""
-    from genbench.analysis.values import read_values
-    from genbench.report.tables import comparison_tables
-
-    values = read_values([record for candidate in search.candidates for record in candidate.records])
-    (table,) = comparison_tables([value for value in values if value.metric == search.metric])
-    legend = [f"Chosen for {method}: {candidate.text}." for method, candidate in search.chosen().items()]
-    legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
-    excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
-    legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
-    title = f"{table.title}: {search.metric} on the validation split"
-    return replace(table, title=title, legend=(*legend, *table.legend))
-
-
-def _tune_track(track: str, jobs: int, results: Path, as_json: bool) -> None:
-    """Run the trials of a track; write the choices beside its file and the values to the results folder."""
-    path = find(track)
-
-    from genbench.analysis.tuning import track_tuning
+def _tune_track(
+    path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path, as_json: bool
+) -> None:
+    """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
+    from genbench.analysis.track_runs import usual_seconds
+    from genbench.analysis.tuning.track_tuning import track_tuning
+    from genbench.report.formats.terminal import show
+    from genbench.report.tuning_table import choices_tables
     from genbench.runs.store import writable_store
     from genbench.storage import files
 
-    tuning, store = track_tuning(path), writable_store(results / "tuning")
-    _run(tuning.missing(store), store, jobs)
-    found = tuning.measured(store)
-    files.write(found.path, found.text())
+    tuning = track_tuning(path)
+    asked = tuning.only(methods, dataset)
+    store = writable_store(results / "tuning")
+    missing = asked.missing(store)
+    if seconds := usual_seconds(path, list(missing.values())):
+        say_time(seconds / jobs)
     trials = store.root / f"{path.stem}.json"
-    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
-    typer.echo(found.text() if as_json else f"written: {found.path}, {trials}", nl=not as_json)
+    try:
+        _run(missing, store, jobs)
+    finally:  # a stopped tuning has the choices of the rows that it finished
+        if (found := tuning.ended(store)).trials:
+            files.write(found.path, found.text())
+            files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    shown = asked.ended(store)
+    if as_json:
+        typer.echo(found.text(), nl=False)
+    else:
+        show(choices_tables(shown), stdout())
+        typer.echo(f"written: {found.path}, {trials}")
+    if shown.lost:
+        raise RunFailed(f"no candidate has a value for every seed: {', '.join(shown.lost)}")
 
 
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:

@@ -158,7 +158,7 @@ class Truth:
         w2_squared: returns the squared 2-Wasserstein distance from source to data, or None; with conditions, its mean
             over them. It is called only when a metric needs the number.
         velocity: exact velocity field (t, x) of flow matching with independent pairs and straight paths. With a third
-            argument, a `numerics.gaussian_pairs.GaussianSum`, pairs are weighted by this function of their distance.
+            argument, a `numerics.weighted_pairs.GaussianSum`, pairs are weighted by this function of their distance.
     """
 
     log_prob: Callable[[Tensor], Tensor] | None = None

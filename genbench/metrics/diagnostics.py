@@ -11,7 +11,7 @@ from genbench.core import Batch
 from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.models.flow_matching.couplings.base import Coupled
-from genbench.numerics import importance_weights
+from genbench.numerics import weighted_pairs
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
 from genbench.settings import Count
@@ -98,9 +98,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
             weights.append(pairs.weight)
         return torch.cat(weights).double().log()
 
-    estimate = importance_weights.estimate_tilt(
-        log_weight(noise) for noise in importance_weights.cyclic_shifts(x0, partners)
-    )
+    estimate = weighted_pairs.estimate_tilt(log_weight(noise) for noise in weighted_pairs.cyclic_shifts(x0, partners))
     if not estimate.known:
         raise Unsupported(f"too few of {estimate.pairs} pairs carry weight: an effective share of {estimate.share:.2g}")
     protocol = f"relative variance over {n} points with {partners} partners each{latents}"

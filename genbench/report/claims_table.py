@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from genbench.analysis.claims import Audit, Cost, Number, Option, Published, Spread
 from genbench.analysis.means import LEVEL
-from genbench.analysis.paired_tests import MOST_PAIRS, POWER
+from genbench.analysis.significance import MOST_PAIRS, POWER
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Column, Row, Table, text_row
 

@@ -8,6 +8,7 @@ from typing import cast
 
 from rich.console import Console
 
+from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
@@ -17,7 +18,6 @@ from genbench.report.formats.writers import (
     COLUMNS,
     csv,
     csv_report,
-    latex_report,
     markdown,
     markdown_report,
     means,
@@ -172,7 +172,7 @@ def publish_report(
     Args:
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
         only: name of a suite to report alone.
-        also: other formats to write beside the page: md, tex, csv.
+        also: other formats to write beside the page: md, csv.
         full: whether to print all tables as well.
 
     Returns:
@@ -187,7 +187,6 @@ def publish_report(
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
     others = {
         "md": lambda: markdown_report(report),
-        "tex": lambda: latex_report(report),
         "csv": lambda: csv_report(suites),
     }
     texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
@@ -207,15 +206,23 @@ def publish_report(
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
+    A track for which tuning has chosen settings has both of its tables, the first one first.
+
     Args:
         only: name of a suite to report alone.
     """
-    published, boards = suite_names(store.root), []
+    published, found = suite_names(store.root), {}
     for path in (find(name) for name in packaged() if only in ("", name)):
         if suite_file.read(path).track is not None:
             board = track_board(path, store)
-            boards += [board] if board.further or path.stem in published else []
-    return sorted(boards, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
+            if board.further or path.stem in published:
+                found[path] = board
+    ordered = sorted(found, key=lambda path: -max(counts.get("", 0) for counts in found[path].lacking.values()))
+    boards = []
+    for path in ordered:
+        other: Chosen = "default" if found[path].settings == "tuned" else "tuned"
+        boards += [found[path], *([track_board(path, store, other)] if found[path].choices[0] else [])]
+    return boards
 
 
 def _made() -> str:

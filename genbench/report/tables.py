@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_half
-from genbench.analysis.pairwise import SEPARATION, Pairwise, compare_all
+from genbench.analysis.significance import SEPARATION, Pairwise, compare_all
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 

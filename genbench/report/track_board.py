@@ -13,15 +13,14 @@ from typing import Any, NamedTuple
 
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
-from genbench.analysis.pairwise import Pairwise, compare_all
-from genbench.analysis.track_runs import Chosen, Place, read_track, track_runs
-from genbench.report.track_cells import Cell, cell_of, row_of
-from genbench.report.track_seconds import Seconds, read_seconds
+from genbench.analysis.significance import Pairwise, compare_all
+from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, track_runs
+from genbench.report.track_cells import Cell, Seconds, cell_of, read_seconds, row_of
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
 from genbench.sweeps.set_options import as_set_options
-from genbench.sweeps.suite import track_rows
+from genbench.sweeps.suite import choice_of, track_rows
 from genbench.sweeps.suite_file import Budget, Suite
 
 REGIMES = (1, 4, None)
@@ -31,6 +30,8 @@ LIKELIHOODS = ("nll", "bits_per_dim")
 TARGET = 1.1
 """The common target of all methods is this factor times the excess of the baseline with its own sampler."""
 
+
+SETTINGS: tuple[Chosen, Chosen] = ("default", "tuned")
 
 ABSENT = Cell({}, "not at this budget")
 
@@ -101,6 +102,7 @@ class TrackBoard(NamedTuple):
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: training times; None if they were not measured.
         lacking: {steps: {word: number of cells}}, with each method's own sampler; "" stands for cells with all seeds.
+        choices: the number of cells for which tuning has chosen settings, and the number of cells with trials.
     """
 
     name: str
@@ -114,6 +116,7 @@ class TrackBoard(NamedTuple):
     likelihoods: Mapping[int, tuple[Contest, ...]]
     seconds: Seconds | None
     lacking: Mapping[int, Mapping[str, int]]
+    choices: tuple[int, int]
 
     @property
     def budgets(self) -> list[int]:
@@ -162,7 +165,8 @@ class TrackBoard(NamedTuple):
         """Return plain JSON: the effects of each budget and regime, and one row for each cell there."""
         parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
-        return {**shared, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
+        choices = {"chosen": self.choices[0], "of": self.choices[1]}
+        return {**shared, "choices": choices, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one plain row for each cell of each budget and regime."""
@@ -183,18 +187,22 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
 
     Args:
         path: of the suite file.
-        settings: the table of default settings, or of settings that tuning chose; by default tuned, once any exist.
+        settings: the table of default settings, or of settings that tuning chose; by default tuned, once it has every
+            run that the other table has.
         added: records of submissions.
 
     Raises:
         ConfigError: if the suite is not a track.
     """
     suite, track = read_track(path)
-    settings = settings or ("tuned" if suite.chosen else "default")
     rows = track_rows(suite)
+    tried = [row for row in rows if row.model.trials]
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
-    runs, failures, further = track_runs(path, rows, store, settings, added)
+    wanted = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
+    tables = {each: track_runs(path, rows, store, each, added) for each in wanted}
+    settings = settings or ("tuned" if len(tables) == 2 and _has_all(*tables.values()) else "default")
+    runs, failures, further = tables[settings]
     models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
@@ -237,7 +245,17 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},
         read_seconds(path),
         _lacking(heats, suite, listed),
+        (sum(choice_of(suite, row) is not None for row in tried), len(tried)),
     )
+
+
+def _has_all(default: TrackRuns, tuned: TrackRuns) -> bool:
+    """Return whether every run of the table of default settings, failed or not, has its counterpart."""
+    had, has = (
+        {(place, seed) for part in (table.runs, table.failures) for place, seeds in part.items() for seed in seeds}
+        for table in (default, tuned)
+    )
+    return had <= has
 
 
 def _contest(

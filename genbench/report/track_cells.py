@@ -1,10 +1,18 @@
-"""Cells of a track: a model on a task has a value for every seed of the budget, or a word that says what it lacks."""
+"""Cells of a track: a model on a task has a value for every seed of the budget, or a word that says what it lacks.
+
+Seconds of training, measured alone, come from a file beside the track.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from genbench.errors import ConfigError
 from genbench.results.frames import doubtful_density
 from genbench.runs.record_types import Record
+from genbench.validation import explain
 
 
 class Cell(NamedTuple):
@@ -68,3 +76,37 @@ def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed:
     if doubts:
         return Cell(values, "doubtful", doubts.pop(), stated)
     return Cell(values, "", stated=stated, errors=errors)
+
+
+SECONDS = ".seconds.json"
+"""Ending of the file beside a track, in place of .toml; benchmarks/perf/step_seconds.py writes it."""
+
+
+class Seconds(BaseModel):
+    """Processor seconds of 1,000 training steps on one thread, one model at a time.
+
+    Args:
+        task: the data set.
+        seconds: by row of the track.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    task: str
+    machine: str
+    seconds: dict[str, float]
+
+
+def read_seconds(path: Path) -> Seconds | None:
+    """Return the seconds of a track, given its suite file; None if they were not measured.
+
+    Raises:
+        ConfigError: if the file beside it is invalid.
+    """
+    place = path.with_suffix(SECONDS)
+    try:
+        return Seconds.model_validate_json(place.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{place} holds no seconds of training: {explain(error)}") from error

@@ -71,6 +71,7 @@ def sentences(board: TrackBoard) -> list[str]:
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
         return []
+    where = f"{board.name} with tuned settings" if board.settings == "tuned" else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
         ends = f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
@@ -80,7 +81,7 @@ def sentences(board: TrackBoard) -> list[str]:
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
-        f"{_first(heat, f'on {board.name} after {heat.steps:,} training steps, each method with its own sampler')} "
+        f"{_first(heat, f'on {where} after {heat.steps:,} training steps, each method with its own sampler')} "
         f"Across {len(heat.effects.scored)} tasks, the excess of {first.method} over real data is {ratio}.",
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
         f"{refuted.format(first.method)}.{later}",
@@ -333,4 +334,8 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
         parts.append(f"{steps:,} steps: {done} of {cells} cells with all seeds{others}")
     parts += [f"0 of {cells} cells after {', '.join(empty)} steps"] if empty else []
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
+    chosen, tried = board.choices
+    if chosen or (tried and board.settings == "tuned"):
+        where = " (--settings tuned)" if board.settings == "default" else ""
+        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{where}"]
     return f"{'; '.join(parts)}."

@@ -10,14 +10,14 @@ from torch import Tensor
 from genbench.errors import ConfigError, first_line, unknown
 from genbench.models.flow_matching.pair_model import PairModel
 from genbench.models.latent.latent_model import Latent
-from genbench.nets.released import sit, song_unet, torchcfm
+from genbench.nets import released_weights
 from genbench.runs import provenance
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Origin
 from genbench.runs.run import LAUNCH, learn_from_prerequisites
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
-from genbench.runs.train_or_load import build_untrained
+from genbench.runs.train_or_resume import build_untrained
 from genbench.seeds import derive
 from genbench.settings import Settings, merge
 from genbench.storage import content_hash, files, tensors
@@ -50,7 +50,7 @@ FORMATS = {
     "torchcfm": Format(
         "ema_model",
         "",
-        torchcfm.weights,
+        released_weights.torchcfm,
         "cfm",
         "cifar10",
         {"data": {"valid": 0}, "model": {"net": {"name": "unet"}, "dequantize": False}},
@@ -58,7 +58,7 @@ FORMATS = {
     "sit": Format(
         "ema",
         "",
-        sit.weights,
+        released_weights.sit,
         "cfm",
         "folder",
         {
@@ -73,7 +73,7 @@ FORMATS = {
     "edm": Format(
         "ema",
         "model.",
-        song_unet.edm,
+        released_weights.edm,
         "cfm",
         "cifar10",
         merge(DDPMPP, {"model": {"net": {"noise_level": True}, "prediction": "edm"}}),
@@ -81,7 +81,7 @@ FORMATS = {
     "meanflow": Format(
         "model",
         "net_ema1.",  # the first of three averages (decay 0.99995), whose FID the repository prints
-        song_unet.meanflow,
+        released_weights.meanflow,
         "meanflow",
         "cifar10",
         merge(DDPMPP, {"model": {"net": {"frequencies": 256, "smooth": True, "dropout": 0.2}}}),

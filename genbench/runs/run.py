@@ -27,7 +27,7 @@ from genbench.runs.record import beside, merge_rows, missing_metrics, without_me
 from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.runs.store import Store, labels_of, run_name
-from genbench.runs.train_or_load import Member, build_untrained, fit_and_save, take_weights, with_prefix
+from genbench.runs.train_or_resume import Member, build_untrained, fit_and_save, take_weights, with_prefix
 from genbench.runs.weights_file import restore_weights
 from genbench.settings import settings_in
 from genbench.storage import content_hash, files, lease

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,11 +37,41 @@ class Sweep(NamedTuple):
 
     Args:
         places: for a track, the table rows of each cell; several rows may share a cell.
+        budgets: for a track, the budgets of each cell.
     """
 
     name: str
     specs: list[Spec]
     places: Sequence[list[Place]] = ()
+    budgets: Sequence[Collection[int]] = ()
+
+    def part(self, datasets: Collection[str], budget: int | None, table: str | None) -> set[int]:
+        """Return the indices of the cells on some data sets, and of a track at a budget or of a table.
+
+        Args:
+            datasets: names or labels; empty for all.
+            budget: in steps; None for all.
+            table: "default" for the cells with default settings, "tuned" for the others; None for all.
+
+        Raises:
+            ConfigError: if the suite has no such data set or budget, or is not a track.
+        """
+        if not self.places and (budget is not None or table is not None):
+            raise ConfigError(f"{self.name} is not a track: only tracks have budgets, and tuned settings")
+        if budget is not None and not any(budget in each for each in self.budgets):
+            known = ", ".join(map(str, sorted({steps for each in self.budgets for steps in each})))
+            raise ConfigError(f"{self.name} has no budget of {budget} steps; its budgets are {known}")
+        names = [{spec.data_label, spec.data["name"]} for spec in self.specs]
+        for name in datasets:
+            if not any(name in own for own in names):
+                raise unknown(f"{self.name} has no data set", name, set[str]().union(*names))
+        found = {index for index, own in enumerate(names) if not datasets or own.intersection(datasets)}
+        if budget is not None:
+            found = {index for index in found if budget in self.budgets[index]}
+        if table is not None:
+            default = [any("default" in place["tables"] for place in places) for places in self.places]
+            found = {index for index in found if default[index] == (table == "default")}
+        return found
 
 
 class DataChoice(NamedTuple):
@@ -123,30 +153,32 @@ def _cells(suite: Suite, override: Settings) -> list[Spec]:
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
-def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[list[Place]]]:
-    """Return the cells of a track, those with default settings first, and the table rows of each cell."""
+def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[list[Place]], list[set[int]]]:
+    """Return the cells of a track, those with default settings first, and the table rows and budgets of each cell."""
     rows = track_rows(suite)
-    _check_chosen(suite.chosen, rows)
+    if faults := choices_of(suite.chosen, rows)[1]:
+        raise ConfigError(f"{CHOSEN}: {faults[0]}")
     places: dict[tuple[str, str], dict[str, Place]] = {}
+    budgets: dict[tuple[str, str], set[int]] = {}
     cells = []
     for table in ("default", "tuned"):
         for (budget, seeds), row in itertools.product(suite.lengths, rows):
-            choice = suite.chosen.get(row.dataset, {}).get(row.label) if table == "tuned" and row.model.trials else {}
-            if (
-                choice is None or (length := row.model.at(budget)) is None
-            ):  # no settings chosen yet, or the model is not trained at this budget
-                continue
+            choice = choice_of(suite, row) if table == "tuned" else {}
+            if choice is None or (length := row.model.at(budget)) is None:
+                continue  # nothing is chosen yet, or the model is not trained at this budget
             settings = merge(row.settings, choice, length, override)
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
             for cell in (replace(spec, seed=seed) for seed in seeds):
                 cells.append(cell)
+                budgets.setdefault(_identity(cell), set()).update([budget.steps] if budget is not None else [])
                 here = places.setdefault(_identity(cell), {})
                 place = here.setdefault(row.label, {"row": row.label, "headline": row.metrics[0], "tables": []})
                 if table not in place["tables"]:
                     place["tables"].append(table)
     specs = _once(cells)
     ordered = [list(places[_identity(spec)].values()) for spec in specs]
-    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered
+    of_cells = [budgets[_identity(spec)] for spec in specs]
+    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered, of_cells
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:
@@ -173,15 +205,27 @@ def track_rows(suite: Suite) -> list[TrackRow]:
     return list(rows.values())
 
 
-def _check_chosen(chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]) -> None:
-    """Raise ConfigError if chosen settings belong to no row, or are neither its defaults nor one of its trials."""
+def choice_of(suite: Suite, row: TrackRow) -> Settings | None:
+    """Return the settings that replace the defaults of a row in the tuned table; None if tuning has chosen none yet."""
+    return suite.chosen.get(row.dataset, {}).get(row.label) if row.model.trials else {}
+
+
+def choices_of(
+    chosen: Mapping[str, Mapping[str, Settings]], rows: Iterable[TrackRow]
+) -> tuple[dict[str, dict[str, Settings]], list[str]]:
+    """Return the chosen settings that are the defaults or a trial of their row, and what is wrong with the others."""
     declared = {(row.dataset, row.label): row.model.trials for row in rows}
+    fitting: dict[str, dict[str, Settings]] = {}
+    faults = []
     for dataset, choices in chosen.items():
         for label, choice in choices.items():
             if (dataset, label) not in declared:
-                raise ConfigError(f"{CHOSEN}: this track has no row {label} on {dataset}: tune it again")
-            if choice and choice not in list(points(declared[dataset, label], what="trials")):
-                raise ConfigError(f"{CHOSEN}: {choice} is not a trial of {label} on {dataset}: tune the track again")
+                faults.append(f"this track has no row {label} on {dataset}: tune it again")
+            elif choice and choice not in list(points(declared[dataset, label], what="trials")):
+                faults.append(f"{choice} is not a trial of {label} on {dataset}: tune the track again")
+            else:
+                fitting.setdefault(dataset, {})[label] = choice
+    return fitting, faults
 
 
 def _identity(spec: Spec) -> tuple[str, str]:

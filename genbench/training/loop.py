@@ -27,8 +27,7 @@ from genbench.training.interrupts import Interrupts
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
 from genbench.training.second_thread import prefetch, second_thread_allowed
-from genbench.training.state import TrainingState
-from genbench.training.step import Step
+from genbench.training.step import Step, TrainingState
 from genbench.training.train_log import TrainLog
 
 log = logging.getLogger("genbench")

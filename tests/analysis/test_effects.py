@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from genbench.analysis.effects import Task, effects, excess
-from genbench.analysis.pairwise import compare_all
+from genbench.analysis.significance import compare_all
 
 
 def make(name, columns, floor=None, better="lower"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.photographs import task
 
-from genbench.models.latent.cifar10_autoencoder import NAME, SHA256, Cifar10Autoencoder
+from genbench.models.latent.autoencoder import NAME, SHA256, Cifar10Autoencoder
 from genbench.storage import tensors
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "features" / "autoencoder.py"

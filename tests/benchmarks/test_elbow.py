@@ -7,7 +7,7 @@ from helpers.toy_flows import gaussian_tilt
 
 from benchmarks.elbow import by_elbow, main
 from genbench.errors import ConfigError
-from genbench.models.flow_matching.couplings.gibbs import FLAT, elbow
+from genbench.models.flow_matching.couplings.wcfm_weights import FLAT, elbow
 from genbench.runs.store import Store
 
 

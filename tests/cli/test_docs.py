@@ -9,14 +9,10 @@ from pathlib import Path
 import pytest
 
 import genbench
-from benchmarks.figures import SAID, leaderboard_section
+from benchmarks.readme import SAID, leaderboard_section, read_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
-from genbench.report.track_board import track_board
 from genbench.report.track_table import METHODS, across_table, sentences
-from genbench.runs.store import Store
-from genbench.suites import find
-from genbench.sweeps.suite_file import CHOSEN
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -180,8 +176,7 @@ def test_links_and_paths_lead_somewhere(page):
 def shown(committed):
     """The part of the README about the track, and the track's board."""
     text = PAGES["README.md"].partition("## Leaderboard\n")[2].partition("\n## ")[0]
-    settings = "tuned" if find("plane-v1").with_suffix(CHOSEN).exists() else "default"
-    return text, track_board(find("plane-v1"), Store(committed), settings)
+    return text, read_board(committed)
 
 
 def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):

@@ -8,7 +8,7 @@ from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
 
 from genbench.analysis.compare import Comparison, Difference
-from genbench.analysis.paired_tests import paired
+from genbench.analysis.significance import paired
 from genbench.cli.printing import SHOWN, print_cells, print_models
 from genbench.results.status import CellStatus
 

@@ -172,4 +172,25 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
     assert [(row["data"], row["seeds"], row["word"], bool(row["letters"])) for row in mine] == [
         (data, 3, "", True) for data in ("moons", "pinwheel")
     ]
-    assert cli("sweep", "some.toml", "--dataset", "moons").stderr.endswith("on which --model runs: add --model\n")
+    assert "--model has its own settings" in cli("sweep", "some.toml", "--model", "mine.py", "--budget", 12).stderr
+
+
+def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
+    suite, results = tmp_path / "some.toml", tmp_path / "results"
+    suite.write_text(TRAINED.replace('"wcfm"', '{ name = "wcfm", trials = { model = { kappa = [0.5, 2.0] } } }'))
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
+
+    def sweep(*words):
+        return genbench("sweep", suite, "--results", results, *words)
+
+    assert "9 cells, 9 to run" in sweep("--dataset", "moons", "--settings", "default").stderr
+    done = sweep("--dataset", "moons", "--budget", 12, "--settings", "tuned")
+    assert "3 cells, 3 to run" in done.stderr
+    shown, across = done.stdout.split("some, tuned settings: excess over real data")
+    assert "some, tuned settings: 12 steps (3 seeds), own sampler" in shown
+    assert ("pinwheel" in shown, "missing" in shown) == (False, False)
+    assert "tuning has chosen settings for 1 of 2 cells" in " ".join(across.split())
+    assert done.stdout.endswith("--settings tuned\n")
+    assert "12 cells, 0 to run" in sweep("--dataset", "moons", "--dry-run").stderr
+    assert "21 cells, 9 to run" in sweep("--dry-run").stderr
+    assert len(published(results / "some/records.jsonl.gz")) == 12

@@ -15,8 +15,10 @@ def test_the_command_writes_its_choice(cli, tmp_path):
     assert "moons: sliced_w2 on the validation split" in " ".join(out.split())
     (path,) = (tmp_path / "tuning").glob("cfm-on-moons-by-sliced_w2-*.json")
     kept = json.loads(path.read_text())
-    assert kept["chosen"]["cfm"] in ("model.sigma=0.0", "model.sigma=0.2")
-    assert f"Chosen for cfm: {kept['chosen']['cfm']}." in out
+    chosen = kept["chosen"]["cfm"]["chosen"]
+    assert chosen in ("model.sigma=0.0", "model.sigma=0.2")
+    edge = "no smaller model.sigma than 0" if chosen == "model.sigma=0.0" else "no larger model.sigma than 0.2"
+    assert f"Chosen for cfm: {chosen}; {edge} was tried." in " ".join(out.split())
     assert [len(candidate["values"]) for candidate in kept["candidates"]] == [2, 2]
     assert kept["budget"] == {"steps": 8, "batch_size": 16}
     assert "name the candidates with --over" in say("wcfm", "--dataset", "8gaussians")[2]

@@ -17,7 +17,7 @@ import torch
 import genbench
 from fake_gpu import device
 from genbench.core import Data
-from genbench.metrics.extractors import feature_extractor, network
+from genbench.metrics.extractors import feature_extractor
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import Launch, run
@@ -91,7 +91,7 @@ def on(where: str) -> Iterator[None]:
         mock.patch.object(specs, "_built", BUILT[where]),
         mock.patch.object(feature_extractor, "_build", EXTRACTORS[where]),
         mock.patch.object(torch.cuda, "is_available", is_available),
-        mock.patch.dict(network.BATCH, {"cpu": 2, "cuda": 2}),
+        mock.patch.dict(feature_extractor.BATCH, {"cpu": 2, "cuda": 2}),
         mock.patch.dict(os.environ, {"GENBENCH_HOME": f"{os.environ['GENBENCH_HOME']}-{where}"}),
     ):
         yield

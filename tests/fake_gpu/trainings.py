@@ -16,7 +16,7 @@ from fake_gpu.proof import EXACT, SMALL, TINY, TWICE, UNET, Case, Cases, Numbers
 from genbench.core import Model
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
-from genbench.runs.train_or_load import build_untrained
+from genbench.runs.train_or_resume import build_untrained
 from genbench.settings import merge
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from genbench.analysis.means import mean_and_half
-from genbench.analysis.paired_tests import holm
+from genbench.analysis.significance import holm
 from genbench.report.track_board import track_board
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
@@ -26,7 +26,7 @@ def records(suite):
 
 
 def published(track, folder):
-    return track_board(find(track), Store(folder))
+    return track_board(find(track), Store(folder), "default")
 
 
 @pytest.fixture(scope="module")

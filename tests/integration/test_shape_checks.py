@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from genbench.metrics.image.frechet import Moments
-from genbench.numerics.importance_weights import relative_ess
+from genbench.numerics.weighted_pairs import relative_ess
 
 
 def test_the_functions_of_genbench_are_checked():

@@ -12,7 +12,7 @@ from genbench.data.splits import Arrays, Finite
 from genbench.errors import Unsupported
 from genbench.metrics.error_budget import error_budget
 from genbench.metrics.evaluation import Evaluation
-from genbench.numerics.gaussian_pairs import exponential
+from genbench.numerics.weighted_pairs import exponential
 from genbench.registry import datasets, models
 from genbench.settings import bind, call
 

@@ -1,4 +1,4 @@
-"""The U-Net; nets/released compares its outputs with torchcfm's network."""
+"""The U-Net; test_released_weights.py compares its outputs with torchcfm's network."""
 
 import pytest
 import torch

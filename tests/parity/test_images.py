@@ -15,7 +15,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from genbench.metrics.extractors import network
+from genbench.metrics.extractors import feature_extractor
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, precision_and_recall
@@ -128,7 +128,7 @@ def test_clean_resizing_is_that_of_pillow_on_floats(name):
         return torch.from_numpy(np.asarray(shown).copy()).clamp(0, 255)
 
     expected = torch.stack([torch.stack([theirs(channel) for channel in image]) for image in images])
-    torch.testing.assert_close(network.clean(images, 299), expected, rtol=0, atol=0)
+    torch.testing.assert_close(feature_extractor.clean(images, 299), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -140,7 +140,7 @@ def test_pillow_resizing_is_that_of_pillow_to_the_last_bit(name):
         return torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1)
 
     expected = torch.stack([theirs(image) for image in images]).float()
-    torch.testing.assert_close(network.pillow(images, 224), expected, rtol=0, atol=0)
+    torch.testing.assert_close(feature_extractor.pillow(images, 224), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -155,4 +155,6 @@ def test_tensorflow_resizing_reads_at_multiples_of_the_scale(name):
         part = (place - low).reshape((-1, 1) if axis == 2 else (-1,))
         high = np.minimum(low + 1, side - 1)
         x = x.take(low, axis) * (1 - part) + x.take(high, axis) * part
-    torch.testing.assert_close(network.tensorflow(images, 299), torch.from_numpy(x).float(), rtol=0, atol=2e-2)
+    torch.testing.assert_close(
+        feature_extractor.tensorflow(images, 299), torch.from_numpy(x).float(), rtol=0, atol=2e-2
+    )

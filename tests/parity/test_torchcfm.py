@@ -1,6 +1,6 @@
 """Flow matching against the library of Tong et al. (torchcfm): the same pairs, velocities and points.
 
-nets/released compares the network.
+nets/released_weights compares the network.
 """
 
 import math

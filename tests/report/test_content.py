@@ -11,7 +11,7 @@ from helpers.reports import blocks, gathered, tables, text, written
 
 from genbench.report.blocks import Picture
 from genbench.report.content import methods
-from genbench.report.formats.writers import latex_report, markdown_report
+from genbench.report.formats.writers import markdown_report
 from genbench.results.reader import Run
 from genbench.runs.record import read_record
 from genbench.runs.record_types import no_origin
@@ -21,7 +21,6 @@ def test_equal_records_give_equal_bytes(results, report, site):
     again, _ = gathered(results)
     assert written(results) == site
     assert markdown_report(again) == markdown_report(report)
-    assert latex_report(again) == latex_report(report)
 
 
 def test_a_table_says_which_rows_were_trained_with_other_settings(report):

@@ -5,7 +5,7 @@ import pytest
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from scipy import stats
 
-from genbench.analysis.pairwise import SEPARATION
+from genbench.analysis.significance import SEPARATION
 from genbench.analysis.values import Cost, Failure
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables

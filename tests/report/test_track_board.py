@@ -8,6 +8,7 @@ from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, r
 
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
+from genbench.report.track_table import across_table, sentences
 from genbench.runs.store import Store
 
 
@@ -75,6 +76,49 @@ def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
         board = board_of(tmp_path, [*planted(), *own], settings=settings)
         cell = board.heat(20, None).contests[0].cells["wcfm"]
         assert (set(cell.values.values()), stated in cell.stated) == ({value}, True)
+
+
+def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel")):
+    """Return the runs of wcfm with a kappa."""
+    return [
+        record_of("wcfm", data, 20, seed, rows_of(value, FLOOR[seed]), "wcfm", tables, {"kappa": kappa})
+        for data in tasks
+        for seed in range(5)
+    ]
+
+
+def test_the_tuned_table_is_the_first_once_it_has_every_run_of_the_other(tmp_path):
+    """Once any choice existed, it was the first, with nearly all cells missing."""
+    choices = tmp_path / "some.tuned.json"
+    default = [*planted(), *tuned("elbow", ["default"], 0.9)]
+    for tasks, shown, number in ((("moons",), "default", 1), (("moons", "pinwheel"), "tuned", 2)):
+        choices.write_text(json.dumps({data: {"wcfm": {"model": {"kappa": 0.5}}} for data in tasks}))
+        board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)])
+        assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2})
+        where = " (--settings tuned)" if shown == "default" else ""
+        assert f"tuning has chosen settings for {number} of 2 cells{where}" in across_table(board).legend[1]
+        contests = board_of(tmp_path, default, settings="tuned").heat(20, None).contests
+        assert [contest.cells["wcfm"].word for contest in contests] == ["missing"] * 2
+    assert board_of(tmp_path, default).settings == "default"  # chosen, but not trained
+    assert "on some with tuned settings after 20 training steps" in sentences(board)[0]
+
+
+def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
+    board = board_of(tmp_path, [*planted(), *tuned("elbow", ["default"])], settings="tuned")
+    moons, pinwheel = (contest.cells["wcfm"] for contest in board.heat(20, None).contests)
+    assert (moons.values, moons.word) == (dict.fromkeys(range(5), 0.7), "")
+    assert pinwheel.word == "missing"  # nothing is chosen there
+
+
+def test_runs_with_the_settings_of_an_earlier_tuning_stand_nowhere(tmp_path):
+    """They stood in the table, as runs with the new settings."""
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 2.0}}}}')
+    records = [*planted(), *tuned(0.5), *tuned(2.0, value=0.3)]
+    cell = board_of(tmp_path, records, settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    assert set(cell.values.values()) == {0.3}
+    cell = board_of(tmp_path, [*planted(), *tuned(0.5)], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    assert cell.word == "missing"
 
 
 def test_a_track_without_records_says_that_all_is_missing_and_a_suite_is_refused(tmp_path):

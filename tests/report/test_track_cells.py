@@ -1,7 +1,10 @@
-"""Cells of a track: what each says, and that only whole ones are compared."""
+"""Cells of a track, and seconds of training."""
 
 import pytest
 from helpers.tracks import board_of, planted
+
+from genbench.errors import ConfigError
+from genbench.report.track_cells import Seconds, read_seconds
 
 
 @pytest.fixture
@@ -51,3 +54,14 @@ def test_what_fails_on_every_seed_has_failed_and_what_is_not_defined_is_unsuppor
         ("failed 5 of 5", reasons["moons"]),
         ("unsupported", reasons["pinwheel"]),
     ]
+
+
+def test_seconds_are_those_of_the_file_beside_a_track(tmp_path):
+    path = tmp_path / "some.toml"
+    assert read_seconds(path) is None
+    found = Seconds(task="moons", machine="a machine", seconds={"cfm": 1.5})
+    (tmp_path / "some.seconds.json").write_text(found.model_dump_json())
+    assert read_seconds(path) == found
+    (tmp_path / "some.seconds.json").write_text('{"task": 3}')
+    with pytest.raises(ConfigError, match=r"some.seconds.json holds no seconds of training: task: 3 is wrong"):
+        read_seconds(path)

@@ -10,7 +10,7 @@ from helpers.photographs import patches
 from PIL import Image
 
 from genbench.errors import ConfigError
-from genbench.metrics.extractors import network
+from genbench.metrics.extractors import feature_extractor
 from genbench.registry import datasets
 from genbench.results.external_samples import measure_samples, read, task_without_model
 
@@ -133,7 +133,7 @@ def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, mess
 
 
 def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, place, tmp_path, monkeypatch):
-    monkeypatch.setitem(network.BATCH, "cpu", 4)
+    monkeypatch.setitem(feature_extractor.BATCH, "cpu", 4)
     monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     where = ["--set", f"data.path={place / 'real'}", "--set", f"data.size={SIZE}"]
     own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]

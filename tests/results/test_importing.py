@@ -18,7 +18,7 @@ from genbench.results import importing
 from genbench.runs.record import read_kept
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store, spec_at
-from genbench.runs.train_or_load import build_untrained
+from genbench.runs.train_or_resume import build_untrained
 from genbench.runs.weights_file import restore_weights
 from genbench.storage import content_hash
 

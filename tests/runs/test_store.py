@@ -12,7 +12,7 @@ from genbench.errors import ConfigError
 from genbench.runs.record import Misfiled, read_kept
 from genbench.runs.spec import build_data
 from genbench.runs.store import run_name
-from genbench.runs.train_or_load import build_untrained, take_weights
+from genbench.runs.train_or_resume import build_untrained, take_weights
 
 
 def copy(source, target):

@@ -191,6 +191,30 @@ def test_a_model_of_a_track_may_stand_at_some_budgets_and_one_without_training_s
     assert {cell for cell in cells if cell[0] != "wcfm"} == trained | {("gaussian", 0, 0), ("gaussian", 0, 1)}
 
 
+def test_a_part_of_a_track_is_a_task_a_budget_or_what_tuning_changed(tmp_path):
+    paced = TRACK.replace('{ name = "wcfm",', '{ name = "wcfm", pace = 0.5,')
+    (tmp_path / "some.toml").write_text(paced)
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    track = load(tmp_path / "some.toml")
+
+    def part(*words):
+        chosen = [track.specs[index] for index in sorted(track.part(*words))]
+        return [(s.data["name"], s.model["name"], s.plan["steps"], s.seed) for s in chosen]
+
+    assert len(part((), None, None)) == len(track.specs) == 15
+    assert part((), None, "tuned") == [("mixture", "wcfm", steps, seed) for steps, seed in ((10, 0), (10, 1), (25, 0))]
+    assert part(["moons"], 50, None) == [("moons", "cfm", 50, 0), ("moons", "wcfm", 25, 0)]
+    assert part(["mixture dims=8"], 50, "default") == [("mixture", "cfm", 50, 0), ("mixture", "wcfm", 25, 0)]
+    for words, reason in (((["moon"], None, None), "'moons'"), (((), 25, None), "its budgets are 20, 50")):
+        with pytest.raises(ConfigError, match=reason):
+            track.part(*words)
+    (tmp_path / "plain.toml").write_text('datasets = ["moons", "pinwheel"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
+    assert load(tmp_path / "plain.toml").part(["pinwheel"], None, None) == {1}
+    for words in (((), 20, None), ((), None, "default")):
+        with pytest.raises(ConfigError, match="plain is not a track: only tracks have budgets"):
+            load(tmp_path / "plain.toml").part(*words)
+
+
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [

@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from genbench.errors import ConfigError, RunFailed
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data, plan_of
-from genbench.runs.train_or_load import build_untrained
+from genbench.runs.train_or_resume import build_untrained
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group

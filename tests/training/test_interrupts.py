@@ -11,7 +11,7 @@ from genbench.storage import tensors
 from genbench.training import checkpoint
 from genbench.training.loop import fit
 from genbench.training.process_group import start_group
-from genbench.training.state import TrainingState
+from genbench.training.step import TrainingState
 
 
 def step_of(folder):

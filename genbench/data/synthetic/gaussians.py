@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.core import Batch, Data, Source, Truth
 from genbench.data.vectors import unlabeled, vectors
 from genbench.errors import ConfigError
-from genbench.numerics.gaussian_pairs import ONE, GaussianSum, weighted_velocity
+from genbench.numerics.weighted_pairs import ONE, GaussianSum, weighted_velocity
 from genbench.registry import datasets
 from genbench.settings import Count, Fraction, Positive, Size
 from genbench.storage import memory

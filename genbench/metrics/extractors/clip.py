@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, bicubic, check_images, extractor_device
+from genbench.metrics.extractors.feature_extractor import Network, bicubic, check_images, extractor_device
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk

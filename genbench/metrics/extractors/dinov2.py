@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, check_images, extractor_device, pillow
+from genbench.metrics.extractors.feature_extractor import Network, check_images, extractor_device, pillow
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk

@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genbench.core import Data
 from genbench.errors import Unsupported
-from genbench.metrics.extractors.network import Network, check_images, clean, extractor_device
+from genbench.metrics.extractors.feature_extractor import Network, check_images, clean, extractor_device
 from genbench.metrics.extractors.weights import WeightFile, read
 from genbench.registry import extractors
 

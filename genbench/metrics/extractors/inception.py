@@ -12,7 +12,14 @@ from torch.jit import optimized_execution  # type: ignore[reportPrivateImportUsa
 
 from genbench.core import Data
 from genbench.errors import ConfigError, Unsupported
-from genbench.metrics.extractors.network import Network, Rule, check_images, clean, extractor_device, tensorflow
+from genbench.metrics.extractors.feature_extractor import (
+    Network,
+    Rule,
+    check_images,
+    clean,
+    extractor_device,
+    tensorflow,
+)
 from genbench.metrics.extractors.weights import Sha256, WeightFile, read
 from genbench.registry import extractors
 from genbench.settings import OnDisk

@@ -9,9 +9,9 @@ from genbench.errors import Unsupported
 from genbench.models.flow_matching.couplings.balanced import REFERENCE, Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.couplings.entropic import ENTROPIC, Entropic, EntropicSettings
-from genbench.models.flow_matching.couplings.gibbs import KERNEL, WEIGHTS, Gibbs, KernelSettings, WeightSettings
 from genbench.models.flow_matching.couplings.minibatch_ot import PLAN, PlanSettings, Sinkhorn, ot
 from genbench.models.flow_matching.couplings.semidiscrete import SEMIDISCRETE, Semidiscrete, SemidiscreteSettings
+from genbench.models.flow_matching.couplings.wcfm_weights import KERNEL, WEIGHTS, Gibbs, KernelSettings, WeightSettings
 from genbench.models.flow_matching.pair_model import DEFAULTS, SharedSettings
 from genbench.models.flow_matching.paths import Bridge, Lipman, Straight, VariancePreserving
 from genbench.models.flow_matching.velocity_model import FlowMatching

@@ -12,9 +12,8 @@ from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
 from genbench.models.flow_matching.paths import Path
-from genbench.nets.prediction import Prediction
-from genbench.nets.presets import Net, build
-from genbench.numerics.importance_weights import relative_ess
+from genbench.nets.presets import Net, Prediction, build
+from genbench.numerics.weighted_pairs import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction, Positive
 from genbench.space import dequantize

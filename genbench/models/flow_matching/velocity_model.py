@@ -12,8 +12,7 @@ from genbench.core import Normal, Samples, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.pair_model import Example, PairModel, scalars
-from genbench.numerics.ode import SOLVERS, Method, integrate, log_density
-from genbench.numerics.sde import euler_maruyama
+from genbench.numerics.ode import SOLVERS, Method, euler_maruyama, integrate, log_density
 from genbench.settings import NonNegative, Positive, Size
 
 COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}

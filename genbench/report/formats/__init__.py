@@ -1,1 +1,1 @@
-"""Formats of a report: terminal, Markdown, HTML, LaTeX."""
+"""Formats of a report: terminal, Markdown, HTML."""

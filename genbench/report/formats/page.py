@@ -51,6 +51,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
     """
     folder = Path(name).stem
     blocks = [block for section in report.sections for block in section.walk()]
+    ranked = {board.name for board in boards if _ranks(board)}
     drawn = [each for each in (track_curves(boards[0]), budget_curves(boards[0])) if each] if boards else []
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
@@ -80,7 +81,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
             strip=[(data, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
-            empty=[board.name for board in boards if not _ranks(board)],
+            empty=[name for name in dict.fromkeys(board.name for board in boards) if name not in ranked],
             folder=folder,
             values=[
                 _values(suite, data, report.headlines.get(data.title, ""))

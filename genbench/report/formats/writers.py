@@ -1,7 +1,6 @@
-"""Writers: a table as lines of texts, and from it Markdown and LaTeX; means in full precision as CSV."""
+"""Writers: a table as lines of texts, and from it Markdown; means in full precision as CSV."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -27,9 +26,9 @@ def heading(column: Column) -> str:
     return f"{column.title} {ARROWS[column.better]}" if column.better in ARROWS else column.title
 
 
-def cell_text(cell: Cell, escape: Callable[[str], str] = str, note: str = "[{}]") -> str:
-    """Write a cell; `note` is the format string for the numbers of notes."""
-    parts = (escape(number(cell)), cell.letters, note.format(",".join(map(str, cell.notes))) if cell.notes else "")
+def cell_text(cell: Cell, escape: Callable[[str], str] = str) -> str:
+    """Write a cell, with the numbers of its notes in brackets."""
+    parts = (escape(number(cell)), cell.letters, f"[{','.join(map(str, cell.notes))}]" if cell.notes else "")
     return " ".join(filter(None, parts))
 
 
@@ -130,51 +129,6 @@ _MARKUP = re.compile(r"[`<|\\]|!(?=\[)|\](?=[(\[:])")
 def _markdown(text: str) -> str:
     """Return an untrusted text on one line, in which nothing is HTML, code, an image, a link, or the end of a cell."""
     return _MARKUP.sub(r"\\\g<0>", plain(text))
-
-
-PREAMBLE = r"% needs \usepackage{booktabs}"
-
-
-def latex(table: Table, *, width: int = 100) -> str:
-    """Write a table for the package booktabs; columns beyond the width, in characters, continue in a second tabular."""
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
-    for panel in panels(table, cell_text, width):
-        texts = grid(panel, lambda cell: cell_text(cell, _latex, "$^{{{}}}$"), _latex)
-        head, *body = (rf"{' & '.join(line)} \\" for line in texts)
-        lines += [rf"\begin{{tabular}}{{l{'r' * len(panel.columns)}}}", r"\toprule", head, r"\midrule", *body]
-        lines += [r"\bottomrule", r"\end{tabular}", r"\par\medskip"]
-    below = [rf"$^{{{i}}}$ {_latex(note)}" for i, note in enumerate(table.notes, 1)]
-    below += [_latex(line) for line in table.legend]
-    if below:
-        lines += [r"\begin{minipage}{\linewidth}\footnotesize\raggedright", " \\\\\n".join(below), r"\end{minipage}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def latex_report(report: Report) -> str:
-    """Write all tables of a report, section by section."""
-    return "\n".join([PREAMBLE, *(latex(table) for section in report.sections for table in section.tables())])
-
-
-SYMBOLS = {"\\": r"\textbackslash{}", **{sign: f"\\{sign}" for sign in "&%$#_{}"}, "~": r"\textasciitilde{}"}
-SYMBOLS |= {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "–": "--", "…": r"\dots{}"}
-SYMBOLS |= {"±": r"$\pm$", "↓": r"$\downarrow$", "↑": r"$\uparrow$", "≤": r"$\leq$", "≥": r"$\geq$", "×": r"$\times$"}
-SYMBOLS["°"] = r"$^\circ$"
-GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega"
-
-
-def _latex(text: str) -> str:
-    return "".join(map(_sign, plain(text)))
-
-
-def _sign(sign: str) -> str:
-    """Write a character in ASCII, so that every LaTeX compiles it: without accents, others by their number."""
-    if sign in SYMBOLS or sign.isascii():
-        return SYMBOLS.get(sign, sign)
-    letter = unicodedata.name(sign, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
-    if letter in GREEK.split():
-        return rf"$\{letter}$"
-    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode()
-    return letters if letters.isalpha() else rf"\texttt{{U+{ord(sign):04X}}}"
 
 
 def means(values: Sequence[Value], failures: Sequence[Failure] = ()) -> "pd.DataFrame":

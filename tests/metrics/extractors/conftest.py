@@ -6,7 +6,7 @@ import torch
 from helpers import photographs
 from torch_fidelity import feature_extractor_inceptionv3 as fidelity
 
-from genbench.metrics.extractors import inception, network
+from genbench.metrics.extractors import feature_extractor, inception
 
 
 class Script(torch.nn.Module):
@@ -65,8 +65,8 @@ def inception_setting(inception_files):
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch):
-    for device in network.BATCH:
-        monkeypatch.setitem(network.BATCH, device, 2)
+    for device in feature_extractor.BATCH:
+        monkeypatch.setitem(feature_extractor.BATCH, device, 2)
 
 
 @pytest.fixture(scope="module")

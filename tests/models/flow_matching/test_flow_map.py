@@ -117,3 +117,24 @@ def test_a_net_of_one_time_is_refused(built):
     with pytest.raises(ConfigError, match=r"net one-time takes one time.*mlp, unet"):
         built("meanflow", "moons", net="one-time")
     del nets._entries["one-time"]
+
+
+def test_the_share_of_intervals_is_the_ratio(built):
+    model, _ = built("lagrangian", "gaussian", ratio=0.25)
+    t, end = model.draw_times(20_000, torch.Generator().manual_seed(0))
+    assert (end > t).float().mean().item() == pytest.approx(0.25, abs=0.01)
+    assert (end >= t).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("consistency", {"segments": 4, "delta": 0.3}, "below the length of a segment"),
+        ("shortcut", {"finest": 12}, "power of two"),
+        ("shortcut", {"target_guidance": 2.0}, "conditional"),
+        ("meanflow", {"target_guidance": 2.0}, "conditional"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(built, name, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        built(name, "gaussian", **settings)

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
-from genbench.models.flow_matching.couplings.gibbs import GRID
+from genbench.models.flow_matching.couplings.wcfm_weights import GRID
 from genbench.models.flow_matching.paths import VariancePreserving
 from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec

@@ -1,9 +1,7 @@
-"""Writers: the same cells as Markdown, LaTeX and CSV, within their width; texts of others are no markup."""
+"""Writers: the same cells as Markdown and CSV, within their width; texts of others are no markup."""
 
 import io
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pandas as pd
@@ -11,7 +9,7 @@ import pytest
 from helpers.reports import blocks, comparison_table, curve_rows, gathered, refusal, tables, three_seeds, wide_table
 from scipy import stats
 
-from genbench.analysis.pairwise import SEPARATION
+from genbench.analysis.significance import SEPARATION
 from genbench.analysis.values import Failure
 from genbench.report.blocks import Cell, Column, Report, Section, Table
 from genbench.report.formats.writers import (
@@ -20,8 +18,6 @@ from genbench.report.formats.writers import (
     csv_report,
     grid,
     heading,
-    latex,
-    latex_report,
     markdown,
     markdown_report,
     means,
@@ -39,7 +35,7 @@ def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
     assert text(Cell(1.234, 0.05, sign="°", letters="c", notes=(2,))) == "1.234 ± 0.050° c [2]"
     assert text(Cell(1.234, 0.05, aside=True, notes=(1,))) == "(1.234 ± 0.050) [1]"
     assert text(Cell(1.234, text="1.2 (1-2)")) == "1.2 (1-2)"
-    assert cell_text(Cell(text="a|b"), lambda text: text.replace("|", "!"), "^{}") == "a!b"
+    assert cell_text(Cell(text="a|b"), lambda text: text.replace("|", "!")) == "a!b"
     assert heading(Column("w2", "lower")) == "w2 ↓"
     assert heading(Column("n")) == "n"
 
@@ -57,8 +53,7 @@ def test_panels_have_every_column_once_and_as_many_as_fit(width):
 
 
 def test_every_writer_has_every_table(report, results):
-    md, tex = markdown_report(report), latex_report(report)
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{tabular}") == tex.count(r"\toprule")
+    md = markdown_report(report)
     assert all(table.title in md for table in tables(report))
     read = pd.read_csv(io.StringIO(csv_report(gathered(results)[1])))
     assert set(read["suite"]) == {"tiny", "other-runs"}
@@ -92,44 +87,6 @@ def test_texts_of_others_are_no_markup():
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]|^# H", text, re.MULTILINE)
     bare = re.sub(r"\\.", "", text)
     assert not re.search(r"[<`]|!\[|\]\[|\]\(http", bare)
-
-
-def test_latex_is_escaped_and_balanced():
-    rows = [*three_seeds(**{"w_cfm & 50%": [1, 2, 3]}), *(refusal("flow", s, "d > 1 & x_1 #") for s in range(3))]
-    text = latex(comparison_table(rows))
-    assert r"w\_cfm \& 50\%" in text
-    assert r"d \textgreater{} 1 \& x\_1 \#" in text
-    assert r"w2 $\downarrow$" in text
-    assert not re.search(r"(?<!\\)[%#]", text)
-    assert not re.search(r"[^\x00-\x7f]", text)
-    for kind in ("table", "tabular", "minipage"):
-        assert text.count(rf"\begin{{{kind}}}") == text.count(rf"\end{{{kind}}}") >= 1
-    assert text.count("{") == text.count("}")
-    columns = len(re.search(r"\\begin\{tabular\}\{(l+r+)\}", text)[1])
-    body = text.partition(r"\midrule")[2].partition(r"\bottomrule")[0]
-    for line in body.splitlines():
-        if line.endswith(r"\\"):
-            assert len(re.split(r"(?<!\\)&", line)) == columns
-    text = latex(comparison_table(three_seeds(**{HOSTILE: [1, 2, 3], "b": [2, 3, 4]})))
-    assert not re.search(r"[^\x20-\x7e\n]", text)
-    assert r"naive Angstrom $\kappa$=" in text
-    assert r"\texttt{U+4E2D}\texttt{U+6587}" in text
-    assert r"\textbackslash{}input\{x\}" in text
-
-
-HOSTILE = "naïve Ångström κ=½ λ→∞ 中文 \\input{x} $x^2$ {a_b} #1 100% & ~ ^ < > \x1b[31mred 😀 Łódź ﬁ"
-
-
-@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex (texlive-latex-base and -recommended)")
-def test_it_compiles(tmp_path):
-    rows = [*three_seeds(**{HOSTILE: [1, 2, 3]}), *(refusal("flow", s, HOSTILE) for s in range(3))]
-    table = latex(comparison_table(rows))
-    source = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{table}\end{{document}}"
-    (tmp_path / "t.tex").write_text(source)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "t.pdf").stat().st_size > 1000
 
 
 def test_csv_has_every_number_in_full_precision():

@@ -11,9 +11,9 @@ from torch import Tensor
 from genbench.core import Data, Event
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.models.flow_matching.couplings.base import Pairs, PilotPairs
-from genbench.models.flow_matching.couplings.gibbs import KERNEL, KernelCoupling, KernelSettings
-from genbench.numerics.importance_weights import tilt_of_batch
+from genbench.models.flow_matching.couplings.wcfm_weights import KERNEL, KernelCoupling, KernelSettings
 from genbench.numerics.optimal_transport import Kernel, sinkhorn
+from genbench.numerics.weighted_pairs import tilt_of_batch
 from genbench.registry import couplings
 from genbench.settings import Count
 

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from genbench.core import Event
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
-from genbench.numerics.optimal_transport import Kernel
-from genbench.numerics.streamed_sinkhorn import draw_rows, spread, streamed_sinkhorn
+from genbench.numerics.optimal_transport import Kernel, draw_rows, spread, streamed_sinkhorn
 from genbench.registry import couplings
 from genbench.settings import Count, Positive
 

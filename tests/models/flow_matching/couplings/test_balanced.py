@@ -13,9 +13,9 @@ from genbench.errors import ConfigError, RunFailed
 from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.couplings.balanced import Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import PilotPairs
-from genbench.models.flow_matching.couplings.gibbs import Gibbs, KernelSettings, WeightSettings
-from genbench.numerics.importance_weights import tilt_of_batch
+from genbench.models.flow_matching.couplings.wcfm_weights import Gibbs, KernelSettings, WeightSettings
 from genbench.numerics.optimal_transport import Kernel
+from genbench.numerics.weighted_pairs import tilt_of_batch
 
 
 def labels(n, classes=1):

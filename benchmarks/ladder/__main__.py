@@ -1,0 +1,48 @@
+"""Ladders: whether the order of methods after a short training predicts their order after a longer one.
+
+    python -m benchmarks.ladder    # writes results/cheap_predicts_dear.md and docs/images/slopes.svg
+    python -m benchmarks.ladder --predict latents-v1 9000 27000 ratio > results/latents-v1/predictions_ratio.toml
+
+Reads the published records of trained models with default settings. Commit predictions before the longer budget is
+trained: the page scores the files predictions*.toml of plane-v1.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.ladder.orders import rungs
+from benchmarks.ladder.page import contests, page, read_ladders
+from benchmarks.ladder.picture import slopes
+from benchmarks.ladder.predictors import PREDICTORS, predictions
+from genbench.errors import ConfigError
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> None:
+    """Write the page and its picture, or print predictions for a longer budget."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=ROOT / "results")
+    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
+    parser.add_argument("--predict", nargs=4, metavar=("TRACK", "FROM", "TO", "PREDICTOR"))
+    options = parser.parse_args()
+    if options.predict:
+        track, short, long, predictor = options.predict
+        if predictor not in PREDICTORS or not (short.isdecimal() and long.isdecimal()):
+            parser.error(f"FROM and TO are numbers of steps, PREDICTOR is one of {', '.join(PREDICTORS)}")
+        try:
+            found = rungs(read_published(options.results / track / RECORDS))
+            sys.stdout.write(predictions(predictor, track, found, int(short), int(long)))
+        except ConfigError as error:
+            parser.error(str(error))
+    else:
+        found = [contest for ladder in read_ladders(options.results).values() for contest in contests(ladder)]
+        (options.results / "cheap_predicts_dear.md").write_text(page(options.results), encoding="utf-8")
+        (options.images / "slopes.svg").write_bytes(slopes(found))
+
+
+if __name__ == "__main__":
+    main()

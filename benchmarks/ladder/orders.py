@@ -1,0 +1,166 @@
+"""Orders of methods at two budgets: what records say about them, and how well they agree."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from genbench.analysis.means import mean_and_error
+from genbench.analysis.significance import compare_all
+from genbench.runs.record_types import Record
+
+DRAWS = 2000
+LEAST = 5
+"""Minimum number of methods for an order."""
+COSTS = {"nfe", "parameters", "failed"}
+"""Metrics that do not measure quality."""
+
+Values = Mapping[str, Mapping[int, float]]
+"""{method: {seed: value, lower is better}}."""
+
+
+class Rung(NamedTuple):
+    """A budget on a data set.
+
+    Args:
+        numbers: {number: values}; a number is a metric with the model's own sampler or at an NFE.
+    """
+
+    headline: str
+    numbers: dict[str, dict[str, dict[int, float]]]
+
+    @property
+    def main(self) -> Values:
+        """The values of the headline."""
+        return self.numbers[self.headline]
+
+
+Ladder = Mapping[str, Mapping[int, Rung]]
+"""{data set: {steps: rung}}."""
+
+
+class Order(NamedTuple):
+    """How well the order at a budget predicts the order at a longer one.
+
+    Args:
+        tau: Kendall's tau between the means.
+        drawn: draws of tau between the true means.
+        decided: pairs of methods separated at the shorter budget.
+        held: pairs out of these whose means have the same order at the longer budget.
+        turned: pairs out of these that are separated at the longer budget in the opposite order.
+    """
+
+    methods: int
+    tau: float
+    drawn: np.ndarray
+    decided: int
+    held: int
+    turned: tuple[tuple[str, str], ...]
+
+
+def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:
+    """Return the ladder of the default settings of a track.
+
+    Args:
+        headline: the headline metric of records that are taken with or without a track, under the labels of their
+            models. Runs that stop before the end of their budget are left out.
+    """
+    found: dict[str, dict[int, Rung]] = {}
+    for record in records:
+        plan, label = record["spec"]["plan"], record["labels"]["model"]
+        places = [
+            (place["row"], place["headline"]) for place in record.get("track", ()) if "default" in place["tables"]
+        ]
+        for row_name, of_track in [(label, headline)] if headline else places:
+            if plan["steps"] and plan.get("stop", "steps") == "steps":
+                of_data = found.setdefault(record["labels"]["data"], {})
+                rung = of_data.setdefault(plan["steps"], Rung(of_track, {}))
+                for row in record["results"]:
+                    if (value := row.get("value")) is not None and row["metric"] not in COSTS:
+                        at = f", NFE {row['nfe']:.0f}" if row["point"] == "curve" else ""
+                        sign = -1 if row["better"] == "higher" else 1
+                        methods = rung.numbers.setdefault(row["metric"] + at, {})
+                        methods.setdefault(row_name, {})[record["spec"]["seed"]] = sign * float(value)
+    return found
+
+
+def complete(*rungs: Values) -> list[Values]:
+    """Return, for each rung, the values of the methods with all seeds, in the same order."""
+    seeds = [sorted({seed for own in values.values() for seed in own}) for values in rungs]
+    pairs = list(zip(rungs, seeds, strict=True))
+    whole = [name for name in rungs[0] if all(set(own) <= values.get(name, {}).keys() for values, own in pairs)]
+    return [{name: {seed: values[name][seed] for seed in own} for name in whole} for values, own in pairs]
+
+
+def array(values: Values) -> np.ndarray:
+    """Return the values of complete methods, (methods, seeds)."""
+    return np.array([[*own.values()] for own in values.values()])
+
+
+def order(short: Values, long: Values) -> Order | None:
+    """Compare the order of methods at two budgets; None for fewer than five methods with two seeds at both."""
+    one, other = complete(short, long)
+    if len(one) < LEAST or min(len(own) for values in (one, other) for own in values.values()) < 2:
+        return None
+    before, after = compare_all(one, "lower"), compare_all(other, "lower")
+    decided = [pair for pair in before.p if before.apart(*pair)]
+    held = sum(mean_of(other[ahead]) < mean_of(other[behind]) for ahead, behind in decided)
+    turned = tuple((ahead, behind) for ahead, behind in decided if after.beats(behind, ahead))
+    middle = float(tau(array(one).mean(1), array(other).mean(1)))
+    return Order(len(one), middle, tau(*means_drawn(one, other)), len(decided), held, turned)
+
+
+def means_drawn(*rungs: Values) -> list[np.ndarray]:
+    """Return draws of the true means of complete methods on each rung, (draws, methods).
+
+    The difference of two methods is drawn from the distribution behind the paired t test over seeds: its mean plus its
+    standard error times a t variable. Each method has its own variance, since methods differ tenfold. A draw gives a
+    seed the same random weight for all methods and rungs, because a seed shifts them together.
+
+    Under simulation, 95 % intervals of tau cover the true tau in at least 92 % of cases if the means spread four times
+    as far as the seeds of a method. If the spreads are equal, they cover 73 to 98 %, and misses are mostly too low.
+    """
+    stream = np.random.default_rng(0)
+    seeds = sorted({seed for values in rungs for own in values.values() for seed in own})
+    weights = dict(zip(seeds, stream.standard_normal((len(seeds), DRAWS)), strict=True))
+    drawn = []
+    for values in rungs:
+        table = array(values)
+        own = np.array([weights[seed] for seed in next(iter(values.values()))])
+        freedom = len(own) - 1
+        scale = np.sqrt(stream.chisquare(freedom, DRAWS) * len(own))
+        means = table.mean(1)
+        drawn.append(means + (own / scale).T @ (table.T - means))
+    return drawn
+
+
+def tau(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return Kendall's tau of two (..., methods): (pairs in the same order - pairs in opposite order) / all pairs."""
+    one, other = np.triu_indices(x.shape[-1], 1)
+    return np.sign((x[..., one] - x[..., other]) * (y[..., one] - y[..., other])).mean(-1)
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of draws."""
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def margins(short: Values, long: Values, factors: Sequence[float]) -> np.ndarray:
+    """Return, for each size of a difference, the pairs of methods and those that hold, (sizes, 2).
+
+    The size is the ratio of the means at the shorter budget: below the first factor, below the second, and so on.
+    """
+    one, other = complete(short, long)
+    found = np.zeros((len(factors) + 1, 2), dtype=int)
+    for pair in combinations(one, 2):
+        ahead, behind = sorted(pair, key=lambda method: mean_of(one[method]))
+        ratio = mean_of(one[behind]) / mean_of(one[ahead])
+        found[np.searchsorted(factors, ratio, side="right")] += 1, mean_of(other[ahead]) < mean_of(other[behind])
+    return found
+
+
+def mean_of(values: Mapping[int, float]) -> float:
+    """Return the mean over seeds."""
+    return mean_and_error(values.values())[0]

@@ -1,0 +1,146 @@
+"""Predictors of the order of methods at a longer budget, and the score of predictions that were registered in advance.
+
+Each predictor returns {(one, other): probability that the first is better at the longer budget}. It reads the values of
+a number at the shorter budget, and `known`: the same number at both budgets on other data sets.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+
+from benchmarks.ladder.orders import Ladder, Values, array, complete, mean_of, order
+from genbench.analysis.significance import paired
+from genbench.errors import ConfigError
+
+TIED = 0.25
+"""Brier score of the probability 0.5 for each pair."""
+
+Pairs = Mapping[tuple[str, str], float]
+Known = Sequence[tuple[Values, Values]]
+"""Values at the shorter and at the longer budget, for each data set."""
+
+
+def by_held(values: Values, known: Known) -> Pairs:
+    """Return the chance of each order at the shorter budget, corrected for orders that turn over.
+
+    The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. On the
+    other data sets, a share h of the separated pairs kept their order. The result is h q + (1 - h) (1 - q).
+    """
+    orders = [found for pair in known if (found := order(*pair))]
+    held = sum(found.held for found in orders) / sum(found.decided for found in orders)
+    (own,) = complete(values)
+    return {
+        (one, other): 1 - held + (2 * held - 1) * better(own[one], own[other]) for one, other in combinations(own, 2)
+    }
+
+
+def better(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """Return the probability that the true mean of a method is below another's, by the paired t distribution."""
+    difference = paired(one, other)
+    tail = (1.0 if difference.p is None else difference.p) / 2
+    return 1 - tail if difference.mean < 0 else tail
+
+
+def by_ratio(values: Values, known: Known) -> Pairs:
+    """Return b^k / (a^k + b^k) for methods whose means a and b at the shorter budget are positive.
+
+    This is the model of Bradley and Terry (1952), whose strengths are powers of the means. The exponent k has the
+    largest likelihood on the other data sets.
+    """
+    both = [complete(*pair) for pair in known]
+    margin = np.concatenate([log_ratios(short) * np.sign(log_ratios(long)) for short, long in both])
+    fitted: Any = minimize_scalar(lambda k: np.logaddexp(0, -k * margin).sum(), bounds=(0, 100), method="bounded")
+    (own,) = complete(values)
+    return dict(zip(combinations(own, 2), map(float, expit(fitted.x * log_ratios(own))), strict=True))
+
+
+def log_ratios(values: Values) -> np.ndarray:
+    """Return log(b / a) for the means a and b of each pair of methods."""
+    logs = np.log(array(values).mean(1))
+    one, other = np.triu_indices(len(logs), 1)
+    return logs[other] - logs[one]
+
+
+def by_elsewhere(values: Values, known: Known) -> Pairs:
+    """Return the share of other data sets on which the first is better at the longer budget, by Laplace's rule.
+
+    Nothing is trained on the data set itself: a cheap number must predict better than this.
+    """
+    found = {}
+    for one, other in combinations(complete(values)[0], 2):
+        won = [mean_of(long[one]) < mean_of(long[other]) for _, long in known if {one, other} <= long.keys()]
+        found[one, other] = (sum(won) + 1) / (len(won) + 2)
+    return found
+
+
+PREDICTORS: Mapping[str, Callable[[Values, Known], Pairs]] = {
+    "held": by_held,
+    "ratio": by_ratio,
+    "elsewhere": by_elsewhere,
+}
+
+
+def predictions(predictor: str, track: str, found: Ladder, short: int, long: int) -> str:
+    """Return the predictions of the order of each headline at a budget from a shorter one, as TOML.
+
+    Data sets that have the longer budget are not predicted. Each pair of budgets in the records is known.
+
+    Raises:
+        ConfigError: if no data set has two budgets.
+    """
+    known = [(own[one].main, own[two].main) for own in found.values() for one, two in combinations(sorted(own), 2)]
+    if not known:
+        raise ConfigError(f"{track}: no data set has two budgets, so no predictor can be fitted")
+    lines = [f'track = "{track}"', f"from = {short}", f"to = {long}"]
+    for data, rung in ((data, own[short]) for data, own in found.items() if short in own and long not in own):
+        lines += ["", "# the probability that the first is better", f'["{data}"."{rung.headline}"]']
+        pairs = PREDICTORS[predictor](rung.main, known)
+        lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
+    return "\n".join(lines) + "\n"
+
+
+class Stated(NamedTuple):
+    """Registered predictions.
+
+    Args:
+        long: steps of the longer budget.
+        pairs: probabilities for each data set.
+    """
+
+    long: int
+    pairs: Mapping[str, Pairs]
+
+
+def stated(text: str) -> Stated:
+    """Return registered predictions in TOML."""
+    content = tomllib.loads(text)
+    numbers = {data: part for data, part in content.items() if isinstance(part, dict)}
+    pairs: dict[str, Pairs] = {
+        data: {(one, other): p for pair, p in own.items() for one, _, other in [pair.partition(" | ")]}
+        for data, part in numbers.items()
+        for own in part.values()
+    }
+    return Stated(content["to"], pairs)
+
+
+def brier(probabilities: Pairs, values: Values) -> float | None:
+    """Return the mean squared error of the probabilities of the pairs with values; None if no pair has values."""
+    known = {pair: p for pair, p in probabilities.items() if values.keys() >= {*pair}}
+    errors = [(p - (mean_of(values[a]) < mean_of(values[b]))) ** 2 for (a, b), p in known.items()]
+    return float(np.mean(errors)) if errors else None
+
+
+def read_predictions(folder: Path) -> dict[str, Stated]:
+    """Return {predictor: predictions} of the files predictions*.toml of a suite.
+
+    The first file, predictions.toml, is called "seeds": it expects that no order turns over.
+    """
+    paths = sorted(folder.glob("predictions*.toml"))
+    names = [path.stem.removeprefix("predictions").removeprefix("_") or "seeds" for path in paths]
+    return {name: stated(path.read_text(encoding="utf-8")) for name, path in zip(names, paths, strict=True)}

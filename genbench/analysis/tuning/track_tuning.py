@@ -1,0 +1,125 @@
+"""Tuning of a track: the trials of its rows, and the file of the settings that they chose."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genbench.analysis.tuning.grid_search import GridSearch, grid_search
+from genbench.errors import ConfigError, unknown
+from genbench.runs.spec import Spec
+from genbench.runs.store import Store
+from genbench.settings import Settings, merge
+from genbench.sweeps.suite import TrackRow, choices_of, track_rows, with_paths
+from genbench.sweeps.suite_file import CHOSEN, Tuning, folder_of, read
+
+
+class Trials(NamedTuple):
+    """The trials of a row of a track."""
+
+    row: TrackRow
+    search: GridSearch
+
+    @property
+    def title(self) -> str:
+        """How the trials are named."""
+        return f"{self.row.label} on {self.row.dataset}"
+
+
+class TrackTuning(NamedTuple):
+    """The trials of a track.
+
+    Args:
+        path: of the file for the chosen settings.
+        known: the content of that file, without choices that are no longer among the trials.
+    """
+
+    trials: Sequence[Trials]
+    path: Path
+    known: Mapping[str, Mapping[str, Settings]]
+
+    def only(self, methods: Collection[str], dataset: str | None) -> "TrackTuning":
+        """Return the trials of some methods on a data set, given by names or labels; none given means all.
+
+        Raises:
+            ConfigError: if there are no trials of such a name.
+        """
+        names = {name for each in self.trials for name in (each.row.label, each.row.model.name)}
+        tasks = {name for each in self.trials for name in (each.row.dataset, each.row.data.name)}
+        for method in methods:
+            if method not in names:
+                raise unknown("the track has no trials of", method, names)
+        if dataset is not None and dataset not in tasks:
+            raise unknown("the track has no trials on", dataset, tasks)
+        kept = [t for t in self.trials if not methods or {t.row.label, t.row.model.name}.intersection(methods)]
+        kept = [t for t in kept if dataset in (None, t.row.dataset, t.row.data.name)]
+        return self._replace(trials=kept)
+
+    def missing(self, store: Store) -> dict[str, Spec]:
+        """Return the runs that the store lacks, by label."""
+        return {
+            f"{each.title}: {label}": spec for each in self.trials for label, spec in each.search.missing(store).items()
+        }
+
+    def ended(self, store: Store) -> "TrackTuning":
+        """Return the trials of which every run has ended, with their records."""
+        ended = [t for t in self.trials if all(map(store.failure, t.search.missing(store).values()))]
+        return self._replace(trials=[t._replace(search=t.search.measured(store)) for t in ended])
+
+    @property
+    def lost(self) -> list[str]:
+        """The rows of which no candidate has a value for every seed."""
+        return [each.title for each in self.trials if each.search.lost]
+
+    def chosen(self) -> dict[str, dict[str, Settings]]:
+        """Return {data set: {model: the settings that replace its defaults}}, empty settings where those are best.
+
+        Rows that have no trials here, or are lost, keep what was chosen for them before.
+        """
+        found = {data: dict(choices) for data, choices in self.known.items()}
+        for each in self.trials:
+            for choice in each.search.chosen().values():
+                found.setdefault(each.row.dataset, {})[each.row.label] = choice.candidate.settings
+        return found
+
+    def text(self) -> str:
+        """Return the content of the file of chosen settings."""
+        return json.dumps(self.chosen(), indent=1, sort_keys=True) + "\n"
+
+    def json(self) -> list[dict[str, Any]]:
+        """Return the trials as plain JSON."""
+        return [{"model": each.row.label} | each.search.json() for each in self.trials]
+
+
+def track_tuning(path: Path) -> TrackTuning:
+    """Return the trials of a track: of each model, its defaults and all combinations of the values that it declares.
+
+    Args:
+        path: of its suite file.
+
+    Raises:
+        ConfigError: if it is not a track, or has nothing to tune.
+    """
+    suite = with_paths(read(path), folder_of(path))
+    if suite.track is None:
+        raise ConfigError(f"{path} is not a track: it has no [track]")
+    rows = track_rows(suite)
+    trials = [Trials(row, _search(row, suite.track.tuning)) for row in rows if row.model.trials]
+    if not trials:
+        raise ConfigError(f"{path}: no model declares trials")
+    known, _ = choices_of(suite.chosen, rows)
+    return TrackTuning(trials, path.with_suffix(CHOSEN), known)
+
+
+def _search(row: TrackRow, tuning: Tuning) -> GridSearch:
+    short = {"plan": {"steps": row.model.paced(tuning.steps)}, "evaluation": {"curve": [], "curve_metrics": []}}
+    tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
+    return grid_search(
+        [row.model.name],
+        row.data.name,
+        row.model.trials,
+        metric=row.metrics[0],
+        seeds=tuning.seeds,
+        settings=merge(row.settings, short) | {"metric": tables},
+        defaults=True,
+    )

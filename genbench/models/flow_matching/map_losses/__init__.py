@@ -1,1 +1,0 @@
-"""What flow maps learn: one file for each loss."""

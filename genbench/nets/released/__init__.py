@@ -1,1 +1,0 @@
-"""Layouts of released weights: convert names and order of published parameters to genbench's."""

@@ -1,0 +1,247 @@
+"""Paired tests, Holm's correction, and all pairs of a task."""
+
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genbench.analysis.effects import Task, effects
+from genbench.analysis.means import LEVEL
+from genbench.analysis.significance import compare_all, detectable, holm, letters, noncentrality, paired, reaches
+
+
+def by_seed(values):
+    return dict(enumerate(values))
+
+
+def alone(values):
+    """Compare values with zeros."""
+    return paired(by_seed(values), by_seed(0 * np.asarray(values)))
+
+
+def differences(law, pairs, times, seed=0):
+    """Draw differences of mean 0, one experiment a row."""
+    stream = np.random.default_rng(seed)
+    return {"normal": stream.normal, "laplace": stream.laplace}[law](0, 1, (times, pairs))
+
+
+def test_a_paired_difference_is_that_of_scipy():
+    stream = np.random.default_rng(1)
+    one, other = stream.normal(0.5, 1, 6), stream.normal(0, 1, 6)
+    found, known = paired(by_seed(one), by_seed(other)), stats.ttest_rel(one, other)
+    assert found.p == pytest.approx(known.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
+    assert found.pairs == 6
+
+
+def test_only_common_seeds_count():
+    found = paired({0: 1.0, 1: 2.0, 5: 99.0}, {1: 1.0, 0: 0.5, 7: -99.0})
+    assert (found.mean, found.pairs) == (0.75, 2)
+    assert paired({0: 1.0}, {0: 0.5})[1:5] == (None,) * 4
+    with pytest.raises(ValueError, match="no common seeds"):
+        paired({0: 1.0}, {1: 1.0})
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 5, 10])
+def test_equal_differences_are_evidence_from_four_seeds_on(pairs):
+    steady = paired(dict.fromkeys(range(pairs), 0.3), dict.fromkeys(range(pairs), 0.1))
+    assert (steady.error, steady.low, steady.high) == (0, None, None)
+    assert (steady.p <= 0.05) == (pairs >= 4)
+    assert alone(np.zeros(pairs)).p == 1
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 4])
+@pytest.mark.parametrize(
+    "law", [{14: 1, 20: 1}, {14: 1, 20: 2, 26: 1}, {1: 1, 2: 1, 3: 1, 4: 1}, {0: 9, 1: 1}], ids=str
+)
+def test_counts_of_equal_models_are_separated_in_at_most_one_of_twenty_cases(pairs, law):
+    """An adaptive solver takes 14 or 20 evaluations: with two seeds, one of eight comparisons had p = 0.
+
+    Where counts do have a spread, the t test is approximate: with six seeds of three values it rejects 6 to 7 %.
+    """
+    values, shares = [*law], np.array([*law.values()]) / sum(law.values())
+    draws = np.random.default_rng(pairs).choice(values, p=shares, size=(4000, 2, pairs))
+    found = [paired(by_seed(one), by_seed(other)) for one, other in draws]
+    assert np.mean([each.p <= 0.05 for each in found]) <= 0.05 + 3 * (0.05 * 0.95 / 4000) ** 0.5
+    equal = np.mean([each.error == 0 and each.mean != 0 for each in found])
+    assert equal <= 4.0 ** (1 - pairs) + 3 * (equal / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("pairs", [5, 10, 20])
+@pytest.mark.parametrize("law", ["normal", "laplace"])
+def test_type_one_error_of_the_test(law, pairs):
+    times = 2000
+    found = [alone(row) for row in differences(law, pairs, times)]
+    assert all((each.low <= 0 <= each.high) == (each.p > 0.05) for each in found)  # the interval is that of the test
+    rate = np.mean([each.p <= 0.05 for each in found])
+    assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
+    assert rate >= (0.025 if law == "laplace" else 0.038)  # and is not idle
+
+
+@pytest.mark.parametrize("pairs", [3, 5, 10])
+def test_a_detectable_difference_is_detected_with_80_percent_power(pairs):
+    shift = noncentrality(pairs) / pairs**0.5
+    seen = [alone(row + shift).p <= 0.05 for row in differences("normal", pairs, 2000)]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    values = differences("normal", pairs, 1)[0]
+    assert detectable(alone(values).error, pairs) == pytest.approx(shift * values.std(ddof=1))
+
+
+def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power():
+    family, pairs = 9, 5
+    rows = differences("normal", pairs, 4000)
+    seen = []
+    for row in rows:
+        shifted = row + detectable(1.0, pairs, family) / pairs**0.5
+        nothing = [1.0] * (family - 1)  # p values of the others, none of which is ever rejected
+        seen.append(holm([alone(shifted).p, *nothing])[0] <= 0.05)
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
+    assert detectable(1.0, 10, 26) < detectable(1.0, 9, 26)  # one more seed never hurts
+
+
+def test_holm_keeps_the_order_and_the_family_error():
+    chances = [0.04, 0.001, 0.5, 0.02]
+    assert holm(chances) == pytest.approx([0.08, 0.004, 0.5, 0.06])
+    assert holm([]) == []
+    stream = np.random.default_rng(0)
+    wrong = np.mean([min(holm(list(stream.uniform(size=6)))) <= 0.05 for _ in range(4000)])
+    assert wrong == pytest.approx(0.05, abs=0.011)
+    everything_null_rejected_alone = np.mean(stream.uniform(size=(4000, 6)).min(1) <= 0.05)
+    assert everything_null_rejected_alone > 0.2
+
+
+TIMES = 400
+
+
+def by_model(table):
+    """Return {model: {seed: value}} of an array (seeds, models)."""
+    return {f"m{i}": dict(enumerate(column)) for i, column in enumerate(np.asarray(table).T)}
+
+
+def task(stream, methods, seeds, means=0.0):
+    """Draw values with a common seed effect and spreads that differ between methods (lognormal, 0.7)."""
+    spread = np.exp(0.7 * stream.normal(size=methods))
+    return means + stream.normal(size=(seeds, 1)) + spread * stream.normal(size=(seeds, methods))
+
+
+@pytest.mark.parametrize(("methods", "seeds"), [(6, 5), (6, 10), (12, 5), (12, 10)])
+def test_equal_methods_are_told_apart_in_at_most_one_of_twenty_tables(methods, seeds):
+    stream = np.random.default_rng(methods + seeds)
+    tables = [compare_all(by_model(task(stream, methods, seeds)), "lower") for _ in range(TIMES)]
+    wrong = np.mean([any(p <= LEVEL for p in found.p.values()) for found in tables])
+    assert wrong <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / TIMES) ** 0.5
+    assert wrong > 0.01  # and is not idle
+
+
+@pytest.mark.parametrize(("methods", "seeds", "power"), [(6, 5, 0.41), (6, 10, 0.76), (12, 5, 0.51), (12, 10, 0.83)])
+def test_pairs_that_differ_by_standard_deviations_are_told_apart(methods, seeds, power):
+    """Methods stand in a row, one median standard deviation of a difference between neighbors."""
+    stream, shares = np.random.default_rng(0), []
+    for _ in range(100):
+        found = compare_all(by_model(task(stream, methods, seeds, 2**0.5 * np.arange(methods))), "lower")
+        shares.append(np.mean([p <= LEVEL for p in found.p.values()]))
+    assert np.mean(shares) == pytest.approx(power, abs=0.06)
+
+
+@cache
+def example():
+    stream = np.random.default_rng(3)
+    return task(stream, 5, 8, means=np.arange(5) * 1.5)
+
+
+def verdicts(found):
+    return {frozenset(pair): found.apart(*pair) for pair in combinations(found.order, 2)}
+
+
+def test_the_order_of_methods_and_seeds_does_not_matter():
+    values = by_model(example())
+    known = verdicts(compare_all(values, "lower"))
+    shuffled = {m: dict(reversed(values[m].items())) for m in reversed(values)}
+    assert verdicts(compare_all(shuffled, "lower")) == known
+    assert verdicts(compare_all(by_model(example() * 1000 - 7), "lower")) == known
+    turned = compare_all(by_model(-example()), "higher")
+    assert (verdicts(turned), turned.order) == (known, compare_all(values, "lower").order)
+    small, large = compare_all({m: values[m] for m in ("m0", "m3")}, "lower"), compare_all(values, "lower")
+    assert large.p["m0", "m3"] >= small.p["m0", "m3"]  # other methods widen the correction and nothing else
+    assert large.pairs["m0", "m3"] == small.pairs["m0", "m3"]
+
+
+def test_a_seed_with_the_mean_differences_never_removes_a_rejection():
+    """With sign flips, the tenth seed did: their smallest p is 2/1024."""
+    table = example()
+    for _ in range(6):
+        before = verdicts(compare_all(by_model(table), "lower"))
+        table = np.vstack([table, table.mean(0)])
+        after = verdicts(compare_all(by_model(table), "lower"))
+        assert all(after[pair] for pair, apart in before.items() if apart)
+
+
+def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_seed_is_not():
+    values = by_model(example()) | {"few": {0: -50.0, 1: -49.0, 2: -50.5}, "single": {0: 0.0}, "other": {77: 0.0}}
+    found = compare_all(values, "lower")
+    assert found.order[0] == "few"
+    assert found.pairs["few", "m0"].pairs == 3
+    assert found.letters["single"] == found.letters["other"] == ""
+    assert not any("single" in pair or "other" in pair for pair in found.p)
+    assert all(found.letters[m] for m in by_model(example()))
+
+
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_who_is_ahead_is_said_by_the_common_seeds_not_by_the_means(better):
+    """B has only the hard seeds, on each of which it is better: it was called worse, since its mean is."""
+    sign = 1 if better == "lower" else -1
+    easy, hard = dict.fromkeys(range(3, 10), sign * 1.0), dict.fromkeys(range(10, 17), sign * 5.0)
+    common = {0: 5.0, 1: 5.2, 2: 5.4}
+    models = {"A": {s: sign * value for s, value in common.items()} | easy}
+    models["B"] = {s: sign * (value - 0.1 - s / 1e4) for s, value in common.items()} | hard
+    found = compare_all(models, better)
+    assert found.order == ("A", "B")
+    assert found.apart("A", "B")
+    assert (found.beats("B", "A"), found.beats("A", "B")) == (True, False)
+    task = Task("t", better, models, {}, found)
+    assert {summary.method: summary.wins for summary in effects([task], "none").summaries} == {"A": 0, "B": 1}
+
+
+def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
+    stream = np.random.default_rng(5)
+    draws = stream.normal(size=(2000, 2, 8)) * [[1.0], [0.3]]
+    found = [reaches(dict(enumerate(a)), dict(enumerate(b)), "lower") for a, b in draws]
+    assert np.mean(found) == pytest.approx(0.975, abs=0.012)  # values below the floor are at it, too
+    assert not reaches({0: 1.0}, {0: 2.0, 1: 2.1}, "lower")
+    assert reaches({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, "lower")
+    assert not reaches({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}, "higher")
+
+
+@pytest.mark.parametrize("seeds", [10, 3])
+def test_a_method_with_fewer_seeds_is_not_at_the_floor(seeds):
+    """Its interval is wide enough: 0.76 +- 0.43 of three seeds was called like real data."""
+    stream = np.random.default_rng(0)
+    shared, floor = stream.normal(0, 0.1, 10), dict(enumerate(1 + stream.normal(0, 0.1, 10)))
+    models = {"good": dict(enumerate(1 + shared)), "bad": dict(enumerate(2 + shared + stream.normal(0, 0.01, 10)))}
+    models["few"] = dict(enumerate(1 + stream.normal(0, 0.1, seeds)))
+    found = compare_all(models, "lower", floor)
+    assert found.at_floor == ({"good", "few"} if seeds == 10 else {"good"})
+
+
+def maximal_cliques(items, joined):
+    cliques = [set(group) for size in range(1, len(items) + 1) for group in combinations(items, size)]
+    cliques = [group for group in cliques if all(pair in joined for pair in combinations(sorted(group), 2))]
+    return [group for group in cliques if not any(group < other for other in cliques)]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8])
+def test_two_items_share_a_letter_exactly_if_they_were_not_told_apart(share):
+    stream = np.random.default_rng(int(10 * share))
+    for _ in range(30):
+        items = list("abcdefg")
+        apart = [pair for pair in combinations(items, 2) if stream.random() < share]
+        found = letters(items, apart)
+        for one, other in combinations(items, 2):
+            assert bool(set(found[one]) & set(found[other])) == ((one, other) not in apart)
+        joined = set(combinations(items, 2)) - set(apart)
+        assert len(set("".join(found.values()))) == len(maximal_cliques(items, joined))
+    assert letters("zyx", [("z", "x")]) == {"z": "a", "y": "ab", "x": "b"}
+    many = letters(list(map(str, range(60))), combinations(map(str, range(60)), 2))
+    assert len(set(many.values())) == 60  # they never run out

@@ -1,0 +1,145 @@
+"""Tuning of a track: parts of it, what is kept of earlier choices, and rows without a choice."""
+
+import json
+
+import pytest
+
+from genbench.analysis.tuning.track_tuning import track_tuning
+from genbench.errors import ConfigError
+from genbench.sweeps import executors
+from genbench.sweeps.suite import load
+
+TRACK = """
+datasets = ["moons", { name = "gaussian", dims = 3 }]
+models = ["gaussian", { name = "cfm", trials = { plan = { lr = [1e-9] } } }]
+metrics = ["sliced_w2"]
+evaluation = { n = 256, batch = 256 }
+stack = ["seed"]
+budgets = [{ steps = 30, seeds = [0] }]
+[track]
+baseline = "gaussian"
+tuning = { steps = 60, seeds = 2 }
+"""
+
+
+def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tmp_path, cli):
+    """A learning rate of 1e-9 learns nothing; beside it the default is chosen, and as a default it is replaced."""
+    path = tmp_path / "some.toml"
+    path.write_text(TRACK)
+    results = tmp_path / "results"
+    assert cli("tune", "--track", path, "--results", results)[0] == 0
+    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {
+        "moons": {"cfm": {}},
+        "gaussian dims=3": {"cfm": {}},
+    }
+    assert all(place["tables"] == ["default", "tuned"] for (place,) in load(path).places)
+
+    path.write_text(TRACK.replace("1e-9", "2e-3").replace('{ name = "cfm",', '{ name = "cfm", plan = { lr = 1e-9 },'))
+    assert cli("tune", "--track", path, "--results", results)[0] == 0
+    track = load(path)
+    rates = [
+        (p["tables"], s.plan["lr"]) for s, (p,) in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"
+    ]
+    assert rates == [(["default"], 1e-9)] * 2 + [(["tuned"], 2e-3)] * 2
+    trials = json.loads((results / "tuning/some.json").read_text())
+    assert {seed for each in trials for one in each["candidates"] for seed in one["values"]} == {"100", "101"}
+    assert {each["budget"]["steps"] for each in trials} == {60}
+
+
+def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
+    code, _, err = cli("tune", "--track", "smoke", "--results", tmp_path)
+    assert code == 2
+    assert "is not a track: it has no [track]" in err
+    code, _, err = cli("tune", "--seeds", "9", "--track", "smoke")
+    assert (code, "--track names a file that declares candidates, their metric and seeds" in err) == (2, True)
+    path = tmp_path / "some.toml"
+    path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", trials = { plan = { lr = [1] } } }]\n')
+    with pytest.raises(ConfigError, match=r"add \[track\]"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"gaussian", {', '"gaussian", { name = "cfm", plan = { lr = 0.01 } }, {'), ('"moons",', '"moons", "moons",')],
+)
+def test_rows_of_one_label_are_refused(tmp_path, old, new):
+    """The choice of one took the place of the other's: labels hold no plan."""
+    path = tmp_path / "some.toml"
+    path.write_text(TRACK.replace(old, new))
+    for reader in (load, track_tuning):
+        with pytest.raises(ConfigError, match=r"on moons: remove one"):
+            reader(path)
+
+
+def test_tables_of_a_suite_that_trials_do_not_measure_and_a_trial_of_a_default_are_left_out(tmp_path):
+    (tmp_path / "some.toml").write_text(
+        TRACK.replace("n = 256,", 'n = 256, curve = [2, 4], curve_metrics = ["w2"],')
+        .replace('["sliced_w2"]', '["sliced_w2", "w2"]\nmetric = { sliced_w2 = { directions = 7 }, w2 = { n = 64 } }')
+        .replace("[1e-9]", "[1e-3, 1e-9]")
+    )
+    load(tmp_path / "some.toml")
+    for trials in track_tuning(tmp_path / "some.toml").trials:
+        assert [candidate.settings for candidate in trials.search.candidates] == [{}, {"plan": {"lr": 1e-9}}]
+        assert {spec.metrics["sliced_w2"]["directions"] for spec in trials.search.specs} == {7}
+
+
+RATES = TRACK.replace(
+    '"gaussian", { name', '"gaussian", { name = "otcfm", trials = { plan = { lr = [1e-9] } } }, { name'
+)
+
+
+def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_others(tmp_path, cli):
+    path, chosen, results = tmp_path / "some.toml", tmp_path / "some.tuned.json", tmp_path / "results"
+    path.write_text(RATES)
+
+    def tune(*words):
+        code, out, err = cli("tune", *words, "--track", path, "--results", results)
+        assert code == 0, err
+        return out, err
+
+    out, err = tune("cfm", "--dataset", "moons")
+    assert "4 runs to do" in err
+    assert json.loads(chosen.read_text()) == {"moons": {"cfm": {}}}
+    assert "some: sliced_w2 on the validation split of moons" in " ".join(out.split())
+    assert "otcfm" not in out
+    # What is no longer among the trials goes; what another results folder chose stays.
+    old = {"nowhere": {"cfm": {}}, "gaussian dims=3": {"cfm": {"plan": {"lr": 1e-9}}, "otcfm": {"plan": {"lr": 0.5}}}}
+    chosen.write_text(json.dumps(json.loads(chosen.read_text()) | old))
+    _, err = tune("otcfm", "--dataset", "moons")
+    assert "4 runs to do" in err
+    kept = {"gaussian dims=3": {"cfm": {"plan": {"lr": 1e-9}}}, "moons": {"cfm": {}, "otcfm": {}}}
+    assert json.loads(chosen.read_text()) == kept
+    assert [each["model"] for each in json.loads((results / "tuning/some.json").read_text())] == ["otcfm", "cfm"]
+    load(path)
+    assert "0 runs to do" in tune("--dataset", "moons")[1]
+    for wrong, hint in ((("cmf",), "has no trials of 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
+        code, _, err = cli("tune", *wrong, "--track", path, "--results", results)
+        assert (code, hint in err) == (2, True)
+
+
+def test_a_row_without_a_value_costs_no_other_row_its_choice(tmp_path, cli):
+    path = tmp_path / "some.toml"
+    path.write_text(RATES.replace('"otcfm",', '"otcfm", plan = { lr = 1e18 },').replace("[1e-9]", "[1e19]", 1))
+    code, out, err = cli("tune", "--dataset", "moons", "--track", path, "--results", tmp_path / "results")
+    assert (code, "no candidate has a value for every seed: otcfm on moons" in err) == (1, True)
+    assert "No candidate has a value for every seed: otcfm." in " ".join(out.split())
+    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {"moons": {"cfm": {}}}
+    trials = json.loads((tmp_path / "results/tuning/some.json").read_text())
+    assert [(each["model"], [*each["chosen"]]) for each in trials] == [("otcfm", []), ("cfm", ["cfm"])]
+
+
+def test_a_stopped_tuning_has_the_choices_of_the_rows_that_it_finished(tmp_path, cli, monkeypatch):
+    path, chosen = tmp_path / "some.toml", tmp_path / "some.tuned.json"
+    path.write_text(RATES)
+    words = ("tune", "--dataset", "moons", "--track", path, "--results", tmp_path / "results")
+    whole = executors.run_job
+
+    def stopped(job, store, on_event):
+        if next(iter(job.cells.values())).model["name"] == stopped.at:
+            raise KeyboardInterrupt
+        return whole(job, store, on_event)
+
+    monkeypatch.setattr(executors, "run_job", stopped)
+    for stopped.at, choices in (("otcfm", None), ("cfm", {"moons": {"otcfm": {}}})):
+        assert cli(*words)[0] == 130
+        assert (json.loads(chosen.read_text()) if chosen.exists() else None) == choices

@@ -1,0 +1,39 @@
+"""The command of the ladder: it prints predictions as TOML, and says in one line what is wrong."""
+
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.ladder.__main__ import main
+
+RESULTS = Path(__file__).parents[3] / "results"
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["ladder", *words])
+    main()
+
+
+def test_predictions_are_printed(monkeypatch, capsys):
+    run(monkeypatch, "--results", str(RESULTS), "--predict", "plane-v1", "2000", "40000", "elsewhere")
+    found = tomllib.loads(capsys.readouterr().out)
+    assert found["to"] == 40_000
+    assert 0 < found["moons"]["sliced_w2"]["cfm | otcfm"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plane-v1", "two", "20000", "ratio"), "numbers of steps"),
+        (("plane-v1", "2000", "20000", "luck"), "one of held, ratio, elsewhere"),
+        (("plane-v0", "2000", "20000", "ratio"), "no records"),
+        (("digits-v1", "800", "4000", "ratio"), "no data set has two budgets"),
+    ],
+)
+def test_bad_input_gets_one_line(monkeypatch, capsys, words, message):
+    with pytest.raises(SystemExit) as stopped:
+        run(monkeypatch, "--results", str(RESULTS), "--predict", *words)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,96 @@
+"""Orders at two budgets: planted ones are found, and intervals hold the true tau and follow the paired t test."""
+
+import copy
+
+import numpy as np
+import pytest
+from helpers.tracks import planted
+
+from benchmarks.ladder.orders import Rung, interval, margins, means_drawn, order, rungs, tau
+from genbench.analysis.significance import paired
+
+METHODS = 8
+
+
+def test_the_interval_holds_the_true_tau_where_variances_differ(measured):
+    stream, inside, widths = np.random.default_rng(1), 0, []
+    for _ in range(100):
+        short = 4 * stream.standard_normal(METHODS)
+        long = 0.5 * short + 3 * stream.standard_normal(METHODS)
+        errors = np.exp(stream.standard_normal(METHODS))
+        low, high = interval(order(measured(short, errors, 10), measured(long, errors)).drawn)
+        inside += low - 1e-9 <= tau(short, long) <= high + 1e-9
+        widths.append(high - low)
+    assert inside >= 89
+    assert np.mean(widths) < 0.7  # -1 to 1 would always hold it
+
+
+def test_draws_of_a_difference_have_the_interval_of_the_paired_test(measured):
+    values = measured([0.0, 1.0, 5.0], [1.0, 2.0, 0.1], shift=50.0)
+    (drawn,) = means_drawn(values)
+    for one, other in ((0, 1), (1, 2)):
+        known = paired(values[f"m{one}"], values[f"m{other}"])
+        assert interval(drawn[:, one] - drawn[:, other]) == pytest.approx((known.low, known.high), rel=0.15, abs=0.1)
+
+
+def test_what_a_seed_does_at_both_budgets_does_not_change_the_order(measured):
+    values = measured([0.0, 0.4, 0.8, 1.2, 1.6])
+    same = order(values, values)
+    other = order(values, {name: {seed + 5: value for seed, value in own.items()} for name, own in values.items()})
+    assert same.tau == other.tau == 1
+    assert same.drawn.mean() > other.drawn.mean() + 0.05
+
+
+def test_pairs_that_are_told_apart_are_counted_with_their_signs(measured):
+    means = 100.0 * np.arange(METHODS)
+    swapped = means.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    found = order(measured(means), measured(swapped))
+    assert (found.methods, found.decided, found.held, found.turned) == (METHODS, 28, 27, (("m0", "m1"),))
+    assert interval(found.drawn) == pytest.approx((1 - 2 / 28, 1 - 2 / 28))
+    x = np.arange(5.0)
+    assert [tau(x, y) for y in (x**3, -x, np.array([1.0, 0, 2, 3, 4]), 0 * x)] == [1, -1, 0.8, 0]
+
+
+def test_few_methods_or_one_seed_have_no_order(measured):
+    values = measured(np.arange(5.0))
+    assert order(values, values).methods == 5
+    assert order(values, {name: own for name, own in values.items() if name != "m2"}) is None
+    assert order(values, {name: {0: own[0]} for name, own in values.items()}) is None
+    lacking = values | {"m2": {0: 1.0}}
+    assert order(lacking, values) is None
+
+
+def test_large_and_small_differences_are_counted_by_the_ratio_of_means(measured):
+    short, long = (measured(means, 0.0, shift=0.0) for means in ([1.0, 1.5, 3.0], [1.0, 0.9, 0.95]))
+    # 1 and 1.5 turn over, 1.5 and 3 hold, 1 and 3 turn over.
+    assert margins(short, long, (2.0,)).tolist() == [[1, 0], [2, 1]]
+    assert margins(short, long, (1.2, 2.5)).tolist() == [[0, 0], [2, 1], [1, 0]]
+
+
+def test_records_become_rungs():
+    records = planted()
+    later, untrained, stopped, tuned = (copy.deepcopy(records) for _ in range(4))
+    for own, plan in (
+        (later, {"steps": 50}),
+        (untrained, {"steps": 0}),
+        (stopped, {"steps": 70, "stop": "validation"}),
+    ):
+        for record in own:
+            record["spec"]["plan"] |= plan
+    for record in tuned:
+        record["spec"]["plan"]["steps"] = 90
+        record["track"][0]["tables"] = ["tuned"]
+    later[0]["results"] += [later[0]["results"][0] | {"metric": "nfe"}]
+    later[0]["results"] += [later[0]["results"][0] | {"metric": "recall", "better": "higher", "value": 0.75}]
+    found = rungs([*records, *later, *untrained, *stopped, *tuned])
+    assert {data: [*own] for data, own in found.items()} == {"moons": [20, 50], "pinwheel": [20, 50]}
+    rung = found["moons"][50]
+    assert isinstance(rung, Rung)
+    assert set(rung.numbers) == {"sliced_w2", "sliced_w2, NFE 1", "sliced_w2, NFE 4", "recall"}
+    assert [*rung.main] == ["cfm", "otcfm", "nsf", "vp"]
+    assert rung.numbers["recall"] == {"cfm": {0: -0.75}}
+    for record in records:
+        del record["track"]
+    assert not rungs(records)
+    assert rungs(records, "sliced_w2")["moons"][20] == found["moons"][20]
