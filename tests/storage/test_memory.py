@@ -3,6 +3,7 @@
 import gc
 import platform
 import resource
+import sys
 
 import pytest
 import torch
@@ -66,14 +67,17 @@ def test_freed_memory_is_kept():
     assert apart(faults_of_a_hundred_rounds) < 2_000
 
 
-def test_what_exists_after_imports_is_left_out_of_later_collections():
+@pytest.mark.parametrize("first", [True, False])
+def test_what_exists_after_the_first_import_of_torch_is_left_out_of_later_collections(monkeypatch, first):
+    if first:
+        monkeypatch.delitem(sys.modules, "torch")
     before = gc.get_freeze_count()
     try:
         with memory.uncollected_imports():
-            assert not gc.isenabled()
+            assert gc.isenabled() != first
             lasting = [[]]
         assert gc.isenabled()
-        assert gc.get_freeze_count() > before
-        assert not any(each is lasting for each in gc.get_objects())
+        assert (gc.get_freeze_count() > before) == first
+        assert any(each is lasting for each in gc.get_objects()) != first
     finally:
         gc.unfreeze()
