@@ -199,7 +199,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     tried = [row for row in rows if row.model.trials]
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
-    wanted = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
+    wanted: Sequence[Chosen] = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
     tables = {each: track_runs(path, rows, store, each, added) for each in wanted}
     settings = settings or ("tuned" if len(tables) == 2 and _has_all(*tables.values()) else "default")
     runs, failures, further = tables[settings]

@@ -114,6 +114,12 @@ def test_the_expected_time_is_that_of_the_published_baseline():
     assert 0 < usual_seconds(path, moons) < usual_seconds(path, all_tasks)
     assert usual_seconds(path, moons[:5]) == pytest.approx(usual_seconds(path, moons) / 2)
 
+    def known(model, steps):
+        return usual_seconds(path, [make_spec(model, "moons", metrics=[], settings={"plan": {"steps": steps}})])
+
+    assert 0 < known("cfm", 2000) < known("otcfm", 2000)  # each model by its own runs
+    assert known("cfm", 40_000) == pytest.approx(2 * known("cfm", 20_000))  # a budget without any by the nearest one
+
 
 def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(save, tmp_path):
     before = board_of(tmp_path, planted())
