@@ -31,7 +31,8 @@ class Ensemble(Learner):
         super().__init__()
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
-        self.draws = min((member.draws for member in members), key=get_args(Draws).index)
+        draws: list[Draws] = [member.draws for member in members]
+        self.draws = min(draws, key=get_args(Draws).index)  # what suits all members
         self.full_precision = any(member.full_precision for member in members)
         self.not_compiled = next((member.not_compiled for member in members if member.not_compiled), "")
         named = [dict(member.named_parameters()) for member in members]
