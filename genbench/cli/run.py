@@ -10,6 +10,7 @@ import typer
 
 from genbench.cli import options
 from genbench.errors import ConfigError
+from genbench.storage.memory import uncollected_imports
 from genbench.sweeps.set_options import parse_set_options
 from genbench.training.torchrun_variables import local_rank, require_one_task
 
@@ -38,27 +39,28 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Train, sample and measure one model on one data set."""
-    from genbench.sweeps import user_files
-
     settings, seeds = parse_set_options(set_ or []), options.parse_seeds(seed or "0")
     local_rank()  # refuses a wrong variable of torchrun
     require_one_task(shlex.join(["genbench", *sys.argv[1:]]))
     if len(seeds) > 1 and (accelerator, devices) != ("auto", 1):
         raise ConfigError("one process runs several seeds: omit --accelerator and --devices")
-    model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
+    with uncollected_imports():
+        from genbench.sweeps import user_files
 
-    from genbench.runs.make_spec import make_spec, with_preset
+        model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-    if preset is not None:
-        metric, settings = with_preset(preset, model, dataset, metric, settings)
-    specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
+        from genbench.runs.make_spec import make_spec, with_preset
 
-    # A wrong setting is refused before anything but the models and metrics is imported.
-    from genbench.runs.monitoring.loggers import check_kinds
-    from genbench.runs.record import missing_metrics
-    from genbench.runs.spec import build_data, plan_of
-    from genbench.runs.store import Store
-    from genbench.runs.train_or_resume import build_untrained
+        if preset is not None:
+            metric, settings = with_preset(preset, model, dataset, metric, settings)
+        specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
+
+        # A wrong setting is refused before anything but the models and metrics is imported.
+        from genbench.runs.monitoring.loggers import check_kinds
+        from genbench.runs.record import missing_metrics
+        from genbench.runs.spec import build_data, plan_of
+        from genbench.runs.store import Store
+        from genbench.runs.train_or_resume import build_untrained
 
     store, kinds = Store(results), check_kinds(log or ())
     plan_of(specs[0]).parts(devices)

@@ -1,6 +1,6 @@
 """The nouns: samples, splits, data sets, models. Everything else is built from these."""
 
-from genbench.core.models import CPU, Example, Learner, Model, Samples, Stage, Trainable, Transport
+from genbench.core.models import CPU, Draws, Example, Learner, Model, Samples, Stage, Trainable, Transport
 from genbench.core.tasks import (
     Batch,
     Captions,
@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "Captions",
     "Data",
+    "Draws",
     "Encode",
     "Event",
     "Example",

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -24,6 +24,12 @@ class Samples(NamedTuple):
 
 Example = Any
 """A NamedTuple of tensors with the batch as first axis: the input of one training step, with all randomness drawn."""
+
+
+Draws = Literal["step", "block", "thread"]
+"""When examples are drawn: "step", each before its step; "block", those of several steps in a row, which takes quick
+draws half the time; "thread", each during the step before, by a second thread, for slow draws that release the GIL.
+Draws that depend on the weights, or move a state, are drawn by "step"."""
 
 
 class Stage(NamedTuple):
@@ -52,9 +58,8 @@ class Trainable(nn.Module, ABC):
 class Learner(Trainable):
     """Something that is fitted to data: a model, or an ensemble of models (`genbench.training.ensemble`)."""
 
-    prefetch: bool = False
-    """Whether a second thread draws the next example during a step: for slow draws that release the GIL and do not
-    depend on the weights."""
+    draws: Draws = "step"
+    """When examples are drawn; see `Draws`."""
 
     full_precision: bool = False
     """Whether the loss is computed in IEEE float32 whatever the plan: it has differences that less would round off."""

@@ -21,6 +21,7 @@ from genbench.metrics.sampling import Sampling, draw, drawn_labels
 from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
+from genbench.storage import memory
 from genbench.training.process_group import ALONE, Group
 from genbench.training.second_thread import beside, second_thread_allowed
 
@@ -78,6 +79,12 @@ def evaluate(
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
     # Only for vectors: two threads on images would hold two extractors in memory.
     idle = group.size == 1 and data.event.is_vector and second_thread_allowed(torch.device("cpu"))
+    pairwise = [
+        metrics[name].traits["memory"](min(settings.get("n") or sampling.n, sampling.n))
+        for name, settings in of_samples.items()
+        if "memory" in metrics[name].traits
+    ]
+    idle &= 2 * max(pairwise, default=0) <= memory.total()
     with beside(idle) as submit:
         main = evaluation_with(sample, errors)
         measured = {
@@ -97,8 +104,10 @@ def evaluate(
             ]
         # Only this thread calls the model.
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
+        # From the end, so that this thread does what the other one would come to last.
+        of_curve = [value() for value in reversed(curve)]
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
-        rows += [row for value in curve for row in value()]
+        rows += [row for values in reversed(of_curve) for row in values]
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
         rows = [row if row["value"] is None else row | {"protocol": f"{row['protocol']}, {note}"} for row in rows]

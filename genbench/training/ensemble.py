@@ -1,13 +1,13 @@
 """Ensembles: models of one shape, trained as one batched model."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from genbench.core import CPU, Data, Example, Learner, Model, Split
+from genbench.core import CPU, Data, Draws, Example, Learner, Model, Split
 from genbench.errors import ConfigError, RunFailed, why_training_failed
 from genbench.seeds import derive
 
@@ -31,7 +31,8 @@ class Ensemble(Learner):
         super().__init__()
         self.members: Sequence[Model] = nn.ModuleList(members)  # type: ignore[assignment]
         self.seeds = tuple(seeds)
-        self.prefetch = all(member.prefetch for member in members)
+        draws: list[Draws] = [member.draws for member in members]
+        self.draws = min(draws, key=get_args(Draws).index)  # what suits all members
         self.full_precision = any(member.full_precision for member in members)
         self.not_compiled = next((member.not_compiled for member in members if member.not_compiled), "")
         named = [dict(member.named_parameters()) for member in members]

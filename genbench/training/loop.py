@@ -34,6 +34,9 @@ log = logging.getLogger("genbench")
 BLOCK = 100
 """Steps between two checks of the losses: a check makes a GPU wait."""
 
+AHEAD = 2**15
+"""Numbers (samples x dimensions) that are drawn ahead, at most: draws in a row find their code in the caches."""
+
 L = TypeVar("L", bound=Learner)
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -231,4 +234,8 @@ def _examples(
     def draw(step: int) -> Example:
         return learner.example(batch_source, step, size, seed, generator)
 
-    return prefetch(draw, steps) if learner.prefetch and second_thread_allowed(device) else map(draw, steps)
+    if learner.draws == "thread" and second_thread_allowed(device):
+        return prefetch(draw, steps)
+    ahead = max(1, AHEAD // (size * data.event.dims)) if learner.draws == "block" else 1
+    parts = (steps[first : first + ahead] for first in range(0, len(steps), ahead))
+    return (example for part in parts for example in [*map(draw, part)])

@@ -1,5 +1,6 @@
 import gc
 import math
+import threading
 import weakref
 from threading import get_ident
 
@@ -20,6 +21,7 @@ from genbench.registry import datasets, models
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
+from genbench.storage import memory
 
 
 @pytest.fixture
@@ -94,6 +96,24 @@ def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
     assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")
 
 
+@pytest.mark.parametrize(("gibibytes", "number"), [(1, 1), (3, 2)])
+def test_this_thread_measures_the_end_of_the_curve_where_memory_suffices(moons, metric, monkeypatch, gibibytes, number):
+    threads, helped = set(), threading.Event()
+
+    def shared(evaluation):
+        threads.add(get_ident())
+        if get_ident() == threading.main_thread().ident:
+            helped.set()
+        return Value(float(helped.wait(60)), len(evaluation.x), "p")
+
+    metric("shared", shared, memory=lambda n: 2**30)
+    monkeypatch.setattr(memory, "total", lambda: gibibytes * 2**30)
+    model = models["cfm"].build(moons.event, moons.source).eval()
+    rows, _ = evaluate(model, moons, {"shared": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1, 2)), seed=0)
+    assert [(row["point"], row["value"]) for row in rows] == [("main", 1), ("curve", 1), ("curve", 1)]
+    assert len(threads) == number
+
+
 def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric, monkeypatch):
     threads = set()
 
@@ -113,8 +133,7 @@ def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric,
         return evaluate(model, moons, chosen, sample={}, sampling=sampling, seed=0)[0]
 
     beside = rows(idle=True)
-    assert threads
-    assert get_ident() not in threads
+    assert threads - {get_ident()}
     assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
     assert rows(idle=False) == beside
     monkeypatch.undo()

@@ -1,7 +1,9 @@
 """Memory: what this machine cannot hold is refused with both sizes."""
 
+import gc
 import platform
 import resource
+import sys
 
 import pytest
 import torch
@@ -63,3 +65,19 @@ def faults_of_a_hundred_rounds():
 def test_freed_memory_is_kept():
     # 800 KB are 196 pages: one tensor mapped afresh in every round would already be 19,600.
     assert apart(faults_of_a_hundred_rounds) < 2_000
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_exists_after_the_first_import_of_torch_is_left_out_of_later_collections(monkeypatch, first):
+    if first:
+        monkeypatch.delitem(sys.modules, "torch")
+    before = gc.get_freeze_count()
+    try:
+        with memory.uncollected_imports():
+            assert gc.isenabled() != first
+            lasting = [[]]
+        assert gc.isenabled()
+        assert (gc.get_freeze_count() > before) == first
+        assert any(each is lasting for each in gc.get_objects()) != first
+    finally:
+        gc.unfreeze()

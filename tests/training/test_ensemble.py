@@ -180,10 +180,11 @@ def test_members_of_which_only_some_know_their_tilt_are_refused(couplings):
         ensemble.example(ensemble.batch_source(data), 0, 32, 0, torch.Generator())
 
 
-def test_a_thread_draws_ahead_only_where_no_member_has_a_state_that_moves():
+def test_examples_are_drawn_ahead_only_where_no_member_has_a_state_that_moves():
     running = {"name": "gibbs", "normalizer": "running"}
-    assert ensemble_over(["ot", {"name": "ot", "resample": True}])[0].prefetch
-    assert not ensemble_over(["ot", running])[0].prefetch
+    assert ensemble_over(["ot", {"name": "ot", "resample": True}])[0].draws == "thread"
+    assert ensemble_over(["ot", "gibbs"])[0].draws == ensemble_over(["independent", "gibbs"])[0].draws == "block"
+    assert ensemble_over(["ot", running])[0].draws == "step"
 
 
 def test_members_keep_their_precision_and_what_they_refuse():

@@ -15,6 +15,8 @@ from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.training.loop import fit
 from genbench.training.process_group import Group, start_group
 
+RUNNING = {"normalizer": "running"}
+
 
 def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkeypatch):
     monkeypatch.setattr("genbench.training.train_log.steps_per_row", lambda steps: 7)
@@ -57,6 +59,21 @@ def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settin
     monkeypatch.setattr("genbench.training.loop.second_thread_allowed", lambda device: False)
     assert torch.equal(during, weights(train("otcfm", "8gaussians", settings=settings, steps=30)))
     assert threading.main_thread() in threads
+
+
+@pytest.mark.parametrize(("name", "settings", "ahead"), [("cfm", {}, 8), ("wcfm", {}, 8), ("wcfm", RUNNING, 1)])
+def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, tmp_path, name, settings, ahead):
+    model, data, plan = start(name, settings=settings, steps=21)
+    monkeypatch.setattr("genbench.training.loop.AHEAD", 8 * plan.batch_size * data.event.dims)
+    drawn, most = [], []
+    example, loss = model.example, model.loss
+    model.example = lambda source, step, *rest: (drawn.append(step), example(source, step, *rest))[1]
+    model.loss = lambda example: (most.append(len(drawn) - len(most)), loss(example))[1]
+    fit(model, data, plan, start_group("cpu"), seed=0)
+    assert drawn == list(range(21))
+    assert max(most) == ahead
+    monkeypatch.setattr("genbench.training.loop.AHEAD", 0)
+    assert torch.equal(weights(model), weights(train(name, settings=settings, steps=21)))
 
 
 def test_a_plan_that_fails_fails_at_its_step(monkeypatch):

@@ -98,7 +98,7 @@ class PairModel(Model, Coupled):
         self.event, self.source, self.conditional = event, source, shared.conditional
         prediction, std = shared.prediction, shared.data_std
         self.net = build(event, shared.classes(event), net, times=times, prediction=prediction, std=std)
-        self.coupling, self.prefetch = coupling, coupling.prefetch
+        self.coupling, self.draws = coupling, coupling.draws
         self.path, self.label_dropout = path, shared.label_dropout
         self.bin_width = event.bin if shared.dequantize else 0.0
         self.density = "dequantized data" if self.bin_width else "data"

@@ -129,7 +129,7 @@ class TerminalVelocityLoss(LagrangianLoss):
 
     def attach(self, model: FlowMap) -> None:
         self.average = AveragedWeights(model.net, self.decay)
-        model.prefetch = False  # targets depend on the weights
+        model.draws = "step"  # targets depend on the weights
 
     @torch.no_grad()
     def completed(self, model: FlowMap, example: Example, generator: torch.Generator) -> Example:

@@ -102,7 +102,7 @@ class ShortcutLoss(MapLoss):
             raise ConfigError("model.target_guidance needs model.conditional=true")
         self.bound = self.clip or default_clip(model.event) or math.inf
         self.average = AveragedWeights(model.net, self.decay)
-        model.prefetch = False  # targets depend on the weights
+        model.draws = "step"  # targets depend on the weights
 
     def draw_times(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw the step's size, the smallest one for most pairs, and a time on the grid of that size."""

@@ -35,7 +35,7 @@ class Latent(Model):
         self.event, self.source = event, model.source
         self.conditional, self.nfe_curve = model.conditional, model.nfe_curve
         self.model, self.full_precision = model, model.full_precision
-        self.prefetch, self.not_compiled = model.prefetch, model.not_compiled
+        self.draws, self.not_compiled = model.draws, model.not_compiled
         self.encoder = encoder.requires_grad_(False)
 
     @property

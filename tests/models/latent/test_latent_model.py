@@ -88,7 +88,7 @@ def test_it_trains_and_samples_like_any_model_and_a_kept_one_needs_no_cache(
     model = latent(name, data, conditional=conditional)
     assert (model.event, model.source.shape) == (data.event, (2, 4, 4))
     assert (model.conditional, model.density) == (conditional, "latents")
-    assert latent("otcfm", data, **SMALL["cfm"]).prefetch
+    assert latent("otcfm", data, **SMALL["cfm"]).draws == "thread"
     assert all(p.requires_grad == place.startswith("model.") for place, p in model.named_parameters())
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     train(model, data)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
-from genbench.core import Data, Event, Source, Split
+from genbench.core import Data, Draws, Event, Source, Split
 from genbench.errors import Unsupported
 from genbench.registry import couplings
 from genbench.seeds import generator
@@ -45,13 +45,12 @@ class Coupling(nn.Module, ABC):
     """A joint distribution of noise and data, sampled one batch at a time.
 
     Args:
-        prefetch: whether a second thread should pair ahead, since pairing is slow, spends its time outside of Python,
-            and has no state; see `core.Learner`.
+        draws: when batches are paired; see `core.Draws`.
         pilot_size: number of independent pairs that `prepare` needs; 0 for none.
         pool: number of batches that are paired together.
     """
 
-    prefetch = False
+    draws: Draws = "step"
     pilot_size = 0
     pool = 1
 
@@ -101,6 +100,8 @@ class Coupled(ABC):
 
 class Independent(Coupling):
     """Independent noise and data: every pair has weight 1."""
+
+    draws = "block"
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         return Pairs(x0, x0.new_ones(len(x0)))

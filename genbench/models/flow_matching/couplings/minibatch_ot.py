@@ -63,7 +63,7 @@ class MinibatchOT(Coupling):
     `conditions` is the number of continuous conditions.
     """
 
-    prefetch = True
+    draws = "thread"
 
     def __init__(
         self, *, resample: bool = False, pool: int = 1, mismatch: float | None = None, conditions: int = 0
@@ -113,7 +113,7 @@ class Sinkhorn(Coupling):
     P = argmin <P, |x0 - x1|^2> - reg H(P) over couplings of the batch;  x0 of each x1 ~ P[:, x1]
     """
 
-    prefetch = True
+    draws = "thread"
 
     def __init__(self, *, reg: float) -> None:
         super().__init__()

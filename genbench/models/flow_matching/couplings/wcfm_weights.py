@@ -203,6 +203,7 @@ class Gibbs(KernelCoupling):
     ) -> None:
         super().__init__(event, kernel)
         self.normalizer, self.weigh = settings.normalizer, settings.weigh
+        self.draws = "step" if self.normalizer == "running" else "block"
         self.pilot_size = 8192 if self.normalizer == "constant" else 0
         self.register_buffer("log_mean", torch.full((max(classes, 1),), math.nan, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(max(classes, 1), dtype=torch.float64))
