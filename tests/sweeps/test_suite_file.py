@@ -3,6 +3,7 @@
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.suites import find, packaged
 from genbench.sweeps.suite import load
 from genbench.sweeps.suite_file import points, read
 
@@ -68,6 +69,13 @@ def test_what_is_no_text_is_refused(tmp_path):
     path.mkdir()
     with pytest.raises(ConfigError, match=r"no suite at .*: Is a directory"):
         read(path)
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_all_tuned_methods_of_a_track_try_several_learning_rates(name):
+    """A method that tunes other settings only would compete at its default learning rate with tuned ones."""
+    for model in read(find(name)).models:
+        assert not model.trials or len(model.trials["plan"]["lr"]) > 1, model.name
 
 
 METHODS = ("cfm", "wcfm")
