@@ -6,14 +6,14 @@ become part of the row's name.
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
-from genbench.errors import ConfigError, unknown
+from genbench.errors import ConfigError
 from genbench.results.frames import cost_of
 from genbench.results.names import named
 from genbench.results.reader import Group, Run, read_groups, suite_names
@@ -203,13 +203,12 @@ def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
     return names.setdefault(key, " ".join([record["labels"]["model"], *words]))
 
 
-def row_cells(path: Path, model: str, datasets: Collection[str], settings: Settings) -> list[Spec]:
+def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
     """Return the cells of a further row of a track, at its first budget or at the budget that `plan.steps` names.
 
     Args:
         path: of the suite file.
         model: a name, or `file.py` or `file.py:name`.
-        datasets: tasks, by their names or labels; empty for all.
         settings: of the model, its plan and its sampling, nested by section.
 
     Raises:
@@ -227,17 +226,11 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
     name, _ = component_name("models", model)
     own = merge(settings, {"model": of_model(name, settings.get("model", {})), "plan": {"steps": steps}})
     rows = track_rows(suite)
-    tasks = {(row.dataset, row.data.name) for row in rows}
-    for wanted in datasets:
-        if not any(wanted in names for names in tasks):
-            raise unknown(f"{path.stem} has no task", wanted, [label for label, _ in tasks])
     usual, listed, names = _specs(rows, track.baseline), {row.label for row in rows}, {}
     cells = []
     for data, entry, shared in pairs(suite, of_models=[ModelEntry(name=name)]):
         metrics = (suite.metrics if data.metrics is None else data.metrics) or []
         spec = make_spec(entry.name, data.name, metrics=metrics, settings=merge(shared, own))
-        if datasets and not {spec.data_label, data.name}.intersection(datasets):
-            continue
         record: Any = {"labels": labels_of(spec), "spec": spec.json()}
         if (row := _row(record, usual[spec.data_label], names)) in listed:
             raise ConfigError(f"{path.stem} already has a row {row}: change a setting by --set, or rename your model")

@@ -55,7 +55,14 @@ def sweep(
 
     from genbench.sweeps import suite_file
 
-    suite_file.read(path)  # a wrong name is refused before torch is imported
+    contents = suite_file.read(path)  # wrong names are refused before torch is imported
+    if contents.track is None and (budget is not None or settings is not None):
+        raise ConfigError(f"{path.stem} is not a track: omit --budget and --settings")
+    if settings == "tuned" and not contents.chosen:
+        raise ConfigError(
+            f"tuning has chosen no settings yet: run {shlex.join(['genbench', 'tune', '--track', suite])}"
+        )
+    contents.require(path.stem, of_data=dataset or (), budget=budget)
 
     from genbench.analysis.track_runs import row_cells, usual_seconds
     from genbench.report.publish import publish_suite, require_own_folder
@@ -73,10 +80,9 @@ def sweep(
             loaded = suites.load(Path(suite), changes)
             if path.parent == FOLDER and loaded.places and changes.keys() - {"data"}:
                 raise ConfigError(f"--set: {suite} fixes all settings except data.*: to change others, copy {path}")
-            part = loaded.part(dataset or (), budget, settings)
         else:
-            loaded = suites.Sweep(path.stem, row_cells(path, model, dataset or (), changes))
-            part = {*range(len(loaded.specs))}
+            loaded = suites.Sweep(path.stem, row_cells(path, model, changes))
+        part = loaded.part(dataset or (), budget, settings)
         store = Store(results) if dry_run else writable_store(results)
         records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
     missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]

@@ -100,6 +100,10 @@ def _tune_track(
     path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path, as_json: bool
 ) -> None:
     """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
+    from genbench.sweeps.suite_file import CHOSEN, read
+
+    read(path).require(path.stem, methods, [dataset] if dataset is not None else [])  # before torch is imported
+
     from genbench.analysis.track_runs import usual_seconds
     from genbench.analysis.tuning.track_tuning import track_tuning
     from genbench.report.formats.terminal import show
@@ -110,22 +114,24 @@ def _tune_track(
     tuning = track_tuning(path)
     asked = tuning.only(methods, dataset)
     store = writable_store(results / "tuning")
+    for choice in tuning.dropped:
+        typer.echo(f"left out: {choice}", err=True)
     missing = asked.missing(store)
     if seconds := usual_seconds(path, list(missing.values())):
         say_time(seconds / jobs)
-    trials = store.root / f"{path.stem}.json"
+    choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}.json"
     try:
         _run(missing, store, jobs)
     finally:  # a stopped tuning has the choices of the rows that it finished
         if (found := tuning.ended(store)).trials:
-            files.write(found.path, found.text())
+            files.write(choices, found.text())
             files.write(trials, json.dumps(found.json(), indent=1) + "\n")
     shown = asked.ended(store)
     if as_json:
         typer.echo(found.text(), nl=False)
     else:
         show(choices_tables(shown), stdout())
-        typer.echo(f"written: {found.path}, {trials}")
+        typer.echo(f"written: {choices}, {trials}")
     if shown.lost:
         raise RunFailed(f"no candidate has a value for every seed: {', '.join(shown.lost)}")
 

@@ -47,7 +47,7 @@ def choices_tables(tuning: TrackTuning) -> Iterator[Table]:
             "is chosen if it differs from the default by more than this error.",
             *([f"No candidate has a value for every seed: {', '.join(lost)}."] if lost else []),
         ]
-        title = f"{tuning.path.name.partition('.')[0]}: {metric} on the validation split of {data}"
+        title = f"{tuning.path.stem}: {metric} on the validation split of {data}"
         yield Table(title, columns, tuple(rows), tuple(legend), tuple(notes), head="method")
 
 

@@ -54,13 +54,8 @@ class Sweep(NamedTuple):
             table: "default" for the cells with default settings, "tuned" for the others; None for all.
 
         Raises:
-            ConfigError: if the suite has no such data set or budget, or is not a track.
+            ConfigError: if the suite has no such data set.
         """
-        if not self.places and (budget is not None or table is not None):
-            raise ConfigError(f"{self.name} is not a track: only tracks have budgets, and tuned settings")
-        if budget is not None and not any(budget in each for each in self.budgets):
-            known = ", ".join(map(str, sorted({steps for each in self.budgets for steps in each})))
-            raise ConfigError(f"{self.name} has no budget of {budget} steps; its budgets are {known}")
         names = [{spec.data_label, spec.data["name"]} for spec in self.specs]
         for name in datasets:
             if not any(name in own for own in names):

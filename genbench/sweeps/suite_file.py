@@ -186,6 +186,29 @@ class Suite(Sections):
         """Each budget and its seeds, or None and the seeds of a suite without budgets."""
         return [(budget, budget.seeds) for budget in self.budgets] or [(None, self.seeds)]
 
+    def require(
+        self, suite: str, of_models: Collection[str] = (), of_data: Collection[str] = (), budget: int | None = None
+    ) -> None:
+        """Check what a command names, before torch is imported; only the first word of a label is checked.
+
+        Args:
+            suite: its name.
+            of_models: names or labels of models.
+            of_data: names or labels of data sets.
+            budget: in steps; None for all.
+
+        Raises:
+            ConfigError: if the suite lacks one of them.
+        """
+        data = [*self.datasets, *(addition.dataset for addition in self.include)]
+        for what, asked, entries in (("model", of_models, self.models), ("data set", of_data, data)):
+            known = {entry.name for entry in entries}
+            for name in (label.partition(" ")[0] for label in asked):
+                if name not in known:
+                    raise unknown(f"{suite} has no {what}", name, known)
+        if budget is not None and budget not in (steps := sorted(each.steps for each in self.budgets)):
+            raise ConfigError(f"{suite} has no budget of {budget} steps; its budgets are {', '.join(map(str, steps))}")
+
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
         """Refuse unused seeds; in a track, also cells of some models only, unequal trials, and seeds of tuning."""
@@ -196,6 +219,8 @@ class Suite(Sections):
             if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in models):
                 raise ValueError("trials, budgets, paces and chosen settings need a track: add [track]")
             return self
+        if not self.budgets:
+            raise ValueError("budgets: a track needs at least one")
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):

@@ -178,6 +178,8 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
 def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
     suite, results = tmp_path / "some.toml", tmp_path / "results"
     suite.write_text(TRAINED.replace('"wcfm"', '{ name = "wcfm", trials = { model = { kappa = [0.5, 2.0] } } }'))
+    untuned = genbench("sweep", suite, "--results", results, "--settings", "tuned", code=2)
+    assert "tuning has chosen no settings yet: run genbench tune --track" in untuned.stderr
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
 
     def sweep(*words):

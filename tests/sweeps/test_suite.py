@@ -205,14 +205,10 @@ def test_a_part_of_a_track_is_a_task_a_budget_or_what_tuning_changed(tmp_path):
     assert part((), None, "tuned") == [("mixture", "wcfm", steps, seed) for steps, seed in ((10, 0), (10, 1), (25, 0))]
     assert part(["moons"], 50, None) == [("moons", "cfm", 50, 0), ("moons", "wcfm", 25, 0)]
     assert part(["mixture dims=8"], 50, "default") == [("mixture", "cfm", 50, 0), ("mixture", "wcfm", 25, 0)]
-    for words, reason in (((["moon"], None, None), "'moons'"), (((), 25, None), "its budgets are 20, 50")):
-        with pytest.raises(ConfigError, match=reason):
-            track.part(*words)
+    with pytest.raises(ConfigError, match="did you mean 'mixture dims=8'"):
+        track.part(["mixture dims=9"], None, None)
     (tmp_path / "plain.toml").write_text('datasets = ["moons", "pinwheel"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
     assert load(tmp_path / "plain.toml").part(["pinwheel"], None, None) == {1}
-    for words in (((), 20, None), ((), None, "default")):
-        with pytest.raises(ConfigError, match="plain is not a track: only tracks have budgets"):
-            load(tmp_path / "plain.toml").part(*words)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ('models = [{name = "wcfm", kappa = []}]', r"wcfm\.kappa: \[\] is wrong"),
         ("plan = {step = 3}", "plan has no setting 'step'; did you mean 'steps'"),
         ('models = [{name = "cfm", pace = 0.5}]', r"paces .* need a track"),
+        ("track = {baseline = 'cfm', tuning = {steps = 1, seeds = 1}}", "budgets: a track needs at least one"),
         (f"seeds = {'[' * 5000}{']' * 5000}", "is not a suite: it is nested too deeply"),
     ],
 )
@@ -76,6 +77,22 @@ def test_all_tuned_methods_of_a_track_try_several_learning_rates(name):
     """A method that tunes other settings only would compete at its default learning rate with tuned ones."""
     for model in read(find(name)).models:
         assert not model.trials or len(model.trials["plan"]["lr"]) > 1, model.name
+
+
+def test_names_are_checked_without_settings_and_included_data_sets_count(tmp_path):
+    path = tmp_path / "some.toml"
+    path.write_text(
+        BOTH + 'include = [{ dataset = "pinwheel", model = "cfm" }]\nbudgets = [{ steps = 5, seeds = [0] }]\n'
+    )
+    suite = read(path)
+    suite.require("some", ["wcfm kappa=0.5", "cfm"], ["pinwheel", "mixture dims=8"], 5)
+    for words, message in (
+        ((["wcfn kappa=0.5"],), "some has no model 'wcfn'; did you mean 'wcfm'"),
+        (((), ["moon"]), "some has no data set 'moon'; did you mean 'moons'"),
+        (((), (), 50), "some has no budget of 50 steps; its budgets are 5"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            suite.require("some", *words)
 
 
 METHODS = ("cfm", "wcfm")

@@ -1,7 +1,7 @@
 """Tuning of a track: the trials of its rows, and the file of the settings that they chose."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.suite import TrackRow, choices_of, track_rows, with_paths
-from genbench.sweeps.suite_file import CHOSEN, Tuning, folder_of, read
+from genbench.sweeps.suite_file import Tuning, folder_of, read
 
 
 class Trials(NamedTuple):
@@ -30,13 +30,15 @@ class TrackTuning(NamedTuple):
     """The trials of a track.
 
     Args:
-        path: of the file for the chosen settings.
-        known: the content of that file, without choices that are no longer among the trials.
+        path: of the suite file.
+        rows: all rows of the track.
+        dropped: choices of earlier tunings that are no longer among the trials, in words.
     """
 
     trials: Sequence[Trials]
     path: Path
-    known: Mapping[str, Mapping[str, Settings]]
+    rows: Sequence[TrackRow]
+    dropped: Sequence[str]
 
     def only(self, methods: Collection[str], dataset: str | None) -> "TrackTuning":
         """Return the trials of some methods on a data set, given by names or labels; none given means all.
@@ -74,9 +76,9 @@ class TrackTuning(NamedTuple):
     def chosen(self) -> dict[str, dict[str, Settings]]:
         """Return {data set: {model: the settings that replace its defaults}}, empty settings where those are best.
 
-        Rows that have no trials here, or are lost, keep what was chosen for them before.
+        Rows that have no trials here, or are lost, keep what the file has now: another tuning may have written it.
         """
-        found = {data: dict(choices) for data, choices in self.known.items()}
+        found, _ = choices_of(read(self.path).chosen, self.rows)
         for each in self.trials:
             for choice in each.search.chosen().values():
                 found.setdefault(each.row.dataset, {})[each.row.label] = choice.candidate.settings
@@ -107,8 +109,7 @@ def track_tuning(path: Path) -> TrackTuning:
     trials = [Trials(row, _search(row, suite.track.tuning)) for row in rows if row.model.trials]
     if not trials:
         raise ConfigError(f"{path}: no model declares trials")
-    known, _ = choices_of(suite.chosen, rows)
-    return TrackTuning(trials, path.with_suffix(CHOSEN), known)
+    return TrackTuning(trials, path, rows, choices_of(suite.chosen, rows)[1])
 
 
 def _search(row: TrackRow, tuning: Tuning) -> GridSearch:

@@ -107,14 +107,31 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
     chosen.write_text(json.dumps(json.loads(chosen.read_text()) | old))
     _, err = tune("otcfm", "--dataset", "moons")
     assert "4 runs to do" in err
+    assert "left out: this track has no row cfm on nowhere" in err
+    assert "left out: {'plan': {'lr': 0.5}} is not a trial of otcfm on gaussian dims=3" in err
     kept = {"gaussian dims=3": {"cfm": {"plan": {"lr": 1e-9}}}, "moons": {"cfm": {}, "otcfm": {}}}
     assert json.loads(chosen.read_text()) == kept
     assert [each["model"] for each in json.loads((results / "tuning/some.json").read_text())] == ["otcfm", "cfm"]
     load(path)
     assert "0 runs to do" in tune("--dataset", "moons")[1]
-    for wrong, hint in ((("cmf",), "has no trials of 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
+    for wrong, hint in ((("cmf",), "some has no model 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
         code, _, err = cli("tune", *wrong, "--track", path, "--results", results)
         assert (code, hint in err) == (2, True)
+
+
+def test_two_tunings_at_once_keep_the_choices_of_both(tmp_path, cli, monkeypatch):
+    """The file is read again before it is written: the other tuning has other results."""
+    path, chosen = tmp_path / "some.toml", tmp_path / "some.tuned.json"
+    path.write_text(RATES)
+    whole = executors.run_job
+
+    def with_another(job, store, on_event):
+        chosen.write_text('{"moons": {"otcfm": {"plan": {"lr": 1e-9}}}}')
+        return whole(job, store, on_event)
+
+    monkeypatch.setattr(executors, "run_job", with_another)
+    assert cli("tune", "cfm", "--dataset", "moons", "--track", path, "--results", tmp_path / "results")[0] == 0
+    assert json.loads(chosen.read_text()) == {"moons": {"cfm": {}, "otcfm": {"plan": {"lr": 1e-9}}}}
 
 
 def test_a_row_without_a_value_costs_no_other_row_its_choice(tmp_path, cli):
