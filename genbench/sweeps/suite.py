@@ -46,7 +46,7 @@ class Sweep(NamedTuple):
     budgets: Sequence[Collection[int]] = ()
 
     def part(self, datasets: Collection[str], budget: int | None, table: str | None) -> set[int]:
-        """Return the indices of the cells on some data sets, and of a track at a budget or of a table.
+        """Return the indices of the cells on some data sets; for a track, at a budget or in a table.
 
         Args:
             datasets: names or labels; empty for all.
