@@ -242,7 +242,11 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             "wcfm has 1, wcfm",
         ),
         ("seeds = [0] }", "seeds = [0, 101] }", "tuning uses seed 101, and reported seeds must differ"),
-        ("budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]", "seeds = [100]", "uses seed 100"),
+        (
+            "budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]",
+            "seeds = [100]",
+            "budgets: a track needs at least one",
+        ),
         ("{ model =", "{ modle =", "trials: there is nothing to tune in 'modle'; did you mean 'model'"),
         ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
         (
