@@ -35,9 +35,9 @@ log = logging.getLogger("genbench")
 BLOCK = 100
 """Steps between two checks of the losses: a check makes a GPU wait."""
 
-AHEAD, NUMBERS_AHEAD = 64, 2**15
-"""Examples that are drawn in a row, at most, and their numbers (samples x dimensions): draws in a row find their code
-in the caches. More of them would gain nothing, and a signal waits for the end of the draws."""
+AHEAD, VALUES_AHEAD = 64, 2**15
+"""Maximum number of examples drawn ahead, and of their values (samples x dimensions). Consecutive draws find their code
+in the CPU cache; more draws would gain nothing, and a signal waits for their end."""
 
 L = TypeVar("L", bound=Learner)
 
@@ -238,7 +238,7 @@ def _examples(
 
     if learner.draws == "thread" and second_thread_allowed(device):
         return prefetch(draw, steps)
-    ahead = min(AHEAD, max(1, NUMBERS_AHEAD // (size * data.event.dims))) if learner.draws == "block" else 1
+    ahead = min(AHEAD, max(1, VALUES_AHEAD // (size * data.event.dims))) if learner.draws == "block" else 1
     return _in_blocks(draw, steps, ahead)
 
 

@@ -69,7 +69,7 @@ def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settin
 def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, name, settings, few, ahead):
     model, data, plan = start(name, settings=settings, steps=21)
     monkeypatch.setattr("genbench.training.loop.AHEAD", 10)
-    monkeypatch.setattr("genbench.training.loop.NUMBERS_AHEAD", few * plan.batch_size * data.event.dims)
+    monkeypatch.setattr("genbench.training.loop.VALUES_AHEAD", few * plan.batch_size * data.event.dims)
     drawn, most, kept = [], [], []
 
     def draw(source, step, *rest):
@@ -87,7 +87,7 @@ def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, name, se
     fit(model, data, plan, start_group("cpu"), seed=0)
     assert drawn == list(range(21))
     assert max(most) == ahead
-    monkeypatch.setattr("genbench.training.loop.NUMBERS_AHEAD", 0)
+    monkeypatch.setattr("genbench.training.loop.VALUES_AHEAD", 0)
     assert torch.equal(weights(model), weights(train(name, settings=settings, steps=21)))
 
 
