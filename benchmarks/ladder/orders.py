@@ -142,8 +142,10 @@ def means_drawn(*rungs: Values) -> list[np.ndarray]:
     standard error times a t variable. Each method has its own variance, since methods differ tenfold. A draw gives a
     seed the same random weight for all methods and rungs, because a seed shifts them together.
 
-    Under simulation, 95 % intervals of tau cover the true tau in at least 92 % of cases if the means spread four times
-    as far as the seeds of a method. If the spreads are equal, they cover 73 to 98 %, and misses are mostly too low.
+    Noise pulls tau toward 0, and draws add noise to means that have some. Under simulation with 5 and 12 methods, 10
+    and 5 seeds, 95 % intervals cover the true tau in at least 92 % of cases if the means spread four times as far as
+    the seeds of a method. If the spreads are equal, intervals are too low: with 12 methods whose true tau is near 1,
+    they cover it in 29 % of cases.
     """
     stream = np.random.default_rng(0)
     seeds = sorted({seed for values in rungs for own in values.values() for seed in own})

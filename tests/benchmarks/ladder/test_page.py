@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks.ladder.page import answer, contests, elsewhere, of_differences, page, sizes
+import numpy as np
+
+from benchmarks.ladder.orders import Order
+from benchmarks.ladder.page import Number, answer, contests, elsewhere, of_differences, of_numbers, page, sizes
 
 RESULTS = Path(__file__).parents[3] / "results"
 RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
@@ -65,3 +68,11 @@ def test_a_cheap_number_is_praised_only_if_it_predicts_the_headline(contest):
     )
     holds = contest("moons", RISING, RISING)
     assert any("**No other number is shown" in text for text in answer([holds], set()))
+
+
+def test_more_numbers_need_a_clearer_gain():
+    gain = np.where(np.arange(1000) < 10, -0.1, 0.1)  # 1 % of the draws
+    with_gain, alone = (Order(5, 0.5, draws, 0, 0, ()) for draws in (gain, 0 * gain))
+    lucky, *others = (Number(name, [alone], [with_gain], [alone]) for name in ("lucky", "w2", "nll"))
+    assert of_numbers([lucky]).startswith("**`lucky` predicts")
+    assert of_numbers([lucky, *others]).startswith("**No other number is shown")
