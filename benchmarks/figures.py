@@ -2,7 +2,7 @@
 
     python -m benchmarks.figures    # writes docs/images/*.svg
 
-Trajectories need weights, which are not published: their four models are trained first (a minute), and kept in --runs.
+Trajectories need weights, which are not published: their four models are trained first (a minute), and saved in --runs.
 """
 
 import argparse

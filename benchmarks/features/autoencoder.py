@@ -6,9 +6,9 @@
 ARCHIVE has the images as train|test/CLASS/NAME; the shipped weights learned a JPEG re-encoding of CIFAR-10. FOLDER gets
 checkpoints, from which the same command resumes, and `cifar10-8x8x8.safetensors` with the weights in half precision and
 the constants of the latents. Prints the PSNR on test images and the sha256 of the file, which belongs in
-genbench/models/latent/autoencoder.py. Training is seeded and on one thread. Another processor or version of
-torch may round differently and give other weights. In that case, raise the version of the encoder, and measure the
-tables that use it again.
+genbench/models/latent/autoencoder.py. Training is seeded and uses one thread. Another processor or version of
+torch may round differently and give other weights. In that case, raise the version of the encoder, and repeat the
+measurements of the tables that use it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Ladders: whether the order of methods after a short training predicts their order after a longer one.
+"""Report whether the order of methods after a short training predicts their order after a longer one.
 
     python -m benchmarks.ladder    # writes results/cheap_predicts_dear.md and docs/images/slopes.svg
     python -m benchmarks.ladder --predict latents-v1 9000 27000 ratio > results/latents-v1/predictions_ratio.toml

@@ -24,7 +24,7 @@ class Rung(NamedTuple):
     """A budget on a data set.
 
     Args:
-        numbers: {number: values}; a number is a metric with the model's own sampler or at an NFE.
+        numbers: {metric: values}, each with the model's own sampler or at an NFE.
     """
 
     headline: str
@@ -32,7 +32,7 @@ class Rung(NamedTuple):
 
     @property
     def main(self) -> Values:
-        """The values of the headline."""
+        """The values of the headline metric."""
         return self.numbers[self.headline]
 
 
@@ -47,8 +47,8 @@ class Order(NamedTuple):
         tau: Kendall's tau between the means.
         drawn: draws of tau between the true means.
         decided: pairs of methods separated at the shorter budget.
-        held: pairs out of these whose means have the same order at the longer budget.
-        turned: pairs out of these that are separated at the longer budget in the opposite order.
+        held: separated pairs whose means have the same order at the longer budget.
+        turned: separated pairs that are also separated at the longer budget, in the opposite order.
     """
 
     methods: int
@@ -73,7 +73,7 @@ class Margin(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """A data set at its shortest and its longest budget, and the order of the headline at both."""
+    """A data set at its shortest and its longest budget, and the order of the headline metric at both."""
 
     data: str
     short: int
@@ -87,8 +87,8 @@ def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, 
     """Return the ladder of the default settings of a track.
 
     Args:
-        headline: the headline metric of records that are taken with or without a track, under the labels of their
-            models. Runs that stop before the end of their budget are left out.
+        headline: if given, the headline metric of all records, which then count under the labels of their models,
+            with or without a track. Runs that stop before the end of their budget are left out.
     """
     found: dict[str, dict[int, Rung]] = {}
     for record in records:
@@ -139,13 +139,13 @@ def means_drawn(*rungs: Values) -> list[np.ndarray]:
     """Return draws of the true means of complete methods on each rung, (draws, methods).
 
     The difference of two methods is drawn from the distribution behind the paired t test over seeds: its mean plus its
-    standard error times a t variable. Each method has its own variance, since methods differ tenfold. A draw gives a
+    standard error times a t variable. Each method has its own variance: variances differ tenfold. A draw gives a
     seed the same random weight for all methods and rungs, because a seed shifts them together.
 
-    Noise pulls tau toward 0, and draws add noise to means that have some. Under simulation with 5 and 12 methods, 10
-    and 5 seeds, 95 % intervals cover the true tau in at least 92 % of cases if the means spread four times as far as
-    the seeds of a method. If the spreads are equal, intervals are too low: with 12 methods whose true tau is near 1,
-    they cover it in 29 % of cases.
+    Noise pulls tau toward 0, and draws add noise to means that already have some. Simulations had 5 and 12 methods,
+    with 10 and 5 seeds at the two budgets. The 95 % intervals cover the true tau in at least 92 % of cases if the
+    spread between methods is four times the spread between seeds. If the spreads are equal, intervals are too low:
+    with 12 methods whose true tau is near 1, they cover it in 29 % of cases.
     """
     stream = np.random.default_rng(0)
     seeds = sorted({seed for values in rungs for own in values.values() for seed in own})
@@ -174,7 +174,7 @@ def interval(drawn: np.ndarray) -> tuple[float, float]:
 
 
 def margins(short: Values, long: Values) -> list[Margin]:
-    """Return, for each pair of methods, the size of its difference and whether its order holds."""
+    """Return, for each pair of methods, the ratio of its means and whether its order lasts."""
     one, other = complete(short, long)
     found = []
     for pair in combinations(one, 2):

@@ -1,4 +1,4 @@
-"""The page that says whether cheap numbers predict dear ones, from published records."""
+"""The page that says whether short trainings predict long ones, from published records."""
 
 import math
 from collections import Counter
@@ -26,6 +26,7 @@ from benchmarks.ladder.orders import (
 from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import REGISTERED, scores
 from benchmarks.tables import fill, markdown
+from genbench.analysis.labels import counted
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 
@@ -45,34 +46,36 @@ SURE, CLOSE = 0.9, 0.75
 These and LARGE were chosen on checkerboard and moons, before values of other tasks at the longer budget were read.
 """
 ORDERS = """\
-- *methods*: those with all seeds at both budgets. A method that fails or is not trained at one of them is left out.
-- *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. Under simulation
-  it covers the true tau in at least 92 % of cases if methods differ four times as much as seeds. If they differ only as
-  much as seeds, the interval is too low: it can cover a tau near 1 in as few as 29 % of cases.
+- *methods*: methods with all seeds at both budgets. A method that fails or is not trained at a budget is left out.
+- *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. In simulations,
+  the interval covers the true tau in at least 92 % of cases if the spread between methods is four times the spread
+  between seeds. If the spreads are equal, the interval is too low: it covers a tau near 1 in as few as 29 % of cases.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs).
-- *held*: separated pairs whose means have the same order at the longer budget.
-- *turned over*: separated pairs that are also separated at the longer budget, in the opposite order.
-- Digits come from three suites: [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the shorter budget,
-  [digits-long](digits-long/table.md) the longer one, for few methods. Runs that stop early are left out. Other tracks
-  have one budget.
+- *lasted*: separated pairs whose means have the same order at the longer budget.
+- *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
+- The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the
+  shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
+  left out. Other tracks have one budget.
 """
 NUMBERS = """\
-Each tau is a mean over tasks of plane-v1, with a nominal 95 % interval over seeds. Other tasks would vary more.
+Each tau is a mean over tasks of plane-v1, with a nominal 95 % interval over seeds. The interval does not
+include the variation between tasks.
 
-- *with itself*: the number against the same number at the longer budget.
-- *with the headline*: the number against the headline metric at the longer budget.
-- *headline, same methods*: the headline metric against itself on the methods that have the number. A number that is
-  cheaper to measure has to come close to it.
+- *with itself*: tau between the metric at the shorter budget and the same metric at the longer budget.
+- *with headline*: tau between the metric at the shorter budget and the headline metric at the longer budget.
+- *headline, same methods*: tau between the headline metric at both budgets, for the methods that have the metric of the
+  row. A metric that is cheaper to measure is useful if *with headline* comes close to this value.
 """
 LIMITS = """\
 ## Limits
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
-- Each method has one small network. Other networks may order the methods in another way.
-- The longest training takes minutes. Nothing here compares minutes with days.
+- Each method has one small network. Other networks may order the methods differently.
+- The longest training takes minutes. Nothing here says whether minutes predict days.
 - All methods have default settings.
-- Pairs are not independent: one method that improves late turns many pairs over. No interval is given for their shares.
-- A factor depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is such a square.
+- Pairs are not independent: one method that improves late reverses many pairs. So their shares have no interval.
+- The factor depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is a squared
+  distance.
 - Means near the floor are almost equal. Their order at the longer budget is partly chance.
 - Tasks share networks and recipes, which favors `elsewhere`.
 """
@@ -80,26 +83,26 @@ IMAGES = """\
 ## Images
 
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
-5,000 samples as headline. Its models are not trained yet.
+5,000 samples as its headline metric. Its models are not trained yet.
 
-- Each of its three budgets is a training of its own, because the learning rate decays to zero at the last step.
+- Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
 - `held` and `ratio` are fitted to the first two budgets and predict the third. `elsewhere` needs a second data set.
-  `predictions_*.toml` are committed before the third training starts.
-- Cheap training predicts nothing there if no predictor has a Brier score below 0.25.
+  The files `predictions_*.toml` are committed before the third training starts.
+- Short trainings predict nothing there if no predictor has a Brier score below 0.25.
 """
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
-    "methods of pairs that are separated at both budgets, in opposite orders.*"
+    "methods of pairs that are separated at both budgets, with the order reversed.*"
 )
 
 
 class Number(NamedTuple):
-    """A number at the shorter budget, with one order for each task.
+    """A metric at the shorter budget, with one order for each task.
 
     Args:
-        itself: against the same number at the longer budget.
-        headline: against the headline at the longer budget.
-        alone: the headline against itself, for the methods with this number.
+        itself: against the same metric at the longer budget.
+        headline: against the headline metric at the longer budget.
+        alone: the headline metric against itself, for the methods with this metric.
     """
 
     name: str
@@ -133,19 +136,19 @@ def page(results: Path) -> str:
     registered = read_predictions(results / MAIN)
     in_advance = {data for own in registered.values() for data in own.pairs}
     parts = [
-        "# Does cheap predict dear?\n",
+        "# Does a short training predict a long one?\n",
         "Does the order of methods after a short training predict their order after a training several times as long?",
         "`make ladder` makes this page from the published records.\n",
         *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN], in_advance)),
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
-        "## Does the order hold?\n",
+        "## Does the order last?\n",
         holds(ladders.values()),
         ORDERS,
         "## How large must a difference be?\n",
-        "Pairs whose order holds, by the ratio of their means after the shorter training:\n",
+        "Pairs whose order lasts, by the ratio of their means after the shorter training:\n",
         sizes(ladders.values()),
-        "## Which early number predicts the headline metric?\n",
+        "## Which early metric predicts the headline metric?\n",
         numbers(cheap(ladders[MAIN])),
         NUMBERS,
         "## Registered predictions\n",
@@ -166,49 +169,53 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
         more = "predicts more" if low > 0 else "is not shown to predict more"
         yield (
             f"**A long training on another task {more} than a short training on the task itself.** Kendall's tau with "
-            f"the order after the long training is {own:.2f} for the short training, {there:.2f} for the other task. "
-            f"Over seeds, the 95 % interval of the difference is {low:.2f} to {high:.2f} (pairs of tasks: "
-            f"{len(others) // 2}). The other training is not cheap: it is as long as the one that it predicts."
+            f"the order after the long training is {own:.2f} for the short training and {there:.2f} for the other "
+            f"task, averaged over {counted(len(others) // 2, 'pair')} of tasks. Over seeds, the 95 % interval of the "
+            f"difference is {low:.2f} to {high:.2f}. Training on the other task saves no time: it takes as many steps."
         )
     yield of_numbers(cheap(main))
     yield (
-        f"The first answer is refuted if fewer than {100 * SURE:g} % of the large differences last, or more than "
-        f"{100 * CLOSE:g} % of the small ones, on tasks that were predicted in advance. The second is refuted if the "
-        "difference of the two taus is not positive. The factor and both percentages were chosen on checkerboard and "
-        "moons, after their values were known."
+        "The first answer is tested on tasks with registered predictions. It is refuted if fewer than "
+        f"{100 * SURE:g} % of the large differences last, or more than {100 * CLOSE:g} % of the small ones. The second "
+        "is refuted if the difference between the two taus is not positive. The factor and both percentages were "
+        "chosen on checkerboard and moons, after their values were known."
     )
 
 
 def of_differences(main: Sequence[Contest], in_advance: set[str]) -> str:
-    """Return whether large and small differences last. Tasks predicted in advance decide once one is measured."""
+    """Return whether large and small differences last; measured tasks with registered predictions decide alone."""
     told = [contest for contest in main if contest.data in in_advance]
     known = [contest for contest in main if contest.data not in in_advance]
     large, small = pairs(told or known, LARGE), pairs(told or known, 1.0, LARGE)
     bold = "Not even large differences last"
     if share(large) >= SURE:
-        bold = f"Large differences last, small ones {'do as well' if share(small) > CLOSE else 'often do not'}"
+        rest = "and so do most small ones" if share(small) > CLOSE else "small ones often do not"
+        bold = f"Large differences last, {rest}"
     large = pairs(main, LARGE)
     often = [name for name, _ in Counter(name for margin in large for name in margin.pair).most_common(2)]
     involved = sum(not {*often}.isdisjoint(margin.pair) for margin in large)
-    noticed = f"This was noticed on {lasting(known)} differences keep their sign. " if known else ""
-    tested = f"The test is on {lasting(told)} do" if told else "No task that was predicted in advance is measured yet"
+    noticed = f"This was noticed on {lasting(known)} differences last. " if known else ""
+    untested = "No task with registered predictions is measured yet"
+    tested = f"The test is on {lasting(told)} differences last" if told else untested
     return (
-        f"**{bold}.** A difference is large if the means of two methods of {MAIN} differ by at least a factor of two "
-        f"after the shorter training. {noticed}{tested}. By chance, half of all differences keep their sign. "
+        f"**{bold}.** A difference between two methods of {MAIN} is large if their means differ by at least a factor "
+        "of two after the shorter training. A difference lasts if the means have the same order after the longer "
+        "training. "
+        f"{noticed}{tested}. By chance, half of all differences last. "
         f"{involved} of all {len(large)} large differences involve {' or '.join(often)}."
     )
 
 
 def of_numbers(found: Sequence[Number]) -> str:
-    """Return which numbers predict the headline better than itself, and on which methods it predicts itself worst."""
+    """Return which metrics predict the headline metric better than itself, and where it predicts itself worst."""
     gains = {own.name: np.subtract(drawn(own.headline), drawn(own.alone)) for own in found}
     ahead = [f"`{name}`" for name, gain in gains.items() if np.quantile(gain, 0.025 / len(gains)) > 0]
-    bold = f"{' and '.join(ahead)} predict{'s' * (len(ahead) == 1)}" if ahead else "No other number is shown to predict"
+    bold = f"{' and '.join(ahead)} predict{'s' * (len(ahead) == 1)}" if ahead else "No other metric is shown to predict"
     least = min(found, key=lambda own: mean_tau(own.alone))
     return (
-        f"**{bold} the headline metric better than it predicts itself** (with Bonferroni's correction). It predicts "
-        f"itself worst among the methods with {least.name}: its tau there is "
-        f"{spread(mean_tau(least.alone), drawn(least.alone))}, and 0 is chance."
+        f"**{bold} the headline metric better than the headline metric itself does** (with Bonferroni's correction). "
+        f"The headline metric predicts itself worst among the methods that have a value of {least.name}: tau is "
+        f"{spread(mean_tau(least.alone), drawn(least.alone))} there, where 0 is chance."
     )
 
 
@@ -225,12 +232,12 @@ def pairs(found: Sequence[Contest], low: float, high: float = math.inf) -> list[
 
 
 def share(found: Sequence[Margin]) -> float:
-    """Return the share of pairs whose order holds; 0 without pairs, which support no claim."""
+    """Return the share of pairs whose order lasts; 0 without pairs, which support no claim."""
     return sum(margin.held for margin in found) / max(1, len(found))
 
 
 def count(found: Sequence[Margin]) -> str:
-    """Return the number of pairs whose order holds, and the number of pairs."""
+    """Return the number of pairs whose order lasts, and the number of pairs."""
     return f"{sum(margin.held for margin in found)} of {len(found)}"
 
 
@@ -245,7 +252,7 @@ def elsewhere(contest: Contest, other: Contest) -> tuple[tuple[float, float], np
 
 
 def sizes(ladders: Iterable[Sequence[Contest]]) -> str:
-    """Return the table of the pairs that hold by the ratio of their means."""
+    """Return the table of the pairs whose order lasts, by the ratio of their means."""
     ends = [*pairwise(SIZES)]
     columns = ("ratio of means", *(f"{low:g} to {high:g}" for low, high in ends[:-1]), f"above {SIZES[-2]:g}")
     found = [contest for ladder in ladders for contest in ladder]
@@ -253,8 +260,8 @@ def sizes(ladders: Iterable[Sequence[Contest]]) -> str:
 
 
 def holds(ladders: Iterable[Sequence[Contest]]) -> str:
-    """Return the table of the orders of the headlines."""
-    columns = ("task", "steps", "seeds", "methods", "tau", "separated", "held", "turned over")
+    """Return the table of the orders of the headline metrics."""
+    columns = ("task", "steps", "seeds", "methods", "tau", "separated", "lasted", "reversed")
     rows = []
     for data, short, long, first, last, same in (contest for ladder in ladders for contest in ladder):
         seeds = " and ".join(str(array(values).shape[1]) for values in complete(first.main, last.main))
@@ -265,8 +272,8 @@ def holds(ladders: Iterable[Sequence[Contest]]) -> str:
 
 
 def numbers(found: Sequence[Number]) -> str:
-    """Return the table of the numbers at the shorter budget, as means over tasks."""
-    columns = ("number", "tasks", "methods", "with itself", "with the headline", "headline, same methods")
+    """Return the table of the metrics at the shorter budget, as means over tasks."""
+    columns = ("metric", "tasks", "methods", "with itself", "with headline", "headline, same methods")
     rows = []
     for name, *orders in found:
         methods = "-".join(str(n) for n in sorted({f(o.methods for o in orders[0]) for f in (min, max)}))
@@ -275,7 +282,7 @@ def numbers(found: Sequence[Number]) -> str:
 
 
 def cheap(found: Sequence[Contest]) -> list[Number]:
-    """Return the numbers at the shorter budget that enough methods have."""
+    """Return the metrics at the shorter budget that enough methods have."""
     made = []
     for name in dict.fromkeys(name for contest in found for name in contest.first.numbers):
         orders: list[tuple[Order, Order, Order]] = []

@@ -1,7 +1,7 @@
 """Predictors of the order of methods at a longer budget, and the score of predictions that were registered in advance.
 
 Each predictor returns {(one, other): probability that the first is better at the longer budget}. It reads the values of
-a number at the shorter budget, and `known`: the same number at both budgets on other data sets.
+a metric at the shorter budget, and `known`: the same metric at both budgets on other data sets.
 """
 
 import tomllib
@@ -27,7 +27,7 @@ Known = Sequence[tuple[Values, Values]]
 
 
 def by_held(values: Values, known: Known) -> Pairs:
-    """Return the chance of each order at the shorter budget, corrected for orders that do not hold.
+    """Return the chance of each order at the shorter budget, corrected for orders that do not last.
 
     The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. On the
     other data sets, a share h of the separated pairs kept their order. The result is h q + (1 - h) (1 - q).
@@ -68,9 +68,9 @@ def log_ratios(values: Values) -> np.ndarray:
 
 
 def by_elsewhere(values: Values, known: Known) -> Pairs:
-    """Return the share of other data sets on which the first is better at the longer budget, by Laplace's rule.
+    """Return the share of other data sets on which the first method is better at the longer budget, by Laplace's rule.
 
-    Nothing is trained on the data set itself: a cheap number must predict better than this.
+    Nothing is trained on the data set itself. A short training on it is useful only if it predicts better than this.
     """
     found = {}
     for one, other in combinations(complete(values)[0], 2):
@@ -89,7 +89,8 @@ PREDICTORS: Mapping[str, Callable[[Values, Known], Pairs]] = {
 def predictions(predictor: str, track: str, found: Ladder, short: int, long: int) -> str:
     """Return the predictions of the order of each headline at a budget from a shorter one, as TOML.
 
-    Data sets that have the longer budget are not predicted. Each pair of budgets in the records is known.
+    Data sets that have the longer budget are not predicted. Predictors are fitted to every pair of budgets in the
+    records.
 
     Raises:
         ConfigError: if no data set has two budgets.
@@ -143,7 +144,7 @@ def brier(probabilities: Pairs, values: Values) -> float:
 def read_predictions(folder: Path) -> dict[str, Stated]:
     """Return {predictor: predictions} of the files predictions*.toml of a suite.
 
-    The first file, predictions.toml, is called "seeds": it expects that each order lasts.
+    The file predictions.toml is called "seeds": it expects that each order lasts.
     """
     paths = sorted(folder.glob("predictions*.toml"))
     names = [path.stem.removeprefix("predictions").removeprefix("_") or "seeds" for path in paths]

@@ -9,16 +9,17 @@ from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.significance import compare_all
 
 REGISTERED = """\
-The predictions for these tasks were committed before a value at 20,000 steps was read
+The predictions for these tasks were committed before any value at 20,000 steps was read
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. The Brier score is the mean
-squared error of the probabilities over the pairs of methods: lower is better, and a coin has 0.25.
+squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25.
 
-- `seeds`: each true order lasts. All methods have one variance, which the seeds contradict.
-- `held`: the order at 2,000 steps. Separated pairs fail to hold as often as on checkerboard and moons.
-- `ratio`: a large ratio of the means at 2,000 steps keeps its order more often than a small one. The rate fits
-  checkerboard and moons best.
-- `elsewhere`: the order on checkerboard and moons at 20,000 steps. Nothing is trained on the task itself. Two tasks
-  allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625.
+- `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
+  variance. The seeds contradict the second assumption.
+- `held` predicts the order at 2,000 steps. It assumes that separated pairs last as often as on checkerboard and moons.
+- `ratio` predicts the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the means,
+  at a rate that is fitted to checkerboard and moons.
+- `elsewhere` predicts the order on checkerboard and moons at 20,000 steps, without any training on the task itself. Two
+  tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625.
 """
 
 

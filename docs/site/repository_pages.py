@@ -25,7 +25,7 @@ def on_config(config: Any) -> None:
     """Put the results into the navigation: what was found first, then a table for every suite."""
     tables = [{path.parent.name: path.relative_to(ROOT).as_posix()} for path in sorted(ROOT.glob("results/*/table.md"))]
     others = {"Findings": "findings.md", "Rankings and budgets": "rankings.md", "Few steps": "few_steps.md"}
-    others |= {"Does cheap predict dear?": "cheap_predicts_dear.md"}
+    others |= {"Does a short training predict a long one?": "cheap_predicts_dear.md"}
     others |= {"Couplings in 2D": "couplings.md", "Couplings in 8D and 50D": "couplings_dims.md"}
     others |= {"Couplings on digits": "couplings_digits.md", "Claims of the papers": "couplings_claims.md"}
     others |= {"Plans of many points": "couplings_large.md", "Error budgets": "error_budget.md"}

@@ -112,7 +112,7 @@ def track_runs(
             seed = record["spec"]["seed"]
             if place.steps not in listed.get(place.row, usual):  # it is the budget of a row with another pace
                 continue
-            if (place.data, place.row) in changed:  # what tuning chose stands there
+            if (place.data, place.row) in changed:  # the runs with chosen settings fill this place
                 continue
             if "failure" in record:
                 found.failures.setdefault(place, set()).add(seed)
@@ -151,7 +151,7 @@ def _changed(suite: Suite, rows: Sequence[TrackRow]) -> dict[tuple[str, str], Sp
 
 
 def _places(record: Record, changed: Mapping[tuple[str, str], Spec | None]) -> Iterator[Place]:
-    """Yield the places of a record in a table. Rows with default settings stand in both tables.
+    """Yield the places of a record in a table. Rows without chosen settings are in both tables.
 
     Args:
         changed: result of `_changed` for the tuned table, empty for the table of default settings.
@@ -161,7 +161,7 @@ def _places(record: Record, changed: Mapping[tuple[str, str], Spec | None]) -> I
         spec = changed.get((data, place["row"]))
         if (data, place["row"]) not in changed:
             stands = "default" in place["tables"]
-        else:  # settings of an earlier tuning stand nowhere
+        else:  # settings of an earlier tuning are in no table
             stands = spec is not None and "tuned" in place["tables"] and _has_settings(record, spec)
         if stands:
             yield Place(data, place["row"], record["spec"]["plan"]["steps"])
@@ -248,8 +248,9 @@ def row_cells(path: Path, model: str, datasets: Collection[str], settings: Setti
 def usual_seconds(path: Path, cells: Sequence[Spec]) -> float:
     """Return the seconds that cells will take if they are as fast as the published runs of a track.
 
-    A model without published runs on a data set counts as the baseline, and a data set without any as the other data
-    sets. Seconds of another budget are taken in proportion to the steps. 0 if the baseline has no published run.
+    A model without published runs on a data set counts as fast as the baseline. A data set without published runs
+    counts as fast as the other data sets. Seconds are proportional to steps. Returns 0 if the baseline has no
+    published run.
     """
     (_, track), costs = read_track(path), {}
     for group in _groups(path, Store(FOLDER)):

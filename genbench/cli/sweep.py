@@ -29,7 +29,9 @@ def sweep(
     budget: Annotated[int | None, typer.Option(help="Run only cells of a track with this number of steps.")] = None,
     settings: Annotated[
         Literal["default", "tuned"] | None,
-        typer.Option(help="Run only cells of a track with default settings, or only those that tuning changed."),
+        typer.Option(
+            help="Run only cells of a track with default settings, or only cells whose settings tuning changed."
+        ),
     ] = None,
     set_: options.Set = None,
     jobs: options.Jobs = 1,
@@ -50,7 +52,7 @@ def sweep(
     if engine == "ray" and jobs != 1:
         raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
     if model is not None and (budget is not None or settings is not None):
-        raise ConfigError("--model has its own settings: write its budget as --set plan.steps=N, and omit --settings")
+        raise ConfigError("--model takes neither --budget nor --settings: omit them; --set plan.steps=N sets its steps")
     path = find(suite)
 
     from genbench.sweeps import suite_file
@@ -108,7 +110,7 @@ def sweep(
 def _print_board(
     suite: str, store: "Store", steps: int | None, tasks: Collection[str], settings: Literal["default", "tuned"] | None
 ) -> None:
-    """Print the table of the tasks that were asked for, the table of a track across its tasks, and the next command."""
+    """Print the table of the requested tasks, the table of a track across its tasks, and the next command."""
     from genbench.report.formats import terminal
     from genbench.report.track_board import track_board
     from genbench.report.track_table import across_table, task_table

@@ -51,7 +51,7 @@ def tune(
     """
     if track is not None:
         if over or metric or seeds or set_:
-            raise ConfigError("--track names a file that declares candidates, their metric and seeds: omit them")
+            raise ConfigError("the file of --track sets these options: omit --over, --metric, --seeds and --set")
         _tune_track(find(track), methods or (), dataset, jobs, results, as_json)
         return
     if not methods or dataset is None:
@@ -116,7 +116,7 @@ def _tune_track(
     trials = store.root / f"{path.stem}.json"
     try:
         _run(missing, store, jobs)
-    finally:  # a stopped tuning has the choices of the rows that it finished
+    finally:  # a stopped tuning saves the choices of the rows that it finished
         if (found := tuning.ended(store)).trials:
             files.write(found.path, found.text())
             files.write(trials, json.dumps(found.json(), indent=1) + "\n")

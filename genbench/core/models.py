@@ -27,8 +27,8 @@ Example = Any
 
 
 Draws = Literal["step", "block", "thread"]
-"""When examples are drawn: "step", each before its step; "block", those of several steps in a row, which takes quick
-draws half the time; "thread", each during the step before, by a second thread, for slow draws that release the GIL.
+"""When examples are drawn: "step", each before its step; "block", for several steps at once, which halves the time
+of quick draws; "thread", each during the step before, by a second thread, for slow draws that release the GIL.
 Draws that depend on the weights, or move a state, are drawn by "step"."""
 
 

@@ -104,7 +104,7 @@ def evaluate(
             ]
         # Only this thread calls the model.
         of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
-        # From the end, so that this thread does what the other one would come to last.
+        # From the end: this thread takes the values that the other thread would reach last.
         of_curve = [value() for value in reversed(curve)]
         rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
         rows += [row for values in reversed(of_curve) for row in values]

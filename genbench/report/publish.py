@@ -206,7 +206,7 @@ def publish_report(
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
-    A track for which tuning has chosen settings has both of its tables, the first one first.
+    A track for which tuning has chosen settings has a board for each of its tables, the default of `track_board` first.
 
     Args:
         only: name of a suite to report alone.

@@ -187,8 +187,8 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
 
     Args:
         path: of the suite file.
-        settings: the table of default settings, or of settings that tuning chose; by default tuned, once it has every
-            run that the other table has.
+        settings: the table of default settings, or of settings that tuning chose; by default tuned, once each
+            run with default settings has its tuned counterpart.
         added: records of submissions.
 
     Raises:
@@ -250,7 +250,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
 
 
 def _has_all(default: TrackRuns, tuned: TrackRuns) -> bool:
-    """Return whether every run of the table of default settings, failed or not, has its counterpart."""
+    """Return whether every run of the table of default settings, failed or not, has its tuned counterpart."""
     had, has = (
         {(place, seed) for part in (table.runs, table.failures) for place, seeds in part.items() for seed in seeds}
         for table in (default, tuned)

@@ -30,7 +30,7 @@ def candidates_table(search: GridSearch) -> Table:
 
 
 def choices_tables(tuning: TrackTuning) -> Iterator[Table]:
-    """Yield, for each data set, the best candidate of every row beside its default, and which of both was chosen."""
+    """Yield, for each data set, the best candidate of every row beside its default, and which of the two was chosen."""
     for data, trials in group_by(tuning.trials, lambda each: each.row.dataset).items():
         notes: dict[str, int] = {}
         metric, first = trials[0].search.metric, trials[0].search.candidates[0]

@@ -46,7 +46,7 @@ class Sweep(NamedTuple):
     budgets: Sequence[Collection[int]] = ()
 
     def part(self, datasets: Collection[str], budget: int | None, table: str | None) -> set[int]:
-        """Return the indices of the cells on some data sets, and of a track at a budget or of a table.
+        """Return the indices of the cells on some data sets; for a track, at a budget or in a table.
 
         Args:
             datasets: names or labels; empty for all.
@@ -57,7 +57,7 @@ class Sweep(NamedTuple):
             ConfigError: if the suite has no such data set or budget, or is not a track.
         """
         if not self.places and (budget is not None or table is not None):
-            raise ConfigError(f"{self.name} is not a track: only tracks have budgets, and tuned settings")
+            raise ConfigError(f"{self.name} is not a track: only tracks have budgets and tuned settings")
         if budget is not None and not any(budget in each for each in self.budgets):
             known = ", ".join(map(str, sorted({steps for each in self.budgets for steps in each})))
             raise ConfigError(f"{self.name} has no budget of {budget} steps; its budgets are {known}")

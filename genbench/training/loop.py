@@ -35,7 +35,7 @@ BLOCK = 100
 """Steps between two checks of the losses: a check makes a GPU wait."""
 
 AHEAD = 2**15
-"""Numbers (samples x dimensions) that are drawn ahead, at most: draws in a row find their code in the caches."""
+"""Maximum number of values (samples x dimensions) drawn ahead. Consecutive draws find their code in the CPU cache."""
 
 L = TypeVar("L", bound=Learner)
 

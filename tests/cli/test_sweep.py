@@ -172,7 +172,8 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
     assert [(row["data"], row["seeds"], row["word"], bool(row["letters"])) for row in mine] == [
         (data, 3, "", True) for data in ("moons", "pinwheel")
     ]
-    assert "--model has its own settings" in cli("sweep", "some.toml", "--model", "mine.py", "--budget", 12).stderr
+    err = cli("sweep", "some.toml", "--model", "mine.py", "--budget", 12).stderr
+    assert "--model takes neither --budget nor --settings" in err
 
 
 def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):

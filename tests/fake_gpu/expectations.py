@@ -37,7 +37,7 @@ GAPS = {
 ON_THE_HOST: dict[str, str] = {
     r"in metrics/(wasserstein|distance|torchmetrics_classes|image|classifiers)": "metrics of samples that are gathered",
     r"in data/synthetic/": "known distances, found once for a data set",
-    r"in numerics/weighted_pairs.py weighted_velocity": "the exact field of W-CFM, of a metric alone",
+    r"in numerics/weighted_pairs.py weighted_velocity": "the exact field of W-CFM, which only a metric uses",
     r"in models/zuko_flows.py NeuralSplineFlow.__init__": "the flow is built before it moves to the device",
     r"in models/gaussian.py Gaussian.prepare": "the covariance in float64, found once",
     r"in models/transformers_encoder.py": "captions are encoded once",

@@ -1,6 +1,6 @@
 """Released weights give the outputs of the published networks.
 
-SiT, EDM and py-meanflow are no packages: `helpers/` has their layouts from their public sources.
+SiT, EDM and py-meanflow are not packages: `helpers/` has their layouts from their public sources.
 No released file was at hand, so the tests could not see whether the files have these names.
 """
 
@@ -64,7 +64,7 @@ def test_released_weights_give_the_outputs_of_sit():
     with torch.no_grad():
         expected = outputs(state, t, x, label)
         assert_close(net(t, x, label), expected, **TOLERANCE)
-        assert_close(net(t[2:], x[2:], None), expected[2:], **TOLERANCE)  # class 5 is none
+        assert_close(net(t[2:], x[2:], None), expected[2:], **TOLERANCE)  # index 5: no class
 
 
 def test_other_positions_are_refused():

@@ -87,8 +87,8 @@ def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel")):
     ]
 
 
-def test_the_tuned_table_is_the_first_once_it_has_every_run_of_the_other(tmp_path):
-    """Once any choice existed, it was the first, with nearly all cells missing."""
+def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path):
+    """The tuned table came first after the first choice, with nearly all cells missing."""
     choices = tmp_path / "some.tuned.json"
     default = [*planted(), *tuned("elbow", ["default"], 0.9)]
     for tasks, shown, number in ((("moons",), "default", 1), (("moons", "pinwheel"), "tuned", 2)):
@@ -111,8 +111,8 @@ def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):
     assert pinwheel.word == "missing"  # nothing is chosen there
 
 
-def test_runs_with_the_settings_of_an_earlier_tuning_stand_nowhere(tmp_path):
-    """They stood in the table, as runs with the new settings."""
+def test_runs_with_the_settings_of_an_earlier_tuning_are_in_no_table(tmp_path):
+    """They were in the table, among the runs with the new settings."""
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 2.0}}}}')
     records = [*planted(), *tuned(0.5), *tuned(2.0, value=0.3)]
     cell = board_of(tmp_path, records, settings="tuned").heat(20, None).contests[0].cells["wcfm"]

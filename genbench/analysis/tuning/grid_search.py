@@ -57,9 +57,9 @@ class Choice(NamedTuple):
     """What tuning chose for a method.
 
     Args:
-        candidate: the chosen one: the best one, or the default if both are tied.
+        candidate: the chosen candidate: the best, or the default if they are tied.
         best: the candidate with the best mean.
-        default: the candidate with the default settings; None without one that has a value for every seed.
+        default: the candidate with the default settings; None if no such candidate has a value for every seed.
         edges: settings of the chosen candidate beyond which nothing was tried, in words.
     """
 
@@ -106,9 +106,9 @@ class GridSearch:
         return replace(self, candidates=tuple(replace(c, records=tuple(records)) for c, records in pairs))
 
     def chosen(self) -> dict[str, Choice]:
-        """Return the best candidate of each method, or its default if both means are within one standard error.
+        """Return the best candidate of each method, or its default if the means differ by at most one standard error.
 
-        The standard error is the error of the mean paired difference over seeds. A method without a candidate that has
+        The standard error refers to the mean paired difference over seeds. A method without a candidate that has
         a value for every seed is left out.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
@@ -125,7 +125,7 @@ class GridSearch:
 
     @property
     def lost(self) -> list[str]:
-        """The methods of which no candidate has a value for every seed."""
+        """The methods without a candidate that has a value for every seed."""
         return list(dict.fromkeys(c.method for c in self.candidates if c.method not in self.chosen()))
 
     def json(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class TrackTuning(NamedTuple):
         """Return the trials of some methods on a data set, given by names or labels; none given means all.
 
         Raises:
-            ConfigError: if there are no trials of such a name.
+            ConfigError: if a name has no trials.
         """
         names = {name for each in self.trials for name in (each.row.label, each.row.model.name)}
         tasks = {name for each in self.trials for name in (each.row.dataset, each.row.data.name)}
@@ -62,19 +62,19 @@ class TrackTuning(NamedTuple):
         }
 
     def ended(self, store: Store) -> "TrackTuning":
-        """Return the trials of which every run has ended, with their records."""
+        """Return the trials whose runs have all ended, with their records."""
         ended = [t for t in self.trials if all(map(store.failure, t.search.missing(store).values()))]
         return self._replace(trials=[t._replace(search=t.search.measured(store)) for t in ended])
 
     @property
     def lost(self) -> list[str]:
-        """The rows of which no candidate has a value for every seed."""
+        """The rows without a candidate that has a value for every seed."""
         return [each.title for each in self.trials if each.search.lost]
 
     def chosen(self) -> dict[str, dict[str, Settings]]:
-        """Return {data set: {model: the settings that replace its defaults}}, empty settings where those are best.
+        """Return {data set: {model: the settings that replace its defaults}}, empty if the defaults were chosen.
 
-        Rows that have no trials here, or are lost, keep what was chosen for them before.
+        Rows that have no trials here, or are lost, keep their earlier choice.
         """
         found = {data: dict(choices) for data, choices in self.known.items()}
         for each in self.trials:

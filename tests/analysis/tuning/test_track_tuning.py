@@ -51,7 +51,7 @@ def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
     assert code == 2
     assert "is not a track: it has no [track]" in err
     code, _, err = cli("tune", "--seeds", "9", "--track", "smoke")
-    assert (code, "--track names a file that declares candidates, their metric and seeds" in err) == (2, True)
+    assert (code, "omit --over, --metric, --seeds and --set" in err) == (2, True)
     path = tmp_path / "some.toml"
     path.write_text('datasets = ["moons"]\nmodels = [{ name = "cfm", trials = { plan = { lr = [1] } } }]\n')
     with pytest.raises(ConfigError, match=r"add \[track\]"):
