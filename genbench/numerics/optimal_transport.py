@@ -44,8 +44,8 @@ SCALINGS = 50
 MAX_SCALINGS = 10_000
 
 TOLERANCE = 1e-3
-"""Largest relative error of a marginal, far below the sampling error of any affordable sample: of a single row in
-`sinkhorn`, of the mean row in `streamed_sinkhorn`."""
+"""Largest relative error of a marginal: for each row in `sinkhorn`, for the mean row in `streamed_sinkhorn`. The
+sampling error of any affordable sample is far larger."""
 
 STEPS, WARM_STEPS = 5000, 20
 """Maximum number of steps of `streamed_sinkhorn` at its final temperature, and at each warmer temperature before it."""

@@ -33,7 +33,7 @@ from genbench.sweeps.user_files import from_folder, of_model
 
 
 class Sweep(NamedTuple):
-    """The cells of a suite, in the order of its tables, which have the name of the suite.
+    """The cells of a suite, in the order of its tables; the tables have the name of the suite.
 
     Args:
         places: for a track, the table rows of each cell; several rows may share a cell.

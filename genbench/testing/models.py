@@ -5,12 +5,12 @@ import inspect
 import io
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
-from genbench.core import Data, Model, Transport
+from genbench.core import Data, Draws, Model, Transport
 from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.sampling import draw, noise, starting_points
 from genbench.models.build import check_labels
@@ -81,6 +81,7 @@ def _check_on(entry: Entry, data: Data, settings: Settings) -> list[str]:
     model.eval()
     checked = ["draw", "loss", "gradient", "sample", "state"]
     example = _draw(model, data)
+    _draws_ahead(model, data)
     _loss(model, example)
     _gradient(model, example)
     _sample(model)
@@ -133,6 +134,23 @@ def _draw(model: Model, data: Data) -> Any:
         assert_equal(value, again[name], f"draw must depend on the batch and the generator only; '{name}' differs")
     model.eval()
     return example
+
+
+def _draws_ahead(model: Model, data: Data) -> None:
+    """Check that examples that are drawn ahead of their steps do not depend on these steps."""
+    assert model.draws in get_args(Draws), f"draws must be one of {', '.join(get_args(Draws))}, not {model.draws!r}"
+    if model.draws == "step":
+        return
+    needed = f"draws={model.draws!r} needs examples that do not depend on earlier steps, or else set draws='step'"
+    batch_source, state = model.batch_source(data), copy.deepcopy(model.state_dict())
+    model.train()
+    with state_unchanged(model, f"{needed}: draw"):
+        ahead = _tensors(model.example(batch_source, 1, SIZE, 0, torch.Generator()))
+    _perturb(model)
+    for name, value in _tensors(model.example(batch_source, 1, SIZE, 0, torch.Generator())).items():
+        assert_equal(value, ahead[name], f"{needed}: '{name}' changes with the weights")
+    model.load_state_dict(state)
+    model.eval()
 
 
 def _tensors(example: Any) -> dict[str, Tensor]:

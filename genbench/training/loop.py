@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -34,8 +35,9 @@ log = logging.getLogger("genbench")
 BLOCK = 100
 """Steps between two checks of the losses: a check makes a GPU wait."""
 
-AHEAD = 2**15
-"""Maximum number of values (samples x dimensions) drawn ahead. Consecutive draws find their code in the CPU cache."""
+AHEAD, VALUES_AHEAD = 64, 2**15
+"""Maximum number of examples drawn ahead, and of their values (samples x dimensions). Consecutive draws find their code
+in the CPU cache; more draws would gain nothing, and a signal waits for their end."""
 
 L = TypeVar("L", bound=Learner)
 
@@ -236,6 +238,13 @@ def _examples(
 
     if learner.draws == "thread" and second_thread_allowed(device):
         return prefetch(draw, steps)
-    ahead = max(1, AHEAD // (size * data.event.dims)) if learner.draws == "block" else 1
-    parts = (steps[first : first + ahead] for first in range(0, len(steps), ahead))
-    return (example for part in parts for example in [*map(draw, part)])
+    ahead = min(AHEAD, max(1, VALUES_AHEAD // (size * data.event.dims))) if learner.draws == "block" else 1
+    return _in_blocks(draw, steps, ahead)
+
+
+def _in_blocks(draw: Callable[[int], Example], steps: range, ahead: int) -> Iterator[Example]:
+    """Yield what `draw` returns for each step, drawn for several steps in a row. No yielded example stays in memory."""
+    for first in range(0, len(steps), ahead):
+        drawn = deque(map(draw, steps[first : first + ahead]))
+        while drawn:
+            yield drawn.popleft()

@@ -72,7 +72,7 @@ def test_lagrangian_is_not_ahead_of_progressive(board, data, progressive_ahead):
         assert pairs.beats(row("progressive"), row("lagrangian")) == progressive_ahead
 
 
-@pytest.mark.parametrize("data", ["checkerboard", "moons"])
+@pytest.mark.parametrize("data", ["checkerboard", "moons", "pinwheel"])
 def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane, data):
     short, long = (
         next(each.pairs for each in plane.heat(steps, None).contests if each.data == data) for steps in (2000, 20_000)

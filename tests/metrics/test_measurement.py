@@ -137,9 +137,15 @@ def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric,
     assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
     assert rows(idle=False) == beside
     monkeypatch.undo()
-    metric("nan", lambda evaluation: Value(float("nan"), 9, "p"))
-    with pytest.raises(RunFailed, match="nan is nan"):
-        evaluate(model, moons, {"nan": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1,)), seed=0)
+    both = threading.Barrier(2)
+
+    def nan_beside(evaluation):
+        both.wait(60)
+        return Value(0.0 if get_ident() == threading.main_thread().ident else float("nan"), 9, "p")
+
+    metric("beside", nan_beside)
+    with pytest.raises(RunFailed, match="beside is nan"):
+        evaluate(model, moons, {"beside": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1,)), seed=0)
 
 
 def test_a_measured_model_is_not_kept_in_memory(moons):

@@ -1,7 +1,7 @@
 """Released weights give the outputs of the published networks.
 
 SiT, EDM and py-meanflow are not packages: `helpers/` has their layouts from their public sources.
-No released file was at hand, so the tests could not see whether the files have these names.
+The tests do not check these names against released files, because none was available.
 """
 
 import pytest

@@ -67,6 +67,10 @@ class Broken(AffineFlow):
             batch.x[0] += 1
         if self.fault == "does not repeat":
             return super().draw(batch._replace(x=batch.x + next(self.counter)), generator)
+        if self.fault == "draws ahead by its weights":
+            return super().draw(batch._replace(x=batch.x + self.shift.detach()), generator)
+        if self.fault == "draws ahead and counts" and self.training:
+            self.seen += 1
         return super().draw(batch, generator)
 
     def loss(self, example):
@@ -105,6 +109,9 @@ class Broken(AffineFlow):
         ("draws from the global state", "draw must not draw from the global random state"),
         ("writes into its batch", "draw must not write into its batch"),
         ("does not repeat", "draw must depend on the batch and the generator only; 'x'"),
+        ("draws ahead by its weights", r"or else set draws='step': 'x' changes with the weights"),
+        ("draws ahead and counts", r"or else set draws='step': draw must be pure, but it changes 'seen'"),
+        ("draws at an unknown time", "draws must be one of step, block, thread, not 'early'"),
         ("has state", "loss must be pure, but it changes 'seen'"),
         ("loses a gradient", "no gradient reaches 'log_scale'"),
         ("is not finite", r"loss\['loss'\] must be finite"),
@@ -121,6 +128,7 @@ def test_a_broken_model_fails_with_the_violated_requirement(fault, sentence):
         """Violate one requirement."""
         model = Broken(event, source)
         model.fault, model.counter = fault, iter(range(1000))
+        model.draws = "early" if "unknown" in fault else "block" if "ahead" in fault else "step"
         model.register_buffer("seen", torch.zeros(()))
         return model
 

@@ -2,6 +2,7 @@
 
 import csv
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -61,18 +62,32 @@ def test_a_plan_made_during_the_step_before_is_the_same_plan(monkeypatch, settin
     assert threading.main_thread() in threads
 
 
-@pytest.mark.parametrize(("name", "settings", "ahead"), [("cfm", {}, 8), ("wcfm", {}, 8), ("wcfm", RUNNING, 1)])
-def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, tmp_path, name, settings, ahead):
+@pytest.mark.parametrize(
+    ("name", "settings", "few", "ahead"),
+    [("cfm", {}, 8, 8), ("wcfm", {}, 8, 8), ("cfm", {}, 99, 10), ("wcfm", RUNNING, 8, 1)],
+)
+def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, name, settings, few, ahead):
     model, data, plan = start(name, settings=settings, steps=21)
-    monkeypatch.setattr("genbench.training.loop.AHEAD", 8 * plan.batch_size * data.event.dims)
-    drawn, most = [], []
+    monkeypatch.setattr("genbench.training.loop.AHEAD", 10)
+    monkeypatch.setattr("genbench.training.loop.VALUES_AHEAD", few * plan.batch_size * data.event.dims)
+    drawn, most, kept = [], [], []
+
+    def draw(source, step, *rest):
+        assert all(each() is None for each in kept)  # an example of images is large
+        drawn.append(step)
+        return example(source, step, *rest)
+
+    def learn(example):
+        most.append(len(drawn) - len(most))
+        kept.append(weakref.ref(example.x))
+        return loss(example)
+
     example, loss = model.example, model.loss
-    model.example = lambda source, step, *rest: (drawn.append(step), example(source, step, *rest))[1]
-    model.loss = lambda example: (most.append(len(drawn) - len(most)), loss(example))[1]
+    model.example, model.loss = draw, learn
     fit(model, data, plan, start_group("cpu"), seed=0)
     assert drawn == list(range(21))
     assert max(most) == ahead
-    monkeypatch.setattr("genbench.training.loop.AHEAD", 0)
+    monkeypatch.setattr("genbench.training.loop.VALUES_AHEAD", 0)
     assert torch.equal(weights(model), weights(train(name, settings=settings, steps=21)))
 
 

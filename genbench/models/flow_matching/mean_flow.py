@@ -1,4 +1,4 @@
-"""MeanFlow, which learns mean velocities from one derivative along the flow, and alpha-Flow, whose limit it is."""
+"""MeanFlow, which learns mean velocities from one derivative along the flow, and its generalization alpha-Flow."""
 
 from typing import Annotated
 

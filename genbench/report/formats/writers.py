@@ -1,4 +1,4 @@
-"""Writers: a table as lines of texts, and from it Markdown; means in full precision as CSV."""
+"""Write a table as lines of text and as Markdown, and means in full precision as CSV."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Tuning of a track: parts of it, what is kept of earlier choices, and rows without a choice."""
+"""Tuning of a track: parts of it, earlier choices, and rows without a choice."""
 
 import json
 
@@ -102,7 +102,7 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
     assert json.loads(chosen.read_text()) == {"moons": {"cfm": {}}}
     assert "some: sliced_w2 on the validation split of moons" in " ".join(out.split())
     assert "otcfm" not in out
-    # What is no longer among the trials goes; what another results folder chose stays.
+    # Choices that are no longer trials are removed; choices from another results folder stay.
     old = {"nowhere": {"cfm": {}}, "gaussian dims=3": {"cfm": {"plan": {"lr": 1e-9}}, "otcfm": {"plan": {"lr": 0.5}}}}
     chosen.write_text(json.dumps(json.loads(chosen.read_text()) | old))
     _, err = tune("otcfm", "--dataset", "moons")

@@ -1,4 +1,4 @@
-"""Orders at two budgets: planted ones are found, and intervals hold the true tau and follow the paired t test."""
+"""Orders at two budgets: planted ones are found, and intervals cover the true tau and follow the paired t test."""
 
 import copy
 
@@ -22,7 +22,7 @@ def test_the_interval_holds_the_true_tau_where_variances_differ(measured):
         inside += low - 1e-9 <= tau(short, long) <= high + 1e-9
         widths.append(high - low)
     assert inside >= 89
-    assert np.mean(widths) < 0.7  # -1 to 1 would always hold it
+    assert np.mean(widths) < 0.7  # -1 to 1 would always cover it
 
 
 def test_draws_of_a_difference_have_the_interval_of_the_paired_test(measured):

@@ -1,4 +1,4 @@
-"""Predictors of orders: closed forms and limits. What is registered is what they predict from what was known then."""
+"""Predictors of orders: closed forms and limits. Registered predictions follow from the tasks known then."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scores of registered predictions: measured tasks count, pairs with all seeds, and verdicts need a corrected test."""
+"""Scores of registered predictions: pairs with all seeds count on measured tasks; verdicts need a corrected test."""
 
 from benchmarks.ladder.predictors import Stated
 from benchmarks.ladder.scores import scores, verdicts

@@ -1,4 +1,4 @@
-"""Writers: the same cells as Markdown and CSV, within their width; texts of others are no markup."""
+"""Writers: the same cells as Markdown and CSV, within their width; text from others is not markup."""
 
 import io
 import re
