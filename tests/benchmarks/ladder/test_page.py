@@ -5,7 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ladder.orders import Order
-from benchmarks.ladder.page import Number, answer, contests, elsewhere, of_differences, of_numbers, page, sizes
+from benchmarks.ladder.page import (
+    Number,
+    answer,
+    contests,
+    elsewhere,
+    expected,
+    of_differences,
+    of_numbers,
+    page,
+    sizes,
+)
 
 RESULTS = Path(__file__).parents[3] / "results"
 RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
@@ -33,6 +43,15 @@ def test_only_tasks_with_registered_predictions_decide(contest):
     assert "noticed on moons, where 10 of 10 large" in told
     assert "The test is on pinwheel, where 0 of 10 large" in told
     assert "No task with registered predictions is measured yet." in of_differences([holds], {"pinwheel"})
+
+
+def test_expectations_are_refuted_by_the_values(contest):
+    lasts, turns = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
+    assert "the first holds (10 of 10 last) and the second is refuted (10 of 10 last)" in expected(
+        [lasts, contest("rings", CLOSE, CLOSE)]
+    )
+    assert "the first is refuted (0 of 10 last) and the second holds (0 of 0 last)" in expected([turns])
+    assert expected([]).endswith("Neither is tested yet.")
 
 
 def test_differences_of_one_size_are_counted_together(contest):
