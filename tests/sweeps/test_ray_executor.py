@@ -200,6 +200,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 
 def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatch):
     made, _ = nodes
+    made.wait_for_nodes()  # until the head has noticed the lost one, the queue of events may be placed there
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GENBENCH_FILES", raising=False)
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]
