@@ -27,9 +27,12 @@ Example = Any
 
 
 Draws = Literal["step", "block", "thread"]
-"""When examples are drawn: "step", each before its step; "block", for several steps at once, which halves the time
-of quick draws; "thread", each during the step before, by a second thread, for slow draws that release the GIL.
-Draws that depend on the weights, or move a state, are drawn by "step"."""
+"""When examples are drawn.
+
+- "step": before each step. Draws that use the weights or change a state need this.
+- "block": for several steps at once, which halves the time that quick draws take.
+- "thread": during the previous step, by a second thread. This hides slow draws that release the GIL.
+"""
 
 
 class Stage(NamedTuple):

@@ -109,7 +109,7 @@ class TrainingState(Generic[L]):
             self.best_loss, self.best = loss, [value.clone() for value in self._in_use()]
 
     def finish(self) -> L:
-        """Return the learner with the weights to evaluate: those of the best validation, or else the average."""
+        """Return the learner to evaluate: its weights have the best validation loss, or else are the average."""
         self._load(self.best or self.average)
         return self.learner
 

@@ -74,7 +74,7 @@ def test_counts_of_equal_models_are_separated_in_at_most_one_of_twenty_cases(pai
 def test_type_one_error_of_the_test(law, pairs):
     times = 2000
     found = [alone(row) for row in differences(law, pairs, times)]
-    assert all((each.low <= 0 <= each.high) == (each.p > 0.05) for each in found)  # the interval is that of the test
+    assert all((each.low <= 0 <= each.high) == (each.p > 0.05) for each in found)  # the test inverts the interval
     rate = np.mean([each.p <= 0.05 for each in found])
     assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
     assert rate >= (0.025 if law == "laplace" else 0.038)  # and is not idle
