@@ -170,9 +170,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
-            f"[dim]Differences are second minus first at {over} common seeds, with the same evaluation noise and held-out "
-            f"data. p: paired t test, corrected (Holm) for all values of a comparison; the interval is not corrected."
-            f"[/dim]",
+            f"[dim]Differences are second minus first at {over} common seeds, with the same evaluation noise and "
+            f"held-out data. p: paired t test, corrected (Holm) for all values of a comparison; the interval is not "
+            f"corrected.[/dim]",
             highlight=False,
         )
 
