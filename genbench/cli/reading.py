@@ -20,7 +20,8 @@ def report(
     results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only the cells of this suite.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
+        Path | None,
+        typer.Option(help="Page to write, with a folder of further pages beside it; default: RESULTS/report.html."),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
