@@ -1,4 +1,4 @@
-"""Suites: the cells that a suite file stands for."""
+"""Suites: all cells of a suite file, each checked before anything runs."""
 
 import itertools
 import json
@@ -253,7 +253,7 @@ def _product(
     override: Settings,
     seeds: Seeds | None = None,
 ) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed.
+    """Yield the cells of each model on each data set, at each budget and for each seed.
 
     Args:
         seeds: seeds that replace the seeds of the suite or of its budgets.
@@ -268,7 +268,7 @@ def _product(
 def pairs(
     suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
 ) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
-    """Yield the settings with which each data set meets each model, by default for the whole suite."""
+    """Yield the settings of each model on each data set, by default for the whole suite."""
     own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
     chosen_models = [
         (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")
