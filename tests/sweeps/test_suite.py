@@ -248,7 +248,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             "budgets: a track needs at least one",
         ),
         ("{ model =", "{ modle =", "trials: there is nothing to tune in 'modle'; did you mean 'model'"),
-        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
+        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track trains all models on all data sets"),
         (
             '"cfm", {',
             '{ name = "cfm", budgets = [20, 30] }, {',
