@@ -1,7 +1,8 @@
 """The runs of a track: published runs, and further rows that the track does not list.
 
-A run of any model belongs to a further row if its data, batch size, number of steps, seed, evaluation and headline
-metric equal the track's, even if `genbench run` made it. Other differences of its plan become part of the row's name.
+A run of any model, by `genbench run` or `genbench sweep`, belongs to a further row if these match the track: data,
+batch size, number of steps, seed, evaluation and headline metric. Other differences of its plan become part of the
+row's name.
 """
 
 import json
