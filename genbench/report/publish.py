@@ -39,7 +39,6 @@ from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.suites import find, packaged
-from genbench.sweeps import suite as suites
 from genbench.sweeps import suite_file
 
 log = logging.getLogger("genbench")
@@ -142,26 +141,6 @@ def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
         return read_published(folder / RECORDS) if (folder / RECORDS).exists() else [], None
     except Damaged as error:
         return [], error
-
-
-def refresh_suite(suite: Path, store: Store) -> str:
-    """Write the tables of a suite again from the records of the store; return the name of the suite.
-
-    Published tables stay unchanged if the store has no record of the suite, as in a fresh checkout, or if the suite
-    file is missing. A report only needs their published records.
-
-    Raises:
-        ConfigError: if the suite does not exist, or has no records.
-    """
-    published = suite_names(store.root)
-    if str(suite) in published and not (suite.exists() or str(suite) in packaged()):
-        return str(suite)
-    loaded = suites.load(suite)
-    if loaded.name in published and not any(store.record(spec) for spec in loaded.specs):
-        return loaded.name
-    if not publish_suite(loaded.name, loaded.specs, store, places=loaded.places):
-        raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
-    return loaded.name
 
 
 def publish_report(
