@@ -22,8 +22,6 @@ def report(
     html: Annotated[
         Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,
 ) -> None:
@@ -42,9 +40,7 @@ def report(
     from genbench.report import publish
     from genbench.runs.store import Store
 
-    store = Store(results)
-    also = [kind for kind, asked in (("md", markdown), ("csv", as_csv)) if asked]
-    publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
+    publish.publish_report(Store(results), page, options.stdout(), only, full=full)
     if open_:
         options.open_file(page)
 
