@@ -1,8 +1,7 @@
 """The runs of a track: published runs, and further rows that the track does not list.
 
 A run of any model belongs to a further row if its data, batch size, number of steps, seed, evaluation and headline
-metric equal the track's. `genbench run` with these settings also makes such a run. Other differences of its plan
-become part of the row's name.
+metric equal the track's, even if `genbench run` made it. Other differences of its plan become part of the row's name.
 """
 
 import json

@@ -31,7 +31,7 @@ def list_command(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List components and suites with a summary each, or saved runs, the latest last."""
+    """List components and suites with one-line summaries, or saved runs from oldest to latest."""
     from genbench import registry
     from genbench.errors import unknown
     from genbench.suites import packaged

@@ -162,9 +162,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
-            f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
-            f"p: paired t test with Holm's correction over all values of a comparison; the interval has no such "
-            f"correction.[/dim]",
+            f"[dim]Differences are second minus first at {over} common seeds, with the same evaluation noise and "
+            f"held-out data. p: paired t test, corrected (Holm) for all values of a comparison; the interval is not "
+            f"corrected.[/dim]",
             highlight=False,
         )
 

@@ -20,7 +20,8 @@ def report(
     results: options.Results = Path("results"),
     suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite, once it was swept.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
+        Path | None,
+        typer.Option(help="Page to write, with a folder of further pages beside it; default: RESULTS/report.html."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,

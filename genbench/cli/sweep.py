@@ -30,7 +30,7 @@ def sweep(
     settings: Annotated[
         Literal["default", "tuned"] | None,
         typer.Option(
-            help="Run only cells of a track with default settings, or only cells whose settings tuning changed."
+            help="Run only cells of a track with default settings, or only cells whose settings were changed by tuning."
         ),
     ] = None,
     set_: options.Set = None,

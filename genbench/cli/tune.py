@@ -29,7 +29,9 @@ def tune(
     ] = None,
     over: Annotated[
         list[str] | None,
-        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; wcfm.kappa=[0.5, 1] for one model only."),
+        typer.Option(
+            "--over", help="Values to try: model.kappa=[0.5,1] for all models, wcfm.kappa=[0.5,1] for one. Repeatable."
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to optimize; default: the data set's first metric that uses samples.")

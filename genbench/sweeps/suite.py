@@ -1,4 +1,4 @@
-"""Suites: the cells that a suite file stands for."""
+"""Suites: all cells of a suite file, each checked before anything runs."""
 
 import itertools
 import json
@@ -253,7 +253,7 @@ def _product(
     override: Settings,
     seeds: Seeds | None = None,
 ) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, for each seed; `seeds` replaces the suite's seeds."""
+    """Yield the cells of each model on each data set, for each seed; `seeds` replaces the seeds of the suite."""
     for data, model, own in pairs(suite, chosen_data, of_models):
         chosen = suite.metrics if data.metrics is None else data.metrics
         spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, override))
@@ -263,7 +263,7 @@ def _product(
 def pairs(
     suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
 ) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
-    """Yield the settings with which each data set meets each model, by default for the whole suite."""
+    """Yield the settings of each model on each data set, by default for the whole suite."""
     own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
     chosen_models = [
         (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")

@@ -1,4 +1,4 @@
-"""Suite files: TOML that states which models meet which data sets, with which settings and seeds.
+"""Suite files: TOML that states which models train on which data sets, with which settings and seeds.
 
 A suite file of a track also states the trials of tuning: the settings of every candidate, and their seeds.
 """
@@ -163,7 +163,7 @@ class Track(Table):
 
 
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed; in a track, budgets have seeds.
+    """The contents of a suite file: every model on every data set with every seed; in a track, each budget has seeds.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
     `chosen` is read from a file beside the track, see `CHOSEN`: {data set: {model: its tuned settings}}.

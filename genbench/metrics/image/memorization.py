@@ -1,4 +1,4 @@
-"""Memorization: whether samples are closer to training images than test images are, and likelihoods that see it."""
+"""Memorization: whether samples are closer to training images than test images are; likelihoods that detect copies."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Rectified flow: a trained flow, trained further on the pairs that it makes."""
+"""Rectified flow: a trained flow, trained further on pairs of noise and its own samples."""
 
 import math
 import time
@@ -30,7 +30,7 @@ FRESH = 2**15
 
 @dataclass(frozen=True)
 class Pool(Split):
-    """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
+    """Pairs of noise and the teacher's sample from this noise, each of shape (2, *event), noise first.
 
     Args:
         evaluations: total evaluations of the teacher's network.
@@ -56,7 +56,7 @@ class Pool(Split):
 
 
 class FromTeacher(Coupling):
-    """Pairs of noise and a teacher's samples from it, as a `Pool` holds them."""
+    """The pairs of a `Pool`."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         raise Unsupported("it pairs noise with its teacher's samples, not with data")

@@ -1,4 +1,4 @@
-"""The transformer flow. TARFlow and STARFlow are two sets of its settings."""
+"""The transformer flow; TARFlow and STARFlow differ only in settings."""
 
 import math
 from collections.abc import Mapping, Sequence
