@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genbench")
 
-SECTIONS = ("plan", "evaluation", "sample", "data")
+SECTIONS = ("plan", "evaluation")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -62,7 +62,7 @@ def _shortened(text: str, width: int) -> str:
 def show(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[KIND] NAME", help="A component, a run, or: plan, evaluation, sample, data."),
+        typer.Argument(metavar="[KIND] NAME", help="A component, a run, plan or evaluation."),
     ],
     results: Results = Path("results"),
     open_: Open = False,

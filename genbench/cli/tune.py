@@ -119,8 +119,8 @@ def _tune_track(
     for choice in tuning.dropped:
         typer.echo(f"left out: {choice}", err=True)
     missing = asked.missing(store)
-    if seconds := usual_seconds(path, list(missing.values())):
-        say_time(seconds / jobs)
+    if seconds := usual_seconds(path, store, list(missing.values())):
+        say_time(seconds / min(jobs, len(missing)))
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}.json"
     try:
         _run(missing, store, jobs)
