@@ -63,9 +63,9 @@ def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of sample
 def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
 
-    Training on independent pairs with weights w transports tilted densities: the source density times its f, and the
-    data density times its f. Without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs,
-    (E w)^2 / E w^2. The estimate is unbiased except for the ratio; small values may be negative.
+    Training on independent pairs with weights w transports the source density times its f to the data density times its
+    f: both are tilted. Without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs, (E w)^2
+    / E w^2. The estimate is unbiased except for the ratio; small values may be negative.
 
     Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
     batch size of training; the detail `batch` states the size. With `weigh=data` the partners of a point share most of
