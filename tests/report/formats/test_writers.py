@@ -54,7 +54,7 @@ def test_the_published_files_and_the_report_have_the_same_values(report, results
     column = [c.title for c in table.columns].index("sliced_w2")
     cell = next(row for row in table.rows if row.label == "cfm").cells[column]
     assert cell.mean == pytest.approx(line["value"])
-    assert text(cell) in shown
+    assert cell_text(cell) in shown
 
 
 def test_markdown_is_aligned_and_within_its_width():
