@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers.flow_maps import SHORT, Biased, check_flow_matching, check_training, error, put, states
+from helpers.flow_maps import SHORT, Biased, error, put, states
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
@@ -46,18 +46,6 @@ def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
         early, late = (model.mean_velocity(t, torch.tensor(r), x) for r in (0.6, 1.0))
     assert (early - late).square().mean() < 1e-2
     assert (late - (1 - 0.6 * (x - 0.5) / 0.7)).square().mean() < 3e-2
-
-
-def test_one_step_of_one_dimension_is_monotone_rearrangement(trained, drawn):
-    means, deviation = (-1.5, 1.5), 0.4
-    law = {"dims": 1, "modes": 2, "std": deviation, "means": [[m] for m in means]}
-    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT)
-    x0 = noise(model.source, 4096, seed=1)[:, 0]
-    grid = torch.linspace(-4, 4, 20_001)
-    below = sum(torch.special.ndtr((grid - m) / deviation) for m in means) / 2
-    due = grid[torch.searchsorted(below, torch.special.ndtr(x0)).clamp(max=len(grid) - 1)]
-    assert (drawn(model)[:, 0] - due).square().mean() < 0.1
-    assert due.var() > 2
 
 
 @pytest.mark.parametrize(("power", "minimum"), [(0.0, 1.443), (1.0, 2.83)])
@@ -160,11 +148,3 @@ def test_an_interval_of_two_neighboring_numbers_has_a_finite_error(built):
     example = model.example(data.train, 0, 64, 0, torch.Generator())
     short = example._replace(end=torch.nextafter(example.t, torch.tensor(2.0)))
     assert error(model, short).isfinite()
-
-
-def test_an_interval_of_length_zero_is_flow_matching(built, gaussian_flow):
-    check_flow_matching(built, gaussian_flow, "alphaflow")
-
-
-def test_training_finds_the_map_of_gaussians(trained, drawn):
-    check_training(trained, drawn, "alphaflow", anneal_steps=100)
