@@ -32,17 +32,6 @@ def test_guidance_moves_away_from_the_empty_caption():
     assert_close(first(torch.full((4,), -1), guide), null)
 
 
-def test_label_dropout_replaces_captions_by_the_empty_one():
-    model = flow(WORDS, label_dropout=1.0)
-    batch = Batch(points(EVENT, 4), torch.arange(4))
-    example = model.draw(batch, torch.Generator().manual_seed(0))
-    dropped = model.loss(example)["loss"]
-    as_empty = model.loss(example._replace(label=model.labels([""] * 4)))["loss"]
-    as_given = model.loss(example._replace(label=batch.label))["loss"]
-    assert_close(dropped, as_empty)
-    assert (dropped - as_given).abs() > 1e-5
-
-
 @pytest.mark.parametrize("encoder", ["words", "transformers"])
 def test_a_gradient_reaches_every_parameter(encoder, request):
     text = WORDS if encoder == "words" else {"name": encoder, "model": request.getfixturevalue("t5")}
