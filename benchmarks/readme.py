@@ -19,9 +19,10 @@ TRACK = "plane-v1"
 SAID = 3
 """Number of sentences about the leaderboard in the README, on methods with their own samplers."""
 INTRODUCTION = (
-    "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. *Excess*: value minus floor. "
-    "*Separated*: a test over the tasks tells two methods apart. `nsf` is a neural spline flow, `sdcfm` uses semidiscrete "
-    "optimal transport, `wcfm-balanced` corrects the bias of W-CFM, and `vp` is diffusion (`genbench show METHOD`)."
+    "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. *Excess*: value minus "
+    "floor. *Separated*: a test over the tasks tells two methods apart. `nsf` is a neural spline flow, `sdcfm` uses "
+    "semidiscrete optimal transport, `wcfm-balanced` corrects the bias of W-CFM, and `vp` is diffusion "
+    "(`genbench show METHOD`)."
 )
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
