@@ -236,8 +236,8 @@ def all_pairs(models):
     """Return {pair: p} of {model: {seed: value}}, with Holm's correction over all pairs."""
     tests = {}
     for one, other in combinations(sorted(models), 2):
-        seeds = models[one].keys() & models[other].keys()
-        tests[one, other] = stats.ttest_rel(*([models[m][s] for s in sorted(seeds)] for m in (one, other))).pvalue
+        first, second = ([models[model][seed] for seed in sorted(models[one])] for model in (one, other))
+        tests[one, other] = stats.ttest_rel(first, second).pvalue
     return holm(tests)
 
 
