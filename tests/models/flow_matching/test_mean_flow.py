@@ -81,7 +81,8 @@ def test_times_are_ordered_and_equal_for_their_share(built):
         t, end = model.draw_times(20_000, torch.Generator().manual_seed(0))
         assert (end >= t).all()
         assert (t >= 0).all() and (end <= 1).all()  # noqa: PT018
-        assert (end > t).float().mean().item() <= 0.26
+        share = (end > t).float().mean().item()
+        assert share == pytest.approx(0.25, abs=0.01) if not settings else share <= 0.26
     both = torch.cat([t, end]).logit()  # of ordered pairs; where both are equal they are the earlier one
     assert -1.0 < both.mean().item() < -0.4
 
