@@ -80,7 +80,7 @@ def test_a_small_epsilon_approaches_the_optimal_plan():
 
 
 def test_the_trained_variance_is_that_of_the_data(trained, drawn):
-    """W-CFM under the same kernel has a closed form, to which test_flow_matching trains it: far from the data."""
+    """W-CFM under the same kernel has a closed form, to which test_methods trains it: far from the data."""
     data, model = {"dims": 1, "std": 2.0}, {"cost": "sqnorm", "epsilon": 4.0}
     plan = {"steps": 500, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
     balanced, _ = trained("wcfm-balanced", "gaussian", data=data, model=model, plan=plan)
