@@ -16,13 +16,12 @@ RESULTS = Path(__file__).parents[2] / "results"
 @cache
 def rows(suite):
     """Return (labels, spec, result) of each value of a suite."""
-    records = map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines())
-    return [
-        ({**record["labels"], "row": record.get("track", [{}])[0].get("row")}, record["spec"], result)
-        for record in records
-        for result in record.get("results", ())
-        if result.get("value") is not None
-    ]
+    found = []
+    for record in map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines()):
+        named = [place["row"] for place in record.get("track", ()) if "default" in place["tables"]]
+        labels = record["labels"] | {"row": named[0] if named else None}
+        found += [(labels, record["spec"], own) for own in record.get("results", ()) if own.get("value") is not None]
+    return found
 
 
 @cache
@@ -34,9 +33,10 @@ def by_metric(suite):
 
 
 def values(suite, data, model, metric, nfe=None, **plan):
-    """Return {seed: value} of a model, named by its label or its row of a track; in plane-v1, of the first budget.
+    """Return {seed: value} of a model; in plane-v1, of the first budget.
 
     Args:
+        model: its label, or its row of a track with default settings.
         nfe: of a curve; None for the main point.
         plan: settings of the plan.
     """
