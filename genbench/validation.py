@@ -4,12 +4,23 @@ import json
 import reprlib
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from genbench.errors import ConfigError
 
 LARGEST = 3.4028234663852886e38
 """The largest number of single precision, in which models compute."""
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    for position, item in enumerate(items):
+        if item in items[:position]:
+            raise ValueError(f"{getattr(item, 'name', item)} is listed twice: remove one of them")
+    return items
+
+
+DISTINCT = AfterValidator(_distinct)
+"""Marks a list that must not have the same item twice."""
 
 
 def explain(error: Exception) -> str:

@@ -161,16 +161,16 @@ def compare_models(
     first, second = ((_matching(name, labels, f"no results on {data} of"), data) for name in (one, other))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
-    difference = _compared(first, second, groups[first], groups[second], main=True)
+    difference = _compared(first, second, groups[first], groups[second], main=True, metrics=metrics)
     seeds = [sorted(_seeds(groups[key])) for key in (first, second)]
     if not set(seeds[0]) & set(seeds[1]):
         raise ConfigError(f"no common seeds: {first[0]} has {seeds[0]}, {second[0]} has {seeds[1]}")
     known = [value.metric for value in difference.values]
     for name in metrics:
-        if not any(_belongs(metric, name) for metric in known):
+        if not any(_asked(metric, [name]) for metric in known):
             raise unknown(f"{first[0]} and {second[0]} do not both have a value of", name, known)
     if metrics:
-        kept = [value for value in difference.values if any(_belongs(value.metric, name) for name in metrics)]
+        kept = [value for value in difference.values if _asked(value.metric, metrics)]
         difference = difference._replace(values=kept)
     return _corrected(difference._replace(only=[*difference.only, *budgets]))
 
@@ -211,8 +211,8 @@ def _seeds(records: Sequence[Record]) -> set[int]:
     return {record["spec"]["seed"] for record in records}
 
 
-def _belongs(metric: str, name: str) -> bool:
-    return metric == name or metric.startswith(f"{name}.")
+def _asked(metric: str, names: Sequence[str]) -> bool:
+    return any(metric == name or metric.startswith(f"{name}.") for name in names)
 
 
 def _matching(name: str, labels: Sequence[str], problem: str) -> str:
@@ -256,8 +256,15 @@ def _label(key: Sequence[str]) -> str:
 
 
 def _compared(
-    one: Sequence[str], other: Sequence[str], ones: list[Record], others: list[Record], *, main: bool = False
+    one: Sequence[str],
+    other: Sequence[str],
+    ones: list[Record],
+    others: list[Record],
+    *,
+    main: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Comparison:
+    """Compare two groups; with metrics, only these are named as measured by one side alone."""
     first, second = ones[0], others[0]
     single = len(ones) == len(others) == 1  # single runs are paired whatever their seeds, which are then a difference
     ignored: dict[str, Any] = {} if single else {"seed": 0}
@@ -274,8 +281,9 @@ def _compared(
         difference = paired(right[key], left[key])
         p = difference.p if difference.mean or difference.error else None
         values.append(Difference(key[0], before, after, difference, p, key[-1]))
-    only += [f"only the first measured {key[0]} ({key[1]}, n={key[2]})" for key in left if key not in right]
-    only += [f"only the second measured {key[0]} ({key[1]}, n={key[2]})" for key in right if key not in left]
+    for which, side, beside in (("first", left, right), ("second", right, left)):
+        alone = (key for key in side if key not in beside and (not metrics or _asked(key[0], metrics)))
+        only += [f"only the {which} measured {key[0]} ({key[1]}, n={key[2]})" for key in alone]
     return Comparison(_label(one), _label(other), spec, code, values, only)
 
 

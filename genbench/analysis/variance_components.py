@@ -153,18 +153,22 @@ class Crossed(NamedTuple):
         return {self.runs[0].data: cost}
 
 
-def crossed(groups: Iterable[Group], data: str, metric: str) -> Crossed:
+def crossed(groups: Iterable[Group], data: str, metric: str, published: Iterable[Group] = ()) -> Crossed:
     """Return the largest table of a metric on a data set, without models that share their training with another.
+
+    Args:
+        published: groups whose tables count only if the others have none.
 
     Raises:
         ConfigError: if no suite has two models with two common seeds.
     """
-    groups = list(groups)
-    known = {run.data for group in groups for run in group.runs}
+    sources = list(groups), list(published)
+    known = {run.data for source in sources for group in source for run in group.runs}
     if data not in known:
         raise unknown("no results on a data set called", data, known)
-    tables = [table for group in groups for table in _tables(group, data, metric)]
-    if not tables:
+    found = ([table for group in source for table in _tables(group, data, metric)] for source in sources)
+    tables = next(filter(None, found), None)
+    if tables is None:
         raise ConfigError(f"no suite has {metric} on {data} for two models with the same two seeds: sweep such a suite")
     return max(tables, key=lambda table: (len(table.models) - 1) * (table.values.shape[1] - 1))
 

@@ -3,24 +3,26 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from genbench.analysis.compare import Change, Comparison
+from genbench.analysis.labels import counted
 from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
 from genbench.registry import datasets, models
 from genbench.report.blocks import Column, Table, text_row
 from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
+from genbench.results.reader import suite_names
 from genbench.results.status import CellStatus, FolderStatus
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import sample_files
 from genbench.runs.record import read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
-from genbench.runs.store import Store, run_name
+from genbench.runs.store import Store, labels_of, run_name
 from genbench.storage.files import Damaged
 from genbench.sweeps.shell_commands import baseline
 
@@ -44,37 +46,62 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
 
 
 def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
-    """Return a command that compares a model with another one that has runs on its data, or runs a baseline there.
+    """Return a command that compares a run with one of another model on its data, or runs a baseline there.
 
-    Return a command that shows the run if these models need Python files, which only the user knows how to call.
+    Return a command that shows the run if the baseline needs Python files, which only the user knows how to call.
     """
-    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
     place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
-    others = [] if own_data_name(spec.data) in datasets else _other_models(store, model, data, {*seeds})
-    if others:
-        return shlex.join(["genbench", "compare", others[0], model, "--dataset", data]) + place
-    other = next(name for name in BASELINES if name != model)
+    words = [] if own_data_name(spec.data) in datasets else _comparison(store, spec, seeds)
+    if words:
+        return shlex.join(["genbench", *words]) + place
+    other = next(name for name in BASELINES if name != spec.model["name"].partition("@")[0])
     command = baseline(spec, other, ranges(seeds))
     return (f"genbench show {run_name(spec)}" if "@" in command else command) + place
 
 
-def _other_models(store: Store, model: str, data: str, seeds: Collection[int]) -> list[str]:
-    """Return the other models that have a run on data with one of these seeds, by the names of folders."""
-    pattern = re.compile(rf"(.+)-{re.escape(data)}-(\d+)-[0-9a-f]{{12}}")
-    found: dict[str, Path] = {}
+def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
+    """Return the words that compare a run with one of another model; empty if no run has its data and evaluation.
+
+    The models are named where `compare` finds only these runs by their names. Otherwise a single run is named, and
+    several seeds are shown by their first run.
+    """
+    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
+    pattern, own = re.compile(rf"(.+)-{re.escape(data)}-\d+-[0-9a-f]{{12}}"), spec.json()
+    found: dict[str, list[Record]] = {model: []}
     for path in sorted(store.runs.glob("*/*/record.json")):
-        if (match := pattern.fullmatch(path.parents[1].name)) and int(match[2]) in seeds and match[1] != model:
-            found.setdefault(match[1], path)
-    # A model with a hyphen that is not ours may be a model and the beginning of another data set.
-    return [name for name, path in found.items() if (name in models or "-" not in name) and _is_measured(path)]
+        match = pattern.fullmatch(path.parents[1].name)
+        # A model with a hyphen that is not ours may be a model and the beginning of another data set.
+        if match and (match[1] in models or "-" not in match[1]) and (record := _measured(path)):
+            found.setdefault(match[1], []).append(record)
+    others = [
+        (name, record)
+        for name, records in found.items()
+        for record in records
+        if (name != model and record["spec"]["seed"] in seeds)
+        and (record["labels"]["data"], record["spec"]["evaluation"]) == (spec.data_label, own["evaluation"])
+    ]
+    if not others:
+        return []
+    name, other = min(others, key=lambda each: each[1]["spec"]["plan"] != own["plan"])
+    labels = {record["labels"]["data"] for records in found.values() for record in records}
+    kinds = [
+        (record["labels"]["model"], record["spec"]["plan"], record["spec"]["evaluation"])
+        for record in (*found[model], *found[name])
+    ]
+    if len({*map(repr, kinds)}) == 2 and len(labels) == 1 and not suite_names(store.root):
+        return ["compare", name, model, "--dataset", data]
+    if len(seeds) > 1:
+        return ["show", run_name(spec)]
+    return ["compare", *(f"{each['run']}/{each['evaluation']}" for each in (other["labels"], labels_of(spec)))]
 
 
-def _is_measured(path: Path) -> bool:
-    """Return whether a record has values; the record of an encoder or a teacher of another model has none."""
+def _measured(path: Path) -> Record | None:
+    """Return a record with values; the record of an encoder or a teacher of another model has none."""
     try:
-        return bool(read_kept(path)["results"])
+        record = read_kept(path)
     except (Damaged, OSError):
-        return False
+        return None
+    return record if record["results"] else None
 
 
 def print_cells(cells: Sequence[CellStatus], console: Console) -> None:
@@ -90,10 +117,11 @@ def print_cells(cells: Sequence[CellStatus], console: Console) -> None:
 
 def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     """Print the status of a results folder: number of records, and one line for everything that needs attention."""
-    trained = f", {folder.prerequisites} prerequisites" if folder.prerequisites else ""  # models without evaluation
-    print_line(console, f"{path}: {folder.records} records{trained}")
+    # Prerequisites are models without evaluation.
+    trained = f", {counted(folder.prerequisites, 'prerequisite')}" if folder.prerequisites else ""
+    print_line(console, f"{path}: {counted(folder.records, 'record')}{trained}")
     for suite, count in folder.published.items():
-        print_line(console, f"published: {suite}, {count} records")
+        print_line(console, f"published: {suite}, {counted(count, 'record')}")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),

@@ -154,8 +154,10 @@ def plan(
     published: Annotated[bool, typer.Option("--published", help="Compare published differences with chance.")] = False,
     add: Annotated[list[Path] | None, typer.Option(help="TOML file of published numbers to add. Repeatable.")] = None,
     difference: Annotated[str, typer.Option(help="Difference to detect, in percent of the value: 1.5%.")] = "",
-    metric: Annotated[str, typer.Option(help="fid; with --dataset, any metric in --results.")] = "fid",
-    dataset: Annotated[str, typer.Option(help="Estimate the spread from the results on this data set.")] = "",
+    metric: Annotated[str, typer.Option(help="fid; with --dataset, any metric of its results.")] = "fid",
+    dataset: Annotated[
+        str, typer.Option(help="Estimate the spread from your or published results on this data set.")
+    ] = "",
     samples: Annotated[list[int] | None, typer.Option(min=2, help="Samples per evaluation. Repeatable.")] = None,
     results: options.Results = Path("results"),
     as_json: options.AsJson = False,
@@ -187,11 +189,14 @@ def plan(
     else:
         from genbench.analysis.variance_components import crossed
         from genbench.results.reader import read_groups
-        from genbench.runs.store import existing_store
+        from genbench.runs.store import Store
+        from genbench.suites import FOLDER
 
         if not dataset:
             raise unknown("plan: add --dataset, because there is no published spread of", metric, known.spreads)
-        table = crossed(read_groups(existing_store(results)), dataset, metric)
+        files.require_folder(results, there=results != Path("results"))
+        own = read_groups(Store(results)) if results.exists() else []
+        table = crossed(own, dataset, metric, published=read_groups(Store(FOLDER)))
         spread, costs = table.spread(), table.costs()
         title = f"Study that detects a difference of {difference} in {metric} on {dataset}"
     if samples and not spread.evaluation[1]:

@@ -47,7 +47,8 @@ def run(
     with uncollected_imports():
         from genbench.sweeps import user_files
 
-        model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
+        model, dataset, asked, settings = user_files.request(model, dataset, metric, settings)
+        metric = asked
 
         from genbench.runs.make_spec import make_spec, with_preset
 
@@ -56,12 +57,14 @@ def run(
         specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
         # A wrong setting is refused before anything but the models and metrics is imported.
+        from genbench.metrics.measurement import require_measurable
         from genbench.runs.monitoring.loggers import check_kinds
         from genbench.runs.record import missing_metrics
         from genbench.runs.spec import build_data, plan_of
         from genbench.runs.store import Store
         from genbench.runs.train_or_resume import build_untrained
 
+    require_measurable(build_data(specs[0].data), specs[0].metrics, asked or ())
     store, kinds = Store(results), check_kinds(log or ())
     plan_of(specs[0]).parts(devices)
     if dry_run:
@@ -150,8 +153,8 @@ def eval_command(
         raise ConfigError(
             "--seed is for samples from other code; a saved model is measured with the seed of its run: omit --seed"
         )
-    elif path.suffix in (".npy", ".npz"):
-        raise ConfigError(f"{what} is an array of samples: add --dataset NAME to name the data set to compare it with")
+    elif path.suffix in user_files.POINTS:
+        raise ConfigError(f"{what} is a file of samples: add --dataset NAME to name the data set to compare it with")
     elif not path.exists() and not (results / "runs" / path).exists():
         raise ConfigError(f"{what} is not a saved run, neither as a path nor in {results}/runs")
     else:
@@ -170,12 +173,15 @@ def _eval_samples(
 ) -> None:
     import torch
 
+    from genbench.metrics.measurement import require_measurable
     from genbench.report.formats.terminal import origin, print_rows
     from genbench.results.external_samples import measure_samples, task_without_model
     from genbench.runs import provenance
     from genbench.runs.monitoring.sample_files import save_metric_grids
+    from genbench.runs.spec import build_data
 
     data, metrics = task_without_model(dataset, metric or None, settings)
+    require_measurable(build_data(data), metrics, metric or ())
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
     pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
     real = dict(evaluation.data.provenance)
@@ -197,8 +203,10 @@ def _eval_run(
     from dataclasses import replace
 
     from genbench.cli.printing import print_result
+    from genbench.metrics.measurement import require_measurable
     from genbench.runs.make_spec import make_spec
     from genbench.runs.run import run
+    from genbench.runs.spec import build_data
     from genbench.runs.store import Store, spec_at
     from genbench.settings import merge
     from genbench.sweeps.progress import ProgressDisplay
@@ -218,6 +226,7 @@ def _eval_run(
         raise ConfigError(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
+    require_measurable(build_data(spec.data), spec.metrics, metric or ())
     root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
     store = Store(root)
     with ProgressDisplay([str(path)], options.stderr()):

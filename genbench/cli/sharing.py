@@ -29,6 +29,7 @@ def submit(
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
     files.require_folder(results, there=True)
 
+    from genbench.analysis.labels import counted
     from genbench.analysis.submitted import record_paths
     from genbench.results.archive import pack
     from genbench.runs.store import Store
@@ -36,13 +37,13 @@ def submit(
     store = Store(results)
     packed = pack((path for name in what for path in record_paths(store, name)), to)
     size = to.stat().st_size / 2**20
-    print_wrapped(f"written: {to}, {packed.records} records and {packed.weights} weights, {size:.1f} MiB")
+    content = f"{counted(packed.records, 'record')}, the weights of {counted(packed.weights, 'run')}"
+    print_wrapped(f"written: {to}, {content}, {size:.1f} MiB")
     if packed.without_weights:
         names = ", ".join(packed.without_weights[:3])
         more = ", and others" if len(packed.without_weights) > 3 else ""
-        print_wrapped(
-            f"{len(packed.without_weights)} runs have no weights, so nobody can measure them again: {names}{more}"
-        )
+        bare = counted(len(packed.without_weights), "run")
+        print_wrapped(f"{bare} without weights, which nobody can measure again: {names}{more}")
 
 
 def verify_command(
@@ -74,7 +75,7 @@ def verify_command(
     from genbench.results import archive
     from genbench.results.comparing import TOLERANCE
     from genbench.results.verifying import Guest, verify
-    from genbench.runs.store import existing_store
+    from genbench.runs.store import Store
 
     chosen: dict[str, Any] = {"sample": sample, "retrain": retrain, "seed": seed, "tolerance": tolerance}
     if what.is_file():
@@ -82,13 +83,13 @@ def verify_command(
             found = verify(store, **chosen, guest=Guest(dataset or (), trust))
             verdicts = _print_verdicts(archive.remembering(what, found) if tolerance <= TOLERANCE else found, as_json)
     else:
-        verdicts = _print_verdicts(verify(existing_store(what), **chosen), as_json)
+        verdicts = _print_verdicts(verify(Store(what), **chosen), as_json)
     _conclude(what, verdicts)
 
 
 def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
     """Print each verdict as it is found, and return all of them."""
-    from genbench.analysis.labels import plain
+    from genbench.analysis.labels import counted, plain
     from genbench.results.verifying import NOT_SAMPLED, ONLY_TRAINED
 
     verdicts = []
@@ -96,14 +97,14 @@ def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
         verdicts.append(verdict)
         if as_json or verdict.reason in (NOT_SAMPLED, ONLY_TRAINED):
             continue
-        values = f", {verdict.values} values" if verdict.values else ""
+        values = f", {counted(verdict.values, 'value')}" if verdict.values else ""
         worst = f", largest difference {verdict.worst}" if verdict.worst else ", no difference"
         reason = f" ({verdict.reason})" if verdict.reason else ""
         print_wrapped(plain(f"{verdict.state}{values}{worst if values else ''}: {verdict.name}{reason}"))
         for line in [*map(str, verdict.different[:SHOWN]), *verdict.labels]:
             print_wrapped(f"    {plain(line)}", "        ")
         if len(verdict.different) > SHOWN:
-            typer.echo(f"    and {len(verdict.different) - SHOWN} other values")
+            typer.echo(f"    and {counted(len(verdict.different) - SHOWN, 'other value')}")
     if as_json:
         print_json(
             [
@@ -118,6 +119,7 @@ def _conclude(what: Path, verdicts: list[Any]) -> None:
     """Print how many records are in which state. Raises RunFailed if one is refused or not confirmed."""
     from collections import Counter
 
+    from genbench.analysis.labels import counted
     from genbench.results.verifying import NOT_SAMPLED
 
     counts = Counter(verdict.state for verdict in verdicts)
@@ -126,7 +128,7 @@ def _conclude(what: Path, verdicts: list[Any]) -> None:
     if any(verdict.reason == NOT_SAMPLED for verdict in verdicts):
         typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
-        raise RunFailed(f"{counts['refused']} records are refused, {counts['not confirmed']} are not confirmed")
+        raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
 
 
 def status(results: options.Results = Path("results"), as_json: options.AsJson = False) -> None:
@@ -190,8 +192,8 @@ def merge(
         counts = Counter()
         for run, what, why in merged(Store(results), Store(source), trusted=trust):
             counts[what.partition(" by ")[0]] += 1
-            if what == "different":
-                options.print_plain(f"different values, not copied: {run}: {why}")
+            if why:
+                options.print_plain(f"{'different values, not copied' if what == 'different' else what}: {run}: {why}")
         typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
 
 

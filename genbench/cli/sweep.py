@@ -66,6 +66,7 @@ def sweep(
         )
     contents.require(path.stem, of_data=dataset or (), budget=budget)
 
+    from genbench.analysis.labels import counted
     from genbench.analysis.track_runs import row_cells, usual_seconds
     from genbench.report.publish import publish_suite, require_own_folder
     from genbench.results.status import cell_names
@@ -89,7 +90,7 @@ def sweep(
         records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
     missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
-    typer.echo(f"{suite}: {len(part)} cells, {len(missing)} to run", err=True)
+    typer.echo(f"{suite}: {counted(len(part), 'cell')}, {len(missing)} to run", err=True)
     if seconds := usual_seconds(path, store, missing):
         options.say_time(seconds / min(jobs, len(missing)))
     if dry_run:
@@ -110,7 +111,7 @@ def sweep(
         steps = loaded.specs[0].plan["steps"] if model is not None else budget
         tasks = {loaded.specs[index].data_label for index in part} if model is not None or dataset else set()
         _print_board(suite, store, steps, tasks, settings)
-    options.check_failures(reasons, f"of {len(missing)} cells failed; the same command tries them again")
+    options.check_failures(reasons, f"of {counted(len(missing), 'cell')} failed; the same command tries them again")
 
 
 def _print_board(

@@ -140,9 +140,10 @@ def _tune_track(
 
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
     """Run what is missing of a search; a run that fails is excluded later."""
+    from genbench.analysis.labels import counted
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
 
-    typer.echo(f"{len(missing)} runs to do", err=True)
+    typer.echo(f"{counted(len(missing), 'run')} to do", err=True)
     with ProgressDisplay(list(missing), stderr()) as display:
         execute(list(missing.values()), store, local(store, jobs), display.on_event)

@@ -22,6 +22,9 @@ from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
 from genbench.storage import arrays, content_hash, memory
 
+TABLES = (".csv", ".parquet")
+"""Files whose columns may have names."""
+
 LABEL = "label"
 """Name, in any case, of the column or array that holds classes and no coordinate."""
 
@@ -149,13 +152,11 @@ def read(path: Path) -> Points:
     Raises:
         ConfigError: if the file holds no rows of numbers, or is ambiguous.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist or is not a file")
     if path.suffix in arrays.SUFFIXES:
         check_names(str(path), arrays.names(path))
         (values, label), names = arrays.samples(path), ()
     else:
-        values, label, names = _table(path)
+        values, label, names = read_table(path)
     if values.dtype.kind not in "fiu" or values.ndim != 2 or not values.size:
         raise ConfigError(f"{path}: points must be rows of real numbers; this is {values.shape} of {values.dtype}")
     single = _single(path, values, names)
@@ -218,8 +219,14 @@ def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Ten
     return torch.from_numpy(single)
 
 
-def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """Return the coordinates, the labels if there are any, and the names of the coordinates."""
+def read_table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """Read the coordinates in a .csv or .parquet, the labels if there are any, and the names of the coordinates.
+
+    Raises:
+        ConfigError: if the file holds something other than numbers and labels, or is ambiguous.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist or is not a file")
     memory.require(4 * path.stat().st_size, str(path))
     try:
         table = _parquet(path) if path.suffix == ".parquet" else _csv(path)

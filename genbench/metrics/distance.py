@@ -40,7 +40,7 @@ def w2(evaluation: Evaluation, *, n: N = None) -> Value:
 
     Reference: Bonneel et al., 2011 (network simplex); Flamary et al., 2021 (POT).
     """
-    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
+    x, y = _vectors(evaluation, n, SAMPLES)
     return _root(*squared_w2(x, y), f"exact OT, raw units, n={len(x)} against test data")
 
 
@@ -56,7 +56,7 @@ def sliced_w2(evaluation: Evaluation, *, n: Count | None = None, directions: Cou
 
     Reference: Bonneel et al., 2015.
     """
-    x, y = _vectors(evaluation, n or _all(evaluation))
+    x, y = _vectors(evaluation, n)
     axes = random_directions(x.shape[1], directions, generator(evaluation.seed, "sliced_w2"))
     of_y = evaluation.cached_for_task(("sliced_w2", len(y), directions), lambda: sorted_projections(y, axes))
     protocol = f"{directions} directions, raw units, n={len(x)} against test data"
@@ -75,9 +75,9 @@ def conditional_w2(evaluation: Evaluation, *, n: N = None, bins: Count = 16) -> 
     Args:
         bins: number of bins, each of at least 2 samples.
     """
-    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
     if evaluation.data.event.conditions != 1:
         raise Unsupported("it needs data with one continuous condition, such as branches")
+    x, y = _vectors(evaluation, n, SAMPLES)
     if len(x) < 2 * bins:
         raise Unsupported(f"{len(x)} samples are fewer than 2 in each of {bins} bins: lower bins")
     parts = [torch.tensor_split(points[points[:, -1].argsort(), :-1], bins) for points in (x, y)]
@@ -95,7 +95,7 @@ def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
 
     Reference: Szekely and Rizzo, 2013.
     """
-    x, y = _vectors(evaluation, n or _all(evaluation, SAMPLES))
+    x, y = _vectors(evaluation, n, SAMPLES)
     within = evaluation.cached_for_task(("energy distance", len(y)), lambda: _within(y))
     value = 2 * _between(x, y) - _within(x) - within
     return Value(value, len(x), f"unbiased, raw units, n={len(x)} against test data")
@@ -141,16 +141,14 @@ def mode_coverage(
     ]
 
 
-def _all(evaluation: Evaluation, most: int | None = None) -> int:
-    """Return how many samples to compare: at most `most`, and at most as many as there are test data."""
-    return min(n for n in (len(evaluation.x), evaluation.data.test.size, most) if n is not None)
-
-
-def _vectors(evaluation: Evaluation, n: int) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-    """Return n samples and n test points as flat raw vectors in float64."""
+def _vectors(
+    evaluation: Evaluation, n: int | None, most: int | None = None
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
+    """Return n samples and n test points as flat raw vectors in float64; by default all of both, up to `most`."""
     space = evaluation.data.space
     if space.bin > 0:
         raise Unsupported("distances between pixels say little about images; use a Frechet distance of features (fd-)")
+    n = n or min(each for each in (len(evaluation.x), evaluation.data.test.size, most) if each is not None)
     if n < 2:
         raise Unsupported("a distance between distributions needs at least 2 samples")
     x, y = evaluation.decoded(n), space.decode(evaluation.reference(n).x)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -14,13 +14,14 @@ from scipy.special import stdtrit
 
 from genbench import activity
 from genbench.core import Data, Model
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.floor import floor_of
 from genbench.metrics.sampling import Sampling, draw, drawn_labels
 from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
+from genbench.settings import settings_in
 from genbench.storage import memory
 from genbench.training.process_group import ALONE, Group
 from genbench.training.second_thread import beside, second_thread_allowed
@@ -167,6 +168,34 @@ def measure(
             if row["metric"] in halves:
                 row["details"] = {"half_interval": halves[row["metric"]], **row.get("details", {})}
     return rows
+
+
+class _OnlyData(Evaluation):
+    """An evaluation before there are a model and samples, for which it raises AttributeError."""
+
+    def __init__(self, data: Data) -> None:
+        self.data, self.seed, self._cache, self._shared = data, 0, {}, []
+
+    x = model = label = nfe = options = property()  # type: ignore[assignment]
+
+
+def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str]) -> None:
+    """Refuse metrics that have no value on the data, whatever the model: nothing is trained for them in vain.
+
+    Args:
+        components: the metrics of a spec.
+        asked: the names of those that the user asked for.
+
+    Raises:
+        ConfigError: with the reason that a metric gives.
+    """
+    for name in asked:
+        try:
+            values_of(metrics[name], _OnlyData(data), settings_in(components[name]))
+        except Unsupported as reason:
+            raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {reason}") from reason
+        except Exception:  # most metrics reach for samples or the model; other errors are told by the measurement
+            continue
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

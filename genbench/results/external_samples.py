@@ -1,6 +1,6 @@
 """External samples: an array or a folder of images, measured like the samples of a model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from genbench.core import Data
-from genbench.data import image_decoding
+from genbench.data import image_decoding, points
 from genbench.data.image_decoding import ImageFormat
+from genbench.data.points import TABLES
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
@@ -60,7 +61,8 @@ def measure_samples(
     """Measure samples, given as raw data in the units of the data set, against the data set.
 
     Args:
-        path: .npy or .npz of shape (n, *event), or with channels last for images; or a folder or tar archive of images.
+        path: .npy or .npz of shape (n, *event), or with channels last for images; .csv or .parquet of points, with the
+            columns of the data; or a folder or tar archive of images.
         seed: seed of the reference samples and of the randomness of metrics.
 
     Returns:
@@ -70,7 +72,9 @@ def measure_samples(
         ConfigError: if the path holds no such samples.
     """
     data = build_data(dataset)
-    found = read(path, data, dataset["name"])
+    own = Path(dataset["path"]) if dataset["name"] == "points" else None
+    names = points.read_table(own)[2] if own is not None and own.suffix in TABLES else ()
+    found = read(path, data, dataset["name"], names)
     # Samples are often sorted by class, but a metric that uses the first n samples must see all classes.
     order = torch.randperm(len(found.raw), generator=generator(0, "order of samples"))
     x = torch.empty(found.raw.shape, dtype=torch.float32)
@@ -82,22 +86,29 @@ def measure_samples(
     return rows, found.description, evaluation
 
 
-def read(path: Path, data: Data, name: str) -> ExternalSamples:
+def read(path: Path, data: Data, name: str, columns: Sequence[str] = ()) -> ExternalSamples:
     """Read samples of a data set.
 
     Args:
-        path: the array, or the folder or tar archive of images.
+        path: the array or table, or the folder or tar archive of images.
         name: name of the data set, for messages.
+        columns: names of the coordinates of the data, if they have any.
 
     Raises:
         ConfigError: if the path holds no such samples.
     """
     if path.suffix in arrays.SUFFIXES:
-        return _array(path, data, name)
+        return _array(path, *arrays.samples(path), data, name)
+    if path.suffix in TABLES and data.event.is_vector:
+        raw, label, names = points.read_table(path)
+        if names and columns and names != columns:
+            raise ConfigError(f"{path} has the columns {', '.join(names)}, but {name} has {', '.join(columns)}")
+        return _array(path, raw, label, data, name)
     shape = data.event.shape
     if len(shape) != 3 or data.space != Pixels(256):
+        tables = f" or {' or '.join(TABLES)}" if data.event.is_vector else ""
         raise ConfigError(
-            f"{path}: {name} does not have images of 256 levels: give samples as {' or '.join(arrays.SUFFIXES)}"
+            f"{path}: {name} does not have images of 256 levels: give samples as {', '.join(arrays.SUFFIXES)}{tables}"
         )
     collection = image_decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
@@ -110,11 +121,12 @@ def read(path: Path, data: Data, name: str) -> ExternalSamples:
     return ExternalSamples(raw, None, description | {"layout": "a folder or archive of images"} | note)
 
 
-def _array(path: Path, data: Data, name: str) -> ExternalSamples:
-    raw, label = arrays.samples(path)
+def _array(path: Path, raw: np.ndarray, label: np.ndarray | None, data: Data, name: str) -> ExternalSamples:
     shape = data.event.shape
     if raw.dtype.kind not in "fiu" or not raw.ndim or not len(raw):
         raise ConfigError(f"{path}: samples must be rows of real numbers; this is {raw.shape} of {raw.dtype}")
+    if raw.dtype.kind == "f" and not np.isfinite(raw).reshape(len(raw), -1).all(1).any():
+        raise ConfigError(f"{path}: not one of {len(raw)} samples is finite, so there is nothing to measure")
     layout = "as the data"
     if len(shape) == 3:
         layout = "channels first"

@@ -40,9 +40,10 @@ class Merged(NamedTuple):
 
     Args:
         what: "new", "the same" or "extended by METRICS"; "different" if its values differ from those here by more than
-            the tolerance of `verify`; "left out" if another record or the weights of its run differ; "weights" if only
-            weights are new; "busy" if another process holds the run.
-        why: the first value that differs.
+            the tolerance of `verify`; "left out" if it is damaged or not trusted, if another record or the weights of
+            its run differ, or if a run holds neither record nor weights; "weights" if only weights are new; "busy"
+            if another process holds the run.
+        why: the first value that differs, or why a run or record is left out, unless a warning says so.
     """
 
     run: str
@@ -72,7 +73,8 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
         try:
             with lease.hold(into.root / "leases", run.name, wait=60) as lease_path:
                 into.runs.mkdir(exist_ok=True)
-                yield from _merge_run(run, lease_path / "../../../runs" / run.name, trusted)
+                found = [*_merge_run(run, lease_path / "../../../runs" / run.name, trusted)]
+            yield from found or [Merged(run.name, "left out", "it holds no finished record, and no weights to copy")]
         except lease.Busy:
             yield Merged(run.name, "busy")
 
@@ -86,6 +88,8 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
             if why := impossible(record["results"]):
                 raise Damaged(f"{files.shown(path)}: {why}")
             plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
+            continue
+        yield Merged(f"{run.name}/{path.parent.name}", "left out")  # a warning says why
     weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
     if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):
         for _, _, outcome in plans.values():
@@ -98,10 +102,11 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
                 files.set_aside(target)
             files.write(target, format_record(merged))
         yield outcome
-    if weights is not None and not (folder / WEIGHTS).exists():
+    new = weights is not None and not (folder / WEIGHTS).exists()
+    if new:
         _copy(run / WEIGHTS, folder / WEIGHTS)
-        if not plans:
-            yield Merged(run.name, "weights")
+    if weights is not None and not plans:
+        yield Merged(run.name, "weights" if new else "the same")
     beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
     for path in (run / "train.csv", *beside) if plans or weights is not None else ():
         with _left_out_if(Damaged):

@@ -217,16 +217,6 @@ class Store:
         lease.remove_leftovers(leases)
 
 
-def existing_store(root: Path) -> Store:
-    """Return the results folder of that path.
-
-    Raises:
-        ConfigError: if there is no such folder.
-    """
-    files.require_folder(root, there=True)
-    return Store(root)
-
-
 def writable_store(root: Path) -> Store:
     """Return the results folder of that path, after checking that it can be written.
 

@@ -16,7 +16,7 @@ from genbench.errors import ConfigError, unknown
 from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
 from genbench.sweeps.user_files import component_name, named_component
-from genbench.validation import explain
+from genbench.validation import DISTINCT, explain
 
 TUNED = ("model", "plan", "sample")
 """Sections whose settings may differ between candidates."""
@@ -24,7 +24,8 @@ TUNED = ("model", "plan", "sample")
 FIRST_SEED = 100
 """Seed of the first trial of a candidate; reported seeds start from 0."""
 
-Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1)]
+Seeds = Annotated[list[Annotated[int, Ge(0)]], MinLen(1), DISTINCT]
+Metrics = Annotated[list[str], DISTINCT]
 
 
 class Table(BaseModel):
@@ -97,7 +98,7 @@ CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
 class DataEntry(Entry):
     """A data set. `metrics` replaces the metrics of the suite."""
 
-    metrics: list[str] | None = None
+    metrics: Metrics | None = None
 
 
 class ModelEntry(Entry):
@@ -169,9 +170,9 @@ class Suite(Sections):
     `chosen` is read from a file beside the track, see `CHOSEN`: {data set: {model: its tuned settings}}.
     """
 
-    datasets: Annotated[list[DataEntry], MinLen(1)]
-    models: Annotated[list[ModelEntry], MinLen(1)]
-    metrics: list[str] | None = None
+    datasets: Annotated[list[DataEntry], MinLen(1), DISTINCT]
+    models: Annotated[list[ModelEntry], MinLen(1), DISTINCT]
+    metrics: Metrics | None = None
     seeds: Seeds = [0]
     include: list[Include] = []
     stack: list[str] = []

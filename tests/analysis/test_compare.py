@@ -63,6 +63,19 @@ def test_a_difference_is_paired_and_the_metrics_are_its_family():
     assert value_of(part, "norm").verdict == "differs"
 
 
+def test_only_metrics_that_were_asked_for_are_named_as_measured_by_one_side():
+    records = [
+        {
+            **each,
+            "results": [row for row in each["results"] if (row["metric"], each["labels"]["model"]) != ("norm", "cfm")],
+        }
+        for each in sweep(2)
+    ]
+    (line,) = compare_models(records, "cfm", "wcfm", "moons").only
+    assert line.startswith("only the second measured norm (")
+    assert not compare_models(records, "cfm", "wcfm", "moons", ["w2"]).only
+
+
 def test_sentences_name_the_better_model_or_the_detectable_difference():
     w2, coverage, norm = (v.sentence("cfm", "wcfm") for v in compare_models(sweep(), "cfm", "wcfm", "moons").values)
     assert w2.startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")

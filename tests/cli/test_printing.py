@@ -3,14 +3,18 @@
 import io
 import re
 import shlex
+import shutil
 
 from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
 
 from genbench.analysis.compare import Comparison, Difference
 from genbench.analysis.significance import paired
-from genbench.cli.printing import SHOWN, print_cells, print_models
+from genbench.cli.printing import SHOWN, next_command, print_cells, print_models
 from genbench.results.status import CellStatus
+from genbench.runs.make_spec import restore_spec
+from genbench.runs.record import read_record
+from genbench.runs.store import Store
 
 
 def printed(cells):
@@ -96,6 +100,29 @@ def next_of(done):
     (line,) = (line for line in done.stdout.splitlines() if line.startswith("next: "))
     assert done.stdout.splitlines()[-1] == line
     return shlex.split(line)[2:]
+
+
+def test_the_next_command_compares_the_run_itself(cli, swept, first_path, edit_record):
+    """By names where these find no other run, as they may in published records or with a run of other settings."""
+    _, results = swept
+    store, spec = Store(results), restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])
+    runs = ["wcfm-moons-0", "cfm-moons-0"]
+
+    def named():
+        words = shlex.split(next_command(store, spec, [0]))[1:]
+        code, out, err = cli(*words)
+        assert (code, "wcfm kappa=0.5 on moons  ->  cfm on moons" in out) == (0, True), err
+        return [word.rpartition("-")[0] for word in words[1:3]]
+
+    assert named() == runs
+    shutil.rmtree(results / "tiny")
+    names = f"genbench compare wcfm cfm --dataset moons --results {results}"
+    assert [next_command(store, spec, seeds) for seeds in ([0], [0, 1])] == [names, names]
+    assert cli(*names.split()[1:])[0] == 0
+    other = first_path(results, "runs/cfm-*-1-*/*/record.json")
+    edit_record(other, lambda record: record["spec"]["plan"].update(steps=11))
+    assert named() == runs
+    assert next_command(store, spec, [0, 1]).startswith("genbench show cfm-moons-0-")
 
 
 def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):

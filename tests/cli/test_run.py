@@ -30,6 +30,20 @@ def test_guided_samples_have_no_likelihood_of_the_unguided_model(tmp_path):
     assert rows["sliced_w2", "curve", 4.0]["value"] > 0
 
 
+@pytest.mark.parametrize(
+    ("data", "metric", "why"),
+    [
+        ("moons", "fid-legacy", "fid-legacy has no value on this data: features need images"),
+        ("digits", "w2", "w2 has no value on this data: distances between pixels say little"),
+        ("moons", "bits_per_dim", "bits_per_dim has no value on this data: the data is continuous"),
+    ],
+)
+def test_a_metric_that_the_data_rules_out_is_refused_before_training(inside, tmp_path, data, metric, why):
+    code, err = inside("run", "--model", "cfm", "--dataset", data, "--metric", metric)
+    assert (code, why in err, err.count("\n")) == (2, True, 1)
+    assert not (tmp_path / "results").exists()
+
+
 BROKEN = """
 from genbench.registry import models
 from genbench.testing.toys import AffineFlow

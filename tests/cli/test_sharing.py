@@ -29,7 +29,8 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
         (1, run.relative_to(results.parent), record),
     ):
         out = cli("results", "submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
-        assert f"{count} records and {count} weights" in out
+        runs = "run" if count == 1 else "runs"
+        assert f"{count} record{runs[3:]}, the weights of {count} {runs}, " in " ".join(out.split())
 
 
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
@@ -48,7 +49,7 @@ def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, s
     assert (code, [verdict["state"] for verdict in verdicts.values()].count("confirmed")) == (1, 3)
     (different,) = verdicts[f"{path.parts[-3]}/{path.parts[-2]}"]["different"]
     assert different.startswith("sliced_w2")
-    assert "0 records are refused, 1 are not confirmed" in err
+    assert "0 records refused, 1 not confirmed" in err
     path.write_text(path.read_text()[:-9])
     assert "1 refused" in cli("verify", "--results", results, "--sample", "0")[2]
 
@@ -62,3 +63,16 @@ def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):
     code, _, err = cli("results", "status", other)
     assert (code, "unexpected extra argument" in err) == (2, True)
     assert cli("results")[0] == 2  # the help is shown
+
+
+def test_a_merge_says_what_it_left_out_and_why(cli, swept, tmp_path, first_path):
+    _, results = swept
+    for path in results.glob("runs/*/model.safetensors"):
+        path.unlink()
+    records = [*results.glob("runs/*/*/record.json")]
+    records[0].write_text("damaged")
+    for path in records[1:]:
+        path.unlink()
+    code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
+    assert (code, f"{results}: 4 left out" in out) == (0, True)
+    assert (out.count("holds no finished record"), err.count("it is left out")) == (3, 1)

@@ -15,10 +15,11 @@ from genbench.errors import RunFailed
 from genbench.metrics import measurement
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.metrics.floor import real_vs_real
-from genbench.metrics.measurement import evaluate, half_intervals, measure, validation_as_test
+from genbench.metrics.measurement import evaluate, half_intervals, measure, require_measurable, validation_as_test
 from genbench.metrics.sampling import Sampling
 from genbench.registry import datasets, models
 from genbench.results.external_samples import task_without_model
+from genbench.runs.make_spec import bind_metrics
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
 from genbench.storage import memory
@@ -27,6 +28,13 @@ from genbench.storage import memory
 @pytest.fixture
 def moons():
     return datasets["moons"].build()
+
+
+@pytest.mark.parametrize("name", ["moons", "8gaussians", "branches", "digits"])
+def test_data_never_rules_out_its_own_metrics(name):
+    data = datasets[name].build()
+    chosen = bind_metrics(data.metrics, {}, data.event)
+    require_measurable(data, chosen, chosen)
 
 
 def test_every_value_is_a_row_with_its_floor(moons, metric):

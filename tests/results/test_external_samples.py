@@ -86,6 +86,34 @@ def test_a_folder_and_arrays_of_both_layouts_are_the_same_samples(place, data, t
         assert len(each.description["sha256"]) == 64
 
 
+def test_a_table_with_the_columns_of_the_data_is_read_as_the_same_samples(inside, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(400, 2)).round(6)
+    np.savetxt(tmp_path / "own.csv", rows, delimiter=",", header="a,b", comments="", fmt="%.6f")
+    (tmp_path / "two.csv").write_text((tmp_path / "own.csv").read_text())
+    np.save(tmp_path / "two.npy", rows)
+    np.savetxt(tmp_path / "turned.csv", rows[:, ::-1], delimiter=",", header="b,a", comments="", fmt="%.6f")
+    asked = ["--dataset", "own.csv", "--metric", "w2", "--json"]
+    values = [
+        json.loads(inside("eval", f"two.{kind}", *asked).stdout)["results"][0]["value"] for kind in ("csv", "npy")
+    ]
+    assert values[0] == values[1] > 0
+    code, _, err = inside("eval", "turned.csv", *asked)
+    assert (code, "turned.csv has the columns b, a, but points has a, b" in err) == (2, True)
+    code, _, err = inside("eval", "none.csv", *asked)
+    assert (code, "none.csv does not exist" in err) == (2, True)
+
+
+def test_samples_that_are_all_not_finite_are_refused(tmp_path):
+    raw = np.zeros((6, 2))
+    raw[:, 1] = np.nan
+    np.save(tmp_path / "x.npy", raw)
+    with pytest.raises(ConfigError, match="not one of 6 samples is finite"):
+        read(tmp_path / "x.npy", datasets["moons"].build(), "moons")
+    raw[0] = 0.0
+    np.save(tmp_path / "x.npy", raw)
+    assert len(read(tmp_path / "x.npy", datasets["moons"].build(), "moons").raw) == 6
+
+
 def test_labels_come_along(tmp_path):
     data = datasets["digits"].build()
     raw = np.zeros((6, 1, 8, 8), np.uint8)

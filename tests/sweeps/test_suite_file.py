@@ -21,6 +21,10 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
         ("budgets = [{steps = 5, seeds = [0]}]", "budgets, paces and chosen settings need a track"),
+        ("seeds = [0, 1, 0]", r"seeds: 0 is listed twice: remove one of them"),
+        ('models = ["cfm", "otcfm", {name = "cfm"}]', r"models: cfm is listed twice: remove one of them"),
+        ('datasets = ["moons", "moons"]', r"datasets: moons is listed twice"),
+        ('metrics = ["nfe", "nfe"]', r"metrics: nfe is listed twice"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
         (
