@@ -105,17 +105,6 @@ def gallery(sheets: Mapping[str, Sheet], height: int) -> Image.Image:
     return drawn
 
 
-def stacked(pictures: Mapping[str, Image.Image]) -> Image.Image:
-    """Stack pictures vertically, each below its title."""
-    size = max(each.width for each in pictures.values()), sum(LABEL + GAP + each.height for each in pictures.values())
-    drawn, top = Image.new("RGBA", size), 0
-    for title, picture in pictures.items():
-        drawn.paste((*INK, 255), (0, top), Image.fromarray(label(title, size[0])))
-        drawn.paste(picture, (0, top + LABEL))
-        top += LABEL + GAP + picture.height
-    return drawn
-
-
 def label(text: str, width: int) -> Opacity:
     """Return a text on one line as opacities, cut to the width."""
     text, image = "".join(filter(str.isprintable, text)), Image.new("L", (width, LABEL))
