@@ -14,8 +14,7 @@ from genbench.analysis.values import by_model, digest
 from genbench.errors import first_line
 from genbench.report.blocks import Picture
 from genbench.results.reader import Run
-from genbench.runs.monitoring import sample_files
-from genbench.runs.monitoring.drawing import SCALE
+from genbench.runs.monitoring.sample_files import NAME, SCALE
 from genbench.storage import files
 
 log = logging.getLogger("genbench")
@@ -47,7 +46,7 @@ def sample_pictures(folder: Path, data: str, runs: Sequence[Run]) -> list[Pictur
 def run_picture(model: str, runs: Sequence[Run]) -> Picture | None:
     """Return the picture that the saved run of a model with the lowest seed drew; None if there is no intact one."""
     for run in sorted(runs, key=lambda run: run.seed):
-        if run.folder is not None and _about(path := run.folder / sample_files.NAME) is not None:
+        if run.folder is not None and _about(path := run.folder / NAME) is not None:
             return Picture(path, f"Samples of {model}", f"{model}: samples beside held-out data, seed {run.seed}.")
     return None
 
@@ -73,7 +72,7 @@ def name_of(data: str) -> str:
 
 
 def _is_of_run(picture: Picture) -> bool:
-    return picture.path.name == sample_files.NAME
+    return picture.path.name == NAME
 
 
 def _whole(picture: Picture) -> Image.Image:

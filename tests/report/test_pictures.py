@@ -71,7 +71,11 @@ def test_small_pictures_are_the_same_at_half_the_size_and_show_points_without_ea
     assert small(Picture(path, "", "")) == path.read_bytes()
     with Image.open(io.BytesIO(excerpt(Picture(path, "", "")))) as image:
         assert image.size == (992, 270)
-        assert [image.convert("RGBA").getpixel((5, y))[:3] for y in (5, 40, 265)] == [(9, 9, 9), (200, 0, 0), (200, 0, 0)]
+        assert [image.convert("RGBA").getpixel((5, y))[:3] for y in (5, 40, 265)] == [
+            (9, 9, 9),
+            (200, 0, 0),
+            (200, 0, 0),
+        ]
 
 
 def test_names_of_different_data_sets_differ():

@@ -26,7 +26,7 @@ from genbench.report.pictures import excerpt, small
 from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
 from genbench.report.track_table import sentences, track_tables
-from genbench.runs.monitoring.drawing import SCALE
+from genbench.runs.monitoring.sample_files import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
