@@ -42,10 +42,8 @@ def nodes():
     import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "wait": False})
-    made.wait_for_nodes(timeout=300)  # Ray's own deadline is half a minute
-    second = made.add_node(num_cpus=1, wait=False)
-    made.wait_for_nodes(timeout=300)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = made.add_node(num_cpus=1)
     yield made, second
     ray.shutdown()
     made.shutdown()
