@@ -37,6 +37,7 @@ END = 60.0
 """Seconds that a process may take from leaving the group to its end."""
 
 _pids: list[int] = []
+"""Numbers of the processes of the group, by rank."""
 
 T = TypeVar("T")
 R = TypeVar("R")
