@@ -1,4 +1,4 @@
-"""Labels: names of suites, data sets and models, and reasons, as texts that others wrote."""
+"""Labels: make names and reasons from records by others safe to print, and short enough for tables."""
 
 import re
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """The runs of a track: published runs, and further rows that the track does not list.
 
-A run of any model belongs to a further row if its data, batch size, number of steps, seed, evaluation and headline
-metric equal the track's. `genbench run` with these settings also makes such a run. Other differences of its plan
-become part of the row's name.
+A run of any model, by `genbench run` or `genbench sweep`, belongs to a further row if these match the track: data,
+batch size, number of steps, seed, evaluation and headline metric. Other differences of its plan become part of the
+row's name.
 """
 
 import json
@@ -21,7 +21,7 @@ from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record import identity
 from genbench.runs.record_types import Record, same_component
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, labels_of
+from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
@@ -238,30 +238,29 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
     return form_ensembles(cells, suite.stack) if suite.stack else cells
 
 
-def usual_seconds(path: Path, cells: Sequence[Spec]) -> float:
-    """Return the seconds that cells will take if they are as fast as the published runs of a track.
+def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
+    """Return the seconds that cells will take if they are as fast as the published runs of a track and as saved runs.
 
-    A model without published runs on a data set counts as fast as the baseline. A data set without published runs
-    counts as fast as the other data sets. Seconds are proportional to steps. Returns 0 if the baseline has no
-    published run.
+    A model without runs on a data set counts as fast as the baseline of the track; without that, as fast as the mean
+    of the other cells. Training takes seconds in proportion to its steps, once for cells that share it, and none where
+    its weights are saved. Returns 0 if no cell has a run to judge by.
     """
-    (_, track), costs = read_track(path), {}
-    for group in _groups(path, Store(FOLDER)):
-        for run in group.runs:
-            cost, spec = cost_of(run.record), run.record["spec"]
-            seconds = cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
-            base = any(place["row"] == track.baseline for place in run.record.get("track", ()))
+    track, costs = read(path).track, {}
+    published = (run.record for group in _groups(path, Store(FOLDER)) for run in group.runs)
+    for record in (*published, *(record for _, record in store.saved(damaged=lambda *_: None))):
+        if cost := cost_of(record):
+            spec, parts = record["spec"], (cost["train_seconds"], cost.get("evaluate_seconds", 0.0))
+            base = track is not None and any(place["row"] == track.baseline for place in record.get("track", ()))
             for model in (spec["model"]["name"], *([""] if base else [])):
-                costs.setdefault((model, run.data), {}).setdefault(spec["plan"]["steps"], []).append(seconds)
-
-    def of(cell: Spec, data: str, model: str) -> float | None:
-        budgets, steps = costs.get((model, data), {}), cell.plan["steps"]
-        near = min(budgets, key=lambda known: abs(known - steps), default=None)
-        return None if near is None else fmean(budgets[near]) * (steps / near if near else 1.0)
-
-    def usual(cell: Spec) -> float:
-        known = (of(cell, cell.data_label, model) for model in (cell.model["name"], ""))
-        others = [of(cell, data, model) or 0.0 for model, data in costs if not model]
-        return next((seconds for seconds in known if seconds is not None), fmean(others) if others else 0.0)
-
-    return sum(map(usual, cells))
+                budgets = costs.setdefault((model, record["labels"]["data"]), {})
+                budgets.setdefault(spec["plan"]["steps"], []).append(parts)
+    trained = {run_name(cell) for cell in cells if store.weights_path(cell).exists()}
+    seconds = []
+    for cell in cells:
+        names, steps = (cell.model["name"], ""), cell.plan["steps"]
+        if budgets := next((known for name in names if (known := costs.get((name, cell.data_label)))), None):
+            near = min(budgets, key=lambda known: abs(known - steps))
+            train, evaluate = map(fmean, zip(*budgets[near], strict=True))
+            seconds.append(evaluate + (0.0 if run_name(cell) in trained else train * (steps / near if near else 1.0)))
+            trained.add(run_name(cell))
+    return fmean(seconds) * len(cells) if seconds else 0.0

@@ -1,4 +1,4 @@
-"""Values: what tables and charts are made from, one row per measured value, run or failure, by suites."""
+"""Values: the rows of tables and charts, one for each measured value, run or failure of a suite."""
 
 import hashlib
 import json

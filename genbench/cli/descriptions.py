@@ -44,24 +44,14 @@ def describe(name: str, registry: Registry) -> dict[str, Any]:
 SECTIONS = {
     "plan": "The budget and the optimizer of a run: --set plan.NAME=VALUE.",
     "evaluation": "How samples are drawn and measured: --set evaluation.NAME=VALUE.",
-    "sample": "Options of sampling: --set sample.NAME=VALUE. They depend on the model.",
-    "data": "Settings of data sets: --set data.NAME=VALUE. They depend on the data set.",
 }
 """Sections of settings, with what they are."""
 
 
 def describe_section(section: str) -> dict[str, Any]:
-    """Return the settings of a section as `describe` does; settings of several components state their names."""
-    if section in ("plan", "evaluation"):
-        owners = {"": settings_of(Plan if section == "plan" else Sampling)}
-    elif section == "sample":
-        owners = {name: settings_of(sampler(models[name])) for name in models if models.origin(name) == "genbench"}
-    else:
-        owners = {name: settings_of(datasets[name].build) for name in datasets if datasets.origin(name) == "genbench"}
-    settings: dict[str, dict[str, Any]] = {}
-    for owner, schema in owners.items():
-        for name, setting in schema.items():
-            settings.setdefault(name, _setting(setting) | ({"of": []} if owner else {})).get("of", []).append(owner)
+    """Return the settings of a section as `describe` does."""
+    found = settings_of(Plan if section == "plan" else Sampling)
+    settings = {name: _setting(setting) for name, setting in found.items()}
     about = {"name": section, "kind": "section of settings", "version": 1, "from": "genbench"}
     return about | {"about": SECTIONS[section], "settings": {section: settings}}
 
@@ -96,8 +86,7 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
         if len(lines) < LINES:
             break
     if most < 9:
-        one = "For one of them: genbench show NAME. " if description["name"] in ("sample", "data") else ""
-        lines = [*lines[: LINES - 1], f"{one}In full: genbench show {description['name']} --json"]
+        lines = [*lines[: LINES - 1], f"In full: genbench show {description['name']} --json"]
     console.print("\n".join(lines), highlight=False, markup=False)
 
 
@@ -118,9 +107,7 @@ def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator
     for name, setting in found:
         default = "required" if setting["required"] else written(setting["default"])
         default = default if len(default) <= DEFAULT else f"{default[: DEFAULT - 1]}…"
-        *more, last = setting.get("of", [""])
-        owner = f"{more[0]} and {len(more)} more: " if more else f"{last}: " if last else ""
-        text, space = f"{owner}{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
+        text, space = f"{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
         first, *rest = textwrap.wrap(text, space, max_lines=most, placeholder=" …")
         yield f"{name:<{left}}  {default:<{DEFAULT}}  {first}"
         yield from (" " * (left + DEFAULT + 4) + line for line in rest)

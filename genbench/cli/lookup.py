@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("genbench")
 
-SECTIONS = ("plan", "evaluation", "sample", "data")
+SECTIONS = ("plan", "evaluation")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -31,7 +31,7 @@ def list_command(
     results: Results = Path("results"),
     as_json: AsJson = False,
 ) -> None:
-    """List components and suites with a summary each, or saved runs, the latest last."""
+    """List components and suites with one-line summaries, or saved runs from oldest to latest."""
     from genbench import registry
     from genbench.errors import unknown
     from genbench.suites import packaged
@@ -62,7 +62,7 @@ def _shortened(text: str, width: int) -> str:
 def show(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[KIND] NAME", help="A component, a run, or: plan, evaluation, sample, data."),
+        typer.Argument(metavar="[KIND] NAME", help="A component, a run, plan or evaluation."),
     ],
     results: Results = Path("results"),
     open_: Open = False,

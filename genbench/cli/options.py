@@ -101,10 +101,10 @@ def print_plain(text: str, *, err: bool = False) -> None:
 
 
 def say_time(seconds: float) -> None:
-    """Print how long runs will take, estimated from published runs."""
+    """Print how long runs will take, estimated from earlier runs."""
     from genbench.sweeps.progress import duration
 
-    typer.echo(f"about {duration(seconds)}, if these runs are as fast as the published runs of the track", err=True)
+    typer.echo(f"about {duration(seconds)}, if these runs are as fast as the published and the saved ones", err=True)
 
 
 def open_file(path: Path) -> None:

@@ -22,7 +22,6 @@ from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
 from genbench.runs.store import Store, run_name
 from genbench.storage.files import Damaged
-from genbench.sweeps.progress import duration
 from genbench.sweeps.shell_commands import baseline
 
 SHOWN = 30
@@ -78,22 +77,15 @@ def _is_measured(path: Path) -> bool:
         return False
 
 
-def print_cells(cells: Sequence[CellStatus], jobs: int, console: Console) -> None:
-    """Print the state of each cell of a suite, one per line, and the time that the remaining ones will take."""
+def print_cells(cells: Sequence[CellStatus], console: Console) -> None:
+    """Print the state of each cell of a suite, one per line, and how many cells have each state."""
     for cell in cells[:SHOWN]:
-        left = "" if cell.state == "done" else f"  about {duration(cell.seconds)}" if cell.seconds is not None else ""
         note = f"  ({cell.note})" if cell.note else ""
-        print_line(console, f"{cell.state:<8} {cell.name}{left}{note}")
+        print_line(console, f"{cell.state:<8} {cell.name}{note}")
     if len(cells) > SHOWN:
         print_line(console, f"and {len(cells) - SHOWN} more")
     counts = Counter(cell.state for cell in cells)
     print_line(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
-    left = [cell.seconds for cell in cells if cell.state not in ("done", "running")]
-    known = [seconds for seconds in left if seconds is not None]
-    if known:
-        # Cells without an estimate count as much as the mean of the others.
-        total = sum(known) * len(left) / len(known)
-        print_line(console, f"about {duration(total / min(jobs, len(left)))} with --jobs {jobs}")
 
 
 def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
@@ -170,9 +162,9 @@ def _tests(comparisons: Sequence[Comparison], console: Console) -> None:
         seeds = sorted({value.paired.pairs for value in values})
         over = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         console.print(
-            f"[dim]Second minus first over {over} common seeds, which share evaluation noise and held-out data. "
-            f"p: paired t test with Holm's correction over all values of a comparison; the interval has no such "
-            f"correction.[/dim]",
+            f"[dim]Differences are second minus first at {over} common seeds, with the same evaluation noise and "
+            f"held-out data. p: paired t test, corrected (Holm) for all values of a comparison; the interval is not "
+            f"corrected.[/dim]",
             highlight=False,
         )
 

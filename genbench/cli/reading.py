@@ -18,19 +18,22 @@ WIDE = 1000
 @paused_collection()
 def report(
     results: options.Results = Path("results"),
-    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only the cells of this suite.")] = None,
+    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite, once it was swept.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Page to write, beside its folder of pages; default: RESULTS/report.html.")
+        Path | None,
+        typer.Option(help="Page to write, with a folder of further pages beside it; default: RESULTS/report.html."),
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Also write all tables as Markdown.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Also write all means as CSV, in full precision.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Also print all tables.")] = False,
     open_: options.Open = False,
 ) -> None:
     """Write a page with tables, charts and pictures of all results, and print the tables of its tracks."""
-    if suite is not None and not any(path.name.startswith(str(suite)) for path in results.glob("*")):
+    only = "" if suite is None else suite.stem if suite.suffix == ".toml" else suite.name
+    published = (results / only / "records.jsonl.gz").exists()
+    if suite is not None and not published:
         find(suite)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
+    if only and not published:
+        raise ConfigError(f"{results} has no tables of {only}: run genbench sweep {suite}")
     page = html or results / "report.html"
     if page.suffix != ".html" or page.is_dir():
         raise ConfigError(f"--html {page}: name a file that ends with .html, such as {results / 'report.html'}")
@@ -38,10 +41,7 @@ def report(
     from genbench.report import publish
     from genbench.runs.store import Store
 
-    store = Store(results)
-    only = "" if suite is None else publish.refresh_suite(suite, store)
-    also = [kind for kind, asked in (("md", markdown), ("csv", as_csv)) if asked]
-    publish.publish_report(store, page, options.stdout(), only, also=also, full=full)
+    publish.publish_report(Store(results), page, options.stdout(), only, full=full)
     if open_:
         options.open_file(page)
 

@@ -24,7 +24,7 @@ def run(
     model: Annotated[str, typer.Option(help="A model (see genbench list), or file.py:name.")],
     dataset: Annotated[str, typer.Option(help="A data set (see genbench list), or a file.")],
     seed: Annotated[
-        str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness, 0 by default; several as 0-4.")
+        str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness; 0-4 runs five seeds. Default: 0.")
     ] = None,
     set_: options.Set = None,
     preset: Annotated[str | None, typer.Option(help="quick: a first look at cifar10 or digits.")] = None,

@@ -49,7 +49,7 @@ def verify_command(
     submission: Annotated[Path | None, typer.Argument(help="NAME.genbench.zip; default: the results folder.")] = None,
     results: options.Results = Path("results"),
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
-    retrain: Annotated[int, typer.Option(min=0, help="Number of the measured records to train again as well.")] = 0,
+    retrain: Annotated[int, typer.Option(min=0, help="How many of these records to train again as well.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference that passes (machines round differently).")
@@ -147,7 +147,7 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 def clean(
     results: options.Results = Path("results"),
     stale: Annotated[
-        bool, typer.Option("--stale", help="Also remove outdated records and what they were made from.")
+        bool, typer.Option("--stale", help="Also remove outdated records, and models without another record.")
     ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
     dry_run: options.DryRun = False,
@@ -175,8 +175,8 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    A run is not copied if one of its values differs from the value here. Records that name files or downloads need
-    --trust.
+    A run is not copied if one of its values differs from the value in --results. Records that name files or downloads
+    need --trust.
     """
     for source in sources:
         files.require_folder(source, there=True)

@@ -30,7 +30,7 @@ def sweep(
     settings: Annotated[
         Literal["default", "tuned"] | None,
         typer.Option(
-            help="Run only cells of a track with default settings, or only cells whose settings tuning changed."
+            help="Run only cells of a track with default settings, or only cells whose settings were changed by tuning."
         ),
     ] = None,
     set_: options.Set = None,
@@ -90,13 +90,13 @@ def sweep(
     missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]
     executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {len(part)} cells, {len(missing)} to run", err=True)
-    if (model is not None or loaded.places) and (seconds := usual_seconds(path, missing)):
-        options.say_time(seconds / jobs)
+    if seconds := usual_seconds(path, store, missing):
+        options.say_time(seconds / min(jobs, len(missing)))
     if dry_run:
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
-        print_cells(of_suite([loaded.specs[index] for index in sorted(part)], store), jobs, options.stdout())
+        print_cells(of_suite([loaded.specs[index] for index in sorted(part)], store), options.stdout())
         return
     if model is None:
         require_own_folder(results / loaded.name)

@@ -29,7 +29,9 @@ def tune(
     ] = None,
     over: Annotated[
         list[str] | None,
-        typer.Option("--over", help="Candidates, as model.kappa=[0.5, 1]; wcfm.kappa=[0.5, 1] for one model only."),
+        typer.Option(
+            "--over", help="Values to try: model.kappa=[0.5,1] for all models, wcfm.kappa=[0.5,1] for one. Repeatable."
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option(help="Metric to optimize; default: the data set's first metric that uses samples.")
@@ -117,8 +119,8 @@ def _tune_track(
     for choice in tuning.dropped:
         typer.echo(f"left out: {choice}", err=True)
     missing = asked.missing(store)
-    if seconds := usual_seconds(path, list(missing.values())):
-        say_time(seconds / jobs)
+    if seconds := usual_seconds(path, store, list(missing.values())):
+        say_time(seconds / min(jobs, len(missing)))
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}.json"
     try:
         _run(missing, store, jobs)

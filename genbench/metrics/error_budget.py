@@ -1,4 +1,4 @@
-"""The error budget: the parts of a distance due to few samples, the coupling, the network and the solver."""
+"""The error budget: a distance split into parts due to few samples, the coupling, the network and the solver."""
 
 import math
 from collections.abc import Iterator

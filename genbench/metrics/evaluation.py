@@ -4,14 +4,16 @@ A metric is a function `(evaluation, *, keyword-only settings) -> Value | list[V
 
     @metrics.register("w2", version=1, better="lower", of="samples")
 
-A metric with `of="samples"` reads generated samples only. It is measured at every point of the curve of quality against
-NFE, on samples from other programs, and on real data, which gives its floor. A metric with `of="model"` reads the model
-(its density, its paths) and is measured once. A mean, a W2 or a Frechet distance states its standard error in its
-details. A metric with `halves=True` is measured again on random halves of the samples, which takes about six times as
-long as the value; with `halves=False` it has no interval, since a count grows with the number of samples. With
-`drops=True` a metric takes more samples than the n of its values. `bounds=(0, None)` declares the possible values,
-`bounds={part: (lower, upper)}` does so for each part ("" for all others). A record with a value outside of its
-bounds is refused.
+of="samples"    reads generated samples only; also measured at every NFE of the curve, on samples from other programs,
+                and on real data, which gives the floor
+of="model"      reads the model (its density, its paths); measured once
+halves=True     gets an interval from random halves of the samples, which takes about six times as long as the value
+halves=False    gets no interval, because counts grow with the number of samples
+drops=True      takes more samples than the n of its values
+bounds=(0, None)                  the possible values; a record with any other value is refused
+bounds={part: (lower, upper)}     the same for each part, "" for all others
+
+A mean, a W2 or a Frechet distance states its standard error in its details.
 """
 
 import zlib

@@ -1,7 +1,7 @@
-"""The floor of a metric: its value on real data in place of samples (real vs. real), the value of a perfect sampler.
+"""The floor of a metric: its value when real data replaces the samples (real vs. real), as for a perfect sampler.
 
-For a metric of samples, as many training samples replace the samples, and the same code measures them. Metrics of image
-features already compare with training images, so held-out images replace the samples (`FeatureSets.floor`).
+The same code measures as many training samples as the model generated. Metrics of image features already compare with
+training images, so they measure held-out images instead (`FeatureSets.floor`).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Densities of models: likelihood of test data, in nats and in bits per dimension, and effective sample sizes."""
+"""Densities of models: likelihood of test data, in nats and in bits per dimension."""
 
 import math
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Measurement: measure the chosen metrics of a model, along its NFE curve and on real data, as rows of a record."""
+"""Measurement: the rows of a record, from the chosen metrics of a model, along its NFE curve and on real data."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Building models and encoders from their parts of a spec, with fresh weights."""
+"""Build models and encoders from a spec, with fresh weights."""
 
 from collections.abc import Mapping
 from typing import Any

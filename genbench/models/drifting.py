@@ -1,4 +1,4 @@
-"""Drifting models: generators of one step, trained toward their own samples after these have drifted."""
+"""Drifting models: one-step generators, trained to move their samples along a drift toward the data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -37,8 +37,8 @@ def drift(
 
     V(x) = sum_jk a(x, y_j) a(x, g_k) (y_j - g_k),    a = sqrt(softmax over all y and g * softmax over x)
 
-    Both softmaxes have the logits -|x - y| / (temperature s), where s is the mean distance. V changes its sign if data
-    and generated samples change places, so it is 0 where both are equal.
+    Both softmaxes have the logits -|x - y| / (temperature s), where s is the mean distance. Swapping data and
+    generated samples flips the sign of V, so V is 0 if both are equal.
 
     Args:
         temperatures: in units of the mean distance.
@@ -101,7 +101,7 @@ class Drifting(Model):
         noise: Count | None = None,
     ) -> None:
         if noise is not None and (not event.is_vector or noise < event.dims or not isinstance(source, Normal)):
-            raise ConfigError(f"model.noise={noise}: only for vectors from N(0, I), and at least {event.dims} here")
+            raise ConfigError(f"model.noise={noise}: only for vectors from N(0, I); must be at least {event.dims}")
         super().__init__()
         self.event, self.source = event, source if noise is None else Normal((noise,))
         self.temperatures, self.normalize = temperatures, normalize

@@ -1,4 +1,4 @@
-"""Text encoders: their interface, the setting that chooses one, and an encoder built from the captions' own words."""
+"""Text encoders: their interface, the setting that selects one, and an encoder with the words of the captions."""
 
 import re
 from abc import ABC, abstractmethod

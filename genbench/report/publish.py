@@ -1,7 +1,7 @@
 """Publishing: the records and tables of a suite, and the report of a results folder, written to files."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -14,14 +14,7 @@ from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
 from genbench.report.formats.terminal import main_tables, print_suite, show
-from genbench.report.formats.writers import (
-    COLUMNS,
-    csv,
-    csv_report,
-    markdown,
-    markdown_report,
-    means,
-)
+from genbench.report.formats.writers import COLUMNS, csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import across_table
@@ -39,7 +32,6 @@ from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 from genbench.suites import find, packaged
-from genbench.sweeps import suite as suites
 from genbench.sweeps import suite_file
 
 log = logging.getLogger("genbench")
@@ -144,39 +136,13 @@ def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
         return [], error
 
 
-def refresh_suite(suite: Path, store: Store) -> str:
-    """Write the tables of a suite again from the records of the store; return the name of the suite.
-
-    Published tables stay unchanged if the store has no record of the suite, as in a fresh checkout, or if the suite
-    file is missing. A report only needs their published records.
-
-    Raises:
-        ConfigError: if the suite does not exist, or has no records.
-    """
-    published = suite_names(store.root)
-    if str(suite) in published and not (suite.exists() or str(suite) in packaged()):
-        return str(suite)
-    loaded = suites.load(suite)
-    if loaded.name in published and not any(store.record(spec) for spec in loaded.specs):
-        return loaded.name
-    if not publish_suite(loaded.name, loaded.specs, store, places=loaded.places):
-        raise ConfigError(f"{store.root} has no record of {suite}: run genbench sweep {suite}")
-    return loaded.name
-
-
-def publish_report(
-    store: Store, page: Path, console: Console, only: str = "", *, also: Collection[str] = (), full: bool = False
-) -> list[Path]:
+def publish_report(store: Store, page: Path, console: Console, only: str = "", *, full: bool = False) -> None:
     """Write the page of a results folder, draw the pictures that it lacks, and print the tables of its tracks.
 
     Args:
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
         only: name of a suite to report alone.
-        also: other formats to write beside the page: md, csv.
         full: whether to print all tables as well.
-
-    Returns:
-        The files written, the page first.
     """
     from genbench.report.formats.page import pages
 
@@ -185,11 +151,6 @@ def publish_report(
     with store.lock_tables():
         report = gather(suites, store.root)
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
-    others = {
-        "md": lambda: markdown_report(report),
-        "csv": lambda: csv_report(suites),
-    }
-    texts |= {page.with_suffix(f".{kind}"): others[kind]() for kind in also}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
             files.write(path, text, durable=False)
@@ -198,9 +159,7 @@ def publish_report(
     elif len(suites) == 1 and not boards:
         show(main_tables(suites[0]), console)
     show(map(across_table, boards), console)
-    shown = ", ".join(str(path) for path in texts if path.parent == page.parent)
-    console.print(f"written: {shown}", soft_wrap=True, highlight=False)
-    return list(texts)
+    console.print(f"written: {page}", soft_wrap=True, highlight=False)
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:

@@ -74,15 +74,15 @@ def sentences(board: TrackBoard) -> list[str]:
     where = f"{board.name} with tuned settings" if board.settings == "tuned" else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
-        ends = f", with a 95 % interval from {first.low:.2f} to {first.high:.2f}"
+        ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
     refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
-        f"{_first(heat, f'on {where} after {heat.steps:,} training steps, each method with its own sampler')} "
-        f"Across {len(heat.effects.scored)} tasks, the excess of {first.method} over real data is {ratio}.",
+        f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
+        f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
         f"{refuted.format(first.method)}.{later}",
         _others(board, heat),
@@ -91,7 +91,7 @@ def sentences(board: TrackBoard) -> list[str]:
 
 
 def _by(nfe: int) -> str:
-    return f"with {counted(nfe, 'network evaluation')}"
+    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def _ranked(heat: Heat) -> list[Summary]:
@@ -104,8 +104,8 @@ def _first(heat: Heat, when: str) -> str:
     first = _ranked(heat)[0]
     if alike := _alike(heat):
         named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-        return f"{first.method} comes first {when}, but does not win alone: it is not separated from {named}."
-    return f"{first.method} wins {when}: it is separated from every other ranked method."
+        return f"{when}, {first.method} comes first but is not separated from {named}."
+    return f"{when}, {first.method} wins: it is separated from every other ranked method."
 
 
 def _alike(heat: Heat) -> list[str]:
@@ -285,7 +285,7 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     return (
         f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "
         f"{'geometric mean over ' if several else 'on '}{_scored(heats)}. {across if several else ''}"
-        f"Budget: {budgets}. {fixed}Own sampler: with the method's own settings{_unscored(heats)}."
+        f"Budget: {budgets}. {fixed}Own sampler: the method's own settings{_unscored(heats)}."
     )
 
 
@@ -327,12 +327,13 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
             kind = word.partition(" ")[0]
             kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
             lacking[kind] = lacking.get(kind, 0) + number
-        others = "".join(f", {number} {word}" for word, number in lacking.items())
+        others = ", ".join(f"{number} {word}" for word, number in lacking.items())
         if lacking.get("missing") == cells:
             empty.append(f"{steps:,}")
             continue
-        parts.append(f"{steps:,} steps: {done} of {cells} cells with all seeds{others}")
-    parts += [f"0 of {cells} cells after {', '.join(empty)} steps"] if empty else []
+        parts.append(f"after {steps:,} steps {done} of {cells}" + (f" ({others})" if others else ""))
+    parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
+    parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried = board.choices
     if chosen or (tried and board.settings == "tuned"):

@@ -1,4 +1,4 @@
-"""Comparing records of one evaluation: the metrics that one of them lacks, the fields in which their rows differ."""
+"""Compare two records of one evaluation: which metrics one of them lacks, and in which fields their rows differ."""
 
 import math
 from collections.abc import Collection, Hashable, Iterator, Mapping

@@ -1,7 +1,6 @@
-"""Display names of users' files: mine.py is `mine` and people.csv is `people`; a hash distinguishes files of one name.
+"""Display names of users' files: `mine` for mine.py, `people` for people.csv, and a hash if two files share a name.
 
-Saved records contain the hash, which distinguishes versions of a file. Records that are read for display get these
-names.
+Saved records always contain the hash, which also distinguishes versions of a file.
 """
 
 import re

@@ -1,16 +1,15 @@
 """Status: which cells of a suite, or runs of a results folder, are done, running, failed, outdated or yet to be run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import failure_line, missing_metrics, read_published
-from genbench.runs.record_types import Record
-from genbench.runs.spec import Spec, plan_of
+from genbench.runs.spec import Spec
 from genbench.runs.store import Store, evaluation_name, run_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
@@ -29,13 +28,11 @@ class CellStatus:
         state: "done"; "run" (not run yet, or metrics are missing); "failed" (a sweep runs it again); "running" (another
             process holds its lease); "stale" (other versions made it; a sweep runs it again).
         note: why it failed, which process runs it, or what is outdated or missing.
-        seconds: expected duration of what is left, from earlier records; None without any.
     """
 
     name: str
     state: State
     note: str
-    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -73,23 +70,16 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
 
 def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
     """Return the state of each cell."""
-    records = store.records()
-    expected = Expectation(records)
     outdated = {
         (record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]): why
-        for record in records
+        for record in store.records()
         if (why := why_outdated(record)) is not None
     }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
-    cells, trained = [], set()
+    cells = []
     for name, spec in zip(cell_names(specs), specs, strict=True):
         record = store.record(spec)
         complete, missing = store.is_complete(spec, record), missing_metrics(record, spec)
-        seconds = 0.0
-        if not complete:  # cells that differ in sampling share what is trained, once
-            kept = run_name(spec) in trained or (store.folder(spec) / "model.safetensors").exists()
-            seconds = expected.seconds(spec, train=not kept)
-            trained.add(run_name(spec))
         state, note = "run", f"only {', '.join(missing)}" if record is not None and missing else ""
         if complete:
             state, note = "done", ""
@@ -101,7 +91,7 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
         elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
             state, note = "stale", why
-        cells.append(CellStatus(name, state, note, seconds))
+        cells.append(CellStatus(name, state, note))
     return cells
 
 
@@ -140,31 +130,3 @@ def of_folder(store: Store) -> FolderStatus:
         damaged=damaged,
         published=published,
     )
-
-
-class Expectation:
-    """Expected durations, from records with the same labels, or else with the same names of model and data set."""
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.durations: dict[tuple, list[tuple[float, float]]] = {}
-        for record in records:
-            cost, spec = record["provenance"]["training"]["cost"], record["spec"]
-            if cost and record["results"]:  # a prerequisite is only trained
-                measured = [part["cost"].get("evaluate_seconds", 0.0) for part in record["provenance"]["measurements"]]
-                duration = cost["train_seconds"] / max(1, spec["plan"]["steps"]), sum(measured)
-                labels = record["labels"]
-                for key in ((labels["model"], labels["data"]), (_name(spec["model"]), _name(spec["data"]))):
-                    self.durations.setdefault(key, []).append(duration)
-
-    def seconds(self, spec: Spec, *, train: bool = True) -> float | None:
-        """Return the expected seconds of a cell, training included if `train`; None without records to judge by."""
-        names = (_name(spec.model), _name(spec.data))
-        durations = self.durations.get((spec.model_label, spec.data_label)) or self.durations.get(names)
-        if not durations:
-            return None
-        step, evaluation = (sum(part) / len(durations) for part in zip(*durations, strict=True))
-        return step * plan_of(spec).steps * train + evaluation
-
-
-def _name(component: Mapping[str, Any]) -> tuple[str]:
-    return (component["name"],)  # a tuple equals no label

@@ -1,4 +1,4 @@
-"""Verify a results folder or a submission: are its files undamaged and consistent, and do new measurements agree?
+"""Verify a results folder or submission: whether files are undamaged and consistent, and new measurements agree.
 
 A checksum shows that a record is as it was written, not that it is true: an edited record can get a new checksum.
 Measuring again from the weights confirms the values. Training again confirms that the weights come from the stated

@@ -1,4 +1,4 @@
-"""Jobs: cells of a sweep that run one after the other in one process, and the events that they cause."""
+"""Jobs: cells of a sweep that run one after the other in one process, and the events that they report."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""`--set section.name=value`, where values are TOML: read from a command line, and written for one."""
+"""`--set section.name=value` with TOML values: parse it from a command line, or write it for one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Suites: the cells that a suite file stands for."""
+"""Suites: all cells of a suite file, each checked before anything runs."""
 
 import itertools
 import json
@@ -157,15 +157,15 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     budgets: dict[tuple[str, str], set[int]] = {}
     cells = []
     for table in ("default", "tuned"):
-        for (budget, seeds), row in itertools.product(suite.lengths, rows):
+        for budget, row in itertools.product(suite.budgets, rows):
             choice = choice_of(suite, row) if table == "tuned" else {}
             if choice is None or (length := row.model.at(budget)) is None:
                 continue  # nothing is chosen yet, or the model is not trained at this budget
             settings = merge(row.settings, choice, length, override)
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
-            for cell in (replace(spec, seed=seed) for seed in seeds):
+            for cell in (replace(spec, seed=seed) for seed in budget.seeds):
                 cells.append(cell)
-                budgets.setdefault(_identity(cell), set()).update([budget.steps] if budget is not None else [])
+                budgets.setdefault(_identity(cell), set()).add(budget.steps)
                 here = places.setdefault(_identity(cell), {})
                 place = here.setdefault(row.label, {"row": row.label, "headline": row.metrics[0], "tables": []})
                 if table not in place["tables"]:
@@ -253,22 +253,17 @@ def _product(
     override: Settings,
     seeds: Seeds | None = None,
 ) -> Iterator[Spec]:
-    """Yield the cells in which each data set meets each model, at each budget and for each seed.
-
-    Args:
-        seeds: seeds that replace the seeds of the suite or of its budgets.
-    """
-    of_pairs = pairs(suite, chosen_data, of_models)
-    for (budget, its_seeds), (data, model, own) in itertools.product(suite.lengths, of_pairs):
+    """Yield the cells of each model on each data set, for each seed; `seeds` replaces the seeds of the suite."""
+    for data, model, own in pairs(suite, chosen_data, of_models):
         chosen = suite.metrics if data.metrics is None else data.metrics
-        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, model.at(budget) or {}, override))
-        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or its_seeds)
+        spec = make_spec(model.name, data.name, metrics=chosen, settings=merge(own, override))
+        yield from (replace(spec, seed=seed) for seed in model.seeds or seeds or suite.seeds)
 
 
 def pairs(
     suite: Suite, chosen_data: Iterable[DataChoice] | None = None, of_models: Iterable[ModelEntry] | None = None
 ) -> Iterator[tuple[DataChoice, ModelEntry, dict[str, Any]]]:
-    """Yield the settings with which each data set meets each model, by default for the whole suite."""
+    """Yield the settings of each model on each data set, by default for the whole suite."""
     own = [choice for entry in suite.datasets for choice in _data(entry)] if chosen_data is None else chosen_data
     chosen_models = [
         (entry, settings) for entry in of_models or suite.models for settings in _grid(models, entry, "model")

@@ -1,4 +1,4 @@
-"""Suite files: TOML that states which models meet which data sets, with which settings and seeds.
+"""Suite files: TOML that states which models train on which data sets, with which settings and seeds.
 
 A suite file of a track also states the trials of tuning: the settings of every candidate, and their seeds.
 """
@@ -114,10 +114,8 @@ class ModelEntry(Entry):
     budgets: list[int] | None = None
     pace: Annotated[float, Ge(0.01), Le(100)] = 1.0
 
-    def at(self, budget: "Budget | None") -> dict[str, Any] | None:
+    def at(self, budget: "Budget") -> dict[str, Any] | None:
         """Return the settings of a budget for this model; None if the model does not have this budget."""
-        if budget is None:
-            return {}
         if self.sections["plan"].get("steps") == 0:
             return {"plan": {"steps": 0}}
         if budget.steps not in (self.budgets or [budget.steps]):
@@ -165,7 +163,7 @@ class Track(Table):
 
 
 class Suite(Sections):
-    """The contents of a suite file: every data set meets every model with every seed, or with the seeds of each budget.
+    """The contents of a suite file: every model on every data set with every seed; in a track, each budget has seeds.
 
     `stack` names the settings in which models that are trained as one ensemble may differ, such as ["seed", "kappa"].
     `chosen` is read from a file beside the track, see `CHOSEN`: {data set: {model: its tuned settings}}.
@@ -180,11 +178,6 @@ class Suite(Sections):
     budgets: list[Budget] = []
     track: Track | None = None
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
-
-    @property
-    def lengths(self) -> list[tuple[Budget | None, Seeds]]:
-        """Each budget and its seeds, or None and the seeds of a suite without budgets."""
-        return [(budget, budget.seeds) for budget in self.budgets] or [(None, self.seeds)]
 
     def require(
         self, suite: str, of_models: Collection[str] = (), of_data: Collection[str] = (), budget: int | None = None
@@ -212,15 +205,15 @@ class Suite(Sections):
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
         """Refuse unused seeds; in a track, also cells of some models only, unequal trials, and seeds of tuning."""
-        if self.budgets and "seeds" in self.model_fields_set:
-            raise ValueError("seeds: every budget has its own seeds: remove seeds, or budgets")
         if self.track is None:
             models = [*self.models, *(addition.model for addition in self.include)]
-            if self.chosen or any(model.trials or model.budgets or model.pace != 1 for model in models):
+            if self.chosen or self.budgets or any(model.trials or model.budgets or model.pace != 1 for model in models):
                 raise ValueError("trials, budgets, paces and chosen settings need a track: add [track]")
             return self
         if not self.budgets:
             raise ValueError("budgets: a track needs at least one")
+        if "seeds" in self.model_fields_set:
+            raise ValueError("seeds: every budget of a track has its own seeds: remove seeds")
         lengths = [budget.steps for budget in self.budgets]
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):
@@ -228,7 +221,7 @@ class Suite(Sections):
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline metric first")
         if self.include or any(model.seeds for model in self.models):
-            raise ValueError("a track runs every model on every cell: remove include and the seeds of models")
+            raise ValueError("a track trains all models on all data sets and seeds: remove include and seeds of models")
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]

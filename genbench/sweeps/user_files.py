@@ -1,4 +1,4 @@
-"""Files of the user in place of names: Python files that register components, and files of data."""
+"""Users' files where a name is expected: Python files that register components, and files of data."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

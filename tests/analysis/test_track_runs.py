@@ -1,5 +1,7 @@
 """Rows that a track does not list: which runs are one, and the cells that make one."""
 
+import shutil
+
 import pytest
 from helpers.records import provenance
 from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
@@ -12,6 +14,7 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.suites import FOLDER, find
+from genbench.sweeps.suite import load
 
 
 @pytest.fixture
@@ -106,19 +109,44 @@ def test_what_is_no_row_is_refused(tmp_path, words, message):
     assert message in str(error.value)
 
 
-def test_the_expected_time_is_that_of_the_published_baseline():
+def test_the_expected_time_is_that_of_the_published_baseline(tmp_path):
     """Ten seeds of a task cost what its ten published ones did; a task without any costs as much as the others."""
     path = find("plane-v1")
     all_tasks = row_cells(path, "sbcfm", {})
     moons = [cell for cell in all_tasks if cell.data_label == "moons"]
-    assert 0 < usual_seconds(path, moons) < usual_seconds(path, all_tasks)
-    assert usual_seconds(path, moons[:5]) == pytest.approx(usual_seconds(path, moons) / 2)
+    store = Store(tmp_path)
+    assert 0 < usual_seconds(path, store, moons) < usual_seconds(path, store, all_tasks)
+    assert usual_seconds(path, store, moons[:5]) == pytest.approx(usual_seconds(path, store, moons) / 2)
 
     def known(model, steps):
-        return usual_seconds(path, [make_spec(model, "moons", metrics=[], settings={"plan": {"steps": steps}})])
+        return usual_seconds(path, store, [make_spec(model, "moons", metrics=[], settings={"plan": {"steps": steps}})])
 
     assert 0 < known("cfm", 2000) < known("otcfm", 2000)  # each model by its own runs
-    assert known("cfm", 40_000) == pytest.approx(2 * known("cfm", 20_000))  # a budget without any by the nearest one
+
+
+def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_what_is_trained_once(
+    cli, swept, first_path, edit_record
+):
+    suite, results = swept
+
+    def slow(record):
+        record["provenance"]["training"]["cost"]["train_seconds"] = 100
+        record["provenance"]["measurements"][0]["cost"]["evaluate_seconds"] = 20
+
+    for path in results.glob("runs/*/*/record.json"):
+        edit_record(path, slow)
+    shutil.rmtree(first_path(results, "runs/cfm-moons-0*"))
+    shutil.rmtree(first_path(results, "runs/wcfm-moons-1*"))
+
+    def expected(old, new):
+        (other := suite.with_name("other.toml")).write_text(suite.read_text().replace(old, new))
+        return usual_seconds(other, Store(results), load(other).specs[:4])
+
+    sampled = '{name = "cfm", sample = {method = "euler", steps = [1, 2]}},'
+    assert expected('"cfm",', sampled) == pytest.approx(120 + 20 + 20 + 20)  # seed 1 has its weights
+    assert expected("steps = 10", "steps = 20") == pytest.approx(4 * 220)
+    assert expected('"cfm",', '"otcfm",') == pytest.approx(20 + 120 + 2 * 70)  # otcfm is as fast as the others
+    assert "about 4 min, if" in cli("sweep", suite, "--results", results, "--dry-run")[2]
 
 
 def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(save, tmp_path):

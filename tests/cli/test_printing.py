@@ -15,19 +15,19 @@ from genbench.results.status import CellStatus
 
 def printed(cells):
     console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    print_cells(cells, 2, console)
+    print_cells(cells, console)
     return console.file.getvalue()
 
 
-def test_a_large_suite_fits_a_screen_and_its_time_is_that_of_all_cells():
-    lines = printed([CellStatus(f"cfm on moons, seed {n}", "run", "", 60.0) for n in range(360)]).splitlines()
-    assert len(lines) == SHOWN + 3
-    assert lines[-3:] == [f"and {360 - SHOWN} more", "360 run", "about 3 h 0 min with --jobs 2"]
+def test_a_large_suite_fits_a_screen():
+    lines = printed([CellStatus(f"cfm on moons, seed {n}", "run", "") for n in range(360)]).splitlines()
+    assert len(lines) == SHOWN + 2
+    assert lines[-2:] == [f"and {360 - SHOWN} more", "360 run"]
 
 
 def test_no_label_reaches_the_terminal_as_a_command():
     evil = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
-    text = printed([CellStatus(evil, "failed", evil, 1.0)])
+    text = printed([CellStatus(evil, "failed", evil)])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert text.count("cfm x[bold]") == 2
 

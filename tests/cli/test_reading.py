@@ -14,10 +14,8 @@ def test_report_writes_its_tables(kept):
     done = genbench("report", "--results", results, "--full")
     assert "sliced_w2" in done.stdout
     assert (results / "report.html").stat().st_size > 1000
-    assert not (results / "report.md").exists()
-    genbench("report", "--results", results, "--html", results.parent / "page.html", "--markdown", "--csv")
-    for ending in ("html", "md", "csv"):
-        assert (results.parent / f"page.{ending}").stat().st_size > 100
+    genbench("report", "--results", results, "--html", results.parent / "page.html")
+    assert (results.parent / "page.html").stat().st_size > 1000
 
 
 PLAN = {

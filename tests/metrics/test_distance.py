@@ -118,15 +118,6 @@ def test_samples_that_are_not_finite_are_counted_and_have_no_distance():
     assert (row["value"], row["n"], row["floor"]) == (3, 256, None)
 
 
-def test_samples_of_the_data_reach_the_floor():
-    data = datasets["gaussian"].build()
-    for name in ("w2", "sliced_w2", "energy_distance"):
-        rows = [measure(Evaluation(data, 0, x=data.valid.take(512, i).x), name, {}, True)[0] for i in range(3)]
-        assert len({row["floor"] for row in rows}) == 1
-        worst = measure(Evaluation(data, 0, x=data.valid.take(512, 0).x + 1), name, {}, True)[0]["value"]
-        assert all(abs(row["value"] - row["floor"]) < 0.2 * worst for row in rows), name
-
-
 def test_a_fixed_number_of_samples_is_never_made_smaller():
     x = normal(100, 2, 0)
     with pytest.raises(Unsupported, match="needs 200 samples"):

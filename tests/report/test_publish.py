@@ -15,7 +15,7 @@ from rich.console import Console
 
 from genbench.errors import ConfigError
 from genbench.report import publish
-from genbench.report.publish import publish_report, publish_suite, refresh_suite, write_suite
+from genbench.report.publish import publish_report, publish_suite, write_suite
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_published, read_published, read_record
 from genbench.runs.record_types import no_origin
@@ -62,7 +62,7 @@ def test_cells_that_did_not_run_here_keep_their_published_records(swept, caplog)
     assert f"1 of {len(specs)} cells have no record here" in caplog.text
     assert files_of(results / "tiny") == published
     shutil.rmtree(results / "runs")
-    refresh_suite(suite, Store(results))
+    publish_suite("tiny", specs, Store(results))
     assert files_of(results / "tiny") == published
 
 
@@ -197,6 +197,10 @@ def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog)
     suite.unlink()  # it is reported from its records without its file
     code, out, err = cli("report", "--results", results, "--suite", "tiny")
     assert (code, err, "moons" in out) == (0, "", True)
+    (results / "tiny/records.jsonl.gz").unlink()
+    suite.write_text("")
+    err = cli("report", "--results", results, "--suite", suite)[2]
+    assert f"has no tables of tiny: run genbench sweep {suite}" in err
 
 
 def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypatch):

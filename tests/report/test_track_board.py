@@ -100,7 +100,7 @@ def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path
         contests = board_of(tmp_path, default, settings="tuned").heat(20, None).contests
         assert [contest.cells["wcfm"].word for contest in contests] == ["missing"] * 2
     assert board_of(tmp_path, default).settings == "default"  # chosen, but not trained
-    assert "on some with tuned settings after 20 training steps" in sentences(board)[0]
+    assert "On some with tuned settings after 20 training steps" in sentences(board)[0]
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):

@@ -15,8 +15,7 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_p
     path = first_path(results)
     edit_record(path, older)
     (results / "tiny/records.jsonl.gz").unlink()  # whose record is not outdated, and would stand
-    err = cli("report", "--results", results, "--markdown")[2]
-    written = (results / "report.md").read_text()
+    _, written, err = cli("report", "--results", results, "--full")
     assert "left out: cfm on moons: made with version 0 of model 'cfm', which is now 1 (1 record)" in err
     assert "(0, 1)" in written  # the other model has both seeds
     assert "1 seed only" in written

@@ -11,39 +11,6 @@ from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
 
-def slow(record):
-    record["provenance"]["training"]["cost"]["train_seconds"] = 100
-    record["provenance"]["measurements"][0]["cost"]["evaluate_seconds"] = 20
-
-
-def test_a_dry_run_estimates_what_is_missing(cli, swept, first_path, edit_record):
-    suite, results = swept
-    edit_record(
-        first_path(results, "runs/cfm-moons-1*/*/record.json"),
-        slow,
-    )
-    shutil.rmtree(first_path(results, "runs/cfm-moons-0*"))
-    suite.write_text(suite.read_text().replace("steps = 10", "steps = 20").replace("[0, 1]", "[0]"))
-    cells = of_suite(load(suite).specs, Store(results))
-    assert [cell.state for cell in cells] == ["run", "run"]
-    assert {cell.name for cell in cells} == {"cfm on moons, seed 0", "wcfm kappa=0.5 on moons, seed 0"}
-    assert cells[0].seconds == pytest.approx(220)
-    assert "about 4 min" in cli("sweep", suite, "--results", results, "--dry-run")[1]
-
-
-def test_what_is_trained_once_is_estimated_once(swept, first_path, edit_record):
-    suite, results = swept
-    for path in results.glob("runs/cfm-moons-1*/*/record.json"):
-        edit_record(path, slow)
-    for path in [first_path(results, "runs/cfm-moons-0*"), *results.glob("runs/wcfm-moons-1*/*/record.json")]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    suite.write_text(
-        suite.read_text().replace('"cfm",', '{name = "cfm", sample = {method = "euler", steps = [1, 2]}},')
-    )
-    cells = of_suite(load(suite).specs, Store(results))
-    assert [cell.seconds for cell in cells[:4]] == pytest.approx([120, 20, 20, 20])  # seed 1 has its weights
-
-
 def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
     suite, results = swept
     specs = load(suite).specs

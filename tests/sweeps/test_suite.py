@@ -51,10 +51,6 @@ def test_cells_can_be_included_once(tmp_path):
         ("moons", "wcfm", 4.0, 0),
         ("moons", "wcfm", 4.0, 5),
     ]
-    text = BOTH + "budgets = [{steps = 5, seeds = [0]}, {steps = 7, seeds = [1]}]\n"
-    for seeds, expected in (("", [0, 1]), (", seeds = [8, 9]", [8, 9, 8, 9])):
-        cells = write(tmp_path, text + f'include = [{{dataset = "moons", model = "otcfm"{seeds}}}]')
-        assert [seed for _, model, _, seed in cells if model == "otcfm"] == expected
 
 
 def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_its_own(tmp_path):
@@ -247,8 +243,9 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             "seeds = [100]",
             "budgets: a track needs at least one",
         ),
+        ('metrics = ["nfe"]', 'metrics = ["nfe"]\nseeds = [0]', "seeds: every budget of a track has its own seeds"),
         ("{ model =", "{ modle =", "trials: there is nothing to tune in 'modle'; did you mean 'model'"),
-        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
+        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track trains all models on all data sets"),
         (
             '"cfm", {',
             '{ name = "cfm", budgets = [20, 30] }, {',

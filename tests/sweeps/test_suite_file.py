@@ -20,7 +20,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("exclude = []", r"suite\.toml: there is no key exclude: write the cells that you want under include$"),
         ('metrics = "nfe"', "metrics: 'nfe' is wrong: input should be a valid list"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item"),
-        ("seeds = [0]\nbudgets = [{steps = 5, seeds = [0]}]", "seeds: every budget has its own seeds"),
+        ("budgets = [{steps = 5, seeds = [0]}]", "budgets, paces and chosen settings need a track"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
         (
@@ -81,15 +81,12 @@ def test_all_tuned_methods_of_a_track_try_several_learning_rates(name):
 
 def test_names_are_checked_without_settings_and_included_data_sets_count(tmp_path):
     path = tmp_path / "some.toml"
-    path.write_text(
-        BOTH + 'include = [{ dataset = "pinwheel", model = "cfm" }]\nbudgets = [{ steps = 5, seeds = [0] }]\n'
-    )
+    path.write_text(BOTH + 'include = [{ dataset = "pinwheel", model = "cfm" }]\n')
     suite = read(path)
-    suite.require("some", ["wcfm kappa=0.5", "cfm"], ["pinwheel", "mixture dims=8"], 5)
+    suite.require("some", ["wcfm kappa=0.5", "cfm"], ["pinwheel", "mixture dims=8"])
     for words, message in (
         ((["wcfn kappa=0.5"],), "some has no model 'wcfn'; did you mean 'wcfm'"),
         (((), ["moon"]), "some has no data set 'moon'; did you mean 'moons'"),
-        (((), (), 50), "some has no budget of 50 steps; its budgets are 5"),
     ):
         with pytest.raises(ConfigError, match=message):
             suite.require("some", *words)

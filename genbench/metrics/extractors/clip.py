@@ -1,4 +1,4 @@
-"""CLIP: features of images that were trained to match captions, as CMMD uses them."""
+"""CLIP: image features trained to match captions, which CMMD uses."""
 
 from collections.abc import Iterator
 from io import BytesIO

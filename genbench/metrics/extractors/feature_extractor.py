@@ -1,4 +1,4 @@
-"""Feature extractors: networks from raw images to feature vectors, the setting that names one, how images resize."""
+"""Feature extractors: networks from raw images to feature vectors, the setting that selects one, and resizing."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator

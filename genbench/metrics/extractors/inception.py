@@ -1,4 +1,4 @@
-"""Inception, the network of the FID, with the resizing of each library that computes one."""
+"""Inception, the network of the FID, with the resizing of each library that computes FIDs."""
 
 import tempfile
 from io import BytesIO

@@ -1,1 +1,1 @@
-"""Flow matching: one model; a method is a coupling and a path."""
+"""Flow matching: one model class; methods differ in their coupling and path."""

@@ -1,4 +1,4 @@
-"""Flow maps: networks that predict where the flow between pairs leads, not only its velocity; and their losses."""
+"""Flow maps: networks that predict where the flow takes a state by a later time; and their losses."""
 
 import inspect
 from abc import ABC, abstractmethod

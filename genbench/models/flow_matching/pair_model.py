@@ -1,4 +1,4 @@
-"""Models trained on the paths between pairs of noise and data, whatever they learn there."""
+"""The base of models trained on paths between pairs of noise and data: velocity models and flow maps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Rectified flow: a trained flow, trained further on the pairs that it makes."""
+"""Rectified flow: a trained flow, trained further on pairs of noise and its own samples."""
 
 import math
 import time
@@ -30,7 +30,7 @@ FRESH = 2**15
 
 @dataclass(frozen=True)
 class Pool(Split):
-    """Pairs of noise and the teacher's samples from it, as samples of shape (2, *event), noise first.
+    """Pairs of noise and the teacher's sample from this noise, each of shape (2, *event), noise first.
 
     Args:
         evaluations: total evaluations of the teacher's network.
@@ -56,7 +56,7 @@ class Pool(Split):
 
 
 class FromTeacher(Coupling):
-    """Pairs of noise and a teacher's samples from it, as a `Pool` holds them."""
+    """The pairs of a `Pool`."""
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
         raise Unsupported("it pairs noise with its teacher's samples, not with data")
@@ -79,8 +79,8 @@ class Reflow(FlowMatching):
     Args:
         sigma: standard deviation of the noise around the straight path, for the teacher as well.
         start: weights before the first step: the teacher's, as published, or fresh ones ("anew").
-        pairs: number of pairs to train on; by default the number of training samples, so that a plan passes over the
-            pairs as often as over the data; 32,768 for data generated on the fly.
+        pairs: number of pairs to train on; by default as many as training samples, so that a plan passes over both
+            equally often; 32,768 for data generated on the fly.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 

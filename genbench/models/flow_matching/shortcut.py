@@ -1,4 +1,4 @@
-"""Shortcut models: steps of every size, each size learned from two steps of half of it."""
+"""Shortcut models: a step of any size is learned from two steps of half the size."""
 
 import math
 from typing import Annotated

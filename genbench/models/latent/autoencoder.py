@@ -1,4 +1,4 @@
-"""An autoencoder of images, trained here or shipped with weights: models of latents need no download."""
+"""Autoencoders of images, trained by genbench or shipped with weights: neither needs a download."""
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise

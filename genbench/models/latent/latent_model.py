@@ -1,4 +1,4 @@
-"""Models of latents: any model of the suite behind a frozen encoder."""
+"""Models of latents: any model, trained on the latents of a frozen encoder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace

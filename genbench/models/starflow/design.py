@@ -1,4 +1,4 @@
-"""The settings of transformer flows. TARFlow and STARFlow are two sets of values."""
+"""The settings of transformer flows; TARFlow and STARFlow differ only in their values."""
 
 import math
 from dataclasses import dataclass

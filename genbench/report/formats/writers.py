@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.analysis.labels import guarded, plain, shared_words
 from genbench.analysis.means import format_mean, mean_and_error
-from genbench.analysis.values import Failure, SuiteResults, Value, group_by
-from genbench.report.blocks import Cell, Column, Report, Row, Section, Table
+from genbench.analysis.values import Failure, Value, group_by
+from genbench.report.blocks import Cell, Column, Row, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,7 @@ def main_columns(table: Table, headline: str | None, most: int) -> Table:
     return columns_of(table, sorted(range(len(table.columns)), key=matters)[:most])
 
 
-def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
+def markdown(table: Table, *, width: int = 120) -> str:
     """Write a table; columns beyond the width continue below, and settings that all of its long labels share."""
     if any(len(row.label) > LONG for row in table.rows):
         shared, short = shared_words(row.label for row in table.rows if not row.floor)
@@ -95,7 +95,7 @@ def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
     def text(cell: Cell) -> str:
         return cell_text(cell, _markdown)
 
-    lines = [f"{'#' * level} {_markdown(table.title)}", ""]
+    lines = [f"## {_markdown(table.title)}", ""]
     for panel in panels(table, text, width, _markdown):
         head, *body = grid(panel, text, _markdown)
         widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
@@ -107,20 +107,6 @@ def markdown(table: Table, *, width: int = 120, level: int = 2) -> str:
     below = [f"- [{i}] {_markdown(note)}" for i, note in enumerate(table.notes, 1)]
     below += [f"- {_markdown(line)}" for line in table.legend]
     return "\n".join([*lines, *below]) + "\n"
-
-
-def markdown_report(report: Report) -> str:
-    """Write a report: all of its paragraphs and tables."""
-    lines = [f"# {report.title}", "", _markdown(report.summary), "", *(f"- {line}" for line in report.reading), ""]
-    return "\n".join([*lines, *(line for section in report.sections for line in _section(section, 2))]).rstrip() + "\n"
-
-
-def _section(section: Section, level: int) -> Iterator[str]:
-    texts = [f"{_markdown(block)}\n" if isinstance(block, str) else markdown(block, level=level + 1)
-             for block in section.blocks if isinstance(block, (str, Table))]  # fmt: skip
-    below = [line for part in section.sections for line in _section(part, level + 1)]
-    if texts or below:  # a section of pictures only is empty here
-        yield from (f"{'#' * level} {_markdown(section.title)}", "", *texts, *below)
 
 
 _MARKUP = re.compile(r"[`<|\\]|!(?=\[)|\](?=[(\[:])")
@@ -162,11 +148,3 @@ def csv(table: "pd.DataFrame") -> str:
     """Write a frame in full precision; texts take one line, without control characters, and are never formulas."""
     safe = table.map(lambda cell: guarded(plain(cell)) if isinstance(cell, str) else cell)
     return safe.to_csv(index=False, lineterminator="\n")
-
-
-def csv_report(suites: Sequence[SuiteResults]) -> str:
-    """Write the means of several suites, with the suite in the first column."""
-    import pandas as pd
-
-    parts = [means(suite.values, suite.failures).assign(suite=suite.name) for suite in suites]
-    return csv(pd.concat(parts, ignore_index=True).reindex(columns=["suite", *COLUMNS]))

@@ -93,7 +93,7 @@ class MinibatchOT(Coupling):
 
 
 def weight_of_conditions(cost: Float64[Tensor, "n n"], between: Float64[Tensor, "n n"]) -> float:
-    """Return the w at which a fifth of all pairs (i, j) cost no more than datum j and the noise it was drawn with.
+    """Return the weight w at which a fifth of all pairs (i, j) cost no more than the pair (j, j) that was drawn.
 
     cost_ij + w between_ij <= cost_jj  holds up to  w_ij = (cost_jj - cost_ij) / between_ij:  w is a quantile of these.
 

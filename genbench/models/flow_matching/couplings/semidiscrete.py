@@ -1,4 +1,4 @@
-"""Semidiscrete optimal transport: noise is paired with one of all training points, whatever the batch."""
+"""Semidiscrete optimal transport: noise is paired with points of the whole training set, not of a batch."""
 
 import copy
 import hashlib
