@@ -1,6 +1,8 @@
 """run and eval: what is trained, kept and printed, and errors of the user's own code."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +105,16 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
     assert [(row["metric"], row["point"]) for row in after["results"] if row not in record["results"]] == [
         ("norm", "main")
     ]
+
+
+def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch):
+    (place := tmp_path / "runs" / "monday").mkdir(parents=True)
+    shutil.move(swept[1], place / "results")
+    monkeypatch.chdir(place)
+    run = next(path.name for path in sorted(Path("results/runs").iterdir()))
+    for words in ([run], [Path("results/runs") / run]):
+        code, _, err = cli("eval", *words, "--metric", "norm")
+        assert code == 0, err
 
 
 def test_eval_measures_external_samples(kept, tmp_path):
