@@ -1,18 +1,14 @@
 """The differences on cards of findings and in studies, and what speaks against them, from the records alone."""
 
-import gzip
-import json
 import re
 from fnmatch import fnmatch
-from functools import cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.published import RESULTS, halved, rows, values
 from scipy import stats
 
-RESULTS = Path(__file__).parents[2] / "results"
 LONG = {"steps": 20_000}
 OWN_WEIGHTS = {"stop": "steps"}
 CARDS = dict(
@@ -21,53 +17,13 @@ CARDS = dict(
 """{number: title, table and quote}."""
 
 
-@cache
-def rows(suite):
-    """Return (labels, spec, result) of each value of a suite."""
-    records = map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines())
-    return [
-        ({**record["labels"], "row": record.get("track", [{}])[0].get("row")}, record["spec"], result)
-        for record in records
-        for result in record.get("results", ())
-        if result.get("value") is not None
-    ]
-
-
-def values(suite, data, model, metric, nfe=None, field="value", **plan):
-    """Return {seed: value} of a model, named by its label or its row of a track; of the first budget by default.
-
-    Args:
-        nfe: of a curve; None for the main point.
-        plan: settings of the plan.
-    """
-    found, first = {}, {"steps": 2000} if suite == "plane-v1" else {}
-    for labels, spec, result in rows(suite):
-        point = "main" if nfe is None else "curve"
-        if (
-            fnmatch(labels["data"], data)
-            and (labels["row"] == model or fnmatch(labels["model"], model))
-            and (result["metric"], result.get("point")) == (metric, point)
-            and (nfe is None or result["nfe"] == nfe)
-            and (first | plan).items() <= spec["plan"].items()
-        ):
-            assert spec["seed"] not in found, (suite, labels)
-            found[spec["seed"]] = result[field]
-    assert found, (suite, data, model, metric)
-    return found
-
-
-def halved(numbers):
-    """Return mean and half of the 95 % interval."""
-    return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
-
-
 def difference(suite, data, metric, one, other, nfe=None, others=None, **plan):
     first = values(suite, data, one, metric, nfe, **plan)
     second = values(suite, data, other, metric, nfe, **(plan if others is None else others))
     return halved([value - second[seed] for seed, value in first.items() if seed in second])
 
 
-STAR, WIDE = "starflow noise=0.1 conditional=true", "* net=mlp(width=128)*"
+STAR = "starflow noise=0.1 conditional=true"
 UNET, DIT, DEEP, EQUAL = "cfm net=unet*", "cfm net=dit*", "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *"
 LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 FD, LATENTS, EFFICIENT = "fd-digits_cnn", "cifar10*", "fd-efficientnet_lite0"

