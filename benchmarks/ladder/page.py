@@ -50,7 +50,7 @@ ORDERS = """\
 - *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. In simulations,
   the interval covers the true tau in at least 92 % of cases if the spread between methods is four times the spread
   between seeds. If the spreads are equal, the interval is too low: it covers a tau near 1 in as few as 29 % of cases.
-- *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs).
+- *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the

@@ -132,7 +132,7 @@ class Study(Table):
     def _is_whole(self) -> "Study":
         labels = [value.label for value in self.values]
         if twice := [label for label in labels if labels.count(label) > 1]:
-            raise ValueError(f"{self.paper}: {twice[0]} is there twice")
+            raise ValueError(f"{self.paper}: {twice[0]} is listed twice")
         for label in (label for pair in self.pairs for label in pair):
             if label not in labels:
                 raise unknown(f"{self.paper} has no value", label, labels)

@@ -71,7 +71,7 @@ def layout(path: Path) -> Layout:
         inner = next((folder for folder in folders if split_of(folder)), None)
         if inner:
             raise ConfigError(
-                f"{path}: {name} lies in {inner} inside of another folder: move it to {split_of(inner)}/CLASS"
+                f"{path}: {name} lies in {inner} inside another folder: move it to {split_of(inner)}/CLASS"
             )
         of_class = splits.setdefault(split, {}).setdefault(folders[0] if folders else "", [])
         of_class += [name] if file else []

@@ -273,7 +273,7 @@ def _header(path: Path) -> list[str]:
             raise ConfigError(f"{path}: values are separated by {called}: write commas (and points in decimal numbers)")
     if cells == [str(number) for number in range(len(cells))]:
         raise ConfigError(
-            f"{path}: the first line, {first[:40]}, is a row or counts the columns: begin the file with a line of names"
+            f"{path}: the first line, {first[:40]}, holds values or column numbers: begin with a line of names"
         )
     if _are_numbers(cells):
         return []

@@ -64,8 +64,8 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
 
     Training on independent pairs with weights w transports the source density times its f to the data density times its
-    f; without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs, (E w)^2 / E w^2. The
-    estimate is unbiased except for the ratio; small values may be negative.
+    f: both are tilted. Without weights, f is constant and the tilt is 0. `ess` is the effective share of pairs, (E w)^2
+    / E w^2. The estimate is unbiased except for the ratio; small values may be negative.
 
     Couplings whose weights depend on the batch (`weigh=data`, `normalizer=batch`) get batches of 128, whatever the
     batch size of training; the detail `batch` states the size. With `weigh=data` the partners of a point share most of

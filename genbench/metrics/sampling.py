@@ -35,8 +35,8 @@ class Sampling:
         curve_method: fixed-step solver of that curve.
         curve_metrics: metrics of samples that are measured along the curve; by default all.
         floor: whether each metric of samples is also measured on real data.
-        interval: whether metrics of samples that state no interval, as plug-ins may, get one from random
-            halves of the samples of the main solver, which takes six times as long as the value.
+        interval: whether metrics of samples that state no interval, as plug-ins may, get one. It comes from random
+            halves of the samples of the main solver, and takes six times as long as the value.
         labels: which classes a conditional model generates: "shares", each as often as in the test split, as a model
             without labels does; "equal", all equally often.
         split: held-out data that samples are compared with: tables use the test split, tuning the validation split.

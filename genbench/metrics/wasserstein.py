@@ -133,9 +133,9 @@ def sliced_influence(
 def source_to_data(data: Data) -> Distance:
     """Return W2^2 between source and data in model space, the same for every model and every seed.
 
-    Where it is unknown, the dual potentials of the exact plan between 2048 points of each are extended to 32768 fresh
-    points of each by the c-transform, f(x) = min_j |x - y_j|^2 - g_j, and averaged there. The cost of the plan itself
-    is biased upward, and its standard deviation is three to ten times larger.
+    Where it is unknown, it is estimated from the dual potentials of the exact plan between 2048 points of each. The
+    c-transform f(x) = min_j |x - y_j|^2 - g_j extends the potentials to 32768 fresh points of each, where they are
+    averaged. The cost of the plan itself is biased upward, and its standard deviation is three to ten times larger.
 
     Raises:
         Unsupported: in more than four dimensions, or with fewer test points.

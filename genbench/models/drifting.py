@@ -101,7 +101,7 @@ class Drifting(Model):
         noise: Count | None = None,
     ) -> None:
         if noise is not None and (not event.is_vector or noise < event.dims or not isinstance(source, Normal)):
-            raise ConfigError(f"model.noise={noise}: only for vectors from N(0, I), and at least {event.dims} here")
+            raise ConfigError(f"model.noise={noise}: only for vectors from N(0, I); must be at least {event.dims}")
         super().__init__()
         self.event, self.source = event, source if noise is None else Normal((noise,))
         self.temperatures, self.normalize = temperatures, normalize

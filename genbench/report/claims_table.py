@@ -12,10 +12,10 @@ from genbench.report.blocks import Column, Row, Table, text_row
 SETTLED = f"{100 * POWER:g} % power at {100 * LEVEL:g} %"
 READING = (
     "Each pair is judged alone. Resolved: the difference is significant at "
-    f"{100 * LEVEL:g} % even at the highest spread. Inconclusive, needs n seeds: n seeds of each method would settle "
-    f"the question with {SETTLED} at the usual spread (in parentheses: at the lowest and highest). Unknown spread: no "
-    "source says how much the value varies. Errors are standard errors of the difference. A spread measured elsewhere "
-    "is an assumption, and the two set-ups may differ in more than the method."
+    f"{100 * LEVEL:g} % even at the highest spread. Inconclusive: the table says how many seeds of each method would "
+    f"settle the question with {SETTLED}, at the usual spread and, in parentheses, at the lowest and highest. Unknown "
+    "spread: no source says how much the value varies. Errors are standard errors of the difference. A spread measured "
+    "elsewhere is an assumption, and the two set-ups may differ in more than the method."
 )
 
 

@@ -221,7 +221,7 @@ class Suite(Sections):
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline metric first")
         if self.include or any(model.seeds for model in self.models):
-            raise ValueError("a track runs every model on every cell: remove include and the seeds of models")
+            raise ValueError("a track trains all models on all data sets and seeds: remove include and seeds of models")
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]

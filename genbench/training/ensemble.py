@@ -67,7 +67,7 @@ class Ensemble(Learner):
         for example in examples[1:]:
             for name, one, other in zip(first._fields, first, example, strict=True):
                 if (one is None) != (other is None):
-                    raise ConfigError(f"stack: only some members have '{name}' (couplings differ): stack them apart")
+                    raise ConfigError(f"stack: only some members have '{name}' (couplings differ): use separate stacks")
         return type(first)(*(None if items[0] is None else torch.stack(items) for items in zip(*examples, strict=True)))
 
     def loss(self, example: Example) -> dict[str, Tensor]:

@@ -141,7 +141,7 @@ pairs = [["a", "b"]]
     [
         (OWN.replace('spread = "fid"', 'spread = "fed"'), "mine has no spread 'fed'; did you mean 'fid'"),
         (OWN.replace('["a", "b"]', '["a", "c"]'), "mine has no value 'c'"),
-        (OWN.replace('label = "b"', 'label = "a"'), "a is there twice"),
+        (OWN.replace('label = "b"', 'label = "a"'), "a is listed twice"),
         (OWN.replace('"measured"', '"M"'), "studies.0.grade"),
         (OWN.replace("2.0", "two"), "is not TOML"),
         (OWN.replace("metric", "metrics"), "studies.0.metric"),

@@ -92,7 +92,7 @@ def _folders() -> Iterator[DataFile]:
         yield DataFile(f"folders {'/'.join(names)}", _tree(counts), "read", "120 train, 20 validation, 100 test")
     for name in ("Train", "TEST", "training", "testing", "dev", "val", "validation", "test_set", "train2017"):
         yield DataFile(f"class beside {name}", _tree({name: 9, "cat": 9}), "refused", "is read as a split")
-        yield DataFile(f"{name} in a class", _tree({"cat/" + name: 9, "dog": 9}), "refused", "inside of another folder")
+        yield DataFile(f"{name} in a class", _tree({"cat/" + name: 9, "dog": 9}), "refused", "inside another folder")
     yield DataFile("Train and train", _tree({"Train": 9, "train": 9, "test": 9}), "refused", "names of one split")
     yield DataFile("test alone", _tree({"TEST/a": 9, "dev/a": 9}), "refused", "but no folder train")
     yield DataFile("ten images", _tree({"train/a": 60, "train/b": 5, "test/a": 60, "test/b": 2}), "warned", "b (7)")

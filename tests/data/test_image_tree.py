@@ -67,11 +67,6 @@ def test_splits_by_any_of_their_usual_names_are_splits(tmp_path, names, classes)
     assert [split.size for split in (data.train, data.valid, data.test)] == [9 * each, 2 * each, 3 * each]
 
 
-def replace_by_text(root):
-    shutil.rmtree(root)
-    root.write_text("no archive")
-
-
 def replace_by_half_an_archive(root):
     whole = pack(root, root.with_name("whole.tar.gz")).read_bytes()
     shutil.rmtree(root)
@@ -84,10 +79,6 @@ def replace_by_members(root, *headers):
     root.write_bytes(b"".join(headers) + bytes(1024))
 
 
-def add_an_image_beside_classes(root):
-    image(0).save(root / "train" / "0.png")
-
-
 def move_away(root, counts):
     """Put other folders in place of those of a tree."""
     shutil.rmtree(root)
@@ -96,7 +87,10 @@ def move_away(root, counts):
 
 WRONG = {
     "no such path": (shutil.rmtree, r"tree cannot be read: No such file or directory"),
-    "text": (replace_by_text, r"tree is neither a folder nor a readable tar archive"),
+    "text": (
+        lambda root: (shutil.rmtree(root), root.write_text("")),
+        r"tree is neither a folder nor a readable tar archive",
+    ),
     "half an archive": (replace_by_half_an_archive, r"tree is neither a folder nor a readable tar archive"),
     "link": (
         lambda root: replace_by_members(root, header("train/cat/9.png", 0, tarfile.SYMTYPE)),
@@ -150,7 +144,7 @@ WRONG = {
         lambda root: write_images(root, {"train/training/cat": 1}),
         r"in training .* move it to train/CLASS",
     ),
-    "loose": (add_an_image_beside_classes, r"train/0.png is beside class folders"),
+    "loose": (lambda root: image(0).save(root / "train/0.png"), r"train/0.png is beside class folders"),
 }
 
 

@@ -1,35 +1,18 @@
 """Image data sets: originals and their stand-ins from a folder, and CIFAR-10 from its archive."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
-from helpers.image_trees import SPLITS, image, write_images
+from helpers.image_trees import write_images
 from helpers.photographs import CIFAR10
 from PIL import Image
 
 from genbench.data import images
 from genbench.errors import ConfigError, RunFailed
 from genbench.registry import datasets
-from genbench.runs.make_spec import make_spec
 from genbench.storage import cache, content_hash, files
-
-
-@pytest.mark.usefixtures("own_home")
-def test_two_trees_are_two_data_sets_in_tables(tmp_path):
-    write_images(tmp_path / "one" / "tree", SPLITS)
-    write_images(tmp_path / "two" / "tree", SPLITS)
-    image(99).save(tmp_path / "two" / "tree" / "train" / "cat" / "0.png")
-    shutil.copytree(tmp_path / "one", tmp_path / "three")
-
-    def label(name):
-        settings = {"data": {"path": str(tmp_path / name / "tree"), "size": 16}}
-        return make_spec("cfm", "folder", metrics=[], settings=settings).data_label
-
-    assert label("one") == label("three") != label("two")
-    assert label("one") == f"folder size=16 images={content_hash.sha256(tmp_path / 'one' / 'tree')[:8]}"
 
 
 def ten_classes(root, size=(32, 32), mode="RGB", classes=10):

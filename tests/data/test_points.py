@@ -135,7 +135,7 @@ WRONG = {
     "bars": (("a,b\n" + LINES).replace(",", "|"), "values are separated by bars"),
     "blanks": (LINES.replace(",", " "), "values are separated by blanks"),
     "more values than names": ("x\n" + "1,2\n" * 20, "more values than the header has names"),
-    "header counts": ("0,1\n" + LINES, "the first line, 0,1, is a row or counts the columns"),
+    "header counts": ("0,1\n" + LINES, "the first line, 0,1, holds values or column numbers"),
     "index without a name": (",a\n" + COUNTED, r"column 1 has no name: if it is an index, .*index=False"),
     "index of shuffled rows": (",a\n" + "".join(COUNTED.splitlines(True)[::-1]), "column 1 has no name"),
     "index written twice": ("Unnamed: 0,a\n" + COUNTED, "column 1 has no name"),

@@ -51,18 +51,14 @@ def test_rows_come_back_in_any_order_and_are_made_once(cached, array, tmp_path):
     torch.testing.assert_close(selected[torch.tensor([1])], torch.from_numpy(array[[4]]))
 
 
-def damage(path, position):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize("position", [3, 90, 128 + 12 * 17, -1])
 def test_a_flipped_bit_is_reported_and_made_good(cached, array, tmp_path, caplog, position):
     open_rows, calls = cached
     path = tmp_path / "home/images/a.npy"
     open_rows()
-    damage(path, position)
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
     assert open_rows()[torch.arange(30)].numpy().tobytes() == array.tobytes()
     assert len(calls) == 2
     assert f"{path} is damaged" in caplog.text

@@ -2,9 +2,7 @@
 
 import torch
 from torch import nn
-from torch.testing import assert_close
 
-from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.pair_model import Example
 
 SHORT = {"steps": 300, "batch_size": 256, "lr": 5e-3, "schedule": "cosine", "ema": 0.99}
@@ -39,35 +37,3 @@ def error(model, example):
 def put(model, net):
     model.net = net
     model.map_loss.attach(model)  # averages start from these weights
-
-
-def check_map(built, trained, drawn, flow, name):
-    """The exact map has no error, descent removes what does not belong there, and training finds the map."""
-    model, _ = built(name, "gaussian")
-    example = states(flow)
-    put(model, Biased(flow))
-    assert error(model, example) < 1e-20
-    put(model, Biased(flow, 0.1))
-    found = error(model, example)
-    assert found > 1e-4
-    found.backward()
-    assert model.net.bias.grad > 0
-    check_flow_matching(built, flow, name)
-    check_training(trained, drawn, name, ratio=0.5)
-
-
-def check_flow_matching(built, flow, name):
-    """On an interval of length 0 the error is that of the velocity."""
-    model, _ = built(name, "gaussian")
-    example = states(flow)
-    shifted = example._replace(end=example.t, velocity=example.velocity + 0.5)
-    put(model, Biased(flow, 3.0))
-    assert_close(error(model, shifted).detach(), torch.tensor(0.25, dtype=torch.float64))
-
-
-def check_training(trained, drawn, name, **settings):
-    """Training finds the map of Gaussians: one step, and three, take noise x to 1 + 0.4 x."""
-    model, _ = trained(name, "gaussian", data={"mean": 1.0, "std": 0.4}, model=settings, plan=SHORT)
-    due = 1 + 0.4 * noise(model.source, 4096, seed=1)
-    for steps in (1, 3):
-        assert (drawn(model, steps=steps) - due).square().mean() < 0.06

@@ -1,37 +1,20 @@
 """A few captions, small flows conditioned on them, and pretrained text encoders with random weights."""
 
-import torch
-
-from genbench.core import Event, Normal
-from genbench.metrics.sampling import noise
+from genbench.core import Event
 from genbench.models.text_encoder import TEXT
-from genbench.registry import models
-from genbench.settings import bind, call
+from helpers.toy_transformer_flows import perturbed
 
 CAPTIONS = ("a cat", "a big cat", "the dog, small", "a dog")
 EVENT = Event((1, 4, 4), classes=4, captions=CAPTIONS)
-SMALL = {"patch": 2, "width": 32, "head": 16, "blocks": [2, 1]}
 WORDS = {"name": "words", "heads": 2}
 
 
 def flow(text, name="starflow", **settings):
-    torch.manual_seed(0)
-    builder = models[name].build
-    bound = bind(builder, {**SMALL, "text": text, **settings}, name, context=EVENT)
-    model = call(builder, EVENT, Normal(EVENT.shape), settings=bound)
-    stream = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(0.1 * torch.randn(weight.shape, generator=stream))
-    return model
+    return perturbed(name, EVENT, 0.14, text=text, **settings)
 
 
 def build_text(event, width, value):
     return TEXT.build(value, "model.text", event, event, width)
-
-
-def points(n, dtype=torch.float32):
-    return noise(Normal(EVENT.shape), n, 7).to(dtype)
 
 
 def save_text_encoder(folder, model):

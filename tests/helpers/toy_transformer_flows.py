@@ -14,7 +14,8 @@ NAMES = ["tarflow", "starflow"]
 
 
 def build(name, event, **settings):
-    return call(models[name].build, event, Normal(event.shape), settings=bind(models[name].build, settings, name))
+    builder = models[name].build
+    return call(builder, event, Normal(event.shape), settings=bind(builder, settings, name, context=event))
 
 
 def perturbed(name, event, by=0.2, **settings):

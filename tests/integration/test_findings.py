@@ -84,6 +84,35 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane,
     assert long.beats("cfm", "wcfm")
 
 
+@pytest.mark.parametrize("nfe", [1, 4])
+@pytest.mark.parametrize("steps", [2000, 20_000])
+def test_in_8_dimensions_sdcfm_leads_cfm_with_few_evaluations_only(plane, steps, nfe):
+    own, few = (
+        next(each.pairs for each in plane.heat(steps, n).contests if each.data == "mixture dims=8") for n in (None, nfe)
+    )
+    assert not own.apart("sdcfm", "cfm")
+    difference = own.pairs["cfm", "sdcfm"]  # the first is better
+    assert difference.high < 0  # in a single interval
+    assert few.beats("sdcfm", "cfm")
+
+
+def test_in_50_dimensions_sdcfm_is_behind_cfm_after_2000_steps(plane):
+    pairs = next(each.pairs for each in plane.heat(2000, None).contests if each.data == "mixture dims=50")
+    assert pairs.beats("cfm", "sdcfm")
+    assert pairs.beats("cfm", "otcfm")
+
+
+def test_on_8gaussians_longer_training_takes_the_lead_from_sdcfm_and_from_cfm_over_wcfm(plane):
+    short, long = (
+        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "8gaussians")
+        for steps in (2000, 20_000)
+    )
+    assert short.beats("sdcfm", "cfm")
+    assert short.beats("cfm", "wcfm")
+    assert not long.apart("sdcfm", "cfm")
+    assert not long.apart("cfm", "wcfm")
+
+
 def one_step(suite, data, name, coupling=None, normalize=True):
     """Return the sliced W2 of samples of one step, in the order of seeds."""
     found = {}

@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.fixed_samples import task_of
-from torch.testing import assert_close
 
 from genbench.core import Event, Normal, Samples
 from genbench.errors import RunFailed
@@ -98,13 +97,11 @@ def test_labels_of_a_drawn_mixture_have_its_weights(fixed_density):
     assert drawn_labels(conditional(fixed_density, 2), moons, 5, 0, "shares").tolist() == [0, 1, 0, 1, 0]
 
 
-def test_noise_is_standard_normal_and_what_is_done_to_it_does_not_change_later_noise():
-    x = noise(Normal((2,)), 20_000, seed=0)
-    assert_close(x.mean(0), torch.zeros(2), rtol=0, atol=0.03)
-    assert_close(x.T.cov(), torch.eye(2), rtol=0, atol=0.04)
+def test_what_is_done_to_noise_does_not_change_later_noise():
+    x = noise(Normal((2,)), 20, seed=0)
     kept = x.clone()
     x.zero_()
-    assert torch.equal(noise(Normal((2,)), 20_000, seed=0), kept)
+    assert torch.equal(noise(Normal((2,)), 20, seed=0), kept)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Drifting models: the field against closed forms and symmetries, and a generator that finds its data."""
 
-import inspect
 import math
 
 import pytest
@@ -21,21 +20,10 @@ def drift(x, data, temperature, generated=None):
     return drifting.drift(x, data, (temperature,), generated)[0]
 
 
-def planted():
-    """Return `drift` with the fault of an ablation in the paper, an attraction that is too strong."""
-    source = inspect.getsource(drifting.drift).replace("attraction - repulsion", "1.5 * attraction - repulsion")
-    names = dict(vars(drifting))
-    exec(source, names)
-    return names["drift"]
-
-
 @pytest.mark.parametrize("temperature", [0.02, 0.2, 5.0])
-def test_the_field_changes_its_sign_with_its_sets_and_is_0_between_equal_sets(monkeypatch, temperature):
+def test_the_field_changes_its_sign_with_its_sets_and_is_0_between_equal_sets(temperature):
     assert_close(drift(X, DATA, temperature, GENERATED), -drift(X, GENERATED, temperature, DATA))
     assert_close(drift(X, DATA, temperature, DATA.clone()), torch.zeros_like(X))
-    monkeypatch.setattr(drifting, "drift", planted())
-    assert not torch.allclose(drift(X, DATA, temperature, GENERATED), -drift(X, GENERATED, temperature, DATA))
-    assert drift(X, DATA, temperature, DATA).abs().max() > 0.01
 
 
 def test_one_point_between_one_datum_and_one_sample_drifts_by_the_closed_form():
@@ -82,15 +70,13 @@ def generator(center, spread, *temperatures):
     return model
 
 
-def test_a_generator_finds_a_gaussian_and_with_the_fault_contracts_it(monkeypatch):
+def test_a_generator_finds_a_gaussian():
     def data(n, stream):
         return 3 + 0.5 * torch.randn(n, 2, generator=stream)
 
     x = train(generator((0.0, 0.0), 1.0, 1.0), data)
     assert_close(x.mean(0), torch.full((2,), 3.0), rtol=0, atol=0.1)
     assert_close(x.std(0), torch.full((2,), 0.5), rtol=0, atol=0.1)
-    monkeypatch.setattr(drifting, "drift", planted())
-    assert (train(generator((0.0, 0.0), 1.0, 1.0), data).std(0) < 0.8 * x.std(0)).all()
 
 
 @pytest.mark.parametrize(("center", "spread"), [((0.0, 4.0), 0.2), ((-1.0, 0.0), 0.05)])

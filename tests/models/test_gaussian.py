@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.fixed_samples import Fixed
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from genbench.core import Batch, Split
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.gaussian import Gaussian
 from genbench.registry import datasets
@@ -34,7 +34,7 @@ def test_equal_images_have_the_variance_of_their_bins():
     """Uniform noise of the bin's width has variance bin^2 / 12."""
     task = toy_tasks()["labeled images"]
     model = Gaussian(task.event, task.source, n=8)
-    model.prepare(replace(task, train=Constant()), 0)
+    model.prepare(replace(task, train=Fixed(torch.ones(8, 1, 4, 4))), 0)
     assert_close(model.root.detach(), torch.eye(16) * task.event.bin / 12**0.5)
     assert model.density == "dequantized data"
 
@@ -47,15 +47,3 @@ def test_data_without_density_and_other_sources_are_errors():
         Gaussian(task.event, task.source, n=1).prepare(task, 0)
     with pytest.raises(Unsupported, match=r"N\(0, I\)"):
         Gaussian(task.event, datasets["8gaussians-moons"].build().source, n=8)
-
-
-class Constant(Split):
-    """Images that are all alike."""
-
-    size = 5
-
-    def batch(self, step, size, seed):
-        return Batch(torch.ones(size, 1, 4, 4), torch.zeros(size, dtype=torch.long))
-
-    def take(self, n, seed):
-        return self.batch(0, n, seed)

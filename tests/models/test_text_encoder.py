@@ -4,7 +4,8 @@ import json
 
 import pytest
 import torch
-from helpers.toy_captions import EVENT, WORDS, build_text, flow, points
+from helpers.toy_captions import EVENT, WORDS, build_text, flow
+from helpers.toy_transformer_flows import points
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event
@@ -16,7 +17,7 @@ from genbench.runs.make_spec import make_spec, restore_spec
 def test_guidance_moves_away_from_the_empty_caption():
     model = flow(WORDS)
     assert [block.net.conditioned for block in model.flow.blocks] == [True, False]  # only the deep block sees captions
-    x0, label = points(4), torch.arange(4)
+    x0, label = points(EVENT, 4), torch.arange(4)
     assert_close(model.sample(x0, label=label, guidance=1e-9).x, model.sample(x0, label=label).x)
     block, u = model.flow.blocks[0], model.flow.patches.split(x0)
     guide = Guidance(model._null(4, x0.device), RULES["tarflow"], weights(1.0, 4, "constant"))
@@ -31,23 +32,12 @@ def test_guidance_moves_away_from_the_empty_caption():
     assert_close(first(torch.full((4,), -1), guide), null)
 
 
-def test_label_dropout_replaces_captions_by_the_empty_one():
-    model = flow(WORDS, label_dropout=1.0)
-    batch = Batch(points(4), torch.arange(4))
-    example = model.draw(batch, torch.Generator().manual_seed(0))
-    dropped = model.loss(example)["loss"]
-    as_empty = model.loss(example._replace(label=model.labels([""] * 4)))["loss"]
-    as_given = model.loss(example._replace(label=batch.label))["loss"]
-    assert_close(dropped, as_empty)
-    assert (dropped - as_given).abs() > 1e-5
-
-
 @pytest.mark.parametrize("encoder", ["words", "transformers"])
 def test_a_gradient_reaches_every_parameter(encoder, request):
     text = WORDS if encoder == "words" else {"name": encoder, "model": request.getfixturevalue("t5")}
     model = flow(text)
     model.classes.prepare()
-    model.loss(model.draw(Batch(points(6), torch.arange(6) % 4), torch.Generator()))["loss"].backward()
+    model.loss(model.draw(Batch(points(EVENT, 6), torch.arange(6) % 4), torch.Generator()))["loss"].backward()
     for place, weight in model.named_parameters():
         assert weight.grad is not None, place
         assert weight.grad.isfinite().all(), place
@@ -103,7 +93,7 @@ def test_new_captions_of_known_words_get_labels_of_their_own():
     label = model.labels(["a dog", "a small dog", "", "a big dog", "a small dog"])
     assert label.tolist() == [3, 4, -1, 5, 4]
     assert model.labels(["a big dog"]).tolist() == [5]
-    x0 = points(1).expand(3, -1, -1, -1)
+    x0 = points(EVENT, 1).expand(3, -1, -1, -1)
     one, two, none = model.sample(x0, label=model.labels(["a small dog", "a dog", ""])).x
     assert (one - two).abs().max() > 1e-4
     assert_close(none, model.sample(x0[:1]).x[0])

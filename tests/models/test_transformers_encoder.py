@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 import torch
-from helpers.toy_captions import CAPTIONS, EVENT, SMALL, build_text, points, save_text_encoder
+from helpers.toy_captions import CAPTIONS, EVENT, build_text, save_text_encoder
+from helpers.toy_transformer_flows import SMALL, points
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
@@ -62,7 +63,7 @@ def test_a_trained_model_has_no_captions_in_its_weights_and_reads_them_from_the_
     bound = bind(build_flow, {**SMALL, "text": {"name": "transformers", "model": t5}}, "starflow", context=event)
     assert bound["text"]["shape"] == [5, 12]
     model = call(build_flow, event, Normal(event.shape), settings=bound)
-    x, label = points(4), torch.arange(4)
+    x, label = points(EVENT, 4), torch.arange(4)
     assert model.loss(Batch(x, label))["loss"].isfinite()
     assert {name for name in model.state_dict() if "classes" in name} == {
         f"classes.{name}" for name in ("padding", "projection.weight", "projection.bias")

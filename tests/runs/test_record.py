@@ -36,11 +36,6 @@ def record():
     return {**record, "provenance": {"data": {}, "training": training, "measurements": [measured]}}
 
 
-def sealed(contents):
-    body = json.dumps(contents)[:-1]
-    return f'{body},\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
-
-
 def edited(record, *place, value):
     copy = json.loads(json.dumps(record))
     table = copy
@@ -73,7 +68,8 @@ def edited(record, *place, value):
 )
 def test_a_damaged_record_is_located(record, tmp_path, place, value, message):
     path = tmp_path / "record.json"
-    path.write_text(sealed(edited(record, *place, value=value)))
+    body = json.dumps(edited(record, *place, value=value))[:-1]
+    path.write_text(f'{body},\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}"}}\n')
     with pytest.raises(Damaged, match=r"record\.json is not a record: ") as error:
         read_record(path)
     assert message in str(error.value)

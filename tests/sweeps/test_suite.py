@@ -245,7 +245,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
         ),
         ('metrics = ["nfe"]', 'metrics = ["nfe"]\nseeds = [0]', "seeds: every budget of a track has its own seeds"),
         ("{ model =", "{ modle =", "trials: there is nothing to tune in 'modle'; did you mean 'model'"),
-        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track runs every model on every cell"),
+        ('"cfm", {', '{ name = "cfm", seeds = [0] }, {', "a track trains all models on all data sets"),
         (
             '"cfm", {',
             '{ name = "cfm", budgets = [20, 30] }, {',

@@ -227,7 +227,7 @@ def _check_budgets(candidates: Sequence[Candidate]) -> None:
     for candidate in candidates:
         text = json.dumps(candidate.specs[0].json(), sort_keys=True)
         if text in known:
-            raise ConfigError(f"the candidate {candidate.method} {candidate.text} is there twice")
+            raise ConfigError(f"the candidate {candidate.method} {candidate.text} is listed twice: remove one")
         known.add(text)
     numbers = Counter(candidate.method for candidate in candidates)
     if len(set(numbers.values())) > 1:

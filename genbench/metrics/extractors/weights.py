@@ -78,7 +78,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         with suppress(OSError, Damaged):
             return _verified(found, file, sha256)
     if sha256 and sha256 != file.sha256:
-        raise ConfigError(f"no {file.name} has the sha256 {sha256}: give its path as features.weights")
+        raise ConfigError(f"no {file.name} with the sha256 {sha256} was found: give its path as features.weights")
     return cache.get(
         "weights", file.name, lambda entry: _verified(entry, file, None), lambda entry: _download(file, entry)
     )

@@ -92,11 +92,11 @@ def fld(evaluation: Evaluation, *, n: Samples = None, n_real: Real = 50_000, fea
     """Feature likelihood divergence: how much less likely test images are under the samples than under training images.
 
     Features are standardized by the test images. A mixture of Gaussians is centered on the samples, and its variances
-    are fitted to the training images. The value is 100 (l - l0): l is the negative log-likelihood of test images in
-    nats per feature, l0 the same for a mixture centered on as many training images as there are samples (at most half)
-    and fitted to the others. Copies of training images get tiny variances and make no test image likely: quality,
-    diversity and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for copies.
-    Published values use DINOv2 (features=dinov2). The interval comes from random halves.
+    are fitted to the training images. The value is 100 (l - l0), where l is the negative log-likelihood of test images
+    in nats per feature. For l0, the centers are as many training images as there are samples (at most half), and the
+    variances are fitted to the others. Copies of training images get tiny variances and make no test image likely:
+    quality, diversity and novelty count. `gap` is 100 (l of training images - l of test images): far below 0 for
+    copies. Published values use DINOv2 (features=dinov2). The interval comes from random halves.
 
     Reference: Jiralerspong et al., 2023.
     """

@@ -84,8 +84,8 @@ def precision_recall(
 ) -> list[Value]:
     """Share of samples that lie among real images (precision), and of real images among samples (recall).
 
-    An image x lies among a set of images if some image y of the set is at least as close to x as to the k-th nearest
-    neighbor of y in the set.
+    Each image y of a set has a ball that reaches to its k-th nearest neighbor in the set. An image lies among the set
+    if it lies in one of these balls.
 
     Args:
         k: rank of the nearest neighbor that bounds a neighborhood.

@@ -118,8 +118,8 @@ class MeanFlowLoss(MapLoss):
 class AlphaFlowLoss(SelfDistillation):
     """Generation in any number of steps by alpha-Flow, between flow matching and MeanFlow, on pairs of any coupling.
 
-    The target follows the pair's velocity v = x1 - x0 for a fraction alpha of the interval, to m = t + alpha (r - t),
-    and the map from there to r:
+    The target follows the pair's velocity v = x1 - x0 for a fraction alpha of the interval, up to
+    m = t + alpha (r - t). From m to r it follows the map:
 
     loss = |u(x_t, t, r) - sg(alpha v + (1 - alpha) u(x_t + (m - t) v, m, r))|^2 / alpha
 

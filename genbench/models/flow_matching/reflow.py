@@ -79,8 +79,8 @@ class Reflow(FlowMatching):
     Args:
         sigma: standard deviation of the noise around the straight path, for the teacher as well.
         start: weights before the first step: the teacher's, as published, or fresh ones ("anew").
-        pairs: number of pairs to train on; by default the number of training samples, so that a plan passes over the
-            pairs as often as over the data; 32,768 for data generated on the fly.
+        pairs: number of pairs to train on; by default as many as training samples, so that a plan passes over both
+            equally often; 32,768 for data generated on the fly.
         tol: relative and absolute tolerance of dopri5, which solves for the pairs.
     """
 

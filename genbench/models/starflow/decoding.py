@@ -108,9 +108,9 @@ class JacobiDecoding:
     u_i <- mu_i(u_<i) + sigma_i(u_<i) z_i  for all i of the window at once
 
     The equations are triangular: a token is exact once all earlier tokens are. After each sweep the window moves past
-    the leading tokens that changed by less than a share of the tolerance, and past the next one, which was computed
-    from settled tokens only. Remaining errors add up along tokens and blocks: `SAFETY` is the largest factor measured
-    on trained flows. A tolerance of zero or a window of one token gives the sequential result.
+    the leading tokens that changed by less than a share of the tolerance. It also moves past the next token, which was
+    computed from settled tokens only. Remaining errors add up along tokens and blocks: `SAFETY` is the largest factor
+    measured on trained flows. A tolerance of zero or a window of one token gives the sequential result.
 
     Args:
         window: number of tokens iterated at once.

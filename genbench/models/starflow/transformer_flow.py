@@ -205,9 +205,7 @@ class TransformerFlow(Model):
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
         tempered = options.get("temperature", 1) != 1
         if tempered and not options["guidance"]:
-            raise ConfigError(
-                "sample.temperature acts on the prediction that guidance leads away from: set sample.guidance as well"
-            )
+            raise ConfigError("sample.temperature has no effect without guidance: set sample.guidance as well")
         if options["guidance"] and not (tempered or settings["conditional"] or settings["text"] is not None):
             raise ConfigError(
                 "sample.guidance needs labels and a model trained on them (model.conditional=true, or model.text), or "

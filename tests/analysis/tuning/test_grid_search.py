@@ -95,7 +95,7 @@ def test_an_equal_budget_is_enforced():
         grid_search(["cfm", "reflow"], "moons", {"plan": {"lr": [0.1]}}, settings={"plan": {"steps": 10}})
     with pytest.raises(ConfigError, match="did you mean 'sigma'"):
         grid_search(["cfm"], "moons", {"model": {"sigam": [1.0]}})
-    with pytest.raises(ConfigError, match=r"candidate cfm model.sigma=0.0 is there twice"):
+    with pytest.raises(ConfigError, match=r"candidate cfm model.sigma=0.0 is listed twice"):
         grid_search(["cfm"], "moons", {"model": {"sigma": [0, 0.0]}})
     with pytest.raises(ConfigError, match="neither lower nor higher"):
         grid_search(["cfm"], "moons", {"model": {"sigma": [0.0]}}, metric="norm")

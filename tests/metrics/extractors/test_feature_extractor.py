@@ -74,10 +74,3 @@ def test_bicubic_resizing_is_that_of_pillow_in_floats_on_the_central_square(heig
     torch.testing.assert_close(
         feature_extractor.bicubic(images, size)[0], torch.tensor(np.stack(expected)), rtol=0, atol=1e-3
     )
-
-
-@pytest.mark.parametrize("rule", [feature_extractor.clean, feature_extractor.pillow])
-def test_images_are_resized_alike_alone_and_side_by_side(rule):
-    images = torch.randint(256, (40, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    alone = torch.cat([rule(image[None], 17) for image in images])
-    torch.testing.assert_close(rule(images, 17), alone, rtol=0, atol=0)

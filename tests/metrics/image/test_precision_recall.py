@@ -1,38 +1,11 @@
-import pytest
 import torch
 from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image import precision_recall
 from genbench.metrics.image.precision_recall import (
     Neighborhoods,
-    density_and_coverage,
     nearest,
-    precision_and_recall,
 )
-
-
-def test_precision_falls_with_bad_samples_and_recall_with_missing_ones(data):
-    real = normal_images(3000, 1)
-    bad = normal_images(200, 4, mean=220.0, sd=2.0)
-    values = measured("precision_recall", data, torch.cat([real[:200], bad]))
-    assert values["precision_recall.precision"]["value"] == pytest.approx(0.5, abs=0.02)
-    modes = torch.cat([normal_images(100, 8, mean=60.0), normal_images(100, 9, mean=200.0)]).flatten(1).float()
-    half, whole = Neighborhoods(modes[:100]), Neighborhoods(modes)
-    assert precision_and_recall(half, whole, 3)["recall"] == pytest.approx(0.5, abs=0.05)
-    assert precision_and_recall(whole, whole, 3) == {"precision": 1.0, "recall": 1.0}
-
-
-def test_density_is_one_and_coverage_falls_with_missing_modes():
-    def two_modes(seed):
-        modes = normal_images(300, seed, mean=60.0), normal_images(300, seed + 1, mean=200.0)
-        return torch.cat(modes).flatten(1).float()
-
-    real, fresh = two_modes(8), two_modes(18)
-    good, half = (density_and_coverage(Neighborhoods(x), Neighborhoods(real), 5) for x in (fresh, fresh[:300]))
-    assert good["density"] == pytest.approx(1, abs=0.15)
-    assert half["density"] == pytest.approx(1, abs=0.2)
-    assert good["coverage"] > 0.9
-    assert half["coverage"] == pytest.approx(good["coverage"] / 2, abs=0.05)
 
 
 def test_every_value_states_its_interval(data):

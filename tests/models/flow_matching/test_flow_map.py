@@ -119,13 +119,6 @@ def test_a_net_of_one_time_is_refused(built):
     del nets._entries["one-time"]
 
 
-def test_the_share_of_intervals_is_the_ratio(built):
-    model, _ = built("lagrangian", "gaussian", ratio=0.25)
-    t, end = model.draw_times(20_000, torch.Generator().manual_seed(0))
-    assert (end > t).float().mean().item() == pytest.approx(0.25, abs=0.01)
-    assert (end >= t).all()
-
-
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from helpers.flow_maps import SHORT, Biased, check_flow_matching, check_training, error, put, states
+from helpers.flow_maps import SHORT, Biased, error, put, states
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError
@@ -48,18 +48,6 @@ def test_on_optimal_pairs_the_mean_velocity_is_the_velocity(trained, drawn):
     assert (late - (1 - 0.6 * (x - 0.5) / 0.7)).square().mean() < 3e-2
 
 
-def test_one_step_of_one_dimension_is_monotone_rearrangement(trained, drawn):
-    means, deviation = (-1.5, 1.5), 0.4
-    law = {"dims": 1, "modes": 2, "std": deviation, "means": [[m] for m in means]}
-    model, _ = trained("meanflow", "mixture", data=law, plan=SHORT)
-    x0 = noise(model.source, 4096, seed=1)[:, 0]
-    grid = torch.linspace(-4, 4, 20_001)
-    below = sum(torch.special.ndtr((grid - m) / deviation) for m in means) / 2
-    due = grid[torch.searchsorted(below, torch.special.ndtr(x0)).clamp(max=len(grid) - 1)]
-    assert (drawn(model)[:, 0] - due).square().mean() < 0.1
-    assert due.var() > 2
-
-
 @pytest.mark.parametrize(("power", "minimum"), [(0.0, 1.443), (1.0, 2.83)])
 def test_adaptive_weights_move_the_minimum_away_from_the_mean(built, power, minimum):
     """Data +-2, seen at t = 0.4 and x = 0.3: the mean velocity there is 1.443, but p = 1 prefers the likelier mode."""
@@ -93,7 +81,8 @@ def test_times_are_ordered_and_equal_for_their_share(built):
         t, end = model.draw_times(20_000, torch.Generator().manual_seed(0))
         assert (end >= t).all()
         assert (t >= 0).all() and (end <= 1).all()  # noqa: PT018
-        assert (end > t).float().mean().item() <= 0.26
+        share = (end > t).float().mean().item()
+        assert share == pytest.approx(0.25, abs=0.01) if not settings else share <= 0.26
     both = torch.cat([t, end]).logit()  # of ordered pairs; where both are equal they are the earlier one
     assert -1.0 < both.mean().item() < -0.4
 
@@ -160,11 +149,3 @@ def test_an_interval_of_two_neighboring_numbers_has_a_finite_error(built):
     example = model.example(data.train, 0, 64, 0, torch.Generator())
     short = example._replace(end=torch.nextafter(example.t, torch.tensor(2.0)))
     assert error(model, short).isfinite()
-
-
-def test_an_interval_of_length_zero_is_flow_matching(built, gaussian_flow):
-    check_flow_matching(built, gaussian_flow, "alphaflow")
-
-
-def test_training_finds_the_map_of_gaussians(trained, drawn):
-    check_training(trained, drawn, "alphaflow", anneal_steps=100)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toy_trainings import Stop, stop_at
 from torch import nn
 from torch.testing import assert_close
 
@@ -118,20 +119,11 @@ def changed(model):
     return model
 
 
-class Stop(Exception):
-    pass
-
-
 def test_an_interrupted_run_goes_on_with_the_encoder_it_began_with(data, tmp_path):
     """The fresh model that goes on has an encoder of other weights: all it needs is in the checkpoint."""
-
-    def interrupt(step, steps, logs):
-        if step == 20:
-            raise Stop
-
     whole = train(latent("cfm", data), data, 25)
     with pytest.raises(Stop):
-        train(latent("cfm", data), data, 25, folders=[tmp_path], progress=[interrupt], save_every=0)
+        train(latent("cfm", data), data, 25, folders=[tmp_path], progress=[stop_at(20)], save_every=0)
     resumed = train(changed(latent("cfm", data)), data, 25, folders=[tmp_path])
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
@@ -145,10 +137,9 @@ def test_training_data_are_the_calibrated_latents_in_the_order_of_the_data(data)
     variance, mean = torch.var_mean(batch_source.take(1197, 0).x, (0, 2, 3))
     assert_close(mean, torch.zeros(2), atol=1e-4, rtol=0)
     assert_close(variance, torch.ones(2), atol=1e-3, rtol=0)
-    for step in (0, 30):
-        raw, batch = data.train.batch(step, 50, 3), batch_source.batch(step, 50, 3)
-        assert_close(batch.x, model.encoder.encode(raw.x), atol=1e-4, rtol=1e-4)
-        assert torch.equal(batch.label, raw.label)
+    raw, batch = data.train.batch(30, 50, 3), batch_source.batch(30, 50, 3)
+    assert_close(batch.x, model.encoder.encode(raw.x), atol=1e-4, rtol=1e-4)
+    assert torch.equal(batch.label, raw.label)
 
 
 def test_other_weights_never_find_these_latents(data):

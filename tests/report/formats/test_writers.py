@@ -24,16 +24,12 @@ from genbench.report.formats.writers import (
 )
 
 
-def text(cell):
-    return cell_text(cell)
-
-
 def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
-    assert text(Cell(text="failed (2)", notes=(1, 3))) == "failed (2) [1,3]"
-    assert text(Cell(1.234, 0.05, letters="ab")) == "1.234 ± 0.050 ab"
-    assert text(Cell(1.234, 0.05, sign="°", letters="c", notes=(2,))) == "1.234 ± 0.050° c [2]"
-    assert text(Cell(1.234, 0.05, aside=True, notes=(1,))) == "(1.234 ± 0.050) [1]"
-    assert text(Cell(1.234, text="1.2 (1-2)")) == "1.2 (1-2)"
+    assert cell_text(Cell(text="failed (2)", notes=(1, 3))) == "failed (2) [1,3]"
+    assert cell_text(Cell(1.234, 0.05, letters="ab")) == "1.234 ± 0.050 ab"
+    assert cell_text(Cell(1.234, 0.05, sign="°", letters="c", notes=(2,))) == "1.234 ± 0.050° c [2]"
+    assert cell_text(Cell(1.234, 0.05, aside=True, notes=(1,))) == "(1.234 ± 0.050) [1]"
+    assert cell_text(Cell(1.234, text="1.2 (1-2)")) == "1.2 (1-2)"
     assert cell_text(Cell(text="a|b"), lambda text: text.replace("|", "!")) == "a!b"
     assert heading(Column("w2", "lower")) == "w2 ↓"
     assert heading(Column("n")) == "n"
@@ -42,7 +38,7 @@ def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
 @pytest.mark.parametrize("width", [1, 60, 80, 120, 1000])
 def test_panels_have_every_column_once_and_as_many_as_fit(width):
     table = wide_table()
-    whole, found = grid(table, text), [grid(panel, text) for panel in panels(table, text, width)]
+    whole, found = grid(table, cell_text), [grid(panel, cell_text) for panel in panels(table, cell_text, width)]
     assert [[line[0][0], *(cell for part in line for cell in part[1:])] for line in zip(*found, strict=True)] == whole
     label = max(len(line[0]) for line in whole) + 3
     sizes = [[3 + max(map(len, column)) for column in [*zip(*part, strict=True)][1:]] for part in found]
@@ -58,7 +54,7 @@ def test_the_published_files_and_the_report_have_the_same_values(report, results
     column = [c.title for c in table.columns].index("sliced_w2")
     cell = next(row for row in table.rows if row.label == "cfm").cells[column]
     assert cell.mean == pytest.approx(line["value"])
-    assert text(cell) in shown
+    assert cell_text(cell) in shown
 
 
 def test_markdown_is_aligned_and_within_its_width():

@@ -1,14 +1,12 @@
 """The picture of a run shows samples beside data, for every kind of data, and its failure fails nothing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from helpers import photographs, small_pictures
+from helpers.fixed_samples import normal, task_of
 from PIL import Image, ImageColor
 
-from genbench.core import Batch, Split
 from genbench.metrics.evaluation import Evaluation
 from genbench.runs.monitoring import sample_files
 from genbench.runs.monitoring.sample_files import (
@@ -20,7 +18,6 @@ from genbench.runs.monitoring.sample_files import (
     save_sample_picture,
     save_samples,
 )
-from genbench.space import Real
 from genbench.testing.toys import LEVELS, toy_tasks
 
 TILE = small_pictures.FULL
@@ -45,23 +42,9 @@ def colors(tile):
     return {color for color in (INK, COLOR) if (np.abs(opaque - ImageColor.getrgb(color)).max(1) <= 2).any()}
 
 
-class Fixed(Split):
-    size = 300
-
-    def __init__(self, x):
-        self.x = x
-
-    def batch(self, step, size, seed):
-        return self.take(size, seed)
-
-    def take(self, n, seed):
-        return Batch(self.x[:n], torch.zeros(n, dtype=torch.long))
-
-
 def of_dimension(dims):
-    x = torch.randn(300, dims, generator=torch.Generator().manual_seed(0))
-    data = toy_tasks()["vectors"]
-    return replace(data, event=replace(data.event, shape=(dims,)), space=Real(), test=Fixed(x)), x
+    x = normal(300, dims, 0)
+    return task_of(x), x
 
 
 SHOWN = [(1, [{INK, COLOR}]), (2, [{INK}, {COLOR}]), (7, [{INK}, {COLOR}, {COLOR}])]

@@ -120,7 +120,7 @@ class Balanced(KernelCoupling):
         count = len(batch[0])
         if 2 * count > self.pilot_size:  # with a single batch as reference, an error of its mean weight would persist
             least = f"at least twice plan.batch_size={count}"
-            raise ConfigError(f"model.reference={self.pilot_size} must be {least}, or model.running=false")
+            raise ConfigError(f"model.reference={self.pilot_size} must be {least}; or set model.running=false")
         rows = (self.oldest + torch.arange(count, device=self.oldest.device)) % self.pilot_size
         for buffer, new in zip((self.x0, self.x1, self.label, self.phi, self.psi), batch, strict=True):
             buffer[rows] = new
