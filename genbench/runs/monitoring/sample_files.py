@@ -203,7 +203,7 @@ def _marginal(axes: "Axes", real: Float[np.ndarray, "n"], samples: Float[np.ndar
     ends = low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1)
     for x, look in ((real, {"color": INK, "alpha": 0.4}), (samples, {"color": COLOR, "histtype": "step"})):
         bins = min(48, max(10, int(3 * len(x) ** (1 / 3))))
-        axes.hist(x, bins, ends, weights=np.full(len(x), bins / len(x)), **look)
+        axes.hist(x, bins, range=ends, weights=np.full(len(x), bins / len(x)), **look)
     axes.set_xlim(ends)
     axes.set_axis_off()
 
