@@ -194,7 +194,8 @@ def merge(
             counts[what.partition(" by ")[0]] += 1
             if why:
                 options.print_plain(f"{'different values, not copied' if what == 'different' else what}: {run}: {why}")
-        typer.echo(f"{source}: " + ", ".join(f"{count} {what}" for what, count in sorted(counts.items())))
+        told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+        typer.echo(f"{source}: {told or 'nothing that is not here'}")
 
 
 def import_command(
