@@ -83,10 +83,7 @@ def tune(
     typer.echo(f"{len(search.candidates)} candidates", err=True)
     _run(search.missing(store), store, jobs)
     found = search.measured(store)
-    # The names of files are not in the keys of runs, but their content is.
-    runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in found.specs]
-    mark = sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:8]
-    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{mark}.json"
+    path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{_mark(found.specs)}.json"
     text = json.dumps(found.json(), indent=1)
     files.write(path, text + "\n")
     if found.lost:
@@ -121,7 +118,8 @@ def _tune_track(
     missing = asked.missing(store)
     if seconds := usual_seconds(path, store, list(missing.values())):
         say_time(seconds / min(jobs, len(missing)))
-    choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}.json"
+    mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
+    choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
     try:
         _run(missing, store, jobs)
     finally:  # a stopped tuning saves the choices of the rows that it finished
@@ -136,6 +134,12 @@ def _tune_track(
         typer.echo(f"written: {choices}, {trials}")
     if shown.lost:
         raise RunFailed(f"no candidate has a value for every seed: {', '.join(shown.lost)}")
+
+
+def _mark(specs: Sequence["Spec"]) -> str:
+    """Return a hash of the runs of a search: searches on other files of the same name have another one."""
+    runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in specs]
+    return sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:

@@ -202,6 +202,8 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     }
     if spent:
         content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
+    else:  # a table of costs shows earlier records
+        files.discard(folder / "cost.md")
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)

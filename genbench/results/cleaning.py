@@ -40,32 +40,41 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
 
 
 def _outdated(store: Store, remove: bool) -> Iterator[str]:
-    by_run: dict[Path, list[Path]] = {}
-    for path in store.record_paths():
-        by_run.setdefault(path.parents[1], []).append(path)
-    for run, paths in by_run.items():
-        if not any(why for path in paths for why in _current(path)[1]):
+    for run in sorted({path.parents[1] for path in store.record_paths()}):
+        if not any(reasons for _, _, reasons in _records(run)):
             continue
         try:
             with lease.hold(store.root / "leases", run.name) if remove else nullcontext():
-                found = [(path, *_current(path)) for path in paths]
-                for path, current, reasons in found:
+                found = _records(run)  # read again: another process may have changed the run before the lease was held
+                for path, _, reasons in found:
                     yield from (f"{path}: {why}" for why in reasons)
-                    if remove and reasons and current is not None:
-                        files.write(path, format_record(current))
-                    elif remove and reasons:
-                        shutil.rmtree(path.parent)
-                if remove and all(reasons and current is None for _, current, reasons in found):
+                if not remove:
+                    continue
+                if found and all(reasons and current is None for _, current, reasons in found):
                     shutil.rmtree(run)
+                    continue
+                for path, current, reasons in found:
+                    if reasons and current is not None:
+                        files.write(path, format_record(current))
+                    elif reasons:
+                        shutil.rmtree(path.parent)
         except lease.Busy as reason:
             yield f"{run}: stays, {reason}"
 
 
+def _records(run: Path) -> list[tuple[Path, Record | None, list[str]]]:
+    """Return the path of every record of a run, with `_current`."""
+    return [(path, *_current(path)) for path in sorted(run.glob("*/record.json"))]
+
+
 def _current(path: Path) -> tuple[Record | None, list[str]]:
-    """Return a record without what is outdated (None if nothing is left), and why; a damaged record has no reason."""
+    """Return a record without what is outdated (None if nothing is left), and why.
+
+    A record that is damaged, or that another process has just removed, has no reason.
+    """
     try:
         record = read_kept(path)
-    except Damaged:
+    except (Damaged, FileNotFoundError):
         return None, []
     if unknown_components(record):  # versions of missing components are not known here
         return record, []

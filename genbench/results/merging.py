@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from zipfile import BadZipFile, ZipFile
@@ -57,8 +57,9 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
     If both folders have a record, it is extended by the metrics that only the source has, or has in the installed
     version. Everything of a run is compared before anything is written: if one value differs, or if settings, data or
     training differ, nothing of the run is copied. Weights, samples and logs are copied if the target has none, and the
-    reason of a failure if the target has neither a record nor a reason. Every file is checked before it is copied:
-    records and weights by checksum and by the run that they belong to. Links are not followed.
+    reason of a failure if the target has neither a record nor a reason. Damaged records and weights of the target are
+    set aside, and count as absent. Every file is checked before it is copied: records and weights by checksum and by
+    the run that they belong to. Links are not followed.
 
     Args:
         trusted: whether to copy records that name files or downloads, which later commands would open.
@@ -92,8 +93,8 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
             plans[path] = record, *_compared(record, folder / path.relative_to(run), name)
         if path not in plans:
             yield Merged(name, "left out")
-    weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
-    if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):
+    weights, kept = _weights(run, [record for record, _, _ in plans.values()], trusted), _kept(folder / WEIGHTS)
+    if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, kept):
         for _, _, outcome in plans.values():
             yield outcome if outcome.what in ("different", "the same") else outcome._replace(what="left out")
         return
@@ -104,8 +105,10 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
                 files.set_aside(target)
             files.write(target, format_record(merged))
         yield outcome
-    new = weights is not None and not (folder / WEIGHTS).exists()
+    new = weights is not None and kept is None
     if new:
+        if os.path.lexists(folder / WEIGHTS):
+            files.set_aside(folder / WEIGHTS)
         _copy(run / WEIGHTS, folder / WEIGHTS)
     if weights is not None and not plans:
         yield Merged(run.name, "weights" if new else "the same")
@@ -194,12 +197,22 @@ def _weights(run: Path, records: Sequence[Record], trusted: bool) -> dict[str, T
     return None
 
 
-def _same(weights: Mapping[str, Tensor] | None, path: Path) -> bool:
-    """Return whether weights equal the weights at a path; True if either is missing or damaged."""
-    with suppress(Damaged, FileNotFoundError):
-        kept = read_weights(path)[0]
-        return weights is None or (kept.keys() == weights.keys() and all(kept[n].equal(weights[n]) for n in kept))
-    return True
+def _kept(path: Path) -> dict[str, Tensor] | None:
+    """Return the weights here; None if they are missing, damaged or misfiled."""
+    try:
+        return read_weights(path).state
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        log.warning("%s", error)
+        return None
+
+
+def _same(weights: Mapping[str, Tensor] | None, kept: Mapping[str, Tensor] | None) -> bool:
+    """Return whether weights are equal; True if either are missing."""
+    if weights is None or kept is None:
+        return True
+    return kept.keys() == weights.keys() and all(kept[name].equal(weights[name]) for name in kept)
 
 
 def _copy(source: Path, target: Path) -> None:

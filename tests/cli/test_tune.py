@@ -4,6 +4,17 @@ import json
 
 import numpy as np
 
+TRACK = """
+datasets = ["moons"]
+models = ["gaussian", {{ name = "cfm", trials = {{ model = {{ sigma = [{sigma}] }} }} }}]
+metrics = ["sliced_w2"]
+evaluation = {{ n = 16, batch = 16 }}
+budgets = [{{ steps = 2, seeds = [0] }}]
+[track]
+baseline = "gaussian"
+tuning = {{ steps = 2, seeds = 1 }}
+"""
+
 
 def test_the_command_writes_its_choice(cli, tmp_path):
     def say(*words):
@@ -36,3 +47,16 @@ def test_a_second_file_does_not_take_the_place_of_the_first(cli, tmp_path):
     kept = [json.loads(path.read_text()) for path in (tmp_path / "r/tuning").glob("*.json")]
     assert len(kept) == 2
     assert all(answer in kept for answer in answers)
+
+
+def test_tracks_of_the_same_file_name_keep_their_own_trials(cli, tmp_path):
+    paths = []
+    for sigma in (0.1, 0.2):
+        path = tmp_path / str(sigma) / "some.toml"
+        path.parent.mkdir()
+        path.write_text(TRACK.format(sigma=sigma))
+        assert cli("tune", "--track", path, "--results", tmp_path / "r")[0] == 0
+        paths.append({*(tmp_path / "r/tuning").glob("some-*.json")})
+    assert [len(found) for found in paths] == [1, 2]
+    first, second = [json.loads(path.read_text()) for path in (*paths[0], *(paths[1] - paths[0]))]
+    assert [each["candidates"][1]["settings"] for (each,) in (first, second)] == ["model.sigma=0.1", "model.sigma=0.2"]

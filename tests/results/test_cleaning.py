@@ -1,8 +1,13 @@
+import shutil
+
+import pytest
+
+from genbench.results import cleaning
 from genbench.results.status import of_suite
 from genbench.runs.record import format_record, read_record
 from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store
-from genbench.storage import lease
+from genbench.storage import files, lease
 from genbench.sweeps.suite import load
 
 
@@ -46,6 +51,31 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
     err = cli("sweep", suite, "--results", results, "--dry-run")[2]
     assert f"{other} belongs to another run: its settings differ" in err
     assert "4 cells, 2 to run" in err
+
+
+@pytest.mark.parametrize("during", ["the search", "the wait for the lease"])
+def test_two_processes_clean_at_once(swept, first_path, edit_record, monkeypatch, during):
+    """A record that the other one removes is no error, and a run whose last record is new stays."""
+    _, results = swept
+    paths = sorted(results.glob("runs/*/*/record.json"))[:2]
+    for path in paths:
+        edit_record(path, older)
+    good = first_path(results, "runs/wcfm-*/*/record.json").read_bytes()
+    new = paths[1].parents[1] / "another" / "record.json"
+    module, name = (cleaning, "read_kept") if during == "the search" else (lease, "hold")
+    original = getattr(module, name)
+
+    def meanwhile(*arguments):
+        if paths[0].exists():
+            shutil.rmtree(paths[0].parents[1])
+            files.write(new, good)
+        return original(*arguments)
+
+    monkeypatch.setattr(module, name, meanwhile)
+    said = [*cleaning.clean(Store(results), outdated=True, failed=False, remove=True)]
+    assert [line for line in said if str(paths[1]) in line]
+    assert not paths[1].exists()
+    assert new.read_bytes() == good
 
 
 def test_clean_removes_what_the_dead_left(cli, swept, first_path):

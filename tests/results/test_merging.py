@@ -174,6 +174,18 @@ def test_a_damaged_or_misfiled_record_here_is_set_aside(cli, two, first_path, mi
     assert path.with_name("record.json.aside").read_bytes() == content
 
 
+@pytest.mark.parametrize("misfiled", [False, True])
+def test_damaged_or_misfiled_weights_here_are_set_aside(cli, two, first_path, misfiled):
+    results, other = two
+    path = first_path(results, "runs/cfm-moons-0*/model.safetensors")
+    good = path.read_bytes()
+    content = first_path(results, "runs/wcfm-moons-1*/model.safetensors").read_bytes() if misfiled else good[:-8]
+    path.write_bytes(content)
+    assert "4 the same" in cli("results", "merge", other, "--results", results)[1]
+    assert path.read_bytes() == good
+    assert path.with_name("model.safetensors.aside").read_bytes() == content
+
+
 ELSEWHERE = {
     "other settings": (lambda r: r["spec"]["plan"].update(steps=11), "the settings of the two records differ"),
     "other data": (lambda r: r["provenance"]["data"].update(original=False), "the data of the two records differ"),

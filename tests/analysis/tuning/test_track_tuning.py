@@ -41,7 +41,8 @@ def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tm
         (p["tables"], s.plan["lr"]) for s, (p,) in zip(track.specs, track.places, strict=True) if p["row"] == "cfm"
     ]
     assert rates == [(["default"], 1e-9)] * 2 + [(["tuned"], 2e-3)] * 2
-    trials = json.loads((results / "tuning/some.json").read_text())
+    _, latest = sorted((results / "tuning").glob("some-*.json"), key=lambda path: path.stat().st_mtime_ns)
+    trials = json.loads(latest.read_text())
     assert {seed for each in trials for one in each["candidates"] for seed in one["values"]} == {"100", "101"}
     assert {each["budget"]["steps"] for each in trials} == {60}
 
@@ -111,7 +112,8 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
     assert "left out: {'plan': {'lr': 0.5}} is not a trial of otcfm on gaussian dims=3" in err
     kept = {"gaussian dims=3": {"cfm": {"plan": {"lr": 1e-9}}}, "moons": {"cfm": {}, "otcfm": {}}}
     assert json.loads(chosen.read_text()) == kept
-    assert [each["model"] for each in json.loads((results / "tuning/some.json").read_text())] == ["otcfm", "cfm"]
+    (trials,) = (results / "tuning").glob("some-*.json")
+    assert [each["model"] for each in json.loads(trials.read_text())] == ["otcfm", "cfm"]
     load(path)
     assert "0 runs to do" in tune("--dataset", "moons")[1]
     for wrong, hint in ((("cmf",), "some has no model 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
@@ -141,7 +143,8 @@ def test_a_row_without_a_value_costs_no_other_row_its_choice(tmp_path, cli):
     assert (code, "no candidate has a value for every seed: otcfm on moons" in err) == (1, True)
     assert "No candidate has a value for every seed: otcfm." in " ".join(out.split())
     assert json.loads((tmp_path / "some.tuned.json").read_text()) == {"moons": {"cfm": {}}}
-    trials = json.loads((tmp_path / "results/tuning/some.json").read_text())
+    (path,) = (tmp_path / "results/tuning").glob("some-*.json")
+    trials = json.loads(path.read_text())
     assert [(each["model"], [*each["chosen"]]) for each in trials] == [("otcfm", []), ("cfm", ["cfm"])]
 
 
