@@ -23,6 +23,8 @@ collect_ignore = ["plugin"]  # a package of its own, installed by the tests that
 collect_ignore_glob = ["campaign/[!t]*.py", "fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
 torch.set_num_threads(1)
 made_home: str | None = None
+cut_short: list[pytest.CollectReport | pytest.TestReport] = []
+"""Modules that cannot be imported, and tests that ended their process."""
 
 
 def pytest_configure():
@@ -32,6 +34,22 @@ def pytest_configure():
     os.environ["GENBENCH_OFFLINE"] = "1"  # no test waits for a download
     if "PYTEST_XDIST_WORKER" not in os.environ:
         made_home = os.environ["GENBENCH_HOME"] = tempfile.mkdtemp(prefix="genbench-tests-")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(report):
+    cut_short.append(report)
+
+
+def pytest_collectreport(report):
+    if report.failed:
+        cut_short.append(report)
+
+
+def pytest_sessionfinish(session):
+    """End with another exit code than after a failed test, which `make test` repeats, where not every test ran."""
+    if session.shouldfail or session.shouldstop or cut_short:
+        session.exitstatus = pytest.ExitCode.INTERRUPTED
 
 
 def pytest_unconfigure():

@@ -12,10 +12,9 @@ from PIL import Image
 
 from genbench.analysis.values import SuiteResults, by_model, load_suites
 from genbench.report.formats.writers import number
-from genbench.report.pictures import ACROSS, TILE, name_of
+from genbench.report.pictures import name_of
 from genbench.report.track_board import REGIMES, TrackBoard, track_board
 from genbench.report.track_table import across_table
-from genbench.runs.monitoring.drawing import GAP, LABEL
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -23,8 +22,10 @@ RESULTS = Path(__file__).parents[2] / "results"
 TRACKS = ("plane-v1", "transport-v1", "maps-v1", "digits-v1")
 DRAWN = ("8gaussians", "moons", "8gaussians-moons")
 """Data sets of which a model page shows samples."""
+TILE, GAP, LABEL, ACROSS = 240, 8, 30, 10
+"""Pixels of a published picture of points: a tile, between tiles, and a label above them; most tiles in a row."""
 ROWS = 3
-"""Rows of tiles in a picture of points: noise, half of the way, samples."""
+"""Rows of tiles in such a picture: noise, half of the way, samples."""
 POWER = 0.9
 """Share of detections from which the picture states the number."""
 

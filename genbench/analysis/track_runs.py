@@ -248,8 +248,9 @@ def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
     track, costs = read(path).track, {}
     published = (run.record for group in _groups(path, Store(FOLDER)) for run in group.runs)
     for record in (*published, *(record for _, record in store.saved(damaged=lambda *_: None))):
-        if cost := cost_of(record):
-            spec, parts = record["spec"], (cost["train_seconds"], cost.get("evaluate_seconds", 0.0))
+        spec, cost = record["spec"], cost_of(record)
+        if cost and spec["plan"]:  # an encoder has none
+            parts = cost["train_seconds"], cost.get("evaluate_seconds", 0.0)
             base = track is not None and any(place["row"] == track.baseline for place in record.get("track", ()))
             for model in (spec["model"]["name"], *([""] if base else [])):
                 budgets = costs.setdefault((model, record["labels"]["data"]), {})

@@ -203,23 +203,27 @@ def _eval_run(
     from genbench.settings import merge
     from genbench.sweeps.progress import ProgressDisplay
 
-    kept = spec_at(path if path.exists() else results / "runs" / path)
+    path = path if path.exists() else results / "runs" / path
+    kept = spec_at(path)
     if kept.kind != "model":
         raise ConfigError(f"{path} is an {kept.kind}: it has no samples to measure")
+    asked, along = metric or list(kept.metrics), kept.evaluation["curve_metrics"]
     spec = make_spec(
         kept.model["name"],
         kept.data["name"],
         seed=kept.seed,
-        metrics=metric or list(kept.metrics),
+        metrics=[*asked, *along],
         settings=merge(kept.settings | {"metric": {}}, settings),
     )
-    spec = replace(spec, stack=kept.stack)
+    # The metrics of the curve belong to the evaluation, which names the folder; here they are not measured again.
+    measured = {name: part for name, part in spec.metrics.items() if name in asked or name not in along}
+    spec = replace(spec, stack=kept.stack, metrics=measured)
     if spec.train_key != kept.train_key:
         raise ConfigError(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
-    root = next((parent.parent for parent in path.resolve().parents if parent.name == "runs"), results)
-    store = Store(root)
+    # A run, its evaluation or its record; a folder further up may be called runs as well.
+    store = Store(next((above.parent for above in path.resolve().parents[:3] if above.name == "runs"), results))
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())
     if as_json:

@@ -10,7 +10,7 @@ from genbench.analysis.values import SuiteResults, Value, by_model, group_by, he
 from genbench.errors import ConfigError
 from genbench.report import plots
 from genbench.report.blocks import Block, Method, Report, Section
-from genbench.report.pictures import run_picture, sample_picture
+from genbench.report.pictures import run_picture, sample_pictures
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, seed_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
 from genbench.runs.make_spec import restore_spec
@@ -34,7 +34,7 @@ READING = (
 
 
 def gather(suites: Sequence[SuiteResults], results: Path) -> Report:
-    """Gather the report of suites of a results folder; pictures are drawn there if they are missing."""
+    """Gather the report of suites of a results folder."""
     runs = [run for suite in suites for run in suite.runs]
     failures = [failure for suite in suites for failure in suite.failures]
     counts = [
@@ -72,7 +72,7 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     costs = [cost for cost in suite.costs if cost.data == data]
     parts: dict[str, Sequence[Block | None]] = {
         "Quality vs. NFE": (plots.quality_vs_nfe(values), *curve_tables(values, failures)),
-        "Samples": (sample_picture(folder, data, runs),),
+        "Samples": sample_pictures(folder, data, runs),
         "Training": (plots.quality_vs_steps(values), *training_tables(values, failures)),
         "Cost": cost_tables(costs, values),
     }
@@ -158,7 +158,7 @@ def _method(model: str, runs: Sequence[Run], values: Sequence[Value], suite: str
     spec = runs[0].record["spec"]
     # The suite's page has the curves of published values.
     curves = plots.learning_curves(model, runs, values) if absent < len(runs) else None
-    shown = (run_picture(runs), curves, *seed_tables(values))
+    shown = (run_picture(model, runs), curves, *seed_tables(values))
     return Method(
         model,
         tuple(filter(None, shown)),

@@ -137,7 +137,7 @@ def _published(folder: Path) -> tuple[list[Record], Damaged | None]:
 
 
 def publish_report(store: Store, page: Path, console: Console, only: str = "", *, full: bool = False) -> None:
-    """Write the page of a results folder, draw the pictures that it lacks, and print the tables of its tracks.
+    """Write the page of a results folder, and print the tables of its tracks.
 
     Args:
         page: where to write the page; a folder of the same name beside it has the pages of the suites.
@@ -148,8 +148,7 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
 
     suites = load_suites(store, [only] if only else [])
     boards = track_boards(store, only)
-    with store.lock_tables():
-        report = gather(suites, store.root)
+    report = gather(suites, store.root)
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():

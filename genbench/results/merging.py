@@ -17,7 +17,7 @@ from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
-from genbench.runs.store import Store
+from genbench.runs.store import FAILURE, Store
 from genbench.runs.versions import impossible, outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
@@ -40,8 +40,9 @@ class Merged(NamedTuple):
 
     Args:
         what: "new", "the same" or "extended by METRICS"; "different" if its values differ from those here by more than
-            the tolerance of `verify`; "left out" if another record or the weights of its run differ; "weights" if only
-            weights are new; "busy" if another process holds the run.
+            the tolerance of `verify`; "left out" if another record or the weights of its run differ, or if it cannot be
+            read or trusted; "failed" if the run failed there and has no record here; "weights" if only weights are new;
+            "busy" if another process holds the run.
         why: the first value that differs.
     """
 
@@ -55,9 +56,9 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
 
     If both folders have a record, it is extended by the metrics that only the source has, or has in the installed
     version. Everything of a run is compared before anything is written: if one value differs, or if settings, data or
-    training differ, nothing of the run is copied. Weights, samples and logs are copied if the target has none. Every
-    file is checked before it is copied: records and weights by checksum and by the run that they belong to. Links are
-    not followed.
+    training differ, nothing of the run is copied. Weights, samples and logs are copied if the target has none, and the
+    reason of a failure if the target has neither a record nor a reason. Every file is checked before it is copied:
+    records and weights by checksum and by the run that they belong to. Links are not followed.
 
     Args:
         trusted: whether to copy records that name files or downloads, which later commands would open.
@@ -80,12 +81,14 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
 def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     plans: dict[Path, tuple[Record, Record | None, Merged]] = {}
     for path in filter(_is_own, sorted(run.glob("[!.]*/record.json"))):
+        name = f"{run.name}/{path.parent.name}"
         with _left_out_if(Exception):  # a file may raise anything
-            record = read_kept(path)
-            _check_trust(record["spec"], trusted)
+            record = _read(path, trusted)
             if why := impossible(record["results"]):
                 raise Damaged(f"{files.shown(path)}: {why}")
-            plans[path] = record, *_compared(record, folder / path.relative_to(run), f"{run.name}/{path.parent.name}")
+            plans[path] = record, *_compared(record, folder / path.relative_to(run), name)
+        if path not in plans:
+            yield Merged(name, "left out")
     weights = _weights(run, [record for record, _, _ in plans.values()], trusted)
     if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, folder / WEIGHTS):
         for _, _, outcome in plans.values():
@@ -106,6 +109,29 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     for path in (run / "train.csv", *beside) if plans or weights is not None else ():
         with _left_out_if(Damaged):
             _copy(path, folder / path.relative_to(run))
+    yield from _merge_failures(run, folder, trusted)
+
+
+def _merge_failures(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
+    """Copy the reason of each failure, unless the evaluation has a record or a reason here."""
+    for path in filter(_is_own, sorted(run.glob(f"[!.]*/{FAILURE}"))):
+        target, name = folder / path.relative_to(run), f"{run.name}/{path.parent.name}"
+        if target.exists() or target.with_name("record.json").exists():
+            continue
+        found: Record | None = None
+        with _left_out_if(Exception):
+            found = _read(path, trusted)
+        if found is None or "failure" not in found:
+            yield Merged(name, "left out")
+        else:
+            files.write(target, format_record(found))
+            yield Merged(name, "failed")
+
+
+def _read(path: Path, trusted: bool) -> Record:
+    record = read_kept(path)
+    _check_trust(record["spec"], trusted)
+    return record
 
 
 def _check_trust(spec: Mapping[str, Any], trusted: bool) -> None:

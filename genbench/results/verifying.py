@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported, reason_of
+from genbench.registry import metrics
 from genbench.results.comparing import TOLERANCE, Deviation, compare
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.memory_estimate import check_memory
@@ -200,6 +201,8 @@ def _spec(record: Record, guest: Guest | None) -> Spec:
         Untrusted: if the spec names a file or a download.
     """
     kept = record["spec"]
+    for name in kept["metrics"]:  # a record is not confirmed by a part of its values
+        metrics.require(name)
     if guest is not None:
         data = {name: value for name, value in kept["data"].items() if name != "path"}
         if not guest.trusted:

@@ -173,10 +173,10 @@ def _check_stop(model: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
 
 
 def restore_spec(record: Mapping[str, Any]) -> Spec:
-    """Return the spec that a record or a checkpoint carries.
+    """Return the spec that a record or a checkpoint carries, without metrics that are outdated or not installed here.
 
     Raises:
-        ConfigError: if a component that the spec names now has another version, or lacks one of its settings.
+        ConfigError: if another component that the spec names now has another version, or lacks one of its settings.
     """
     try:
         spec = SPEC.validate_python(record)
@@ -193,7 +193,7 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
     for name in (name for member in spec.stack or () for name in member):
         if name not in ("seed", *spec.model):
             raise unknown(f"stack: {spec.model['name']} has no setting", name, settings_in(spec.model))
-    known = {name: part for name, part in spec.metrics.items() if "@" in name or name in metrics}
+    known = {name: part for name, part in spec.metrics.items() if name in metrics}
     current = {name: part for name, part in known.items() if not any(differences(metrics, part))}
     along = bind(Sampling, spec.evaluation, "evaluation")["curve_metrics"]
     evaluation = {**spec.evaluation, "curve_metrics": [name for name in along if name in current]}

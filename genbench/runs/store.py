@@ -292,20 +292,24 @@ def spec_at(run: Path) -> Spec:
     """Return the spec of a saved run, read from its folder, its record or its weights.
 
     Raises:
-        ConfigError: if there is no such file, or another version made it.
+        ConfigError: if there is no such file, another version made it, or a file that it was trained on has changed.
     """
     record, weights = (run if run.suffix == ".json" else run / "record.json"), run / "model.safetensors"
     if record.is_file():
-        return _restored(record, read_kept(record)["spec"])
+        return _restored(record, read_kept(record)["spec"], record.resolve().parents[1])
     if weights.is_file():
-        return _restored(weights, read_weights(weights).spec)
+        return _restored(weights, read_weights(weights).spec, weights.resolve().parent)
     for path in sorted(run.glob("*/record.json")):
-        return _restored(path, read_kept(path)["spec"])
+        return _restored(path, read_kept(path)["spec"], path.resolve().parents[1])
     raise ConfigError(f"{run} is not a saved run: it has neither record.json nor model.safetensors")
 
 
-def _restored(path: Path, spec: Mapping[str, Any]) -> Spec:
+def _restored(path: Path, kept: Mapping[str, Any], folder: Path) -> Spec:
     try:
-        return restore_spec(spec)
+        spec = restore_spec(kept)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+    if folder.parent.name == "runs" and run_name(spec) != folder.name:
+        why = "its data or another of its files has changed since, or another version of genbench trained it"
+        raise ConfigError(f"{path} cannot be used: {why}")
+    return spec

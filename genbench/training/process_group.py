@@ -8,7 +8,6 @@ import atexit
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -33,6 +32,12 @@ PATIENCE = timedelta(days=7)
 
 START = timedelta(minutes=10)
 """Time in which all processes have to start."""
+
+END = 60.0
+"""Seconds that a process may take from leaving the group to its end."""
+
+_pids: list[int] = []
+"""Numbers of the processes of the group, by rank."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -136,13 +141,17 @@ class Group:
 
     @contextmanager
     def _watch(self) -> Iterator[None]:
-        """Raise RunFailed where a collective operation fails, with the process that has ended."""
+        """Raise RunFailed where a collective operation fails, once torchrun has noticed which process has ended."""
         try:
             yield
         except RuntimeError as error:
             lost = "gloo" in str(error) or isinstance(error, distributed.DistError)
             if self.size == 1 or not lost:
                 raise
+            # A process leaves the group before it ends, but the first one that ends gives the command its exit code.
+            until = time.monotonic() + END
+            while all(map(_is_listed, _pids)) and time.monotonic() < until:
+                time.sleep(0.05)
             raise RunFailed(f"another of {self.size} processes has ended") from error
 
 
@@ -193,12 +202,10 @@ def repeat_in_processes(processes: int) -> None:
     except SignalException as error:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
-        # torchrun stops the others by SIGTERM, unless they end with 1 before, because they lost the one that failed.
-        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        rank, code = min(codes.items(), key=lambda each: (each[1] == -signal.SIGTERM, each[1] == 1))
-        if code < 0:
-            raise RunFailed(f"process {rank} of {processes} was killed by signal {-code}") from error
-        sys.exit(code)
+        rank, failure = error.get_first_failure()  # the others ended because they lost it, or torchrun stopped them
+        if failure.exitcode < 0:
+            raise RunFailed(f"process {rank} of {processes} was killed by signal {-failure.exitcode}") from error
+        sys.exit(failure.exitcode)
     sys.exit(0)
 
 
@@ -226,7 +233,9 @@ def _join(device: torch.device) -> None:
         raise ConfigError(f"the processes of torchrun cannot meet: {first_line(error)}") from error
     store.set_timeout(PATIENCE)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    store.set(f"genbench/pid/{rank}", str(os.getpid()))
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
+    _pids[:] = [int(store.get(f"genbench/pid/{other}")) for other in range(size)]
     # The group stays until the exit, because the next run uses it; exiting without destroying it would abort.
     atexit.register(_leave)
 
@@ -236,6 +245,15 @@ def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def _is_listed(pid: int) -> bool:
+    """Return whether a process runs on this machine, or has ended but its parent has not noticed."""
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _leave() -> None:

@@ -1,12 +1,15 @@
 """run and eval: what is trained, kept and printed, and errors of the user's own code."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.command_line import METRICS, TINY, genbench
 
 from genbench.runs.make_spec import restore_spec
+from genbench.runs.store import Store
 
 
 def test_json_is_the_record_alone_and_progress_goes_to_stderr(kept):
@@ -88,6 +91,30 @@ def test_eval_measures_more_without_training(kept):
     assert json.loads(done.stdout)["spec"]["sample"] == record["spec"]["sample"]  # not of the last evaluation
     refused = genbench("eval", run, "--set", "plan.steps=31", "--results", results, code=2)
     assert "does not train" in refused.stderr
+
+
+def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_path):
+    curve = [*TINY[:-1], "evaluation.curve=[1]", "--set", 'evaluation.curve_metrics=["sliced_w2"]']
+    run = ["run", "--model", "cfm", "--dataset", "moons", "--metric", "sliced_w2", "--metric", "nfe", *curve]
+    assert cli(*run, "--results", tmp_path)[0] == 0
+    ((before, record),) = Store(tmp_path).saved()
+    code, _, err = cli("eval", record["labels"]["run"], "--metric", "norm", "--results", tmp_path)
+    assert code == 0, err
+    ((path, after),) = Store(tmp_path).saved()
+    assert (path, [row for row in after["results"] if row["metric"] != "norm"]) == (before, record["results"])
+    assert [(row["metric"], row["point"]) for row in after["results"] if row not in record["results"]] == [
+        ("norm", "main")
+    ]
+
+
+def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch):
+    (place := tmp_path / "runs" / "monday").mkdir(parents=True)
+    shutil.move(swept[1], place / "results")
+    monkeypatch.chdir(place)
+    run = next(path.name for path in sorted(Path("results/runs").iterdir()))
+    for words in ([run], [Path("results/runs") / run]):
+        code, _, err = cli("eval", *words, "--metric", "norm")
+        assert code == 0, err
 
 
 def test_eval_measures_external_samples(kept, tmp_path):

@@ -10,7 +10,6 @@ import pytest
 
 from fake_gpu import library, measures, models, parts
 from fake_gpu.expectations import violations
-from fake_gpu.mutations import mutations
 from fake_gpu.proof import SMALL
 from genbench.registry import couplings, datasets, encoders, extractors, metrics, nets, texts
 from genbench.registry import models as model_registry
@@ -43,10 +42,6 @@ def prove(groups):
 @pytest.mark.slow
 def test_on_the_device_trainings_and_measures_are_what_they_are_on_the_cpu():
     prove("trainings,measures")
-
-
-def test_every_mutation_has_its_text_in_its_file():
-    assert not [each for each in mutations("") if each.old not in (ROOT / "genbench" / each.file).read_text("utf-8")]
 
 
 @pytest.mark.slow

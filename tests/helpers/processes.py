@@ -7,9 +7,10 @@ import importlib.util
 import inspect
 import multiprocessing
 import os
-import socket
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+
+from torch.distributed import TCPStore
 
 context = multiprocessing.get_context("forkserver")
 KNOWN = ["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors", "helpers.small_pictures"]
@@ -24,9 +25,9 @@ def apart(work, *arguments, **variables):
 
 def together(size, work, *arguments):
     """Return what a function returns in each process of a group, as torchrun would start them, by rank."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # at a port that nothing else can take
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "TORCHELASTIC_USE_AGENT_STORE": True}
+    shared |= {"MASTER_ADDR": store.host, "MASTER_PORT": store.port}
     variables = [shared | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(size)]
     with ProcessPoolExecutor(size, context) as pool:
         return list(pool.map(partial(_run, inspect.getfile(work), work.__name__, arguments), variables))

@@ -98,13 +98,15 @@ def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
 
 @pytest.mark.parametrize(("gibibytes", "number"), [(1, 1), (3, 2)])
 def test_this_thread_measures_the_end_of_the_curve_where_memory_suffices(moons, metric, monkeypatch, gibibytes, number):
-    threads, helped = set(), threading.Event()
+    threads, helped, begun = set(), threading.Event(), threading.Event()
 
     def shared(evaluation):
         threads.add(get_ident())
         if get_ident() == threading.main_thread().ident:
             helped.set()
-        return Value(float(helped.wait(60)), len(evaluation.x), "p")
+        else:
+            begun.set()
+        return Value(float(helped.wait(300) and (number == 1 or begun.wait(300))), len(evaluation.x), "p")
 
     metric("shared", shared, memory=lambda n: 2**30)
     monkeypatch.setattr(memory, "total", lambda: gibibytes * 2**30)
@@ -115,10 +117,12 @@ def test_this_thread_measures_the_end_of_the_curve_where_memory_suffices(moons, 
 
 
 def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric, monkeypatch):
-    threads = set()
+    helped = threading.Event()
 
     def mean(evaluation):
-        threads.add(get_ident())
+        if get_ident() != threading.main_thread().ident:
+            helped.set()
+        assert helped.wait(300)
         return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
 
     metric("mean", mean)
@@ -133,14 +137,13 @@ def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric,
         return evaluate(model, moons, chosen, sample={}, sampling=sampling, seed=0)[0]
 
     beside = rows(idle=True)
-    assert threads - {get_ident()}
     assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
     assert rows(idle=False) == beside
     monkeypatch.undo()
     both = threading.Barrier(2)
 
     def nan_beside(evaluation):
-        both.wait(60)
+        both.wait(300)
         return Value(0.0 if get_ident() == threading.main_thread().ident else float("nan"), 9, "p")
 
     metric("beside", nan_beside)

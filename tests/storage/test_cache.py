@@ -1,9 +1,10 @@
 """The cache: one makes an entry, everyone reads it; damage is reported and made good."""
 
-import multiprocessing
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from helpers.processes import apart
 
 from genbench.errors import ConfigError
 from genbench.storage import cache, files
@@ -79,7 +80,7 @@ def test_where_nothing_can_be_kept_entries_last_as_long_as_the_process(home, cap
     ]
 
 
-def slow(queue):
+def made_slowly():
     calls = []
 
     def make(path):
@@ -87,16 +88,11 @@ def slow(queue):
         time.sleep(0.5)
         files.write_sealed(path, "content")
 
-    queue.put((cache.get("kind", "name", files.read_sealed, make), len(calls)))
+    return cache.get("kind", "name", files.read_sealed, make), len(calls)
 
 
-def test_of_several_processes_one_makes_an_entry():
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    processes = [context.Process(target=slow, args=(queue,)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    found = [queue.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join()
+def test_of_several_processes_one_makes_an_entry(home):
+    with ThreadPoolExecutor(4) as threads:
+        processes = [threads.submit(apart, made_slowly, GENBENCH_HOME=home) for _ in range(4)]
+    found = [process.result() for process in processes]
     assert sorted(found) == [("content", 0)] * 3 + [("content", 1)]

@@ -63,7 +63,7 @@ def test_a_hash_is_computed_again_only_after_a_change(tmp_path, monkeypatch):
 @pytest.mark.parametrize("coarse", [False, True], ids=["exact", "coarse"])
 def test_another_content_of_the_same_size_and_time_is_noticed(tmp_path, monkeypatch, within, replaced, coarse):
     """Archives and rsync restore times; on a coarse clock two changes have one time, and a renamed file one inode."""
-    monkeypatch.setattr(content_hash, "DOUBT", 2.0 if coarse else 0.0)
+    monkeypatch.setattr(content_hash, "DOUBT", 600.0 if coarse else 0.0)
     if coarse:
         monkeypatch.setattr(content_hash, "_stamp", lambda status: str(status.st_size))
     file = tmp_path / "data/file"

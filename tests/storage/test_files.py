@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,10 +24,15 @@ def room(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def write_with(write, temporary):
+    with temporary.open("wb") as file:
+        write(file, np.zeros(5000))
+
+
 WRITERS = {
     "text": lambda path: files.write(path, "x" * 5000),
     "tensors": lambda path: tensors.save(path, {"a": torch.zeros(5000)}, {}),
-    "archive": lambda path: files.replace(path, lambda temporary: np.savez(temporary.open("wb"), x=np.zeros(5000))),
+    "archive": lambda path: files.replace(path, partial(write_with, np.savez)),
 }
 
 
@@ -40,7 +46,7 @@ def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
     assert (error.value.errno, error.value.filename) == (errno.EFBIG, str(tmp_path / "kept"))
     assert path.read_text() == "old"
     with room(1000), pytest.raises(OSError, match="5000 requested") as error:  # NumPy's own words, without a number
-        files.replace(path, lambda temporary: np.save(temporary.open("wb"), np.zeros(5000)))
+        files.replace(path, partial(write_with, np.save))
     assert (error.value.errno, error.value.filename) == (errno.EIO, str(tmp_path / "kept"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "kept"]
     write(path)

@@ -127,18 +127,17 @@ def test_a_killed_worker_and_a_lost_node_change_nothing(tmp_path, nodes):
     assert sorted(path.name for path in there.root.iterdir()) == ["runs"]
 
 
-def test_an_unreachable_cluster_is_refused_at_once(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    for where in (address, f"ray://{address}"):
-        began = time.monotonic()
-        with (
-            pytest.raises(ConfigError, match=f"no Ray cluster at {where}: Connection refused"),
-            ray_executor.RayExecutor(Store(tmp_path), where),
-        ):
-            pass
-        assert time.monotonic() - began < 10
+def test_an_unreachable_cluster_is_refused_before_ray_looks_for_it_for_minutes(tmp_path, monkeypatch):
+    monkeypatch.setattr("ray.init", None)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        for where in (address, f"ray://{address}"):
+            with (
+                pytest.raises(ConfigError, match=f"no Ray cluster at {where}: Connection refused"),
+                ray_executor.RayExecutor(Store(tmp_path), where),
+            ):
+                pass
     assert not list(tmp_path.iterdir())
 
 
@@ -200,7 +199,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
 
 def test_files_of_the_user_reach_a_cluster_that_runs(tmp_path, nodes, monkeypatch):
     made, _ = nodes
-    made.wait_for_nodes()  # until the head has noticed the lost one, the queue of events may be placed there
+    made.wait_for_nodes(timeout=300)  # until the head has noticed the lost one, the queue of events may be placed there
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GENBENCH_FILES", raising=False)
     code = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[0]

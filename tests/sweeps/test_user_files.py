@@ -14,7 +14,8 @@ from torch.testing import assert_close
 
 import genbench
 from genbench.errors import ConfigError
-from genbench.registry import models
+from genbench.registry import metrics, models
+from genbench.runs.store import Store
 from genbench.storage.content_hash import sha256
 from genbench.sweeps.suite import load, with_paths
 from genbench.sweeps.suite_file import read
@@ -36,7 +37,7 @@ def folder(tmp_path, monkeypatch):
         "from genbench.metrics.evaluation import Value\nfrom genbench.registry import metrics\n"
         "@metrics.register('spread', better='none', of='samples')\ndef spread(evaluation):\n"
         "    'Mean square of the samples.'\n"
-        "    return Value(float(evaluation.samples(None).square().mean()), 40, 'model space')\n"
+        "    return Value(float(evaluation.samples(40).square().mean()), 40, 'model space')\n"
     )
     np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(200, 2)))
     yield tmp_path
@@ -105,11 +106,46 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
         models[name]
 
 
+def test_a_run_stays_usable_after_a_metric_of_the_users_own_has_changed(cli, folder):
+    run = ["run", "--model", "cfm", "--dataset", "moons", "--metric", "my_metric.py", "--results", "r"]
+    run += ["--set", "plan.steps=10", "--set", "evaluation.n=40", "--set", "evaluation.curve=[]"]
+    code, _, err = cli(*run)
+    assert code == 0, err
+    ((_, before),) = Store(folder / "r").saved()
+    for name in before["spec"]["metrics"]:
+        forget(name)
+    source = (folder / "my_metric.py").read_text()
+    (folder / "my_metric.py").write_text(source.replace("square().mean()", "abs().mean()"))
+    for words in (run, ["eval", before["labels"]["run"], "--metric", "norm", "--results", "r"]):
+        code, _, err = cli(*words)
+        assert code == 0, err
+    ((_, after),) = Store(folder / "r").saved()
+    assert [name.partition("@")[0] for name in after["spec"]["metrics"]] == ["norm", "spread", "spread"]
+    assert before["results"][0] in after["results"]
+    code, out, _ = cli("verify", "--results", "r")  # the values of the first version cannot be measured again
+    assert (code, out.startswith("not measured: ")) == (0, True)
+    assert "needs its Python file" in " ".join(out.split())
+
+
+def test_a_run_on_points_that_have_changed_is_not_taken_for_the_run_on_the_new_points(cli, folder):
+    first = genbench.run("cfm", "points.npy", metrics=["norm"], settings=TINY, results=folder / "r")
+    np.save(folder / "points.npy", np.random.default_rng(1).normal(size=(200, 2)))
+    second = genbench.run("cfm", "points.npy", metrics=["norm"], settings=TINY, results=folder / "r")
+    old, new = (record["labels"]["run"] for record in (first, second))
+    code, _, err = cli("eval", old, "--metric", "w2", "--results", "r")
+    assert (code, f"{old}/model.safetensors cannot be used: its data" in err) == (2, True), err
+    with pytest.raises(ConfigError, match="has changed since"):
+        genbench.load("r", old)
+    assert [[*record["spec"]["metrics"]] for record in Store(folder / "r").records()] == [["norm"], ["norm"]]
+    assert cli("eval", new, "--metric", "w2", "--results", "r")[0] == 0
+
+
 def forget(name):
     """Forget a file, as another process has never seen it."""
     os.environ[FILES] = ""
     sys.modules.pop(f"genbench_file_{name.partition('@')[2]}", None)
-    models._entries.pop(name, None)
+    for registry in (models, metrics):
+        registry._entries.pop(name, None)
 
 
 def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli, folder):

@@ -81,6 +81,7 @@ if group.rank == 1:
     {end}
 {work}
 """
+LEAVES = "torch.distributed.destroy_process_group(); time.sleep(3)"
 WAITS, COMPUTES = "group.barrier()", "time.sleep(600)  # as in a long computation, which no closed connection ends"
 
 
@@ -88,7 +89,8 @@ WAITS, COMPUTES = "group.barrier()", "time.sleep(600)  # as in a long computatio
     ("end", "work", "code", "said"),
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", COMPUTES, 1, "RunFailed: process 1 of 2 was killed by signal 9"),
-        pytest.param("print('why', file=sys.stderr); sys.exit(2)", WAITS, 2, "why", marks=pytest.mark.slow),
+        # The other process loses this one at once, but its exit code comes later, as on a busy machine.
+        pytest.param(f"{LEAVES}; print('why', file=sys.stderr); sys.exit(2)", WAITS, 2, "why", marks=pytest.mark.slow),
     ],
 )
 def test_if_one_process_ends_the_others_end_too_and_the_command_says_why(tmp_path, end, work, code, said):
@@ -105,7 +107,7 @@ def test_no_process_outlives_the_command_on_ctrl_c_or_a_kill(tmp_path, number):
     process = start(
         PIDS.format(folder=str(tmp_path), end=f"open({str(tmp_path / 'ready')!r}, 'w')", work=COMPUTES), tmp_path
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not (tmp_path / "ready").exists():  # behind the barrier, which all have reached
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -116,7 +118,7 @@ def test_no_process_outlives_the_command_on_ctrl_c_or_a_kill(tmp_path, number):
 
 
 def assert_ended(folder):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     for rank in range(2):
         with suppress(ProcessLookupError):
             while time.monotonic() < until:

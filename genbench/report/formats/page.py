@@ -22,18 +22,18 @@ from genbench.analysis.values import digest
 from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
-from genbench.report.pictures import excerpt
+from genbench.report.pictures import excerpt, small
 from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
 from genbench.report.track_sentences import sentences
 from genbench.report.track_table import track_tables
-from genbench.runs.monitoring.drawing import SCALE
+from genbench.runs.monitoring.sample_files import SCALE
 from genbench.storage import files
 
 MAX_COLUMNS = 6
 """Number of columns in the table of a data set; the full table below it is collapsed."""
-STRIP = {True: 2, False: 1}
-"""Maximum number of data sets in the strip of samples: {True: points, False: others}."""
+STRIP = 3
+"""Maximum number of data sets in the strip of samples."""
 WIDTH = 120
 """Maximum width in characters of a panel of a table with all columns."""
 FIRST = ("Quality vs. NFE", "Samples")
@@ -151,16 +151,15 @@ def _colors() -> str:
 
 def _strip(report: Report) -> Iterator[tuple[str, Picture]]:
     """Yield (data set, its largest picture of samples) for the first data sets that have a picture."""
-    pictures: dict[str, tuple[int, bool, Picture]] = {}
+    pictures: dict[str, tuple[int, Picture]] = {}
     for data in (data for suite in report.sections for data in suite.sections):
         for block in (block for part in data.sections if part.title == "Samples" for block in part.blocks):
             if isinstance(block, Picture):
                 with Image.open(block.path, formats=["PNG"]) as image:
-                    found = image.width, image.mode == "P", block
+                    found = image.width, block
                 if data.title not in pictures or found[0] > pictures[data.title][0]:
                     pictures[data.title] = found
-    for points, most in STRIP.items():
-        yield from [(data, block) for data, (_, kind, block) in pictures.items() if kind == points][:most]
+    yield from [(data, block) for data, (_, block) in pictures.items()][:STRIP]
 
 
 def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str]) -> Environment:
@@ -180,6 +179,7 @@ def _environment(looks: Mapping[str, figures.Style], headlines: Mapping[str, str
         "models": lambda drawn: list(dict.fromkeys(one.model for chart in drawn.charts for one in chart.series)),
         "panels": partial(panels, text=cell_text, width=WIDTH),
         "picture": lambda picture: _inline(files.read(picture.path), "png"),
+        "small": lambda picture: _inline(small(picture), "png"),
         "shared": shared_words,
         "width": _width,
     }

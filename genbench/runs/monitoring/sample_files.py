@@ -1,8 +1,9 @@
 """Samples as files: raw arrays, grids of images, and the picture of a run, which shows samples beside held-out data."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from genbench.errors import first_line
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.sampling import noise
 from genbench.numerics.ode import trajectory
-from genbench.runs.monitoring import drawing
-from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL, Opacity
 from genbench.seeds import derive
 from genbench.space import Pixels
 from genbench.storage import arrays, files
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 log = logging.getLogger("genbench")
 
@@ -27,9 +30,16 @@ GRID_SIZE = 100
 
 NAME = "samples.png"
 """Name of the file beside the record of a run."""
-TILE, WAYS, TIMES = 480, 60, 33
-"""Pixels of a tile; number of trajectories that are drawn, and of points on each."""
-IMAGES = 40
+INK, COLOR = "#777d87", "#347dd6"
+"""Colors of text and data, and of models: legible on white and on black."""
+DPI, SCALE = 128, 2
+"""Pixels of a picture per inch; pixels of the file per pixel of a page."""
+TILE, LABEL, GAP = 480, 30, 8
+"""Pixels of a tile, of a line of text, and between tiles."""
+WAYS, TIMES, IMAGES = 60, 33, 40
+"""Number of trajectories that are drawn, of points on each, and of images."""
+FEW = 500
+"""Number of points up to which they are drawn larger."""
 DIMENSIONS = 4
 """Number of coordinates whose marginals are drawn."""
 
@@ -82,19 +92,20 @@ def save_sample_picture(folder: Path, evaluation: Evaluation, data: Data) -> Pat
     """Draw samples beside held-out data as samples.png, and return its path; if drawing fails, warn and return None.
 
     2D points are drawn with the paths of a few of them from noise, images as grids, other vectors by their first two
-    principal components and their first marginals.
+    principal components and their first marginals. The background is transparent, for light and dark pages.
     """
     path = folder / NAME
     try:
         drawn = sample_picture(evaluation, data)
-        files.replace(path, lambda place: drawn.save(place, format="PNG"))
+        own = {"format": "png", "transparent": True, "metadata": {"Software": None}}
+        files.replace(path, lambda place: drawn.savefig(place, **own))
     except Exception as error:
         log.warning("no picture of the samples: %s", first_line(error))
         return None
     return path
 
 
-def sample_picture(evaluation: Evaluation, data: Data) -> Image.Image:
+def sample_picture(evaluation: Evaluation, data: Data) -> "Figure":
     """Return the picture of samples beside held-out data."""
     finite = torch.isfinite(evaluation.x.flatten(1)).all(1)
     if not finite.any():
@@ -103,28 +114,98 @@ def sample_picture(evaluation: Evaluation, data: Data) -> Image.Image:
     test = data.test.take(min(len(samples), data.test.size or len(samples)), derive(0, "picture")).x
     real = data.space.decode(test).numpy()
     if isinstance(data.space, Pixels) and has_images(data):
-        sheets = {"data": real, "samples": samples}
-        tiled = {title: drawing.tiled(data.space.gray(images[:IMAGES])) for title, images in sheets.items()}
-        return drawing.gallery(tiled, samples.shape[2])
-    flat = [part.reshape(len(part), -1).astype(np.float64) for part in (real, samples)]
-    real, samples = flat
+        return _gallery({"data": data.space.gray(real[:IMAGES]), "samples": data.space.gray(samples[:IMAGES])})
+    real, samples = (part.reshape(len(part), -1).astype(np.float64) for part in (real, samples))
     if real.shape[1] == 1:
-        return _joined([("data and samples", _marginals(real, samples))])
-    center, axes = (np.zeros(2), np.eye(2)) if real.shape[1] == 2 else _principal(real)
-    plane, generated = (real - center) @ axes, (samples - center) @ axes
-    frame = drawing.square([drawing.bulk(plane)])
+        figure, (axes,) = _tiles("data and samples")
+        _marginal(axes, real[:, 0], samples[:, 0])
+        return figure
+    center, plane = (np.zeros(2), np.eye(2)) if real.shape[1] == 2 else _principal(real)
+    shown, generated = (real - center) @ plane, (samples - center) @ plane
     what = "" if real.shape[1] == 2 else ", principal components"
-    tiles = [
-        (f"data{what}", _colored([(INK, drawing.scatter(plane, frame, TILE))])),
-        (f"samples{what}", _colored([(COLOR, drawing.scatter(generated, frame, TILE))])),
-    ]
-    if real.shape[1] > 2:
-        tiles.append((f"first {min(DIMENSIONS, real.shape[1])} coordinates", _marginals(real, samples)))
-    elif (path := _ways(evaluation, data)) is not None:
-        frame = drawing.square([drawing.bulk(plane), *path[[0, -1]]])
-        ends = [(color, drawing.scatter(points, frame, TILE)) for color, points in ((INK, path[0]), (COLOR, path[-1]))]
-        tiles.append(("from noise to samples", _colored([(COLOR, drawing.lines(path, frame, TILE)), *ends])))
-    return _joined(tiles)
+    frame = _square(_bulk(shown))
+    views = {f"data{what}": ({INK: shown}, frame), f"samples{what}": ({COLOR: generated}, frame)}
+    if (path := _ways(evaluation, data) if real.shape[1] == 2 else None) is not None:
+        ends = path[[0, -1]]
+        views["from noise to samples"] = dict(zip((INK, COLOR), ends, strict=True)), _square(_bulk(shown), *ends)
+    titles = [*views, *([] if real.shape[1] == 2 else [f"first {min(DIMENSIONS, real.shape[1])} coordinates"])]
+    tall = 1.0 if len(titles) > len(views) else max(_height(points, frame) for points, frame in views.values())
+    figure, tiles = _tiles(*titles, tall=tall)
+    for axes, (points, (middle, half)) in zip(tiles, views.values(), strict=False):
+        if len(points) == 2 and path is not None:
+            axes.plot(*path.transpose(2, 0, 1), color=COLOR, alpha=0.7, linewidth=0.8)
+        for color, x in points.items():
+            size = (5 if len(x) > FEW else 8) * 72 / DPI
+            axes.plot(*x.T, "o", color=color, alpha=0.6, markersize=size, markeredgewidth=0)
+        axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - tall * half, middle[1] + tall * half))
+    for k in range(min(DIMENSIONS, real.shape[1]) if len(titles) > len(views) else 0):
+        inner = tiles[-1].inset_axes((k % 2 * 0.51, 0.51 - k // 2 * 0.51, 0.49, 0.49))
+        _marginal(inner, real[:, k], samples[:, k])
+    return figure
+
+
+def _figure(width: int, height: int) -> "Figure":
+    """Return an empty figure, its size in pixels."""
+    from matplotlib.figure import Figure  # takes a third of a second
+
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+
+
+def _title(figure: "Figure", left: int, text: str) -> None:
+    width, height = figure.get_size_inches() * DPI
+    figure.text(left / width, 1 - LABEL / 2 / height, text, color=INK, fontsize=21 * 72 / DPI, va="center_baseline")
+
+
+def _tiles(*titles: str, tall: float = 1.0) -> "tuple[Figure, list[Axes]]":
+    """Return a figure of tiles side by side, below their titles; `tall` is their height divided by their width."""
+    width, height = len(titles) * (TILE + GAP), LABEL + GAP + round(tall * TILE)
+    figure, tiles = _figure(width, height), []
+    for left, title in zip(range(0, width, TILE + GAP), titles, strict=True):
+        _title(figure, left, title)
+        tiles.append(figure.add_axes((left / width, 0, TILE / width, 1 - (LABEL + GAP) / height)))
+        tiles[-1].set_axis_off()
+    return figure, tiles
+
+
+def _gallery(images: Mapping[str, Float[np.ndarray, "n channels height width"]]) -> "Figure":
+    """Return a figure of images in grids side by side, pixel by pixel."""
+    grids = {title: np.asarray(_grid(part)) for title, part in images.items()}
+    zoom = SCALE if next(iter(images.values())).shape[2] <= 32 else 1
+    tall, wide = (side * zoom for side in next(iter(grids.values())).shape[:2])
+    figure = _figure(len(grids) * (wide + GAP), LABEL + GAP + tall)
+    for index, (title, grid) in enumerate(grids.items()):
+        _title(figure, index * (wide + GAP), title)
+        enlarged = grid.repeat(zoom, 0).repeat(zoom, 1)
+        figure.figimage(enlarged, index * (wide + GAP), 0, cmap="gray", vmin=0, vmax=255, origin="upper")
+    return figure
+
+
+def _square(*around: Float[np.ndarray, "_ 2"]) -> tuple[Float[np.ndarray, "2"], float]:
+    """Return the center and half the width of a square around these points."""
+    both = np.concatenate(around)
+    return (both.min(0) + both.max(0)) / 2, float(np.ptp(both, axis=0).max() / 2 * 1.2) or 1.0
+
+
+def _height(points: Mapping[str, Float[np.ndarray, "_ 2"]], frame: tuple[Float[np.ndarray, "2"], float]) -> float:
+    """Return the share of the height of a square that points need, symmetrical around its center."""
+    center, half = frame
+    return min(1.0, 0.1 + 1.1 * max(float(np.abs(_bulk(x)[:, 1] - center[1]).max()) for x in points.values()) / half)
+
+
+def _bulk(x: Float[np.ndarray, "n *d"]) -> Float[np.ndarray, "2 *d"]:
+    """Return the corners of a box that leaves out 0.1 % of each coordinate at each end."""
+    return np.quantile(x, (0.001, 0.999), axis=0)
+
+
+def _marginal(axes: "Axes", real: Float[np.ndarray, "n"], samples: Float[np.ndarray, "m"]) -> None:
+    """Draw histograms of a coordinate: data filled, samples as a line."""
+    low, high = _bulk(real)
+    ends = low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1)
+    for x, look in ((real, {"color": INK, "alpha": 0.4}), (samples, {"color": COLOR, "histtype": "step"})):
+        bins = min(48, max(10, int(3 * len(x) ** (1 / 3))))
+        axes.hist(x, bins, range=ends, weights=np.full(len(x), bins / len(x)), **look)
+    axes.set_xlim(ends)
+    axes.set_axis_off()
 
 
 def _ways(evaluation: Evaluation, data: Data) -> Float[np.ndarray, "times n 2"] | None:
@@ -143,49 +224,3 @@ def _principal(x: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "d"], Flo
     center = x.mean(0)
     _, axes = np.linalg.eigh(np.cov(x.T))
     return center, axes[:, :-3:-1]
-
-
-def _marginals(real: Float[np.ndarray, "n d"], samples: Float[np.ndarray, "m d"]) -> Image.Image:
-    """Draw histograms of the first coordinates: data filled, samples as a line."""
-    shown = min(real.shape[1], DIMENSIONS)
-    across = 1 if shown == 1 else 2
-    size = (TILE - GAP * (across - 1)) // across
-    tile = Image.new("RGBA", (TILE, TILE))
-    for k in range(shown):
-        low, high = drawing.bulk(real[:, k : k + 1])[:, 0]
-        ends = low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1)
-        heights = [drawing.histogram(part[:, k], ends, size) for part in (real, samples)]
-        peak = max(heights[0].max(), heights[1].max()) * 1.05
-        filled, line = (np.rint(height / peak * (size - 1)).astype(int) for height in heights)
-        row = np.arange(size)[::-1, None]
-        edge = np.maximum(line, np.r_[line[1:], line[-1:]])  # a vertical line joins bars of different height
-        low_edge = np.minimum(line, np.r_[line[1:], line[-1:]])
-        layers = [
-            (INK, np.where(row < filled, 110, 0).astype(np.uint8)),
-            (COLOR, np.where((row <= edge + 1) & (row >= low_edge - 1), 255, 0).astype(np.uint8)),
-        ]
-        tile.paste(_colored(layers), (k % across * (size + GAP), k // across * (size + GAP)))
-    return tile
-
-
-def _colored(layers: Sequence[tuple[tuple[int, int, int], Opacity]]) -> Image.Image:
-    """Return the layers in their colors, the last layer on top."""
-    whole = Image.new("RGBA", (layers[0][1].shape[1], layers[0][1].shape[0]))
-    for color, opacity in layers:
-        layer = Image.new("RGBA", whole.size, (*color, 255))
-        layer.putalpha(Image.fromarray(opacity))
-        whole = Image.alpha_composite(whole, layer)
-    return whole
-
-
-def _joined(tiles: Sequence[tuple[str, Image.Image]]) -> Image.Image:
-    """Return tiles side by side, with their titles above them, without pixel rows that are empty in all tiles."""
-    row = Image.new("RGBA", (len(tiles) * (TILE + GAP), TILE))
-    for number, (_, tile) in enumerate(tiles):
-        row.paste(tile, (number * (TILE + GAP), 0))
-    _, top, _, bottom = row.getbbox() or (0, 0, 0, TILE)
-    whole = Image.new("RGBA", (row.width, LABEL + GAP + bottom - top))
-    whole.paste(row.crop((0, top, row.width, bottom)), (0, LABEL + GAP))
-    for number, (title, _) in enumerate(tiles):
-        whole.paste((*INK, 255), (number * (TILE + GAP), 0), Image.fromarray(drawing.label(title, TILE)))
-    return whole

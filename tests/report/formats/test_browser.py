@@ -11,6 +11,7 @@ from PIL import Image
 from genbench.storage import files
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.wait").WebDriverWait
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver (Debian packages)")
@@ -139,8 +140,8 @@ def test_a_value_is_looked_up_by_data_set_metric_and_method(opened, url):
     assert values == sorted(values)
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", rows[0])
     rows[0].find_element("css selector", "th a").click()
+    WebDriverWait(opened, 300).until(lambda driver: "/report/" in driver.current_url)
     assert first(opened, "h1").text.startswith("wcfm kappa=")
-    assert "/report/" in opened.current_url
 
 
 def test_the_pages_work_without_javascript(chromium, url, suite_url):

@@ -33,7 +33,7 @@ from genbench.report.blocks import (
 )
 from genbench.report.formats.page import pages
 from genbench.report.formats.writers import heading
-from genbench.report.pictures import EXCERPT
+from genbench.report.pictures import TOP, small
 from genbench.report.publish import track_boards
 from genbench.report.track_sentences import sentences
 from genbench.report.track_table import track_tables
@@ -140,11 +140,12 @@ def test_the_page_of_a_method_has_its_curves_its_command_and_its_origin(trees, r
     (page,) = [tree for tree in trees.values() if text(next(tree.iter("h1"))) == "wcfm kappa=0.5 on moons"]
     for part in ("genbench run --model wcfm --dataset moons", "kappa", "seed 1", "moons, drawn", "torch", "cpu"):
         assert part in text(page)
-    assert [e.get("alt") for e in page.iter("img")] == ["Samples", "loss: training loss vs. training steps"]
-    for picture in blocks(report, Picture):  # each is embedded as it is
-        content = base64.b64encode(picture.path.read_bytes()).decode()
+    names = ["Samples of wcfm kappa=0.5", "loss: training loss vs. training steps"]
+    assert [e.get("alt") for e in page.iter("img")] == names
+    for picture in blocks(report, Picture):
+        content = base64.b64encode(small(picture)).decode()
         shown = [e for tree in trees.values() for e in tree.iter("img") if e.get("src").endswith(f",{content}")]
-        assert [int(e.get("width")) > 100 for e in shown] == [True]
+        assert [int(e.get("width")) > 100 for e in shown if e.get("width")] == [True]  # beside the strip
     page = next(tree for tree in trees.values() if text(next(tree.iter("h1"))) == "Suite tiny")
     heads = [text(head) for e in page.iter("table") if e.get("data-name") == "moons" for head in e.find("thead")[0]]
     assert heads[0].strip() == "model"
@@ -217,9 +218,10 @@ def test_the_strip_shows_small_pictures(tmp_path):
     samples = Section("Samples", (Picture(tmp_path / "a.png", "Samples of all models", ""),))
     datas = tuple(Section(data, (), (samples,)) for data in ("moons", "mixture", "8gaussians", "circles"))
     site = pages(Report("title", "", (), (Section("Suite tiny", (), datas),)), (), "report.html")
-    (shown,) = [e.get("src") for e in parsed(site["report.html"]).iter("img")]  # one that shows no points
+    shown, *others = [e.get("src") for e in parsed(site["report.html"]).iter("img")]
+    assert others == [shown] * 2
     with Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2]))) as image:
-        assert (image.width, image.height) == EXCERPT
+        assert image.size == TOP[2:]
 
 
 def test_the_overview_of_a_track_has_its_sentences_and_its_tables(tmp_path):

@@ -75,6 +75,7 @@ def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
     command += ["--set", "model.pairs=64", "--set", "evaluation.n=32", "--set", "evaluation.curve=[]"]
     command += ["--set", "plan.steps=5", "--log", "wandb", "--log", "tensorboard"]
     environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
+    environment |= {"WANDB__SERVICE_WAIT": "500", "WANDB_INIT_TIMEOUT": "500"}  # seconds, on a busy machine
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     # Before 0.31 wandb warns that an offline run cannot be resumed.

@@ -5,12 +5,19 @@ import pytest
 import torch
 from helpers import photographs, small_pictures
 from helpers.fixed_samples import normal, task_of
-from PIL import Image
+from PIL import Image, ImageColor
 
 from genbench.metrics.evaluation import Evaluation
 from genbench.runs.monitoring import sample_files
-from genbench.runs.monitoring.drawing import COLOR, GAP, INK, LABEL
-from genbench.runs.monitoring.sample_files import save_image_grid, save_sample_picture, save_samples
+from genbench.runs.monitoring.sample_files import (
+    COLOR,
+    GAP,
+    INK,
+    LABEL,
+    save_image_grid,
+    save_sample_picture,
+    save_samples,
+)
 from genbench.testing.toys import LEVELS, toy_tasks
 
 TILE = small_pictures.FULL
@@ -32,7 +39,7 @@ def tiles(pixels):
 
 def colors(tile):
     opaque = tile[tile[..., 3] > 0, :3].astype(int)
-    return {color for color in (INK, COLOR) if (np.abs(opaque - color).max(1) <= 2).any()}
+    return {color for color in (INK, COLOR) if (np.abs(opaque - ImageColor.getrgb(color)).max(1) <= 2).any()}
 
 
 def of_dimension(dims):
@@ -55,6 +62,15 @@ def test_samples_equal_to_the_data_are_drawn_alike(tmp_path):
     data, x = of_dimension(2)
     real, samples = tiles(picture(tmp_path, data, x))
     np.testing.assert_array_equal(real[..., 3], samples[..., 3])
+
+
+@pytest.mark.parametrize("dims", [1, 2, 7])
+def test_samples_that_are_all_equal_or_huge_are_drawn(tmp_path, dims):
+    data, x = of_dimension(dims)
+    x[:5] *= 1e30
+    assert picture(tmp_path, data, x).any()
+    x[:] = 3.0  # the data too
+    assert picture(tmp_path, data, x).any()
 
 
 def test_principal_components_are_those_of_largest_variance():
