@@ -44,7 +44,7 @@ def test_wrong_plans_and_options_are_refused_in_one_line(inside, words):
 def test_a_track_without_results_says_that_all_is_missing(cli, tmp_path):
     code, out, _ = cli("leaderboard", "--track", "cifar10-v1", "--results", tmp_path)
     assert code == 0
-    assert "0 of 12 cells after" in " ".join(out.split())
+    assert "steps 0 of 12" in " ".join(out.split())
 
 
 def test_published_differences_are_judged():
