@@ -10,7 +10,8 @@ from pathlib import Path
 
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_table import METHODS, across_table, sentences
+from genbench.report.track_sentences import sentences
+from genbench.report.track_table import METHODS, across_table
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -20,8 +21,8 @@ SAID = 3
 """Number of sentences about the leaderboard in the README, on methods with their own samplers."""
 INTRODUCTION = (
     "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. *Excess*: value minus "
-    "floor. *Separated*: a test over the tasks tells two methods apart. `nsf` is a neural spline flow, `sdcfm` uses "
-    "semidiscrete optimal transport, `wcfm-balanced` corrects the bias of W-CFM, and `vp` is diffusion "
+    "floor. *Separated*: a test over the tasks tells two methods apart. `nsf` is a neural spline flow (extra `zuko`), "
+    "`sdcfm` uses semidiscrete optimal transport, `wcfm-balanced` corrects the bias of W-CFM, and `vp` is diffusion "
     "(`genbench show METHOD`)."
 )
 COLUMNS, WIDE = 128, 1000

@@ -167,17 +167,16 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
         own, there = np.mean([taus for taus, _ in others], axis=0)
         low, high = interval(np.mean([draws for _, draws in others], axis=0))
         more = "predicts more" if low > 0 else "is not shown to predict more"
+        refuted = "includes 0 or lies below it" if low > 0 else "lies above 0"
         yield (
             f"**A long training on another task {more} than a short training on the task itself.** Kendall's tau with "
             f"the order after the long training is {own:.2f} for the short training and {there:.2f} for the other "
             f"task, averaged over {counted(len(others) // 2, 'pair')} of tasks. Over seeds, the 95 % interval of the "
-            f"difference is {low:.3f} to {high:.3f}. Training on the other task saves no time: it takes as many steps."
+            f"difference is {low:.3f} to {high:.3f}. More tasks or seeds refute this answer if the interval then "
+            f"{refuted}. Training on the other task saves no time: it takes as many steps."
         )
     yield of_numbers(cheap(main))
-    yield (
-        f"{expected([contest for contest in main if contest.data in in_advance])} "
-        "The second answer is refuted if the difference between the two taus is not positive."
-    )
+    yield expected([contest for contest in main if contest.data in in_advance])
 
 
 def expected(told: Sequence[Contest]) -> str:
@@ -229,8 +228,9 @@ def of_numbers(found: Sequence[Number]) -> str:
     least = min(found, key=lambda own: mean_tau(own.alone))
     return (
         f"**{bold} the headline metric better than the headline metric itself does** (with Bonferroni's correction). "
-        f"The headline metric predicts itself worst among the methods that have a value of {least.name}: tau is "
-        f"{spread(mean_tau(least.alone), drawn(least.alone))} there, where 0 is chance."
+        "How well the headline metric predicts itself depends on which methods are compared. Among the methods that "
+        f"have a value of {least.name}, tau is lowest: {spread(mean_tau(least.alone), drawn(least.alone))}. "
+        "Chance is 0."
     )
 
 

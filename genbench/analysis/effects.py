@@ -53,6 +53,7 @@ class Summary(NamedTuple):
             counts half. None without an opponent.
         lacks: scored tasks on which it has no value.
         clipped: scored tasks on which its excess was set to the standard error of the floor.
+        at_floor: whether it is at the floor on all scored tasks. No test tells two such methods apart.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Summary(NamedTuple):
     wins: float | None
     lacks: tuple[str, ...]
     clipped: tuple[str, ...] = ()
+    at_floor: bool = False
 
 
 class Effects(NamedTuple):
@@ -114,9 +116,14 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
     pairs = list(combinations(order, 2)) if len(scored) > 1 else []
     tested = {pair: paired(logs[pair[0]], logs[pair[1]]).p for pair in pairs}
     corrected = holm([p for p in tested.values() if p is not None])
-    named = letters(order, [pair for pair, p in zip(tested, corrected, strict=True) if p <= LEVEL])
+    floored = {method for method in complete if all(method in task.compared.at_floor for task in scored)}
+    rejected = (pair for pair, p in zip(tested, corrected, strict=True) if p <= LEVEL)
+    named = letters(order, [pair for pair in rejected if not {*pair} <= floored])
     wins = {method: _wins(tasks, method) for method in methods}
-    summaries = [_summary(m, logs[m], named[m], wins[m])._replace(clipped=tuple(clipped[m])) for m in order]
+    summaries = [
+        _summary(m, logs[m], named[m], wins[m])._replace(clipped=tuple(clipped[m]), at_floor=m in floored)
+        for m in order
+    ]
     for method in methods:
         if method not in complete:
             lacks = tuple(task.name for index, task in enumerate(scored) if index not in logs[method])

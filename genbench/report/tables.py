@@ -28,7 +28,7 @@ ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its sample
 MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
-AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered."
+AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered among themselves."
 
 NO_REASON = "no reason was recorded"
 

@@ -23,7 +23,7 @@ from genbench.sweeps.set_options import as_set_options
 from genbench.sweeps.suite import choice_of, track_rows
 from genbench.sweeps.suite_file import Budget, Suite
 
-REGIMES = (1, 4, None)
+REGIMES = (None, 1, 4)
 """NFE of the columns of tables; None is the model's own sampler."""
 LIKELIHOODS = ("nll", "bits_per_dim")
 """Metrics that have a table of their own."""

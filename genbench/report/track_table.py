@@ -6,18 +6,17 @@ from dataclasses import replace
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted, distinct
 from genbench.analysis.means import LEVEL, mean_and_half
+from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
-from genbench.report.tables import compared_cell
+from genbench.report.tables import AT_FLOOR, compared_cell
 from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
 from genbench.report.track_cells import Cell as Own
 
 REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
-CLIPPED = "°: on at least one task the excess is below one standard error of the floor, and is set to this error."
+ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 NO_LIKELIHOOD = Own({}, "none")
-NAMED = 3
-"""Methods that a sentence names as not separated from the first; more are counted."""
 
 
 def across_table(board: TrackBoard, most: int | None = None) -> Table:
@@ -30,18 +29,18 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     heats = _heats(board)
     columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
+    notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
     shown = [
         model for index, model in enumerate(board.models) if most is None or index < most or model in board.further
     ]
     for model in shown:
-        cells = (_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
+        cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
     rest = [model for model in board.models if model not in shown]
-    legend = [_reading(board, heats), _complete(board, rest)]
-    legend += [CLIPPED] if any(cell.sign for row in rows for cell in row.cells) else []
+    legend = [_reading(board, heats), _complete(board, rest), *_signs(rows)]
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
+    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def turn_table(board: TrackBoard) -> Table | None:
@@ -51,97 +50,21 @@ def turn_table(board: TrackBoard) -> Table | None:
     columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     ranked = dict.fromkeys(summary.method for summary in heats[-1].effects.summaries)
-    rows = tuple(
-        Row(
-            model, tuple(_ratio(board, heat, model, own.get(model)) for heat, own in zip(heats, summaries, strict=True))
-        )
-        for model in ranked
-    )
+    notes: dict[str, int] = {}
+    rows = []
+    for model in ranked:
+        cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
+        rows.append(Row(model, tuple(cells)))
     title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
-    return Table(title, columns, rows, (_reading(board, heats),), head="method")
-
-
-def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says at the longest budget that ranks methods.
-
-    Returns:
-        Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked; then the same for small NFE. Empty for a track that does not rank methods.
-    """
-    heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
-    if heat is None:
-        return []
-    where = f"{board.name} with tuned settings" if board.settings == "tuned" else board.name
-    first, ends = _ranked(heat)[0], ""
-    if first.low is not None and first.method != board.baseline:
-        ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
-    ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
-    longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
-    later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
-    few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
-    return [
-        f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
-        f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
-        f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
-        f"{refuted.format(first.method)}.{later}",
-        _others(board, heat),
-        *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
-    ]
-
-
-def _by(nfe: int) -> str:
-    return f"With {counted(nfe, 'network evaluation')}"
-
-
-def _ranked(heat: Heat) -> list[Summary]:
-    """Return the methods with a ratio over several tasks, the best first."""
-    several = len(heat.effects.scored) > 1
-    return [summary for summary in heat.effects.summaries if several and summary.ratio is not None]
-
-
-def _first(heat: Heat, when: str) -> str:
-    first = _ranked(heat)[0]
-    if alike := _alike(heat):
-        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
-        return f"{when}, {first.method} comes first but is not separated from {named}."
-    return f"{when}, {first.method} wins: it is separated from every other ranked method."
-
-
-def _alike(heat: Heat) -> list[str]:
-    """Return the methods that are not separated from the first one."""
-    first, *others = _ranked(heat)
-    return [summary.method for summary in others if {*summary.letters} & {*first.letters}]
-
-
-def _others(board: TrackBoard, heat: Heat) -> str:
-    """Return which methods are separated from the baseline, and which are not ranked."""
-    ranked = {summary.method: summary for summary in _ranked(heat)}
-    parts: list[str] = []
-    if (base := ranked.get(board.baseline)) is not None:
-        apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
-        for word, better in (("better", True), ("worse", False)):
-            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
-            parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-        parts = parts or [f"No method is separated from {board.baseline}."]
-    left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
-    return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
-
-
-def _unranked(heat: Heat, model: str, first: str) -> str:
-    """Return why a method has no ratio, and on how many tasks it is separated as better than the first, if on any."""
-    summary = next((each for each in heat.effects.summaries if each.method == model), None)
-    met = [c.pairs for c in heat.contests if not c.cells[model].word and not c.cells[first].word]
-    better = sum(pairs.beats(model, first) for pairs in met)
-    compared = f"; better than {first} on {better} of {len(met)}" if better else ""
-    return f"{model} ({_lacks(heat, model, summary)}{compared})"
+    legend = (_reading(board, heats), *_signs(rows))
+    return Table(title, columns, tuple(rows), legend, tuple(notes), head="method")
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
     """Return the table of all tasks, or only of some, at a budget in a regime."""
     heat = board.heat(steps, nfe)
     contests = [contest for contest in heat.contests if not only or contest.data in only]
-    return _task_table(board, f"{_budget(heat)}, {_regime(nfe)}", contests)
+    return _task_table(board, steps, f"{_budget(heat)}, {_regime(nfe)}", contests)
 
 
 def likelihood_table(board: TrackBoard, steps: int) -> Table:
@@ -151,19 +74,21 @@ def likelihood_table(board: TrackBoard, steps: int) -> Table:
         for c in board.likelihoods[steps]
     ]
     what = f"{_budget(board.heat(steps, None))}, likelihood (real data: the entropy, where that is known)"
-    return _task_table(board, what, contests)
+    return _task_table(board, steps, what, contests)
 
 
-def _task_table(board: TrackBoard, what: str, contests: Sequence[Contest]) -> Table:
+def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Contest]) -> Table:
     short = distinct((contest.data for contest in contests), 20)
     notes: dict[str, int] = {}
     columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in contests]
     rows = [Row(REAL, tuple(_floor(contest) for contest in contests), floor=True)]
-    rows += [Row(model, tuple(_cell(c, model, notes) for c in contests)) for model in board.models]
+    models, left_out = _tried(board, steps)
+    rows += [Row(model, tuple(_cell(c, model, notes) for c in contests)) for model in models]
     legend = [
         "Mean ± half its 95 % interval over seeds; methods of a column that share a letter are not separated (paired "
-        f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); ° at the floor or better; in parentheses: not "
-        "compared."
+        f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); in parentheses: not compared.",
+        *([AT_FLOOR] if any(cell.sign for row in rows for cell in row.cells) else []),
+        *left_out,
     ]
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
@@ -194,14 +119,18 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
     contests = [contest for contest in heat.contests if contest.data in reached]
     short = distinct(reached, 20)
     columns = [Column("excess", "lower"), *(Column(f"NFE: {short[data]}", "lower") for data in reached)]
+    models, left_out = _tried(board, steps)
+    notes: dict[str, int] = {}
     rows = []
-    for model in board.models:
+    for model in models:
         found = [(contest.cells[model].word, reached[contest.data].get(model)) for contest in contests]
         cells = [Cell(text=word or _evaluations(nfe, most)) for word, nfe in found]
-        rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model)), *cells)))
+        rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model), notes), *cells)))
     legend = [
         f"NFE: the smallest measured NFE at which the excess is at most {TARGET:g} times the excess of "
-        f"{board.baseline} with its own sampler; never: even the method's own sampler has a larger excess."
+        f"{board.baseline} with its own sampler; never: even the method's own sampler has a larger excess.",
+        *_signs(rows),
+        *left_out,
     ]
     if (timed := board.seconds) is not None:
         columns.insert(0, Column("s / 1,000 steps", "lower"))
@@ -209,7 +138,19 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
         rows = [Row(row.label, (Cell(text=texts[row.label]), *row.cells)) for row in rows]
         legend.append(f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}")
     title = f"{board.name}, {board.settings} settings: {_budget(heat)}, cost"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), head="method")
+    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+
+
+def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
+    """Return the rows of tables at a budget, and a sentence on the rows beyond the track that have no run there."""
+    own = board.heat(steps, None).contests
+    absent = [model for model in board.further if all(contest.cells[model].word == "missing" for contest in own)]
+    rows = [model for model in board.models if model not in absent]
+    return rows, [f"Without a run at this budget: {', '.join(absent)}."] if absent else []
+
+
+def _signs(rows: Sequence[Row]) -> list[str]:
+    return [ON_ALL_TASKS] if any(cell.sign for row in rows for cell in row.cells) else []
 
 
 def _evaluations(nfe: float | None, most: int) -> str:
@@ -219,7 +160,7 @@ def _evaluations(nfe: float | None, most: int) -> str:
 
 
 def _heats(board: TrackBoard) -> list[Heat]:
-    return [board.heat(steps, nfe) for steps in board.shown for nfe in REGIMES]
+    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
 
 
 def _title(heat: Heat, several: bool) -> str:
@@ -234,17 +175,24 @@ def _budget(heat: Heat) -> str:
     return f"{heat.steps:,} steps ({counted(len(heat.seeds), 'seed')})"
 
 
-def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None) -> Cell:
+def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, notes: dict[str, int]) -> Cell:
     if summary is None or summary.ratio is None:
-        return Cell(text=_lacks(heat, model, summary))
+        reasons = group_by([c for c in heat.contests if c.cells[model].reason], lambda c: c.cells[model].reason)
+        texts = [
+            why if len(on) == len(heat.contests) else f"{', '.join(c.data for c in on)}: {why}"
+            for why, on in reasons.items()
+        ]
+        return Cell(text=lacks(heat, model, summary), notes=tuple(notes.setdefault(x, len(notes) + 1) for x in texts))
     ends = (summary.low, summary.high)
     interval = "" if None in ends or model == board.baseline else f" ({ends[0]:.2f}-{ends[1]:.2f})"
     letters = summary.letters if len(heat.effects.scored) > 1 else ""  # a single task separates nothing across tasks
-    sign = "°" if summary.clipped else ""
-    return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters, sign=sign)
+    raised = f"{', '.join(summary.clipped)}: excess raised to one standard error of the floor"
+    numbers = (notes.setdefault(raised, len(notes) + 1),) if summary.clipped else ()
+    sign = "°" if summary.at_floor else ""
+    return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters, sign=sign, notes=numbers)
 
 
-def _lacks(heat: Heat, model: str, summary: Summary | None) -> str:
+def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
     """Return why a model has no ratio: the word of its cells if they share one, or else the tasks that it lacks."""
     scored = [contest for contest in heat.contests if contest.data in heat.effects.scored]
     words = {contest.cells[model].word for contest in scored or heat.contests}
@@ -280,7 +228,7 @@ def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     )
     across = (
         "In parentheses: 95 % t interval of the ratio, uncorrected. Methods that share a letter are not separated "
-        "(Holm's correction over all pairs). "
+        "(paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint. "
     )
     return (
         f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "

@@ -53,6 +53,20 @@ def test_excesses_below_the_floor_are_marked_and_not_ordered_among_themselves():
     assert not {*m.letters} & {*cfm.letters}
 
 
+def test_methods_at_the_floor_on_all_tasks_are_not_ordered_among_themselves():
+    def near(excess, wide=0.3):
+        return [1 + excess - wide, 1 + excess, 1 + excess + wide]
+
+    tasks = [make(n, {"cfm": [2.0, 2.02, 1.98], "m": near(0.02 + e), "n": near(0.1 + 2 * e), "o": near(0.3, 0.01)})
+             for n, e in zip("abcdef", (0.001, 0.002, 0.0, 0.001, 0.003, 0.002), strict=True)]  # fmt: skip
+    found = {s.method: s for s in effects(tasks, "cfm").summaries}
+    assert {method for method, own in found.items() if own.at_floor} == {"m", "n"}
+    assert not any(own.clipped for own in found.values())
+    assert found["m"].high < found["n"].low  # a test over tasks alone would tell them apart
+    assert {*found["m"].letters} & {*found["n"].letters}
+    assert not {*found["m"].letters} & {*found["o"].letters}
+
+
 @pytest.mark.parametrize("tasks", [4, 6])
 def test_a_planted_excess_lies_in_its_interval_in_nineteen_of_twenty_cases(tasks):
     stream, times = np.random.default_rng(tasks), 400

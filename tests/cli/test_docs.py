@@ -12,7 +12,8 @@ import genbench
 from benchmarks.readme import SAID, leaderboard_section, read_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
-from genbench.report.track_table import METHODS, across_table, sentences
+from genbench.report.track_sentences import sentences
+from genbench.report.track_table import METHODS, across_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

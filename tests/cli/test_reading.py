@@ -26,7 +26,7 @@ PLAN = {
     "plan --difference nan%": "write a percentage",
     "plan --difference 1% --metric fed": "did you mean 'fid'",
     "plan --published --add none.toml": "No such file",
-    "plan --difference 1% --metric w2 --dataset monns": "did you mean 'moons'",
+    "plan --difference 1% --metric w2 --dataset moons": "results",
     "report --results . --html report.md": "name a file that ends with .html",
     "leaderboard --results . --markdown --json": "choose one",
     "leaderboard --results . --track smoke": "smoke.toml is not a track: it has no [track]",
@@ -44,7 +44,7 @@ def test_wrong_plans_and_options_are_refused_in_one_line(inside, words):
 def test_a_track_without_results_says_that_all_is_missing(cli, tmp_path):
     code, out, _ = cli("leaderboard", "--track", "cifar10-v1", "--results", tmp_path)
     assert code == 0
-    assert "after 400,000 steps 0 of 12" in " ".join(out.split())
+    assert "steps 0 of 12" in " ".join(out.split())
 
 
 def test_published_differences_are_judged():
@@ -66,9 +66,3 @@ def test_a_study_is_planned_from_the_published_spread_or_from_records(tmp_path):
     words = ["--difference", "10%", "--metric", "fd-digits_cnn", "--dataset", "digits", "--results", tmp_path]
     rows = json.loads(genbench("plan", *words, "--samples", 500, "--samples", 2000, "--json").stdout)["options"]
     assert rows[0]["seeds"][0] > rows[1]["seeds"][0]
-
-
-def test_outside_a_checkout_a_study_is_planned_from_the_records_of_a_track(cli, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, out, err = cli("plan", "--difference", "10%", "--metric", "fd-digits_cnn", "--dataset", "digits")
-    assert (code, "of digits-v1" in " ".join(out.split())) == (0, True), err

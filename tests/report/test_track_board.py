@@ -8,7 +8,8 @@ from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, r
 
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
-from genbench.report.track_table import across_table, sentences
+from genbench.report.track_sentences import sentences
+from genbench.report.track_table import across_table
 from genbench.runs.store import Store
 
 

@@ -1,17 +1,15 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
 import json
-import re
 
 import pytest
-from helpers.tracks import EXCESS, OWN, TRACK, board_of, lost, planted, record_of
+from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of
 
 from genbench.report.track_table import (
     METHODS,
     across_table,
     cost_table,
     likelihood_table,
-    sentences,
     task_table,
     track_tables,
     turn_table,
@@ -30,14 +28,16 @@ def board(tmp_path):
 
 def test_across_tasks_a_method_has_its_ratio_or_one_word(board, tmp_path):
     table = across_table(board)
-    assert [column.title for column in table.columns] == ["NFE 1", "NFE 4", "own sampler"]
+    assert [column.title for column in table.columns] == ["own sampler", "NFE 1", "NFE 4"]
     assert texts(table, "real data") == ["0", "0", "0"]
     assert texts(table, "cfm") == ["1.00"] * 3
-    assert texts(table, "nsf")[0] == "takes 2"
+    assert texts(table, "nsf")[1] == "takes 2"
     assert texts(table, "vp") == ["4 of 5 seeds"] * 3
     assert texts(table, "reflow") == ["unsupported"] * 3
+    assert table.notes == ("no teacher",)
+    assert {cell.notes for row in table.rows if row.label == "reflow" for cell in row.cells} == {(1,)}
     assert texts(table, "wcfm") == ["missing"] * 3
-    ratio, interval = texts(table, "otcfm")[2].split()
+    ratio, interval = texts(table, "otcfm")[0].split()
     low, high = map(float, interval.strip("()").split("-"))
     assert low <= float(ratio) <= high
     assert float(ratio) == pytest.approx(EXCESS["otcfm"], abs=0.02)
@@ -50,41 +50,14 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board, tmp_path):
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
             record["results"] = [row for row in record["results"] if row["nfe"] != 1]
     text = across_table(board_of(tmp_path, records)).legend[0]
-    assert "over 1 task (moons) in 20 steps, NFE 1; 2 tasks (moons, pinwheel) in 20 steps, NFE 4, 20 steps, own" in text
-
-
-def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
-    wins, refuted, *_ = sentences(board)
-    assert sentences(board._replace(shown=(20, 50))) == sentences(board)  # a budget that ranks nobody hides no other
-    low, high = texts(across_table(board), "otcfm")[2].split()[1].strip("()").split("-")
-    assert wins.startswith(
-        "On some after 20 training steps, each method with its own sampler, otcfm wins: it is separated from every "
-    )
-    assert f"0.49 times the excess of cfm (95 % interval {low} to {high})." in wins
-    assert refuted == (
-        "A repeat with 5 other seeds on the same tasks refutes this if another method is then not separated from "
-        "otcfm. Nothing is claimed for 50 steps, where cells are missing."
-    )
-
-
-def test_the_sentences_names_no_winner_where_the_first_is_not_separated(tmp_path, monkeypatch):
-    monkeypatch.setitem(EXCESS, "nsf", EXCESS["otcfm"])
-    wins, refuted, *_ = sentences(board_of(tmp_path, planted()))
-    found = re.match("On some .*, (otcfm|nsf) comes first but is not separated from (nsf|otcfm)\\. ", wins)
-    assert found is not None
-    assert f" if another method is then ahead of {found[1]} and separated from {found[1]}. " in refuted
-
-
-@pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
-def test_the_sentences_needs_two_methods_and_two_tasks(tmp_path, kind):
-    assert sentences(board_of(tmp_path, [r for r in planted() if kind.items() <= r["labels"].items()])) == []
+    assert "over 2 tasks (moons, pinwheel) in 20 steps, own sampler, 20 steps, NFE 4; 1 task (moons) in" in text
 
 
 def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns(tmp_path):
     board = board_of(tmp_path, [*planted(), *planted(50)])
     table = across_table(board, METHODS)
     assert [column.title for column in table.columns] == [
-        f"{steps} steps, {regime}" for steps in (20, 50) for regime in ("NFE 1", "NFE 4", "own sampler")
+        f"{steps} steps, {regime}" for regime in ("own sampler", "NFE 1", "NFE 4") for steps in (20, 50)
     ]
     assert across_table(board, 2).legend[1].endswith("; not shown: nsf, vp, reflow, wcfm.")
     assert [table.title for table in track_tables(board)][1:] == [
@@ -180,35 +153,27 @@ def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):
     assert table.legend[-1].startswith("Evaluation error divided by the spread over seeds, median: moons ")
 
 
-def test_the_sentences_say_of_each_column_what_its_letters_say(board):
-    *_, own, one, four = sentences(board)
-    for text, evaluations in ((one, "1 network evaluation"), (four, "4 network evaluations")):
-        assert text.startswith(f"With {evaluations}, otcfm wins: ")
-    letters = {s.method: {*s.letters} for s in board.heat(20, None).effects.summaries}
-    apart = {method: not letters[method] & letters["cfm"] for method in ("otcfm", "nsf")}
-    assert apart == {"otcfm": True, "nsf": True}
-    assert own == (
-        "Separated from cfm and better: otcfm. Separated from cfm and worse: nsf. "
-        "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
-    )
+def test_a_ratio_is_marked_if_all_its_tasks_are_at_the_floor_and_raised_ones_are_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXCESS, "otcfm", -0.04)
+    board = board_of(tmp_path, planted())
+    own, one, _ = next(row for row in across_table(board).rows if row.label == "otcfm").cells
+    assert (own.sign, one.sign) == ("°", "")  # one step adds 2 to its excess
+    table = across_table(board)
+    notes = [table.notes[n - 1] for n in own.notes]
+    assert notes == ["moons, pinwheel: excess raised to one standard error of the floor"]
+    for marked in (table, cost_table(board, 20)):
+        assert sum("at the floor or better on all these tasks" in line for line in marked.legend) == 1
+    cells = {row.label: row.cells[0].sign for row in task_table(board, 20, None).rows}
+    assert (cells["otcfm"], cells["cfm"]) == ("°", "")
 
 
-def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
-    (heat,) = [heat for heat in board.heats if (heat.steps, heat.nfe) == (20, None)]
-    alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
-    same = heat._replace(effects=heat.effects._replace(summaries=alike))
-    first, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
-    assert first.startswith("On some ")
-    assert ", otcfm comes first but is not separated from cfm, nsf. " in first
-    assert own.startswith("No method is separated from cfm. Not ranked: vp")
-
-
-def test_a_method_that_lacks_a_task_is_named_with_its_wins_over_the_one_that_is_said_to_lead(tmp_path):
-    """The spline flow was separated as better than the method that the sentence named, and the sentence left it out."""
-    records = [r for r in planted() if (r["labels"]["model"], r["labels"]["data"]) not in {("otcfm", "pinwheel")}]
-    first, refuted, own, *_ = sentences(board_of(tmp_path, records))
-    assert first.startswith(
-        "On some after 20 training steps, each method with its own sampler, cfm wins: it is separated from every"
-    )
-    assert " if another method is then not separated from cfm. " in refuted
-    assert "otcfm (lacks pinwheel; better than cfm on 1 of 1), " in own
+def test_ones_own_row_stands_in_the_tables_of_the_budgets_that_it_tried(tmp_path):
+    mine = [record_of("cfm", "moons", 50, 0, rows_of(0.6, FLOOR[0]), settings={"sigma": 0.1})]
+    mine[0]["spec"]["evaluation"]["curve"] = [1, 4]
+    board = board_of(tmp_path, planted(), added=mine)
+    (own,) = board.further
+    short, long = task_table(board, 20, None), task_table(board, 50, None)
+    assert (own in {row.label for row in short.rows}, own in {row.label for row in long.rows}) == (False, True)
+    assert f"Without a run at this budget: {own}." in short.legend
+    assert not any(line.startswith("Without a run") for line in long.legend)
+    assert own not in {row.label for row in cost_table(board, 20).rows}

@@ -25,7 +25,8 @@ from genbench.report.formats.writers import cell_text, heading, main_columns, nu
 from genbench.report.pictures import excerpt, small
 from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
-from genbench.report.track_table import sentences, track_tables
+from genbench.report.track_sentences import sentences
+from genbench.report.track_table import track_tables
 from genbench.runs.monitoring.sample_files import SCALE
 from genbench.storage import files
 

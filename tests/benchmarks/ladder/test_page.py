@@ -65,9 +65,11 @@ def test_another_task_is_compared_with_a_short_training(contest):
     taus, draws = elsewhere(turns, other)
     assert taus == (-1, 1)
     assert set(draws) == {2}
-    assert any("another task predicts more" in text for text in answer([turns, other], set()))
+    (more,) = (text for text in answer([turns, other], set()) if "another task predicts more" in text)
+    assert "refute this answer if the interval then includes 0 or lies below it." in more
     holds = [contest(data, RISING, RISING) for data in ("moons", "pinwheel")]
-    assert any("another task is not shown to predict more" in text for text in answer(holds, set()))
+    (no,) = (text for text in answer(holds, set()) if "another task is not shown to predict more" in text)
+    assert "refute this answer if the interval then lies above 0." in no
     assert not any("another task" in text for text in answer(holds[:1], set()))
 
 

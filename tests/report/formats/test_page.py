@@ -35,7 +35,8 @@ from genbench.report.formats.page import pages
 from genbench.report.formats.writers import heading
 from genbench.report.pictures import TOP, small
 from genbench.report.publish import track_boards
-from genbench.report.track_table import sentences, track_tables
+from genbench.report.track_sentences import sentences
+from genbench.report.track_table import track_tables
 from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[3] / "results"
