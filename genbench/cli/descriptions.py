@@ -4,7 +4,6 @@ import inspect
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from itertools import zip_longest
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -70,19 +69,25 @@ PREFIXES = {
     **{name: name for name in ("model", "sample", "plan", "evaluation", "data")},
     **{"data set": "data", "net": "model.net", "encoder": "model.encoder", "text encoder": "model.text"},
 }
-DEFAULT = 12
-"""Width of the column of defaults in characters."""
+LINES, DEFAULT = 40, 12
+"""Maximum number of lines of a description, and of characters of a default."""
 
 
 def print_description(description: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe` returns."""
+    """Print what `describe` returns, in at most 40 lines; meanings are shortened if necessary."""
     kind = f"{description['kind']}, version {description['version']}, from {description['from']}"
     head = [f"{description['name']}: {kind}", "", *_wrapped(description["about"], console.width), ""]
     for section, values in description.get("usual", {}).items():
         text = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
         head += textwrap.wrap(f"Usual {section}: {text}", console.width, subsequent_indent="  ") if text else []
     head += [""] * bool(description.get("usual"))
-    console.print("\n".join([*head, *_settings(description, console.width)]), highlight=False, markup=False)
+    for most in (9, 2, 1):
+        lines = [*head, *_settings(description, console.width, most)]
+        if len(lines) < LINES:
+            break
+    if most < 9:
+        lines = [*lines[: LINES - 1], f"In full: genbench show {description['name']} --json"]
+    console.print("\n".join(lines), highlight=False, markup=False)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -90,8 +95,8 @@ def _wrapped(text: str, width: int) -> list[str]:
     return [line for part in paragraphs for line in (*textwrap.wrap(part, width), "")][:-1]
 
 
-def _settings(description: Mapping[str, Any], width: int) -> Iterator[str]:
-    """Yield the lines of each setting: its name, its default, what it means, its type."""
+def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator[str]:
+    """Yield at most `most` lines for each setting: its name, its default, what it means, its type."""
     metric = f"metric.{description['name']}"
     found = [
         (f"{PREFIXES.get(section, metric)}.{name}", setting)
@@ -101,10 +106,11 @@ def _settings(description: Mapping[str, Any], width: int) -> Iterator[str]:
     left = max((len(name) for name, _ in found), default=0)
     for name, setting in found:
         default = "required" if setting["required"] else written(setting["default"])
+        default = default if len(default) <= DEFAULT else f"{default[: DEFAULT - 1]}…"
         text, space = f"{setting['meaning']} ({setting['type']})", width - left - DEFAULT - 4
-        columns = [name], textwrap.wrap(default, DEFAULT), textwrap.wrap(text, space)
-        for own_name, own_default, line in zip_longest(*columns, fillvalue=""):
-            yield f"{own_name:<{left}}  {own_default:<{DEFAULT}}  {line}".rstrip()
+        first, *rest = textwrap.wrap(text, space, max_lines=most, placeholder=" …")
+        yield f"{name:<{left}}  {default:<{DEFAULT}}  {first}"
+        yield from (" " * (left + DEFAULT + 4) + line for line in rest)
     if not found:
         yield "No settings."
 

@@ -26,7 +26,7 @@ PLAN = {
     "plan --difference nan%": "write a percentage",
     "plan --difference 1% --metric fed": "did you mean 'fid'",
     "plan --published --add none.toml": "No such file",
-    "plan --difference 1% --metric w2 --dataset moons": "results",
+    "plan --difference 1% --metric w2 --dataset imagenet64": "no results on a data set called",
     "report --results . --html report.md": "name a file that ends with .html",
     "leaderboard --results . --markdown --json": "choose one",
     "leaderboard --results . --track smoke": "smoke.toml is not a track: it has no [track]",
