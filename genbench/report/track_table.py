@@ -15,6 +15,8 @@ from genbench.report.track_cells import Cell as Own
 REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
+MAIN = ("cfm", "otcfm", "wcfm", "starflow")
+"""Models that the first table shows wherever they stand: the papers that set the suite's task are about them."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 NO_LIKELIHOOD = Own({}, "none")
 
@@ -23,17 +25,17 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     """Return the table across tasks at the budgets that are shown, each in all regimes.
 
     Args:
-        most: maximum number of methods, all by default; the others are named below the table. Rows that the track does
-            not list are always shown.
+        most: maximum number of methods, all by default; the others are named below the table. The main methods are
+            always among them, and so are rows that the track does not list.
     """
     heats = _heats(board)
     columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
-    shown = [
-        model for index, model in enumerate(board.models) if most is None or index < most or model in board.further
-    ]
+    listed = [model for model in board.models if model not in board.further]
+    chosen = sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:most]
+    shown = [model for model in board.models if model in chosen or model in board.further]
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))

@@ -60,6 +60,8 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
         f"{steps} steps, {regime}" for regime in ("own sampler", "NFE 1", "NFE 4") for steps in (20, 50)
     ]
     assert across_table(board, 2).legend[1].endswith("; not shown: nsf, vp, reflow, wcfm.")
+    first = across_table(board, 4)  # wcfm, which is last, is one of the main methods
+    assert [row.label for row in first.rows] == ["real data", "otcfm", "cfm", "nsf", "wcfm"]
     assert [table.title for table in track_tables(board)][1:] == [
         f"some, default settings: {steps} steps (5 seeds), {what}"
         for steps in (20, 50)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -201,7 +201,8 @@ def _marginal(axes: "Axes", real: Float[np.ndarray, "n"], samples: Float[np.ndar
     """Draw histograms of a coordinate: data filled, samples as a line."""
     low, high = _bulk(real)
     ends = low - 0.1 * (high - low or 1), high + 0.1 * (high - low or 1)
-    for x, look in ((real, {"color": INK, "alpha": 0.4}), (samples, {"color": COLOR, "histtype": "step"})):
+    looks: list[dict[str, Any]] = [{"color": INK, "alpha": 0.4}, {"color": COLOR, "histtype": "step"}]
+    for x, look in zip((real, samples), looks, strict=True):
         bins = min(48, max(10, int(3 * len(x) ** (1 / 3))))
         axes.hist(x, bins, range=ends, weights=np.full(len(x), bins / len(x)), **look)
     axes.set_xlim(ends)
