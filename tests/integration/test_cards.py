@@ -137,9 +137,16 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
             for o in ("sdcfm", "otcfm")
             for p in ({}, LONG)
         ),
-        (40, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "sdcfm", "cfm")),
+        *((40, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "sdcfm", "cfm", p)) for p in ({}, LONG)),
         (40, 3, ("plane-v1", "mixture dims=8", "nll", "sdcfm", "cfm")),
         (40, 3, ("couplings-dims", "mixture dims=8 *", "sliced_w2", "sdcfm *", "cfm *")),
+        *(
+            (41, 3, ("plane-v1", f"mixture dims={dims}", "sliced_w2", "starflow *", "cfm", p))
+            for dims in (8, 50)
+            for p in ({}, LONG)
+        ),
+        (41, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "nsf", "cfm")),
+        (41, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "tarflow *", "cfm", LONG)),
         ("few_steps.md", 3, ("few-steps", "8gaussians", "w2", "sdcfm", "cfm", {"steps": 2050}, {})),
         ("few_steps.md", 3, ("few-steps", "moons", "w2", "sdcfm", "cfm", {"steps": 2050}, {})),
         ("few_steps.md", 4, ("few-steps", "moons", "w2", "meanflow coupling=semi*", "sdcfm", *AT_ONE)),

@@ -102,6 +102,18 @@ def test_in_50_dimensions_sdcfm_is_behind_cfm_after_2000_steps(plane):
     assert pairs.beats("cfm", "otcfm")
 
 
+def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
+    short, long = (
+        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "mixture dims=50")
+        for steps in (2000, 20_000)
+    )
+    assert short.beats("nsf", "cfm")
+    assert short.beats("starflow width=16", "cfm")
+    assert not long.apart("starflow width=16", "cfm")
+    assert not long.apart("tarflow width=16", "cfm")
+    assert not long.apart("sdcfm", "cfm")
+
+
 def test_on_8gaussians_longer_training_takes_the_lead_from_sdcfm_and_from_cfm_over_wcfm(plane):
     short, long = (
         next(each.pairs for each in plane.heat(steps, None).contests if each.data == "8gaussians")
