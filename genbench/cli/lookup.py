@@ -212,7 +212,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
         return
 
     from genbench.report.formats.terminal import print_line, print_runs
-    from genbench.runs.make_spec import restore_spec
+    from genbench.runs.make_spec import repeatable_spec
     from genbench.sweeps.shell_commands import command
 
     console = stdout()
@@ -226,7 +226,7 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
         print_line(console, f"picture: {path}")
     try:
         place = [] if results == Path("results") else [f"--results {shlex.quote(str(results))}"]
-        print_line(console, " ".join(["repeat:", command(restore_spec(record["spec"])), *place]))
+        print_line(console, " ".join(["repeat:", command(repeatable_spec(record["spec"])), *place]))
     except ConfigError as error:
         print_line(console, f"no command repeats this run: {error}")
 

@@ -110,7 +110,7 @@ def leaderboard(
             options.print_wrapped(
                 f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
             )
-        options.print_wrapped("shorter: genbench leaderboard --markdown prints the first table only")
+        options.print_wrapped("shorter: add --markdown to print the first table only")
         if not board.further:
             options.print_wrapped(f"next: genbench sweep {track} --model mine.py (adds your own row)")
 

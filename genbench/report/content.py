@@ -13,7 +13,7 @@ from genbench.report.blocks import Block, Method, Report, Section
 from genbench.report.pictures import run_picture, sample_pictures
 from genbench.report.tables import comparison_tables, cost_tables, curve_tables, seed_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
-from genbench.runs.make_spec import restore_spec
+from genbench.runs.make_spec import repeatable_spec
 from genbench.suites import FOLDER
 from genbench.sweeps.shell_commands import command
 from genbench.training.plan import Plan
@@ -175,7 +175,7 @@ def _reproducing(spec: Mapping[str, Any], suite: str) -> str:
         name = suite if (FOLDER / f"{suite}.toml").is_file() else f"{suite}.toml"
         return "" if suite == OTHER_RUNS else f"genbench sweep {name}"
     try:
-        return command(restore_spec(spec))
+        return command(repeatable_spec(spec))
     except ConfigError:
         return ""
 

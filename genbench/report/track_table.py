@@ -16,7 +16,7 @@ REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
-"""Models that the first table shows wherever they stand: the papers that set the suite's task are about them."""
+"""Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 NO_LIKELIHOOD = Own({}, "none")
 

@@ -36,7 +36,7 @@ BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
 
 
 class Merged(NamedTuple):
-    """The outcome for a record, or for the weights of a run without one.
+    """The outcome for a record, or for a run without one that holds weights or the reason of a failure.
 
     Args:
         what: "new", "the same" or "extended by METRICS"; "different" if its values differ from those here by more than
@@ -97,6 +97,8 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
     if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, kept):
         for _, _, outcome in plans.values():
             yield outcome if outcome.what in ("different", "the same") else outcome._replace(what="left out")
+        if not plans:
+            yield Merged(run.name, "left out", "its weights differ from the weights here")
         return
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported, reason_of
-from genbench.registry import metrics
 from genbench.results.comparing import TOLERANCE, Deviation, compare
-from genbench.runs.make_spec import restore_spec
+from genbench.runs.make_spec import repeatable_spec
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.record import check_request, read_kept
 from genbench.runs.record_types import Record, Row, metric_of
@@ -201,15 +200,13 @@ def _spec(record: Record, guest: Guest | None) -> Spec:
         Untrusted: if the spec names a file or a download.
     """
     kept = record["spec"]
-    for name in kept["metrics"]:  # a record is not confirmed by a part of its values
-        metrics.require(name)
     if guest is not None:
         data = {name: value for name, value in kept["data"].items() if name != "path"}
         if not guest.trusted:
             trust.check(replace(SPEC.validate_python(kept), data=data).parts())
         if kept["data"].get("path") is not None:
             kept = {**kept, "data": {**data, "path": _given(record, guest.data)}}
-    return restore_spec(kept)
+    return repeatable_spec(kept)  # a part of its values confirms no record
 
 
 def _given(record: Record, given: Sequence[Path]) -> str:

@@ -207,6 +207,17 @@ def restore_spec(record: Mapping[str, Any]) -> Spec:
     return replace(rebuilt, stack=spec.stack, evaluation=evaluation, metrics=chosen)
 
 
+def repeatable_spec(record: Mapping[str, Any]) -> Spec:
+    """Return the spec that a record carries, with all its metrics.
+
+    Raises:
+        ConfigError: as `restore_spec`, and if a metric is not installed here: a part of the values is no repetition.
+    """
+    for name in record["metrics"]:
+        metrics.require(name)
+    return restore_spec(record)
+
+
 def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
     """Return the metrics' part of a spec."""
     names = list(names)

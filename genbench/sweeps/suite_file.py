@@ -205,7 +205,7 @@ class Suite(Sections):
 
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
-        """Refuse unused seeds; in a track, also cells of some models only, unequal trials, and seeds of tuning."""
+        """Refuse parts of a track elsewhere; in a track, seeds beside its budgets, and unequal models or trials."""
         if self.track is None:
             models = [*self.models, *(addition.model for addition in self.include)]
             if self.chosen or self.budgets or any(model.trials or model.budgets or model.pace != 1 for model in models):

@@ -150,7 +150,7 @@ class Group:
                 raise
             # A process leaves the group before it ends, but the first one that ends gives the command its exit code.
             until = time.monotonic() + END
-            while all(map(_is_listed, _pids)) and time.monotonic() < until:
+            while _pids and all(map(_is_listed, _pids)) and time.monotonic() < until:
                 time.sleep(0.05)
             raise RunFailed(f"another of {self.size} processes has ended") from error
 

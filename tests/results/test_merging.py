@@ -160,6 +160,10 @@ def test_values_of_other_weights_are_not_mixed_with_those_here(cli, two, first_p
     path.unlink()
     assert "1 left out, 3 the same" in cli("results", "merge", other, "--results", results)[1]
     assert not path.exists()
+    (other / path.relative_to(results)).unlink()
+    _, out, err = cli("results", "merge", other, "--results", results)
+    assert "1 left out, 3 the same" in out
+    assert "its weights differ from the weights here" in out + err
 
 
 @pytest.mark.parametrize("misfiled", [False, True])

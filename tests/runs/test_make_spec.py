@@ -3,13 +3,21 @@ import re
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.make_spec import PRESETS, make_spec, restore_spec, with_preset
+from genbench.runs.make_spec import PRESETS, make_spec, repeatable_spec, restore_spec, with_preset
 
 
 def test_the_settings_of_a_spec_request_the_same_run():
     own = {"model": {"encoder": {"name": "autoencoder", "width": 4}, "sigma": 0.1}, "metric": {"norm": {"n": 20}}}
     spec = make_spec("cfm", "digits", seed=3, metrics=["norm"], settings=own | {"sample": {"tol": 0.1}})
     assert make_spec("cfm", "digits", seed=3, metrics=["norm"], settings=spec.settings) == spec
+
+
+def test_a_spec_of_which_a_metric_is_not_installed_is_restored_in_part_and_repeated_never():
+    record = make_spec("cfm", "moons", metrics=["norm"]).json()
+    record["metrics"]["own"] = {"name": "own", "version": 1}
+    assert list(restore_spec(record).metrics) == ["norm"]
+    with pytest.raises(ConfigError, match="own"):
+        repeatable_spec(record)
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,6 @@ def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
 def test_a_process_that_is_interrupted_again_while_it_ends_leaves_no_lease(tmp_path):
     code = f"""
 from pathlib import Path
-from types import SimpleNamespace
 from genbench.storage import lease
 
 def interrupted(path):

@@ -96,7 +96,7 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     (folder / "my_model.py").write_text("raise SystemExit('executed')")
     code, out, err = cli("results", "status", "--results", "r")
     assert (code, "executed" in err) == (0, False), err
-    assert "r: 1 records" in out
+    assert "r: 1 record" in out
     assert f"unknown: 1 x model '{name}', not installed here" in out
     for command in (("report", "--full"), ("leaderboard",)):
         code, out, err = cli(*command, "--results", "r")

@@ -79,7 +79,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
             "home.html",
             report.title,
             said=sentences(boards[0])[:2] if boards else [],
-            strip=[(data, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
+            strip=[(data, picture.title, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
             empty=[name for name in dict.fromkeys(board.name for board in boards) if name not in ranked],

@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers import photographs, small_pictures
 from helpers.fixed_samples import normal, task_of
+from matplotlib import rc_context
 from PIL import Image, ImageColor
 
 from genbench.metrics.evaluation import Evaluation
@@ -84,6 +85,15 @@ def test_images_are_shown_beside_the_data(tmp_path):
     data = toy_tasks()["labeled images"]
     pixels = picture(tmp_path, data, data.test.take(12, 0).x)
     assert pixels[LABEL:].any(0).any(1).mean() > 0.9
+
+
+@pytest.mark.parametrize("own", [{"savefig.dpi": 300}, {"savefig.bbox": "tight"}, {"text.usetex": True}])
+def test_settings_of_matplotlib_change_no_pixel(tmp_path, own):
+    data = toy_tasks()["labeled images"]
+    x = data.test.take(12, 0).x
+    plain = picture(tmp_path, data, x)
+    with rc_context(own):
+        np.testing.assert_array_equal(picture(tmp_path, data, x), plain)
 
 
 def test_samples_that_are_not_finite_are_left_out_and_a_failure_is_only_reported(tmp_path, caplog):
