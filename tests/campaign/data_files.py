@@ -123,7 +123,7 @@ def _headers() -> Iterator[DataFile]:
     left = {"__index_level_0__": LABEL, "a": ROWS[:, 0]}
     yield DataFile("index of Arrow", _frame(left, "parquet"), "refused", "index=False")
     yield DataFile("time that counts", _text(f"t,a,b\n{COUNTED}"), "read", "3 coordinates (t, a, b)")
-    yield DataFile("header of numbers", _text(f"0,1\n{LINES}"), "refused", "begin the file with a line of names")
+    yield DataFile("header of numbers", _text(f"0,1\n{LINES}"), "refused", "begin with a line of names")
     yield DataFile("no header", _text(LINES), "read", "600 rows without a header, 2 coordinates")
     yield DataFile("byte order mark", _text("\ufeffa,b\n" + LINES), "read", "(a, b)")
     for separator in ";\t| ":

@@ -81,12 +81,12 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
     ]
 
 
-def test_a_cell_that_is_named_twice_is_one(tmp_path):
+def test_a_cell_that_is_written_in_two_ways_is_one(tmp_path):
     path = tmp_path / "s.toml"
     path.write_text(
-        'datasets = ["moons", "moons"]\n'
+        'datasets = ["moons"]\n'
         'models = ["cfm", {name = "cfm", sigma = 0}, {name = "wcfm", kappa = [2, 0.5, 2.0]}]\n'
-        "seeds = [0, 0, 1]\n"
+        "seeds = [0, 1]\n"
     )
     cells = [(spec.model_label, spec.seed) for spec in load(path).specs]
     assert cells == [
