@@ -194,7 +194,7 @@ def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Ite
             values_of(metrics[name], _OnlyData(data), settings_in(components[name]))
         except Unsupported as reason:
             raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {reason}") from reason
-        except Exception:  # most metrics reach for samples or the model; other errors are told by the measurement
+        except Exception:  # most metrics need samples or a model first; measuring reports their errors
             continue
 
 

@@ -84,3 +84,9 @@ def lost(*runs):
         place = [{"row": spec.model["name"], "headline": "sliced_w2", "tables": ["default", "tuned"]}]
         failures.append({**failed_record(spec, "the loss is not finite at step 3"), "track": place})
     return failures
+
+
+def texts(table, label):
+    """Return the cells of a row as texts."""
+    (row,) = [row for row in table.rows if row.label == label]
+    return [cell.text or f"{cell.mean:.1f}" for cell in row.cells]

@@ -240,7 +240,7 @@ def test_wcfm_is_straighter_than_otcfm_at_one_kappa_of_one_task():
 
 
 def test_with_five_seeds_two_values_of_tong_et_al_were_inconclusive():
-    """Published value and tolerance are those of claims.md; a value agrees if difference + half-width is within it."""
+    """A value agrees with the published one in claims.md if difference + half-width is at most the tolerance there."""
     page = (
         (RESULTS / "claims.md").read_text("utf-8").split("## Tong et al., TMLR 2024, Table 2, npe")[-1].split("##")[0]
     )

@@ -39,8 +39,8 @@ def plane(tmp_path_factory):
     return published("plane-v1", tmp_path_factory.mktemp("none"))
 
 
-def pairs_of(board, data, nfe):
-    return next(each.pairs for each in board.heat(2000, nfe).contests if each.data == data)
+def pairs_of(board, data, nfe=None, steps=2000):
+    return next(each.pairs for each in board.heat(steps, nfe).contests if each.data == data)
 
 
 def row(loss, coupling=""):
@@ -74,9 +74,7 @@ def test_lagrangian_is_not_ahead_of_progressive(board, data, progressive_ahead):
 
 @pytest.mark.parametrize("data", ["checkerboard", "moons", "pinwheel"])
 def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane, data):
-    short, long = (
-        next(each.pairs for each in plane.heat(steps, None).contests if each.data == data) for steps in (2000, 20_000)
-    )
+    short, long = (pairs_of(plane, data, steps=steps) for steps in (2000, 20_000))
     assert short.beats("sdcfm", "cfm")
     assert not long.beats("sdcfm", "cfm")
     assert not long.beats("cfm", "sdcfm")
@@ -87,9 +85,7 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane,
 @pytest.mark.parametrize("nfe", [1, 4])
 @pytest.mark.parametrize("steps", [2000, 20_000])
 def test_in_8_dimensions_sdcfm_leads_cfm_with_few_evaluations_only(plane, steps, nfe):
-    own, few = (
-        next(each.pairs for each in plane.heat(steps, n).contests if each.data == "mixture dims=8") for n in (None, nfe)
-    )
+    own, few = (pairs_of(plane, "mixture dims=8", n, steps) for n in (None, nfe))
     assert not own.apart("sdcfm", "cfm")
     difference = own.pairs["cfm", "sdcfm"]  # the first is better
     assert difference.high < 0  # in a single interval
@@ -97,16 +93,13 @@ def test_in_8_dimensions_sdcfm_leads_cfm_with_few_evaluations_only(plane, steps,
 
 
 def test_in_50_dimensions_sdcfm_is_behind_cfm_after_2000_steps(plane):
-    pairs = next(each.pairs for each in plane.heat(2000, None).contests if each.data == "mixture dims=50")
+    pairs = pairs_of(plane, "mixture dims=50")
     assert pairs.beats("cfm", "sdcfm")
     assert pairs.beats("cfm", "otcfm")
 
 
 def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
-    short, long = (
-        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "mixture dims=50")
-        for steps in (2000, 20_000)
-    )
+    short, long = (pairs_of(plane, "mixture dims=50", steps=steps) for steps in (2000, 20_000))
     assert short.beats("nsf", "cfm")
     assert short.beats("starflow width=16", "cfm")
     assert not long.apart("starflow width=16", "cfm")
@@ -115,10 +108,7 @@ def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
 
 
 def test_on_8gaussians_longer_training_takes_the_lead_from_sdcfm_and_from_cfm_over_wcfm(plane):
-    short, long = (
-        next(each.pairs for each in plane.heat(steps, None).contests if each.data == "8gaussians")
-        for steps in (2000, 20_000)
-    )
+    short, long = (pairs_of(plane, "8gaussians", steps=steps) for steps in (2000, 20_000))
     assert short.beats("sdcfm", "cfm")
     assert short.beats("cfm", "wcfm")
     assert not long.apart("sdcfm", "cfm")

@@ -3,15 +3,10 @@
 import re
 
 import pytest
-from helpers.tracks import EXCESS, board_of, planted
+from helpers.tracks import EXCESS, board_of, planted, texts
 
 from genbench.report.track_sentences import sentences
 from genbench.report.track_table import across_table
-
-
-def texts(table, label):
-    (row,) = [row for row in table.rows if row.label == label]
-    return [cell.text or f"{cell.mean:.1f}" for cell in row.cells]
 
 
 @pytest.fixture

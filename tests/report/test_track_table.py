@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of
+from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of, texts
 
 from genbench.report.track_table import (
     METHODS,
@@ -14,11 +14,6 @@ from genbench.report.track_table import (
     track_tables,
     turn_table,
 )
-
-
-def texts(table, label):
-    (row,) = [row for row in table.rows if row.label == label]
-    return [cell.text or f"{cell.mean:.1f}" for cell in row.cells]
 
 
 @pytest.fixture
