@@ -9,9 +9,11 @@ from PIL import Image
 
 from benchmarks.ladder.orders import Rung
 from benchmarks.tables import markdown
+from genbench.analysis import claims
 from genbench.analysis.labels import distinct
 from genbench.analysis.means import format_mean, half_width
 from genbench.analysis.significance import paired
+from genbench.report.claims_table import seeds_text
 from genbench.runs.record_types import Record
 from genbench.storage import arrays, files
 
@@ -19,6 +21,8 @@ PICTURES = "pictures"
 """Folder of the strips beside the records of a track."""
 SHOWN = 8
 """Number of samples in a strip."""
+DIFFERENCE = 0.03
+"""Relative difference whose cost in pixels is stated."""
 LENGTH = 27
 """Characters of the name of a method."""
 SAMPLES = """\
@@ -91,6 +95,18 @@ def network_table(rung: Rung) -> Iterator[str]:
         rows.append((f"{names[one]} - {names[other]}", *cells, same))
     yield NETWORKS
     yield markdown(("difference", *networks, "same sign"), rows)
+
+
+def on_a_gpu() -> str:
+    """Return what the same question costs on CIFAR-10 in pixels."""
+    known = claims.read()
+    (found,) = claims.options(DIFFERENCE, known.spreads["fid"], [50_000], {"cifar10": known.costs["cifar10"]})
+    low, high = found.hours["cifar10"]
+    return (
+        f"In pixels, a difference of {100 * DIFFERENCE:g} % in FID between two methods takes {seeds_text(found.seeds)} "
+        f"seeds of each method with 50,000 samples, and {low:.0f} to {high:.0f} hours of "
+        f"{known.costs['cifar10'].device}, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
+    )
 
 
 def names_of(rows: Mapping[str, object]) -> dict[str, str]:

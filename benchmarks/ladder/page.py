@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.ladder.early import NUMBERS, cheap, numbers, of_numbers
-from benchmarks.ladder.images import network_table, sample_table
+from benchmarks.ladder.images import network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
     Contest,
     Ladder,
@@ -64,7 +64,7 @@ LIMITS = """\
 ## Limits
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
-- Each method has one small network. Other networks may order the methods differently.
+- On points and digits, each method has one small network. Other networks may order the methods differently.
 - The longest training takes minutes. Nothing here says whether minutes predict days.
 - All methods have default settings.
 - Pairs are not independent: one method that improves late reverses many pairs. So their shares have no interval.
@@ -151,6 +151,8 @@ def page(results: Path) -> str:
         LIMITS,
         IMAGES,
         *images(results / LATENTS, latents),
+        "## On a GPU\n",
+        fill(on_a_gpu()) + "\n",
     ]
     return "\n".join(parts)
 

@@ -1,9 +1,12 @@
 """Images on the page: strips of samples, and methods with two networks."""
 
+import json
+
 import numpy as np
+from helpers.command_line import genbench
 from PIL import Image
 
-from benchmarks.ladder.images import SHOWN, network_table, sample_table, save_strip, strip_path
+from benchmarks.ladder.images import SHOWN, network_table, on_a_gpu, sample_table, save_strip, strip_path
 from benchmarks.ladder.orders import Rung
 
 
@@ -57,3 +60,11 @@ def test_differences_are_taken_within_a_network_over_seeds():
     assert head == "| difference | dit | unet | same sign |"
     assert row == "| cfm - wcfm | -2 ± 13 | 1 ± 0 | no |"
     assert [*network_table(Rung("fd", {"fd": {"cfm net=dit": one, "wcfm net=dit": other}}))] == []
+
+
+def test_the_cost_on_a_gpu_is_that_of_the_command():
+    found = genbench("plan", "--difference", "3%", "--metric", "fid", "--samples", "50000", "--json")
+    (option,) = json.loads(found.stdout)["options"]
+    usual, low, high = option["seeds"]
+    assert f"takes {usual} ({low} to {high}) seeds" in on_a_gpu()
+    assert "and {:.0f} to {:.0f} hours of".format(*option["hours"]["cifar10"]) in on_a_gpu()
