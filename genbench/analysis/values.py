@@ -47,6 +47,8 @@ class Value(NamedTuple):
     """Half the 95 % interval of this evaluation, over its samples, test points or paths."""
     share: float | None = None
     """Share of the plan's training steps, for a value that was measured during training."""
+    budget: int | None = None
+    """Training steps, for a track with several budgets: its tables never compare values of two budgets."""
 
 
 OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
@@ -75,6 +77,7 @@ class Failure(NamedTuple):
     data: str
     seed: int
     reason: str
+    steps: int | None = None
 
 
 COSTS = {
@@ -96,6 +99,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
     shown = metric_names({row["metric"] for record in records for row in record["results"]})
+    several = _has_budgets(records)
     for record, model in zip(records, names_of(records), strict=True):
         labels, spec = record["labels"], record["spec"]
         original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
@@ -112,6 +116,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 original=original,
                 half=half_interval(row),
                 share=step / steps if step and steps else None,  # records of others may state no steps, or 0
+                budget=steps or None if several else None,  # a model without training stands at every budget
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
             if first.value != value.value:
@@ -120,6 +125,16 @@ def read_values(records: Sequence[Record]) -> list[Value]:
         log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; the later value is left out",
                     v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
     return list(kept.values())
+
+
+def _has_budgets(records: Sequence[Record]) -> bool:
+    """Return whether the records belong to a track that trains a model for several numbers of steps."""
+    lengths: dict[tuple[str, str], set[int]] = {}
+    for record in records:
+        if "track" in record:
+            place = record["labels"]["model"], record["labels"]["data"]
+            lengths.setdefault(place, set()).add(record["spec"]["plan"].get("steps", 0))
+    return any(len(steps) > 1 for steps in lengths.values())
 
 
 def half_interval(row: Row | Mapping[str, Any]) -> float | None:
@@ -184,6 +199,22 @@ def by_model(rows: Iterable[T]) -> Iterable[tuple[str, list[T]]]:
     return group_by(rows, lambda row: row.model).items()  # type: ignore[attr-defined]
 
 
+def by_budget(
+    values: Sequence[Value], failures: Sequence[Failure]
+) -> list[tuple[str, Sequence[Value], Sequence[Failure]]]:
+    """Split values and failures by the budgets of a track; values without a budget belong to each.
+
+    Returns:
+        (words for the title, values, failures) of each budget; the words are empty and nothing is split without one.
+    """
+    parts = []
+    for steps in sorted({v.budget for v in values if v.budget is not None}):
+        own = [v for v in values if v.budget in (steps, None)]
+        own = [v._replace(model=v.model.removesuffix(f" steps={steps}")) for v in own]
+        parts.append((f", {steps:,} steps", own, [f for f in failures if f.steps in (steps, 0)]))
+    return parts or [("", values, failures)]
+
+
 def _identity(value: Value) -> tuple:
     """Return what identifies a value; the solver is part of it along a curve, but a choice of the model otherwise."""
     place = {"curve": (value.solver, value.nfe), "training": (value.step,)}.get(value.point, ())
@@ -235,7 +266,7 @@ def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
 def failure_of(record: Record) -> Failure:
     """Return the row of a run that failed."""
     labels, seed = record["labels"], record["spec"]["seed"]
-    return Failure(labels["model"], labels["data"], seed, failure_line(record))
+    return Failure(labels["model"], labels["data"], seed, failure_line(record), record["spec"]["plan"].get("steps"))
 
 
 def digest(*parts: Any) -> str:

@@ -5,8 +5,9 @@ note below the table explains each failed seed and each unsupported metric.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from operator import attrgetter
 from statistics import fmean, median
 from typing import TypeVar
@@ -14,7 +15,7 @@ from typing import TypeVar
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_half
 from genbench.analysis.significance import SEPARATION, Pairwise, compare_all
-from genbench.analysis.values import COSTS, Cost, Failure, Value, by_model, group_by, stated_protocol
+from genbench.analysis.values import COSTS, Cost, Failure, Value, by_budget, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 
 T = TypeVar("T")
@@ -55,6 +56,18 @@ def quality_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) ->
     ]
 
 
+def _by_budget(make: Callable[..., list[Table]]) -> Callable[..., list[Table]]:
+    """Let a track with several budgets have tables of its own for each, since no test compares budgets."""
+
+    @wraps(make)
+    def tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
+        parts = by_budget(values, failures)
+        return [replace(t, title=f"{t.title}{which}") for which, own, failed in parts for t in make(own, failed)]
+
+    return tables
+
+
+@_by_budget
 def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Compare the models of each data set with their main solver: one row per model, one column per metric.
 
@@ -89,6 +102,7 @@ def comparison_tables(values: Sequence[Value], failures: Sequence[Failure] = ())
     return tables
 
 
+@_by_budget
 def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Show quality against NFE: one table for each data set, metric and solver with a curve, the main solver last.
 
@@ -120,6 +134,7 @@ def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> l
     return tables
 
 
+@_by_budget
 def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:
     """Show quality against training steps: one table for each data set and metric measured during training.
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
+from helpers.tracks import lost, planted, record_of, rows_of
 from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
-from genbench.analysis.values import Cost, Failure
+from genbench.analysis.values import Cost, Failure, failure_of, read_values
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
 
@@ -102,6 +103,23 @@ def test_the_survivors_of_failed_runs_are_compared_with_no_other():
         assert (
             "In parentheses: models with failed runs or seeds without a value, compared with no other." in table.legend
         )
+
+
+def test_letters_never_compare_two_budgets_of_a_track():
+    """The tables of plane-v1 had letters over 2,000, 5,000 and 20,000 steps together."""
+    gaussian = [record_of("gaussian", "moons", 0, seed, rows_of(0.9, 0.1)) for seed in range(5)]
+    failures = lost(("wcfm", 0))
+    parts = ([*planted(), *gaussian], [*planted(50), *gaussian])
+    alone = [comparison_tables(read_values(part)) for part in parts]
+    both = comparison_tables(read_values([*planted(), *planted(50), *gaussian]), list(map(failure_of, failures)))
+    assert [table.title for table in both] == [
+        f"{data}, {steps} steps" for steps in (20, 50) for data in ("moons", "pinwheel")
+    ]
+    for table, other in zip(both, [*alone[0], *alone[1]], strict=True):
+        assert {row.label: row.cells for row in table.rows if row.label != "wcfm"} == {
+            row.label: row.cells for row in other.rows
+        }
+    assert [any(row.label == "wcfm" for row in table.rows) for table in both] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
