@@ -1,5 +1,7 @@
 """Tables: what a reader may conclude from them is true."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
@@ -116,9 +118,11 @@ def test_letters_never_compare_two_budgets_of_a_track():
         f"{data}, {steps} steps" for steps in (20, 50) for data in ("moons", "pinwheel")
     ]
     for table, other in zip(both, [*alone[0], *alone[1]], strict=True):
-        assert {row.label: row.cells for row in table.rows if row.label != "wcfm"} == {
-            row.label: row.cells for row in other.rows
-        }
+        shown, expected = (
+            {row.label: [replace(cell, notes=()) for cell in row.cells] for row in each.rows if row.label != "wcfm"}
+            for each in (table, other)
+        )
+        assert shown == expected
     assert [any(row.label == "wcfm" for row in table.rows) for table in both] == [True, False, False, False]
 
 
