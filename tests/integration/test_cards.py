@@ -44,7 +44,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.125 *", LATENT)),
         (42, 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
         (42, 2, ("digits-long", "digits", FD, "wcfm kappa=0.5", "cfm")),
-        (42, 1, ("digits", "digits", FD, "wcfm kappa=0.5", "cfm")),
+        *((42, 1, ("digits", "digits", FD, f"wcfm kappa={kappa}", "cfm")) for kappa in (0.5, 0.0902)),
         (42, 0, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": 1})),
         (11, 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "wcfm kappa=0.5")),
         (12, 3, ("balanced", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),
