@@ -44,7 +44,7 @@ reproduce-all: $(READY) ## train all published cells of the tracks again; says f
 	$(BIN)/python -m benchmarks.reproduction plane-v1 transport-v1 digits-v1 --whole --jobs $(JOBS)
 
 # In order of cost. The first lines of each file state its question and its cost.
-STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps maps-equal-steps drifting digits-long error-budget error-budget-tasks
+STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps large-batches maps-equal-steps drifting digits-long error-budget error-budget-tasks
 studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
 	$(BIN)/python -m benchmarks.elbow 8gaussians moons 8gaussians-moons gaussians-5gaussians

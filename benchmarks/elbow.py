@@ -38,18 +38,19 @@ class Elbow:
 
     Args:
         spec: the model and the data.
-        curve: (kappa, tilt), with kappa = epsilon / sqrt(dimensions).
+        dims: dimensions in which the model pairs noise with data: those of latents, if it has an encoder.
+        curve: (kappa, tilt), with kappa = epsilon / sqrt(dims).
         chosen: the smallest kappa above which the relative variance is flat.
     """
 
     spec: Spec
+    dims: int
     curve: tuple[tuple[float, Tilt], ...]
     chosen: float
 
     def table(self) -> Table:
         """Return the curve as a table."""
-        root = math.sqrt(build_data(self.spec.data).event.dims)
-        rows = []
+        root, rows = math.sqrt(self.dims), []
         for kappa, tilt in self.curve:
             numbers = (tilt.source, tilt.data, tilt.share) if tilt.known else (None,) * 3
             cells = [Cell(text="-" if number is None else f"{number:.3g}") for number in numbers]
@@ -72,6 +73,7 @@ class Elbow:
             "rule": "elbow",
             "data": without_folders(self.spec.json())["data"],
             "model": self.spec.model,
+            "encoder": self.spec.encoder,
             "flat": FLAT,
         }
         return parts | {"curve": curve, "chosen": {"kappa": self.chosen}}
@@ -121,7 +123,7 @@ def by_elbow(
         raise ConfigError(
             f"the tilt of {model} on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values"
         )
-    return Elbow(spec, curve, chosen)
+    return Elbow(spec, data.event.dims, curve, chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

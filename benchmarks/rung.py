@@ -1,15 +1,18 @@
 """Train the missing cells of a track at one budget, seed by seed over all methods, and publish each finished cell.
 
-    cp -r results/latents-v1 FOLDER    # on a machine without the runs: published cells are not trained again
+    mkdir FOLDER; cp -rL results/latents-v1 FOLDER    # without the runs: published cells are not trained again
     python -m benchmarks.rung latents-v1 3000 --results FOLDER --set data.path=cifar10.tar.gz
+    cp -r FOLDER/latents-v1/. results/latents-v1
 
-The command stops and resumes like `genbench sweep`. FOLDER/TRACK has the current records and tables at any time.
+The command stops and resumes like `genbench sweep`. FOLDER/TRACK has the current records and tables at any
+time, and in FOLDER/TRACK/pictures the first samples of seed 0.
 """
 
 import argparse
 import time
 from pathlib import Path
 
+from benchmarks.ladder.images import save_strip, strip_path
 from genbench.report.publish import publish_suite
 from genbench.results.reader import RECORDS
 from genbench.runs.record import identity, read_published
@@ -47,13 +50,21 @@ def main() -> None:
     cells = missing(track, arguments.steps, store)
     print(f"{len(cells)} cells to train", flush=True)
 
+    def publish() -> None:
+        publish_suite(track.name, track.specs, store, places=track.places)
+        for spec in track.specs:
+            if spec.seed == 0 and store.record_path(spec).exists():
+                save_strip(store.record_path(spec).parent, strip_path(store.root / track.name, store.folder(spec).name))
+
     def on_event(event: JobEvent) -> None:
         if event.kind in ("done", "failed"):
             spec = cells[event.cell]
             what = f"{spec.model_label} on {spec.data_label}, seed {spec.seed}"
             print(f"{time.ctime()}: {what}: {event.kind} {event.message}", flush=True)
-            publish_suite(track.name, track.specs, store, places=track.places)
+            publish()
 
+    if any(store.record_path(spec).exists() for spec in track.specs):
+        publish()  # what a command that was killed has finished
     execute(cells, store, local(store, 1), on_event)
 
 

@@ -1,5 +1,6 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import NamedTuple
@@ -110,8 +111,12 @@ def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, 
 
 
 def complete(*rungs: Values) -> list[Values]:
-    """Return, for each rung, the values of the methods with all seeds, in the same order."""
-    seeds = [sorted({seed for own in values.values() for seed in own}) for values in rungs]
+    """Return, for each rung, the values of the methods with all seeds, in the same order.
+
+    All seeds: those that most methods of the rung have; the longer list if two are as frequent. Others do not count.
+    """
+    lists = [Counter(tuple(sorted(own)) for own in values.values()) for values in rungs]
+    seeds = [max(found, key=lambda own: (found[own], len(own)), default=()) for found in lists]
     pairs = list(zip(rungs, seeds, strict=True))
     whole = [name for name in rungs[0] if all(set(own) <= values.get(name, {}).keys() for values, own in pairs)]
     return [{name: {seed: values[name][seed] for seed in own} for name in whole} for values, own in pairs]
@@ -187,3 +192,9 @@ def margins(short: Values, long: Values) -> list[Margin]:
 def mean_of(values: Mapping[int, float]) -> float:
     """Return the mean over seeds."""
     return mean_and_error(values.values())[0]
+
+
+def spread(middle: float, draws: np.ndarray) -> str:
+    """Return a value with the interval of its draws."""
+    low, high = interval(draws)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -3,17 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.ladder.early import NUMBERS, cheap, numbers, of_numbers
+from benchmarks.ladder.images import network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
     Contest,
     Ladder,
     Margin,
-    Order,
     array,
     complete,
     interval,
@@ -21,6 +21,7 @@ from benchmarks.ladder.orders import (
     means_drawn,
     order,
     rungs,
+    spread,
     tau,
 )
 from benchmarks.ladder.predictors import read_predictions
@@ -29,12 +30,14 @@ from benchmarks.tables import fill, markdown
 from genbench.analysis.labels import counted
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
+from genbench.runs.record_types import Record
 
 MAIN = "plane-v1"
+LATENTS = "latents-v1"
 LADDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     MAIN: ((MAIN,), ""),
     "digits": (("digits", "digits-v1", "digits-long"), "fd-digits_cnn"),
-    "latents-v1": (("latents-v1",), ""),
+    LATENTS: ((LATENTS,), ""),
 }
 """{name: suites, and the headline of records outside of tracks}."""
 LARGE = 2.0
@@ -57,20 +60,11 @@ ORDERS = """\
   shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
   left out. Other tracks have one budget.
 """
-NUMBERS = """\
-Each tau is a mean over tasks of plane-v1, with a nominal 95 % interval over seeds. The interval does not
-include the variation between tasks.
-
-- *with itself*: tau between the metric at the shorter budget and the same metric at the longer budget.
-- *with headline*: tau between the metric at the shorter budget and the headline metric at the longer budget.
-- *headline, same methods*: tau between the headline metric at both budgets, for the methods that have the metric of the
-  row. A metric that is cheaper to measure is useful if *with headline* comes close to this value.
-"""
 LIMITS = """\
 ## Limits
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
-- Each method has one small network. Other networks may order the methods differently.
+- On points and digits, each method has one small network. Other networks may order the methods differently.
 - The longest training takes minutes. Nothing here says whether minutes predict days.
 - All methods have default settings.
 - Pairs are not independent: one method that improves late reverses many pairs. So their shares have no interval.
@@ -83,32 +77,20 @@ IMAGES = """\
 ## Images
 
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
-5,000 samples as its headline metric. Its models are not trained yet.
+5,000 samples as its headline metric.
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
 - `held` and `ratio` are fitted to the first two budgets and predict the third. `elsewhere` needs a second data set.
   The files `predictions_*.toml` are committed before the third training starts.
 - Short trainings predict nothing there if no predictor has a Brier score below 0.25.
+- SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
+  number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
+UNTRAINED = "Its models are not trained yet.\n"
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
     "methods of pairs that are separated at both budgets, with the order reversed.*"
 )
-
-
-class Number(NamedTuple):
-    """A metric at the shorter budget, with one order for each task.
-
-    Args:
-        itself: against the same metric at the longer budget.
-        headline: against the headline metric at the longer budget.
-        alone: the headline metric against itself, for the methods with this metric.
-    """
-
-    name: str
-    itself: list[Order]
-    headline: list[Order]
-    alone: list[Order]
 
 
 def read_ladders(results: Path) -> dict[str, Ladder]:
@@ -118,22 +100,29 @@ def read_ladders(results: Path) -> dict[str, Ladder]:
     return {name: rungs(own, LADDERS[name][1]) for name, own in records.items()}
 
 
+def orders(ladder: Ladder) -> list[Contest]:
+    """Return each data set at each two budgets where enough methods have all seeds."""
+    return [
+        Contest(data, short, long, own[short], own[long], found)
+        for data, own in ladder.items()
+        for short, long in combinations(sorted(own), 2)
+        if (found := order(own[short].main, own[long].main))
+    ]
+
+
 def contests(ladder: Ladder) -> list[Contest]:
-    """Return the data sets whose longest budget is the ladder's, where enough methods have all seeds at two budgets."""
-    longest = max((steps for own in ladder.values() for steps in own), default=0)
-    made = []
-    for data, own in ladder.items():
-        if len(own) > 1 and longest in own:
-            short, long = own[min(own)], own[longest]
-            if found := order(short.main, long.main):
-                made.append(Contest(data, min(own), longest, short, long, found))
-    return made
+    """Return the data sets at their shortest budget and at the ladder's longest budget that has an order."""
+    found = [one for one in orders(ladder) if one.short == min(ladder[one.data])]
+    longest = max((one.long for one in found), default=0)
+    return [one for one in found if one.long == longest]
 
 
 def page(results: Path) -> str:
     """Return the page in Markdown."""
-    ladders = {name: own for name, ladder in read_ladders(results).items() if (own := contests(ladder))}
+    every = read_ladders(results)
+    ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
     registered = read_predictions(results / MAIN)
+    latents = read_published(results / LATENTS / RECORDS)
     in_advance = {data for own in registered.values() for data in own.pairs}
     parts = [
         "# Does a short training predict a long one?\n",
@@ -143,21 +132,50 @@ def page(results: Path) -> str:
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
         "## Does the order last?\n",
-        holds(ladders.values()),
+        holds([orders(ladder) for ladder in every.values()]),
         ORDERS,
         "## How large must a difference be?\n",
         "Pairs whose order lasts, by the ratio of their means after the shorter training:\n",
         sizes(ladders.values()),
         "## Which early metric predicts the headline metric?\n",
-        numbers(cheap(ladders[MAIN])),
+        *(
+            part
+            for name in (MAIN, LATENTS)
+            if name in ladders
+            for part in (f"On {name}:\n", numbers(cheap(ladders[name])))
+        ),
         NUMBERS,
         "## Registered predictions\n",
         REGISTERED,
         *scores(registered, ladders[MAIN]),
         LIMITS,
-        *([] if "latents-v1" in ladders else [IMAGES]),
+        IMAGES,
+        *images(results / LATENTS, latents),
+        "## On a GPU\n",
+        fill(on_a_gpu()) + "\n",
     ]
     return "\n".join(parts)
+
+
+def early(name: str, own: Sequence[Contest]) -> Iterator[str]:
+    """Yield the table of the metrics of a track; the suites of digits have few methods."""
+    if name in (MAIN, LATENTS):
+        yield f"On {name}:\n"
+        yield numbers(cheap(own))
+
+
+def images(folder: Path, records: Sequence[Record]) -> Iterator[str]:
+    """Yield what is known about images: samples, and the same methods with two networks."""
+    if all(record["spec"]["plan"]["steps"] == 0 for record in records):
+        yield UNTRAINED
+    yield from sample_table(folder, records)
+    ladder = rungs(records)
+    for own in ladder.values():
+        for rung in own.values():
+            yield from network_table(rung)
+    if registered := read_predictions(folder):
+        yield "Brier scores of the predictions that were committed before the third training started:\n"
+        yield from scores(registered, contests(ladder))
 
 
 def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
@@ -220,20 +238,6 @@ def of_differences(main: Sequence[Contest], in_advance: set[str]) -> str:
     )
 
 
-def of_numbers(found: Sequence[Number]) -> str:
-    """Return which metrics predict the headline metric better than itself, and where it predicts itself worst."""
-    gains = {own.name: np.subtract(drawn(own.headline), drawn(own.alone)) for own in found}
-    ahead = [f"`{name}`" for name, gain in gains.items() if np.quantile(gain, 0.025 / len(gains)) > 0]
-    bold = f"{' and '.join(ahead)} predict{'s' * (len(ahead) == 1)}" if ahead else "No other metric is shown to predict"
-    least = min(found, key=lambda own: mean_tau(own.alone))
-    return (
-        f"**{bold} the headline metric better than the headline metric itself does** (with Bonferroni's correction). "
-        "How well the headline metric predicts itself depends on which methods are compared. Among the methods that "
-        f"have a value of {least.name}, tau is lowest: {spread(mean_tau(least.alone), drawn(least.alone))}. "
-        "Chance is 0."
-    )
-
-
 def lasting(found: Sequence[Contest]) -> str:
     """Return how many large and small differences last on tasks."""
     names = " and ".join(", ".join(contest.data for contest in found).rsplit(", ", 1))
@@ -284,46 +288,3 @@ def holds(ladders: Iterable[Sequence[Contest]]) -> str:
         counts = same.decided, same.held, len(same.turned)
         rows.append((data, steps, seeds, methods, spread(same.tau, same.drawn), *counts))
     return markdown(columns, rows)
-
-
-def numbers(found: Sequence[Number]) -> str:
-    """Return the table of the metrics at the shorter budget, as means over tasks."""
-    columns = ("metric", "tasks", "methods", "with itself", "with headline", "headline, same methods")
-    rows = []
-    for name, *orders in found:
-        methods = "-".join(str(n) for n in sorted({f(o.methods for o in orders[0]) for f in (min, max)}))
-        rows.append((name, len(orders[0]), methods, *(spread(mean_tau(each), drawn(each)) for each in orders)))
-    return markdown(columns, rows)
-
-
-def cheap(found: Sequence[Contest]) -> list[Number]:
-    """Return the metrics at the shorter budget that enough methods have."""
-    made = []
-    for name in dict.fromkeys(name for contest in found for name in contest.first.numbers):
-        orders: list[tuple[Order, Order, Order]] = []
-        for contest in found:
-            values, last = contest.first.numbers.get(name, {}), contest.last
-            alone = {method: own for method, own in contest.first.main.items() if method in values}
-            itself = order(values, last.numbers.get(name, {}))
-            headline, of_headline = order(values, last.main), order(alone, last.main)
-            if itself and headline and of_headline:
-                orders.append((itself, headline, of_headline))
-        if orders:
-            made.append(Number(name, *map(list, zip(*orders, strict=True))))
-    return made
-
-
-def mean_tau(orders: Sequence[Order]) -> float:
-    """Return the mean of tau over tasks."""
-    return float(np.mean([one.tau for one in orders]))
-
-
-def drawn(orders: Sequence[Order]) -> np.ndarray:
-    """Return draws of the mean of tau over tasks."""
-    return np.mean([one.drawn for one in orders], axis=0)
-
-
-def spread(middle: float, draws: np.ndarray) -> str:
-    """Return a value with the interval of its draws."""
-    low, high = interval(draws)
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.ladder.orders import Contest, complete, mean_of
+from genbench.analysis.labels import distinct
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled
 
 ACROSS = 2
@@ -15,6 +16,8 @@ WIDTH, HEIGHT = 3.4, 2.9
 """Inches of a panel with its labels."""
 LEFT, RIGHT, TOP, BOTTOM = 0.42, 1.12, 0.28, 0.28
 """Inches around the axes of a panel."""
+LENGTH = 25
+"""Characters of the name of a method."""
 LINE = 0.115
 """Least distance between labels in inches."""
 
@@ -55,17 +58,22 @@ def panel(axes: Any, contest: Contest) -> None:
     every = np.log([value for pair in ends.values() for value in pair])
     low, high = every.min() - 0.05 * np.ptp(every), every.max() + 0.05 * np.ptp(every)
     axes.set_ylim(np.exp(low), np.exp(high))
-    words = Counter(method.partition(" ")[0] for method in ends)
+    words, names = Counter(method.partition(" ")[0] for method in ends), distinct(ends, LENGTH)
     ordered = sorted(ends, key=lambda method: ends[method][1])
     heights = [(np.log(ends[method][1]) - low) / (high - low) for method in ordered]
     for method, height, label in zip(ordered, heights, apart(heights, LINE / (HEIGHT - TOP - BOTTOM)), strict=True):
         color = LIGHT[1] if method in turned else INK
         axes.plot((0, 1), ends[method], color=color, marker="o", markersize=2.4, linewidth=0.9, clip_on=False)
-        word = method.partition(" ")[0]
-        name = word if words[word] == 1 else method
-        there = {"xycoords": "axes fraction", "textcoords": "axes fraction", "va": "center", "fontsize": 6.5}
+        there: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "textcoords": "axes fraction",
+            "va": "center",
+            "fontsize": 6.5,
+        }
+        there |= {"annotation_clip": False, "color": color}
         line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2, "relpos": (0, 0.5)}
-        axes.annotate(name, (1, height), (1.09, label), color=color, annotation_clip=False, arrowprops=line, **there)
+        word = method.partition(" ")[0]
+        axes.annotate(word if words[word] == 1 else names[method], (1, height), (1.09, label), arrowprops=line, **there)
 
 
 def apart(heights: Sequence[float], least: float) -> list[float]:
@@ -83,5 +91,5 @@ def apart(heights: Sequence[float], least: float) -> list[float]:
 
 
 def bottom(group: Sequence[float], least: float) -> float:
-    """Return the lowest place of evenly spaced labels around the mean of their heights."""
-    return float(np.mean(group)) - (len(group) - 1) * least / 2
+    """Return the lowest place of evenly spaced labels around the mean of their heights, not below the axis."""
+    return max(0.0, float(np.mean(group)) - (len(group) - 1) * least / 2)

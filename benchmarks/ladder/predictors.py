@@ -30,10 +30,11 @@ def by_held(values: Values, known: Known) -> Pairs:
     """Return the chance of each order at the shorter budget, corrected for orders that do not last.
 
     The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. On the
-    other data sets, a share h of the separated pairs kept their order. The result is h q + (1 - h) (1 - q).
+    other data sets, d pairs are separated and k of them kept their order: h = (k + 1) / (d + 2), Laplace's rule. The
+    result is h q + (1 - h) (1 - q).
     """
     orders = [found for pair in known if (found := order(*pair))]
-    held = sum(found.held for found in orders) / sum(found.decided for found in orders)
+    held = (sum(found.held for found in orders) + 1) / (sum(found.decided for found in orders) + 2)
     (own,) = complete(values)
     return {
         (one, other): 1 - held + (2 * held - 1) * better(own[one], own[other]) for one, other in combinations(own, 2)

@@ -24,7 +24,7 @@ squared error of the probabilities over the pairs of methods: lower is better, a
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
-    """Yield the table of the Brier scores of registered predictions, and what their means say."""
+    """Yield the table of the Brier scores of registered predictions, and what they say about a coin and each other."""
     last = {(contest.data, contest.long): contest.last.main for contest in found}
     values: dict[str, dict[int, float]] = {name: {} for name in registered}
     rows = []
@@ -38,18 +38,30 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
                 values[name][number] = brier(pairs, measured)
             cells.append(f"{values[name][number]:.3f}" if pairs else "not measured")
         rows.append((data, known, *cells))
-    if measured := min(map(len, values.values())):
+    measured = min(map(len, values.values()))
+    if measured > 1:
         rows.append(("mean", "", *(format_mean(*mean_and_half(each.values())) for each in values.values())))
     yield markdown(("task", "pairs", *registered), rows)
-    if measured:
+    if measured == 1:
+        yield fill(on_one_task({name: own[0] for name, own in values.items()})) + "\n"
+    if measured > 1:
         yield fill(f"Means are over the measured tasks, ± 95 % CI half-width. {' '.join(verdicts(values))}") + "\n"
+
+
+def on_one_task(score: Mapping[str, float]) -> str:
+    """Return whether any predictor scores better on a single task than a coin."""
+    better = [f"`{name}`" for name, value in score.items() if value < COIN]
+    said = f"Better than a coin: {', '.join(better)}" if better else "No prediction is better than a coin"
+    return f"{said}. One task allows no test."
 
 
 def verdicts(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
     """Yield which predictors are better and worse than a coin, and than a training on other tasks."""
-    coin = dict.fromkeys(values["elsewhere"], COIN)
+    coin = dict.fromkeys(next(iter(values.values())), COIN)
     found = compare_all({**values, "coin": coin}, "lower")
     for rival, named in (("coin", "a coin"), ("elsewhere", "`elsewhere`")):
+        if rival not in (*values, "coin"):
+            continue
         better = [f"`{name}`" for name in values if found.beats(name, rival)]
         worse = [f"`{name}`" for name in values if found.beats(rival, name)]
         yield f"Better than {named}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."

@@ -3,10 +3,14 @@
 A run of any model, by `genbench run` or `genbench sweep`, belongs to a further row if these match the track: data,
 batch size, number of steps, seed, evaluation and headline metric. Other differences of its plan become part of the
 row's name.
+
+A task that names no file takes runs with any source of its data set, as given by `data.path`, but one source only: the
+one with the most runs. Runs with another source are counted and left out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.results.frames import cost_of
-from genbench.results.names import named
+from genbench.results.names import OF_FILE, named
 from genbench.results.reader import Group, Run, read_groups, suite_names
 from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record import identity
@@ -53,11 +57,22 @@ class TrackRuns(NamedTuple):
         runs: {place: {seed: run}}.
         failures: seeds of failed runs.
         further: rows that the track does not list.
+        sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
     """
 
     runs: dict[Place, dict[int, Run]]
     failures: dict[Place, set[int]]
     further: tuple[str, ...]
+    sources: dict[str, dict[str, int]]
+
+
+class _Candidate(NamedTuple):
+    """A run for a place, if its source is the source of the table. Without a run, the run failed."""
+
+    place: Place
+    seed: int
+    source: str
+    run: Run | None
 
 
 def read_track(path: Path) -> tuple[Suite, Track]:
@@ -85,16 +100,17 @@ def track_runs(
     """
     suite, track = read_track(path)
     changed = _changed(suite, rows) if settings == "tuned" else {}
-    found, known = TrackRuns({}, {}, ()), set()
+    specs = _specs(rows, track.baseline)
+    tasks = [*specs]
+    found: list[_Candidate] = []
+    known = set()
     for group in _groups(path, store):
         for run in group.runs:
             known.add(identity(run.record))
-            for place in _places(run.record, changed):
-                found.runs.setdefault(place, {}).setdefault(run.seed, run)  # published runs come first
+            found += (_candidate(run.record, place, run) for place in _places(run.record, tasks, changed))
         for record in group.failures:
-            for place in _places(record, changed):
-                found.failures.setdefault(place, set()).add(record["spec"]["seed"])
-    beside = [run.record for own in found.runs.values() for run in own.values()]
+            found += (_candidate(record, place, None) for place in _places(record, tasks, changed))
+    beside = [each.run.record for each in found if each.run is not None]
     saved = [record for record in store.records() if record["results"] and identity(record) not in known]
     own = [*named(without_outdated(saved), beside), *added]
     failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
@@ -106,20 +122,49 @@ def track_runs(
             listed.setdefault(row.label, set()).add(length["plan"]["steps"])
     lengths = usual.union(*listed.values())
     further = [record for record in (*own, *failed) if record["spec"]["plan"].get("steps") in lengths]
-    for data, spec in _specs(rows, track.baseline).items():
+    for data, spec in specs.items():
         for record in (record for record in further if _belongs(record, spec)):
             place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
-            seed = record["spec"]["seed"]
             if place.steps not in listed.get(place.row, usual):  # it is the budget of a row with another pace
                 continue
             if (place.data, place.row) in changed:  # the runs with chosen settings fill this place
                 continue
-            if "failure" in record:
-                found.failures.setdefault(place, set()).add(seed)
-            else:
-                found.runs.setdefault(place, {}).setdefault(seed, Run(record, record["labels"]["model"], None))
-    known_rows = dict.fromkeys(place.row for place in (*found.runs, *found.failures))
-    return found._replace(further=tuple(row for row in known_rows if row not in listed))
+            run = None if "failure" in record else Run(record, record["labels"]["model"], None)
+            found.append(_candidate(record, place, run))
+    return _of_one_source(found, listed)
+
+
+def _candidate(record: Record, place: Place, run: Run | None) -> _Candidate:
+    label = record["labels"]["data"]
+    source = OF_FILE.search(label) if label != place.data else None
+    return _Candidate(place, record["spec"]["seed"], source[0].strip() if source else "", run)
+
+
+def _of_one_source(candidates: Iterable[_Candidate], listed: Collection[str]) -> TrackRuns:
+    """Return the runs of the most frequent source of each task; the first candidate of a place and seed stands."""
+    candidates = list(candidates)
+    counts: dict[str, Counter[str]] = {}
+    for each in candidates:
+        counts.setdefault(each.place.data, Counter())[each.source] += 1
+    found = TrackRuns({}, {}, (), {data: dict(count.most_common()) for data, count in counts.items()})
+    for place, seed, source, run in candidates:
+        if source != next(iter(found.sources[place.data])):
+            continue
+        if run is None:
+            found.failures.setdefault(place, set()).add(seed)
+        else:
+            found.runs.setdefault(place, {}).setdefault(seed, run)  # published runs come first
+    rows = dict.fromkeys(place.row for place in (*found.runs, *found.failures))
+    return found._replace(further=tuple(row for row in rows if row not in listed))
+
+
+def task_of(label: str, tasks: Collection[str]) -> str:
+    """Return the task of a data set, given its label: tasks without a source of their own take any.
+
+    >>> task_of("cifar10 images=f0c7f7bd", ["cifar10"]), task_of("points file=f0c7f7bd", ["points file=f0c7f7bd"])
+    ('cifar10', 'points file=f0c7f7bd')
+    """
+    return label if label in tasks else OF_FILE.sub("", label)
 
 
 def all_records(path: Path, store: Store) -> list[Record]:
@@ -150,13 +195,14 @@ def _changed(suite: Suite, rows: Sequence[TrackRow]) -> dict[tuple[str, str], Sp
     return changed
 
 
-def _places(record: Record, changed: Mapping[tuple[str, str], Spec | None]) -> Iterator[Place]:
+def _places(record: Record, tasks: Collection[str], changed: Mapping[tuple[str, str], Spec | None]) -> Iterator[Place]:
     """Yield the places of a record in a table. Rows without chosen settings are in both tables.
 
     Args:
+        tasks: labels of the data sets of the track.
         changed: result of `_changed` for the tuned table, empty for the table of default settings.
     """
-    data = record["labels"]["data"]
+    data = task_of(record["labels"]["data"], tasks)
     for place in record.get("track", ()):
         spec = changed.get((data, place["row"]))
         if (data, place["row"]) not in changed:
@@ -177,7 +223,7 @@ def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
     """Return {data set: the spec of the baseline}, which has the data, plan and evaluation of the track."""
     specs: dict[str, Spec] = {}
     for row in rows:
-        if row.model.name == baseline and row.dataset not in specs:
+        if row.label == baseline:
             specs[row.dataset] = complete_spec(row.model.name, row.data.name, 0, row.metrics, row.settings)
     return specs
 
@@ -185,8 +231,11 @@ def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:
 def _belongs(record: Record, spec: Spec) -> bool:
     """Return whether a run was trained and measured as a track requires."""
     own, headline = record["spec"], next(iter(spec.metrics))
+    data = own["data"]
+    if "path" in data and spec.data.get("path") is None:
+        data = {**data, "path": None}
     return (
-        same_component(own["data"], spec.data)
+        same_component(data, spec.data)
         and own["plan"].get("batch_size") == spec.plan["batch_size"]
         and own["evaluation"] == spec.evaluation
         and same_component(own["metrics"].get(headline), spec.metrics[headline])
@@ -216,8 +265,9 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
         Unsupported: if no task goes with the model.
     """
     suite, track = read_track(path)
-    if others := settings.keys() - {*TUNED}:
-        raise ConfigError(f"--set {min(others)}: the track fixes it: set model, plan or sample")
+    fixed = {"data"} if settings.get("data", {}).keys() - {"path"} else settings.keys() - {*TUNED, "data"}
+    if fixed:
+        raise ConfigError(f"--set {min(fixed)}: the track fixes it: set model, plan or sample")
     steps = settings.get("plan", {}).get("steps", suite.budgets[0].steps)
     budget = next((budget for budget in suite.budgets if budget.steps == steps), None)
     if budget is None or "batch_size" in settings.get("plan", {}):
@@ -232,7 +282,7 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
         metrics = (suite.metrics if data.metrics is None else data.metrics) or []
         spec = make_spec(entry.name, data.name, metrics=metrics, settings=merge(shared, own))
         record: Any = {"labels": labels_of(spec), "spec": spec.json()}
-        if (row := _row(record, usual[spec.data_label], names)) in listed:
+        if (row := _row(record, usual[task_of(spec.data_label, usual)], names)) in listed:
             raise ConfigError(f"{path.stem} already has a row {row}: change a setting by --set, or rename your model")
         cells += [replace(spec, seed=seed) for seed in budget.seeds]
     return form_ensembles(cells, suite.stack) if suite.stack else cells

@@ -102,6 +102,7 @@ class TrackBoard(NamedTuple):
         likelihoods: the tasks by likelihood instead of the headline metric, by budget.
         seconds: training times; None if they were not measured.
         lacking: {steps: {word: number of cells}}, with each method's own sampler; "" stands for cells with all seeds.
+        sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
         choices: the number of cells for which tuning has chosen settings, and the number of cells with trials.
     """
 
@@ -116,6 +117,7 @@ class TrackBoard(NamedTuple):
     likelihoods: Mapping[int, tuple[Contest, ...]]
     seconds: Seconds | None
     lacking: Mapping[int, Mapping[str, int]]
+    sources: Mapping[str, Mapping[str, int]]
     choices: tuple[int, int]
 
     @property
@@ -166,6 +168,7 @@ class TrackBoard(NamedTuple):
         parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
         choices = {"chosen": self.choices[0], "of": self.choices[1]}
+        shared |= {"sources": self.sources}
         return {**shared, "choices": choices, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -202,7 +205,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     wanted: Sequence[Chosen] = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
     tables = {each: track_runs(path, rows, store, each, added) for each in wanted}
     settings = settings or ("tuned" if len(tables) == 2 and _has_all(*tables.values()) else "default")
-    runs, failures, further = tables[settings]
+    runs, failures, further, sources = tables[settings]
     models = (*listed, *further)
     chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
@@ -245,6 +248,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},
         read_seconds(path),
         _lacking(heats, suite, listed),
+        sources,
         (sum(choice_of(suite, row) is not None for row in tried), len(tried)),
     )
 

@@ -1,15 +1,16 @@
 """A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted, distinct
 from genbench.analysis.means import LEVEL, mean_and_half
+from genbench.analysis.track_runs import task_of
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import AT_FLOOR, compared_cell
-from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, REGIMES, TARGET, Contest, Heat, TrackBoard
 from genbench.report.track_cells import Cell as Own
 
 REAL = "real data"
@@ -18,6 +19,7 @@ METHODS = 9
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
+OWN_DATA = "the data set's own"
 NO_LIKELIHOOD = Own({}, "none")
 
 
@@ -40,7 +42,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
     rest = [model for model in board.models if model not in shown]
-    legend = [_reading(board, heats), _complete(board, rest), *_signs(rows)]
+    legend = [_reading(board, heats), _complete(board, rest), *_origin(board, board.sources), *_signs(rows)]
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
@@ -65,7 +67,8 @@ def turn_table(board: TrackBoard) -> Table | None:
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
     """Return the table of all tasks, or only of some, at a budget in a regime."""
     heat = board.heat(steps, nfe)
-    contests = [contest for contest in heat.contests if not only or contest.data in only]
+    tasks = {task_of(label, board.sources) for label in only}
+    contests = [contest for contest in heat.contests if not tasks or contest.data in tasks]
     return _task_table(board, steps, f"{_budget(heat)}, {_regime(nfe)}", contests)
 
 
@@ -92,6 +95,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         *([AT_FLOOR] if any(cell.sign for row in rows for cell in row.cells) else []),
         *left_out,
     ]
+    legend += _origin(board, [contest.data for contest in contests])
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
     noise = [f"{short[c.data]} {c.noise:.2f}" for c in contests if c.noise is not None]
@@ -149,6 +153,17 @@ def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
     absent = [model for model in board.further if all(contest.cells[model].word == "missing" for contest in own)]
     rows = [model for model in board.models if model not in absent]
     return rows, [f"Without a run at this budget: {', '.join(absent)}."] if absent else []
+
+
+def _origin(board: TrackBoard, tasks: Iterable[str]) -> list[str]:
+    """Return a sentence for each task whose data is a file of the user, or comes from several sources."""
+    told = []
+    for data in tasks:
+        (shown, _), *others = board.sources.get(data, {"": 0}).items()
+        left = ", ".join(f"{counted(runs, 'run')} on {source or OWN_DATA}" for source, runs in others)
+        if shown or others:
+            told.append(f"Data of {data}: {shown or OWN_DATA}{f'; left out: {left}' if left else ''}.")
+    return told
 
 
 def _signs(rows: Sequence[Row]) -> list[str]:
@@ -276,6 +291,7 @@ def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
         for word, number in counts.items():
             kind = word.partition(" ")[0]
             kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
+            kind = word if word == ABSENT.word else kind
             lacking[kind] = lacking.get(kind, 0) + number
         others = ", ".join(f"{number} {word}" for word, number in lacking.items())
         if lacking.get("missing") == cells:

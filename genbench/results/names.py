@@ -15,7 +15,8 @@ from genbench.runs.spec import OF_DATA, own_data_name
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
 
 _HASHED = re.compile(r"([\w.:-]+)@([0-9a-f]{8})(?![0-9a-f])")
-_OF_FILE = re.compile(r" (file|images)=([0-9a-f]{8})$")
+OF_FILE = re.compile(r" (file|images)=([0-9a-f]{8})$")
+"""End of the label of a data set whose rows come from a file or folder of the user: the hash of its content."""
 _PYTHON = re.compile(r"(.+)\.py(?::(.+))?")
 
 
@@ -33,7 +34,7 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
             for name, sha256 in _HASHED.findall(text):
                 code[name].add(sha256)
         if own := own_data_name(record["spec"]["data"]):
-            of_file = _OF_FILE.search(record["labels"]["data"])
+            of_file = OF_FILE.search(record["labels"]["data"])
             data[own].add(of_file and of_file[2])
     plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known}
     own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known}
@@ -44,7 +45,7 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
         if own:
             _, *settings = labels["data"].split(" ")
             text = " ".join([own, *settings])
-            shown["data"] = _OF_FILE.sub("", text) if own in own_data else text
+            shown["data"] = OF_FILE.sub("", text) if own in own_data else text
         return record if shown == labels else cast(Labelled, {**record, "labels": shown})
 
     return [renamed(record) for record in records]

@@ -3,18 +3,19 @@
 import shutil
 
 import pytest
+from helpers.image_trees import write_images
 from helpers.records import provenance
 from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
-from genbench.analysis.track_runs import row_cells, usual_seconds
+from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
-from genbench.report.track_table import across_table
+from genbench.report.track_table import across_table, task_table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.suites import FOLDER, find
-from genbench.sweeps.suite import load
+from genbench.sweeps.suite import load, track_rows
 
 
 @pytest.fixture
@@ -69,6 +70,54 @@ def test_another_recipe_is_another_row_and_another_task_is_none(save, tmp_path):
     save("otcfm", settings={"pool": 2})
     board = board_of(tmp_path, planted())
     assert {*board.further} == {"sbcfm lr=0.01", "otcfm pool=2"}
+
+
+def moved(records, source):
+    """Return records whose data comes from a source of the user."""
+    return [{**r, "labels": {**r["labels"], "data": f"{r['labels']['data']} images={source}"}} for r in records]
+
+
+def test_runs_on_ones_own_copy_of_the_data_fill_the_task_and_the_table_names_it(tmp_path):
+    """The published run on a copy of CIFAR-10 was missing in the table of its track."""
+    before = board_of(tmp_path, planted())
+    board = board_of(tmp_path, moved(planted(), "0a1b2c3d"))
+    assert [h.contests for h in board.heats] == [h.contests for h in before.heats]
+    assert "Data of moons: images=0a1b2c3d." in across_table(board).legend
+    assert "Data of pinwheel: images=0a1b2c3d." not in task_table(board, 20, None, ["moons images=0a1b2c3d"]).legend
+    assert not any(line.startswith("Data of") for line in across_table(before).legend)
+    latents = track_board(find("latents-v1"), Store(tmp_path)).heat(3000, None).contests[0]
+    assert latents.cells["gaussian encoder=cifar10-8x8x8"].values.keys() >= {0}
+
+
+def test_runs_on_two_copies_of_the_data_are_never_in_one_table(tmp_path):
+    few = [record for record in planted() if record["spec"]["seed"] == 0]
+    others = [record for record in planted() if record["spec"]["seed"]]
+    board = board_of(tmp_path, [*moved(few, "0a1b2c3d"), *moved(others, "ffffffff")])
+    cell = board.heat(20, None).contests[0].cells["cfm"]
+    assert (cell.word, [*cell.values]) == ("4 of 5 seeds", [1, 2, 3, 4])
+    left = "left out: 5 runs on images=0a1b2c3d."
+    for table in (across_table(board), task_table(board, 20, None)):
+        assert f"Data of moons: images=ffffffff; {left}" in table.legend
+
+
+def test_ones_own_model_takes_a_path_to_the_data_of_a_track_and_nothing_else(tmp_path):
+    counts = {f"{split}/{name}": 1 for split in ("train", "valid", "test") for name in range(10)}
+    write_images(tmp_path / "copy", counts, size=(32, 32))
+    path = find("latents-v1")
+    own = {"path": str(tmp_path / "copy")}
+    cells = row_cells(path, "vp", {"data": own, "model": {"net": "dit"}})
+    assert {cell.data["path"] for cell in cells} == {own["path"]}
+    rows = track_rows(read_track(path)[0])
+    records = [
+        {"labels": labels_of(cell), "spec": cell.json(), "results": rows_of(9.0, 1.0), "provenance": provenance([])}
+        for cell in cells[:2]
+    ]
+    found = track_runs(path, rows, Store(tmp_path), "default", records)
+    assert len(found.further) == 1
+    assert {place.data for place in found.runs} == {"cifar10"}
+    assert [*found.sources["cifar10"].values()] == [2, 1]  # the published run is on other images
+    with pytest.raises(ConfigError, match="--set data: the track fixes it"):
+        row_cells(path, "vp", {"data": own | {"flip": False}})
 
 
 def test_failed_runs_of_a_row_are_counted(save, tmp_path):

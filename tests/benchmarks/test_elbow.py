@@ -1,14 +1,20 @@
 """Kappa: the elbow of a curve known in closed form."""
 
 import json
+from pathlib import Path
 
 import pytest
 from helpers.toy_flows import gaussian_tilt
 
 from benchmarks.elbow import by_elbow, main
 from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings import wcfm_weights
 from genbench.models.flow_matching.couplings.wcfm_weights import FLAT, elbow
 from genbench.runs.store import Store
+
+ROOT = Path(__file__).parents[2]
+CHOICES = {"8gaussians": "8gaussians", "digits": "digits", "pixels": "cifar10", "latents": "cifar10"}
+"""{word of a row of docs/sweeps.md: data set}."""
 
 
 def test_the_elbow_is_where_the_closed_form_becomes_flat():
@@ -27,6 +33,32 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
     assert found.table().head == "kappa"
     assert [row.label for row in found.table().rows if row.cells[-1].text] == [f"{found.chosen:g}"]
     assert found.json()["chosen"] == {"kappa": found.chosen}
+
+
+def choice(curve, threshold, monkeypatch):
+    monkeypatch.setattr(wcfm_weights, "FLAT", threshold)
+    return elbow([(point["kappa"], max(point["source"], point["data"])) for point in curve if point["known"]])
+
+
+def test_the_documented_choices_follow_from_the_published_curves(monkeypatch):
+    files = [json.loads(path.read_text()) for path in sorted(ROOT.glob("results/tuning/wcfm-on-*-by-elbow*.json"))]
+    text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
+    head = "| data | threshold 0.05 | 0.1 | 0.2 | 0.3 |"
+    rows = text[text.index(head) :].partition("\n\n")[0].splitlines()[2:]
+    encoders = {"pixels": None, "latents": {"name": "cifar10-8x8x8", "version": 1}}
+    assert len(rows) == len(CHOICES)
+    for row, (word, data) in zip(rows, CHOICES.items(), strict=True):
+        name, *kappas = (cell.strip() for cell in row.strip("|").split("|"))
+        assert word in name
+        (found,) = (
+            each["curve"]
+            for each in files
+            if each["data"]["name"] == data and (word not in encoders or each["encoder"] == encoders[word])
+        )
+        assert [f"{choice(found, t, monkeypatch):.3g}" for t in (0.05, 0.1, 0.2, 0.3)] == kappas
+    (pixels,) = (each["curve"] for each in files if each["data"]["name"] == "cifar10" and each["encoder"] is None)
+    assert {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.26, 0.47)} == {"0.0884"}
+    assert "0.0884" not in {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.25, 0.49)}
 
 
 def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
@@ -48,6 +80,9 @@ def test_among_latents_the_encoder_is_trained_first_and_kept(tmp_path):
     assert len(list(tmp_path.rglob("model.safetensors"))) == 1
     # Latents have unit variance in every channel, pixels do not: the tilt is another one.
     pixels = by_elbow("wcfm", "digits", {}, grid)
+    assert pixels.json()["encoder"] is None
+    assert found.json()["encoder"]["width"] == 8
+    assert (pixels.dims, found.dims) == (64, 32)
     assert pixels.curve[0][1].variance != pytest.approx(found.curve[0][1].variance, rel=0.05)
 
 

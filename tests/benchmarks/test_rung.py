@@ -31,7 +31,11 @@ def test_published_cells_are_not_trained_again(tmp_path, monkeypatch):
     ]
     monkeypatch.setattr(sys, "argv", ["rung", str(tmp_path / "some.toml"), "4", "--results", str(store.root)])
     main()
-    assert len(read_published(store.root / "some" / RECORDS)) == 6
+    records = store.root / "some" / RECORDS
+    assert len(read_published(records)) == 6
+    records.unlink()
+    main()  # killed before it published
+    assert len(read_published(records)) == 6
     shutil.rmtree(store.root / "runs")
     assert missing(track, 4, store) == []
     assert {spec.plan["steps"] for spec in missing(track, 8, store)} == {8}

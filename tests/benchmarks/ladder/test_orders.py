@@ -61,6 +61,12 @@ def test_few_methods_or_one_seed_have_no_order(measured):
     assert order(lacking, values) is None
 
 
+def test_seeds_that_few_methods_have_do_not_count(measured):
+    values = measured(np.arange(5.0))
+    more = values | {"m0": values["m0"] | {9: 1e6}}
+    assert order(more, values).tau == order(values, values).tau == 1
+
+
 def test_differences_are_ratios_of_means_that_hold_or_not(measured):
     short, long = (measured(means, 0.0, shift=0.0) for means in ([1.5, 1.0, 3.0], [0.9, 1.0, 0.95]))
     found = {margin.pair: (margin.ratio, margin.held) for margin in margins(short, long)}

@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from benchmarks.ladder.orders import Order
 from benchmarks.ladder.page import (
-    Number,
     answer,
     contests,
     elsewhere,
     expected,
+    holds,
     of_differences,
-    of_numbers,
+    orders,
     page,
     sizes,
 )
@@ -78,6 +75,15 @@ def test_only_data_sets_at_the_longest_budget_are_compared(contest):
     ladder = {"moons": {100: long.first, 1000: long.last}, "rings": {100: short.first, 500: short.last}}
     assert [own.data for own in contests(ladder)] == ["moons"]
     assert contests({}) == contests({"moons": {100: long.first}}) == []
+    few = long.last._replace(numbers={"w2": {"m0": long.last.main["m0"]}})  # a training has begun
+    assert [own.long for own in contests({"moons": {**ladder["moons"], 2000: few}})] == [1000]
+
+
+def test_each_two_budgets_have_an_order(contest):
+    found = contest("moons", RISING, FALLING)
+    rows = holds([orders({"moons": {100: found.first, 500: found.first, 1000: found.last}})]).splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == ["100 to 500", "100 to 1,000", "500 to 1,000"]
+    assert [row.split(" | ")[4] for row in rows] == ["1.00 (1.00 to 1.00)", *["-1.00 (-1.00 to -1.00)"] * 2]
 
 
 def test_another_metric_is_named_only_if_it_predicts_the_headline_metric(contest):
@@ -89,11 +95,3 @@ def test_another_metric_is_named_only_if_it_predicts_the_headline_metric(contest
     )
     holds = contest("moons", RISING, RISING)
     assert any("**No other metric is shown" in text for text in answer([holds], set()))
-
-
-def test_more_metrics_need_a_clearer_gain():
-    gain = np.where(np.arange(1000) < 10, -0.1, 0.1)  # 1 % of the draws
-    with_gain, alone = (Order(5, 0.5, draws, 0, 0, ()) for draws in (gain, 0 * gain))
-    lucky, *others = (Number(name, [alone], [with_gain], [alone]) for name in ("lucky", "w2", "nll"))
-    assert of_numbers([lucky]).startswith("**`lucky` predicts")
-    assert of_numbers([lucky, *others]).startswith("**No other metric is shown")

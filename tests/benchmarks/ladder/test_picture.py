@@ -13,6 +13,7 @@ def test_labels_keep_their_order_and_their_distance():
     assert np.abs(moved - heights).max() < 0.3
     assert apart([0.1, 0.3, 0.9], 0.2) == pytest.approx([0.1, 0.3, 0.9])
     assert apart([0.5] * 3, 0.2) == pytest.approx([0.3, 0.5, 0.7])
+    assert apart([0.05, 0.06], 0.2) == pytest.approx([0.0, 0.2])  # not over the axis
 
 
 def test_every_method_is_named_and_colors_suit_dark_paper(contest):

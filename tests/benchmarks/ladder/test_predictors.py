@@ -45,7 +45,9 @@ def test_an_order_holds_as_often_as_separated_pairs_did_elsewhere(measured):
         by_held(rising, known)["m0", "m1"]
         for known in ([(rising, rising)], [(rising, falling)], [(rising, rising), (rising, falling)])
     )
-    assert (sure, never, half) == pytest.approx((1, 0, 0.5), abs=1e-4)
+    assert (sure, never, half) == pytest.approx((29 / 30, 1 / 30, 1 / 2), abs=1e-4)  # of 28 pairs, and 56
+    close = measured(1e-3 * np.arange(8))
+    assert by_held(rising, [(close, close)])["m0", "m1"] == pytest.approx(0.5)  # no pair is separated
 
 
 def test_the_ratio_keeps_its_order_as_often_as_equal_ratios_did_elsewhere():

@@ -11,10 +11,15 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
     registered = {"ratio": Stated(1000, {"moons": {pair: 0.9}, "rings": {pair: 0.9}})}
     (table,) = scores(registered, [])
     assert "| moons | 0 of 1 | not measured |" in table
-    table, means = scores(registered | {"elsewhere": registered["ratio"]}, [contest("moons", RISING, RISING)])
+    table, said = scores(registered | {"held": registered["ratio"]}, [contest("moons", RISING, RISING)])
     assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
     assert "| rings | 0 of 1 | not measured | not measured |" in table
-    assert "Better than a coin: none." in means
+    assert said == "Better than a coin: `ratio`, `held`. One task allows no test.\n"
+    _, said = scores(registered, [contest("moons", RISING[::-1], RISING[::-1])])
+    assert said.startswith("No prediction is better than a coin.")
+    table, means = scores(registered, [contest(data, RISING, RISING) for data in ("moons", "rings")])
+    assert "| mean |  | 0.010" in table
+    assert means.count("Better than") == 1  # without other tasks to learn from
     (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
     assert "| moons | 0 of 1 | not measured |" in table
 

@@ -1,0 +1,134 @@
+"""Images on the page: samples of each method at each budget, and differences between methods with two networks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.ladder.orders import Rung
+from benchmarks.tables import markdown
+from genbench.analysis import claims
+from genbench.analysis.labels import distinct
+from genbench.analysis.means import format_mean, half_width
+from genbench.analysis.significance import paired
+from genbench.report.claims_table import seeds_text
+from genbench.runs.record_types import Record
+from genbench.storage import arrays, files
+
+PICTURES = "pictures"
+"""Folder of the strips beside the records of a track."""
+SHOWN = 8
+"""Number of samples in a strip."""
+DIFFERENCE = 0.03
+"""Relative difference whose cost in pixels is stated."""
+LENGTH = 27
+"""Characters of the name of a method."""
+SAMPLES = """\
+The first eight samples of seed 0; all methods and budgets start from the same noise:
+"""
+NETWORKS = """\
+Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
+half-width over seeds:
+"""
+
+
+def save_strip(evaluation: Path, path: Path) -> None:
+    """Save the first samples of an evaluation side by side, once; do nothing unless they are color images."""
+    source = evaluation / "samples.npz"
+    if path.exists() or not source.exists():  # samples that are not finite are not saved
+        return
+    samples = arrays.load(source, "samples")[:SHOWN]
+    if samples.ndim == 4 and samples.shape[1] == 3 and samples.dtype == np.uint8:
+        strip = Image.fromarray(np.concatenate([*samples.transpose(0, 2, 3, 1)], axis=1))
+        files.replace(path, lambda temporary: strip.save(temporary, format="PNG", optimize=True))
+
+
+def strip_path(folder: Path, run: str) -> Path:
+    """Return where the strip of a run of a track lies."""
+    return folder / PICTURES / f"{run}.png"
+
+
+def sample_table(folder: Path, records: Sequence[Record]) -> Iterator[str]:
+    """Yield the table of strips, rows by method and columns by budget; nothing without strips."""
+    strips: dict[str, dict[int, Path]] = {}
+    for record in records:
+        if (path := strip_path(folder, record["labels"]["run"])).exists():
+            for row in dict.fromkeys(place["row"] for place in record.get("track", ())):
+                strips.setdefault(row, {})[record["spec"]["plan"]["steps"]] = path
+    if not strips:
+        return
+    budgets = sorted({steps for own in strips.values() for steps in own})
+    names = names_of(strips)
+    columns = ("method", *(f"{steps:,} steps" if steps else "without training" for steps in budgets))
+    rows = [
+        (names[row], *(image(folder, own[steps], names[row]) if steps in own else "" for steps in budgets))
+        for row, own in strips.items()
+    ]
+    yield SAMPLES
+    yield markdown(columns, rows)
+
+
+def image(folder: Path, path: Path, name: str) -> str:
+    """Return a strip in Markdown, for a page beside the folder of the track."""
+    return f"![Samples of {name}]({path.relative_to(folder.parent).as_posix()})"
+
+
+def network_table(rung: Rung) -> Iterator[str]:
+    """Yield the table of the differences between methods with two networks; nothing if no method has two."""
+    families: dict[str, dict[str, Mapping[int, float]]] = {}
+    for row, own in rung.main.items():
+        families.setdefault(without_network(row), {})[network_of(row)] = own
+    twice = {method: own for method, own in families.items() if len(own) == 2}
+    if len(twice) < 2:
+        return
+    networks = sorted({network for own in twice.values() for network in own})
+    names, rows = distinct(twice, LENGTH), []
+    for one, other in combinations(twice, 2):
+        pairs = [(twice[one][network], twice[other][network]) for network in networks]
+        if not all(first.keys() & second.keys() for first, second in pairs):
+            continue
+        found = [paired(*pair) for pair in pairs]
+        cells = [format_mean(each.mean, half_width(each.error, each.pairs)) for each in found]
+        same = "yes" if len({each.mean < 0 for each in found}) == 1 else "no"
+        rows.append((f"{names[one]} - {names[other]}", *cells, same))
+    yield NETWORKS
+    yield markdown(("difference", *networks, "same sign"), rows)
+
+
+def on_a_gpu() -> str:
+    """Return what the same question costs on CIFAR-10 in pixels."""
+    known = claims.read()
+    (found,) = claims.options(DIFFERENCE, known.spreads["fid"], [50_000], {"cifar10": known.costs["cifar10"]})
+    low, high = found.hours["cifar10"]
+    return (
+        f"In pixels, a difference of {100 * DIFFERENCE:g} % in FID between two methods takes {seeds_text(found.seeds)} "
+        f"seeds of each method with 50,000 samples, and {low:.0f} to {high:.0f} hours of "
+        f"{known.costs['cifar10'].device}, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
+    )
+
+
+def names_of(rows: Mapping[str, object]) -> dict[str, str]:
+    """Return short names of rows, with the network where a method has several.
+
+    >>> names = names_of(dict.fromkeys(["cfm net=dit(width=8) tol=1", "cfm net=unet tol=1", "wcfm net=unet tol=1"]))
+    >>> [*names.values()]
+    ['cfm, dit', 'cfm, unet', 'wcfm']
+    """
+    bare = [without_network(row) for row in rows]
+    short = distinct(bare, LENGTH)
+    return {
+        row: f"{short[own]}, {network_of(row)}" if bare.count(own) > 1 else short[own]
+        for row, own in zip(rows, bare, strict=True)
+    }
+
+
+def without_network(row: str) -> str:
+    """Return a row without the setting of its network."""
+    return " ".join(word for word in row.split() if not word.startswith("net="))
+
+
+def network_of(row: str) -> str:
+    """Return the name of the network of a row, without its settings; an empty text for the default one."""
+    return next((word[4:].partition("(")[0] for word in row.split() if word.startswith("net=")), "")

@@ -1,0 +1,70 @@
+"""Images on the page: strips of samples, and methods with two networks."""
+
+import json
+
+import numpy as np
+from helpers.command_line import genbench
+from PIL import Image
+
+from benchmarks.ladder.images import SHOWN, network_table, on_a_gpu, sample_table, save_strip, strip_path
+from benchmarks.ladder.orders import Rung
+
+
+def record(method, steps):
+    labels = {"run": f"{method}-{steps}", "evaluation": "e"}
+    return {"labels": labels, "spec": {"plan": {"steps": steps}}, "track": [{"row": f"{method} net=dit(width=8)"}]}
+
+
+def saved(root, one, samples):
+    place = root / "runs" / one["labels"]["run"] / "e"
+    place.mkdir(parents=True)
+    np.savez(place / "samples.npz", samples=samples)
+    save_strip(place, strip_path(root / "track", one["labels"]["run"]))
+
+
+def test_a_strip_holds_the_first_samples_side_by_side(tmp_path):
+    samples = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 6), dtype=np.uint8)
+    saved(tmp_path, record("cfm", 5), samples)
+    strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
+    assert strip.shape == (4, 6 * SHOWN, 3)
+    for number in range(SHOWN):
+        assert (strip[:, 6 * number : 6 * number + 6] == samples[number].transpose(1, 2, 0)).all()
+
+
+def test_samples_that_are_not_color_images_have_no_strip(tmp_path):
+    saved(tmp_path, record("cfm", 5), np.zeros((20, 2), np.float32))
+    save_strip(tmp_path, strip_path(tmp_path / "track", "without-samples"))
+    assert [*sample_table(tmp_path / "track", [record("cfm", 5)])] == []
+
+
+def test_methods_are_rows_and_budgets_are_columns(tmp_path):
+    cells = [record("cfm", 0), record("cfm", 50), record("wcfm", 2000)]
+    for one in cells:
+        saved(tmp_path, one, np.zeros((SHOWN, 3, 2, 2), np.uint8))
+    _, table = sample_table(tmp_path / "track", cells)
+    head, _, first, second = table.splitlines()
+    assert head == "| method | without training | 50 steps | 2,000 steps |"
+    assert [cell.strip() != "" for cell in first.split("|")[2:5]] == [True, True, False]
+    assert second == "| wcfm |  |  | ![Samples of wcfm](track/pictures/wcfm-2000.png) |"
+
+
+def test_differences_are_taken_within_a_network_over_seeds():
+    """The network adds 10 to every method, which no difference holds."""
+    one, other, third = {0: 1.0, 1: 3.0}, {0: 2.0, 1: 6.0}, {0: 9.0, 1: 9.0}
+    shifted = {seed: value + 10 for seed, value in one.items()}
+    values = {"cfm net=dit(width=8)": one, "wcfm net=dit(width=8)": other, "otcfm net=dit(width=8)": third}
+    values |= {"cfm net=unet(channels=4)": shifted, "wcfm net=unet(channels=4)": {0: 10.0, 1: 12.0}}
+    values |= {"otcfm net=unet(channels=4)": {2: 5.0}}  # no seed in common
+    _, table = network_table(Rung("fd", {"fd": values}))
+    head, _, row = table.splitlines()
+    assert head == "| difference | dit | unet | same sign |"
+    assert row == "| cfm - wcfm | -2 ± 13 | 1 ± 0 | no |"
+    assert [*network_table(Rung("fd", {"fd": {"cfm net=dit": one, "wcfm net=dit": other}}))] == []
+
+
+def test_the_cost_on_a_gpu_is_that_of_the_command():
+    found = genbench("plan", "--difference", "3%", "--metric", "fid", "--samples", "50000", "--json")
+    (option,) = json.loads(found.stdout)["options"]
+    usual, low, high = option["seeds"]
+    assert f"takes {usual} ({low} to {high}) seeds" in on_a_gpu()
+    assert "and {:.0f} to {:.0f} hours of".format(*option["hours"]["cifar10"]) in on_a_gpu()
