@@ -5,13 +5,14 @@ python -m benchmarks.readme    # writes README.md
 
 import argparse
 import textwrap
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_sentences import sentences
-from genbench.report.track_table import METHODS, across_table
+from genbench.report.track_table import first_table
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -19,12 +20,11 @@ ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
 SAID = 3
 """Number of sentences about the leaderboard in the README, on methods with their own samplers."""
-INTRODUCTION = (
-    "The six tasks of the track `plane-v1` are to generate points in 2, 8 or 50 dimensions. *Excess*: value minus "
-    "floor. *Separated*: a test over the tasks tells two methods apart. `nsf` is a neural spline flow (extra `zuko`), "
-    "`sdcfm` uses semidiscrete optimal transport, `wcfm-balanced` corrects the bias of W-CFM, and `vp` is diffusion "
-    "(`genbench show METHOD`)."
+SCALE = (
+    "Small networks on points in 2, 8 and 50 dimensions, on two CPU cores: nothing here says what happens at scale "
+    "([methods](docs/models.md), [protocol](docs/tables.md#the-tables-of-a-track))."
 )
+"""Last sentence of the caption."""
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 
@@ -35,15 +35,15 @@ def read_board(results: Path) -> TrackBoard:
 
 
 def leaderboard_section(text: str, board: TrackBoard) -> str:
-    """Return the README with the sentences and the table of a track, between its introduction and its caption."""
+    """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
     head, _, rest = text.partition("## Leaderboard\n\n")
-    caption = "\n\nSmall networks on points"
-    _, _, tail = rest.partition(caption)
-    told = textwrap.fill(INTRODUCTION, width=COLUMNS)
-    fill = partial(textwrap.fill, width=COLUMNS, subsequent_indent="  ", break_on_hyphens=False)
-    items = [fill(f"- {text}") for text in sentences(board)[:SAID]]
-    _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
-    return "\n".join([f"{head}## Leaderboard\n", told, "", *items, "", table.strip()]) + caption + tail
+    _, _, tail = rest.partition(SCALE.split()[-1])
+    fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
+    items = [fill(f"- {text}", subsequent_indent="  ") for text in sentences(board)[:SAID]]
+    first = first_table(board)
+    _, _, table = markdown(replace(first, legend=()), width=WIDE).partition("\n\n")
+    caption = fill(" ".join([*first.legend, SCALE]))
+    return f"{head}## Leaderboard\n\n" + "\n".join([*items, "", table.strip(), "", caption]) + tail
 
 
 def main() -> None:

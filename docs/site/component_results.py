@@ -13,7 +13,7 @@ from PIL import Image
 from genbench.analysis.values import SuiteResults, by_model, load_suites
 from genbench.report.formats.writers import number
 from genbench.report.pictures import name_of
-from genbench.report.track_board import TrackBoard, track_board
+from genbench.report.track_board import REGIMES, TrackBoard, track_board
 from genbench.report.track_table import across_table
 from genbench.runs.store import Store
 from genbench.suites import find
@@ -48,7 +48,7 @@ def standing(model: str) -> list[str]:
         if board.heat(board.shown[0], None).effects.scored:
             for row in (row for row in table.rows if row.label.partition(" ")[0] == model):
                 for index, steps in enumerate(board.shown):
-                    cells = row.cells[index :: len(board.shown)]  # one of each regime
+                    cells = row.cells[index : len(REGIMES) * len(board.shown) : len(board.shown)]  # one of each regime
                     lines.append(f"| {board.name} | `{row.label}` | {steps:,} | {' | '.join(map(number, cells))} |")
     if not lines:
         return []

@@ -242,11 +242,27 @@ def _belongs(record: Record, spec: Spec) -> bool:
     )
 
 
+def recipes_of(rows: Sequence[TrackRow], baseline: str) -> dict[str, str]:
+    """Return {row: the settings of its plan that differ from the baseline's, in words}; nothing for equal plans."""
+    found = {}
+    usual = _specs(rows, baseline)
+    for row in rows:
+        if row.label not in found:
+            spec = complete_spec(row.model.name, row.data.name, 0, row.metrics, row.settings)
+            found[row.label] = " ".join(_differing(spec.plan, usual[row.dataset].plan))
+    return {label: words for label, words in found.items() if words}
+
+
+def _differing(plan: Settings, usual: Settings) -> list[str]:
+    """Return the settings of a plan that differ from the usual plan, in words."""
+    plan = {**usual, **plan}
+    return [f"{key}={as_set_value(plan[key])}" for key in plan if key not in FREE and plan[key] != usual.get(key)]
+
+
 def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
     """Return the row of a run: the label of its model on the first data set, and settings that only its plan has."""
     own = record["spec"]
-    plan: dict[str, Any] = {**spec.plan, **own["plan"]}
-    words = [f"{key}={as_set_value(plan[key])}" for key in plan if key not in FREE and plan[key] != spec.plan.get(key)]
+    words = _differing(own["plan"], spec.plan)
     name = record["labels"]["model"].partition(" ")[0]
     key = json.dumps([name, own["model"], own["sample"], words], sort_keys=True)
     return names.setdefault(key, " ".join([record["labels"]["model"], *words]))

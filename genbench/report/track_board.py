@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.significance import Pairwise, compare_all
-from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, track_runs
+from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, recipes_of, track_runs
 from genbench.report.track_cells import Cell, Seconds, cell_of, read_seconds, row_of
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
@@ -103,6 +103,7 @@ class TrackBoard(NamedTuple):
         seconds: training times; None if they were not measured.
         lacking: {steps: {word: number of cells}}, with each method's own sampler; "" stands for cells with all seeds.
         sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
+        recipes: {row of the track: the settings of its plan that differ from the baseline's, in words}.
         choices: the number of cells for which tuning has chosen settings, and the number of cells with trials.
     """
 
@@ -118,6 +119,7 @@ class TrackBoard(NamedTuple):
     seconds: Seconds | None
     lacking: Mapping[int, Mapping[str, int]]
     sources: Mapping[str, Mapping[str, int]]
+    recipes: Mapping[str, str]
     choices: tuple[int, int]
 
     @property
@@ -168,7 +170,7 @@ class TrackBoard(NamedTuple):
         parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
         choices = {"chosen": self.choices[0], "of": self.choices[1]}
-        shared |= {"sources": self.sources}
+        shared |= {"sources": self.sources, "recipes": self.recipes}
         return {**shared, "choices": choices, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -249,6 +251,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         read_seconds(path),
         _lacking(heats, suite, listed),
         sources,
+        recipes_of(rows, track.baseline),
         (sum(choice_of(suite, row) is not None for row in tried), len(tried)),
     )
 

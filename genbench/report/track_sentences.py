@@ -1,12 +1,17 @@
-"""What the table across the tasks of a track says, in sentences."""
+"""What the table across the tasks of a track says, in sentences, and the captions of the tables of a track."""
+
+from collections.abc import Callable, Iterable, Sequence
 
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted
-from genbench.report.track_board import REGIMES, Heat, TrackBoard
-from genbench.report.track_table import lacks
+from genbench.analysis.values import group_by
+from genbench.report.track_board import ABSENT, REGIMES, Heat, TrackBoard
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
+OWN_DATA = "the data set's own"
+NOISY = 1 / 3
+"""Evaluation error divided by the spread over seeds above which captions name a task."""
 
 
 def sentences(board: TrackBoard) -> list[str]:
@@ -83,3 +88,116 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
     better = sum(pairs.beats(model, first) for pairs in met)
     compared = f"; better than {first} on {better} of {len(met)}" if better else ""
     return f"{model} ({lacks(heat, model, summary)}{compared})"
+
+
+def column_title(heat: Heat, several: bool) -> str:
+    """Return the regime of a column, with its budget if the table has several."""
+    return f"{heat.steps:,} steps, {regime(heat.nfe)}" if several else regime(heat.nfe)
+
+
+def regime(nfe: int | None) -> str:
+    """Return the name of a regime of sampling."""
+    return "own sampler" if nfe is None else f"NFE {nfe}"
+
+
+def budget(heat: Heat) -> str:
+    """Return the steps and the number of seeds of a budget."""
+    return f"{heat.steps:,} steps ({counted(len(heat.seeds), 'seed')})"
+
+
+def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
+    """Return why a model has no ratio: the word of its cells if they share one, or else the tasks that it lacks."""
+    scored = [contest for contest in heat.contests if contest.data in heat.effects.scored]
+    words = {contest.cells[model].word for contest in scored or heat.contests}
+    if len(words) == 1 and (word := words.pop()):
+        return word
+    if words and all(word.startswith("takes ") for word in words):
+        return "takes more"
+    if summary is None or not scored:
+        return "lacks all tasks" if scored else "not scored"
+    return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
+
+
+def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
+    """Return a sentence on what the ratios of a table are."""
+    budgets = " and ".join(dict.fromkeys(budget(heat) for heat in heats))
+    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
+    tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
+    across = (
+        f"geometric mean over {tasks} with its 95 % t interval, uncorrected; methods that share a letter are not "
+        "separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
+    )
+    without = _by_column(
+        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
+    )
+    why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
+    return (
+        f"Values after {budgets}: excess (value minus floor of real data) as a multiple of the excess of "
+        f"{board.baseline}, {across if len(scored) > 1 else f'on {tasks}'}{why + without if without else ''}."
+    )
+
+
+def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:
+    """Return tasks with the columns of a table for which they are named; empty without any task."""
+    several = len({heat.steps for heat in heats}) > 1
+    found = group_by(heats, lambda heat: tuple(tasks_of(heat)))
+    everything = tuple(contest.data for contest in heats[0].contests)
+    return "; ".join(
+        f"{'all tasks' if tasks == everything else ', '.join(tasks)} "
+        f"({', '.join(column_title(heat, several) for heat in where)})"
+        for tasks, where in found.items()
+        if tasks
+    )
+
+
+def complete(board: TrackBoard, rest: Sequence[str]) -> str:
+    """Return how many cells of the track are complete, and which methods a table does not show."""
+    parts: list[str] = []
+    empty: list[str] = []
+    cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
+    for steps in board.budgets:
+        counts = dict(board.lacking[steps])
+        done = counts.pop("", 0)
+        lacking: dict[str, int] = {}
+        for word, number in counts.items():
+            kind = word.partition(" ")[0]
+            kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
+            kind = word if word == ABSENT.word else kind
+            lacking[kind] = lacking.get(kind, 0) + number
+        others = ", ".join(f"{number} {word}" for word, number in lacking.items())
+        if lacking.get("missing") == cells:
+            empty.append(f"{steps:,}")
+            continue
+        parts.append(f"after {steps:,} steps {done} of {cells}" + (f" ({others})" if others else ""))
+    parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
+    parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
+    parts += [f"not shown: {', '.join(rest)}"] if rest else []
+    chosen, tried = board.choices
+    if chosen or (tried and board.settings == "tuned"):
+        where = " (--settings tuned)" if board.settings == "default" else ""
+        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{where}"]
+    return "; ".join(parts)
+
+
+def origins(board: TrackBoard, tasks: Iterable[str]) -> list[str]:
+    """Return a sentence for each task whose data is a file of the user, or comes from several sources."""
+    told = []
+    for data in tasks:
+        (shown, _), *others = board.sources.get(data, {"": 0}).items()
+        left = ", ".join(f"{counted(runs, 'run')} on {source or OWN_DATA}" for source, runs in others)
+        if shown or others:
+            told.append(f"Data of {data}: {shown or OWN_DATA}{f'; left out: {left}' if left else ''}.")
+    return told
+
+
+def recipes(board: TrackBoard, models: Sequence[str]) -> list[str]:
+    """Return a sentence on the settings of training in which methods differ from the baseline, if any differs."""
+    found = group_by((model for model in models if board.recipes.get(model)), lambda model: board.recipes[model])
+    parts = [f"{', '.join(own)}: {words}" for words, own in found.items()]
+    return [f"Trained by another recipe than {board.baseline}: {'; '.join(parts)}."] if parts else []
+
+
+def imprecise(heats: Sequence[Heat]) -> list[str]:
+    """Return a sentence on the tasks with an evaluation error above a third of the spread over seeds, if any has it."""
+    named = _by_column(heats, lambda heat: [c.data for c in heat.contests if (c.noise or 0) > NOISY])
+    return [f"Evaluation error above a third of the spread over seeds: {named}."] if named else []

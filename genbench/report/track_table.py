@@ -1,17 +1,30 @@
 """A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from genbench.analysis.effects import Summary
-from genbench.analysis.labels import counted, distinct
+from genbench.analysis.labels import distinct
 from genbench.analysis.means import LEVEL, mean_and_half
 from genbench.analysis.track_runs import task_of
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import AT_FLOOR, compared_cell
-from genbench.report.track_board import ABSENT, REGIMES, TARGET, Contest, Heat, TrackBoard
+from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
 from genbench.report.track_cells import Cell as Own
+from genbench.report.track_cells import Seconds
+from genbench.report.track_sentences import (
+    NOISY,
+    budget,
+    column_title,
+    complete,
+    imprecise,
+    lacks,
+    origins,
+    reading,
+    recipes,
+    regime,
+)
 
 REAL = "real data"
 METHODS = 9
@@ -19,19 +32,66 @@ METHODS = 9
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
-OWN_DATA = "the data set's own"
+WINS = (
+    "Wins: the share of tasks and opponents with the method's own sampler on which a method is better and separated; "
+    "where it is not separated, a half."
+)
+SECONDS = "s / 1,000 steps"
+WIDEST = 6
+"""Columns of the first table beside the column of methods."""
 NO_LIKELIHOOD = Own({}, "none")
 
 
 def across_table(board: TrackBoard, most: int | None = None) -> Table:
-    """Return the table across tasks at the budgets that are shown, each in all regimes.
+    """Return the table across tasks at the budgets that are shown: ratios in all regimes, win rates, and seconds.
 
     Args:
         most: maximum number of methods, all by default; the others are named below the table. The main methods are
             always among them, and so are rows that the track does not list.
     """
     heats = _heats(board)
-    columns = [Column(_title(heat, len(board.shown) > 1), "lower") for heat in heats]
+    table, rest = _across(board, heats, most)
+    own = [heat for heat in heats if heat.nfe is None]
+    columns = [Column(f"{heat.steps:,} steps, wins" if len(own) > 1 else "wins", "higher") for heat in own]
+    found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
+    rows = []
+    for row in table.rows:
+        shares = (_share(wins.get(row.label)) for wins in found)
+        rows.append(replace(row, cells=(*row.cells[: len(heats)], *shares, *row.cells[len(heats) :])))
+    shown = [row.label for row in rows]
+    legend = [
+        reading(board, heats),
+        f"{complete(board, rest)}.",
+        *([WINS] if any(found) else []),
+        *_timed(board),
+        *origins(board, board.sources),
+        *recipes(board, shown),
+        *imprecise(heats),
+        *_signs(rows),
+    ]
+    titles = (*table.columns[: len(heats)], *columns, *table.columns[len(heats) :])
+    return replace(table, columns=titles, rows=tuple(rows), legend=tuple(legend))
+
+
+def first_table(board: TrackBoard) -> Table:
+    """Return the first table of a page: ten rows, at most seven columns, and a caption of two sentences.
+
+    If it would be too wide, the last regime stands at the longest budget only.
+    """
+    heats = _heats(board)
+    if len(heats) + (board.seconds is not None) > WIDEST:
+        heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
+    table, rest = _across(board, heats, METHODS)
+    shown = [row.label for row in table.rows]
+    own = [heat for heat in heats if heat.nfe is None]
+    told = [*recipes(board, shown), *imprecise(own), *_signs(table.rows)]
+    second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
+    return replace(table, legend=(reading(board, heats), f"{second}."))
+
+
+def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
+    """Return a table of ratios and seconds without a legend, and the methods that it does not show."""
+    columns = [Column(column_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
@@ -41,10 +101,12 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    rest = [model for model in board.models if model not in shown]
-    legend = [_reading(board, heats), _complete(board, rest), *_origin(board, board.sources), *_signs(rows)]
+    if board.seconds is not None:
+        columns.append(Column(SECONDS, "lower"))
+        rows = [replace(row, cells=(*row.cells, _seconds(board.seconds, row.label))) for row in rows]
     title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+    table = Table(title, tuple(columns), tuple(rows), (), tuple(notes), head="method")
+    return table, [model for model in board.models if model not in shown]
 
 
 def turn_table(board: TrackBoard) -> Table | None:
@@ -60,7 +122,7 @@ def turn_table(board: TrackBoard) -> Table | None:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
     title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
-    legend = (_reading(board, heats), *_signs(rows))
+    legend = (reading(board, heats), *recipes(board, [row.label for row in rows]), *imprecise(heats), *_signs(rows))
     return Table(title, columns, tuple(rows), legend, tuple(notes), head="method")
 
 
@@ -69,7 +131,7 @@ def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[
     heat = board.heat(steps, nfe)
     tasks = {task_of(label, board.sources) for label in only}
     contests = [contest for contest in heat.contests if not tasks or contest.data in tasks]
-    return _task_table(board, steps, f"{_budget(heat)}, {_regime(nfe)}", contests)
+    return _task_table(board, steps, f"{budget(heat)}, {regime(nfe)}", contests)
 
 
 def likelihood_table(board: TrackBoard, steps: int) -> Table:
@@ -78,7 +140,7 @@ def likelihood_table(board: TrackBoard, steps: int) -> Table:
         c._replace(cells={m: NO_LIKELIHOOD if own.word == "unsupported" else own for m, own in c.cells.items()})
         for c in board.likelihoods[steps]
     ]
-    what = f"{_budget(board.heat(steps, None))}, likelihood (real data: the entropy, where that is known)"
+    what = f"{budget(board.heat(steps, None))}, likelihood (real data: the entropy, where that is known)"
     return _task_table(board, steps, what, contests)
 
 
@@ -95,11 +157,16 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         *([AT_FLOOR] if any(cell.sign for row in rows for cell in row.cells) else []),
         *left_out,
     ]
-    legend += _origin(board, [contest.data for contest in contests])
+    legend += origins(board, [contest.data for contest in contests])
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
-    noise = [f"{short[c.data]} {c.noise:.2f}" for c in contests if c.noise is not None]
-    legend += [f"Evaluation error divided by the spread over seeds, median: {', '.join(noise)}."] if noise else []
+    legend += recipes(board, models)
+    noise = {short[c.data]: c.noise for c in contests if c.noise is not None}
+    if noise:
+        high = [data for data, share in noise.items() if share > NOISY]
+        part = f" Above a third on {', '.join(high)}: part of the spread there is evaluation error." if high else ""
+        shares = ", ".join(f"{data} {share:.2f}" for data, share in noise.items())
+        legend.append(f"Evaluation error divided by the spread over seeds, median: {shares}.{part}")
     title = f"{board.name}, {board.settings} settings: {what}"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
@@ -137,13 +204,14 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
         f"{board.baseline} with its own sampler; never: even the method's own sampler has a larger excess.",
         *_signs(rows),
         *left_out,
+        *recipes(board, models),
+        *imprecise([heat]),
+        *_timed(board),
     ]
     if (timed := board.seconds) is not None:
-        columns.insert(0, Column("s / 1,000 steps", "lower"))
-        texts = {model: f"{timed.seconds[model]:.2g}" if model in timed.seconds else "" for model in board.models}
-        rows = [Row(row.label, (Cell(text=texts[row.label]), *row.cells)) for row in rows]
-        legend.append(f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}")
-    title = f"{board.name}, {board.settings} settings: {_budget(heat)}, cost"
+        columns.insert(0, Column(SECONDS, "lower"))
+        rows = [replace(row, cells=(_seconds(timed, row.label), *row.cells)) for row in rows]
+    title = f"{board.name}, {board.settings} settings: {budget(heat)}, cost"
     return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
@@ -155,15 +223,22 @@ def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
     return rows, [f"Without a run at this budget: {', '.join(absent)}."] if absent else []
 
 
-def _origin(board: TrackBoard, tasks: Iterable[str]) -> list[str]:
-    """Return a sentence for each task whose data is a file of the user, or comes from several sources."""
-    told = []
-    for data in tasks:
-        (shown, _), *others = board.sources.get(data, {"": 0}).items()
-        left = ", ".join(f"{counted(runs, 'run')} on {source or OWN_DATA}" for source, runs in others)
-        if shown or others:
-            told.append(f"Data of {data}: {shown or OWN_DATA}{f'; left out: {left}' if left else ''}.")
-    return told
+def _seconds(timed: Seconds, model: str) -> Cell:
+    return Cell(text=f"{timed.seconds[model]:.2g}" if model in timed.seconds else "")
+
+
+def _timed(board: TrackBoard) -> list[str]:
+    if (timed := board.seconds) is None:
+        return []
+    return [f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}"]
+
+
+def _share(wins: float | None) -> Cell:
+    return Cell(text="" if wins is None else f"{100 * wins:.0f} %")
+
+
+def _heats(board: TrackBoard) -> list[Heat]:
+    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
 
 
 def _signs(rows: Sequence[Row]) -> list[str]:
@@ -178,18 +253,6 @@ def _evaluations(nfe: float | None, most: int) -> str:
 
 def _heats(board: TrackBoard) -> list[Heat]:
     return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
-
-
-def _title(heat: Heat, several: bool) -> str:
-    return f"{heat.steps:,} steps, {_regime(heat.nfe)}" if several else _regime(heat.nfe)
-
-
-def _regime(nfe: int | None) -> str:
-    return "own sampler" if nfe is None else f"NFE {nfe}"
-
-
-def _budget(heat: Heat) -> str:
-    return f"{heat.steps:,} steps ({counted(len(heat.seeds), 'seed')})"
 
 
 def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, notes: dict[str, int]) -> Cell:
@@ -209,19 +272,6 @@ def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, n
     return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters, sign=sign, notes=numbers)
 
 
-def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
-    """Return why a model has no ratio: the word of its cells if they share one, or else the tasks that it lacks."""
-    scored = [contest for contest in heat.contests if contest.data in heat.effects.scored]
-    words = {contest.cells[model].word for contest in scored or heat.contests}
-    if len(words) == 1 and (word := words.pop()):
-        return word
-    if words and all(word.startswith("takes ") for word in words):
-        return "takes more"
-    if summary is None or not scored:
-        return "lacks all tasks" if scored else "not scored"
-    return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
-
-
 def _cell(contest: Contest, model: str, notes: dict[str, int]) -> Cell:
     own = contest.cells[model]
     texts = [own.reason, own.stated, own.word if own.values else ""]
@@ -235,74 +285,3 @@ def _cell(contest: Contest, model: str, notes: dict[str, int]) -> Cell:
 def _floor(contest: Contest) -> Cell:
     values = tuple(contest.floor.items())
     return Cell(*mean_and_half([value for _, value in values]), values=values) if values else Cell()
-
-
-def _reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
-    budgets = ", ".join(dict.fromkeys(_budget(heat) for heat in heats))
-    several = any(len(heat.effects.scored) > 1 for heat in heats)
-    fixed = (
-        "NFE 1 and 4: fixed steps; normalizing flows use their own inverse. " if any(heat.nfe for heat in heats) else ""
-    )
-    across = (
-        "In parentheses: 95 % t interval of the ratio, uncorrected. Methods that share a letter are not separated "
-        "(paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint. "
-    )
-    return (
-        f"Values: excess (value minus floor of real data) as a multiple of the excess of {board.baseline}, "
-        f"{'geometric mean over ' if several else 'on '}{_scored(heats)}. {across if several else ''}"
-        f"Budget: {budgets}. {fixed}Own sampler: the method's own settings{_unscored(heats)}."
-    )
-
-
-def _scored(heats: Sequence[Heat]) -> str:
-    """Return the tasks of each column; columns with the same tasks are listed together."""
-    columns: dict[tuple[str, ...], list[str]] = {}
-    for heat in heats:
-        columns.setdefault(heat.effects.scored, []).append(_title(heat, True))
-    parts = []
-    for tasks, where in columns.items():
-        text = f"{counted(len(tasks), 'task')} ({', '.join(tasks)})" if tasks else "no task"
-        parts.append(f"{text} in {', '.join(where)}" if len(columns) > 1 else text)
-    return "; ".join(parts)
-
-
-def _unscored(heats: Sequence[Heat]) -> str:
-    """Return which measured tasks are not scored, with the columns in which they are not."""
-    columns: dict[str, list[str]] = {}
-    for heat in heats:
-        for contest in heat.contests:
-            if contest.floor and contest.data in heat.effects.unscored:
-                columns.setdefault(contest.data, []).append(f"{heat.steps:,} steps, {_regime(heat.nfe)}")
-    if not columns:
-        return ""
-    tasks = ", ".join(f"{data} ({', '.join(where)})" for data, where in columns.items())
-    return f". No method is scored where the baseline is not clearly above the floor or lacks seeds: {tasks}"
-
-
-def _complete(board: TrackBoard, rest: Sequence[str]) -> str:
-    """Return how many cells of the track are complete, and which methods the table does not show."""
-    parts: list[str] = []
-    empty: list[str] = []
-    cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
-    for steps in board.budgets:
-        counts = dict(board.lacking[steps])
-        done = counts.pop("", 0)
-        lacking: dict[str, int] = {}
-        for word, number in counts.items():
-            kind = word.partition(" ")[0]
-            kind = kind if kind in ("unsupported", "missing", "failed") else "incomplete"
-            kind = word if word == ABSENT.word else kind
-            lacking[kind] = lacking.get(kind, 0) + number
-        others = ", ".join(f"{number} {word}" for word, number in lacking.items())
-        if lacking.get("missing") == cells:
-            empty.append(f"{steps:,}")
-            continue
-        parts.append(f"after {steps:,} steps {done} of {cells}" + (f" ({others})" if others else ""))
-    parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
-    parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
-    parts += [f"not shown: {', '.join(rest)}"] if rest else []
-    chosen, tried = board.choices
-    if chosen or (tried and board.settings == "tuned"):
-        where = " (--settings tuned)" if board.settings == "default" else ""
-        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{where}"]
-    return f"{'; '.join(parts)}."

@@ -13,7 +13,7 @@ from benchmarks.readme import SAID, leaderboard_section, read_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
 from genbench.report.track_sentences import sentences
-from genbench.report.track_table import METHODS, across_table
+from genbench.report.track_table import first_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -183,15 +183,19 @@ def shown(committed):
 def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
     text, board = shown
     assert leaderboard_section(PAGES["README.md"], board) == PAGES["README.md"]  # what `make figures` would write
-    _, _, table = markdown(across_table(board, METHODS), width=WIDE).partition("\n\n")
-    assert table.strip() in text
-    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("|")]
+    _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
+    table, *bullets = table.strip().split("\n\n")[0], *first_table(board).legend
+    assert table in text
+    rows = [line.split("|")[1:-1] for line in table.splitlines()]
     assert (len(rows) - 2 <= 10, len(rows[0]) <= 7, rows[2][0].strip()) == (True, True, "real data")
-    caption = [line for line in table.splitlines() if line.startswith("- ")]
-    after = text.partition(caption[-1])[2].split("\n\n")[1]  # its scale, and a link to the protocol
-    assert len(caption) + after.count(". ") + after.endswith(".") == 3
-    assert "nothing here says what happens at scale" in " ".join(after.split())
-    assert "](docs/tables.md#the-tables-of-a-track)" in after
+    caption = " ".join(text.partition(table)[2].strip().split("\n\n")[0].split())
+    assert [line for line in bullets if line not in caption] == []
+    assert len(re.findall(r"[.!?:](?= [A-Z])|[.!?]$", caption)) <= 3  # its sentences
+    assert "nothing here says what happens at scale" in caption
+    assert "](docs/tables.md#the-tables-of-a-track)" in caption
+    whole = PAGES["README.md"].removeprefix("# genbench\n\n")
+    assert re.match(r"[^.]+ for [^.]+\.\n\n<img ", whole)  # one sentence, what and for whom, and a picture
+    assert re.search(r"W-CFM .*\bkappa\b", whole.partition("## Leaderboard")[0], re.DOTALL)
 
 
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):

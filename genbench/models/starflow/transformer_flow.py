@@ -225,7 +225,7 @@ class TransformerFlow(Model):
         return self.classes(torch.full((n,), -1, device=device))
 
 
-@models.register("tarflow", version=2, plan=PLAN, amplifies_rounding=True)
+@models.register("tarflow", version=2, plan=PLAN, stated="noise", amplifies_rounding=True)
 def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, design: Design = TARFLOW) -> TransformerFlow:
     """Autoregressive transformer flow of equal blocks, with an exact likelihood (TARFlow).
 
@@ -235,7 +235,7 @@ def tarflow(event: Event, source: Source, *, blocks: TarflowBlocks = None, desig
     return TransformerFlow(event, source, blocks or sizes(event).tarflow, design)
 
 
-@models.register("starflow", version=2, plan=PLAN, amplifies_rounding=True)
+@models.register("starflow", version=2, plan=PLAN, stated="noise", amplifies_rounding=True)
 def starflow(
     event: Event, source: Source, *, blocks: StarflowBlocks = None, design: Design = STARFLOW
 ) -> TransformerFlow:
