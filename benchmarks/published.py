@@ -6,7 +6,8 @@ Numbers, pairs and tolerances are data, in genbench/analysis/published.toml. Tol
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -102,12 +103,18 @@ def page(published: Published, results: Path) -> str:
     head = "# Are published differences real?\n\nMade by `python -m benchmarks.published`; `genbench plan --published` "
     head += f"prints the first part.\n\n{summary(judged)} {READING}\n\nGrades: {GRADES}.\n"
     tables = [writers.markdown(table, width=WIDE) for table in claims_tables(judged, published)]
-    repeated = "\n".join(line for study in published.studies if study.suite for line in _repeated(study, results))
-    return "\n".join([head, *tables, AGREE, repeated])
+    compared = [(study, *findings(study, results)) for study in published.studies if study.suite]
+    verdicts = Counter(finding.verdict for _, found, _ in compared for finding in found)
+    repeated = [line for comparison in compared for line in _repeated(*comparison)]
+    return "\n".join([head, *tables, AGREE, _counts(verdicts), *repeated])
 
 
-def _repeated(study: Study, results: Path) -> Iterator[str]:
-    found, protocols = findings(study, results)
+def _counts(verdicts: Counter[str]) -> str:
+    counts = f"{verdicts['agrees']} of {verdicts.total()} comparable numbers agree, {verdicts['inconclusive']} are "
+    return f"{counts}inconclusive, {verdicts['not measured']} are not measured, {verdicts['differs']} differ.\n"
+
+
+def _repeated(study: Study, found: Sequence[Finding], protocols: Iterable[str]) -> Iterator[str]:
     yield f"## {study.paper}, {study.metric}\n"
     yield markdown(("value", "published", "measured", "seeds", "tolerance", "uncertainty", "verdict"), map(_row, found))
     yield f"- Published: {study.protocol}."

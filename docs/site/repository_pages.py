@@ -27,7 +27,8 @@ def on_config(config: Any) -> None:
     others = {"Findings": "findings.md", "Rankings and budgets": "rankings.md", "Few steps": "few_steps.md"}
     others |= {"Does a short training predict a long one?": "cheap_predicts_dear.md"}
     others |= {"Couplings in 2D": "couplings.md", "Couplings in 8D and 50D": "couplings_dims.md"}
-    others |= {"Couplings on digits": "couplings_digits.md", "Claims of the papers": "couplings_claims.md"}
+    others |= {"Couplings on digits": "couplings_digits.md", "Claims of the papers": "papers.md"}
+    others |= {"Continuous conditions": "couplings_conditions.md"}
     others |= {"Plans of many points": "couplings_large.md", "Error budgets": "error_budget.md"}
     others |= {"CIFAR-10 latents and MNIST": "images.md", "Published differences": "claims.md"}
     others |= {"Calibration of metrics": "calibration.md", "Image metrics on real images": "image_metrics.md"}

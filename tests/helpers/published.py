@@ -14,10 +14,16 @@ RESULTS = Path(__file__).parents[2] / "results"
 
 
 @cache
+def records(suite):
+    """Return the records of a suite, as published."""
+    return [*map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines())]
+
+
+@cache
 def rows(suite):
     """Return (labels, spec, result) of each value of a suite."""
     found = []
-    for record in map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines()):
+    for record in records(suite):
         named = [place["row"] for place in record.get("track", ()) if "default" in place["tables"]]
         labels = record["labels"] | {"row": named[0] if named else None}
         found += [(labels, record["spec"], own) for own in record.get("results", ()) if own.get("value") is not None]
@@ -57,3 +63,26 @@ def values(suite, data, model, metric, nfe=None, **plan):
 def halved(numbers):
     """Return mean and half of the 95 % interval."""
     return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
+
+
+def difference(suite, data, metric, one, other, nfe=None, others=None, **plan):
+    """Return mean and half of the 95 % interval of one model minus another, over their common seeds.
+
+    Args:
+        nfe, plan: as in `values`, for both models.
+        others: settings of the plan, and `nfe`, of the other model where they differ.
+    """
+    first = values(suite, data, one, metric, nfe, **plan)
+    second = values(suite, data, other, metric, **({"nfe": nfe} | (plan if others is None else others)))
+    return halved([value - second[seed] for seed, value in first.items() if seed in second])
+
+
+def signed(mean, half, digits):
+    """Write a difference as pages state it: "-0.12 ± 0.03"."""
+    return f"{mean:+.{digits}f} ± {half:.{digits}f}"
+
+
+def below(*models, **settings):
+    """Return whether the interval of a `difference` lies below 0."""
+    mean, half = difference(*models, **settings)
+    return mean + half < 0

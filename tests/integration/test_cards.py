@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from helpers.published import RESULTS, halved, rows, values
+from helpers.published import RESULTS, by_metric, difference, halved, rows, signed, values
 from scipy import stats
 
 LONG = {"steps": 20_000}
@@ -15,12 +15,6 @@ CARDS = dict(
     re.findall(r"^### (\d+)\. (.*?)(?=^##)", (RESULTS / "findings.md").read_text("utf-8") + "\n##", re.M | re.S)
 )
 """{number: title, table and quote}."""
-
-
-def difference(suite, data, metric, one, other, nfe=None, others=None, **plan):
-    first = values(suite, data, one, metric, nfe, **plan)
-    second = values(suite, data, other, metric, nfe, **(plan if others is None else others))
-    return halved([value - second[seed] for seed, value in first.items() if seed in second])
 
 
 STAR = "starflow noise=0.1 conditional=true"
@@ -39,6 +33,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (4, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
         (4, 3, ("kappa", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
         (4, 3, ("batch", "8gaussians", "w2", "wcfm kappa=2.0", "cfm", {"batch_size": 16})),
+        (4, 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
         *((5, 3, ("couplings", "8gaussians", "w2", "wcfm kappa=1.0", "cfm", {"nfe": n})) for n in (1, 4, 8, None)),
         (5, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=1.0", "cfm")),
         (5, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
@@ -47,6 +42,10 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (8, 2, ("couplings-dims", "mixture dims=50 *", "w2", "wcfm *kappa=2.0", "cfm *")),
         (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", LATENT)),
         (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.125 *", LATENT)),
+        (42, 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
+        (42, 2, ("digits-long", "digits", FD, "wcfm kappa=0.5", "cfm")),
+        *((42, 1, ("digits", "digits", FD, f"wcfm kappa={kappa}", "cfm")) for kappa in (0.5, 0.0902)),
+        (42, 0, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": 1})),
         (11, 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "wcfm kappa=0.5")),
         (12, 3, ("balanced", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         (12, 3, ("wcfm-toys", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),
@@ -159,15 +158,16 @@ def test_a_card_or_page_states_the_difference_of_the_records(card, digits, words
     suite, data, metric, one, other, *settings = words
     own, *others = settings or [{}]
     mean, half = difference(suite, data, metric, one, other, **own, others=others[0] if others else None)
-    size = f"{abs(mean):.{digits}f} ± {half:.{digits}f}"
+    size = signed(mean, half, digits)
     said = CARDS.get(str(card)) or (RESULTS / card).read_text("utf-8")
-    assert ("-" if mean < 0 else "+") + size in said or (mean < 0 and f"lower by {size}" in said)
+    assert size in said or (mean < 0 and f"lower by {size[1:]}" in said)
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("digits-long", "digits", FD, "otcfm", "cfm"),
+        ("digits", "digits", FD, "wcfm kappa=0.5", "cfm"),
         ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm"),
         ("plane-v1", "8gaussians", "sliced_w2", "sdcfm", "cfm", LONG),
         ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm"),
@@ -202,6 +202,34 @@ def all_pairs(models):
         first, second = ([models[model][seed] for seed in sorted(models[one])] for model in (one, other))
         tests[one, other] = stats.ttest_rel(first, second).pvalue
     return holm(tests)
+
+
+def test_no_kappa_is_ahead_of_cfm_after_5000_steps():
+    kappas = {labels["model"] for labels, _, _ in rows("kappa")} - {"cfm"}
+    assert len(kappas) == 11
+    for data in ("8gaussians", "moons", "mixture dims=8"):
+        for kappa in kappas:
+            mean, half = difference("kappa", data, "w2", kappa, "cfm")
+            assert mean + half > 0
+    for suite in ("synthetic", "kappa"):
+        mean, half = difference(suite, "8gaussians", "energy_distance", "wcfm kappa=2.0", "cfm")
+        assert mean - half > 0
+
+
+def test_at_batch_16_wcfm_is_ahead_of_cfm_by_a_hair():
+    own, cfm = (values("batch", "8gaussians", m, "w2", batch_size=16) for m in ("wcfm kappa=2.0", "cfm"))
+    assert f"p = {stats.ttest_rel([*own.values()], [*cfm.values()]).pvalue:.3f}" in CARDS["4"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "wcfm", "stated"), [("digits-v1", "wcfm", "0.70"), ("digits-long", "wcfm kappa=0.5", "0.070")]
+)
+def test_on_digits_wcfm_and_cfm_are_not_separated_after_correction(suite, wcfm, stated):
+    names = {(labels["model"], spec["plan"]["stop"]) for labels, spec, _ in by_metric(suite)[FD, "main"]}
+    models = {name: values(suite, "digits", name[0], FD, stop=name[1]) for name in names}
+    p = all_pairs(models)[("cfm", "steps"), (wcfm, "steps")]
+    assert p == pytest.approx(float(stated), rel=0.01)
+    assert stated in CARDS["42"]
 
 
 def test_on_digits_at_one_evaluation_only_reflow_is_ahead_of_sdcfm():

@@ -1,9 +1,12 @@
-"""The tables that studies copy from records: every mean and every interval, to the digits shown."""
+"""What pages copy from records: tables of studies, to the digits shown, and the findings in short."""
 
+import csv
 import re
+from fnmatch import fnmatch
+from statistics import mean
 
 import pytest
-from helpers.published import RESULTS, halved, values
+from helpers.published import RESULTS, below, difference, halved, rows, values
 
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
 NAMES = {
@@ -36,7 +39,7 @@ PAGES = {
     "couplings": ("couplings", {"8gaussians": "8gaussians", "From": "8gaussians-moons"}, "w2", 224),
     "couplings_dims": ("couplings-dims", {"8 d": "mixture dims=8 *", "50 d": "mixture dims=50 *"}, "sliced_w2", 200),
     "couplings_digits": ("couplings-digits", {"": "digits"}, "fd-digits_cnn", 80),
-    "couplings_claims": ("conditions", {"": "branches"}, "conditional_w2", 36),
+    "couplings_conditions": ("conditions", {"": "branches"}, "conditional_w2", 36),
     "few_steps": ("few-steps", {"8gaussians": "8gaussians", "moons": "moons"}, "w2", 262),
 }
 """{page: suite, {start of a heading or of a line before a table: data}, metric of a column of NFE, least cells}."""
@@ -88,3 +91,141 @@ def test_the_tables_of_a_page_are_those_of_the_records(page):
         count += 1
     assert count >= least
     assert not wrong
+
+
+PLANE = ("moons", "8gaussians", "checkerboard", "pinwheel", "mixture dims=8", "mixture dims=50")
+PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
+TRACKS = [("plane-v1", data, {"steps": steps}) for data in PLANE for steps in (2000, 20_000)]
+TRACKS += [("transport-v1", data, {}) for data in PAIRS]
+FD = "fd-digits_cnn"
+SHORT = dict(
+    re.findall(
+        r"^\| (.+?) \| (.+) \|$",
+        (RESULTS / "README.md").read_text("utf-8").partition("|---|---|\n")[2].partition("\n\n")[0],
+        re.M,
+    )
+)
+"""{method: finding} of the table in results/README.md."""
+
+
+def step_cost(model):
+    """Return the costs of a step relative to CFM in couplings.md: in 2D and, where measured, in 50 dimensions."""
+    table = (RESULTS / "couplings.md").read_text("utf-8").partition("## What a step costs")[2]
+    (line,) = re.findall(rf"^\| {model} \|(.*)\|$", table, re.M)
+    return [float(cell) for cell in line.split("|")[1::2] if cell.strip()]
+
+
+def check_wcfm(said):
+    assert all(below(suite, data, "straightness", "wcfm", "cfm", **plan) for suite, data, plan in TRACKS)
+    assert max(step_cost("wcfm")) <= 1.1
+    kappas = {labels["model"] for labels, _, _ in rows("kappa")} - {"cfm"}
+    assert f"none of {len(kappas)} temperatures" in said
+    for data in ("8gaussians", "moons", "mixture dims=8"):
+        assert not any(below("kappa", data, "w2", kappa, "cfm") for kappa in kappas)
+    for suite in ("digits-v1", "digits-long", "digits", "couplings-digits"):
+        own = {labels["model"] for labels, _, _ in rows(suite) if labels["model"].split()[0] == "wcfm"}
+        assert own
+        assert not any(below(suite, "digits", FD, model, "cfm") for model in own)
+
+
+def check_tori(said):
+    own, cfm, ot = (mean(values("transport-v1", "tori", m, "sliced_w2").values()) for m in ("wcfm", "cfm", "otcfm"))
+    assert f"{own:.3f} vs. {cfm:.3f}" in said
+    assert f"({ot:.3f})" in said
+    assert below("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")
+    assert own - ot < (cfm - ot) / 10
+
+
+def check_balanced(said):
+    tilts = {}
+    for suite in ("balanced", "couplings", "couplings-dims", "couplings-digits", "images", "wcfm-toys"):
+        for labels, _, result in rows(suite):
+            if fnmatch(labels["model"], "wcfm-balanced *") and result["metric"] in ("tilt.source", "tilt.data"):
+                tilts.setdefault((suite, labels["data"], labels["model"], result["metric"]), []).append(result["value"])
+    assert f"at most {max(map(mean, tilts.values())):.3f}" in said
+    assert f"{step_cost('wcfm-balanced')[0]:g} times" in said
+
+
+def check_otcfm(_):
+    assert all(below(suite, data, "straightness", "otcfm", "cfm", **plan) for suite, data, plan in TRACKS)
+    assert below("digits-v1", "digits", "straightness", "otcfm", "cfm")
+    with (RESULTS / "perf.csv").open(encoding="utf-8") as file:
+        alone = {row["work"]: float(row["genbench_s"]) for row in csv.DictReader(file)}
+    ratio = alone["2D training, otcfm, one model"] / alone["2D training, cfm, one model"]
+    assert 3 <= min(ratio, step_cost("otcfm")[0]) <= max(ratio, step_cost("otcfm")[0]) <= 4
+
+
+def check_sdcfm(said):
+    own, ot = (mean(values("digits-v1", "digits", model, FD, nfe=1).values()) for model in ("sdcfm", "otcfm"))
+    assert f"({own:.0f} vs. {ot:.0f})" in said
+    assert own == pytest.approx(ot / 2, rel=0.05)
+    others = {labels["model"] for labels, _, result in rows("digits-v1") if result["nfe"] == 1} - {"sdcfm"}
+    ahead = {other for other in others if below("digits-v1", "digits", FD, other, "sdcfm", nfe=1)}
+    assert ahead == {"reflow start=anew pairs=10000"}
+
+
+def check_flow_maps(_):
+    losses = {labels["model"].split()[0] for labels, _, _ in rows("maps-v1")} - {"cfm", "otcfm", "sdcfm"}
+    assert len(losses) == 8
+    for loss in losses:
+        pair = f"{loss} coupling=semidiscrete steps=32", f"{loss} steps=32"
+        assert all(
+            below("maps-v1", data, "sliced_w2", *pair, nfe=nfe) for data in ("checkerboard", "moons") for nfe in (2, 4)
+        )
+
+
+def check_drifting(_):
+    """No flow map is ahead, even in a single test."""
+    maps = {labels["model"] for labels, _, _ in rows("maps-v1")} - {"cfm", "otcfm", "sdcfm"}
+    for data in ("checkerboard", "moons"):
+        own = values("drifting", data, "drifting temperatures=?0.05? normalize=false", "sliced_w2")
+        for model in maps - {name for name in maps if name.startswith("consistency")}:  # no sample of one step
+            other = values("maps-v1", data, model, "sliced_w2", nfe=1)
+            middle, half = halved([other[seed] - value for seed, value in own.items()])
+            assert middle + half > 0
+
+
+def check_flows(_):
+    flow_matching = ("cfm", "otcfm", "wcfm", "wcfm-balanced", "sdcfm", "reflow")
+    for plan in ({}, {"steps": 20_000}):
+        for flow in ("tarflow *", "nsf"):
+            assert all(below("plane-v1", "moons", "nll", flow, other, **plan) for other in flow_matching)
+    for suite in ("digits", "digits-long"):
+        for metric in ("bits_per_dim", FD):
+            assert below(suite, "digits", metric, "cfm", "tarflow")
+
+
+def check_c2ot(_):
+    assert below("conditions", "branches", "conditional_w2", "cfm", "otcfm mismatch=0.0")
+    middle, half = difference("conditions", "branches", "conditional_w2", "otcfm", "cfm")
+    assert abs(middle) < half
+
+
+CHECKS = {
+    "W-CFM": check_wcfm,
+    "W-CFM on tori": check_tori,
+    "wcfm-balanced": check_balanced,
+    "OT-CFM": check_otcfm,
+    "SD-CFM": check_sdcfm,
+    "flow maps": check_flow_maps,
+    "drifting": check_drifting,
+    "TARFlow, nsf": check_flows,
+    "C2OT": check_c2ot,
+}
+
+
+def test_every_finding_in_short_is_checked():
+    assert SHORT.keys() == CHECKS.keys()
+
+
+@pytest.mark.parametrize("method", CHECKS)
+def test_a_finding_in_short_is_what_the_records_say(method):
+    CHECKS[method](SHORT[method])
+
+
+def test_tracks_without_results_are_listed_as_such():
+    page = (RESULTS / "README.md").read_text("utf-8")
+    (latents,), (cifar10,) = (re.findall(rf"^\| \[{name}\].*$", page, re.M) for name in ("latents-v1", "cifar10-v1"))
+    published = {labels["model"].split()[0] for labels, _, _ in rows("latents-v1")}
+    assert ("no method has results yet, only the Gaussian to beat" in latents) == (published == {"gaussian"})
+    assert ("no results yet" in cifar10) == (not (RESULTS / "cifar10-v1").exists())
