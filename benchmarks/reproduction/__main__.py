@@ -117,8 +117,8 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
     print(
-        f"{len(specs)} published cells, {len(missing)} to run; the published runs of all took {hours:.1f} hours of a "
-        "processor",
+        f"{len(specs)} published cells, {len(missing)} to run; the published runs of all took {hours:.1f} hours by the "
+        "clock, on machines that were busy with other work",
         file=sys.stderr,
     )
     with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped=len(specs) - len(missing)) as display:

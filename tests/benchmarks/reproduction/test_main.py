@@ -161,3 +161,12 @@ def test_make_reproduce_is_this_command(tmp_path):
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0
     assert Path(f"{command}.log").read_text() == "-m benchmarks.reproduction plane-v1 digits-v1 --jobs 2\n"
+
+
+def test_all_tracks_are_reproduced_whose_data_needs_no_file():
+    (line,) = re.findall(r"benchmarks\.reproduction (.*) --whole", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    expected = set()
+    for path in FOLDER.glob("*/records.jsonl.gz"):
+        if not any(" images=" in record["labels"]["data"] for record in read_published(path)):
+            expected.add(path.parent.name)
+    assert set(line.split()) == expected
