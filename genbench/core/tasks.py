@@ -125,6 +125,11 @@ class Split(ABC):
         """Return n distinct samples that represent the distribution; by default, the samples of `take`."""
         return self.take(n, seed)
 
+    def views(self, seed: int) -> Batch:
+        """Return every sample that the batches of a finite split can hold: those of `take`, then augmented ones."""
+        assert self.size is not None
+        return self.take(self.size, seed)
+
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:
         """Return how frequent each class is, up to a common factor; by default counted in samples of `take`."""
         return torch.bincount(self.take(self.size or COUNTED, 0).label, minlength=classes).double()

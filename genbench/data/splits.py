@@ -172,6 +172,13 @@ class Finite(Split):
         rows = self._arrays.rows[self.sample_indices(n, seed)]
         return Batch(self._space.encode(self._arrays.raw[rows]), self._arrays.label[rows])
 
+    def views(self, seed: int) -> Batch:
+        x, label = self.take(self.size, seed)
+        if not self.augmented:
+            return Batch(x, label)
+        mirrored = self._space.encode(self._arrays.raw[self._arrays.rows].flip(-1))
+        return Batch(torch.cat([x, mirrored]), label.repeat(2))
+
     def raw(self, n: int, seed: int) -> Rows:
         """Return the samples of `take` as raw data, each read when it is indexed.
 
@@ -277,6 +284,13 @@ class Encoded(Split):
     def take(self, n: int, seed: int) -> Batch:
         indices = self._split.sample_indices(n, seed)
         return Batch(self._latents[self._unchanged + indices], self._label[indices])
+
+    def views(self, seed: int) -> Batch:
+        starts = range(self._unchanged, -1, -self.size)  # the rows as they are, then mirrored
+        return Batch(
+            torch.cat([self._latents[start + torch.arange(self.size)] for start in starts]),
+            self._label.repeat(len(starts)),
+        )
 
 
 @dataclass(frozen=True)

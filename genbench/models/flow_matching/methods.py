@@ -85,8 +85,8 @@ def sdcfm(
     """Flow matching on the semidiscrete optimal transport of the source to all training points (SD-CFM).
 
     Mousavi-Hosseini et al., 2025, "Flow matching with semidiscrete couplings", https://arxiv.org/abs/2509.25519.
-    The potentials of all points are computed once and cached; pairing then takes one product of matrices. The points
-    are not augmented: data.flip has no effect.
+    The potentials of all points are computed once and cached; pairing then takes one product of matrices. data.flip has
+    no effect unless model.mirrored is set.
     """
     coupling = Semidiscrete(event, shared.classes(event), settings=transport)
     return FlowMatching(event, source, net=net, coupling=coupling, path=Straight(sigma), shared=shared)

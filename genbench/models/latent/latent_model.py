@@ -130,6 +130,10 @@ class Encoding(Split):
         x, label = self._split.take(n, seed)
         return Batch(self._encode(x).cpu(), label)
 
+    def views(self, seed: int) -> Batch:
+        x, label = self._split.views(seed)
+        return Batch(self._encode(x).cpu(), label)
+
     def on(self, device: torch.device) -> "Encoding":
         return Encoding(self._split.on(device), self._encode, device)
 
@@ -146,6 +150,9 @@ class PosteriorSamples(Split):
 
     def take(self, n: int, seed: int) -> Batch:
         return self._drawn(self._moments.take(n, seed), generator(seed, "posterior"))
+
+    def views(self, seed: int) -> Batch:
+        return self._drawn(self._moments.views(seed), generator(seed, "posterior"))
 
     def on(self, device: torch.device) -> Split:
         return PosteriorSamples(self._moments.on(device))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench import activity
 from genbench.core import Data, Event, Source, Split
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Coupling, Pairs
 from genbench.numerics.semidiscrete import assign, potentials
 from genbench.registry import couplings
@@ -36,11 +36,13 @@ class SemidiscreteSettings:
         tolerance: largest chi-square distance between the masses that the points receive and equal masses.
         points: number of points that represent data generated on the fly, in the proportions of its modes if these are
             known.
+        mirrored: whether the mirror images of `data.flip` are points too, as in the batches of other methods.
     """
 
     entropy: NonNegative = 0.0
     tolerance: Annotated[float, Ge(1e-4)] = 0.05  # a check takes more draws, the smaller the tolerance
     points: Count = 2048
+    mirrored: bool = False
 
 
 SEMIDISCRETE = SemidiscreteSettings()
@@ -48,7 +50,7 @@ SEMIDISCRETE = SemidiscreteSettings()
 
 @couplings.register("semidiscrete", version=2, held_out=False)
 class Semidiscrete(Coupling):
-    """The optimal transport of the source to all training points, not augmented, as in SD-CFM.
+    """The optimal transport of the source to all training points, as in SD-CFM.
 
     Mousavi-Hosseini et al., 2025, https://arxiv.org/abs/2509.25519.
 
@@ -57,7 +59,7 @@ class Semidiscrete(Coupling):
     The potentials h are found once and cached by the content of the points. Unlike the plan of a batch, they do not
     depend on the batch size, and they move the data: the drawn noise decides which points a batch holds. The data's
     marginal is exact up to `tolerance`. With labels, each class has its own potentials. Finding them for 4,000 points
-    in 784 dimensions takes three minutes on one core. The points are not augmented: `data.flip` has no effect.
+    in 784 dimensions takes three minutes on one core. `data.flip` has no effect unless `mirrored` is set.
     """
 
     def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
@@ -67,10 +69,18 @@ class Semidiscrete(Coupling):
         """{class, or 0: points and potentials}; not part of the state, because the cache holds them."""
 
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
-        count = self.settings.points if train.size is None else train.size
-        if train.augmented:
-            log.warning("semidiscrete transport pairs noise with the original training images: data.flip has no effect")
-        x, label = train.stand_in(count, derive(0, "semidiscrete"))
+        seed = derive(0, "semidiscrete")
+        if self.settings.mirrored and not train.augmented:
+            raise ConfigError("model.mirrored=true needs mirrored training images: set data.flip=true")
+        if train.augmented and not self.settings.mirrored:
+            log.warning(
+                "semidiscrete transport pairs noise with the original training images: data.flip has no effect "
+                "(--set model.mirrored=true adds their mirror images)"
+            )
+        if self.settings.mirrored:
+            x, label = train.views(seed)
+        else:
+            x, label = train.stand_in(self.settings.points if train.size is None else train.size, seed)
         groups = label.unique().tolist() if self.classes else [0]
         for group in groups:
             points = x[label == group] if self.classes else x

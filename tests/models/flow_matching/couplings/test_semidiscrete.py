@@ -8,10 +8,10 @@ from torch.testing import assert_close
 
 from genbench.core import Event, Normal
 from genbench.data.splits import Arrays, Finite
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings import semidiscrete as module
 from genbench.models.flow_matching.couplings.semidiscrete import Semidiscrete, SemidiscreteSettings
-from genbench.models.latent.latent_model import Encoding
+from genbench.models.latent.latent_model import Encoding, PosteriorSamples
 from genbench.registry import datasets
 from genbench.space import Pixels
 from genbench.storage import cache
@@ -79,6 +79,29 @@ def test_augmentation_that_has_no_effect_is_reported(flip, caplog):
         coupling.attach(each, Normal((1, 2, 2)), CPU)
         assert torch.equal(coupling.targets[0][0], split.take(20, 0).x)
         assert ("data.flip" in caplog.text) == flip
+
+
+def test_mirror_images_are_points_of_their_own(caplog):
+    """Each image and its mirror image receives equal mass, and so do their latents, drawn ones included."""
+    images = torch.randint(256, (6, 1, 2, 2), generator=stream(), dtype=torch.uint8)
+    arrays = Arrays(images, torch.arange(6), torch.arange(6))
+    split = Finite(lambda: arrays, 6, Pixels(256), flip=True)
+    stored = split.encoded(lambda x: x, (1, 2, 2), "mirrored")
+    exact = split.encoded(lambda x: torch.cat([x, 0 * x], 1), (2, 2, 2), "moments")
+    expected = Pixels(256).encode(torch.cat([images, images.flip(3)]))
+    for each in (split, stored, Encoding(split, lambda x: x), PosteriorSamples(exact)):
+        coupling = semidiscrete(mirrored=True, tolerance=0.1)
+        coupling.attach(each, Normal((1, 2, 2)), CPU)
+        assert torch.equal(coupling.targets[0][0], expected)
+        assert torch.equal(each.views(0).label, torch.arange(6).repeat(2))
+    assert not caplog.text
+    pairs = coupling(torch.randn(20_000, 1, 2, 2, generator=stream(1)), torch.zeros(20_000, 1, 2, 2), None, stream())
+    chosen = torch.cdist(pairs.x1.flatten(1), expected.flatten(1)).argmin(1).bincount(minlength=12) / 20_000
+    assert_close(chosen, torch.full((12,), 1 / 12), atol=0.05, rtol=0)
+    batches = {tuple(x.flatten().tolist()) for step in range(40) for x in split.batch(step, 6, 0).x}
+    assert batches == {tuple(x.flatten().tolist()) for x in expected}
+    with pytest.raises(ConfigError, match=r"data\.flip=true"):
+        semidiscrete(mirrored=True).attach(Fixed(torch.zeros(4, 1)), Normal((1,)), CPU)
 
 
 def test_without_data_it_refuses():
