@@ -33,8 +33,8 @@ MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = (
-    "Wins: the share of tasks and opponents with the method's own sampler on which a method is better and separated; "
-    "where it is not separated, a half."
+    "Wins, with the method's own sampler: the share of tasks and opponents on which a method is better and separated; "
+    "a pair that is not separated counts half."
 )
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
