@@ -46,6 +46,12 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (42, 2, ("digits-long", "digits", FD, "wcfm kappa=0.5", "cfm")),
         *((42, 1, ("digits", "digits", FD, f"wcfm kappa={kappa}", "cfm")) for kappa in (0.5, 0.0902)),
         (42, 0, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": 1})),
+        *(
+            (43, 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
+            for pool in ("", " pool=4", " pool=16")
+        ),
+        (43, 3, ("large-batches", "tori", "straightness", "wcfm", "cfm")),
+        (43, 4, ("large-batches", "tori", "straightness", "wcfm kappa=0.125", "otcfm")),
         (11, 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "wcfm kappa=0.5")),
         (12, 3, ("balanced", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         (12, 3, ("wcfm-toys", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),

@@ -35,10 +35,13 @@ DIFFERENCES = [
         for metric in ("tilt.data", "tilt.source", "w2")
     ),
     ("W3", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm-balanced kappa=2.0", "wcfm kappa=2.0")),
-    *((card, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")) for card in ("W4", "W5", "W7")),
+    *((card, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")) for card in ("W4", "W7")),
     ("W4", 3, ("couplings-dims", "mixture dims=8 *", "w2", "wcfm *kappa=2.0", "cfm *")),
     ("W4", 2, ("couplings-dims", "mixture dims=50 *", "w2", "wcfm *kappa=2.0", "cfm *")),
-    ("W5", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "otcfm")),
+    *(
+        ("W5", 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
+        for pool in ("", " pool=4", " pool=16")
+    ),
     ("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm")),
     *(
         ("W6", 3, ("batch", data, "w2", "wcfm kappa=2.0", "cfm", {"batch_size": batch}))
