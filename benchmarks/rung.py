@@ -4,8 +4,8 @@
     python -m benchmarks.rung latents-v1 3000 --results FOLDER --set data.path=cifar10.tar.gz
     cp -r FOLDER/latents-v1/. results/latents-v1
 
-The command stops and resumes like `genbench sweep`. FOLDER/TRACK has the current records and tables at any
-time, and in FOLDER/TRACK/pictures the first samples of seed 0.
+The command stops and resumes like `genbench sweep`. FOLDER/TRACK always has the current records and tables; its folder
+`pictures` has the first samples of seed 0.
 """
 
 import argparse

@@ -104,8 +104,8 @@ def on_a_gpu() -> str:
     low, high = found.hours["cifar10"]
     return (
         f"In pixels, a difference of {100 * DIFFERENCE:g} % in FID between two methods takes {seeds_text(found.seeds)} "
-        f"seeds of each method with 50,000 samples, and {low:.0f} to {high:.0f} hours of "
-        f"{known.costs['cifar10'].device}, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
+        f"seeds of each method with 50,000 samples. They keep {known.costs['cifar10'].device} busy for {low:.0f} to "
+        f"{high:.0f} hours, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
     )
 
 

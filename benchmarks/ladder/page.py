@@ -58,7 +58,7 @@ ORDERS = """\
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the
   shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
-  left out. Other tracks have one budget.
+  left out. Other tracks have results at one budget at most.
 """
 LIMITS = """\
 ## Limits
@@ -81,7 +81,7 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
 - `held` and `ratio` are fitted to the first two budgets and predict the third. `elsewhere` needs a second data set.
-  The files `predictions_*.toml` are committed before the third training starts.
+  The files `predictions_*.toml` belong into Git before the third training starts.
 - Short trainings predict nothing there if no predictor has a Brier score below 0.25.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
@@ -138,12 +138,7 @@ def page(results: Path) -> str:
         "Pairs whose order lasts, by the ratio of their means after the shorter training:\n",
         sizes(ladders.values()),
         "## Which early metric predicts the headline metric?\n",
-        *(
-            part
-            for name in (MAIN, LATENTS)
-            if name in ladders
-            for part in (f"On {name}:\n", numbers(cheap(ladders[name])))
-        ),
+        *(line for name, own in ladders.items() for line in early(name, own)),
         NUMBERS,
         "## Registered predictions\n",
         REGISTERED,

@@ -248,10 +248,6 @@ def _evaluations(nfe: float | None, most: int) -> str:
     return f">{most}" if nfe > most else f"{nfe:g}"
 
 
-def _heats(board: TrackBoard) -> list[Heat]:
-    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
-
-
 def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, notes: dict[str, int]) -> Cell:
     if summary is None or summary.ratio is None:
         reasons = group_by([c for c in heat.contests if c.cells[model].reason], lambda c: c.cells[model].reason)
