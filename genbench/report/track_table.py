@@ -32,10 +32,7 @@ METHODS = 9
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
-WINS = (
-    "Wins: the share of tasks and opponents with the method's own sampler on which a method is better and separated; "
-    "where it is not separated, a half."
-)
+WINS = "Wins (own sampler): mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -249,10 +246,6 @@ def _evaluations(nfe: float | None, most: int) -> str:
     if nfe is None:
         return "never"
     return f">{most}" if nfe > most else f"{nfe:g}"
-
-
-def _heats(board: TrackBoard) -> list[Heat]:
-    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
 
 
 def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, notes: dict[str, int]) -> Cell:

@@ -65,8 +65,8 @@ def halved(numbers):
     return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
 
 
-def difference(suite, data, metric, one, other, nfe=None, others=None, **plan):
-    """Return mean and half of the 95 % interval of one model minus another, over their common seeds.
+def differences(suite, data, metric, one, other, nfe=None, others=None, **plan):
+    """Return {seed: one model minus another}, over their common seeds.
 
     Args:
         nfe, plan: as in `values`, for both models.
@@ -74,7 +74,12 @@ def difference(suite, data, metric, one, other, nfe=None, others=None, **plan):
     """
     first = values(suite, data, one, metric, nfe, **plan)
     second = values(suite, data, other, metric, **({"nfe": nfe} | (plan if others is None else others)))
-    return halved([value - second[seed] for seed, value in first.items() if seed in second])
+    return {seed: value - second[seed] for seed, value in first.items() if seed in second}
+
+
+def difference(*models, **settings):
+    """Return mean and half of the 95 % interval of the `differences`."""
+    return halved([*differences(*models, **settings).values()])
 
 
 def signed(mean, half, digits):

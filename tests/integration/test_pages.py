@@ -120,6 +120,9 @@ def check_wcfm(said):
     assert max(step_cost("wcfm")) <= 1.1
     kappas = {labels["model"] for labels, _, _ in rows("kappa")} - {"cfm"}
     assert f"none of {len(kappas)} temperatures" in said
+    assert "after 5,000 steps at batch 256" in said
+    plans = [spec["plan"] for _, spec, _ in rows("kappa")]
+    assert {(plan["steps"], plan["batch_size"]) for plan in plans} == {(5000, 256)}
     for data in ("8gaussians", "moons", "mixture dims=8"):
         assert not any(below("kappa", data, "w2", kappa, "cfm") for kappa in kappas)
     for suite in ("digits-v1", "digits-long", "digits", "couplings-digits"):

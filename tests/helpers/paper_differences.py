@@ -1,0 +1,133 @@
+"""The differences that the cards of results/papers.md state, in the order of the page."""
+
+PLANE = ("moons", "8gaussians", "checkerboard", "pinwheel", "mixture dims=8", "mixture dims=50")
+PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
+LONG = {"steps": 20_000}
+FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"
+LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
+CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
+DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"
+DEEP_LATENT, EQUAL_LATENT = "starflow width=112 head=28 *", "starflow blocks=?2,2,2,2? width=112 head=28 *"
+LABELED = "starflow blocks=?2,2,2,2? width=112 noise=0.3 conditional=true encoder=*5000,batch_size=32)"
+STAR, TAR = "starflow noise=0.1 conditional=true", "tarflow noise=0.1 conditional=true"
+PLAIN, TUNED = "starflow noise=0.3 encoder=autoencoder", "starflow noise=0.3 encoder=autoencoder(noise=0.3,tune=1000)"
+
+DIFFERENCES = [
+    *(
+        ("W1", digits, ("transport-v1" if "-" in data else "plane-v1", data, "straightness", "wcfm", "cfm"))
+        for data, digits in (("8gaussians", 3), ("8gaussians-moons", 3), ("mixture dims=8", 3), ("mixture dims=50", 2))
+    ),
+    *(
+        ("W3", 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
+        for metric in ("tilt.data", "tilt.source", "w2")
+    ),
+    ("W3", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm-balanced kappa=2.0", "wcfm kappa=2.0")),
+    *((card, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")) for card in ("W4", "W7")),
+    ("W4", 3, ("couplings-dims", "mixture dims=8 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
+    ("W4", 2, ("couplings-dims", "mixture dims=50 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
+    *(
+        ("W5", 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
+        for pool in ("", " pool=4", " pool=16")
+    ),
+    ("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm")),
+    *(
+        ("W6", digits, ("batch", data, "w2", model, "cfm", {"batch_size": 16}), {"batch_size": 256})
+        for model, data, digits in (
+            *(("wcfm kappa=2.0", "8gaussians", 4), ("wcfm kappa=2.0", "moons", 3)),
+            *(("otcfm", "8gaussians", 3), ("otcfm", "moons", 3)),
+        )
+    ),
+    ("W6", 3, ("batch", "8gaussians", "w2", "wcfm kappa=2.0", "otcfm", {"batch_size": 16})),
+    *(("W7", 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PLANE),
+    *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PAIRS[:3]),
+    ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
+    ("W7", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
+    ("W7", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
+    ("W7", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
+    *(
+        ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
+        for kappa in (0.5, 0.125)
+        for metric in ("precision", "recall")
+    ),
+    ("W8", 3, ("digits-v1", "digits", "class_balance", "wcfm", "cfm")),
+    *(
+        ("W9", 3, ("couplings", data, "w2", "wcfm kappa=1.0", "cfm", {"nfe": nfe}))
+        for data in ("8gaussians", "8gaussians-moons")
+        for nfe in (1, 4, 8)
+    ),
+    *(
+        ("W9", 3, ("couplings-dims", f"mixture dims={dims} *", "sliced_w2", "wcfm *kappa=1.0", "cfm *", {"nfe": nfe}))
+        for dims in (8, 50)
+        for nfe in (1, 4)
+    ),
+    ("W9", 3, ("couplings", "8gaussians", "w2", "wcfm kappa=1.0", "otcfm", {"nfe": 1})),
+    *(
+        ("W10", 3, ("wcfm-toys", "8gaussians-moons", "w2", "otcfm", f"wcfm kappa={kappa}"))
+        for kappa in (0.5, 1.0, 2.0, 4.0)
+    ),
+    *(("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", other)) for other in ("otcfm", "cfm")),
+    ("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm")),
+    *(
+        ("O1", digits, ("plane-v1", data, "straightness", "otcfm", "cfm"))
+        for data, digits in (("moons", 3), ("8gaussians", 3), ("mixture dims=8", 2), ("mixture dims=50", 2))
+    ),
+    *(("O2", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm", {"nfe": 4})) for data in PLANE),
+    ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
+    *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
+    *(("O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm")) for data in PLANE),
+    *(("O5", 1, (suite, "digits", FD, "otcfm", "cfm")) for suite in ("digits", "digits-long")),
+    *(
+        ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
+        for data in ("8gaussians", "mixture dims=50")
+        for nfe in (1, 4, None)
+    ),
+    *(("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "cfm")) for data in PLANE),
+    *(("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", LONG)) for data in ("moons", "pinwheel")),
+    ("F1", 1, (*MNIST, DEEP, EQUAL)),
+    ("F1", 1, (*LATENTS, EFFICIENT, DEEP_LATENT, EQUAL_LATENT)),
+    ("F1", 3, ("mnist5k", "mnist5k", "validation_loss.bits", DEEP, EQUAL)),
+    ("F1", 3, (*LATENTS, "latent_bits_per_dim", DEEP_LATENT, EQUAL_LATENT)),
+    *(("F2", 1, ("starflow", "digits", FD, f"{one} denoise=true", "starflow noise=0.1")) for one in (TUNED, PLAIN)),
+    ("F2", 1, ("starflow", "digits", FD, "cfm encoder=autoencoder", "cfm")),
+    *(("F3", 1, ("guidance", "digits", FD, f"{STAR} guidance={weight}", STAR)) for weight in (0.5, 1.0, 2.0, 4.0)),
+    *(("F3", 1, (*LATENTS, EFFICIENT, f"{LABELED} guidance={weight}", LABELED)) for weight in (1.0, 2.0)),
+    *(
+        (
+            "F3",
+            digits,
+            ("guidance", "digits", FD, f"{STAR} guidance={weight}", f"{STAR} guidance={weight} rule=tarflow"),
+        )
+        for weight, digits in ((1.0, 1), (2.0, 0), (4.0, 0))
+    ),
+    ("F5", 1, ("digits-v1", "digits", FD, STAR, "cfm conditional=true")),
+    *(("F5", 1, (*LATENTS, EFFICIENT, blocks, CFM_LATENT)) for blocks in (EQUAL_LATENT, DEEP_LATENT)),
+    ("F5", 0, (*MNIST, DEEP, UNET)),
+    ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp")),
+    ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
+    ("F5", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
+    ("F5", 3, ("plane-v1", "mixture dims=50", "sliced_w2", "starflow *", "cfm")),
+    *(("T1", 1, ("starflow", "digits", FD, f"{flow} noise=0.1", flow)) for flow in ("tarflow", "starflow")),
+    *(("T1", 1, ("starflow", "digits", FD, f"{one} denoise=true", f"{one} denoise=false")) for one in (PLAIN, TUNED)),
+    *(
+        (
+            "T2",
+            digits,
+            ("guidance", "digits", FD, f"{TAR} guidance={weight} rule=tarflow{anneal}", f"{TAR} rule=tarflow"),
+        )
+        for weight, anneal, digits in (
+            *((0.5, "", 1), (1.0, "", 1), (2.0, "", 0), (4.0, "", 0)),
+            *((1.0, " anneal=linear", 1), (2.0, " anneal=linear", 1), (4.0, " anneal=linear", 0)),
+        )
+    ),
+    *(
+        ("T3", 2 if data == "mixture dims=50" else 3, ("plane-v1", data, "nll", "tarflow *", "cfm", LONG))
+        for data in PLANE
+    ),
+    ("T3", 3, ("digits", "digits", "bits_per_dim", "tarflow", "cfm")),
+    ("T3", 3, ("plane-v1", "moons", "nll", "tarflow *", "nsf")),
+    ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp")),
+    ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm")),
+    ("T4", 1, (*MNIST, "tarflow *", UNET)),
+    ("T4", 1, (*LATENTS, EFFICIENT, "tarflow *", CFM_LATENT)),
+]
+"""Card, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted."""
