@@ -286,11 +286,10 @@ class Encoded(Split):
         return Batch(self._latents[self._unchanged + indices], self._label[indices])
 
     def views(self, seed: int) -> Batch:
-        starts = range(self._unchanged, -1, -self.size)  # the rows as they are, then mirrored
-        return Batch(
-            torch.cat([self._latents[start + torch.arange(self.size)] for start in starts]),
-            self._label.repeat(len(starts)),
-        )
+        n = len(self._label)
+        starts = range(self._unchanged, -1, -n)  # the rows as they are, then mirrored
+        latents = [self._latents[start + torch.arange(n)] for start in starts]
+        return Batch(torch.cat(latents), self._label.repeat(len(starts)))
 
 
 @dataclass(frozen=True)
