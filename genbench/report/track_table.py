@@ -73,15 +73,13 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
 def first_table(board: TrackBoard) -> Table:
     """Return the first table of a page: ten rows, at most seven columns, and a caption of two sentences.
 
-    If it would be too wide, the last regime stands at the longest budget only.
+    If it would be too wide, the last regime stands at the longest budget only. Other tables add which recipes differ.
     """
     heats = _heats(board)
     if len(heats) + (board.seconds is not None) > WIDEST:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
-    shown = [row.label for row in table.rows]
-    own = [heat for heat in heats if heat.nfe is None]
-    told = [*recipes(board, shown), *imprecise(own), *_signs(table.rows)]
+    told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 

@@ -181,12 +181,12 @@ def test_a_task_with_a_large_error_of_evaluation_is_named_below_every_table(tmp_
     assert not any("above a third" in line for line in first_table(clean).legend)
 
 
-def test_a_recipe_that_is_not_the_baselines_is_printed_below_every_table(tmp_path):
+def test_a_recipe_that_is_not_the_baselines_is_printed_below_tables(tmp_path):
     """Flows had another learning rate, clip and warm-up than the baseline, and no table said so."""
     own = '{ name = "nsf", plan = { lr = 0.01, threads = 1 } }, { name = "otcfm", plan = { clip = 1.0 } }'
     board = board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own))
     said = "rained by another recipe than cfm: otcfm: clip=1.0; nsf: lr=0.01"
-    for table in (across_table(board), first_table(board), task_table(board, 20, None), cost_table(board, 20)):
+    for table in (across_table(board), task_table(board, 20, None), cost_table(board, 20)):
         assert sum(said in line for line in table.legend) == 1
     assert not any("recipe" in line for line in across_table(board_of(tmp_path, planted())).legend)
 
