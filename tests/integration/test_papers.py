@@ -238,6 +238,6 @@ def test_only_tarflow_fails_in_the_tracks():
             bad = [row["value"] for row in own if row["metric"] == "failed" and row["value"]]
             failed.setdefault((suite, model), []).extend(bad)
     key = "plane-v1", "tarflow"
-    assert count[key] == 90
+    assert count[key] == 100
     assert +stopped == {key: 1}
     assert {name: sorted(found) for name, found in failed.items() if found} == {key: [1, 1, 2, 4]}
