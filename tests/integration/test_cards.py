@@ -150,7 +150,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
             for dims in (8, 50)
             for p in ({}, LONG)
         ),
-        (41, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "nsf", "cfm")),
+        *((41, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "nsf", "cfm", p)) for p in ({}, LONG)),
         (41, 3, ("plane-v1", "mixture dims=50", "sliced_w2", "tarflow *", "cfm", LONG)),
         ("few_steps.md", 3, ("few-steps", "8gaussians", "w2", "sdcfm", "cfm", {"steps": 2050}, {})),
         ("few_steps.md", 3, ("few-steps", "moons", "w2", "sdcfm", "cfm", {"steps": 2050}, {})),
