@@ -80,6 +80,7 @@ def first_table(board: TrackBoard) -> Table:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
     told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
+    told += [] if board.seconds is None else ["s: processor seconds of training, one model alone."]
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 
