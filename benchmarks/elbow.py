@@ -38,7 +38,7 @@ class Elbow:
 
     Args:
         spec: the model and the data.
-        dims: dimensions in which the model pairs noise with data: those of latents, if it has an encoder.
+        dims: number of dimensions of the data that the model pairs with noise; with an encoder, of its latents.
         curve: (kappa, tilt), with kappa = epsilon / sqrt(dims).
         chosen: the smallest kappa above which the relative variance is flat.
     """

@@ -126,7 +126,7 @@ class Split(ABC):
         return self.take(n, seed)
 
     def views(self, seed: int) -> Batch:
-        """Return every sample that the batches of a finite split can hold: those of `take`, then augmented ones."""
+        """Return every sample that training can serve from a finite split: all rows, then the augmented rows."""
         assert self.size is not None
         return self.take(self.size, seed)
 
