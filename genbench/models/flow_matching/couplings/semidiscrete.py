@@ -71,7 +71,7 @@ class Semidiscrete(Coupling):
     def attach(self, train: Split, source: Source, device: torch.device) -> None:
         seed = derive(0, "semidiscrete")
         if self.settings.mirrored and not train.augmented:
-            raise ConfigError("model.mirrored=true needs images that training mirrors: set data.flip=true, or omit model.mirrored")
+            raise ConfigError("model.mirrored=true needs mirrored images: set data.flip=true, or omit model.mirrored")
         if train.augmented and not self.settings.mirrored:
             log.warning(
                 "semidiscrete transport pairs noise with the original training images: data.flip has no effect "
