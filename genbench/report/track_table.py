@@ -32,7 +32,7 @@ METHODS = 9
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
-WINS = "Wins (own sampler): mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
+WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -80,7 +80,8 @@ def first_table(board: TrackBoard) -> Table:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
     told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
-    told += [] if board.seconds is None else ["s: processor seconds of training, one model alone."]
+    if (timed := board.seconds) is not None:
+        told.append(f"s: processor seconds of training on {timed.task}, one model alone.")
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 
