@@ -76,9 +76,15 @@ def _others(board: TrackBoard, heat: Heat) -> str:
         for word, better in (("better", True), ("worse", False)):
             methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
             parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-        parts = parts or [f"No method is separated from {board.baseline}."]
+        parts = parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
     left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
     return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
+
+
+def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
+    """Return how many methods single tasks separate from the baseline; few tasks together separate hardly any."""
+    apart = {model for model in ranked if any(c.pairs.apart(model, baseline) for c in heat.contests)}
+    return f" across tasks, but on single tasks {len(apart)} {'is' if len(apart) == 1 else 'are'}" if apart else ""
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:
