@@ -184,6 +184,9 @@ def test_likelihoods_of_nsf_are_ahead_of_tarflow_and_after_2000_steps_tarflow_is
         assert below("plane-v1", data, "nll", "nsf", "tarflow *")
         assert below("plane-v1", data, "nll", "tarflow *", "cfm")
     assert sum(below("plane-v1", data, "nll", "nsf", "tarflow *", **LONG) for data in PLANE) == 4
+    counts = {(labels["data"], own["n"]) for labels, _, own in rows("plane-v1") if own["metric"] == "nll"}
+    assert counts == {(data, 256 if data == "mixture dims=50" else 512) for data in PLANE}
+    assert "n = 512 (50 dimensions: 256)" in CARDS["T3"]
 
 
 def test_the_largest_weight_of_guidance_is_best_in_latents():
