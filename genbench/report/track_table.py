@@ -81,7 +81,7 @@ def first_table(board: TrackBoard) -> Table:
     table, rest = _across(board, heats, METHODS)
     told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
     if (timed := board.seconds) is not None:
-        told.append(f"s: processor seconds of training on {timed.task}, one model alone.")
+        told.append(f"s: processor seconds to train one model alone, on {timed.task}.")
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 
