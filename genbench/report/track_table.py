@@ -24,6 +24,7 @@ from genbench.report.track_sentences import (
     reading,
     recipes,
     regime,
+    title,
 )
 
 REAL = "real data"
@@ -101,8 +102,8 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
     if board.seconds is not None:
         columns.append(Column(SECONDS, "lower"))
         rows = [replace(row, cells=(*row.cells, _seconds(board.seconds, row.label))) for row in rows]
-    title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    table = Table(title, tuple(columns), tuple(rows), (), tuple(notes), head="method")
+    name = title(board, heats, f"excess over real data, {board.baseline} = 1")
+    table = Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
     return table, [model for model in board.models if model not in shown]
 
 
@@ -118,9 +119,9 @@ def turn_table(board: TrackBoard) -> Table | None:
     for model in ranked:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
+    name = title(board, heats, f"excess over real data by budget, {board.baseline} = 1")
     legend = (reading(board, heats), *recipes(board, [row.label for row in rows]), *imprecise(heats), *_signs(rows))
-    return Table(title, columns, tuple(rows), legend, tuple(notes), head="method")
+    return Table(name, columns, tuple(rows), legend, tuple(notes), head="method")
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
@@ -164,8 +165,8 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         part = f" Above a third on {', '.join(high)}: part of the spread there is evaluation error." if high else ""
         shares = ", ".join(f"{data} {share:.2f}" for data, share in noise.items())
         legend.append(f"Evaluation error divided by the spread over seeds, median: {shares}.{part}")
-    title = f"{board.name}, {board.settings} settings: {what}"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+    name = title(board, [board.heat(steps, None)], what)
+    return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
@@ -208,8 +209,8 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
     if (timed := board.seconds) is not None:
         columns.insert(0, Column(SECONDS, "lower"))
         rows = [replace(row, cells=(_seconds(timed, row.label), *row.cells)) for row in rows]
-    title = f"{board.name}, {board.settings} settings: {budget(heat)}, cost"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+    name = title(board, [heat], f"{budget(heat)}, cost")
+    return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
