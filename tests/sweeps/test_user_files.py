@@ -174,7 +174,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     [
         ("def broken(:", "my.py cannot be loaded: SyntaxError"),
         ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
-        ("", "registers 0 components of kind model; choose one by my.py:NAME"),
+        ("", "my.py registers nothing: decorate a builder"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, message):
@@ -185,6 +185,8 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
     assert len(err.splitlines()) == 1
     with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
         component_name("models", "my_model.py:affin")
+    with pytest.raises(ConfigError, match=r"my_metric.py registers no model, but metric 'spread'"):
+        component_name("models", "my_metric.py")
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
         component_name("models", "nowhere.py")
 
@@ -228,6 +230,30 @@ def test_paths_of_nested_components_and_metrics_are_relative_to_the_suite_and_na
     assert model.settings["text"] == {"name": "transformers", "model": "owner/name"}
     assert model.settings["encoder"]["model"] == str(folder / "sub/vae")
     assert suite.metric["fid-legacy"]["statistics"] == str(folder / "sub/real.npz")
+
+
+def test_settings_of_a_metric_in_a_file_go_by_the_name_that_it_registers(cli, folder):
+    (folder / "sub").mkdir()
+    (folder / "sub/own.py").write_text(
+        "from typing import Annotated\nfrom genbench.metrics.evaluation import Value\n"
+        "from genbench.registry import metrics\nfrom genbench.settings import Count, OnDisk\n"
+        "@metrics.register('own', better='none', of='samples')\n"
+        "def own(evaluation, *, n: Count = 40, file: Annotated[str, OnDisk(or_name=True)] = ''):\n"
+        "    return Value(float(n), n, 'n')\n"
+    )
+    np.save(folder / "samples.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    words = ["samples.npy", "--dataset", "moons", "--metric", "sub/own.py", "--json"]
+    code, out, err = cli("eval", *words, "--set", "metric.own.n=20")
+    assert (code, err) == (0, "")
+    assert [row["value"] for row in json.loads(out)["results"]] == [20]
+    assert "settings for a metric that is not measured: 'other'" in cli("eval", *words, "--set", "metric.other.n=20")[2]
+    (folder / "sub/suite.toml").write_text(
+        'datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["own.py"]\n[metric.own]\nn = 7\nfile = "suite.toml"\n'
+    )
+    (spec,) = load(folder / "sub/suite.toml").specs
+    ((name, settings),) = spec.metrics.items()
+    assert name.startswith("own@")
+    assert (settings["n"], settings["file"]) == (7, str(folder / "sub/suite.toml"))
 
 
 def saved_from(page, folder):
