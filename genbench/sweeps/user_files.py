@@ -95,6 +95,23 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
     return settings
 
 
+def of_models(names: Iterable[str], settings: Settings) -> dict[str, Any]:
+    """Return settings of several models, nested by section; a section may be the name of a model, without the hash.
+
+    Raises:
+        ConfigError: as `of_model` does.
+    """
+    found = dict(settings)
+    for name in names:
+        own = name.partition("@")[0]
+        if own != name and own in found and own not in names:
+            found[name] = found.pop(own)
+        for section in ("model", name):
+            if isinstance(found.get(section), Mapping):
+                found[section] = of_model(name, found[section])
+    return found
+
+
 def _registered(registry: Registry, text: str, folder: Path) -> str | None:
     """Return the name of the component that a Python file registers, from `file.py` or `file.py:name`."""
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)

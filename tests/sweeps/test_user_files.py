@@ -256,6 +256,27 @@ def test_settings_of_a_metric_in_a_file_go_by_the_name_that_it_registers(cli, fo
     assert (settings["n"], settings["file"]) == (7, str(folder / "sub/suite.toml"))
 
 
+def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
+    net = saved_from("own_network.md", folder)
+    (folder / "lower.py").write_text((folder / "my_metric.py").read_text().replace("'none'", "'lower'"))
+    tiny = ["--seeds", "1", "--set", "plan.steps=2", "--set", "evaluation.n=40", "--json"]
+    words = ["my_model.py", "cfm", "--dataset", "moons", "--metric", "lower.py", *tiny]
+    over = ["--over", "affine.start=[0.0, -1.0]", "--over", f'cfm.net=["mlp", "{net}"]']
+    code, out, err = cli("tune", *words, *over)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["metric"].startswith("spread@")
+    named = [f"{each['method']} {each['settings']}" for each in found["candidates"]]
+    hashless = [re.sub("@[0-9a-f]{8}", "", text) for text in named]
+    assert hashless == [
+        "affine model.start=0.0",
+        "affine model.start=-1.0",
+        "cfm model.net=mlp",
+        'cfm model.net="residual"',
+    ]
+    assert all(len(each["values"]) == 1 for each in found["candidates"])
+
+
 def saved_from(page, folder):
     """Save the documented component of a page, and return the name of its file."""
     text = (PAGE.parent / page).read_text()
