@@ -99,6 +99,11 @@ def run(
 
         print_result(kept, store, full)
     options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
+    rows = [row for record in kept if not record["provenance"]["training"]["code"] for row in record["results"]]
+    if rows and all(row["value"] is None for row in rows):  # suites show such a cell as unsupported
+        raise ConfigError(
+            f"{model.partition('@')[0]} was not trained on {dataset.partition('@')[0]}: {rows[0]['reason']}"
+        )
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int) -> "Record | None":

@@ -277,6 +277,38 @@ def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     assert all(len(each["values"]) == 1 for each in found["candidates"])
 
 
+def test_show_check_and_compare_take_the_files_that_run_takes(cli, folder):
+    shown = cli("show", "my_model.py")[1]
+    assert re.match(r"affine@[0-9a-f]{8}: model, version 1", shown)
+    assert "initial log standard deviation" in shown
+    assert cli("show", "model", "my_model.py:affine")[1] == shown
+    assert "did you mean 'affine'?" in cli("show", "my_model.py:afine")[2]
+    assert "my_model.py registers no such component" in cli("show", "metric", "my_model.py")[2]
+    net = saved_from("own_network.md", folder)
+    assert "blocks" in cli("show", net)[1]
+    assert f"{net} registers no model, data set or metric, but net 'residual': test it by" in cli("check", net)[2]
+    for model in ("my_model.py", "gaussian"):
+        for seed in (0, 1):
+            genbench.run(model, "moons", seed=seed, metrics=["w2"], settings=TINY, results=folder / "r")
+    code, out, err = cli("compare", "my_model.py", "gaussian", "--dataset", "moons", "--results", "r")
+    assert (code, err) == (0, "")
+    assert re.match(r"w2: (affine|gaussian|not separated)", out)
+
+
+def test_a_model_that_cannot_learn_the_data_is_an_error_after_its_record_is_saved(cli, folder):
+    pages = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (folder / "two.py").write_text("\n\n".join(pages))
+    words = ["run", "--model", "two.py:affine-by-class", "--dataset", "gaussian", "--metric", "w2", "--results", "r"]
+    for _ in range(2):
+        code, out, err = cli(*words)
+        assert code == 2
+        assert "affine-by-class was not trained on gaussian: it always needs labels" in err
+        assert "record.json" in out
+    # no value, but trained: not an error
+    model = ["run", "--model", "my_model.py", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=40"]
+    assert cli(*model, "--metric", "straightness", "--results", "r")[0] == 0
+
+
 def saved_from(page, folder):
     """Save the documented component of a page, and return the name of its file."""
     text = (PAGE.parent / page).read_text()
