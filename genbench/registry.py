@@ -150,7 +150,7 @@ class Registry:
         return f"{name or here[0]}@{digest}"
 
     def of_file(self, digest: str) -> list[str]:
-        """Return the names, without the hash, that a Python file of the user has registered; the hash names the file."""
+        """Return the names, without the hash, that the Python file of that hash has registered."""
         return [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
 
     def __getitem__(self, name: str) -> Entry:
