@@ -151,10 +151,15 @@ class Budget(Table):
 
 
 class Tuning(Table):
-    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate."""
+    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate.
+
+    `data` and `evaluation` are settings of the trials in place of the track's.
+    """
 
     steps: Annotated[int, Ge(1)]
     seeds: Annotated[int, Ge(1)]
+    data: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
 
 
 class Track(Table):

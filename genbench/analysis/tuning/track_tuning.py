@@ -113,17 +113,18 @@ def track_tuning(path: Path) -> TrackTuning:
 
 
 def _search(row: TrackRow, tuning: Tuning) -> GridSearch:
-    short = {"plan": {"steps": row.model.paced(tuning.steps)}, "evaluation": {"curve": [], "curve_metrics": []}}
+    short = {
+        "plan": {"steps": row.model.paced(tuning.steps)},
+        "evaluation": {"curve": [], "curve_metrics": []} | tuning.evaluation,
+        "data": tuning.data,
+    }
     tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
-    settings = merge(row.settings, short) | {"metric": tables}
-    if settings["data"].get("valid") == 0:  # the track trains on all images: trials hold out the default number
-        settings["data"] = {name: value for name, value in settings["data"].items() if name != "valid"}
     return grid_search(
         [row.model.name],
         row.data.name,
         row.model.trials,
         metric=row.metrics[0],
         seeds=tuning.seeds,
-        settings=settings,
+        settings=merge(row.settings, short) | {"metric": tables},
         defaults=True,
     )
