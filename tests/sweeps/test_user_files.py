@@ -271,13 +271,8 @@ def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     found = json.loads(out)
     assert found["metric"].startswith("spread@")
     named = [f"{each['method']} {each['settings']}" for each in found["candidates"]]
-    hashless = [re.sub("@[0-9a-f]{8}", "", text) for text in named]
-    assert hashless == [
-        "affine model.start=0.0",
-        "affine model.start=-1.0",
-        "cfm model.net=mlp",
-        'cfm model.net="residual"',
-    ]
+    expected = ["affine model.start=0.0", "affine model.start=-1.0", "cfm model.net=mlp", 'cfm model.net="residual"']
+    assert [re.sub("@[0-9a-f]{8}", "", text) for text in named] == expected
     assert all(len(each["values"]) == 1 for each in found["candidates"])
 
 
