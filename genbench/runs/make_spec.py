@@ -129,8 +129,9 @@ def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | 
     chosen = bind_metrics(names, part["metric"], data.event)
     evaluation = bind(Sampling, merge(data.evaluation, part["evaluation"]), "evaluation")
     for name in evaluation["curve_metrics"]:
-        if name not in chosen:
+        if full_name(name, chosen) is None:
             raise unknown("evaluation.curve_metrics names a metric that is not measured:", name, chosen)
+    evaluation["curve_metrics"] = [full_name(name, chosen) for name in evaluation["curve_metrics"]]
     return Spec(
         data=data_spec,
         model=model_spec,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from genbench.analysis.tuning.grid_search import GridSearch, grid_search
 from genbench.errors import ConfigError, unknown
+from genbench.runs.make_spec import full_name
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
@@ -118,7 +119,7 @@ def _search(row: TrackRow, tuning: Tuning) -> GridSearch:
         "evaluation": {"curve": [], "curve_metrics": []} | tuning.evaluation,
         "data": tuning.data,
     }
-    tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
+    tables = {name: table for name, table in row.settings["metric"].items() if full_name(name, row.metrics[:1])}
     return grid_search(
         [row.model.name],
         row.data.name,
