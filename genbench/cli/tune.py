@@ -1,6 +1,7 @@
 """The command tune."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -62,14 +63,14 @@ def tune(
     from genbench.sweeps import user_files
 
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
-    if len(set(methods)) < len(methods):
-        raise ConfigError("a model is named twice: name each once")
     dataset, settings = user_files.data_request(dataset, settings)
     methods = [user_files.component_name("models", method)[0] for method in methods]
+    if len(set(methods)) < len(methods):
+        raise ConfigError("a model is named twice: name each once")
     settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)
     if metric is not None:
-        name, dot, part = (metric, "", "") if metric.endswith(".py") else metric.partition(".")
-        metric = user_files.component_name("metrics", name)[0] + dot + part
+        own = re.match(r".+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*", metric)[0]  # the rest names a part, such as .recall
+        metric = user_files.component_name("metrics", own)[0] + metric.removeprefix(own)
     if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
 

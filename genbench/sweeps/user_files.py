@@ -64,6 +64,8 @@ def placed(setting: Setting, value: Any, folder: Path) -> Any:
         return [placed(setting, item, folder) for item in value]
     if setting.nested is not None and isinstance(value, Mapping):
         registry, name = setting.nested.registry, value.get("name", next(iter(setting.nested.allowed), None))
+        if isinstance(name, list):  # candidates of tuning
+            return {**value, "name": [placed(setting, each, folder) for each in name]}
         if isinstance(name, str) and (own := _registered(registry, name, folder)) is not None:
             name, value = own, {**value, "name": own}
         known = isinstance(name, str) and name in registry

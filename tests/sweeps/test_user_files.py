@@ -13,13 +13,14 @@ import torch
 from torch.testing import assert_close
 
 import genbench
+from genbench.analysis.tuning.track_tuning import track_tuning
 from genbench.errors import ConfigError
 from genbench.registry import metrics, models
 from genbench.runs.store import Store
 from genbench.storage.content_hash import sha256
 from genbench.sweeps.suite import load, with_paths
 from genbench.sweeps.suite_file import read
-from genbench.sweeps.user_files import component_name
+from genbench.sweeps.user_files import component_name, of_models
 from genbench.user_code import FILES
 
 PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
@@ -241,7 +242,7 @@ def test_settings_of_a_metric_in_a_file_go_by_the_name_that_it_registers(cli, fo
     (folder / "sub/own.py").write_text(
         "from typing import Annotated\nfrom genbench.metrics.evaluation import Value\n"
         "from genbench.registry import metrics\nfrom genbench.settings import Count, OnDisk\n"
-        "@metrics.register('own', better='none', of='samples')\n"
+        "@metrics.register('own', better='lower', of='samples')\n"
         "def own(evaluation, *, n: Count = 40, file: Annotated[str, OnDisk(or_name=True)] = ''):\n"
         "    return Value(float(n), n, 'n')\n"
     )
@@ -258,13 +259,22 @@ def test_settings_of_a_metric_in_a_file_go_by_the_name_that_it_registers(cli, fo
     ((name, settings),) = spec.metrics.items()
     assert name.startswith("own@")
     assert (settings["n"], settings["file"]) == (7, str(folder / "sub/suite.toml"))
+    tried = '{ name = "cfm", trials = { plan = { lr = [0.1] } } }'
+    (folder / "sub/track.toml").write_text(
+        (folder / "sub/suite.toml").read_text().replace('"cfm"', tried)
+        + '[evaluation]\ncurve = [1]\ncurve_metrics = ["own"]\n'
+        + '[track]\nbaseline = "cfm"\ntuning = { steps = 1, seeds = 1 }\n[[budgets]]\nsteps = 1\nseeds = [0]\n'
+    )
+    assert [spec.evaluation["curve_metrics"] for spec in load(folder / "sub/track.toml").specs] == [[name]]
+    (trials,) = track_tuning(folder / "sub/track.toml").trials
+    assert {spec.metrics[name]["n"] for spec in trials.search.specs} == {7}
 
 
 def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     net = saved_from("own_network.md", folder)
     (folder / "lower.py").write_text((folder / "my_metric.py").read_text().replace("'none'", "'lower'"))
     tiny = ["--seeds", "1", "--set", "plan.steps=2", "--set", "evaluation.n=40", "--json"]
-    words = ["my_model.py", "cfm", "--dataset", "moons", "--metric", "lower.py", *tiny]
+    words = ["my_model.py", "cfm", "--dataset", "moons", "--metric", "lower.py:spread", *tiny]
     over = ["--over", "affine.start=[0.0, -1.0]", "--over", f'cfm.net=["mlp", "{net}"]']
     code, out, err = cli("tune", *words, *over)
     assert code == 0, err
@@ -274,6 +284,10 @@ def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     expected = ["affine model.start=0.0", "affine model.start=-1.0", "cfm model.net=mlp", 'cfm model.net="residual"']
     assert [re.sub("@[0-9a-f]{8}", "", text) for text in named] == expected
     assert all(len(each["values"]) == 1 for each in found["candidates"])
+    (nested,) = of_models(["cfm"], {"model": {"net": {"name": ["mlp", net]}}})["model"].values()
+    assert [re.sub("@[0-9a-f]{8}", "", name) for name in nested["name"]] == ["mlp", "residual"]
+    twice = ["tune", "my_model.py", "my_model.py:affine", *words[2:], "--over", "affine.start=[0.0]"]
+    assert "a model is named twice: name each once" in cli(*twice)[2]
 
 
 def test_show_check_and_compare_take_the_files_that_run_takes(cli, folder):
