@@ -177,7 +177,8 @@ def main() -> None:
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
-    if (turns := budget_curves(board)) is not None:
+    # the page that shows it compares default settings
+    if (turns := budget_curves(read_board(arguments.results, "default"))) is not None:
         write_charts(turns, images / "steps.svg", board.models)
     write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
     (images / "forest.svg").write_bytes(encoded(forest(board)))

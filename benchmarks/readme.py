@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from genbench.analysis.track_runs import Chosen
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_sentences import sentences
@@ -30,9 +31,9 @@ COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 
 
-def read_board(results: Path) -> TrackBoard:
-    """Return the track of the README."""
-    return track_board(find(TRACK), Store(results))
+def read_board(results: Path, settings: Chosen | None = None) -> TrackBoard:
+    """Return the track of the README, with these settings; by default as `genbench leaderboard` shows it."""
+    return track_board(find(TRACK), Store(results), settings)
 
 
 def leaderboard_section(text: str, board: TrackBoard) -> str:

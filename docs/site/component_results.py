@@ -49,7 +49,9 @@ def standing(model: str) -> list[str]:
             for row in (row for row in table.rows if row.label.partition(" ")[0] == model):
                 for index, steps in enumerate(board.shown):
                     cells = row.cells[index : len(REGIMES) * len(board.shown) : len(board.shown)]  # one of each regime
-                    lines.append(f"| {board.name} | `{row.label}` | {steps:,} | {' | '.join(map(number, cells))} |")
+                    tuned = ", tuned" if board.heat(steps, None).settings == "tuned" else ""
+                    place = f"| {board.name} | `{row.label}` | {steps:,}{tuned} |"
+                    lines.append(f"{place} {' | '.join(map(number, cells))} |")
     if not lines:
         return []
     read = "Excess over real data as a multiple of the excess of `cfm`, with its 95 % interval; lower is better. "

@@ -187,9 +187,10 @@ class TrackBoard(NamedTuple):
                 cell, pairs = contest.cells[model], contest.pairs
                 mean, half = mean_and_half(cell.values.values()) if cell.values else (None, None)
                 floor = mean_and_error(contest.floor.values())[0] if contest.floor else None
-                row = {"data": contest.data, "model": model, "steps": heat.steps, "nfe": heat.nfe}
-                row |= {"metric": contest.metric, "better": contest.better, "mean": mean, "half_interval": half}
-                row |= {"floor": floor, "seeds": len(cell.values), "letters": pairs.letters.get(model)}
+                row = {"data": contest.data, "model": model, "steps": heat.steps, "settings": heat.settings}
+                row |= {"nfe": heat.nfe, "metric": contest.metric, "better": contest.better}
+                row |= {"mean": mean, "half_interval": half, "floor": floor}
+                row |= {"seeds": len(cell.values), "letters": pairs.letters.get(model)}
                 row |= {"at_floor": model in pairs.at_floor, "word": cell.word, "reason": cell.reason}
                 yield row | {"stated": cell.stated, "protocol": contest.protocol}
 

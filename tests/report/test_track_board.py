@@ -7,6 +7,7 @@ import pytest
 from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
 
 from genbench.errors import ConfigError
+from genbench.report.plots import budget_curves
 from genbench.report.track_board import track_board
 from genbench.report.track_sentences import sentences
 from genbench.report.track_table import across_table, task_table
@@ -125,6 +126,10 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
         "some, default settings",
     ]
     assert sentences(board)[0].startswith("On some after 50 training steps")
+    assert {(row["steps"], row["settings"]) for row in board.rows()} == {(20, "tuned"), (50, "default")}
+    assert budget_curves(board) is None  # a crossing could come from the settings
+    curves = budget_curves(board_of(tmp_path, [*planted(), *planted(50), *default], track=track, settings="default"))
+    assert curves.title == "some: quality vs. training steps, default settings"
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):

@@ -53,7 +53,8 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
     folder = Path(name).stem
     blocks = [block for section in report.sections for block in section.walk()]
     ranked = {board.name for board in boards if _ranks(board)}
-    drawn = [each for each in (track_curves(boards[0]), budget_curves(boards[0])) if each] if boards else []
+    drawn = [track_curves(boards[0]), budget_curves(_alike(boards))] if boards else []
+    drawn = [each for each in drawn if each]
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
     own = [method.model for suite in report.sections for data in suite.sections for method in data.methods]
@@ -102,6 +103,12 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
                     "method.html", title, **context
                 )
     return written
+
+
+def _alike(boards: Sequence[TrackBoard]) -> TrackBoard:
+    """Return the first board of the first track that has the same settings at all budgets."""
+    own = [board for board in boards if board.name == boards[0].name]
+    return next((board for board in own if len({heat.settings for heat in board.heats}) == 1), boards[0])
 
 
 def _ranks(board: TrackBoard) -> bool:
