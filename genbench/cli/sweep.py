@@ -60,6 +60,8 @@ def sweep(
     contents = suite_file.read(path)  # wrong names are refused before torch is imported
     if contents.track is None and (budget is not None or settings is not None):
         raise ConfigError(f"{path.stem} is not a track: omit --budget and --settings")
+    if settings == "tuned" and any(each.steps == budget and not each.tuned for each in contents.budgets):
+        raise ConfigError(f"{path.stem} has only default settings at {budget} steps: omit --settings")
     if settings == "tuned" and not contents.chosen:
         raise ConfigError(
             f"tuning has chosen no settings yet: run {shlex.join(['genbench', 'tune', '--track', suite])}"

@@ -228,6 +228,8 @@ class Suite(Sections):
         for model in self.models:
             if unknown_steps := set(model.budgets or ()).difference(lengths):
                 raise ValueError(f"{model.name}.budgets: {min(unknown_steps)} is not among the budgets {lengths}")
+            if model.trials and model.sections["plan"].get("steps") == 0:  # one run stands at tuned and other budgets
+                raise ValueError(f"{model.name}.trials: a model with plan.steps=0 is not tuned: remove its trials")
         if not all(self.metrics if data.metrics is None else data.metrics for data in self.datasets):
             raise ValueError("metrics: name the metrics of the track, the headline metric first")
         if self.include or any(model.seeds for model in self.models):

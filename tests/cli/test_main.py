@@ -47,6 +47,7 @@ NAMES = [
     (("sweep", "smoke", "--engine", "ray", "--jobs", "3"), "--jobs is for the local engine"),
     (("sweep", "smoke", "--gpus", "1"), "add --engine ray"),
     (("sweep", "smoke", "--settings", "tuned"), "smoke is not a track: omit --budget and --settings"),
+    (("sweep", "plane-v1", "--budget", "5000", "--settings", "tuned"), "only default settings at 5000 steps: omit"),
     (("sweep", "plane-v1", "--dataset", "moon"), "plane-v1 has no data set 'moon'; did you mean 'moons'?"),
     (("sweep", "plane-v1", "--budget", "3000"), "no budget of 3000 steps; its budgets are 2000, 5000, 20000"),
     (("tune", "cfmm", "--track", "plane-v1"), "plane-v1 has no model 'cfmm'; did you mean 'cfm'?"),

@@ -251,6 +251,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
         ),
         ("seeds = [0] }", "seeds = [0, 101] }", "tuning uses seed 101, and reported seeds must differ"),
         ("seeds = [0", "tuned = false, seeds = [0", "trials: no budget has tuned settings"),
+        ("trials =", "plan = { steps = 0 }, trials =", r"wcfm\.trials: a model with plan\.steps=0 is not tuned"),
         (
             "budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]",
             "seeds = [100]",
