@@ -69,7 +69,7 @@ def tune(
         raise ConfigError("a model is named twice: name each once")
     settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)
     if metric is not None:
-        own = re.match(r".+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*", metric)[0]  # the rest names a part, such as .recall
+        own = re.findall(r"^(?:.+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*)", metric)[0]  # the rest names a part, such as .recall
         metric = user_files.component_name("metrics", own)[0] + metric.removeprefix(own)
     if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")

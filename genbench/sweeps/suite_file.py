@@ -234,13 +234,11 @@ class Suite(Sections):
             raise ValueError("metrics: name the metrics of the track, the headline metric first")
         if self.include or any(model.seeds for model in self.models):
             raise ValueError("a track trains all models on all data sets and seeds: remove include and seeds of models")
-        numbers = [
-            (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
-        ]
-        if numbers and not any(budget.tuned for budget in self.budgets):
+        tried = [(model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials]
+        if tried and not any(budget.tuned for budget in self.budgets):
             raise ValueError("trials: no budget has tuned settings: remove the trials, or tuned = false at a budget")
-        if len({number for _, number in numbers}) > 1:
-            counts = ", ".join(f"{name} has {number}" for name, number in numbers)
+        if len({number for _, number in tried}) > 1:
+            counts = ", ".join(f"{name} has {number}" for name, number in tried)
             raise ValueError(f"trials: every model of a track needs the same number: {counts}")
         reported = {seed for budget in self.budgets for seed in budget.seeds}
         if seen := sorted(reported.intersection(range(FIRST_SEED, FIRST_SEED + self.track.tuning.seeds))):
