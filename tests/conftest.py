@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ collect_ignore = ["plugin"]  # a package of its own, installed by the tests that
 # Modules of programs, without doctests, that take seconds to import.
 collect_ignore_glob = ["campaign/[!t]*.py", "fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
 torch.set_num_threads(1)
+gc.disable()  # while a million objects are made that stay
 made_home: str | None = None
 cut_short: list[pytest.CollectReport | pytest.TestReport] = []
 """Modules that cannot be imported, and tests that ended their process."""
@@ -41,6 +43,11 @@ def pytest_handlecrashitem(report):
 def pytest_collectreport(report):
     if report.failed:
         cut_short.append(report)
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session):

@@ -27,15 +27,15 @@ def first_calls_checked(what=None, *, typechecker):
     """Stand in for `jaxtyping.jaxtyped` in the modules that are imported from now on."""
     if what is None:
         return functools.partial(first_calls_checked, typechecker=typechecker)
-    always = _jaxtyped(what, typechecker=typechecker)
+    always = functools.cache(functools.partial(_jaxtyped, what, typechecker=typechecker))  # which takes milliseconds
     if not inspect.isfunction(what):
-        return always
+        return always()
 
     @functools.wraps(what)
     def function(*arguments, **options):
         call = (what, *(each.shape for each in arguments if isinstance(each, torch.Tensor)))
         count = _counts[call] = _counts.get(call, 0) + 1
-        return (always if count <= CALLS else what)(*arguments, **options)
+        return (always() if count <= CALLS else what)(*arguments, **options)
 
     return function
 
