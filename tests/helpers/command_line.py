@@ -48,13 +48,13 @@ def begin(*arguments):
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def begin_all(commands, site):
-    """Run named command lines in a process that finds packages in a folder, and return what each did."""
-    return {name: Done(*each) for name, each in apart(begin_beside, commands, str(site)).items()}
+def begin_all(commands, *sites, **variables):
+    """Run named command lines in a process that finds packages in these folders, and return what each did."""
+    return {name: Done(*each) for name, each in apart(begin_each, commands, *map(str, sites), **variables).items()}
 
 
-def begin_beside(commands, site):
-    sys.path.insert(0, site)
+def begin_each(commands, *sites):
+    sys.path[:0] = sites
     return {name: tuple(begin(*words)) for name, words in commands.items()}
 
 
