@@ -21,8 +21,9 @@ TRACK = "plane-v1"
 SAID = 3
 """Number of sentences about the leaderboard in the README, on methods with their own samplers."""
 SCALE = (
-    "Small networks on points in 2, 8 and 50 dimensions, on two CPU cores: nothing here says what happens at scale "
-    "([methods](docs/models.md), [protocol](docs/tables.md#the-tables-of-a-track))."
+    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) on points in 2, 8 and 50 dimensions: nothing "
+    "here says what happens at scale ([methods](docs/models.md), "
+    "[protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
 COLUMNS, WIDE = 128, 1000

@@ -5,7 +5,8 @@
     cp -r FOLDER/latents-v1/. results/latents-v1
 
 The command stops and resumes like `genbench sweep`. FOLDER/TRACK always has the current records and tables; its folder
-`pictures` has the first samples of seed 0.
+`pictures` has the first samples of seed 0. The published cells were trained on the images that their records name: with
+other images, their records would leave the tables.
 """
 
 import argparse

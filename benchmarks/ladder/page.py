@@ -81,7 +81,7 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
 - `held` and `ratio` are fitted to the first two budgets and predict the third. `elsewhere` needs a second data set.
-  The files `predictions_*.toml` belong into Git before the third training starts.
+  The files `predictions_*.toml` must be committed before the third training starts.
 - Short trainings predict nothing there if no predictor has a Brier score below 0.25.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
@@ -185,8 +185,8 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
             f"**A long training on another task {more} than a short training on the task itself.** Kendall's tau with "
             f"the order after the long training is {own:.2f} for the short training and {there:.2f} for the other "
             f"task, averaged over {counted(len(others) // 2, 'pair')} of tasks. Over seeds, the 95 % interval of the "
-            f"difference is {low:.3f} to {high:.3f}. More tasks or seeds refute this answer if the interval then "
-            f"{refuted}. Training on the other task saves no time: it takes as many steps."
+            f"second minus the first is {low:.3f} to {high:.3f}. More tasks or seeds refute this answer if the "
+            f"interval then {refuted}. Training on the other task saves no time: it takes as many steps."
         )
     yield of_numbers(cheap(main))
     yield expected([contest for contest in main if contest.data in in_advance])

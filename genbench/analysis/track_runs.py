@@ -127,7 +127,7 @@ def track_runs(
             place = Place(data, _row(record, spec, names), record["spec"]["plan"]["steps"])
             if place.steps not in listed.get(place.row, usual):  # it is the budget of a row with another pace
                 continue
-            if (place.data, place.row) in changed:  # the runs with chosen settings fill this place
+            if place in changed:  # the runs with chosen settings fill this place
                 continue
             run = None if "failure" in record else Run(record, record["labels"]["model"], None)
             found.append(_candidate(record, place, run))
@@ -180,22 +180,24 @@ def _groups(path: Path, store: Store) -> Iterator[Group]:
             yield from read_groups(each, [path.stem])
 
 
-def _changed(suite: Suite, rows: Sequence[TrackRow]) -> dict[tuple[str, str], Spec | None]:
-    """Return {(data set, row): its spec with the settings that tuning chose} where these are not the defaults.
+def _changed(suite: Suite, rows: Sequence[TrackRow]) -> dict[Place, Spec | None]:
+    """Return {place: its spec with the settings that tuning chose} where these are not the defaults.
 
-    None where nothing is chosen yet.
+    The steps of the spec are not the steps of the place. None where nothing is chosen yet.
     """
-    changed: dict[tuple[str, str], Spec | None] = {}
+    changed: dict[Place, Spec | None] = {}
     for row in rows:
-        if (choice := choice_of(suite, row)) is None:
-            changed[row.dataset, row.label] = None
-        elif choice:
-            whole = merge(row.settings, choice)
-            changed[row.dataset, row.label] = complete_spec(row.model.name, row.data.name, 0, row.metrics, whole)
+        if (choice := choice_of(suite, row)) == {}:
+            continue
+        whole = merge(row.settings, choice or {})
+        spec = complete_spec(row.model.name, row.data.name, 0, row.metrics, whole) if choice else None
+        for budget in suite.budgets:
+            if budget.tuned and (length := row.model.at(budget)) is not None:
+                changed[Place(row.dataset, row.label, length["plan"]["steps"])] = spec
     return changed
 
 
-def _places(record: Record, tasks: Collection[str], changed: Mapping[tuple[str, str], Spec | None]) -> Iterator[Place]:
+def _places(record: Record, tasks: Collection[str], changed: Mapping[Place, Spec | None]) -> Iterator[Place]:
     """Yield the places of a record in a table. Rows without chosen settings are in both tables.
 
     Args:
@@ -203,14 +205,15 @@ def _places(record: Record, tasks: Collection[str], changed: Mapping[tuple[str, 
         changed: result of `_changed` for the tuned table, empty for the table of default settings.
     """
     data = task_of(record["labels"]["data"], tasks)
-    for place in record.get("track", ()):
-        spec = changed.get((data, place["row"]))
-        if (data, place["row"]) not in changed:
-            stands = "default" in place["tables"]
+    for own in record.get("track", ()):
+        place = Place(data, own["row"], record["spec"]["plan"]["steps"])
+        if place not in changed:
+            stands = "default" in own["tables"]
         else:  # settings of an earlier tuning are in no table
-            stands = spec is not None and "tuned" in place["tables"] and _has_settings(record, spec)
+            spec = changed[place]
+            stands = spec is not None and "tuned" in own["tables"] and _has_settings(record, spec)
         if stands:
-            yield Place(data, place["row"], record["spec"]["plan"]["steps"])
+            yield place
 
 
 def _has_settings(record: Record, spec: Spec) -> bool:

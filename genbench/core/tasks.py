@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float64, Int, Shaped
 from torch import Tensor
 
+from genbench.errors import Unsupported
 from genbench.space import Space
 
 
@@ -126,8 +127,13 @@ class Split(ABC):
         return self.take(n, seed)
 
     def views(self, seed: int) -> Batch:
-        """Return every sample that training can serve from a finite split: all rows, then the augmented rows."""
-        assert self.size is not None
+        """Return every sample that training can serve from a finite split: all rows, then the augmented rows.
+
+        Raises:
+            Unsupported: if these are too many to list.
+        """
+        if self.size is None or self.augmented:
+            raise Unsupported("the samples that training can serve from this split of the data are too many to list")
         return self.take(self.size, seed)
 
     def frequencies(self, classes: int) -> Float64[Tensor, " classes"]:

@@ -78,7 +78,7 @@ def track_curves(board: TrackBoard) -> Charts | None:
     steps = board.shown[-1]
     heats = {heat.nfe: heat.contests for heat in board.heats if heat.steps == steps and heat.nfe is not None}
     charts = _task_charts(board, "NFE", heats)
-    title = f"{board.name}: {steps:,} steps, {board.settings} settings"
+    title = f"{board.name}: {steps:,} steps, {board.heat(steps, None).settings} settings"
     return Charts(title, tuple(charts[:TASKS]), BARS) if charts else None
 
 
@@ -93,7 +93,8 @@ def budget_curves(board: TrackBoard) -> Charts | None:
     }
     charts = [chart for chart in _task_charts(board, "training steps", heats) if len(_places(chart.series)) > 1]
     said = [f"{chart.title}: {text}." for chart in charts[:TASKS] for text in crossings(chart)]
-    title = f"{board.name}: quality vs. training steps, {board.settings} settings"
+    settings = " and ".join(dict.fromkeys(board.heat(steps, None).settings for steps in heats))
+    title = f"{board.name}: quality vs. training steps, {settings} settings"
     return Charts(title, tuple(charts[:TASKS]), " ".join([BARS, *said])) if charts else None
 
 

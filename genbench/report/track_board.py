@@ -74,11 +74,13 @@ class Heat(NamedTuple):
     """All tasks at one budget and in one regime, and the effects across them.
 
     Args:
+        settings: of the methods: at a budget that is not tuned, the default settings in both tables.
         nfe: NFE; None is the method's own sampler.
     """
 
     steps: int
     seeds: tuple[int, ...]
+    settings: Chosen
     nfe: int | None
     contests: tuple[Contest, ...]
     effects: Effects
@@ -104,6 +106,7 @@ class TrackBoard(NamedTuple):
         lacking: {steps: {word: number of cells}}, with each method's own sampler; "" stands for cells with all seeds.
         sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
         recipes: {row of the track: the settings of its plan that differ from the baseline's, in words}.
+        tuned: the budgets at which tuned settings are compared.
         choices: the number of cells for which tuning has chosen settings, and the number of cells with trials.
     """
 
@@ -120,6 +123,7 @@ class TrackBoard(NamedTuple):
     lacking: Mapping[int, Mapping[str, int]]
     sources: Mapping[str, Mapping[str, int]]
     recipes: Mapping[str, str]
+    tuned: tuple[int, ...]
     choices: tuple[int, int]
 
     @property
@@ -167,7 +171,10 @@ class TrackBoard(NamedTuple):
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON: the effects of each budget and regime, and one row for each cell there."""
-        parts = [{"steps": h.steps, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()} for h in self.heats]
+        parts = [
+            {"steps": h.steps, "settings": h.settings, "nfe": h.nfe, "seeds": list(h.seeds), **h.effects.json()}
+            for h in self.heats
+        ]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
         choices = {"chosen": self.choices[0], "of": self.choices[1]}
         shared |= {"sources": self.sources, "recipes": self.recipes}
@@ -209,10 +216,12 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     settings = settings or ("tuned" if len(tables) == 2 and _has_all(*tables.values()) else "default")
     runs, failures, further, sources = tables[settings]
     models = (*listed, *further)
-    chosen = suite.chosen if settings == "tuned" else {}
     curve = suite.evaluation.get("curve", [])
     regimes = [*sorted({*curve, *(nfe for nfe in REGIMES if nfe is not None)}), None]
     likelihoods = {row.dataset: metric for row in rows for metric in row.metrics if metric in LIKELIHOODS}
+
+    def settings_at(budget: Budget) -> Chosen:
+        return settings if budget.tuned else "default"
 
     def contests(budget: Budget, nfe: int | None, metrics: Mapping[str, str]) -> Iterator[Contest]:
         for data, metric in metrics.items():
@@ -221,7 +230,8 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
             places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
             own = {row: [*runs.get(place, {}).values()] for row, place in places.items()}
             lost = {row: failures.get(place, set()) for row, place in places.items()}
-            recipes = {row: _stated(chosen.get(data, {}).get(row, {})) for row in models}
+            chosen = suite.chosen.get(data, {}) if settings_at(budget) == "tuned" else {}
+            recipes = {row: _stated(chosen.get(row, {})) for row in models}
             for place in places.values():
                 if place.steps not in (0, budget.steps):
                     recipes[place.row] = f"{recipes[place.row]} {place.steps:,} steps".strip()
@@ -231,7 +241,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     heats = []
     for budget, nfe in product(suite.budgets, regimes):
         found = tuple(contests(budget, nfe, headlines))
-        every = Heat(budget.steps, tuple(budget.seeds), nfe, found, Effects((), (), ()))
+        every = Heat(budget.steps, tuple(budget.seeds), settings_at(budget), nfe, found, Effects((), (), ()))
         heats.append(every.on([*headlines], track.baseline))
     trained = {row.label for row in rows if row.model.sections["plan"].get("steps") != 0}
     whole = _whole([heat for heat in heats if heat.nfe is None], trained)
@@ -252,6 +262,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         _lacking(heats, suite, listed),
         sources,
         recipes_of(rows, track.baseline),
+        tuple(budget.steps for budget in suite.budgets if budget.tuned),
         (sum(choice_of(suite, row) is not None for row in tried), len(tried)),
     )
 

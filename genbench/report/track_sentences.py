@@ -24,7 +24,7 @@ def sentences(board: TrackBoard) -> list[str]:
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
         return []
-    where = f"{board.name} with tuned settings" if board.settings == "tuned" else board.name
+    where = f"{board.name} with tuned settings" if heat.settings == "tuned" else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
         ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
@@ -76,9 +76,15 @@ def _others(board: TrackBoard, heat: Heat) -> str:
         for word, better in (("better", True), ("worse", False)):
             methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
             parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-        parts = parts or [f"No method is separated from {board.baseline}."]
+        parts = parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
     left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
     return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
+
+
+def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
+    """Return how many methods single tasks separate from the baseline; few tasks together separate hardly any."""
+    apart = {model for model in ranked if any(c.pairs.apart(model, baseline) for c in heat.contests)}
+    return f" across tasks; {len(apart)} {'is' if len(apart) == 1 else 'are'} on single tasks" if apart else ""
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:
@@ -92,7 +98,13 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
 
 def column_title(heat: Heat, several: bool) -> str:
     """Return the regime of a column, with its budget if the table has several."""
-    return f"{heat.steps:,} steps, {regime(heat.nfe)}" if several else regime(heat.nfe)
+    tuned = "tuned, " if heat.settings == "tuned" else ""
+    return f"{heat.steps:,} steps, {tuned}{regime(heat.nfe)}" if several else regime(heat.nfe)
+
+
+def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
+    """Return the title of a table: the track, the settings of its methods, and what the table has."""
+    return f"{board.name}, {' and '.join(dict.fromkeys(heat.settings for heat in heats))} settings: {what}"
 
 
 def regime(nfe: int | None) -> str:
@@ -120,7 +132,9 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
 
 def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     """Return a sentence on what the ratios of a table are."""
-    budgets = " and ".join(dict.fromkeys(budget(heat) for heat in heats))
+    mixed = len({heat.settings for heat in heats}) > 1
+    stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
+    budgets = " and ".join(dict.fromkeys(stated))
     scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
     tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
     across = (
@@ -175,7 +189,9 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     chosen, tried = board.choices
     if chosen or (tried and board.settings == "tuned"):
         where = " (--settings tuned)" if board.settings == "default" else ""
-        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{where}"]
+        at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
+        only = f" after {' and '.join(at)} steps" if len(at) < len(board.budgets) else ""
+        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}"]
     return "; ".join(parts)
 
 

@@ -24,6 +24,7 @@ from genbench.report.track_sentences import (
     reading,
     recipes,
     regime,
+    title,
 )
 
 REAL = "real data"
@@ -32,7 +33,7 @@ METHODS = 9
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
-WINS = "Wins (own sampler): mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
+WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -80,7 +81,8 @@ def first_table(board: TrackBoard) -> Table:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
     told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
-    told += [] if board.seconds is None else ["s: processor seconds of training, one model alone."]
+    if (timed := board.seconds) is not None:
+        told.append(f"s: processor seconds to train one model alone, on {timed.task}.")
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 
@@ -100,8 +102,8 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
     if board.seconds is not None:
         columns.append(Column(SECONDS, "lower"))
         rows = [replace(row, cells=(*row.cells, _seconds(board.seconds, row.label))) for row in rows]
-    title = f"{board.name}, {board.settings} settings: excess over real data, {board.baseline} = 1"
-    table = Table(title, tuple(columns), tuple(rows), (), tuple(notes), head="method")
+    name = title(board, heats, f"excess over real data, {board.baseline} = 1")
+    table = Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
     return table, [model for model in board.models if model not in shown]
 
 
@@ -117,9 +119,9 @@ def turn_table(board: TrackBoard) -> Table | None:
     for model in ranked:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
-    title = f"{board.name}, {board.settings} settings: excess over real data by budget, {board.baseline} = 1"
+    name = title(board, heats, f"excess over real data by budget, {board.baseline} = 1")
     legend = (reading(board, heats), *recipes(board, [row.label for row in rows]), *imprecise(heats), *_signs(rows))
-    return Table(title, columns, tuple(rows), legend, tuple(notes), head="method")
+    return Table(name, columns, tuple(rows), legend, tuple(notes), head="method")
 
 
 def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
@@ -163,8 +165,8 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         part = f" Above a third on {', '.join(high)}: part of the spread there is evaluation error." if high else ""
         shares = ", ".join(f"{data} {share:.2f}" for data, share in noise.items())
         legend.append(f"Evaluation error divided by the spread over seeds, median: {shares}.{part}")
-    title = f"{board.name}, {board.settings} settings: {what}"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+    name = title(board, [board.heat(steps, None)], what)
+    return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
@@ -207,8 +209,8 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
     if (timed := board.seconds) is not None:
         columns.insert(0, Column(SECONDS, "lower"))
         rows = [replace(row, cells=(_seconds(timed, row.label), *row.cells)) for row in rows]
-    title = f"{board.name}, {board.settings} settings: {budget(heat)}, cost"
-    return Table(title, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+    name = title(board, [heat], f"{budget(heat)}, cost")
+    return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
 def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:

@@ -158,7 +158,7 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
     cells = []
     for table in ("default", "tuned"):
         for budget, row in itertools.product(suite.budgets, rows):
-            choice = choice_of(suite, row) if table == "tuned" else {}
+            choice = choice_of(suite, row) if table == "tuned" and budget.tuned else {}
             if choice is None or (length := row.model.at(budget)) is None:
                 continue  # nothing is chosen yet, or the model is not trained at this budget
             settings = merge(row.settings, choice, length, override)

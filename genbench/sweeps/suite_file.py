@@ -140,17 +140,26 @@ class Include(Table):
 
 
 class Budget(Table):
-    """A number of training steps, and the seeds of every model at this budget."""
+    """A number of training steps, and the seeds of every model at this budget.
+
+    At a budget that is not `tuned`, the default settings stand in both tables of the track.
+    """
 
     steps: Annotated[int, Ge(1)]
     seeds: Seeds
+    tuned: bool = True
 
 
 class Tuning(Table):
-    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate."""
+    """How the models of a track are tuned: the steps of every trial, and the trials of a candidate.
+
+    `data` and `evaluation` are settings of the trials in place of the track's.
+    """
 
     steps: Annotated[int, Ge(1)]
     seeds: Annotated[int, Ge(1)]
+    data: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
 
 
 class Track(Table):
@@ -226,6 +235,8 @@ class Suite(Sections):
         numbers = [
             (model.name, len(list(points(model.trials, what="trials")))) for model in self.models if model.trials
         ]
+        if numbers and not any(budget.tuned for budget in self.budgets):
+            raise ValueError("trials: no budget has tuned settings: remove the trials, or tuned = false at a budget")
         if len({number for _, number in numbers}) > 1:
             counts = ", ".join(f"{name} has {number}" for name, number in numbers)
             raise ValueError(f"trials: every model of a track needs the same number: {counts}")

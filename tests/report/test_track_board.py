@@ -9,7 +9,7 @@ from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, r
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
 from genbench.report.track_sentences import sentences
-from genbench.report.track_table import across_table
+from genbench.report.track_table import across_table, task_table
 from genbench.runs.store import Store
 
 
@@ -79,10 +79,10 @@ def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
         assert (set(cell.values.values()), stated in cell.stated) == ({value}, True)
 
 
-def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel")):
+def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel"), steps=20):
     """Return the runs of wcfm with a kappa."""
     return [
-        record_of("wcfm", data, 20, seed, rows_of(value, FLOOR[seed]), "wcfm", tables, {"kappa": kappa})
+        record_of("wcfm", data, steps, seed, rows_of(value, FLOOR[seed]), "wcfm", tables, {"kappa": kappa})
         for data in tasks
         for seed in range(5)
     ]
@@ -102,6 +102,29 @@ def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path
         assert [contest.cells["wcfm"].word for contest in contests] == ["missing"] * 2
     assert board_of(tmp_path, default).settings == "default"  # chosen, but not trained
     assert "On some with tuned settings after 20 training steps" in sentences(board)[0]
+
+
+def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_which_it_has(tmp_path):
+    choice = {"wcfm": {"model": {"kappa": 0.5}}}
+    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": choice, "pinwheel": choice}))
+    track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
+    default = [*tuned("elbow", ["default"], 0.9), *tuned("elbow", ["default"], 0.8, steps=50)]
+    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track)
+    cells = [board.heat(steps, None).contests[0].cells["wcfm"] for steps in (20, 50)]
+    assert [(set(cell.values.values()), cell.stated) for cell in cells] == [
+        ({0.7}, "model.kappa=0.5"),
+        ({0.8}, "kappa=elbow"),
+    ]
+    table = across_table(board)
+    assert table.title.startswith("some, tuned and default settings: ")
+    assert [column.title for column in table.columns[:2]] == ["20 steps, tuned, own sampler", "50 steps, own sampler"]
+    assert "20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings" in table.legend[0]
+    assert "for 2 of 2 cells after 20 steps" in table.legend[1]
+    assert [task_table(board, steps, None).title.split(":")[0] for steps in (20, 50)] == [
+        "some, tuned settings",
+        "some, default settings",
+    ]
+    assert sentences(board)[0].startswith("On some after 50 training steps")
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):

@@ -60,7 +60,7 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert [column.title for column in every.columns] == [*regimes, "20 steps, wins", "50 steps, wins"]
     timed = board._replace(seconds=Seconds(task="moons", machine="a machine.", seconds={"cfm": 1.234}))
     table = first_table(timed)
-    assert table.legend[-1].endswith("; s: processor seconds of training, one model alone.")
+    assert table.legend[-1].endswith("; s: processor seconds to train one model alone, on moons.")
     assert [column.title for column in table.columns] == [*regimes[:4], "50 steps, NFE 4", "s / 1,000 steps"]
     assert texts(table, "cfm")[-1] == texts(across_table(timed), "cfm")[-1] == "1.2"
     for table in (first_table(board), first_table(timed)):  # a caption of two sentences; the page adds the scale

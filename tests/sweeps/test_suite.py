@@ -150,6 +150,18 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
 
 
+def test_at_a_budget_that_is_not_tuned_the_default_settings_stand_in_both_tables(tmp_path):
+    (tmp_path / "some.tuned.json").write_text(CHOICES)
+    (tmp_path / "some.toml").write_text(TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds"))
+    track = load(tmp_path / "some.toml")
+    tables = {
+        (spec.model["kappa"], spec.plan["steps"]): place["tables"]
+        for spec, (place,) in zip(track.specs, track.places, strict=True)
+        if (spec.data["name"], spec.model["name"]) == ("mixture", "wcfm")
+    }
+    assert tables == {("elbow", 20): ["default"], (0.5, 20): ["tuned"], ("elbow", 50): ["default", "tuned"]}
+
+
 def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
     (tmp_path / "some.toml").write_text(TRACK)
     for choices, more in (("{}", set()), ('{"moons": {"wcfm": {}}}', {("moons", "wcfm")})):
@@ -238,6 +250,7 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
             "wcfm has 1, wcfm",
         ),
         ("seeds = [0] }", "seeds = [0, 101] }", "tuning uses seed 101, and reported seeds must differ"),
+        ("seeds = [0", "tuned = false, seeds = [0", "trials: no budget has tuned settings"),
         (
             "budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]",
             "seeds = [100]",

@@ -162,10 +162,16 @@ def grid_search(
         defaults: whether to add the defaults of each method as a candidate.
 
     Raises:
-        ConfigError: if methods have different numbers of candidates, or candidates different budgets.
+        ConfigError: if methods have different numbers of candidates, candidates different budgets, or no data is held
+            out for validation.
     """
     settings = settings or {}
     data = build_data(make_spec(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
+    if data.valid.size == 0:
+        raise ConfigError(
+            "data.valid=0: tuning measures candidates on validation data: omit data.valid; or, in a track, "
+            "hold out data for its trials, as in tuning = { data = { valid = 1000 }, ... }"
+        )
     metric = metric or next(name for name in data.metrics if metrics[name].traits["of"] == "samples" and _better(name))
     if not _better(metric):
         raise ConfigError(f"--metric {metric}: neither lower nor higher values are better: choose another metric")

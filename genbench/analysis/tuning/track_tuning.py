@@ -113,7 +113,11 @@ def track_tuning(path: Path) -> TrackTuning:
 
 
 def _search(row: TrackRow, tuning: Tuning) -> GridSearch:
-    short = {"plan": {"steps": row.model.paced(tuning.steps)}, "evaluation": {"curve": [], "curve_metrics": []}}
+    short = {
+        "plan": {"steps": row.model.paced(tuning.steps)},
+        "evaluation": {"curve": [], "curve_metrics": []} | tuning.evaluation,
+        "data": tuning.data,
+    }
     tables = {name: table for name, table in row.settings["metric"].items() if name == row.metrics[0]}
     return grid_search(
         [row.model.name],

@@ -6,6 +6,7 @@ import pytest
 
 from genbench.analysis.tuning.track_tuning import track_tuning
 from genbench.errors import ConfigError
+from genbench.suites import find
 from genbench.sweeps import executors
 from genbench.sweeps.suite import load
 
@@ -82,6 +83,22 @@ def test_tables_of_a_suite_that_trials_do_not_measure_and_a_trial_of_a_default_a
     for trials in track_tuning(tmp_path / "some.toml").trials:
         assert [candidate.settings for candidate in trials.search.candidates] == [{}, {"plan": {"lr": 1e-9}}]
         assert {spec.metrics["sliced_w2"]["directions"] for spec in trials.search.specs} == {7}
+
+
+def test_trials_hold_out_images_where_the_track_trains_on_all_of_them(tmp_path, cli):
+    """All candidates of cifar10-v1 were measured on no image, later on fewer images than Inception has features."""
+    assert all(spec.data["valid"] == 0 for spec in load(find("cifar10-v1")).specs)
+    searches = [trials.search for trials in track_tuning(find("cifar10-v1")).trials]
+    specs = [spec for search in searches for candidate in search.candidates for spec in candidate.specs]
+    assert {(spec.data["valid"], spec.evaluation["split"]) for spec in specs} == {(10_000, "valid")}
+    assert {spec.evaluation["n"] for spec in specs} == {10_000}
+    text = find("cifar10-v1").read_text().replace(", data = { valid = 10_000 }", "")
+    (tmp_path / "cifar10-v2.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"data\.valid=0: .*tuning = \{ data"):
+        track_tuning(tmp_path / "cifar10-v2.toml")
+    words = ("tune", "cfm", "--dataset", "cifar10", "--set", "data.valid=0", "--over", "plan.lr=[1e-4,2e-4]")
+    code, _, err = cli(*words, "--results", tmp_path)
+    assert (code, "data.valid=0: tuning measures candidates on validation data: omit data.valid" in err) == (2, True)
 
 
 RATES = TRACK.replace(

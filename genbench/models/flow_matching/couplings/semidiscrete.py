@@ -36,7 +36,7 @@ class SemidiscreteSettings:
         tolerance: largest chi-square distance between the masses that the points receive and equal masses.
         points: number of points that represent data generated on the fly, in the proportions of its modes if these are
             known.
-        mirrored: whether the mirror images of `data.flip` are points too, as in the batches of other methods.
+        mirrored: whether mirror images (`data.flip`) are points as well; the batches of other methods contain them.
     """
 
     entropy: NonNegative = 0.0

@@ -102,6 +102,10 @@ def test_mirror_images_are_points_of_their_own(caplog):
     assert batches == {tuple(x.flatten().tolist()) for x in expected}
     with pytest.raises(ConfigError, match=r"data\.flip=true"):
         semidiscrete(mirrored=True).attach(Fixed(torch.zeros(4, 1)), Normal((1,)), CPU)
+    cropped = Fixed(torch.zeros(4, 1))  # the split of a plug-in whose augmented samples cannot be listed
+    cropped.augmented = True
+    with pytest.raises(Unsupported, match="too many to list"):
+        semidiscrete(mirrored=True).attach(cropped, Normal((1,)), CPU)
 
 
 def test_without_data_it_refuses():
