@@ -138,12 +138,20 @@ class Registry:
             ConfigError: if the file is broken, or registers no such component.
         """
         digest = user_code.load_file(Path(path))
-        here = [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
+        here = self.of_file(digest)
         if name and name not in here:
             raise unknown(f"{path} registers no {self.kind}", name, here)
-        if len(here) != 1 and not name:
-            raise ConfigError(f"{path} registers {len(here)} components of kind {self.kind}; choose one by {path}:NAME")
+        if not here:
+            other = [f"{known.kind} '{each}'" for known in ALL.values() for each in known.of_file(digest)]
+            what = f"no {self.kind}, but {', '.join(other)}" if other else "nothing: decorate a builder to register it"
+            raise ConfigError(f"{path} registers {what}")
+        if len(here) > 1 and not name:
+            raise ConfigError(f"{path} registers the {self.kind}s {' and '.join(here)}: name one, as {path}:{here[0]}")
         return f"{name or here[0]}@{digest}"
+
+    def of_file(self, digest: str) -> list[str]:
+        """Return the names, without the hash, that the Python file of that hash has registered."""
+        return [known.removesuffix(f"@{digest}") for known in self._entries if known.endswith(f"@{digest}")]
 
     def __getitem__(self, name: str) -> Entry:
         """Import the builder of that name.

@@ -56,8 +56,9 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 
 
 # %% [markdown]
-# The model is flow matching on these pairs. The coupling is registered as well, so other methods can use it: in the
-# same Python session, `meanflow` takes `model.coupling=sliced`.
+# The model is flow matching on these pairs. The coupling is registered as well, so other methods can use it. On the
+# command line, write `--model meanflow --set model.coupling=sliced_coupling.py`; in the same Python session,
+# `meanflow` takes `model.coupling=sliced`.
 #
 # ## Check it
 #

@@ -16,6 +16,7 @@ from genbench.errors import ConfigError, RunFailed, first_line
 from genbench.storage import files
 
 if TYPE_CHECKING:
+    from genbench.registry import Registry
     from genbench.runs.record_types import Record
 
 log = logging.getLogger("genbench")
@@ -62,7 +63,7 @@ def _shortened(text: str, width: int) -> str:
 def show(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="[KIND] NAME", help="A component, a run, plan or evaluation."),
+        typer.Argument(metavar="[KIND] NAME", help="A component (or file.py:name), a run, plan or evaluation."),
     ],
     results: Results = Path("results"),
     open_: Open = False,
@@ -81,6 +82,8 @@ def show(
             f"show {' '.join(words)}: write one name, or a kind and a name; kinds: {', '.join(registry.ALL)}"
         )
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
+    if code := re.fullmatch(r"(.+\.py)(?::([^:/]+))?", name):
+        registries, name = _of_file(Path(code[1]).expanduser(), code[2], registries)
     found = next((registered for registered in registries if name in registered), None)
     if found is None and not kind and (run := find_run(name, results)) is not None:
         show_run(run, results, as_json)
@@ -100,6 +103,26 @@ def show(
         print_json(description)
     else:
         print_description(description, stdout())
+
+
+def _of_file(path: Path, name: str | None, registries: "list[Registry]") -> "tuple[list[Registry], str]":
+    """Return the registry and the full name of a component that a user's file registers.
+
+    Raises:
+        ConfigError: if the file registers no such component, or several.
+    """
+    from genbench.errors import unknown
+    from genbench.user_code import load_file
+
+    digest = load_file(path)
+    there = {f"{each.kind} {own}": (each, own) for each in registries for own in each.of_file(digest)}
+    found = [pair for pair in there.values() if name in (None, pair[1])]
+    if not found and name is not None:
+        raise unknown(f"{path} does not register", name, [own for _, own in there.values()])
+    if len(found) != 1:
+        what = f"{', '.join(there)}: name one, as genbench show KIND {path}:NAME" if there else "no such component"
+        raise ConfigError(f"{path} registers {what}")
+    return [found[0][0]], f"{found[0][1]}@{digest}"
 
 
 def check(

@@ -132,11 +132,12 @@ def compare(
 
     from genbench.analysis.compare import compare_models, compare_records
     from genbench.cli.printing import print_comparison, print_models
+    from genbench.registry import datasets
     from genbench.results.names import typed_name
     from genbench.results.reader import load_records
 
     if dataset is not None:
-        first, second, data = map(typed_name, (one, other, dataset))
+        first, second, data = typed_name(one), typed_name(other), typed_name(dataset, datasets)
         difference = compare_models(load_records(results), first, second, data, metric or ())
         if as_json:
             options.print_json(difference.json())

@@ -99,6 +99,11 @@ def run(
 
         print_result(kept, store, full)
     options.check_failures(reasons, f"of {len(specs)} runs failed; the same command tries them again")
+    rows = [row for record in kept if not record["provenance"]["training"]["code"] for row in record["results"]]
+    if rows and all(row["value"] is None for row in rows):  # suites show such a cell as unsupported
+        raise ConfigError(
+            f"{model.partition('@')[0]} was not trained on {dataset.partition('@')[0]}: {rows[0]['reason']}"
+        )
 
 
 def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str, devices: int) -> "Record | None":
@@ -128,7 +133,10 @@ def _run_several(missing: "Sequence[Spec]", store: "Store", log: Sequence[str]) 
 
 
 def eval_command(
-    what: Annotated[str, typer.Argument(help="A saved run (folder or name); with --dataset, samples from other code.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="A saved run (folder, or beginning of its name); with --dataset, samples from other code."),
+    ],
     metric: options.Metric = None,
     set_: options.Set = None,
     dataset: Annotated[str | None, typer.Option(help="Data set with which the samples are compared.")] = None,
@@ -142,6 +150,7 @@ def eval_command(
 
     Use --metric for other metrics, and --set sample.NAME=VALUE for another solver.
     """
+    from genbench.cli.lookup import find_run
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse_set_options(set_ or [])
@@ -155,10 +164,12 @@ def eval_command(
         )
     elif path.suffix in user_files.POINTS:
         raise ConfigError(f"{what} is a file of samples: add --dataset NAME to name the data set to compare it with")
-    elif not path.exists() and not (results / "runs" / path).exists():
-        raise ConfigError(f"{what} is not a saved run, neither as a path nor in {results}/runs")
-    else:
+    elif path.exists() or (results / "runs" / path).exists():
         _eval_run(path, metric, settings, results, as_json, full)
+    elif (found := find_run(what, results)) is not None:
+        _eval_run(found.parent, metric, settings, results, as_json, full)
+    else:
+        raise ConfigError(f"{what} is not a saved run, neither as a path nor in {results}/runs")
 
 
 def _eval_samples(

@@ -10,7 +10,6 @@ import typer
 
 from genbench.cli.options import AsJson, Jobs, Quiet, Results, say_time, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
-from genbench.registry import metrics, models
 from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 def tune(
     methods: Annotated[
-        list[str] | None, typer.Argument(help="Models to tune; with --track, all of its models by default.")
+        list[str] | None,
+        typer.Argument(help="Models to tune, or file.py:name; with --track, all of its models by default."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Data set; only its validation split is used.")] = None,
     track: Annotated[
@@ -65,10 +65,11 @@ def tune(
     if len(set(methods)) < len(methods):
         raise ConfigError("a model is named twice: name each once")
     dataset, settings = user_files.data_request(dataset, settings)
-    for method in methods:
-        models.require(method)
+    methods = [user_files.component_name("models", method)[0] for method in methods]
+    settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)
     if metric is not None:
-        metrics.require(metric)
+        name, dot, part = (metric, "", "") if metric.endswith(".py") else metric.partition(".")
+        metric = user_files.component_name("metrics", name)[0] + dot + part
     if not over:
         raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from genbench.registry import datasets, metrics, models
+from genbench.registry import Registry, datasets, metrics, models
 from genbench.runs.spec import OF_DATA, own_data_name
 
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
@@ -60,14 +60,20 @@ def metric_names(names: Iterable[str]) -> dict[str, str]:
     return {name: _without_hash(name, plain) for name in names}
 
 
-def typed_name(text: str) -> str:
+def typed_name(text: str, registry: Registry = models) -> str:
     """Return the name under which results of a component, perhaps given as a file as to `genbench run`, are shown.
+
+    A Python file that exists is executed, to find the name of the component of this kind that it registers.
+
+    Raises:
+        ConfigError: if the file is broken, or registers several such components or none.
 
     >>> typed_name("mine.py"), typed_name("mine.py:other"), typed_name("data/people.csv"), typed_name("wcfm kappa=.5")
     ('mine', 'other', 'people', 'wcfm kappa=.5')
     """
     if code := _PYTHON.fullmatch(text):
-        return code[2] or Path(code[1]).name
+        path = Path(f"{code[1]}.py").expanduser()
+        return code[2] or (registry.load(path).partition("@")[0] if path.is_file() else path.stem)
     is_path = "/" in text or OF_DATA.search(text)
     return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text
 

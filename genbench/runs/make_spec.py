@@ -219,11 +219,23 @@ def repeatable_spec(record: Mapping[str, Any]) -> Spec:
 
 
 def bind_metrics(names: Iterable[str], settings: Settings, event: Event) -> dict[str, dict[str, Any]]:
-    """Return the metrics' part of a spec."""
-    names = list(names)
+    """Return the metrics' part of a spec. Settings may name a metric of a user's file without its hash."""
+    names, stated = sorted(set(names)), {}
     for name, table in settings.items():
-        if name not in names:
+        full = full_name(name, names)
+        if full is None:
             raise unknown("there are settings for a metric that is not measured:", name, names)
         if not isinstance(table, Mapping):
             raise ConfigError(f"{name}: {table!r} is wrong: write settings of {name} as name=value")
-    return {name: component(metrics, name, settings.get(name, {}), context=event) for name in sorted(set(names))}
+        stated[full] = merge(stated.get(full, {}), table)
+    return {name: component(metrics, name, stated.get(name, {}), context=event) for name in names}
+
+
+def full_name(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of these names that a user means: the name itself, or the only one with this name before its hash.
+
+    >>> full_name("w2", ["w2", "w2@1f2e3d4c"]), full_name("mine", ["mine@1f2e3d4c"]), full_name("mine", ["w2"])
+    ('w2', 'mine@1f2e3d4c', None)
+    """
+    found = [known for known in names if name in (known, known.partition("@")[0])]
+    return name if name in found else found[0] if len(found) == 1 else None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from genbench.errors import ConfigError, unknown
 from genbench.registry import ALL, Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.runs.make_spec import complete_spec, make_spec
+from genbench.runs.make_spec import complete_spec, full_name, make_spec
 from genbench.runs.record_types import Place, same_component
 from genbench.runs.spec import Spec
 from genbench.runs.store import run_name
@@ -125,9 +125,13 @@ def load(suite: str | Path, settings: Settings | None = None) -> Sweep:
 def with_paths(suite: Suite, folder: Path) -> Suite:
     """Return a suite in which the paths among the settings of components are relative to the working folder."""
 
+    data = [*suite.datasets, *(part.dataset for part in suite.include)]
+    measured = {name for names in (suite.metrics, *(each.metrics for each in data)) for name in names or ()}
+
     def of_metrics(tables: Mapping[str, Any]) -> dict[str, Any]:
-        known = [name for name, table in tables.items() if isinstance(table, Mapping) and name in ALL["metrics"]]
-        return {**tables, **{n: from_folder(ALL["metrics"][n].build, tables[n], folder) for n in known}}
+        full = {name: full_name(name, measured) or name for name, table in tables.items() if isinstance(table, Mapping)}
+        known = {name: ALL["metrics"][own].build for name, own in full.items() if own in ALL["metrics"]}
+        return {**tables, **{name: from_folder(build, tables[name], folder) for name, build in known.items()}}
 
     def moved(kind: str, part: Entry) -> Entry:
         if kind == "models":

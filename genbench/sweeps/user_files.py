@@ -30,6 +30,8 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     >>> component_name("datasets", "moons"), component_name("datasets", "my/images.tar")
     (('moons', {}), ('folder', {'path': 'my/images.tar'}))
     """
+    if not isinstance(text, str):
+        raise ConfigError(f"{kind}: a {type(text).__name__} is not a name: write a name or a path as text")
     if (name := _registered(ALL[kind], text, folder)) is not None:
         return name, {}
     if kind == "datasets" and text not in ALL[kind] and (found := _data(text, folder)) is not None:
@@ -95,6 +97,23 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
     return settings
 
 
+def of_models(names: Iterable[str], settings: Settings) -> dict[str, Any]:
+    """Return settings of several models, nested by section; a section may be the name of a model, without the hash.
+
+    Raises:
+        ConfigError: as `of_model` does.
+    """
+    found = dict(settings)
+    for name in names:
+        own = name.partition("@")[0]
+        if own != name and own in found and own not in names:
+            found[name] = found.pop(own)
+        for section in ("model", name):
+            if isinstance(found.get(section), Mapping):
+                found[section] = of_model(name, found[section])
+    return found
+
+
 def _registered(registry: Registry, text: str, folder: Path) -> str | None:
     """Return the name of the component that a Python file registers, from `file.py` or `file.py:name`."""
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
@@ -142,5 +161,11 @@ def data_request(dataset: str, settings: Settings) -> tuple[str, dict[str, Any]]
 
 
 def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
-    """Return the names of metrics, some of which may be given as Python files."""
+    """Return the names of metrics, some of which may be given as Python files.
+
+    Raises:
+        ConfigError: as `component_name` does, and if the names are not a list.
+    """
+    if isinstance(metrics, str):
+        raise ConfigError(f"metrics='{metrics}' is wrong: write a list of names, as ['{metrics}']")
     return None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from genbench.errors import ConfigError, RunFailed, Unsupported, described
-from genbench.registry import Registry, datasets, metrics, models
+from genbench.registry import ALL, Registry, datasets, metrics, models
 from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
 from genbench.testing.metrics import check_metric
@@ -50,7 +50,10 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     }
     count, violated, unchecked = sum(map(len, components.values())), [], []
     if not count:
-        raise ConfigError(f"{module} registers no model, data set or metric: decorate a builder to register it")
+        others = ((known.kind, name) for known in ALL.values() for name in _registered(known, module, ending))
+        rest = ", ".join(f"{kind} '{name.partition('@')[0]}'" for kind, name in others)
+        other = f", but {rest}: test it by a short run" if rest else ": decorate a builder to register it"
+        raise ConfigError(f"{module} registers no model, data set or metric{other}")
     for kind, names in components.items():
         for component in names:
             try:

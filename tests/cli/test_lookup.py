@@ -84,6 +84,7 @@ def test_a_beginning_of_several_names_is_refused(kept):
     other.mkdir()
     assert begin("show", "cfm-m", "--results", results).code == 0  # nothing was measured there
     shutil.copytree(folder, other, dirs_exist_ok=True)
-    done = begin("show", "cfm-m", "--results", results)
-    assert done.code == 2
-    assert "2 runs begin with cfm-m" in done.stderr
+    for command in ("show", "eval"):
+        done = begin(command, "cfm-m", "--results", results)
+        assert done.code == 2
+        assert "2 runs begin with cfm-m" in done.stderr

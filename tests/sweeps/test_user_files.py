@@ -174,7 +174,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     [
         ("def broken(:", "my.py cannot be loaded: SyntaxError"),
         ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
-        ("", "registers 0 components of kind model; choose one by my.py:NAME"),
+        ("", "my.py registers nothing: decorate a builder"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, message):
@@ -185,6 +185,12 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
     assert len(err.splitlines()) == 1
     with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
         component_name("models", "my_model.py:affin")
+    with pytest.raises(ConfigError, match=r"my_metric.py registers no model, but metric 'spread'"):
+        component_name("models", "my_metric.py")
+    with pytest.raises(ConfigError, match=r"write a list of names, as \['w2'\]"):
+        genbench.run("gaussian", "moons", metrics="w2")
+    with pytest.raises(ConfigError, match="datasets: a ndarray is not a name: write a name or a path"):
+        genbench.run("gaussian", np.zeros((9, 2)))
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
         component_name("models", "nowhere.py")
 
@@ -228,6 +234,78 @@ def test_paths_of_nested_components_and_metrics_are_relative_to_the_suite_and_na
     assert model.settings["text"] == {"name": "transformers", "model": "owner/name"}
     assert model.settings["encoder"]["model"] == str(folder / "sub/vae")
     assert suite.metric["fid-legacy"]["statistics"] == str(folder / "sub/real.npz")
+
+
+def test_settings_of_a_metric_in_a_file_go_by_the_name_that_it_registers(cli, folder):
+    (folder / "sub").mkdir()
+    (folder / "sub/own.py").write_text(
+        "from typing import Annotated\nfrom genbench.metrics.evaluation import Value\n"
+        "from genbench.registry import metrics\nfrom genbench.settings import Count, OnDisk\n"
+        "@metrics.register('own', better='none', of='samples')\n"
+        "def own(evaluation, *, n: Count = 40, file: Annotated[str, OnDisk(or_name=True)] = ''):\n"
+        "    return Value(float(n), n, 'n')\n"
+    )
+    np.save(folder / "samples.npy", np.random.default_rng(0).normal(size=(60, 2)))
+    words = ["samples.npy", "--dataset", "moons", "--metric", "sub/own.py", "--json"]
+    code, out, err = cli("eval", *words, "--set", "metric.own.n=20")
+    assert (code, err) == (0, "")
+    assert [row["value"] for row in json.loads(out)["results"]] == [20]
+    assert "settings for a metric that is not measured: 'other'" in cli("eval", *words, "--set", "metric.other.n=20")[2]
+    (folder / "sub/suite.toml").write_text(
+        'datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["own.py"]\n[metric.own]\nn = 7\nfile = "suite.toml"\n'
+    )
+    (spec,) = load(folder / "sub/suite.toml").specs
+    ((name, settings),) = spec.metrics.items()
+    assert name.startswith("own@")
+    assert (settings["n"], settings["file"]) == (7, str(folder / "sub/suite.toml"))
+
+
+def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
+    net = saved_from("own_network.md", folder)
+    (folder / "lower.py").write_text((folder / "my_metric.py").read_text().replace("'none'", "'lower'"))
+    tiny = ["--seeds", "1", "--set", "plan.steps=2", "--set", "evaluation.n=40", "--json"]
+    words = ["my_model.py", "cfm", "--dataset", "moons", "--metric", "lower.py", *tiny]
+    over = ["--over", "affine.start=[0.0, -1.0]", "--over", f'cfm.net=["mlp", "{net}"]']
+    code, out, err = cli("tune", *words, *over)
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["metric"].startswith("spread@")
+    named = [f"{each['method']} {each['settings']}" for each in found["candidates"]]
+    expected = ["affine model.start=0.0", "affine model.start=-1.0", "cfm model.net=mlp", 'cfm model.net="residual"']
+    assert [re.sub("@[0-9a-f]{8}", "", text) for text in named] == expected
+    assert all(len(each["values"]) == 1 for each in found["candidates"])
+
+
+def test_show_check_and_compare_take_the_files_that_run_takes(cli, folder):
+    shown = cli("show", "my_model.py")[1]
+    assert re.match(r"affine@[0-9a-f]{8}: model, version 1", shown)
+    assert "initial log standard deviation" in shown
+    assert cli("show", "model", "my_model.py:affine")[1] == shown
+    assert "did you mean 'affine'?" in cli("show", "my_model.py:afine")[2]
+    assert "my_model.py registers no such component" in cli("show", "metric", "my_model.py")[2]
+    net = saved_from("own_network.md", folder)
+    assert "blocks" in cli("show", net)[1]
+    assert f"{net} registers no model, data set or metric, but net 'residual': test it by" in cli("check", net)[2]
+    for model in ("my_model.py", "gaussian"):
+        for seed in (0, 1):
+            genbench.run(model, "moons", seed=seed, metrics=["w2"], settings=TINY, results=folder / "r")
+    code, out, err = cli("compare", "my_model.py", "gaussian", "--dataset", "moons", "--results", "r")
+    assert (code, err) == (0, "")
+    assert re.match(r"w2: (affine|gaussian|not separated)", out)
+
+
+def test_a_model_that_cannot_learn_the_data_is_an_error_after_its_record_is_saved(cli, folder):
+    pages = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (folder / "two.py").write_text("\n\n".join(pages))
+    words = ["run", "--model", "two.py:affine-by-class", "--dataset", "gaussian", "--metric", "w2", "--results", "r"]
+    for _ in range(2):
+        code, out, err = cli(*words)
+        assert code == 2
+        assert "affine-by-class was not trained on gaussian: it always needs labels" in err
+        assert "record.json" in out
+    # no value, but trained: not an error
+    model = ["run", "--model", "my_model.py", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=40"]
+    assert cli(*model, "--metric", "straightness", "--results", "r")[0] == 0
 
 
 def saved_from(page, folder):
