@@ -53,7 +53,7 @@ studies: $(READY) ## run the studies (hours; only what is missing), choose kappa
 	$(BIN)/python -m benchmarks.error_budget
 	$(BIN)/genbench report
 
-calibration: $(READY) ## measure which metric detects which fault (half an hour; ARGS="--images cifar10.tar.gz" for an hour more)
+calibration: $(READY) ## measure which metric detects which fault (10 minutes; ARGS="--images cifar10.tar.gz" for 50 more)
 	$(BIN)/python -m benchmarks.calibration $(ARGS)
 
 figures: $(READY) ## draw the pictures of README and docs, and fill in the README, from the published records (a minute)
