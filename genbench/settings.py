@@ -4,7 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -149,10 +149,15 @@ class Setting:
         """Whether the builder has no default for it."""
         return self.default is inspect.Parameter.empty
 
-    @property
+    @cached_property
     def nested(self) -> Nested | None:
         """The marker of a nested component, if this setting is one."""
         return marker_in(self.type, Nested)
+
+    @cached_property
+    def plain_default(self) -> Any:
+        """The default as plain JSON, for comparisons only: it is shared."""
+        return plain(self, self.default, self.name)
 
 
 def settings_of(builder: Callable) -> Mapping[str, Setting]:
@@ -201,6 +206,7 @@ def _schema(builder: Callable) -> Mapping[str, Setting]:
     return schema
 
 
+@lru_cache(maxsize=1024)
 def _keywords(builder: Callable) -> list[inspect.Parameter]:
     return [p for p in inspect.signature(builder, eval_str=True).parameters.values() if p.kind is p.KEYWORD_ONLY]
 
@@ -265,7 +271,7 @@ def typed(builder: Callable, settings: Settings) -> dict[str, Any]:
         name: value if schema[name].nested is not None else validated(_adapter(schema[name].type), value, name)
         for name, value in settings.items()
     }
-    for p in _keywords(builder):
+    for p in _keywords(getattr(builder, "__func__", builder)):
         if is_dataclass(p.annotation):
             names = [name for name in settings_of(p.annotation) if name in values]  # type: ignore[arg-type]
             values[p.name] = replace(p.default, **{name: values.pop(name) for name in names})

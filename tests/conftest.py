@@ -1,27 +1,26 @@
+import gc
 import json
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
+import type_checks
 from helpers import processes, small_pictures  # noqa: F401 (it acts on import)
 from helpers.command_line import SUITE, begin, genbench
-from jaxtyping import config as checks
 
 from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
 from genbench.runs.record import format_record, read_record
-from genbench.training.interrupts import Interrupts
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 # Modules of programs, without doctests, that take seconds to import.
 collect_ignore_glob = ["campaign/[!t]*.py", "fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
 torch.set_num_threads(1)
+gc.disable()  # while a million objects are made that stay
 made_home: str | None = None
 cut_short: list[pytest.CollectReport | pytest.TestReport] = []
 """Modules that cannot be imported, and tests that ended their process."""
@@ -46,6 +45,11 @@ def pytest_collectreport(report):
         cut_short.append(report)
 
 
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_sessionfinish(session):
     """End with another exit code than after a failed test, which `make test` repeats, where not every test ran."""
     if session.shouldfail or session.shouldstop or cut_short:
@@ -57,29 +61,11 @@ def pytest_unconfigure():
         shutil.rmtree(made_home, ignore_errors=True)
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _first_steps_checked():
-    """Check types and shapes in the first twenty steps of each training: checks of all would double their time."""
-    step = Interrupts.uninterrupted
-
-    @contextmanager
-    def checked_or_not(interrupts):
-        interrupts.taken = getattr(interrupts, "taken", 0) + 1
-        with step(interrupts):
-            checks.update("jaxtyping_disable", interrupts.taken > 20)
-            try:
-                yield
-            finally:
-                checks.update("jaxtyping_disable", False)
-
-    with mock.patch.object(Interrupts, "uninterrupted", checked_or_not):
-        yield
-
-
 @pytest.fixture(autouse=True)
 def _seeded():
     """Seed the global generator, so that a test which forgets a generator is at least the same every time."""
     torch.manual_seed(0)
+    type_checks.forget_calls()
 
 
 class FixedModel(Model):

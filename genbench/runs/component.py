@@ -10,7 +10,7 @@ from genbench.core import Model
 from genbench.errors import ConfigError
 from genbench.registry import Entry, Registry
 from genbench.runs.record_types import by_content
-from genbench.settings import Nested, Settings, bind, plain, settings_in, settings_of
+from genbench.settings import Nested, Settings, bind, settings_in, settings_of
 from genbench.storage import content_hash
 
 
@@ -56,7 +56,7 @@ def differing(builder: Callable, bound: Settings) -> dict[str, Any]:
     for name, value in bound.items():
         setting = schema[name]
         if setting.nested is None:
-            if setting.required or value != plain(setting, setting.default, name):
+            if setting.required or value != setting.plain_default:
                 changed[name] = value
         elif isinstance(value, Mapping):
             default = setting.nested.resolve(value["name"], name) or {}

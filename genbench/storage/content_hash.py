@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -88,7 +89,12 @@ def of_settings(builder: Callable, settings: Settings, what: str) -> dict[str, s
 
 def path_marker(setting: Setting) -> OnDisk | None:
     """Return the marker of a setting that is a path; None for others."""
-    return marker_in(setting.type, OnDisk) or (OnDisk() if _takes_path(setting.type) else None)
+    return _marker(setting.type)
+
+
+@lru_cache(maxsize=512)
+def _marker(annotation: Any) -> OnDisk | None:
+    return marker_in(annotation, OnDisk) or (OnDisk() if _takes_path(annotation) else None)
 
 
 def _takes_path(annotation: Any) -> bool:

@@ -17,6 +17,7 @@ from fake_gpu import device
 def main(groups: str, pattern: str = "") -> None:
     device.install()
     import torch
+    from helpers import small_pictures  # noqa: F401 (it acts on import)
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as home:

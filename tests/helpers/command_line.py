@@ -1,18 +1,16 @@
 """The command line, run in the process of the test."""
 
 import io
-import json
 import logging
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 import pytest
 
 from genbench.cli.main import main
+from helpers.processes import apart
 
 TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
 METRICS = ["--metric", "sliced_w2", "--metric", "nfe"]
@@ -50,19 +48,14 @@ def begin(*arguments):
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
-BEGIN_ALL = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from helpers.command_line import begin
-print(json.dumps({name: begin(*words) for name, words in json.loads(sys.argv[2]).items()}))
-"""
+def begin_all(commands, *sites, **variables):
+    """Run named command lines in a process that finds packages in these folders, and return what each did."""
+    return {name: Done(*each) for name, each in apart(begin_each, commands, *map(str, sites), **variables).items()}
 
 
-def begin_all(commands, env):
-    """Run named command lines in one process with this environment, and return what each did."""
-    command = [sys.executable, "-c", BEGIN_ALL, str(Path(__file__).parents[1]), json.dumps(commands)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    return {name: Done(*each) for name, each in json.loads(done.stdout).items()}
+def begin_each(commands, *sites):
+    sys.path[:0] = sites
+    return {name: tuple(begin(*words)) for name, words in commands.items()}
 
 
 def genbench(*arguments, code=0):

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import small_pictures
 from helpers.reports import blocks
 from PIL import Image, PngImagePlugin
 
@@ -18,6 +19,7 @@ from genbench.registry import datasets, models
 from genbench.report import pictures
 from genbench.report.blocks import Picture
 from genbench.report.pictures import excerpt, sample_pictures, small
+from genbench.runs.monitoring import sample_files
 from genbench.runs.store import Store
 
 
@@ -130,7 +132,8 @@ def forget(monkeypatch):
     return call
 
 
-def test_samples_of_ones_own_model_and_data_are_shown_without_their_file(tmp_path, forget):
+def test_samples_of_ones_own_model_and_data_are_shown_without_their_file(tmp_path, forget, monkeypatch):
+    monkeypatch.setattr(sample_files, "sample_picture", small_pictures.DRAW)
     file = tmp_path / "own.py"
     file.write_text(OWN)
     settings = {"plan": {"steps": 3}, "evaluation": {"n": 64}}

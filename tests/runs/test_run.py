@@ -30,7 +30,7 @@ NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attentio
 
 
 def latent(seed=0, dataset="digits", model="cfm", steps=4, nfe=2, **settings):
-    encoder = {"name": "autoencoder", "width": 8, "steps": 30, "tune": 20, "noise": 0.3}
+    encoder = {"name": "autoencoder", "width": 8, "steps": 10, "tune": 8, "noise": 0.3}
     plan = {"steps": steps, "batch_size": 16}
     sections = {"model": {"net": NET, "encoder": encoder} | settings, "plan": plan}
     sections |= {"sample": {"method": "euler", "steps": nfe}, "evaluation": {"n": 16, "curve": []}}
@@ -66,7 +66,7 @@ def test_an_encoder_is_a_run_that_all_seeds_share(own):
     assert own.folder(encoder).name.startswith("autoencoder-digits-0-")
     record = read_record(own.record_path(encoder))
     assert record["results"] == []
-    assert record["labels"]["model"] == "autoencoder width=8 steps=30 noise=0.3 tune=20"
+    assert record["labels"]["model"] == "autoencoder width=8 steps=10 noise=0.3 tune=8"
     assert restore_spec(record["spec"]) == encoder
     assert spec_at(own.folder(encoder)) == encoder
     inner = {n.removeprefix("encoder."): v for n, v in weights(own, spec).items() if n.startswith("encoder.")}
@@ -129,7 +129,7 @@ def test_runs_without_metrics_are_no_rows_of_tables(own):
     run(latent(seed=1), own)
     encoder = latent().prerequisites["encoder"]
     records = list(own.records())
-    assert {record["labels"]["model"] for record in records} >= {"autoencoder width=8 steps=30 noise=0.3 tune=20"}
+    assert {record["labels"]["model"] for record in records} >= {"autoencoder width=8 steps=10 noise=0.3 tune=8"}
     assert set(frame(records)["seed"]) == {0, 1}
     assert len(read_costs(records)) == 2
     folder = of_folder(own)
@@ -166,7 +166,7 @@ def test_an_interrupted_encoder_resumes_bit_for_bit(whole, tmp_path, monkeypatch
     store = Store(tmp_path)
 
     def interrupt(step, steps, logs):
-        if step == 20 and f"encoder {stage} loss" in logs:
+        if step == 6 and f"encoder {stage} loss" in logs:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

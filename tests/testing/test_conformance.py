@@ -1,6 +1,5 @@
 """Conformance of modules: violations are reported per component, and an installed plug-in is found and passes."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def installed(tmp_path_factory):
     run = ["run", "--model", "example-affine", "--dataset", "example-laplace", "--results", str(folder / "results")]
     commands = {"list": ["list"], "check": ["check", "genbench_plugin_example"]}
     commands["run"] = [*run, "--set", "plan.steps=20", "--json"]
-    return begin_all(commands, os.environ | {"PYTHONPATH": str(folder / "site"), "PYTHONHASHSEED": "0"})
+    return begin_all(commands, folder / "site")
 
 
 def test_an_installed_plug_in_is_listed(installed):

@@ -1,10 +1,9 @@
 import json
-import os
 import struct
-import subprocess
 import sys
 
 import pytest
+from helpers.command_line import begin_all
 
 from genbench.errors import ConfigError
 from genbench.runs.make_spec import make_spec
@@ -69,15 +68,14 @@ def wandb_records(path):
 def test_a_run_and_its_teacher_are_logged_whole(tmp_path):
     """Each counts its own steps: the model begins again with step 1."""
     pytest.importorskip("wandb")
-    code = "import sys; from genbench.cli.main import main; main()"
     command = ["run", "--model", "reflow", "--dataset", "moons", "--metric", "nfe", "--json"]
     command += ["--results", str(tmp_path)]
     command += ["--set", "model.pairs=64", "--set", "evaluation.n=32", "--set", "evaluation.curve=[]"]
     command += ["--set", "plan.steps=5", "--log", "wandb", "--log", "tensorboard"]
-    environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
-    environment |= {"WANDB__SERVICE_WAIT": "500", "WANDB_INIT_TIMEOUT": "500"}  # seconds, on a busy machine
-    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    environment = {"WANDB_MODE": "offline", "HOME": tmp_path}
+    environment |= {"WANDB__SERVICE_WAIT": 500, "WANDB_INIT_TIMEOUT": 500}  # seconds, on a busy machine
+    done = begin_all({"run": command}, **environment)["run"]
+    assert done.code == 0, done.stderr
     # Before 0.31 wandb warns that an offline run cannot be resumed.
     assert not [line for line in done.stderr.splitlines() if "wandb" in line and "`resume` will be ignored" not in line]
     run = json.loads(done.stdout)["labels"]["run"]

@@ -15,22 +15,21 @@ from genbench.runs.monitoring.sample_files import (
     GAP,
     INK,
     LABEL,
+    TILE,
     save_image_grid,
     save_sample_picture,
     save_samples,
 )
-from genbench.testing.toys import LEVELS, toy_tasks
-
-TILE = small_pictures.FULL
+from genbench.testing.toys import LEVELS, AffineFlow, toy_tasks
 
 
 @pytest.fixture(autouse=True)
-def _full_size(monkeypatch):
-    monkeypatch.setattr(sample_files, "TILE", TILE)
+def _drawn(monkeypatch):
+    monkeypatch.setattr(sample_files, "sample_picture", small_pictures.DRAW)
 
 
-def picture(folder, data, x):
-    path = save_sample_picture(folder, Evaluation(data, 0, x=x), data)
+def picture(folder, data, x, model=None):
+    path = save_sample_picture(folder, Evaluation(data, 0, x=x, model=model), data)
     return np.asarray(Image.open(path).convert("RGBA"))
 
 
@@ -57,6 +56,12 @@ def test_data_and_samples_have_tiles_in_their_colors(tmp_path, dims, shown):
     found = [colors(tile) for tile in tiles(picture(tmp_path, data, x))]
     assert len(found) == len(shown)
     assert all(wanted <= own for wanted, own in zip(shown, found, strict=True))
+
+
+def test_the_ways_of_an_ode_have_a_tile_of_their_own(tmp_path):
+    data, x = of_dimension(2)
+    *_, ways = tiles(picture(tmp_path, data, x, AffineFlow(data.event, data.source)))
+    assert colors(ways) == {INK, COLOR}
 
 
 def test_samples_equal_to_the_data_are_drawn_alike(tmp_path):
