@@ -84,7 +84,7 @@ def _others(board: TrackBoard, heat: Heat) -> str:
 def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
     """Return how many methods single tasks separate from the baseline; few tasks together separate hardly any."""
     apart = {model for model in ranked if any(c.pairs.apart(model, baseline) for c in heat.contests)}
-    return f" across tasks; {len(apart)} {'is' if len(apart) == 1 else 'are'} on single tasks" if apart else ""
+    return f" across tasks; on single tasks, {len(apart)} {'is' if len(apart) == 1 else 'are'}" if apart else ""
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:

@@ -31,7 +31,7 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     (('moons', {}), ('folder', {'path': 'my/images.tar'}))
     """
     if not isinstance(text, str):
-        raise ConfigError(f"{kind}: a {type(text).__name__} is not a name: write a name or a path as text")
+        raise ConfigError(f"{kind}: {type(text).__name__} is not a name: write a name or a path as text")
     if (name := _registered(ALL[kind], text, folder)) is not None:
         return name, {}
     if kind == "datasets" and text not in ALL[kind] and (found := _data(text, folder)) is not None:

@@ -190,7 +190,7 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
         component_name("models", "my_metric.py")
     with pytest.raises(ConfigError, match=r"write a list of names, as \['w2'\]"):
         genbench.run("gaussian", "moons", metrics="w2")
-    with pytest.raises(ConfigError, match="datasets: a ndarray is not a name: write a name or a path"):
+    with pytest.raises(ConfigError, match="datasets: ndarray is not a name: write a name or a path"):
         genbench.run("gaussian", np.zeros((9, 2)))
     with pytest.raises(ConfigError, match=r"nowhere.py does not exist"):
         component_name("models", "nowhere.py")
