@@ -13,6 +13,7 @@ TOPICS = {
     "test_layout.py": "is this file",
     "cli/test_docs.py": "tests README.md and docs/",
     "report/formats/test_browser.py": "opens the pages of report/formats/page.py in a browser",
+    "sweeps/test_user_networks.py": "trains the parts of files that sweeps/user_files.py finds",
 }
 """Test files that belong to no module, and what they test."""
 BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers", "fake_gpu"}

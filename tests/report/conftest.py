@@ -1,12 +1,17 @@
 import html5lib
 import pytest
+from helpers import small_pictures
 from helpers.reports import gathered, make, written
+
+from genbench.runs.monitoring import sample_files
 
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
-    """A results folder with a suite, a run of no suite, and a failure."""
-    return make(tmp_path_factory.mktemp("report"))
+    """A results folder with a suite, a run of no suite, and a failure. Its pictures are drawn, so that they differ."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sample_files, "sample_picture", small_pictures.DRAW)
+        return make(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,10 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch.testing import assert_close
+from helpers.pages import PAGE, TINY, saved_from
 
 import genbench
 from genbench.analysis.tuning.track_tuning import track_tuning
@@ -22,31 +20,6 @@ from genbench.sweeps.suite import load, with_paths
 from genbench.sweeps.suite_file import read
 from genbench.sweeps.user_files import component_name, of_models
 from genbench.user_code import FILES
-
-PAGE = Path(__file__).parents[2] / "docs" / "new_method.md"
-TINY = {"plan": {"steps": 10}, "evaluation": {"n": 40, "curve": []}}
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with the documented model, a metric and points; its files are forgotten at the end."""
-    monkeypatch.setenv(FILES, "")
-    monkeypatch.chdir(tmp_path)
-    code = next(iter(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)))
-    (tmp_path / "my_model.py").write_text(code)
-    (tmp_path / "my_metric.py").write_text(
-        "from genbench.metrics.evaluation import Value\nfrom genbench.registry import metrics\n"
-        "@metrics.register('spread', better='none', of='samples')\ndef spread(evaluation):\n"
-        "    'Mean square of the samples.'\n"
-        "    return Value(float(evaluation.samples(40).square().mean()), 40, 'model space')\n"
-    )
-    np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(200, 2)))
-    yield tmp_path
-    for registry in genbench.registry.ALL.values():
-        for name in [name for name in registry._entries if "@" in name]:
-            del registry._entries[name]
-    for name in [name for name in sys.modules if name.startswith("genbench_file_")]:
-        del sys.modules[name]
 
 
 def test_a_model_and_points_in_files_run_from_python_and_by_the_command_line(cli, folder):
@@ -320,43 +293,3 @@ def test_a_model_that_cannot_learn_the_data_is_an_error_after_its_record_is_save
     # no value, but trained: not an error
     model = ["run", "--model", "my_model.py", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=40"]
     assert cli(*model, "--metric", "straightness", "--results", "r")[0] == 0
-
-
-def saved_from(page, folder):
-    """Save the documented component of a page, and return the name of its file."""
-    text = (PAGE.parent / page).read_text()
-    (name,) = set(re.findall(r"my_\w+\.py", text.split("```python")[0]))
-    (folder / name).write_text(next(iter(re.findall(r"```python\n(.*?)```", text, re.DOTALL))))
-    return name
-
-
-def test_the_network_of_a_file_is_trained(cli, folder):
-    name = saved_from("own_network.md", folder)
-    settings = TINY | {"model": {"net": {"name": f"{name}:residual", "width": 8}}}
-    record = genbench.run("otcfm", "moons", metrics=["parameters"], settings=settings, results=folder / "r")
-    assert re.fullmatch(r"residual@[0-9a-f]{8}", record["spec"]["model"]["net"]["name"])
-    (parameters,) = record["results"]
-    assert parameters["value"] == (3 * 8 + 8) + 3 * (8 * 8 + 8) + (8 * 2 + 2)
-    arguments = ["run", "--model", "otcfm", "--dataset", "moons", "--set", f"model.net={name}", "--dry-run"]
-    code, out, err = cli(*arguments, "--set", "model.net.width=8")
-    assert (code, json.loads(out)["spec"]["model"]) == (0, record["spec"]["model"]), err
-    (folder / "sub").mkdir()
-    (folder / "sub/suite.toml").write_text(
-        f'datasets = ["moons"]\nmodels = [{{ name = "cfm", net = "../{name}" }}]\nmetrics = ["parameters"]\n'
-    )
-    (spec,) = load("sub/suite.toml").specs
-    assert spec.model["net"]["name"] == record["spec"]["model"]["net"]["name"]
-
-
-def test_the_encoder_of_a_file_keeps_the_principal_components(folder):
-    name = saved_from("own_autoencoder.md", folder)
-    settings = TINY | {"model": {"encoder": {"name": name, "components": 5}}}
-    record = genbench.run("cfm", "digits", metrics=["norm"], settings=settings, results=folder / "r")
-    assert re.fullmatch(r"pca@[0-9a-f]{8}", record["spec"]["encoder"]["name"])
-    encoder = genbench.load(folder / "r", record["labels"]["run"]).encoder
-    x = genbench.registry.datasets["digits"].build().train
-    x = x.take(x.size, 0).x
-    values = np.linalg.eigvalsh(np.cov(x.flatten(1).numpy().T.astype(float)))
-    lost = (encoder.decode(encoder.encode(x)) - x).flatten(1).square().sum() / (len(x) - 1)
-    assert float(lost) == pytest.approx(values[:-5].sum(), rel=1e-4)  # Eckart and Young
-    assert_close(encoder.encode(x).var(0), torch.ones(5), atol=2e-3, rtol=0)
