@@ -255,6 +255,6 @@ def test_only_tarflow_fails_in_the_tracks():
             bad = [row["value"] for row in own if row["metric"] == "failed" and row["value"]]
             failed.setdefault((suite, model), []).extend(bad)
     key = "plane-v1", "tarflow"
-    assert count[key] == 120
+    assert count[key] == 150
     assert +stopped == {key: 3}
     assert {name: sorted(found) for name, found in failed.items() if found} == {key: [1, 1, 2, 4]}
