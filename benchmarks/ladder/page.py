@@ -229,7 +229,7 @@ def of_differences(main: Sequence[Contest], in_advance: set[str]) -> str:
         "of two after the shorter training. A difference lasts if the means have the same order after the longer "
         "training. "
         f"{noticed}{tested}. By chance, half of all differences last. "
-        f"{' or '.join(often)} takes part in {involved} of the {len(large)} large differences."
+        f"Among the {len(large)} large differences, {involved} involve {' or '.join(often)}."
     )
 
 
