@@ -18,7 +18,7 @@ WIDE = 1000
 @paused_collection()
 def report(
     results: options.Results = Path("results"),
-    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite, once it was swept.")] = None,
+    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite; sweep it first.")] = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Page to write, with a folder of further pages beside it; default: RESULTS/report.html."),
@@ -63,7 +63,7 @@ def leaderboard(
     as_json: options.AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the first table as Markdown.")] = False,
 ) -> None:
-    """Compare the methods of a track: the published ones, and your own (see genbench sweep --model)."""
+    """Compare the published methods of a track, and your own (see genbench sweep --model)."""
     if as_json and as_markdown:
         raise ConfigError("--json and --markdown exclude each other: choose one")
     for path in add or ():
