@@ -52,7 +52,7 @@ def leaderboard(
     track: Annotated[str, typer.Option(help="A track (see genbench list suites), or its file.")] = "plane-v1",
     settings: Annotated[
         Literal["default", "tuned"] | None,
-        typer.Option(help="Settings of the methods; default: tuned if the track was tuned."),
+        typer.Option(help="Settings of the methods; default: tuned once every run has its tuned counterpart."),
     ] = None,
     add: Annotated[
         list[Path] | None, typer.Option(help="A submission to include (see genbench results submit).")
