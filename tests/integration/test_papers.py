@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 from helpers.paper_differences import CFM_LATENT, DIFFERENCES, EFFICIENT, LABELED, LATENTS, LONG, PAIRS, PLANE
-from helpers.published import RESULTS, below, difference, differences, halved, records, rows, signed, values
+from helpers.published import RESULTS, below, defaults, difference, differences, halved, rows, signed, values
 
 PAGE = (RESULTS / "papers.md").read_text("utf-8")
 CARDS = dict(re.findall(r"^### ([A-Z]\d+)\. (.*?)(?=^##|^Not measured here)", PAGE + "\n##", re.M | re.S))
@@ -248,7 +248,7 @@ def test_only_tarflow_fails_in_the_tracks():
     """Trainings that stop, and evaluations with samples that are not finite."""
     count, stopped, failed = Counter(), Counter(), {}
     for suite in ("plane-v1", "transport-v1", "digits-v1", "mnist5k", "images"):
-        for record in records(suite):
+        for record in defaults(suite):
             model, own = record["spec"]["model"]["name"], record.get("results", ())
             count[suite, model] += 1
             stopped[suite, model] += "failure" in record
