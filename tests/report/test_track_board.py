@@ -1,5 +1,6 @@
 """Tracks: what a cell says, when it is compared, and that a table of a track is the test of any leaderboard."""
 
+import copy
 import json
 
 import numpy as np
@@ -130,6 +131,17 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     assert budget_curves(board) is None  # a crossing could come from the settings
     curves = budget_curves(board_of(tmp_path, [*planted(), *planted(50), *default], track=track, settings="default"))
     assert curves.title == "some: quality vs. training steps, default settings"
+
+
+def test_a_tuned_run_that_is_older_than_a_setting_stays_in_its_table(tmp_path):
+    """All tuned cells became missing, and the default table came first, as soon as any setting was added."""
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    old = copy.deepcopy(tuned(0.5, tasks=("moons",)))
+    for record in old:
+        for section, name in (("model", "prediction"), ("plan", "released"), ("sample", "diffusion")):
+            del record["spec"][section][name]
+    cell = board_of(tmp_path, [*planted(), *old], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    assert (set(cell.values.values()), cell.word) == ({0.7}, "")
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):
