@@ -24,7 +24,8 @@ def sentences(board: TrackBoard) -> list[str]:
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
         return []
-    where = f"{board.name} with tuned settings" if heat.settings == "tuned" else board.name
+    unequal = heat.settings == "tuned" or _mixed(board.heats)
+    where = f"{board.name} with {heat.settings} settings" if unequal else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
         ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
@@ -41,6 +42,10 @@ def sentences(board: TrackBoard) -> list[str]:
         _others(board, heat),
         *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
     ]
+
+
+def _mixed(heats: Sequence[Heat]) -> bool:
+    return len({heat.settings for heat in heats}) > 1
 
 
 def _by(nfe: int) -> str:
@@ -96,10 +101,11 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
     return f"{model} ({lacks(heat, model, summary)}{compared})"
 
 
-def column_title(heat: Heat, several: bool) -> str:
-    """Return the regime of a column, with its budget if the table has several."""
+def column_title(heat: Heat, several: bool, what: str = "") -> str:
+    """Return what a column shows, by default its regime; with its budget and settings if the table has several."""
     tuned = "tuned, " if heat.settings == "tuned" else ""
-    return f"{heat.steps:,} steps, {tuned}{regime(heat.nfe)}" if several else regime(heat.nfe)
+    what = what or regime(heat.nfe)
+    return f"{heat.steps:,} steps, {tuned}{what}" if several else what
 
 
 def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
@@ -132,7 +138,7 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
 
 def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     """Return a sentence on what the ratios of a table are."""
-    mixed = len({heat.settings for heat in heats}) > 1
+    mixed = _mixed(heats)
     stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
     budgets = " and ".join(dict.fromkeys(stated))
     scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
@@ -145,9 +151,11 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
     )
     why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
+    base = f"{board.baseline} with the same settings" if mixed else board.baseline
     return (
-        f"Values after {budgets}: excess (value minus floor of real data) as a multiple of the excess of "
-        f"{board.baseline}, {across if len(scored) > 1 else f'on {tasks}'}{why + without if without else ''}."
+        f"Values after {budgets}{', so budgets differ in more than steps' if mixed else ''}: "
+        "excess (value minus floor of real data) as a multiple of the excess of "
+        f"{base}, {across if len(scored) > 1 else f'on {tasks}'}{why + without if without else ''}."
     )
 
 
@@ -186,12 +194,15 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
-    chosen, tried = board.choices
+    chosen, tried, changed = board.choices
+    if board.further and any(heat.settings == "tuned" for heat in board.heats):
+        parts += [f"not tuned: {', '.join(board.further)}"]
     if chosen or (tried and board.settings == "tuned"):
         where = " (--settings tuned)" if board.settings == "default" else ""
         at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
         only = f" after {' and '.join(at)} steps" if len(at) < len(board.budgets) else ""
-        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}"]
+        other = f", in {changed} other settings than the defaults"
+        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}{other}"]
     return "; ".join(parts)
 
 

@@ -34,6 +34,11 @@ MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
+TUNED = (
+    "Tuned settings: chosen for each method and task on validation data, by values with the method's own sampler, also "
+    "where a column shows another NFE. Notes of the tables of tasks state them."
+)
+CHOSEN = "Notes state the settings that tuning chose; methods without such a note have their default settings."
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -50,7 +55,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     heats = _heats(board)
     table, rest = _across(board, heats, most)
     own = [heat for heat in heats if heat.nfe is None]
-    columns = [Column(f"{heat.steps:,} steps, wins" if len(own) > 1 else "wins", "higher") for heat in own]
+    columns = [Column(column_title(heat, len(own) > 1, "wins"), "higher") for heat in own]
     found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
     rows = []
     for row in table.rows:
@@ -63,6 +68,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         *([WINS] if any(found) else []),
         *_timed(board),
         *origins(board, board.sources),
+        *([TUNED] if any(heat.settings == "tuned" for heat in heats) else []),
         *recipes(board, shown),
         *imprecise(heats),
         *_signs(rows),
@@ -82,7 +88,7 @@ def first_table(board: TrackBoard) -> Table:
     table, rest = _across(board, heats, METHODS)
     told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
     if (timed := board.seconds) is not None:
-        told.append(f"s: processor seconds to train one model alone, on {timed.task}.")
+        told.append(f"s: processor seconds to train one model alone with default settings, on {timed.task}.")
     second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
     return replace(table, legend=(reading(board, heats), f"{second}."))
 
@@ -158,6 +164,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
     legend += origins(board, [contest.data for contest in contests])
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
+    legend += [CHOSEN] if board.heat(steps, None).settings == "tuned" else []
     legend += recipes(board, models)
     noise = {short[c.data]: c.noise for c in contests if c.noise is not None}
     if noise:
@@ -228,7 +235,8 @@ def _seconds(timed: Seconds, model: str) -> Cell:
 def _timed(board: TrackBoard) -> list[str]:
     if (timed := board.seconds) is None:
         return []
-    return [f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}"]
+    what = f"processor time of one model alone with default settings on {timed.task}, methods in turns"
+    return [f"Seconds: {what}; {timed.machine}"]
 
 
 def _share(wins: float | None) -> Cell:
