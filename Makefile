@@ -30,7 +30,7 @@ if [ $$code = 1 ]; then \
 else exit $$code; fi
 endef
 
-.PHONY: help install reproduce reproduce-all studies calibration figures ladder bench smoke test test-fast test-lowest test-wheel campaign lint check docs clean
+.PHONY: help install reproduce reproduce-all studies calibration figures ladder bench smoke test test-fast test-lowest test-wheel lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,9 +81,6 @@ test-fast: $(READY) ## run the tests of less than ten seconds
 test-lowest: BIN := $(LOWEST)/bin
 test-lowest: $(LOWEST)/.installed ## run the fast tests with the lowest versions that pyproject.toml allows
 	$(call TEST,-m "not slow")
-
-campaign: $(READY) ## meet the command line with more than a thousand wrong, damaged and hostile inputs (half an hour)
-	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m campaign.main $(ARGS)
 
 check: lint ## lint and every test: what a change must pass
 	$(call TEST)

@@ -18,7 +18,7 @@ from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 # Modules of programs, without doctests, that take seconds to import.
-collect_ignore_glob = ["campaign/[!t]*.py", "fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
+collect_ignore_glob = ["fake_gpu/[!t]*.py", "fake_gpu/t[!e]*.py"]
 torch.set_num_threads(1)
 gc.disable()  # while a million objects are made that stay
 made_home: str | None = None

@@ -16,7 +16,7 @@ TOPICS = {
     "sweeps/test_user_networks.py": "trains the parts of files that sweeps/user_files.py finds",
 }
 """Test files that belong to no module, and what they test."""
-BESIDE = {"integration", "parity", "campaign", "benchmarks", "plugin", "helpers", "fake_gpu"}
+BESIDE = {"integration", "parity", "benchmarks", "plugin", "helpers", "fake_gpu"}
 """Folders that mirror no package."""
 LARGEST = 350
 """Lines of a file."""

@@ -138,24 +138,59 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
 
 def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     """Return a sentence on what the ratios of a table are."""
-    mixed = _mixed(heats)
-    stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
-    budgets = " and ".join(dict.fromkeys(stated))
-    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
-    tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
     across = (
-        f"geometric mean over {tasks} with its 95 % t interval, uncorrected; methods that share a letter are not "
-        "separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
-    )
-    without = _by_column(
-        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
+        f"geometric mean over {_scored(heats)} with its 95 % t interval, uncorrected; methods that share a letter are "
+        "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
     )
     why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
-    base = f"{board.baseline} with the same settings" if mixed else board.baseline
+    without = _unscored(heats)
     return (
-        f"Values after {budgets}{', so budgets differ in more than steps' if mixed else ''}: "
-        "excess (value minus floor of real data) as a multiple of the excess of "
-        f"{base}, {across if len(scored) > 1 else f'on {tasks}'}{why + without if without else ''}."
+        f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
+        f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
+        f"{why + without if without else ''}."
+    )
+
+
+def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on what the ratios of the first table are, and one on tasks without a score and what is told.
+
+    Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
+    """
+    across = (
+        f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
+        if _several(heats)
+        else f"on {_scored(heats)}"
+    )
+    base = f"{board.baseline}'s{_alike_in(heats)}"
+    first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
+    without = _unscored(heats)
+    rest = [*([f"not scored: {without}"] if without else []), *told]
+    second = "; ".join(rest)
+    return (first, f"{second[0].upper()}{second[1:]}.") if rest else (first,)
+
+
+def _budgets(heats: Sequence[Heat]) -> str:
+    mixed = _mixed(heats)
+    stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
+    return " and ".join(dict.fromkeys(stated)) + (" (so budgets differ in more than steps)" if mixed else "")
+
+
+def _alike_in(heats: Sequence[Heat]) -> str:
+    return " with the same settings" if _mixed(heats) else ""
+
+
+def _several(heats: Sequence[Heat]) -> bool:
+    return len({data for heat in heats for data in heat.effects.scored}) > 1
+
+
+def _scored(heats: Sequence[Heat]) -> str:
+    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
+    return f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
+
+
+def _unscored(heats: Sequence[Heat]) -> str:
+    return _by_column(
+        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
     )
 
 
@@ -164,7 +199,7 @@ def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]])
     several = len({heat.steps for heat in heats}) > 1
     found = group_by(heats, lambda heat: tuple(tasks_of(heat)))
     everything = tuple(contest.data for contest in heats[0].contests)
-    return "; ".join(
+    return " and ".join(
         f"{'all tasks' if tasks == everything else ', '.join(tasks)} "
         f"({', '.join(column_title(heat, several) for heat in where)})"
         for tasks, where in found.items()
@@ -195,8 +230,7 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
-    if board.further and any(heat.settings == "tuned" for heat in board.heats):
-        parts += [f"not tuned: {', '.join(board.further)}"]
+    parts += untuned(board)
     if chosen or (tried and board.settings == "tuned"):
         where = " (--settings tuned)" if board.settings == "default" else ""
         at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
@@ -204,6 +238,12 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
         other = f", in {changed} other settings than the defaults"
         parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}{other}"]
     return "; ".join(parts)
+
+
+def untuned(board: TrackBoard) -> list[str]:
+    """Return which rows of a table with tuned settings were not tuned: those that the track does not list."""
+    tuned = board.further and any(heat.settings == "tuned" for heat in board.heats)
+    return [f"not tuned: {', '.join(board.further)}"] if tuned else []
 
 
 def origins(board: TrackBoard, tasks: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from genbench.errors import ConfigError
 from genbench.report.plots import budget_curves
 from genbench.report.track_board import track_board
 from genbench.report.track_sentences import complete, sentences
-from genbench.report.track_table import CHOSEN, TUNED, across_table, task_table
+from genbench.report.track_table import CHOSEN, TUNED, across_table, first_table, task_table
 from genbench.runs.store import Store
 
 
@@ -123,8 +123,8 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     assert "20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings" in table.legend[0]
     assert "for 2 of 2 cells after 20 steps" in table.legend[1]
     assert table.legend[0].startswith(
-        "Values after 20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings, so budgets "
-        "differ in more than steps: excess (value minus floor of real data) as a multiple of the excess of cfm with "
+        "Values after 20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings (so budgets "
+        "differ in more than steps): excess (value minus floor of real data) as a multiple of the excess of cfm with "
         "the same settings, "
     )
     assert [column.title for column in table.columns[-2:]] == ["20 steps, tuned, wins", "50 steps, wins"]
@@ -162,6 +162,7 @@ def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_cho
         assert "for 2 of 2 cells" in complete(board, [])
         assert complete(board, []).endswith(", in 1 other settings than the defaults")
         assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
+        assert ("ot tuned: mine." in first_table(board._replace(further=("mine",))).legend[-1]) is said
 
 
 def test_a_tuned_run_that_is_older_than_a_setting_stays_in_its_table(tmp_path):
