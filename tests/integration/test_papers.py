@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers.paper_differences import CFM_LATENT, DIFFERENCES, EFFICIENT, LABELED, LATENTS, LONG, PAIRS, PLANE
+from helpers.paper_differences import CFM_LATENT, DIFFERENCES, EFFICIENT, FD, LABELED, LATENTS, LONG, PAIRS, PLANE
 from helpers.published import RESULTS, below, difference, differences, halved, records, rows, signed, values
 
 PAGE = (RESULTS / "papers.md").read_text("utf-8")
@@ -197,6 +197,17 @@ def test_the_largest_weight_of_guidance_is_best_in_latents():
     }
     assert weights == {"1.0", "2.0"}
     assert below(*LATENTS, EFFICIENT, f"{LABELED} guidance=2.0", f"{LABELED} guidance=1.0")
+
+
+def test_guided_flows_on_digits_are_behind_cfm_with_labels_and_without_guidance():
+    cfm = f"{np.mean([*values('digits-v1', 'digits', 'cfm conditional=true', FD).values()]):.1f}"
+    for card, flow in (("F3", "STARFlow"), ("T2", "TARFlow")):
+        models = {labels["model"] for labels, _, _ in rows("guidance") if labels["model"].startswith(flow.lower())}
+        best = min(np.mean([*values("guidance", "digits", model, FD).values()]) for model in models)
+        assert best > float(cfm)
+        said = f"conditional CFM has an FD of {cfm} without guidance"
+        assert f"{said}, the best guided {flow} {best:.1f}" in CARDS[card]
+        assert said in (RESULTS / "findings.md").read_text("utf-8")
 
 
 def test_plain_means_of_the_cards_of_otcfm():
