@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 CHOICES = {
     "8gaussians": "8gaussians",
     "8gaussians to moons": "8gaussians-moons",
+    "gaussians to 5gaussians": "gaussians-5gaussians",
     "moons": "moons",
     "digits": "digits",
     "pixels": "cifar10",
