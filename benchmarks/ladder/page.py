@@ -185,8 +185,8 @@ def answer(main: Sequence[Contest], in_advance: set[str]) -> Iterator[str]:
             f"**A long training on another task {more} than a short training on the task itself.** Kendall's tau with "
             f"the order after the long training is {own:.2f} for the short training and {there:.2f} for the other "
             f"task, averaged over {counted(len(others) // 2, 'pair')} of tasks. Over seeds, the 95 % interval of the "
-            f"second minus the first is {low:.3f} to {high:.3f}. More tasks or seeds refute this answer if the "
-            f"interval then {refuted}. Training on the other task saves no time: it takes as many steps."
+            f"difference (other task minus short training) is {low:.3f} to {high:.3f}. More tasks or seeds refute this "
+            f"answer if the interval then {refuted}. Training on the other task saves no time: it takes as many steps."
         )
     yield of_numbers(cheap(main))
     yield expected([contest for contest in main if contest.data in in_advance])

@@ -18,7 +18,7 @@ WIDE = 1000
 @paused_collection()
 def report(
     results: options.Results = Path("results"),
-    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite, once it was swept.")] = None,
+    suite: Annotated[Path | None, typer.Option(metavar="SUITE", help="Only this suite; sweep it first.")] = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Page to write, with a folder of further pages beside it; default: RESULTS/report.html."),
@@ -52,7 +52,7 @@ def leaderboard(
     track: Annotated[str, typer.Option(help="A track (see genbench list suites), or its file.")] = "plane-v1",
     settings: Annotated[
         Literal["default", "tuned"] | None,
-        typer.Option(help="Settings of the methods; default: tuned if the track was tuned."),
+        typer.Option(help="Settings of the methods; default: tuned once every run has its tuned counterpart."),
     ] = None,
     add: Annotated[
         list[Path] | None, typer.Option(help="A submission to include (see genbench results submit).")
@@ -63,7 +63,7 @@ def leaderboard(
     as_json: options.AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the first table as Markdown.")] = False,
 ) -> None:
-    """Compare the methods of a track: the published ones, and your own (see genbench sweep --model)."""
+    """Compare the published methods of a track, and your own (see genbench sweep --model)."""
     if as_json and as_markdown:
         raise ConfigError("--json and --markdown exclude each other: choose one")
     for path in add or ():

@@ -132,22 +132,53 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
 
 def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     """Return a sentence on what the ratios of a table are."""
-    mixed = len({heat.settings for heat in heats}) > 1
-    stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
-    budgets = " and ".join(dict.fromkeys(stated))
-    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
-    tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
     across = (
-        f"geometric mean over {tasks} with its 95 % t interval, uncorrected; methods that share a letter are not "
-        "separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
-    )
-    without = _by_column(
-        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
+        f"geometric mean over {_scored(heats)} with its 95 % t interval, uncorrected; methods that share a letter are "
+        "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
     )
     why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
+    without = _unscored(heats)
     return (
-        f"Values after {budgets}: excess (value minus floor of real data) as a multiple of the excess of "
-        f"{board.baseline}, {across if len(scored) > 1 else f'on {tasks}'}{why + without if without else ''}."
+        f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
+        f"{board.baseline}, {across if _several(heats) else f'on {_scored(heats)}'}{why + without if without else ''}."
+    )
+
+
+def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence on what the ratios of the first table are, and one on tasks without a score and what is told.
+
+    Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
+    """
+    across = (
+        f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
+        if _several(heats)
+        else f"on {_scored(heats)}"
+    )
+    first = f"Excess over real data after {_budgets(heats)}, as a multiple of {board.baseline}'s: {across}."
+    without = _unscored(heats)
+    rest = [*([f"not scored: {without}"] if without else []), *told]
+    second = "; ".join(rest)
+    return (first, f"{second[0].upper()}{second[1:]}.") if rest else (first,)
+
+
+def _budgets(heats: Sequence[Heat]) -> str:
+    mixed = len({heat.settings for heat in heats}) > 1
+    stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
+    return " and ".join(dict.fromkeys(stated))
+
+
+def _several(heats: Sequence[Heat]) -> bool:
+    return len({data for heat in heats for data in heat.effects.scored}) > 1
+
+
+def _scored(heats: Sequence[Heat]) -> str:
+    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
+    return f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
+
+
+def _unscored(heats: Sequence[Heat]) -> str:
+    return _by_column(
+        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
     )
 
 
@@ -156,7 +187,7 @@ def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]])
     several = len({heat.steps for heat in heats}) > 1
     found = group_by(heats, lambda heat: tuple(tasks_of(heat)))
     everything = tuple(contest.data for contest in heats[0].contests)
-    return "; ".join(
+    return " and ".join(
         f"{'all tasks' if tasks == everything else ', '.join(tasks)} "
         f"({', '.join(column_title(heat, several) for heat in where)})"
         for tasks, where in found.items()

@@ -16,6 +16,7 @@ from genbench.report.track_cells import Seconds
 from genbench.report.track_sentences import (
     NOISY,
     budget,
+    caption,
     column_title,
     complete,
     imprecise,
@@ -72,19 +73,22 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
 
 
 def first_table(board: TrackBoard) -> Table:
-    """Return the first table of a page: ten rows, at most seven columns, and a caption of two sentences.
+    """Return the first table of a page: ten rows, at most seven columns, and a caption of at most two sentences.
 
-    If it would be too wide, the last regime stands at the longest budget only. Other tables add which recipes differ.
+    If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol, the cells
+    that lack seeds, and which recipes differ.
     """
     heats = _heats(board)
     if len(heats) + (board.seconds is not None) > WIDEST:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
-    told = [*imprecise([heat for heat in heats if heat.nfe is None]), *_signs(table.rows)]
+    own = [heat for heat in heats if heat.nfe is None]
+    told = [f"not shown: {', '.join(rest)}"] if rest else []
+    told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
+    told += ["°: at the floor on all these tasks"] if _signs(table.rows) else []
     if (timed := board.seconds) is not None:
-        told.append(f"s: processor seconds to train one model alone, on {timed.task}.")
-    second = "; ".join([complete(board, rest), *(text[0].lower() + text[1:].rstrip(".") for text in told)])
-    return replace(table, legend=(reading(board, heats), f"{second}."))
+        told.append(f"seconds: processor time of one model trained alone, on {timed.task}")
+    return replace(table, legend=caption(board, heats, told))
 
 
 def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
