@@ -19,7 +19,8 @@ def sentences(board: TrackBoard) -> list[str]:
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked; then the same for small NFE. Empty for a track that does not rank methods.
+        baseline or not ranked; which come first and are separated at other budgets shown; then the same for small NFE.
+        Empty for a track that does not rank methods.
     """
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
@@ -33,19 +34,27 @@ def sentences(board: TrackBoard) -> list[str]:
     refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
+    shorter = [
+        each for steps in board.shown if steps < heat.steps and len(_ranked(each := board.heat(steps, None))) > 1
+    ]
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
         f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
         f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
         f"{refuted.format(first.method)}.{later}",
-        _others(board, heat),
-        *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
+        " ".join([*_apart(board, heat), *_left(board, heat)]),
+        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each)]) for each in shorter),
+        *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
     ]
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:
     return len({heat.settings for heat in heats}) > 1
+
+
+def _at(heat: Heat, unequal: bool) -> str:
+    return f"After {heat.steps:,} steps" + (f" with {heat.settings} settings" if unequal else "")
 
 
 def _by(nfe: int) -> str:
@@ -72,18 +81,24 @@ def _alike(heat: Heat) -> list[str]:
     return [summary.method for summary in others if {*summary.letters} & {*first.letters}]
 
 
-def _others(board: TrackBoard, heat: Heat) -> str:
-    """Return which methods are separated from the baseline, and which are not ranked."""
+def _apart(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return which methods are separated from the baseline."""
     ranked = {summary.method: summary for summary in _ranked(heat)}
-    parts: list[str] = []
-    if (base := ranked.get(board.baseline)) is not None:
-        apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
-        for word, better in (("better", True), ("worse", False)):
-            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
-            parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-        parts = parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
-    left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
-    return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
+    if (base := ranked.get(board.baseline)) is None:
+        return []
+    apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
+    parts = []
+    for word, better in (("better", True), ("worse", False)):
+        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
+        parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
+    return parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
+
+
+def _left(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return which methods are not ranked."""
+    ranked = [summary.method for summary in _ranked(heat)]
+    left = [_unranked(heat, model, ranked[0]) for model in board.models if model not in ranked]
+    return [f"Not ranked: {', '.join(left)}."] if left else []
 
 
 def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
