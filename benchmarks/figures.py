@@ -173,12 +173,11 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "reproduced" / "figures", help="Where runs are kept.")
     arguments = parser.parse_args()
     images = ROOT / "docs" / "images"
-    board = read_board(arguments.results)
+    board = read_board(arguments.results, "default")  # the page of these pictures compares default settings
     (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
-    # the page that shows it compares default settings
-    if (turns := budget_curves(read_board(arguments.results, "default"))) is not None:
+    if (turns := budget_curves(board)) is not None:
         write_charts(turns, images / "steps.svg", board.models)
     write_charts(tilt_against_straightness(read_published(arguments.results / "kappa" / RECORDS)), images / "kappa.svg")
     (images / "forest.svg").write_bytes(encoded(forest(board)))

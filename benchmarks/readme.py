@@ -19,8 +19,8 @@ from genbench.suites import find
 
 ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
-SAID = 3
-"""Number of sentences about the leaderboard in the README, on methods with their own samplers."""
+SAID = 4
+"""Number of items about the leaderboard in the README, on methods with their own samplers at two budgets."""
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) on points in 2, 8 and 50 dimensions: nothing "
     "here says what happens at scale ([methods](docs/models.md), "

@@ -18,22 +18,25 @@ from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from genbench.errors import ConfigError
+from genbench.registry import models
 from genbench.results.frames import cost_of
 from genbench.results.names import OF_FILE, named
 from genbench.results.reader import Group, Run, read_groups, suite_names
+from genbench.runs.component import differing, sampler
 from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record import identity
-from genbench.runs.record_types import Record, same_component
+from genbench.runs.record_types import Record, by_content, same_component
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.versions import without_outdated
-from genbench.settings import Settings, merge
+from genbench.settings import Settings, merge, settings_in
 from genbench.suites import FOLDER
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_value
 from genbench.sweeps.suite import TrackRow, choice_of, pairs, track_rows, with_paths
 from genbench.sweeps.suite_file import TUNED, ModelEntry, Suite, Track, folder_of, read
 from genbench.sweeps.user_files import component_name, of_model
+from genbench.training.plan import Plan
 
 Chosen = Literal["default", "tuned"]
 """Which settings of its methods a table of a track has."""
@@ -218,8 +221,14 @@ def _places(record: Record, tasks: Collection[str], changed: Mapping[Place, Spec
 
 def _has_settings(record: Record, spec: Spec) -> bool:
     own = record["spec"]
-    plans = [{key: value for key, value in plan.items() if key not in FREE} for plan in (own["plan"], spec.plan)]
-    return same_component(own["model"], spec.model) and own["sample"] == spec.sample and plans[0] == plans[1]
+    return _changes(own["model"], own["plan"], own["sample"]) == _changes(spec.model, spec.plan, spec.sample)
+
+
+def _changes(model: Settings, plan: Settings, sample: Settings) -> list[Any]:
+    """Return what is not a default: a record may be older than a setting that has its default since then."""
+    entry, plan = models[model["name"]], {key: plan[key] for key in plan if key not in FREE}
+    own = differing(entry.build, settings_in(by_content(model, model.get("content", {}))))
+    return [model["name"], model["version"], own, differing(Plan, plan), differing(sampler(entry), sample)]
 
 
 def _specs(rows: Sequence[TrackRow], baseline: str) -> dict[str, Spec]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.results.frames import cost_of, names_of, protocols
+from genbench.results.frames import TUNED, cost_of, names_of, protocols, tables_of
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
@@ -49,6 +49,8 @@ class Value(NamedTuple):
     """Share of the plan's training steps, for a value that was measured during training."""
     budget: int | None = None
     """Training steps, for a track with several budgets: its tables never compare values of two budgets."""
+    tables: frozenset[str] = frozenset()
+    """The tables of a track with the run, "default" and "tuned", which are compared apart; empty outside of tracks."""
 
 
 OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "step", "reason")
@@ -78,6 +80,7 @@ class Failure(NamedTuple):
     seed: int
     reason: str
     steps: int | None = None
+    tables: frozenset[str] = frozenset()
 
 
 COSTS = {
@@ -117,6 +120,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 half=half_interval(row),
                 share=step / steps if step and steps else None,  # records of others may state no steps, or 0
                 budget=steps or None if several else None,  # a model without training stands at every budget
+                tables=tables_of(record),
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
             if first.value != value.value:
@@ -204,15 +208,32 @@ def by_budget(
 ) -> list[tuple[str, Sequence[Value], Sequence[Failure]]]:
     """Split values and failures by the budgets of a track; values without a budget belong to each.
 
+    A budget with runs that only the table of tuned settings has is split again: first the default settings, then the
+    tuned ones. Runs with default settings that tuning chose are in both parts.
+
     Returns:
-        (words for the title, values, failures) of each budget; the words are empty and nothing is split without one.
+        (words for the title, values, failures) of each part; the words are empty and nothing is split without one.
     """
     parts = []
-    for steps in sorted({v.budget for v in values if v.budget is not None}):
-        own = [v for v in values if v.budget in (steps, None)]
-        own = [v._replace(model=v.model.removesuffix(f" steps={steps}")) for v in own]
-        parts.append((f", {steps:,} steps", own, [f for f in failures if f.steps in (steps, 0)]))
-    return parts or [("", values, failures)]
+    for steps in sorted({v.budget for v in values if v.budget is not None}) or [None]:
+        own = values if steps is None else [v for v in values if v.budget in (steps, None)]
+        failed = failures if steps is None else [f for f in failures if f.steps in (steps, 0)]
+        words = "" if steps is None else f", {steps:,} steps"
+        split = any(each.tables == {"tuned"} for each in (*own, *failed))
+        for table in ("default", "tuned") if split else ("",):
+            there = [v._replace(model=_without(v.model, steps)) for v in own if _in(v.tables, table)]
+            title = f"{words}, {table} settings" if table else words
+            parts.append((title, there, [f for f in failed if _in(f.tables, table)]))
+    return parts
+
+
+def _in(tables: frozenset[str], table: str) -> bool:
+    return not table or not tables or table in tables
+
+
+def _without(model: str, steps: int | None) -> str:
+    """Return the name of a model without the words that the title of its table has."""
+    return model.removesuffix(TUNED).removesuffix(f" steps={steps}")
 
 
 def _identity(value: Value) -> tuple:
@@ -266,7 +287,8 @@ def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
 def failure_of(record: Record) -> Failure:
     """Return the row of a run that failed."""
     labels, seed = record["labels"], record["spec"]["seed"]
-    return Failure(labels["model"], labels["data"], seed, failure_line(record), record["spec"]["plan"].get("steps"))
+    steps = record["spec"]["plan"].get("steps")
+    return Failure(labels["model"], labels["data"], seed, failure_line(record), steps, tables_of(record))
 
 
 def digest(*parts: Any) -> str:

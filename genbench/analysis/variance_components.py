@@ -1,16 +1,15 @@
 """Components of variance: how much of the spread of a metric comes from training, how much from evaluation.
 
 A suite runs every model with every seed. A seed determines the training of each model, and the test points and noise
-that all models share. With y the logarithm of a value, or the value itself if some values are not positive,
+that all models share. With y the logarithm of a value,
 
     y[model, seed] = mean[model] + shared[seed] + own[model, seed],
 
-and `own` includes the noise of one evaluation, whose variance follows from the stated interval. Mean squares give
-the variances (Henderson, 1953); generalized pivots give their intervals (Weerahandi, 1993), for normal components.
+and `own` includes the noise of one evaluation, whose variance follows from the stated interval. The mean square of
+`own` gives its variance, with a chi-square interval for normal values.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,35 +23,23 @@ from genbench.metrics.measurement import HALVES
 from genbench.results.frames import cost_of, protocols
 from genbench.results.reader import Group, Run
 
-DRAWS = 20_000
-"""Draws of every pivot."""
-
-
-class Estimate(NamedTuple):
-    """An estimate and the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
 
 class Components(NamedTuple):
     """Variances of a value.
 
     Args:
-        shared: variance that all models of a seed share: test points, noise and random streams. It cancels in paired
-            differences.
-        own: the remaining variance, including the samples of one evaluation.
-        total: shared + own.
+        own: variance that models of a seed do not share, including the samples of one evaluation.
+        low, high: ends of its 95 % interval.
+        total: own, and what all models of a seed share: test points, noise and random streams. The shared part cancels
+            in paired differences.
         evaluation: variance from the samples of one evaluation; None if intervals are not stated.
-        training: total - evaluation; it includes the test points if each seed draws its own.
     """
 
-    shared: Estimate
-    own: Estimate
-    total: Estimate
-    evaluation: Estimate | None
-    training: Estimate | None
+    own: float
+    low: float
+    high: float
+    total: float
+    evaluation: float | None
 
 
 def components(
@@ -70,25 +57,10 @@ def components(
     if min(models, seeds) < 2:
         raise ConfigError(f"{models} models with {seeds} common seeds: components of variance need two of each")
     residuals = values - values.mean(1, keepdims=True)
-    common = residuals.mean(0)
-    freedom = seeds - 1, (models - 1) * (seeds - 1), (HALVES - 1) * models * seeds
-    squares = np.array([models * (common**2).sum(), ((residuals - common) ** 2).sum(), 0.0])
-    if errors is not None:
-        squares[2] = (HALVES - 1) * (errors**2).sum()
-    # Rows: components; columns: their weights of the mean squares of seeds, of `own`, and of evaluations.
-    one, rest = 1 / models, 1 - 1 / models
-    weights = np.array([[one, -one, 0], [0, 1, 0], [one, rest, 0], [0, 0, 1], [one, rest, -1]])
-    pivots = weights @ (squares[:, None] / _chi_squares(freedom))
-    ends = np.quantile(pivots, [LEVEL / 2, 1 - LEVEL / 2], axis=1)
-    found = np.maximum([weights @ (squares / np.array(freedom)), *ends], 0).T.tolist()
-    shared, own, total, evaluation, training = (Estimate(*each) for each in found)
-    stated = errors is not None
-    return Components(shared, own, total, evaluation if stated else None, training if stated else None)
-
-
-@lru_cache(maxsize=8)
-def _chi_squares(freedom: tuple[int, ...]) -> Float64[np.ndarray, "squares draws"]:
-    return np.random.default_rng(0).chisquare(np.array(freedom)[:, None], (len(freedom), DRAWS))
+    squares, freedom = float(np.square(residuals - residuals.mean(0)).sum()), (models - 1) * (seeds - 1)
+    low, high = (squares / special.chdtri(freedom, tail) for tail in (LEVEL / 2, 1 - LEVEL / 2))
+    evaluation = None if errors is None else float(np.square(errors).mean())
+    return Components(squares / freedom, low, high, float(values.var(1, ddof=1).mean()), evaluation)
 
 
 class Crossed(NamedTuple):
@@ -119,11 +91,10 @@ class Crossed(NamedTuple):
         if self.values.min() <= 0:
             raise ConfigError(f"{self.suite}: some values are not positive, so a relative spread has no meaning")
         found = components(np.log(self.values), None if self.errors is None else self.errors / self.values)
-        evaluated = found.evaluation.value / found.total.value if found.evaluation and found.total.value else 0.0
-        parts = min(evaluated, 1.0), 1 - min(evaluated, 1.0)
-        own = found.own.low, found.own.value, found.own.high
-        evaluation, training = ([(part * variance) ** 0.5 for variance in own] for part in parts)
-        saved = 1 - found.own.value / found.total.value if found.total.value else 0.0
+        evaluated = min(found.evaluation / found.total, 1.0) if found.evaluation and found.total else 0.0
+        own = found.low, found.own, found.high
+        evaluation, training = ([(part * variance) ** 0.5 for variance in own] for part in (evaluated, 1 - evaluated))
+        saved = 1 - found.own / found.total if found.total else 0.0
         note = f"paired by seed, which removes {100 * saved:.0f} % of the variance"
         note += "" if found.evaluation else "; evaluations state no interval, so they count as training"
         return Spread(

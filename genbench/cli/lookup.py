@@ -88,7 +88,7 @@ def show(
     if found is None and not kind and (run := find_run(name, results)) is not None:
         show_run(run, results, as_json)
         if open_:
-            open_file(picture_of(run))
+            open_file(run / "samples.png")
         return
     if found is None and (kind or name not in SECTIONS):
         names = [known for registered in registries for known in registered]
@@ -187,11 +187,6 @@ def find_run(name: str, results: Path) -> Path | None:
         return own
     records = sorted(own.glob("*/record.json"), key=lambda path: path.stat().st_mtime)
     return records[-1].parent if records else None
-
-
-def picture_of(run: Path) -> Path:
-    """Return the path of the picture of a run, given the folder of its evaluation."""
-    return run / "samples.png"
 
 
 def list_runs(results: Path, as_json: bool) -> None:

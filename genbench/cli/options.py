@@ -93,11 +93,11 @@ def print_wrapped(text: str, indent: str = "    ") -> None:
         typer.echo(line)
 
 
-def print_plain(text: str, *, err: bool = False) -> None:
+def print_plain(text: str) -> None:
     """Print a line with text from others, such as names of folders, without control characters."""
     from genbench.analysis.labels import plain
 
-    typer.echo(plain(text), err=err)
+    typer.echo(plain(text))
 
 
 def say_time(seconds: float) -> None:

@@ -52,9 +52,6 @@ def verify_command(
     sample: Annotated[int, typer.Option(min=0, help="Number of records to measure again.")] = 3,
     retrain: Annotated[int, typer.Option(min=0, help="How many of these records to train again as well.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed that selects the records.")] = 0,
-    tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest relative difference that passes (machines round differently).")
-    ] = 1e-3,
     dataset: Annotated[
         list[Path] | None, typer.Option(help="A data file or folder that the submission used. Repeatable.")
     ] = None,
@@ -73,15 +70,14 @@ def verify_command(
         files.require_folder(results, there=True)
 
     from genbench.results import archive
-    from genbench.results.comparing import TOLERANCE
     from genbench.results.verifying import Guest, verify
     from genbench.runs.store import Store
 
-    chosen: dict[str, Any] = {"sample": sample, "retrain": retrain, "seed": seed, "tolerance": tolerance}
+    chosen: dict[str, Any] = {"sample": sample, "retrain": retrain, "seed": seed}
     if what.is_file():
         with archive.opened(what) as store:
             found = verify(store, **chosen, guest=Guest(dataset or (), trust))
-            verdicts = _print_verdicts(archive.remembering(what, found) if tolerance <= TOLERANCE else found, as_json)
+            verdicts = _print_verdicts(archive.remembering(what, found), as_json)
     else:
         verdicts = _print_verdicts(verify(Store(what), **chosen), as_json)
     _conclude(what, verdicts)

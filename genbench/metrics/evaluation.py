@@ -20,7 +20,6 @@ import zlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from threading import RLock
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
@@ -62,22 +61,6 @@ class Value(NamedTuple):
     better: Literal["", "lower", "higher", "none"] = ""
 
 
-class Once:
-    """A value that the first of several threads computes, while the others wait for it."""
-
-    def __init__(self) -> None:
-        self._lock = RLock()
-        self.value: Any = None
-        self._known = False
-
-    def get(self, compute: Callable[[], T]) -> T:
-        """Return the value; if computing it fails, the error is raised, and the next caller tries again."""
-        with self._lock:
-            if not self._known:
-                self.value, self._known = compute(), True
-            return self.value
-
-
 @dataclass(eq=False, kw_only=True)
 class Evaluation:
     """The samples of one model (or of another program), the data to compare them with, and cached intermediates.
@@ -107,7 +90,7 @@ class Evaluation:
     group: Group = ALONE
     errors: bool = True
     image_grids: dict[str, Tensor] = field(default_factory=dict, init=False)
-    _cache: dict[Hashable, Once] = field(default_factory=dict, init=False)
+    _cache: dict[Hashable, Any] = field(default_factory=dict, init=False)
     _shared: list[tuple[Tensor, int]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -138,9 +121,9 @@ class Evaluation:
         """Return the evaluation of some of the samples, whose features are not computed again."""
         label = None if self.label is None else self.label[rows]
         part = replace(self, x=self.x[rows], label=label, group=ALONE)
-        for key, once in list(self._cache.items()):  # another thread may add to it
-            if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, once.value))).all()):
-                part.cached(key, lambda features=once.value: [torch.cat(features)[rows]])
+        for key, features in self._cache.items():
+            if isinstance(key, tuple) and key[0] == "features" and bool((rows < sum(map(len, features))).all()):
+                part._cache[key] = [torch.cat(features)[rows]]
         return part
 
     def reference(self, n: int) -> Batch:
@@ -201,11 +184,11 @@ class Evaluation:
 
     def cached(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what several metrics of this evaluation use."""
-        return self._cache.setdefault(key, Once()).get(compute)
+        return _computed(self._cache, key, compute)
 
     def cached_for_task(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute once what depends on data and seed only, for all evaluations with the same data and seed."""
-        return _task_cache(self.data, self.seed).setdefault(key, Once()).get(compute)
+        return _computed(_task_cache(self.data, self.seed), key, compute)
 
 
 def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[Value]:
@@ -253,5 +236,11 @@ def _checksum(tensor: Tensor) -> int:
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another
-def _task_cache(data: Data, seed: int) -> dict[Hashable, Once]:
+def _task_cache(data: Data, seed: int) -> dict[Hashable, Any]:
     return {}
+
+
+def _computed(known: dict[Hashable, Any], key: Hashable, compute: Callable[[], T]) -> T:
+    if key not in known:
+        known[key] = compute()
+    return known[key]

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
@@ -22,11 +22,7 @@ from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
 from genbench.settings import settings_in
-from genbench.storage import memory
 from genbench.training.process_group import ALONE, Group
-from genbench.training.second_thread import beside, second_thread_allowed
-
-Rows = list[dict[str, Any]]
 
 _NOT_SAMPLED = {"solver": None, "nfe": None}
 """Solver and NFE of a row that no samples were drawn for."""
@@ -78,37 +74,19 @@ def evaluate(
     of_samples = {name: settings for name, settings in chosen.items() if metrics[name].traits["of"] == "samples"}
     asked = sampling.curve_metrics or chosen
     curve_metrics = [name for name in of_samples if name in asked and metrics[name].traits.get("curve", True)]
-    # Only for vectors: two threads on images would hold two extractors in memory.
-    idle = group.size == 1 and data.event.is_vector and second_thread_allowed(torch.device("cpu"))
-    pairwise = [
-        metrics[name].traits["memory"](min(settings.get("n") or sampling.n, sampling.n))
-        for name, settings in of_samples.items()
-        if "memory" in metrics[name].traits
-    ]
-    idle &= 2 * max(pairwise, default=0) <= memory.total()
-    with beside(idle) as submit:
-        main = evaluation_with(sample, errors)
-        measured = {
-            name: submit(measure, main, name, settings, sampling.floor, interval=sampling.interval)
-            for name, settings in of_samples.items()
-        }
-        curve: list[Callable[[], Rows]] = []
-        for nfe in sampling.curve if model.nfe_curve else ():
-            try:
-                point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe), errors=False)
-            except Unsupported as reason:
-                where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
-                curve += [partial(unsupported, name, str(reason), where) for name in curve_metrics]
-                continue
-            curve += [
-                submit(measure, point, name, of_samples[name], sampling.floor, point="curve") for name in curve_metrics
-            ]
-        # Only this thread calls the model.
-        of_model = {name: measure(main, name, chosen[name], False) for name in chosen if name not in of_samples}
-        # From the end: this thread takes the values that the other thread would reach last.
-        of_curve = [value() for value in reversed(curve)]
-        rows = [row for name in chosen for row in (of_model[name] if name in of_model else measured[name]())]
-        rows += [row for values in reversed(of_curve) for row in values]
+    main = evaluation_with(sample, errors)
+    rows: list[dict[str, Any]] = []
+    for name, settings in chosen.items():
+        rows += measure(main, name, settings, sampling.floor, interval=sampling.interval)
+    for nfe in sampling.curve if model.nfe_curve else ():
+        try:
+            point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe), errors=False)
+        except Unsupported as reason:
+            where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
+            rows += [row for name in curve_metrics for row in unsupported(name, str(reason), where)]
+            continue
+        for name in curve_metrics:
+            rows += measure(point, name, of_samples[name], sampling.floor, point="curve")
     if sampling.split == "valid":
         note = "the validation split taking the place of the test split"
         rows = [row if row["value"] is None else row | {"protocol": f"{row['protocol']}, {note}"} for row in rows]

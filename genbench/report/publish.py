@@ -18,7 +18,7 @@ from genbench.report.formats.writers import COLUMNS, csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import across_table
-from genbench.results.comparing import TOLERANCE, compare
+from genbench.results.comparing import compare
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
@@ -84,7 +84,7 @@ def publish_suite(
             if chosen is not None:
                 records.append(_placed(chosen, its_places))
                 kept += here is None
-                replaced += before is not None and bool(compare(before, chosen).beyond(TOLERANCE))
+                replaced += before is not None and bool(compare(before, chosen).different)
             elif reason := (failed or {}).get(store.record_path(spec)) or store.failure(spec):
                 failed_here.append(_placed(failed_record(spec, reason), its_places))
             elif here is None and cell in earlier_failed:

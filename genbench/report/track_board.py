@@ -107,7 +107,8 @@ class TrackBoard(NamedTuple):
         sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
         recipes: {row of the track: the settings of its plan that differ from the baseline's, in words}.
         tuned: the budgets at which tuned settings are compared.
-        choices: the number of cells for which tuning has chosen settings, and the number of cells with trials.
+        choices: the numbers of cells for which tuning has chosen settings, of cells with trials, and of cells for which
+            it has chosen other settings than the defaults.
     """
 
     name: str
@@ -124,7 +125,7 @@ class TrackBoard(NamedTuple):
     sources: Mapping[str, Mapping[str, int]]
     recipes: Mapping[str, str]
     tuned: tuple[int, ...]
-    choices: tuple[int, int]
+    choices: tuple[int, int, int]
 
     @property
     def budgets(self) -> list[int]:
@@ -138,12 +139,12 @@ class TrackBoard(NamedTuple):
     def turn(self) -> tuple[Heat, Heat] | None:
         """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
 
-        Methods use their own samplers. None if no longer budget has a whole task, or if all tasks are whole at the
-        longest budget, which `shown` then includes.
+        Methods use their own samplers. None if no longer budget has a whole task, if all tasks are whole at the longest
+        budget, which `shown` then includes, or if the two have other settings: methods could turn because of these.
         """
         first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
         short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
-        if longest <= first or len(self.whole[longest]) == len(long.contests):
+        if longest <= first or len(self.whole[longest]) == len(long.contests) or short.settings != long.settings:
             return None
         return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
 
@@ -176,7 +177,7 @@ class TrackBoard(NamedTuple):
             for h in self.heats
         ]
         shared = {"track": self.name, "settings": self.settings, "baseline": self.baseline}
-        choices = {"chosen": self.choices[0], "of": self.choices[1]}
+        choices = dict(zip(("chosen", "of", "changed"), self.choices, strict=True))
         shared |= {"sources": self.sources, "recipes": self.recipes}
         return {**shared, "choices": choices, "cells": self.lacking, "across": parts, "rows": list(self.rows())}
 
@@ -209,7 +210,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     """
     suite, track = read_track(path)
     rows = track_rows(suite)
-    tried = [row for row in rows if row.model.trials]
+    choices = [choice_of(suite, row) for row in rows if row.model.trials]
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
     wanted: Sequence[Chosen] = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
@@ -264,7 +265,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         sources,
         recipes_of(rows, track.baseline),
         tuple(budget.steps for budget in suite.budgets if budget.tuned),
-        (sum(choice_of(suite, row) is not None for row in tried), len(tried)),
+        (sum(choice is not None for choice in choices), len(choices), sum(map(bool, choices))),
     )
 
 

@@ -19,12 +19,14 @@ def sentences(board: TrackBoard) -> list[str]:
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked; then the same for small NFE. Empty for a track that does not rank methods.
+        baseline or not ranked; which come first and are separated at other budgets shown; then the same for small NFE.
+        Empty for a track that does not rank methods.
     """
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
         return []
-    where = f"{board.name} with tuned settings" if heat.settings == "tuned" else board.name
+    unequal = heat.settings == "tuned" or _mixed(board.heats)
+    where = f"{board.name} with {heat.settings} settings" if unequal else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
         ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
@@ -32,15 +34,27 @@ def sentences(board: TrackBoard) -> list[str]:
     refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
+    shorter = [
+        each for steps in board.shown if steps < heat.steps and len(_ranked(each := board.heat(steps, None))) > 1
+    ]
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
         f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
         f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
         f"{refuted.format(first.method)}.{later}",
-        _others(board, heat),
-        *(f"{_first(h, _by(h.nfe))} {_others(board, h)}" for h in few if h.nfe),
+        " ".join([*_apart(board, heat), *_left(board, heat)]),
+        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each)]) for each in shorter),
+        *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
     ]
+
+
+def _mixed(heats: Sequence[Heat]) -> bool:
+    return len({heat.settings for heat in heats}) > 1
+
+
+def _at(heat: Heat, unequal: bool) -> str:
+    return f"After {heat.steps:,} steps" + (f" with {heat.settings} settings" if unequal else "")
 
 
 def _by(nfe: int) -> str:
@@ -67,18 +81,24 @@ def _alike(heat: Heat) -> list[str]:
     return [summary.method for summary in others if {*summary.letters} & {*first.letters}]
 
 
-def _others(board: TrackBoard, heat: Heat) -> str:
-    """Return which methods are separated from the baseline, and which are not ranked."""
+def _apart(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return which methods are separated from the baseline."""
     ranked = {summary.method: summary for summary in _ranked(heat)}
-    parts: list[str] = []
-    if (base := ranked.get(board.baseline)) is not None:
-        apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
-        for word, better in (("better", True), ("worse", False)):
-            methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
-            parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-        parts = parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
-    left = [_unranked(heat, model, next(iter(ranked))) for model in board.models if model not in ranked]
-    return " ".join([*parts, f"Not ranked: {', '.join(left)}."] if left else parts)
+    if (base := ranked.get(board.baseline)) is None:
+        return []
+    apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
+    parts = []
+    for word, better in (("better", True), ("worse", False)):
+        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
+        parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
+    return parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
+
+
+def _left(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return which methods are not ranked."""
+    ranked = [summary.method for summary in _ranked(heat)]
+    left = [_unranked(heat, model, ranked[0]) for model in board.models if model not in ranked]
+    return [f"Not ranked: {', '.join(left)}."] if left else []
 
 
 def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
@@ -96,10 +116,11 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
     return f"{model} ({lacks(heat, model, summary)}{compared})"
 
 
-def column_title(heat: Heat, several: bool) -> str:
-    """Return the regime of a column, with its budget if the table has several."""
+def column_title(heat: Heat, several: bool, what: str = "") -> str:
+    """Return what a column shows, by default its regime; with its budget and settings if the table has several."""
     tuned = "tuned, " if heat.settings == "tuned" else ""
-    return f"{heat.steps:,} steps, {tuned}{regime(heat.nfe)}" if several else regime(heat.nfe)
+    what = what or regime(heat.nfe)
+    return f"{heat.steps:,} steps, {tuned}{what}" if several else what
 
 
 def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
@@ -140,7 +161,8 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
     without = _unscored(heats)
     return (
         f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
-        f"{board.baseline}, {across if _several(heats) else f'on {_scored(heats)}'}{why + without if without else ''}."
+        f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
+        f"{why + without if without else ''}."
     )
 
 
@@ -154,7 +176,8 @@ def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tu
         if _several(heats)
         else f"on {_scored(heats)}"
     )
-    first = f"Excess over real data after {_budgets(heats)}, as a multiple of {board.baseline}'s: {across}."
+    base = f"{board.baseline}'s{_alike_in(heats)}"
+    first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
     without = _unscored(heats)
     rest = [*([f"not scored: {without}"] if without else []), *told]
     second = "; ".join(rest)
@@ -162,9 +185,13 @@ def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tu
 
 
 def _budgets(heats: Sequence[Heat]) -> str:
-    mixed = len({heat.settings for heat in heats}) > 1
+    mixed = _mixed(heats)
     stated = (f"{budget(heat)} with {heat.settings} settings" if mixed else budget(heat) for heat in heats)
-    return " and ".join(dict.fromkeys(stated))
+    return " and ".join(dict.fromkeys(stated)) + (" (so budgets differ in more than steps)" if mixed else "")
+
+
+def _alike_in(heats: Sequence[Heat]) -> str:
+    return " with the same settings" if _mixed(heats) else ""
 
 
 def _several(heats: Sequence[Heat]) -> bool:
@@ -217,13 +244,21 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
-    chosen, tried = board.choices
+    chosen, tried, changed = board.choices
+    parts += untuned(board)
     if chosen or (tried and board.settings == "tuned"):
         where = " (--settings tuned)" if board.settings == "default" else ""
         at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
         only = f" after {' and '.join(at)} steps" if len(at) < len(board.budgets) else ""
-        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}"]
+        other = f", in {changed} other settings than the defaults"
+        parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}{other}"]
     return "; ".join(parts)
+
+
+def untuned(board: TrackBoard) -> list[str]:
+    """Return which rows of a table with tuned settings were not tuned: those that the track does not list."""
+    tuned = board.further and any(heat.settings == "tuned" for heat in board.heats)
+    return [f"not tuned: {', '.join(board.further)}"] if tuned else []
 
 
 def origins(board: TrackBoard, tasks: Iterable[str]) -> list[str]:

@@ -26,6 +26,7 @@ from genbench.report.track_sentences import (
     recipes,
     regime,
     title,
+    untuned,
 )
 
 REAL = "real data"
@@ -35,6 +36,11 @@ MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
+TUNED = (
+    "Tuned settings: chosen for each method and task on validation data, by values with the method's own sampler, also "
+    "where a column shows another NFE. Notes of the tables of tasks state them."
+)
+CHOSEN = "Notes state the settings that tuning chose; methods without such a note have their default settings."
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -51,7 +57,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     heats = _heats(board)
     table, rest = _across(board, heats, most)
     own = [heat for heat in heats if heat.nfe is None]
-    columns = [Column(f"{heat.steps:,} steps, wins" if len(own) > 1 else "wins", "higher") for heat in own]
+    columns = [Column(column_title(heat, len(own) > 1, "wins"), "higher") for heat in own]
     found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
     rows = []
     for row in table.rows:
@@ -64,6 +70,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         *([WINS] if any(found) else []),
         *_timed(board),
         *origins(board, board.sources),
+        *([TUNED] if any(heat.settings == "tuned" for heat in heats) else []),
         *recipes(board, shown),
         *imprecise(heats),
         *_signs(rows),
@@ -83,11 +90,11 @@ def first_table(board: TrackBoard) -> Table:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
     table, rest = _across(board, heats, METHODS)
     own = [heat for heat in heats if heat.nfe is None]
-    told = [f"not shown: {', '.join(rest)}"] if rest else []
+    told = [*([f"not shown: {', '.join(rest)}"] if rest else []), *untuned(board)]
     told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
     told += ["°: at the floor on all these tasks"] if _signs(table.rows) else []
     if (timed := board.seconds) is not None:
-        told.append(f"seconds: processor time of one model trained alone, on {timed.task}")
+        told.append(f"seconds: processor time of one model trained alone with default settings, on {timed.task}")
     return replace(table, legend=caption(board, heats, told))
 
 
@@ -162,6 +169,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
     legend += origins(board, [contest.data for contest in contests])
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
+    legend += [CHOSEN] if board.heat(steps, None).settings == "tuned" else []
     legend += recipes(board, models)
     noise = {short[c.data]: c.noise for c in contests if c.noise is not None}
     if noise:
@@ -232,7 +240,8 @@ def _seconds(timed: Seconds, model: str) -> Cell:
 def _timed(board: TrackBoard) -> list[str]:
     if (timed := board.seconds) is None:
         return []
-    return [f"Seconds: processor time of one model alone on {timed.task}, methods in turns; {timed.machine}"]
+    what = f"processor time of one model alone with default settings on {timed.task}, methods in turns"
+    return [f"Seconds: {what}; {timed.machine}"]
 
 
 def _share(wins: float | None) -> Cell:

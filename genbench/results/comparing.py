@@ -52,9 +52,10 @@ class Comparison(NamedTuple):
     rows: int
     deviations: tuple[Deviation, ...]
 
-    def beyond(self, tolerance: float) -> tuple[Deviation, ...]:
-        """Return the deviations that are larger than a relative difference."""
-        return tuple(each for each in self.deviations if not each.relative <= tolerance)
+    @property
+    def different(self) -> tuple[Deviation, ...]:
+        """The deviations that are larger than `TOLERANCE`."""
+        return tuple(each for each in self.deviations if not each.relative <= TOLERANCE)
 
 
 def compare(one: Record, other: Record, *, without: Collection[str] = (), training: bool = True) -> Comparison:

@@ -22,6 +22,9 @@ COLUMNS += ["step", "reason", "original", "run"]
 ERRORS = 4
 """Number of standard errors by which a likelihood may be below the entropy of the data."""
 
+TUNED = " tuned"
+"""End of the name of a run that is only in the table of tuned settings of its track."""
+
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
 
@@ -97,23 +100,34 @@ def cost_of(record: Record) -> dict[str, Any]:
     return cost
 
 
+def tables_of(record: Mapping[str, Any]) -> frozenset[str]:
+    """Return the tables of a track, "default" and "tuned", in which a record has a row; empty outside of tracks."""
+    return frozenset(table for place in record.get("track", ()) for table in place["tables"])
+
+
 def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the name of each record's model: its label, plus its budget if records of this label have several."""
+    """Return the name of each record's model: its label, plus its budget if records of this label have several.
+
+    The name of a run in the table of tuned settings alone ends with "tuned".
+    """
     budgets: dict[str, dict[tuple[str, str], str]] = {}
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[tuple[str, str, str], str]] = []
     for record in records:
-        spec = record["spec"]
+        spec, labels = record["spec"], record["labels"]
         budget = json.dumps([spec["plan"], spec["evaluation"]])  # few differ
         if budget not in budgets:
             budgets[budget] = _budget(spec)
-        found.append((record["labels"]["model"], record["labels"]["data"], budget))
-    of_label: dict[tuple[str, str], list[dict[tuple[str, str], str]]] = {}
-    for model, data, budget in dict.fromkeys(found):
-        of_label.setdefault((model, data), []).append(budgets[budget])
+        tuned = TUNED if tables_of(record) == {"tuned"} else ""
+        found.append(((labels["model"], labels["data"], tuned), budget))
+    of_label: dict[tuple[str, str, str], list[dict[tuple[str, str], str]]] = {}
+    for label, budget in dict.fromkeys(found):
+        of_label.setdefault(label, []).append(budgets[budget])
     distinguishing = {label: _distinguishing(same) for label, same in of_label.items()}
     return [
-        model + "".join(f" {key[1]}={budgets[b][key]}" for key in distinguishing[model, data] if key in budgets[b])
-        for model, data, b in found
+        label[0]
+        + "".join(f" {key[1]}={budgets[b][key]}" for key in distinguishing[label] if key in budgets[b])
+        + label[2]
+        for label, b in found
     ]
 
 

@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 from torch import Tensor
 
 from genbench.errors import ConfigError, reason_of
-from genbench.results.comparing import TOLERANCE, compare
+from genbench.results.comparing import compare
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept
 from genbench.runs.record_types import Record
@@ -161,7 +161,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)
     added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
-    if why := _conflict(path, kept, record, added) or "".join(map(str, found.beyond(TOLERANCE)[:1])):
+    if why := _conflict(path, kept, record, added) or "".join(map(str, found.different[:1])):
         return None, Merged(name, "different", why)
     if not added:
         return None, Merged(name, "the same")

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported, reason_of
-from genbench.results.comparing import TOLERANCE, Deviation, compare
+from genbench.results.comparing import Deviation, compare
 from genbench.runs.make_spec import repeatable_spec
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.record import check_request, read_kept
@@ -95,13 +95,7 @@ class ReadRecord(NamedTuple):
 
 
 def verify(
-    store: Store,
-    *,
-    sample: int,
-    retrain: int = 0,
-    seed: int = 0,
-    tolerance: float = TOLERANCE,
-    guest: Guest | None = None,
+    store: Store, *, sample: int, retrain: int = 0, seed: int = 0, guest: Guest | None = None
 ) -> Iterator[Verdict]:
     """Yield the verdict on every record of a results folder, then on other files that are damaged.
 
@@ -109,14 +103,13 @@ def verify(
         sample: number of records to measure again, drawn from the records that can be measured.
         retrain: number of records of the sample that are also trained again.
         seed: seed of the sample.
-        tolerance: relative difference up to which values are the same.
         guest: given if another author made the records.
     """
     found = read(store, guest)
     able = [each.path for each in found if each.spec is not None and each.verdict.reason == NOT_SAMPLED]
     chosen = random.Random(seed).sample(able, min(sample, len(able)))
     for each in found:
-        yield _measured(each, each.path in chosen[:retrain], tolerance) if each.path in chosen else each.verdict
+        yield _measured(each, each.path in chosen[:retrain]) if each.path in chosen else each.verdict
     yield from _damaged_files(store, {each.path.parents[1] for each in found})
 
 
@@ -253,7 +246,7 @@ def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
+def _measured(each: ReadRecord, retrain: bool) -> Verdict:
     """Measure a record again from its weights, and on request after training again."""
     spec, verdict = each.spec, each.verdict
     assert spec is not None
@@ -273,7 +266,7 @@ def _measured(each: ReadRecord, retrain: bool, tolerance: float) -> Verdict:
         found = compare(record, again, training=False)  # weights of earlier steps are not saved
         if not found.rows:
             return verdict._replace(reason="its metrics are outdated")
-        different = found.beyond(tolerance)
+        different = found.different
         worst = max(found.deviations, key=lambda each: each.relative, default=None)
         verdict = verdict._replace(state="confirmed", reason="", values=found.rows, worst=worst, different=different)
         if different:

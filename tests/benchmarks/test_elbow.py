@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
+from helpers.published import values
 from helpers.toy_flows import gaussian_tilt
 
 from benchmarks.elbow import by_elbow, main
@@ -13,7 +15,15 @@ from genbench.models.flow_matching.couplings.wcfm_weights import FLAT, elbow
 from genbench.runs.store import Store
 
 ROOT = Path(__file__).parents[2]
-CHOICES = {"8gaussians": "8gaussians", "digits": "digits", "pixels": "cifar10", "latents": "cifar10"}
+CHOICES = {
+    "8gaussians": "8gaussians",
+    "8gaussians to moons": "8gaussians-moons",
+    "gaussians to 5gaussians": "gaussians-5gaussians",
+    "moons": "moons",
+    "digits": "digits",
+    "pixels": "cifar10",
+    "latents": "cifar10",
+}
 """{word of a row of docs/sweeps.md: data set}."""
 
 
@@ -59,6 +69,21 @@ def test_the_documented_choices_follow_from_the_published_curves(monkeypatch):
     (pixels,) = (each["curve"] for each in files if each["data"]["name"] == "cifar10" and each["encoder"] is None)
     assert {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.26, 0.47)} == {"0.0884"}
     assert "0.0884" not in {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.25, 0.49)}
+    ranges = {
+        each["data"]["name"]: [choice(each["curve"], t, monkeypatch) for t in (0.26, 0.47)]
+        for each in files
+        if not each["encoder"]
+    }
+    moons = ranges.pop("moons")
+    assert f"choose {moons[0]:.3g} to {moons[1]:.3g} on moons" in text
+    assert all(moons[0] / moons[1] > high / low for high, low in ranges.values())  # the most sensitive
+
+
+def test_the_reason_for_the_threshold_is_what_the_study_of_kappa_found():
+    text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
+    own = [fmean(values("kappa", "moons", f"wcfm kappa={kappa}", "w2").values()) for kappa in ("0.5", "1.41")]
+    cfm = fmean(values("kappa", "moons", "cfm", "w2").values())
+    assert f"W2 is\n{own[0]:.3f} at 0.5, {own[1]:.3f} at 1.41 and {cfm:.3f} for CFM" in text
 
 
 def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():

@@ -26,7 +26,8 @@ DIFFERENCES = [
     ("W4", 3, ("couplings-dims", "mixture dims=8 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     ("W4", 2, ("couplings-dims", "mixture dims=50 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     *(
-        ("W5", 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
+        ("W5", 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
+        for metric in ("straightness", "sliced_w2")
         for pool in ("", " pool=4", " pool=16")
     ),
     ("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm")),

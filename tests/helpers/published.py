@@ -19,12 +19,26 @@ def records(suite):
     return [*map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines())]
 
 
+def rows_of(record):
+    """Return the rows of a record in a track with default settings."""
+    return [place["row"] for place in record.get("track", ()) if "default" in place["tables"]]
+
+
+@cache
+def defaults(suite):
+    """Return the records of a suite; of a track, only those with default settings.
+
+    Tuned settings may have the labels of default settings: labels do not state the plan.
+    """
+    return [record for record in records(suite) if "track" not in record or rows_of(record)]
+
+
 @cache
 def rows(suite):
-    """Return (labels, spec, result) of each value of a suite."""
+    """Return (labels, spec, result) of each value of the `defaults` of a suite."""
     found = []
-    for record in records(suite):
-        named = [place["row"] for place in record.get("track", ()) if "default" in place["tables"]]
+    for record in defaults(suite):
+        named = rows_of(record)
         labels = record["labels"] | {"row": named[0] if named else None}
         found += [(labels, record["spec"], own) for own in record.get("results", ()) if own.get("value") is not None]
     return found

@@ -47,7 +47,8 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         *((42, 1, ("digits", "digits", FD, f"wcfm kappa={kappa}", "cfm")) for kappa in (0.5, 0.0902)),
         (42, 0, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": 1})),
         *(
-            (43, 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
+            (43, 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
+            for metric in ("straightness", "sliced_w2")
             for pool in ("", " pool=4", " pool=16")
         ),
         (43, 3, ("large-batches", "tori", "straightness", "wcfm", "cfm")),
@@ -83,8 +84,8 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (20, 3, ("synthetic", "8gaussians", "w2", "vp", "cfm")),
         (20, 3, ("plane-v1", "pinwheel", "sliced_w2", "vp", "cfm")),
         (20, 3, ("plane-v1", "mixture dims=8", "sliced_w2", "vp", "cfm")),
-        (21, 3, ("synthetic", "moons", "nll", "nsf", "cfm")),
-        (21, 3, ("synthetic", "8gaussians", "nll", "nsf", "otcfm")),
+        *((21, 3, ("plane-v1", "moons", "nll", "nsf", "cfm", plan)) for plan in ({}, LONG)),
+        (21, 3, ("plane-v1", "8gaussians", "nll", "nsf", "otcfm")),
         (21, 3, ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm")),
         (21, 3, ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm", LONG)),
         (22, 1, ("digits", "digits", FD, "starflow", "cfm")),
@@ -96,6 +97,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (23, 2, ("digits-long", "digits", "bits_per_dim", "starflow", "starflow", OWN_WEIGHTS, {"stop": "validation"})),
         (24, 1, ("mnist5k", "mnist5k", "fd-mnist5k_cnn", DEEP, EQUAL)),
         (25, 0, ("mnist5k", "mnist5k", "fd-mnist5k_cnn", DIT, UNET)),
+        (26, 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "tarflow noise=0.1")),
         (26, 1, ("digits", "digits", FD, "starflow", "tarflow")),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", STAR)),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=1.0", STAR)),
@@ -260,6 +262,49 @@ def test_on_digits_at_one_evaluation_only_reflow_is_ahead_of_sdcfm():
     assert level == {"cfm conditional=true", "shortcut steps=32", "meanflow steps=32"}
 
 
+def mean(*words, **plan):
+    return np.mean([*values(*words, **plan).values()])
+
+
+def test_on_moons_nsf_and_tarflow_have_better_likelihoods_than_all_flow_matching():
+    flows = {"nsf": "nsf", "TARFlow": "tarflow width=16", "STARFlow": "starflow width=16"}
+    names = {labels["row"] for labels, _, _ in by_metric("plane-v1")["nll", "main"] if labels["data"] == "moons"}
+    models = {name: values("plane-v1", "moons", name, "nll") for name in names}
+    assert {len(seeds) for seeds in models.values()} == {10}
+    stated = [f"{name} {np.mean([*models[row].values()]):.3f}" for name, row in (flows | {"CFM": "cfm"}).items()]
+    assert ", ".join(stated) in CARDS["21"]
+    p = all_pairs(models)
+    for name in ("nsf", "TARFlow"):
+        for other in names - {*flows.values()}:
+            assert np.mean([*models[flows[name]].values()]) < np.mean([*models[other].values()])
+            assert p[min(flows[name], other), max(flows[name], other)] < 0.05
+
+
+def test_on_digits_flows_that_are_trained_for_samples_are_compared_by_fd():
+    task = "digits-v1", "digits"
+    models = {labels["model"] for labels, _, _ in by_metric("digits-v1")[FD, "main"]}
+    p = all_pairs({name: values(*task, name, FD) for name in models})
+    star, tar = "starflow noise=0.1", "tarflow noise=0.1"
+    assert p["cfm", star] < 0.05
+    assert f"(p = {p[star, tar]:.2f})" in CARDS["26"]
+    alone = stats.ttest_rel([*values(*task, star, FD).values()], [*values(*task, tar, FD).values()]).pvalue
+    assert f"(p = {alone:.3f})" in CARDS["26"]
+    of_star, of_tar = (signed(*halved([*values(*task, name, FD).values()]), 1)[1:] for name in (star, tar))
+    assert f"FD {of_star} vs. {of_tar} (TARFlow)" in CARDS["26"]
+    assert f"FD {mean(*task, star, FD):.1f} vs. {mean(*task, 'cfm', FD):.1f}" in CARDS["22"]
+    ranked = (
+        f"{mean(suite, 'digits', m, FD):.1f}" for suite in ("digits-v1", "digits-long") for m in ("cfm", "otcfm", star)
+    )
+    assert "| {} / {} / {} | {} / {} / {} |".format(*ranked) in (RESULTS / "rankings.md").read_text("utf-8")
+
+
+def test_in_sliced_w2_the_kappa_of_the_rule_is_separated_from_the_largest_plan_only():
+    names = {labels["model"] for labels, _, _ in rows("large-batches")}
+    p = all_pairs({name: values("large-batches", "tori", name, "sliced_w2") for name in names})
+    plans = ("otcfm", "otcfm pool=4", "otcfm pool=16")
+    assert [p[plan, "wcfm"] < 0.05 for plan in plans] == [False, False, True]
+
+
 def test_the_batch_size_changes_the_straightness_of_wcfm_by_a_twentieth():
     def relative(model, batch):
         own, cfm = (values("batch", "8gaussians", m, "straightness", batch_size=batch) for m in (model, "cfm"))
@@ -283,25 +328,6 @@ def test_wcfm_is_straighter_than_otcfm_at_one_kappa_of_one_task():
         ot = values("batch", data, "otcfm", "straightness", batch_size=256)
         own = {kappa: values("kappa", data, kappa, "straightness") for kappa in kappas}
         assert {kappa for kappa in kappas if np.mean([own[kappa][s] - ot[s] for s in ot]) < 0} == known
-
-
-def test_with_five_seeds_two_values_of_tong_et_al_were_inconclusive():
-    """A value agrees with the published one in claims.md if difference + half-width is at most the tolerance there."""
-    page = (
-        (RESULTS / "claims.md").read_text("utf-8").split("## Tong et al., TMLR 2024, Table 2, npe")[-1].split("##")[0]
-    )
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
-    stated = {cells[0]: (float(cells[1]), float(cells[4])) for cells in lines if cells[0] != "value"}
-    models = {"OT-CFM": "otcfm *", "I-CFM": "cfm *", "2-RF": "reflow *"}
-    agree = {}
-    for name, (published, tolerance) in stated.items():
-        model, task = name.split(", ")
-        found = values("tong", "8gaussians*" if task.startswith("N ") else "moons-8gaussians*", models[model], "npe")
-        for count in (5, len(found)):
-            mean, half = halved([found[seed] for seed in range(count)])
-            agree.setdefault(name, []).append(abs(mean - published) + half <= tolerance)
-    assert all(own[-1] for own in agree.values())
-    assert {name for name, own in agree.items() if not own[0]} == {"I-CFM, N to 8gaussians", "2-RF, N to 8gaussians"}
 
 
 def test_in_cifar_latents_only_the_small_kappa_is_separated_from_cfm_after_correction():

@@ -1,28 +1,18 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
-from functools import cache
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.published import difference, halved, values
 from scipy.stats import ttest_rel
 
-from genbench.analysis.means import mean_and_half
 from genbench.analysis.significance import holm
 from genbench.report.track_board import track_board
-from genbench.results.reader import RECORDS
-from genbench.runs.record import read_published
 from genbench.runs.store import Store
 from genbench.suites import find
 
-RESULTS = Path(__file__).parents[2] / "results"
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
-
-
-@cache
-def records(suite):
-    return read_published(RESULTS / suite / RECORDS)
 
 
 def published(track, folder):
@@ -115,39 +105,26 @@ def test_on_8gaussians_longer_training_takes_the_lead_from_sdcfm_and_from_cfm_ov
     assert not long.apart("cfm", "wcfm")
 
 
-def one_step(suite, data, name, coupling=None, normalize=True):
-    """Return the sliced W2 of samples of one step, in the order of seeds."""
-    found = {}
-    for record in records(suite):
-        spec, model = record["spec"], record["spec"]["model"]
-        pairs = model["coupling"]["name"] if "coupling" in model else None
-        settings = (spec["data"]["name"], model["name"], pairs, model.get("normalize", True), model["net"]["width"])
-        if settings == (data, name, coupling, normalize, 64):
-            rows = [row for row in record["results"] if row["metric"] == "sliced_w2" and row["nfe"] == 1]
-            found[spec["seed"]] = rows[0]["value"]
-    return [found[seed] for seed in range(10)]
-
-
-def on(coupling, *names):
-    return {(name, coupling) for name in names}
+def in_order(suite, data, model, metric, **settings):
+    """Return values in the order of seeds."""
+    return np.array([value for _, value in sorted(values(suite, data, model, metric, **settings).items())])
 
 
 def test_drifting_is_ahead_of_all_flow_maps_but_these():
     """Paired over seeds, with Holm's correction for all 88 comparisons."""
+    narrow, wide = "drifting", "drifting temperatures=?0.05? normalize=false"
     level = {
-        ("checkerboard", True): on("semidiscrete", "meanflow"),
-        ("moons", True): on("semidiscrete", "alphaflow", "sdcfm"),
-        ("checkerboard", False): on("semidiscrete", "alphaflow"),
-        ("moons", False): set(),
+        ("checkerboard", narrow): {row("meanflow", "semidiscrete")},
+        ("moons", narrow): {row("alphaflow", "semidiscrete"), "sdcfm"},
+        ("checkerboard", wide): {row("alphaflow", "semidiscrete")},
+        ("moons", wide): set(),
     }
-    behind = {("checkerboard", True): on("semidiscrete", "alphaflow", "progressive", "sdcfm")}
+    behind = {("checkerboard", narrow): {row("alphaflow", "semidiscrete"), row("progressive", "semidiscrete"), "sdcfm"}}
+    maps = [row(*pair) for pair in product({*LOSSES} - {"consistency"}, ("", "ot", "semidiscrete"))]
     tests = {}
-    for data, normalize in level:
-        drifting = one_step("drifting", data, "drifting", normalize=normalize)
-        case = data, normalize
-        tests[case, ("sdcfm", "semidiscrete")] = ttest_rel(drifting, one_step("maps-v1", data, "sdcfm"))
-        for pair in product({*LOSSES} - {"consistency"}, ("independent", "ot", "semidiscrete")):
-            tests[case, pair] = ttest_rel(drifting, one_step("maps-v1", data, *pair))
+    for (data, drifting), other in product(level, ["sdcfm", *maps]):
+        own = in_order("drifting", data, drifting, "sliced_w2")  # its only NFE is 1
+        tests[(data, drifting), other] = ttest_rel(own, in_order("maps-v1", data, other, "sliced_w2", nfe=1))
     assert len(tests) == 88
     corrected = dict(zip(tests, holm([test.pvalue for test in tests.values()]), strict=True))
     for case in level:
@@ -156,50 +133,34 @@ def test_drifting_is_ahead_of_all_flow_maps_but_these():
         assert {key[1] for key in of if corrected[key] < 0.05 and tests[key].statistic > 0} == behind.get(case, set())
 
 
-def budget(suite, part, data="8gaussians", *, dims=None, width=64, depth=3):
-    """Return a part of the error budget of W-CFM at kappa 0.5 after 2,000 steps, over seeds."""
-    wanted = {"name": "wcfm", "kappa": 0.5}, {"width": width, "depth": depth}, {"steps": 2000}, {"steps": 16}
-    values = []
-    for record in records(suite):
-        spec = record["spec"]
-        sections = spec["model"], spec["model"]["net"], spec["plan"], spec["sample"]
-        if (spec["data"]["name"], spec["data"].get("dims")) == (data, dims) and all(
-            want.items() <= has.items() for want, has in zip(wanted, sections, strict=True)
-        ):
-            values += [row["value"] for row in record["results"] if row["metric"] == part]
-    assert len(values) == 5
-    return np.array(values)
+WIDE = "wcfm net=mlp(width=128) kappa=0.5 *=16"
 
 
-@pytest.mark.parametrize("dims", [2, 8, 50])
-def test_the_coupling_is_the_main_loss_of_wcfm_on_mixtures(dims):
+@pytest.mark.parametrize("data", ["mixture", "mixture dims=8", "mixture dims=50"])
+def test_the_coupling_is_the_main_loss_of_wcfm_on_mixtures(data):
     coupling, total = (
-        budget("error-budget-tasks", part, "mixture", dims=dims, width=128)
+        in_order("error-budget-tasks", data, WIDE, part, steps=2000)
         for part in ("error_budget.coupling", "error_budget")
     )
-    mean, half = mean_and_half(coupling / total)
+    mean, half = halved(coupling / total)
     assert mean - half > 2 / 3
 
 
 def test_a_larger_network_halves_its_part_and_leaves_the_coupling():
     small, wide = (
-        [budget(suite, f"error_budget.{part}", width=width) for part in ("coupling", "network")]
-        for suite, width in (("error-budget", 64), ("error-budget-tasks", 128))
+        [in_order(*suite, f"error_budget.{part}", steps=2000) for part in ("coupling", "network")]
+        for suite in (
+            ("error-budget", "8gaussians", "wcfm kappa=0.5 *=16"),
+            ("error-budget-tasks", "8gaussians", WIDE),
+        )
     )
     np.testing.assert_allclose(wide[0], small[0], atol=1e-6)
     assert (wide[1] < 0.6 * small[1]).all()
 
 
 def test_at_equal_steps_progressive_is_ahead_of_lagrangian_at_nfe_1_only():
-    values = {}
-    for record in records("maps-equal-steps"):
-        for result in record["results"]:
-            if result["metric"] == "sliced_w2" and result["point"] == "curve":
-                key = record["spec"]["model"]["name"], record["spec"]["plan"]["steps"], result["nfe"]
-                values.setdefault(key, {})[record["spec"]["seed"]] = result["value"]
-    for steps in (2000, 10_000):
-        for nfe in (1, 2, 4):
-            one, other = (values[name, steps, nfe] for name in ("lagrangian", "progressive"))
-            mean, half = mean_and_half([one[seed] - other[seed] for seed in one])
-            assert abs(mean) > half
-            assert (mean > 0) == (nfe == 1)
+    for steps, nfe in product((2000, 10_000), (1, 2, 4)):
+        models = "maps-equal-steps", "checkerboard", "sliced_w2", row("lagrangian"), row("progressive")
+        mean, half = difference(*models, nfe=nfe, steps=steps)
+        assert abs(mean) > half
+        assert (mean > 0) == (nfe == 1)

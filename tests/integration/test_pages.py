@@ -3,12 +3,14 @@
 import csv
 import json
 import re
+import tomllib
 from fnmatch import fnmatch
 from statistics import mean
 
 import pytest
-from helpers.published import RESULTS, below, difference, halved, rows, values
+from helpers.published import RESULTS, below, difference, halved, records, rows, values
 
+TOML = RESULTS.parent / "genbench" / "suites"
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
 NAMES = {
     "reflow": "reflow start=anew",
@@ -227,6 +229,49 @@ def test_every_finding_in_short_is_checked():
 @pytest.mark.parametrize("method", CHECKS)
 def test_a_finding_in_short_is_what_the_records_say(method):
     CHECKS[method](SHORT[method])
+
+
+SUITES = {
+    name: [cell.strip() for cell in cells.split("|")]
+    for name, cells in re.findall(
+        r"^\| \[([\w-]+)\]\(.*?\) \|(.*)\|$", (RESULTS / "README.md").read_text("utf-8"), re.M
+    )
+}
+"""{suite: question, data, steps and seeds} of the table in results/README.md."""
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES.keys() - {"latents-v1", "cifar10-v1"}))
+def test_a_suite_is_listed_with_the_steps_and_seeds_of_its_records(suite):
+    steps, seeds = {record["spec"]["plan"]["steps"] for record in records(suite)} - {0}, {}
+    for record in records(suite):
+        cell = record["labels"]["model"], record["labels"]["data"], record["spec"]["plan"]["steps"]
+        seeds.setdefault(cell, set()).add(record["spec"]["seed"])
+    of_steps, of_seeds = SUITES[suite][2].partition(" (")[0].replace(",", ""), SUITES[suite][3]
+    assert {int(number) for number in re.findall(r"\d+", of_steps)} == (
+        {min(steps), max(steps)} if " to " in of_steps else steps
+    )
+    assert {int(number) for number in re.findall(r"\d+", of_seeds)} == {len(own) for own in seeds.values()}
+
+
+@pytest.mark.parametrize(
+    ("track", "count"), [("plane-v1", "all"), ("digits-v1", "all"), ("latents-v1", "seven"), ("cifar10-v1", "nine")]
+)
+def test_a_track_is_listed_with_the_count_of_its_methods(track, count):
+    methods = {model["name"] for model in tomllib.loads((TOML / f"{track}.toml").read_text("utf-8"))["models"]}
+    assert len(methods - {"gaussian"}) == {"all": 13, "seven": 7, "nine": 9}[count]
+    assert SUITES[track][0].startswith(f"track: {count} methods")
+
+
+def test_provenance_counts_the_records_that_were_trained_with_uncommitted_changes():
+    found = {}
+    for track in ("plane-v1", "transport-v1"):
+        dirty = [record for record in records(track) if record["provenance"]["training"]["code"].get("dirty")]
+        assert {record["spec"]["plan"]["steps"] for record in dirty} == {2000}
+        assert {record["provenance"]["training"]["code"]["commit"][:7] for record in dirty} == {"755c81b"}
+        found[track] = f"{len(dirty)} of {len(records(track)):,} records of `{track}`"
+    assert " and ".join(found.values()) in (RESULTS / "provenance.md").read_text("utf-8")
+    others = {folder.parent.name for folder in RESULTS.glob("*/records.jsonl.gz")} - found.keys()
+    assert not [own for own in others for r in records(own) if r["provenance"]["training"].get("code", {}).get("dirty")]
 
 
 def test_tracks_without_results_are_listed_as_such():

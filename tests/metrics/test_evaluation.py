@@ -1,10 +1,7 @@
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-
 import pytest
 from scipy.stats import binom
 
-from genbench.metrics.evaluation import Evaluation, Once, wilson
+from genbench.metrics.evaluation import Evaluation, wilson
 from genbench.registry import datasets
 
 
@@ -18,23 +15,6 @@ def test_cached_for_task_computes_once_per_data_and_seed():
     x = data.test.take(10, 0).x
     first, same, other = Evaluation(data, 0, x=x), Evaluation(data, 0, x=x + 1), Evaluation(data, 1, x=x)
     assert [each.cached_for_task("key", compute) for each in (first, same, other, same)] == [0, 0, 1, 0]
-
-
-def test_of_several_threads_one_computes_and_all_get_its_value():
-    once, start, computed = Once(), Barrier(4), []
-
-    def ask(number):
-        start.wait()
-        return once.get(lambda: computed.append(number) or number)
-
-    with ThreadPoolExecutor(4) as threads:
-        values = set(threads.map(ask, range(4)))
-    assert values == set(computed)
-    assert len(computed) == 1
-    once = Once()  # a value that failed is computed again
-    with pytest.raises(ZeroDivisionError):
-        once.get(lambda: 1 / 0)
-    assert once.get(lambda: 5) == 5
 
 
 @pytest.mark.parametrize("n", [50, 400])

@@ -1,8 +1,6 @@
 import gc
 import math
-import threading
 import weakref
-from threading import get_ident
 
 import numpy as np
 import pytest
@@ -12,9 +10,7 @@ from benchmarks.calibration import faults, tasks
 from genbench.analysis.values import half_interval
 from genbench.core import Event, Normal
 from genbench.errors import RunFailed
-from genbench.metrics import measurement
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.floor import real_vs_real
 from genbench.metrics.measurement import evaluate, half_intervals, measure, require_measurable, validation_as_test
 from genbench.metrics.sampling import Sampling
 from genbench.registry import datasets, models
@@ -22,7 +18,6 @@ from genbench.results.external_samples import task_without_model
 from genbench.runs.make_spec import bind_metrics
 from genbench.runs.spec import build_data
 from genbench.settings import settings_in
-from genbench.storage import memory
 
 
 @pytest.fixture
@@ -102,61 +97,6 @@ def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
     sampling = Sampling(n=20, batch=20, split="valid")
     rows, _ = evaluate(model, digits, {"norm": {"n": None}}, sample={}, sampling=sampling, seed=0)
     assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")
-
-
-@pytest.mark.parametrize(("gibibytes", "number"), [(1, 1), (3, 2)])
-def test_this_thread_measures_the_end_of_the_curve_where_memory_suffices(moons, metric, monkeypatch, gibibytes, number):
-    threads, helped, begun = set(), threading.Event(), threading.Event()
-
-    def shared(evaluation):
-        threads.add(get_ident())
-        if get_ident() == threading.main_thread().ident:
-            helped.set()
-        else:
-            begun.set()
-        return Value(float(helped.wait(300) and (number == 1 or begun.wait(300))), len(evaluation.x), "p")
-
-    metric("shared", shared, memory=lambda n: 2**30)
-    monkeypatch.setattr(memory, "total", lambda: gibibytes * 2**30)
-    model = models["cfm"].build(moons.event, moons.source).eval()
-    rows, _ = evaluate(model, moons, {"shared": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1, 2)), seed=0)
-    assert [(row["point"], row["value"]) for row in rows] == [("main", 1), ("curve", 1), ("curve", 1)]
-    assert len(threads) == number
-
-
-def test_a_second_thread_changes_no_row_and_its_errors_are_raised(moons, metric, monkeypatch):
-    helped = threading.Event()
-
-    def mean(evaluation):
-        if get_ident() != threading.main_thread().ident:
-            helped.set()
-        assert helped.wait(300)
-        return Value(float(evaluation.x.mean()), len(evaluation.x), "mean")
-
-    metric("mean", mean)
-    chosen = {"detour": {}, "mean": {}, "energy_distance": {"n": None}, "w2": {"n": None}}
-    sampling = Sampling(n=64, batch=64, curve=(1, 4), interval=True)
-    torch.manual_seed(0)
-    model = models["cfm"].build(moons.event, moons.source).eval()
-
-    def rows(idle):
-        monkeypatch.setattr(measurement, "second_thread_allowed", lambda device: idle)
-        real_vs_real.cache_clear()
-        return evaluate(model, moons, chosen, sample={}, sampling=sampling, seed=0)[0]
-
-    beside = rows(idle=True)
-    assert [(row["metric"], row["point"]) for row in beside[:4]] == [(name, "main") for name in chosen]
-    assert rows(idle=False) == beside
-    monkeypatch.undo()
-    both = threading.Barrier(2)
-
-    def nan_beside(evaluation):
-        both.wait(300)
-        return Value(0.0 if get_ident() == threading.main_thread().ident else float("nan"), 9, "p")
-
-    metric("beside", nan_beside)
-    with pytest.raises(RunFailed, match="beside is nan"):
-        evaluate(model, moons, {"beside": {}}, sample={}, sampling=Sampling(n=9, batch=9, curve=(1,)), seed=0)
 
 
 def test_a_measured_model_is_not_kept_in_memory(moons):

@@ -126,6 +126,30 @@ def test_letters_never_compare_two_budgets_of_a_track():
     assert [any(row.label == "wcfm" for row in table.rows) for table in both] == [True, False, False, False]
 
 
+def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
+    """Letters compared both in one family, and a run with another learning rate had no name that said so."""
+
+    def cfm(tables, value, steps, lr=1e-3):
+        for seed in range(3):
+            own = record_of("cfm", "moons", steps, seed, rows_of(value + 0.01 * seed**2, 0.1), tables=tables)
+            yield {**own, "spec": {**own["spec"], "plan": {**own["spec"]["plan"], "lr": lr}}}
+
+    both = ("default", "tuned")
+    records = [*cfm(("default",), 0.9, 20), *cfm(("tuned",), 0.5, 20, 3e-3), *cfm(both, 0.4, 50)]
+    records += [record_of("otcfm", "moons", 20, s, rows_of(0.7 + 0.01 * s, 0.1), tables=both) for s in range(3)]
+    failed = [{**lost(("otcfm", 4))[0], "track": [{"row": "otcfm", "headline": "sliced_w2", "tables": ["tuned"]}]}]
+    tables = comparison_tables(read_values(records), [failure_of(record) for record in failed])
+    found = {
+        table.title: {r.label: (round(r.cells[0].mean, 2), r.cells[0].letters) for r in table.rows[1:]}
+        for table in tables
+    }
+    assert found == {
+        "moons, 20 steps, default settings": {"cfm": (0.92, "b"), "otcfm": (0.71, "a")},
+        "moons, 20 steps, tuned settings": {"cfm": (0.52, ""), "otcfm": (0.71, "")},  # one has a failed run
+        "moons, 50 steps": {"cfm": (0.42, "")},
+    }
+
+
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
 def test_two_protocols_are_two_columns(other):
     pairs = [row(model, s, value * (1 + s / 999)) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]

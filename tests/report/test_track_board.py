@@ -1,5 +1,6 @@
 """Tracks: what a cell says, when it is compared, and that a table of a track is the test of any leaderboard."""
 
+import copy
 import json
 
 import numpy as np
@@ -9,8 +10,8 @@ from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, r
 from genbench.errors import ConfigError
 from genbench.report.plots import budget_curves
 from genbench.report.track_board import track_board
-from genbench.report.track_sentences import sentences
-from genbench.report.track_table import across_table, task_table
+from genbench.report.track_sentences import complete, sentences
+from genbench.report.track_table import CHOSEN, TUNED, across_table, first_table, task_table
 from genbench.runs.store import Store
 
 
@@ -96,7 +97,7 @@ def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path
     for tasks, shown, number in ((("moons",), "default", 1), (("moons", "pinwheel"), "tuned", 2)):
         choices.write_text(json.dumps({data: {"wcfm": {"model": {"kappa": 0.5}}} for data in tasks}))
         board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)])
-        assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2})
+        assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2, "changed": number})
         where = " (--settings tuned)" if shown == "default" else ""
         assert f"tuning has chosen settings for {number} of 2 cells{where}" in across_table(board).legend[1]
         contests = board_of(tmp_path, default, settings="tuned").heat(20, None).contests
@@ -121,15 +122,59 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     assert [column.title for column in table.columns[:2]] == ["20 steps, tuned, own sampler", "50 steps, own sampler"]
     assert "20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings" in table.legend[0]
     assert "for 2 of 2 cells after 20 steps" in table.legend[1]
+    assert table.legend[0].startswith(
+        "Values after 20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings (so budgets "
+        "differ in more than steps): excess (value minus floor of real data) as a multiple of the excess of cfm with "
+        "the same settings, "
+    )
+    assert [column.title for column in table.columns[-2:]] == ["20 steps, tuned, wins", "50 steps, wins"]
+    assert TUNED in table.legend
+    assert [CHOSEN in task_table(board, steps, None).legend for steps in (20, 50)] == [True, False]
     assert [task_table(board, steps, None).title.split(":")[0] for steps in (20, 50)] == [
         "some, tuned settings",
         "some, default settings",
     ]
-    assert sentences(board)[0].startswith("On some after 50 training steps")
+    assert sentences(board)[0].startswith("On some with default settings after 50 training steps")
+    assert sentences(board)[3].startswith("After 20 steps with tuned settings, otcfm wins: ")
     assert {(row["steps"], row["settings"]) for row in board.rows()} == {(20, "tuned"), (50, "default")}
     assert budget_curves(board) is None  # a crossing could come from the settings
     curves = budget_curves(board_of(tmp_path, [*planted(), *planted(50), *default], track=track, settings="default"))
     assert curves.title == "some: quality vs. training steps, default settings"
+
+
+def test_methods_do_not_turn_between_tuned_and_default_settings(tmp_path):
+    """A table of what longer training changes compared tuned settings with default ones."""
+    choice = {"wcfm": {"model": {"kappa": 0.5}}}
+    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": choice, "pinwheel": choice}))
+    track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
+    default = [*tuned("elbow", ["default"], 0.9), *tuned("elbow", ["default"], 0.8, steps=50)]
+    long = [record for record in planted(50) if record["labels"]["data"] == "moons"]
+    records = [*planted(), *long, *default, *tuned(0.5)]
+    turns = {each: board_of(tmp_path, records, track=track, settings=each).turn() for each in ("default", "tuned")}
+    assert (turns["tuned"], {heat.settings for heat in turns["default"]}) == (None, {"default"})
+
+
+def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_chosen(tmp_path):
+    choices = {"moons": {"wcfm": {"model": {"kappa": 0.5}}}, "pinwheel": {"wcfm": {}}}
+    (tmp_path / "some.tuned.json").write_text(json.dumps(choices))
+    records = [*planted(), *tuned("elbow", ["default"], 0.9), *tuned(0.5, tasks=("moons",))]
+    for settings, said in (("tuned", True), ("default", False)):
+        board = board_of(tmp_path, records, settings=settings)
+        assert "for 2 of 2 cells" in complete(board, [])
+        assert complete(board, []).endswith(", in 1 other settings than the defaults")
+        assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
+        assert ("ot tuned: mine." in first_table(board._replace(further=("mine",))).legend[-1]) is said
+
+
+def test_a_tuned_run_that_is_older_than_a_setting_stays_in_its_table(tmp_path):
+    """All tuned cells became missing, and the default table came first, as soon as any setting was added."""
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    old = copy.deepcopy(tuned(0.5, tasks=("moons",)))
+    for record in old:
+        for section, name in (("model", "prediction"), ("plan", "released"), ("sample", "diffusion")):
+            del record["spec"][section][name]
+    cell = board_of(tmp_path, [*planted(), *old], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    assert (set(cell.values.values()), cell.word) == ({0.7}, "")
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):

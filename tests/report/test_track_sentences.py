@@ -54,6 +54,14 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
     )
 
 
+def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
+    both = sentences(board_of(tmp_path, [*planted(), *planted(50)]))
+    assert both[3] == (
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. Separated from cfm and better: "
+        "otcfm. Separated from cfm and worse: nsf."
+    )
+
+
 def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     (heat,) = [heat for heat in board.heats if (heat.steps, heat.nfe) == (20, None)]
     alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)

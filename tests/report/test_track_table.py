@@ -60,7 +60,7 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert [column.title for column in every.columns] == [*regimes, "20 steps, wins", "50 steps, wins"]
     timed = board._replace(seconds=Seconds(task="moons", machine="a machine.", seconds={"cfm": 1.234}))
     table = first_table(timed)
-    assert table.legend[-1] == "Seconds: processor time of one model trained alone, on moons."
+    assert table.legend[-1] == "Seconds: processor time of one model trained alone with default settings, on moons."
     assert "; methods that share a letter are not separated." in table.legend[0]
     assert [column.title for column in table.columns] == [*regimes[:4], "50 steps, NFE 4", "s / 1,000 steps"]
     assert texts(table, "cfm")[-1] == texts(across_table(timed), "cfm")[-1] == "1.2"
@@ -117,7 +117,7 @@ def test_costs_are_seconds_and_the_fewest_evaluations_that_reach_the_target(tmp_
     assert rows["cfm"] == ["1.2", "1.00", ">4", ">4"]  # four steps add 1 to the excess, and the target is 1.1
     assert rows["otcfm"][::2] == ["5", ">4"]
     assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
-    assert "one model alone on moons, methods in turns; a machine." in table.legend[1]
+    assert "one model alone with default settings on moons, methods in turns; a machine." in table.legend[1]
     near = planted()
     for record in near:
         if record["labels"]["model"] == "otcfm":

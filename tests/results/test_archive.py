@@ -172,13 +172,3 @@ def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_
         assert "add --dataset FILE" in " ".join(out.split())
     code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
     assert (code, "2 confirmed" in err) == (0, True), out + err
-
-
-@pytest.mark.parametrize("tolerance", ["1", "0.001"])
-def test_only_verdicts_within_the_usual_tolerance_are_remembered(forger, tmp_path, cli, tolerance):
-    for seed in (0, 1):
-        forger.set_value(forger.record_of("cfm", seed), "sliced_w2", lambda value: value * 0.9)
-    path = forger.submit(tmp_path / "x.genbench.zip")
-    assert cli("verify", path, "--sample", 9, "--tolerance", tolerance)[0] == (tolerance != "1")
-    confirmed = {name for name, state in remembered(path).items() if state == "confirmed"}
-    assert len(confirmed) == (0 if tolerance == "1" else 2)

@@ -58,6 +58,14 @@ def test_models_of_one_label_are_told_apart_by_their_budget(records):
     assert frame(records)["model"].unique().tolist()[:2] == ["cfm steps=3", "cfm steps=30"]
 
 
+def test_runs_with_tuned_settings_say_so_in_their_names_and_leave_the_names_of_default_runs(records):
+    for record, tables in zip(records[:2], (["default", "tuned"], ["tuned"]), strict=True):
+        record["labels"]["model"] = "cfm"
+        record["track"] = [{"row": "cfm", "headline": "w2", "tables": tables}]
+    records[1]["spec"]["plan"]["lr"] = 0.5
+    assert frame(records)["model"].unique().tolist()[:2] == ["cfm", "cfm tuned"]
+
+
 def test_a_cost_counts_all_training_and_the_measurements_on_its_device(records):
     provenance = records[0]["provenance"]
     provenance["training"]["cost"] |= {"train_seconds": 3.0, "total_train_seconds": 10.0, "train_peak_mib": 5.0}

@@ -2,11 +2,10 @@
 
 import threading
 
-import pytest
 import torch
 from helpers.processes import context
 
-from genbench.training.second_thread import beside, prefetch, second_thread_allowed
+from genbench.training.second_thread import prefetch, second_thread_allowed
 
 
 def test_steps_are_drawn_in_order_one_ahead():
@@ -22,29 +21,7 @@ def test_steps_are_drawn_in_order_one_ahead():
     assert all(ahead <= 1 for _, ahead in seen)
 
 
-@pytest.mark.parametrize("idle", [True, False])
-def test_work_is_done_beside_only_where_a_core_is_idle(idle):
-    with beside(idle) as submit:
-        results = [submit(lambda base, power: (base**power, threading.get_ident()), n, power=2) for n in range(5)]
-        values, threads = zip(*(result() for result in results), strict=True)
-    assert values == (0, 1, 4, 9, 16)
-    assert idle or set(threads) == {threading.get_ident()}
+def test_a_worker_of_a_sweep_has_no_idle_core():
     assert second_thread_allowed(torch.device("cpu"))
-    with context.Pool(1) as pool:  # a worker of a sweep has no idle core
+    with context.Pool(1) as pool:
         assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))
-
-
-def test_what_the_second_thread_has_not_begun_is_done_by_the_thread_that_waits_for_it():
-    begun, free = threading.Event(), threading.Event()
-
-    def occupy():
-        begun.set()
-        free.wait()
-        return threading.get_ident()
-
-    with beside(True) as submit:
-        first, second = submit(occupy), submit(threading.get_ident)
-        begun.wait()
-        assert second() == threading.get_ident()
-        free.set()
-        assert first() != threading.get_ident()

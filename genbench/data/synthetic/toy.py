@@ -23,6 +23,9 @@ from genbench.storage import memory
 
 EIGHT_STD = 0.1**0.25
 """Standard deviation of the tutorials' 8gaussians: they pass the square root of a variance 0.1 as a covariance."""
+RING_RADII = torch.tensor([0.75, 1.5, 2.25, 3.0])
+RING_STD = 0.08
+"""Radii of the rings, and the standard deviation of their noise in each coordinate."""
 
 
 @datasets.register("moons", version=1, headline="w2")
@@ -134,6 +137,52 @@ def _arms(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor,
     angle = label * (2 * math.pi / 5) + 0.25 * along.exp()
     cos, sin = angle.cos(), angle.sin()
     return 2 * torch.stack([along * cos + across * sin, across * cos - along * sin], 1)
+
+
+@datasets.register("rings", version=1, headline="sliced_w2")
+def rings() -> Data:
+    """Four circles around the origin, each blurred by noise, with exact density; the label is the ring.
+
+    Radii are 0.75, 1.5, 2.25 and 3, the noise 0.08 in each coordinate. Rings are equally probable, so the outer ones
+    are thinner. Validation and test samples have equal counts in all rings, up to the remainder.
+
+    Reference: Grathwohl et al., 2019, "FFJORD", https://arxiv.org/abs/1810.01367.
+    """
+
+    def log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
+        # A circle of radius R blurred by noise s has the density exp(-(r^2 + R^2) / 2 s^2) I0(r R / s^2) / (2 pi s^2).
+        radius, each, variance = x.norm(dim=1, keepdim=True), RING_RADII.to(x), RING_STD**2
+        near = -(radius - each).square() / (2 * variance) + torch.special.i0e(radius * each / variance).log()
+        return near.logsumexp(1) - math.log(2 * math.pi * variance * len(each))
+
+    draw, stratified = _by_label(len(RING_RADII), _circles)
+    return vectors("rings", draw, classes=len(RING_RADII), stratified=stratified, truth=Truth(log_prob=log_prob))
+
+
+def _circles(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    angle = 2 * math.pi * _uniform(len(label), generator)
+    circle = torch.stack([angle.cos(), angle.sin()], 1)
+    return RING_RADII.to(circle)[label][:, None] * circle + RING_STD * _normal(len(label), 2, generator)
+
+
+@datasets.register("spirals", version=1, headline="sliced_w2")
+def spirals() -> Data:
+    """Two arms that wind one and a half times around the origin, each the other turned by half; the label is the arm.
+
+    An arm has the points (u - a cos a, v + a sin a) / 3 with angles a up to 3 pi, a^2 and a shift (u, v) in
+    [0, 1/2]^2 uniform; both arms have noise 0.1. Validation and test samples have equally many points of each.
+
+    Reference: Grathwohl et al., 2019, "FFJORD", https://arxiv.org/abs/1810.01367.
+    """
+    draw, stratified = _by_label(2, _spirals)
+    return vectors("spirals", draw, classes=2, stratified=stratified)
+
+
+def _spirals(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    angle = 3 * math.pi * _uniform(len(label), generator).sqrt()
+    shift = 0.5 * torch.rand(len(label), 2, generator=generator, device=generator.device)
+    arm = (torch.stack([-angle * angle.cos(), angle * angle.sin()], 1) + shift) / 3
+    return torch.where(label[:, None] == 0, arm, -arm) + 0.1 * _normal(len(label), 2, generator)
 
 
 def _by_label(classes: int, draw: Callable[[Tensor, torch.Generator], Tensor]) -> tuple[Draw, Draw]:

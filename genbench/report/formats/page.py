@@ -82,7 +82,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
             said=sentences(boards[0])[:2] if boards else [],
             strip=[(data, picture.title, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
-            tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
+            tracks=list(_tracks(boards)),
             empty=[name for name in dict.fromkeys(board.name for board in boards) if name not in ranked],
             folder=folder,
             values=[
@@ -109,6 +109,15 @@ def _alike(boards: Sequence[TrackBoard]) -> TrackBoard:
     """Return the first board of the first track that has the same settings at all budgets."""
     own = [board for board in boards if board.name == boards[0].name]
     return next((board for board in own if len({heat.settings for heat in board.heats}) == 1), boards[0])
+
+
+def _tracks(boards: Sequence[TrackBoard]) -> Iterator[tuple[list[str], list[Table]]]:
+    """Yield the sentences and the tables of each board; two boards of a track share the tables of some budgets."""
+    shown: list[Table] = []
+    for board in filter(_ranks, boards):
+        across, *others = track_tables(board)
+        yield sentences(board), [across, *(table for table in others if table not in shown)]
+        shown += others
 
 
 def _ranks(board: TrackBoard) -> bool:

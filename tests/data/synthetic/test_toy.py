@@ -17,7 +17,9 @@ def build(name, **settings):
     return datasets[name].build(**settings)
 
 
-@pytest.mark.parametrize("name", ["moons", "8gaussians", "checkerboard", "pinwheel", "mixture", "8gaussians-moons"])
+@pytest.mark.parametrize(
+    "name", ["moons", "8gaussians", "checkerboard", "pinwheel", "rings", "spirals", "mixture", "8gaussians-moons"]
+)
 def test_consecutive_samples_are_independent(name):
     x, label = build(name).train.batch(0, N, 0)
     series = torch.cat([x, x.square(), torch.atan2(x[:, 1:], x[:, :1]), label[:, None].float()], 1)
@@ -96,7 +98,36 @@ def test_arms_of_the_pinwheel_are_turned_copies():
     assert abs(float(square.mean()) - 1.1) < 5 * float(square.std()) / math.sqrt(5 * N)
 
 
-@pytest.mark.parametrize(("name", "classes"), [("checkerboard", 8), ("pinwheel", 5)])
+def test_rings_have_their_radii_and_their_density_integrates_to_one_and_has_the_entropy_of_samples():
+    data = build("rings")
+    x, label = data.train.batch(0, N, 0)
+    for ring, radius in enumerate((0.75, 1.5, 2.25, 3.0)):  # E |x|^2 = R^2 + 2 s^2
+        square = x[label == ring].double().square().sum(1)
+        assert abs(float(square.mean()) - radius**2 - 2 * 0.08**2) < 5 * float(square.std()) / math.sqrt(len(square))
+    assert float(x.mean(0).abs().max()) < 5 * 1.5 / math.sqrt(N)
+    middle = 0.01 * torch.arange(-399.5, 400, dtype=torch.float64)
+    log_prob = data.truth.log_prob(torch.cartesian_prod(middle, middle))
+    density = log_prob.exp() * 0.01**2
+    assert float(density.sum()) == pytest.approx(1, rel=1e-6)
+    drawn = data.truth.log_prob(x.double())
+    assert abs(float(drawn.mean()) - float((density * log_prob).sum())) < 5 * float(drawn.std()) / math.sqrt(N)
+
+
+def test_arms_of_the_spirals_have_the_moments_of_their_curve():
+    x, label = build("spirals").train.batch(0, N, 0)
+    arm = torch.where(label[:, None] == 0, x, -x).double()
+    # a has the density 2 a / (3 pi)^2: E[-a cos a] = 4 / (3 pi) and E[a sin a] = 2 - 8 / (9 pi^2).
+    middle = torch.tensor([4 / (3 * math.pi), 2 - 8 / (9 * math.pi**2)], dtype=torch.float64)
+    assert ((arm.mean(0) - (middle + 0.25) / 3).abs() < 5 * arm.std(0) / math.sqrt(N)).all()
+    square = arm.square().sum(1)
+    exact = (4.5 * math.pi**2 + 2 * 0.25 * float(middle.sum()) + 1 / 6) / 9 + 2 * 0.1**2
+    assert abs(float(square.mean()) - exact) < 5 * float(square.std()) / math.sqrt(N)
+    halves = [x[label == 0].double(), -x[label == 1].double()]
+    error = arm.std(0) * 2 / math.sqrt(N)
+    assert ((halves[0].mean(0) - halves[1].mean(0)).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize(("name", "classes"), [("checkerboard", 8), ("pinwheel", 5), ("rings", 4), ("spirals", 2)])
 def test_evaluation_has_equal_counts_of_labels(name, classes):
     counts = torch.bincount(build(name).test.take(1003, 0).label)
     assert len(counts) == classes
