@@ -102,9 +102,14 @@ def _left(board: TrackBoard, heat: Heat) -> list[str]:
 
 
 def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
-    """Return how many methods single tasks separate from the baseline; few tasks together separate hardly any."""
-    apart = {model for model in ranked if any(c.pairs.apart(model, baseline) for c in heat.contests)}
-    return f" across tasks; on single tasks, {len(apart)} {'is' if len(apart) == 1 else 'are'}" if apart else ""
+    """Return which methods single tasks separate from the baseline; few tasks together separate hardly any."""
+    found: dict[str, list[str]] = {}
+    for model in ranked:
+        met = [c.pairs for c in heat.contests if c.pairs.apart(model, baseline)]
+        ways = {"better" if pairs.beats(model, baseline) else "worse" for pairs in met}
+        found.setdefault("both" if len(ways) > 1 else "".join(ways), []).append(model)
+    parts = [f"{way}: {', '.join(found[way])}" for way in ("better", "worse", "both") if way in found]
+    return f" across tasks; on single tasks, {'; '.join(parts)}" if parts else ""
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:
@@ -246,7 +251,9 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
     parts += untuned(board)
-    if chosen or (tried and board.settings == "tuned"):
+    if tried and not chosen:
+        parts += [f"tuning is declared for {counted(tried, 'cell')}, but not done"]
+    elif chosen:
         where = " (--settings tuned)" if board.settings == "default" else ""
         at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
         only = f" after {' and '.join(at)} steps" if len(at) < len(board.budgets) else ""

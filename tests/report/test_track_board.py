@@ -154,6 +154,13 @@ def test_methods_do_not_turn_between_tuned_and_default_settings(tmp_path):
     assert (turns["tuned"], {heat.settings for heat in turns["default"]}) == (None, {"default"})
 
 
+def test_a_track_says_that_its_tuning_is_not_done(tmp_path):
+    said = "; tuning is declared for 2 cells, but not done"
+    assert complete(board_of(tmp_path, planted()), []).endswith(said)
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
+    assert "not done" not in complete(board_of(tmp_path, planted()), [])
+
+
 def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_chosen(tmp_path):
     choices = {"moons": {"wcfm": {"model": {"kappa": 0.5}}}, "pinwheel": {"wcfm": {}}}
     (tmp_path / "some.tuned.json").write_text(json.dumps(choices))

@@ -69,7 +69,16 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     first, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
     assert first.startswith("On some ")
     assert ", otcfm comes first but is not separated from cfm, nsf. " in first
-    assert own.startswith("No method is separated from cfm across tasks; on single tasks, 2 are. Not ranked: vp")
+    assert own.startswith(
+        "No method is separated from cfm across tasks; on single tasks, better: otcfm; worse: nsf. Not ranked: vp"
+    )
+    last = heat.contests[-1]
+    turned = last.pairs._replace(p={(b, a) if "otcfm" in (a, b) else (a, b): p for (a, b), p in last.pairs.p.items()})
+    mixed = same._replace(contests=(*heat.contests[:-1], last._replace(pairs=turned)))
+    _, _, own, *_ = sentences(board._replace(heats=tuple(mixed if each is heat else each for each in board.heats)))
+    assert own.startswith(
+        "No method is separated from cfm across tasks; on single tasks, worse: nsf; both: otcfm. Not "
+    )
     near = {c.data: c._replace(pairs=c.pairs._replace(p=dict.fromkeys(c.pairs.p, 1.0))) for c in heat.contests}
     same = same._replace(contests=tuple(near[c.data] for c in heat.contests))
     _, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
