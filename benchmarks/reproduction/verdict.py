@@ -4,27 +4,21 @@ For a single seed, a value may differ by its standard deviation over seeds, sinc
 fault in a formula shifts all values of a metric alike. Therefore the mean difference over the n runs of a method has a
 much smaller limit, proportional to 1 / sqrt(n).
 
-Models with the trait `amplifies_rounding` give a different value for the same seed on another machine. For these
-models, the k seeds trained again and the n published seeds are two samples of one distribution. The statistic
+Models with the trait `amplifies_rounding` give a different value for the same seed on another machine, so they are
+compared over seeds (`over_seeds`).
 
-    t = (mean again - mean published) / (sd published sqrt(1/k + 1/n))
-
-has n - 1 degrees of freedom. A further test of each method sums the t of all its cells as normal scores. Holm's method
-corrects all these tests. Positive values are compared by their logarithms, which are nearly normal.
+Every value measured again is judged in one of these two ways, and counts as agreeing only if it passes.
 """
 
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy import special
-
+from benchmarks.reproduction.over_seeds import OverSeeds, Place, Sample, over_seeds
 from genbench.analysis.labels import counted
-from genbench.analysis.significance import POWER, holm
 from genbench.registry import models
 from genbench.results.comparing import OF_ROW, TOLERANCE, Deviation, compare, row_name
 from genbench.runs.record import identity
@@ -40,12 +34,6 @@ Three times the largest difference seen between processors of two makers: 0.34 (
 MEAN = 0.3
 """The same for the mean difference of n runs, times sqrt(n): twice the largest seen."""
 
-LEVEL = 0.01
-"""Probability with which a sound reproduction of models that amplify rounding fails."""
-
-Place = tuple[Hashable, ...]
-"""The key that the values of several seeds share."""
-
 
 class Shift(NamedTuple):
     """The mean signed difference of a metric over the runs of a method, in standard deviations over seeds."""
@@ -60,32 +48,14 @@ class Shift(NamedTuple):
         return abs(self.size) * self.runs**0.5 / MEAN
 
 
-class OverSeeds(NamedTuple):
-    """The comparison of the models that amplify rounding, over seeds.
-
-    Args:
-        models: their names.
-        cells: number of values over seeds; each is one test, and so is each metric of a method over several cells.
-        alone: number of values of a single seed trained again, which could be far off unseen and are not judged.
-        p: the smallest p value, corrected over all tests; `what` names its test.
-        detectable: shift of all cells of a method that is detected with 80 % power, in standard deviations over seeds.
-    """
-
-    models: tuple[str, ...]
-    cells: int
-    alone: int
-    p: float
-    what: str
-    detectable: float
-
-
 class Reproduction(NamedTuple):
     """How far the records of a folder agree with published records of the same runs.
 
     Args:
         published: number of published values.
         compared: number of published values that were measured again.
-        agreeing: number of these that agree seed by seed, or whose models are compared over seeds.
+        agreeing: number of these that agree, seed by seed or, for models that amplify rounding, over seeds.
+        allowed: the median and the largest standard deviation that a single value may differ by, relative to the value.
         missing: metrics of published values that were not measured again.
         absent: published runs that have no new record, or whose new record lacks a value.
         worst: the largest deviation divided by the allowed deviation, the value that deviates, and its run.
@@ -96,6 +66,7 @@ class Reproduction(NamedTuple):
     published: int
     compared: int
     agreeing: int
+    allowed: tuple[float, float]
     missing: tuple[str, ...]
     absent: tuple[str, ...]
     worst: tuple[float, Deviation | None, str] | None
@@ -107,17 +78,20 @@ class Reproduction(NamedTuple):
         """What does not agree."""
         found = []
         if self.agreeing < self.compared:
-            found.append(f"{counted(self.compared - self.agreeing, 'value')} of single seeds")
+            found.append(counted(self.compared - self.agreeing, "value"))
         found += [f"the mean of {shift.what}" for shift in self.shifts if shift.share > 1]
-        if self.over_seeds is not None and self.over_seeds.p <= LEVEL:
+        if self.over_seeds is not None and self.over_seeds.failed:
             found.append(f"{self.over_seeds.what} over seeds")
         return found
 
     def sentences(self) -> list[str]:
         """State the verdict, with the power of its tests."""
+        over_seeds = self.over_seeds.values if self.over_seeds is not None else 0
         text = (
-            f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree "
-            f"(within {SHARE:g} standard deviation over seeds, or {TOLERANCE:g} of the value)"
+            f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree; judged "
+            f"one by one: {self.compared - over_seeds:,} (within {SHARE:g} standard deviation over seeds, which is "
+            f"{self.allowed[0]:.2g} of the value in the median and at most {self.allowed[1]:.2g}, or {TOLERANCE:g} of "
+            f"the value), over seeds: {over_seeds:,}"
         )
         if self.worst is not None and self.worst[1] is not None:
             text += f"; largest deviation, {self.worst[0]:.2g} of the limit: {self.worst[2]}, {self.worst[1]}"
@@ -130,32 +104,9 @@ class Reproduction(NamedTuple):
                 f"deviations ({first.what}, {counted(first.runs, 'run')}); a systematic shift of "
                 f"{2 * MEAN / fewest**0.5:.2g} is always seen"
             )
-        if (law := self.over_seeds) is not None:
-            said.append(
-                f"{', '.join(law.models)} amplify rounding, so their {law.cells} values are compared over seeds: "
-                f"smallest corrected p = {law.p:.2g} ({law.what}), where {LEVEL:g} fails; a shift of all cells of a "
-                f"method by {law.detectable:.2g} standard deviations is seen with at least {100 * POWER:g} % power"
-                + (f"; not judged: {counted(law.alone, 'value')} of a single seed trained again" if law.alone else "")
-            )
+        if self.over_seeds is not None:
+            said.append(self.over_seeds.sentence())
         return said
-
-
-class _Sample(NamedTuple):
-    """The values of a place: trained again, and published."""
-
-    again: list[float]
-    published: list[float]
-
-    def t(self) -> float:
-        one, other = np.array(self.again), np.array(self.published)
-        if min(one.min(), other.min()) > 0:
-            one, other = np.log(one), np.log(other)
-        return float((one.mean() - other.mean()) / (other.std(ddof=1) * (1 / len(one) + 1 / len(other)) ** 0.5))
-
-    def score(self) -> float:
-        """Return t as a normal score."""
-        t = self.t()
-        return math.copysign(float(special.ndtri(special.stdtr(len(self.published) - 1, -abs(t)))), t)
 
 
 def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
@@ -172,8 +123,10 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     known, cells = {identity(record): record for record in again}, Cells(again)
     values, missing, absent = 0, set(), set()
     found: list[tuple[float, Deviation | None, str]] = []
+    places: list[Place] = []
+    allowed: list[float] = []
     shifts: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    samples: dict[Place, _Sample] = {}
+    samples: dict[Place, Sample] = {}
     for record in published:
         own = known.get(identity(record)) or cells.get(record["spec"])
         measured = {cell(row): row for row in own["results"]} if own is not None else {}
@@ -193,44 +146,29 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             differing = [each for each in deviations if each.row == row_name(row) and each.field in OF_ROW]
             spread, moved = _spread(numbers[*place, "value"]), [each for each in differing if each.field == "value"]
             if value is not None and spread and chaotic:
-                samples.setdefault(place, _Sample([], numbers[*place, "value"])).again.append(value)
+                sample = samples.setdefault(place, Sample({}, {}, numbers[*place, "value"]))
+                sample.again[run], sample.former[run] = value, former
                 differing = [each for each in differing if each.field != "value"]
             elif value is not None and spread:
+                allowed += [SHARE * spread / abs(former)] if former else []
                 unit = max(spread, TOLERANCE * abs(former) / MEAN)
                 shifts[model, row["metric"]][run].append((value - former) / unit if moved else 0.0)
             shares = [(_share_of_allowed(each, _spread(numbers[*place, each.field])), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
             found.append((share, worst, run))
-    agreeing = sum(share <= 1 for share, _, _ in found)
+            places.append(place)
+    law = over_seeds(samples)
+    agreeing = sum(
+        share <= 1 and (law is None or not law.rejects(run, place))
+        for (share, _, run), place in zip(found, places, strict=True)
+    )
     worst = max(found, key=lambda each: each[0], default=None)
     several = {what: runs for what, runs in shifts.items() if len(runs) > 1}
     means = [Shift(", ".join(what), fmean(map(fmean, runs.values())), len(runs)) for what, runs in several.items()]
     means.sort(key=lambda shift: -shift.share)
-    parts = tuple(sorted(missing)), tuple(sorted(absent)), worst, tuple(means), _over_seeds(samples)
-    return Reproduction(values, len(found), agreeing, *parts)
-
-
-def _over_seeds(samples: Mapping[Place, _Sample]) -> OverSeeds | None:
-    judged = {place: sample for place, sample in samples.items() if len(sample.again) > 1}
-    if not judged:
-        return None
-    tests: dict[Place, float] = {}
-    pooled: dict[Place, list[float]] = defaultdict(list)
-    for place, sample in judged.items():
-        model, _, _, metric, *_ = place
-        tests[place] = sample.score()
-        pooled[model, metric].append(tests[place])
-    tests |= {what: sum(own) / len(own) ** 0.5 for what, own in pooled.items() if len(own) > 1}
-    corrected = dict(zip(tests, holm([2 * float(special.ndtr(-abs(score))) for score in tests.values()]), strict=True))
-    first = min(corrected, key=corrected.__getitem__)
-    model, *rest = first
-    what = f"{model}, {rest[0]}" if len(first) == 2 else f"{model} on {rest[0]}, {rest[2]}"
-    cells, again = min(map(len, pooled.values())), min(len(each.again) for each in judged.values())
-    fewest = min(len(each.published) for each in judged.values())
-    score = float(special.ndtri(1 - LEVEL / len(tests) / 2) + special.ndtri(POWER)) / cells**0.5
-    seen = float(special.stdtrit(fewest - 1, special.ndtr(score))) * (1 / again + 1 / fewest) ** 0.5
-    names = tuple(dict.fromkeys(str(model) for model, *_ in judged))
-    return OverSeeds(names, len(judged), len(samples) - len(judged), corrected[first], what, seen)
+    limits = (median(allowed), max(allowed)) if allowed else (0.0, 0.0)
+    parts = tuple(sorted(missing)), tuple(sorted(absent)), worst, tuple(means), law
+    return Reproduction(values, len(found), agreeing, limits, *parts)
 
 
 class Cells:
