@@ -89,7 +89,8 @@ def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, 
 
     Args:
         headline: if given, the headline metric of all records, which then count under the labels of their models,
-            with or without a track. Runs that stop before the end of their budget are left out.
+            with or without a track. Runs with tuned settings alone, or that stop before the end of their budget, are
+            left out.
     """
     found: dict[str, dict[int, Rung]] = {}
     for record in records:
@@ -97,7 +98,9 @@ def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, 
         places = [
             (place["row"], place["headline"]) for place in record.get("track", ()) if "default" in place["tables"]
         ]
-        for row_name, of_track in [(label, headline)] if headline else places:
+        if headline and (places or "track" not in record):  # tuned settings may have the same label
+            places = [(label, headline)]
+        for row_name, of_track in places:
             if plan["steps"] and plan.get("stop", "steps") == "steps":
                 of_data = found.setdefault(record["labels"]["data"], {})
                 rung = of_data.setdefault(plan["steps"], Rung(of_track, {}))

@@ -221,6 +221,10 @@ def _places(record: Record, tasks: Collection[str], changed: Mapping[Place, Spec
 
 def _has_settings(record: Record, spec: Spec) -> bool:
     own = record["spec"]
+    pairs = (own["model"], spec.model), (own["plan"], spec.plan), (own["sample"], spec.sample)
+    # A model from a file that has changed is not registered, and a setting that no longer exists has no default.
+    if own["model"]["name"] != spec.model["name"] or any(one.keys() - other.keys() for one, other in pairs):
+        return False
     return _changes(own["model"], own["plan"], own["sample"]) == _changes(spec.model, spec.plan, spec.sample)
 
 

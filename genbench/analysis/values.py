@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.results.frames import TUNED, cost_of, names_of, protocols, tables_of
+from genbench.results.frames import TUNED_END, cost_of, names_of, protocols, tables_of
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
@@ -233,7 +233,7 @@ def _in(tables: frozenset[str], table: str) -> bool:
 
 def _without(model: str, steps: int | None) -> str:
     """Return the name of a model without the words that the title of its table has."""
-    return model.removesuffix(TUNED).removesuffix(f" steps={steps}")
+    return model.removesuffix(TUNED_END).removesuffix(f" steps={steps}")
 
 
 def _identity(value: Value) -> tuple:

@@ -57,7 +57,7 @@ def quality_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) ->
 
 
 def _by_budget(make: Callable[..., list[Table]]) -> Callable[..., list[Table]]:
-    """Let a track with several budgets have tables of its own for each, since no test compares budgets."""
+    """Let a track have tables of its own for each budget and for tuned settings, since no test compares these."""
 
     @wraps(make)
     def tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> list[Table]:

@@ -19,8 +19,8 @@ def sentences(board: TrackBoard) -> list[str]:
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked; which come first and are separated at other budgets shown; then the same for small NFE.
-        Empty for a track that does not rank methods.
+        baseline or not ranked. Then, for each shorter budget shown, which comes first and which are separated; for
+        small NFE, also which are not ranked. Empty for a track that does not rank methods.
     """
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
@@ -172,9 +172,12 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
 
 
 def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
-    """Return a sentence on what the ratios of the first table are, and one on tasks without a score and what is told.
+    """Return the caption of the first table: what its ratios are, then the tasks without a score and further clauses.
 
     Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
+
+    Args:
+        told: the further clauses.
     """
     across = (
         f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
@@ -257,7 +260,7 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
         where = " (--settings tuned)" if board.settings == "default" else ""
         at = [f"{steps:,}" for steps in board.budgets if steps in board.tuned]
         only = f" after {' and '.join(at)} steps" if len(at) < len(board.budgets) else ""
-        other = f", in {changed} other settings than the defaults"
+        other = f", for {changed} of them other settings than the defaults"
         parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}{other}"]
     return "; ".join(parts)
 

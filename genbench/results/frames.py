@@ -22,7 +22,7 @@ COLUMNS += ["step", "reason", "original", "run"]
 ERRORS = 4
 """Number of standard errors by which a likelihood may be below the entropy of the data."""
 
-TUNED = " tuned"
+TUNED_END = " tuned"
 """End of the name of a run that is only in the table of tuned settings of its track."""
 
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
@@ -117,7 +117,7 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
         budget = json.dumps([spec["plan"], spec["evaluation"]])  # few differ
         if budget not in budgets:
             budgets[budget] = _budget(spec)
-        tuned = TUNED if tables_of(record) == {"tuned"} else ""
+        tuned = TUNED_END if tables_of(record) == {"tuned"} else ""
         found.append(((labels["model"], labels["data"], tuned), budget))
     of_label: dict[tuple[str, str, str], list[dict[tuple[str, str], str]]] = {}
     for label, budget in dict.fromkeys(found):

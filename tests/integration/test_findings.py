@@ -112,14 +112,14 @@ def in_order(suite, data, model, metric, **settings):
 
 def test_drifting_is_ahead_of_all_flow_maps_but_these():
     """Paired over seeds, with Holm's correction for all 88 comparisons."""
-    narrow, wide = "drifting", "drifting temperatures=?0.05? normalize=false"
+    three, one = "drifting", "drifting temperatures=?0.05? normalize=false"
     level = {
-        ("checkerboard", narrow): {row("meanflow", "semidiscrete")},
-        ("moons", narrow): {row("alphaflow", "semidiscrete"), "sdcfm"},
-        ("checkerboard", wide): {row("alphaflow", "semidiscrete")},
-        ("moons", wide): set(),
+        ("checkerboard", three): {row("meanflow", "semidiscrete")},
+        ("moons", three): {row("alphaflow", "semidiscrete"), "sdcfm"},
+        ("checkerboard", one): {row("alphaflow", "semidiscrete")},
+        ("moons", one): set(),
     }
-    behind = {("checkerboard", narrow): {row("alphaflow", "semidiscrete"), row("progressive", "semidiscrete"), "sdcfm"}}
+    behind = {("checkerboard", three): {row("alphaflow", "semidiscrete"), row("progressive", "semidiscrete"), "sdcfm"}}
     maps = [row(*pair) for pair in product({*LOSSES} - {"consistency"}, ("", "ot", "semidiscrete"))]
     tests = {}
     for (data, drifting), other in product(level, ["sdcfm", *maps]):

@@ -168,9 +168,27 @@ def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_cho
     for settings, said in (("tuned", True), ("default", False)):
         board = board_of(tmp_path, records, settings=settings)
         assert "for 2 of 2 cells" in complete(board, [])
-        assert complete(board, []).endswith(", in 1 other settings than the defaults")
+        assert complete(board, []).endswith(", for 1 of them other settings than the defaults")
         assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
         assert ("ot tuned: mine." in first_table(board._replace(further=("mine",))).legend[-1]) is said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: spec["model"].update(name="wcfm@12345678"),  # from a file that has changed since
+        lambda spec: spec["model"].update(removed=1),
+        lambda spec: spec["sample"].update(removed=1),
+        lambda spec: spec["plan"].update(removed=1),
+    ],
+)
+def test_a_tuned_run_of_another_model_or_with_a_setting_that_no_longer_exists_is_left_out(tmp_path, change):
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
+    other = copy.deepcopy(tuned(0.5, tasks=("moons",)))
+    for record in other:
+        change(record["spec"])
+    cell = board_of(tmp_path, [*planted(), *other], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    assert (cell.values, cell.word) == ({}, "missing")
 
 
 def test_a_tuned_run_that_is_older_than_a_setting_stays_in_its_table(tmp_path):

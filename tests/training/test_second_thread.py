@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 import torch
 from helpers.processes import context
 
@@ -19,6 +20,13 @@ def test_steps_are_drawn_in_order_one_ahead():
     assert [value for value, _ in seen] == [step**2 for step in range(3, 9)]
     assert drawn == [(step, False) for step in range(3, 9)]
     assert all(ahead <= 1 for _, ahead in seen)
+
+
+def test_an_error_is_raised_at_its_own_step():
+    drawn = prefetch(lambda step: 1 / (step - 5), range(3, 9))
+    assert [next(drawn), next(drawn)] == [-0.5, -1]
+    with pytest.raises(ZeroDivisionError):
+        next(drawn)
 
 
 def test_a_worker_of_a_sweep_has_no_idle_core():

@@ -144,7 +144,7 @@ def rings() -> Data:
     """Four circles around the origin, each blurred by noise, with exact density; the label is the ring.
 
     Radii are 0.75, 1.5, 2.25 and 3, the noise 0.08 in each coordinate. Rings are equally probable, so the outer ones
-    are thinner. Validation and test samples have equal counts in all rings, up to the remainder.
+    are less dense. Validation and test samples have equal counts in all rings, up to the remainder.
 
     Reference: Grathwohl et al., 2019, "FFJORD", https://arxiv.org/abs/1810.01367.
     """
@@ -167,10 +167,11 @@ def _circles(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tens
 
 @datasets.register("spirals", version=1, headline="sliced_w2")
 def spirals() -> Data:
-    """Two arms that wind one and a half times around the origin, each the other turned by half; the label is the arm.
+    """Two arms that wind one and a half times around the origin, 180 degrees apart; the label is the arm.
 
     An arm has the points (u - a cos a, v + a sin a) / 3 with angles a up to 3 pi, a^2 and a shift (u, v) in
-    [0, 1/2]^2 uniform; both arms have noise 0.1. Validation and test samples have equally many points of each.
+    [0, 1/2]^2 uniform; the other arm is this one times -1, and both have noise 0.1. Validation and test samples have
+    equal counts in both arms, up to the remainder.
 
     Reference: Grathwohl et al., 2019, "FFJORD", https://arxiv.org/abs/1810.01367.
     """

@@ -98,4 +98,5 @@ def test_records_become_rungs():
     for record in records:
         del record["track"]
     assert not rungs(records)
-    assert rungs(records, "sliced_w2")["moons"][20] == found["moons"][20]
+    named = rungs([*records, *tuned], "sliced_w2")["moons"]  # of a suite outside of tracks, and of a track
+    assert ([*named], named[20]) == ([20], found["moons"][20])

@@ -42,7 +42,8 @@ GRID = tuple(2 ** (step / 2) for step in range(-10, 7))
 FLAT = 0.1
 """Decrease of the relative variance per doubling of kappa that counts as flat.
 
-0.26 to 0.47 would find the published kappa of CIFAR-10, but on moons kappas with far worse samples (docs/sweeps.md).
+Values of 0.26 to 0.47 would choose the published kappa for CIFAR-10, but a kappa with far worse samples for moons
+(docs/sweeps.md).
 """
 
 RULE = 1
