@@ -86,6 +86,27 @@ def test_scales_of_tasks_and_their_order_do_not_matter():
         assert (one.ratio, one.low, one.high) == pytest.approx((other.ratio, other.low, other.high))
 
 
+def test_an_added_method_changes_no_ratio_and_turns_no_pair_over():
+    """A further method adds pairs to Holm's correction: letters may merge, but no order and no interval may change."""
+    stream, lost, kept = np.random.default_rng(7), 0, 0
+    for number in range(40):
+        tasks = planted(stream, 6, 0.3 if number % 2 else 0.9, spread=0.3)
+        before = effects(tasks, "cfm")
+        wider = []
+        for task in tasks:
+            models = {**task.models, **{f"new {i}": dict(enumerate(2 + 3 * stream.random(5))) for i in range(4)}}
+            wider.append(task._replace(models=models, compared=compare_all(models, "lower", task.floor)))
+        after = effects(wider, "cfm")
+        assert after.scored == before.scored
+        old = [each for each in after.summaries if not each.method.startswith("new")]
+        assert [each[:4] for each in old] == [each[:4] for each in before.summaries]  # order, ratios and intervals
+        (was, now) = ({*one.letters}.isdisjoint(two.letters) for one, two in (before.summaries, old))
+        assert was or not now  # nothing is separated only because of others
+        lost, kept = lost + (was and not now), kept + (was and now)
+    assert lost  # the correction was wider
+    assert kept
+
+
 def test_a_task_on_which_the_baseline_is_not_clear_of_the_floor_scores_nobody():
     near = make("near", {"cfm": [1.01, 1.0, 1.02], "m": [1.0, 1.01, 0.99]})
     far = make("far", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
