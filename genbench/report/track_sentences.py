@@ -224,7 +224,7 @@ def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]])
     everything = tuple(contest.data for contest in heats[0].contests)
     return " and ".join(
         f"{'all tasks' if tasks == everything else ', '.join(tasks)} "
-        f"({', '.join(column_title(heat, several) for heat in where)})"
+        f"({'; '.join(column_title(heat, several) for heat in where)})"
         for tasks, where in found.items()
         if tasks
     )

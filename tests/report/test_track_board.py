@@ -129,6 +129,7 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     )
     assert [column.title for column in table.columns[-2:]] == ["20 steps, tuned, wins", "50 steps, wins"]
     assert TUNED in table.legend
+    assert table.legend[-1].endswith(": pinwheel (20 steps, tuned, NFE 1; 50 steps, NFE 1).")
     assert [CHOSEN in task_table(board, steps, None).legend for steps in (20, 50)] == [True, False]
     assert [task_table(board, steps, None).title.split(":")[0] for steps in (20, 50)] == [
         "some, tuned settings",
