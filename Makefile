@@ -58,7 +58,6 @@ calibration: $(READY) ## measure which metric detects which fault (10 minutes; A
 
 figures: $(READY) ## draw the pictures of README and docs, and fill in README and rankings, from the published records (a minute)
 	$(BIN)/python -m benchmarks.readme
-	$(BIN)/python -m benchmarks.equal_time
 	$(BIN)/python -m benchmarks.figures
 
 ladder: $(READY) ## write the page and the picture on whether cheap numbers predict dear ones, from the published records

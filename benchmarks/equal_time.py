@@ -1,21 +1,19 @@
 """Section "Equal time" of results/rankings.md: the methods of the README's track at nearly equal training time.
 
-    python -m benchmarks.equal_time    # writes results/rankings.md
-
-Each method has one of the budgets that the track trains anyway: the longest whose training takes at most `MOST` times
-the seconds of the baseline at the longest budget. A method may use less time than the baseline, never much more.
+`benchmarks.readme` writes it. Each method has one of the budgets that the track trains anyway: the longest whose
+training takes at most `MOST` times the seconds of the baseline at the longest budget. A method may use less time than
+the baseline, never much more.
 """
 
 from typing import NamedTuple
 
-from benchmarks import readme, tables
+from benchmarks import tables
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Heat, TrackBoard
 from genbench.report.track_cells import Seconds
 
-PAGE = readme.ROOT / "results" / "rankings.md"
 TITLE = "## Equal time\n\n"
 MOST = 1.5
 
@@ -75,7 +73,7 @@ def section(board: TrackBoard) -> str:
             each.method,
             f"{given[each.method].steps:,}",
             f"{given[each.method].seconds:.0f}",
-            f"{_interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}",
+            f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}",
         )
         for each in heat.effects.summaries
     ]
@@ -83,7 +81,8 @@ def section(board: TrackBoard) -> str:
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 
 
-def _interval(each: Summary) -> str:
+def interval(each: Summary) -> str:
+    """Return the ratio of a method with its interval, if it has any."""
     if each.ratio is None or each.low is None or each.low == each.high:
         return "no ratio" if each.ratio is None else f"{each.ratio:.2f}"
     return f"{each.ratio:.2f} ({each.low:.2f}-{each.high:.2f})"
@@ -100,19 +99,20 @@ def verdict(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> str:
     apart = sum(c.pairs.apart(best.method, base) for c in met)
     slower = given[best.method].seconds / given[best.method].steps * heat.steps
     return (
-        f"After {heat.steps:,} steps each, {best.method} has {_interval(best)} times the excess of {base} and comes "
+        f"After {heat.steps:,} steps each, {best.method} has {interval(best)} times the excess of {base} and comes "
         f"first, as the README says, but takes {slower:.0f} s where {base} takes {given[base].seconds:.0f} s; at "
-        f"equal time it has {_interval(now)}, is not separated from {alike} of {ranked} other methods, and its mean is "
+        f"equal time it has {interval(now)}, is not separated from {alike} of {ranked} other methods, and its mean is "
         f"better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {apart})."
     )
 
 
-def main() -> None:
-    """Write the section at the end of the page."""
-    board = readme.read_board(readme.ROOT / "results", "default")
-    head, _, _ = PAGE.read_text(encoding="utf-8").partition(TITLE)
-    PAGE.write_text(f"{head.rstrip()}\n\n{section(board)}", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def sentence(board: TrackBoard) -> str:
+    """Return the same in one sentence, for the README."""
+    assert board.seconds is not None
+    heat = equal_time(board, budgets(board, board.seconds))
+    best = board.heat(heat.steps, None).effects.summaries[0].method
+    (now,) = (each for each in heat.effects.summaries if each.method == best)
+    others = [each for each in heat.effects.summaries if each.ratio is not None and each.method != best]
+    apart = [each.method for each in others if not {*each.letters} & {*now.letters}]
+    said = f"separated from {', '.join(apart)}" if apart else "not separated from any other method"
+    return f"[At equal training time](results/rankings.md#equal-time), {best} is {said}."

@@ -1,6 +1,6 @@
-"""The leaderboard of the README: the sentences and the table of a track, from its published records.
+"""The leaderboard of the README, and the sections of results/rankings.md that qualify it, from published records.
 
-python -m benchmarks.readme    # writes README.md
+python -m benchmarks.readme    # writes README.md and results/rankings.md
 """
 
 import argparse
@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from benchmarks import equal_time, tuning_effect
 from genbench.analysis.track_runs import Chosen
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
@@ -19,6 +20,7 @@ from genbench.suites import find
 
 ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
+RANKINGS = ROOT / "results" / "rankings.md"
 SAID = 4
 """Number of items about the leaderboard in the README, on methods with their own samplers at two budgets."""
 SCALE = (
@@ -36,25 +38,38 @@ def read_board(results: Path, settings: Chosen | None = None) -> TrackBoard:
     return track_board(find(TRACK), Store(results), settings)
 
 
-def leaderboard_section(text: str, board: TrackBoard) -> str:
+def items(board: TrackBoard, default: TrackBoard) -> list[str]:
+    """Return what the README says about the leaderboard; what it says on equal time is about default settings."""
+    return [*sentences(board)[:SAID], equal_time.sentence(default)]
+
+
+def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:
     """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
     head, _, rest = text.partition("## Leaderboard\n\n")
     _, _, tail = rest.partition(SCALE.split()[-1])
     fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
-    items = [fill(f"- {text}", subsequent_indent="  ") for text in sentences(board)[:SAID]]
+    said = [fill(f"- {text}", subsequent_indent="  ") for text in items(board, default)]
     first = first_table(board)
     _, _, table = markdown(replace(first, legend=()), width=WIDE).partition("\n\n")
     caption = fill(" ".join([*first.legend, SCALE]))
-    return f"{head}## Leaderboard\n\n" + "\n".join([*items, "", table.strip(), "", caption]) + tail
+    return f"{head}## Leaderboard\n\n" + "\n".join([*said, "", table.strip(), "", caption]) + tail
+
+
+def rankings(text: str, board: TrackBoard, default: TrackBoard) -> str:
+    """Return the page of rankings with its last sections: equal time and, once the track is tuned, tuned settings."""
+    head, _, _ = text.partition(equal_time.TITLE)
+    tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
+    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned])])
 
 
 def main() -> None:
-    """Fill in the README."""
+    """Fill in the README and the page of rankings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="Published records.")
-    readme = ROOT / "README.md"
-    board = read_board(parser.parse_args().results)
-    readme.write_text(leaderboard_section(readme.read_text(encoding="utf-8"), board), encoding="utf-8")
+    results = parser.parse_args().results
+    boards = read_board(results), read_board(results, "default")
+    for path, written in ((ROOT / "README.md", leaderboard_section), (RANKINGS, rankings)):
+        path.write_text(written(path.read_text(encoding="utf-8"), *boards), encoding="utf-8")
 
 
 if __name__ == "__main__":

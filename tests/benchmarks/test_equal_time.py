@@ -20,11 +20,12 @@ def board(committed):
 
 @pytest.fixture(scope="module")
 def text():
-    return equal_time.PAGE.read_text(encoding="utf-8")
+    return readme.RANKINGS.read_text(encoding="utf-8")
 
 
-def test_the_page_ends_with_the_section_of_the_published_records(board, text):
-    assert text.endswith("\n\n" + equal_time.section(board))
+def test_the_page_has_the_sections_of_the_published_records(board, text, committed):
+    assert equal_time.section(board) in text
+    assert readme.rankings(text, readme.read_board(committed), board) == text
 
 
 def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_time(board):

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 import genbench
-from benchmarks.readme import SAID, leaderboard_section, read_board
+from benchmarks.readme import items, leaderboard_section, read_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
-from genbench.report.track_sentences import sentences
 from genbench.report.track_table import first_table
 
 ROOT = Path(__file__).parents[2]
@@ -175,14 +174,14 @@ def test_links_and_paths_lead_somewhere(page):
 
 @pytest.fixture(scope="module")
 def shown(committed):
-    """The part of the README about the track, and the track's board."""
+    """The part of the README about the track, and the track's boards: as it is shown, and with default settings."""
     text = PAGES["README.md"].partition("## Leaderboard\n")[2].partition("\n## ")[0]
-    return text, read_board(committed)
+    return text, read_board(committed), read_board(committed, "default")
 
 
 def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
-    text, board = shown
-    assert leaderboard_section(PAGES["README.md"], board) == PAGES["README.md"]  # what `make figures` would write
+    text, board, default = shown
+    assert leaderboard_section(PAGES["README.md"], board, default) == PAGES["README.md"]  # as `make figures` writes it
     _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
     table, *bullets = table.strip().split("\n\n")[0], *first_table(board).legend
     assert table in text
@@ -200,9 +199,9 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
 
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):
     """OT-CFM was called first where methods with fewer seeds were ahead of it."""
-    text, board = shown
+    text, *boards = shown
     before = " ".join(text.partition("\n|")[0].split())
-    said = sentences(board)[:SAID]
+    said = items(*boards)
     assert [sentence for sentence in said if sentence not in before] == []
     for sentence in said:
         before = before.replace(sentence, "")

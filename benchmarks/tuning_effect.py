@@ -1,0 +1,90 @@
+"""Section "Tuned settings" of results/rankings.md: what tuning changes on the README's track.
+
+`benchmarks.readme` writes it.
+"""
+
+from collections import Counter
+
+from scipy.stats import kendalltau
+
+from benchmarks import tables
+from benchmarks.equal_time import interval
+from genbench.analysis.effects import Summary
+from genbench.analysis.labels import counted
+from genbench.analysis.significance import compare_all
+from genbench.report.track_board import Contest, Heat, TrackBoard
+from genbench.suites import find
+from genbench.sweeps.suite_file import read
+
+TITLE = "## Tuned settings\n\n"
+
+
+def against_itself(default: Heat, tuned: Heat, method: str) -> Heat:
+    """Return the contests of a method's tuned settings with its own default settings, as two methods."""
+    contests = []
+    for one, other in zip(default.contests, tuned.contests, strict=True):
+        cells = {"default": one.cells[method], "tuned": other.cells[method]}
+        complete = {name: cell.values for name, cell in cells.items() if not cell.word}
+        contests.append(one._replace(cells=cells, pairs=compare_all(complete, one.better, one.floor)))
+    return default._replace(contests=tuple(contests)).on([each.data for each in contests], "default")
+
+
+def section(default: TrackBoard, tuned: TrackBoard) -> str:
+    """Return the section, with its title."""
+    steps = tuned.budgets[0]
+    heats = default.heat(steps, None), tuned.heat(steps, None)
+    before, after = ({each.method: each for each in heat.effects.summaries} for heat in heats)
+    rows = []
+    for method in after:
+        own = against_itself(*heats, method)
+        (change,) = (each for each in own.effects.summaries if each.method == "tuned")
+        signs = Counter(_sign(contest) for contest in own.contests)
+        told = f"{signs['better']} / {signs['worse']}"
+        rows.append((method, _told(before[method]), _told(after[method]), interval(change), told))
+    suite, heat = read(find(tuned.name)), heats[1]
+    largest = max(rate for model in suite.models for rate in model.trials["plan"]["lr"])
+    rates = [own.get("plan", {}).get("lr") for task in suite.chosen.values() for own in task.values()]
+    _, tried, changed = tuned.choices
+    intro = (
+        f"[{tuned.name}]({tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with as many trials for "
+        f"each method, chose other settings than the defaults in {changed} of {tried} cells, and in "
+        f"{rates.count(largest)} of them the largest learning rate that it tried ({largest:g}): a wider search may do "
+        f"better. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "
+        f"same settings: geometric mean over {counted(len(heat.effects.scored), 'task')} with its 95 % t interval; "
+        f"methods that share a letter are not separated. The third compares each method with itself, on the tasks "
+        f"where its default is clearly above the floor. The last counts the tasks on which its tuned settings are "
+        f"separated from its default ones (paired t over {counted(len(heat.seeds), 'seed')}, single tests)."
+    )
+    columns = ("method", "default", "tuned", "tuned / default", "better / worse")
+    return f"{TITLE}{tables.fill(intro)}\n\n{tables.markdown(columns, rows)}\n{tables.fill(order(*heats))}\n"
+
+
+def order(default: Heat, tuned: Heat) -> str:
+    """Return how far the two settings agree about the order of methods."""
+    ratios = [{s.method: s for s in heat.effects.summaries if s.ratio is not None} for heat in (default, tuned)]
+    shared = [method for method in ratios[0] if method in ratios[1]]
+    tau = kendalltau(*([own[method].ratio for method in shared] for own in ratios)).statistic
+    decided = [
+        (a, b) for i, a in enumerate(shared) for b in shared[:i] if all(_apart(own[a], own[b]) for own in ratios)
+    ]
+    turned = [(a, b) for a, b in decided if len({(own[a].ratio or 0.0) < (own[b].ratio or 0.0) for own in ratios}) > 1]
+    named = f": {'; '.join(f'{a} and {b}' for a, b in turned)}" if turned else ""
+    return (
+        f"Kendall's tau between the two columns is {tau:.2f} over {len(shared)} methods. Of the "
+        f"{counted(len(decided), 'pair')} that both separate, {len(turned)} {'has' if len(turned) == 1 else 'have'} "
+        f"opposite orders{named}."
+    )
+
+
+def _apart(one: Summary, other: Summary) -> bool:
+    return not {*one.letters} & {*other.letters}
+
+
+def _sign(contest: Contest) -> str:
+    if any(cell.word for cell in contest.cells.values()) or not contest.pairs.apart("tuned", "default"):
+        return ""
+    return "better" if contest.pairs.beats("tuned", "default") else "worse"
+
+
+def _told(each: Summary) -> str:
+    return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"
