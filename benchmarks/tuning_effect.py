@@ -14,7 +14,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Contest, Heat, TrackBoard
 from genbench.suites import find
-from genbench.sweeps.suite_file import read
+from genbench.sweeps.suite_file import CHOSEN, read
 
 TITLE = "## Tuned settings\n\n"
 
@@ -47,8 +47,9 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
     _, tried, changed = tuned.choices
     intro = (
         f"[{tuned.name}]({tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with as many trials for "
-        f"each method, chose other settings than the defaults in {changed} of {tried} cells, and in "
-        f"{rates.count(largest)} of them the largest learning rate that it tried ({largest:g}): a wider search may do "
+        f"each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
+        f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
+        f"({largest:g}): a wider search may do "
         f"better. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "
         f"same settings: geometric mean over {counted(len(heat.effects.scored), 'task')} with its 95 % t interval; "
         f"methods that share a letter are not separated. The third compares each method with itself, on the tasks "
@@ -70,9 +71,8 @@ def order(default: Heat, tuned: Heat) -> str:
     turned = [(a, b) for a, b in decided if len({(own[a].ratio or 0.0) < (own[b].ratio or 0.0) for own in ratios}) > 1]
     named = f": {'; '.join(f'{a} and {b}' for a, b in turned)}" if turned else ""
     return (
-        f"Kendall's tau between the two columns is {tau:.2f} over {len(shared)} methods. Of the "
-        f"{counted(len(decided), 'pair')} that both separate, {len(turned)} {'has' if len(turned) == 1 else 'have'} "
-        f"opposite orders{named}."
+        f"Kendall's tau between the two columns is {tau:.2f} over {len(shared)} methods. Both settings separate "
+        f"{counted(len(decided), 'pair')}, {len(turned) or 'none'} of them with opposite orders{named}."
     )
 
 

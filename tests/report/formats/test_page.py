@@ -257,5 +257,5 @@ def test_the_pages_of_the_committed_results_are_small(tmp_path):
     report, _ = gathered(tmp_path)
     site = pages(report, track_boards(Store(tmp_path)), "report.html")
     assert len(site["report.html"]) < 500_000
-    assert max(map(len, site.values())) < 1_500_000
-    assert len(list(parsed(site["report.html"]).iter())) < 2_500
+    assert max(map(len, site.values())) < 2_000_000
+    assert len(list(parsed(site["report.html"]).iter())) < 4_000

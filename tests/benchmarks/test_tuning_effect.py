@@ -1,0 +1,74 @@
+"""What the page of rankings says on tuned settings, recomputed from the published records."""
+
+import json
+import math
+import statistics
+
+import pytest
+from scipy.stats import t, ttest_rel
+
+from benchmarks import readme, tuning_effect
+from genbench.runs.record import read_published
+from genbench.suites import FOLDER
+
+STEPS, SEEDS = 2000, 10
+
+
+@pytest.fixture(scope="module")
+def lines():
+    text = readme.RANKINGS.read_text(encoding="utf-8").partition(tuning_effect.TITLE)[2]
+    assert text
+    return text.splitlines()
+
+
+@pytest.fixture(scope="module")
+def found():
+    """{(settings, row, task): {seed: headline}}, and {(task, seed): floor}."""
+    values, floors = {}, {}
+    for record in read_published(FOLDER / "plane-v1" / "records.jsonl.gz"):
+        data, seed = record["labels"]["data"], record["spec"]["seed"]
+        for place in record["track"] if record["spec"]["plan"]["steps"] == STEPS else ():
+            for row in record["results"]:
+                if (row["metric"], row["point"]) == (place["headline"], "main") and row["value"] is not None:
+                    floors[data, seed] = row["floor"]
+                    for settings in place["tables"]:
+                        values.setdefault((settings, place["row"], data), {})[seed] = row["value"]
+    return values, floors
+
+
+@pytest.mark.parametrize("method", ["cfm", "otcfm", "wcfm", "sdcfm", "vp"])
+def test_a_method_is_compared_with_itself_on_all_tasks(method, lines, found):
+    values, floors = found
+    tasks = sorted({data for data, _ in floors})
+    logs, better, worse = [], 0, 0
+    for data in tasks:
+        tuned, default = (values[settings, method, data] for settings in ("tuned", "default"))
+        assert {*tuned} == {*default} == {*range(SEEDS)}
+        floor = statistics.fmean(floors[data, seed] for seed in range(SEEDS))
+        logs.append(math.log(statistics.fmean(tuned.values()) - floor))
+        logs[-1] -= math.log(statistics.fmean(default.values()) - floor)
+        pairs = [[own[seed] for seed in range(SEEDS)] for own in (tuned, default)]
+        if pairs[0] != pairs[1] and (test := ttest_rel(*pairs)).pvalue <= 0.05:
+            better, worse = better + (test.statistic < 0), worse + (test.statistic > 0)
+    mean, half = statistics.fmean(logs), t.ppf(0.975, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    ratio = f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
+    (line,) = (line for line in lines if line.startswith(f"| {method} |"))
+    assert line.endswith(f"| {ratio} | {better} / {worse} |")
+
+
+def test_the_list_of_results_says_what_tuning_does_for_wcfm(lines):
+    (line,) = (line for line in lines if line.startswith("| wcfm |"))
+    default, tuned = (cell.split() for cell in line.split("|")[2:4])
+    (base,) = (line.split("|")[3].split()[-1] for line in lines if line.startswith("| cfm |"))
+    assert {*tuned[-1]} & {*base}
+    said = f"its excess is {default[0]} times CFM's with default settings and {tuned[0]} times with tuned ones"
+    assert f"{said}, where the two are not separated" in (readme.RANKINGS.parent / "README.md").read_text("utf-8")
+
+
+def test_the_counts_of_chosen_settings_are_those_of_the_file(lines):
+    choices = json.loads((FOLDER / "plane-v1.tuned.json").read_text(encoding="utf-8"))
+    chosen = [own for task in choices.values() for own in task.values()]
+    changed = sum(map(bool, chosen))
+    largest = sum(own.get("plan", {}).get("lr") == 0.003 for own in chosen)
+    said = f"than the defaults in {changed} of {len(chosen)} cells, and in {largest} of them the largest"
+    assert said in " ".join(lines)
