@@ -5,6 +5,7 @@ training takes at most `MOST` times the seconds of the baseline at the longest b
 the baseline, never much more.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 from benchmarks import tables
@@ -112,7 +113,13 @@ def sentence(board: TrackBoard) -> str:
     heat = equal_time(board, budgets(board, board.seconds))
     best = board.heat(heat.steps, None).effects.summaries[0].method
     (now,) = (each for each in heat.effects.summaries if each.method == best)
-    others = [each for each in heat.effects.summaries if each.ratio is not None and each.method != best]
-    apart = [each.method for each in others if not {*each.letters} & {*now.letters}]
-    said = f"separated from {', '.join(apart)}" if apart else "not separated from any other method"
-    return f"[At equal training time](results/rankings.md#equal-time), {best} is {said}."
+    ranked = [each for each in heat.effects.summaries if each.ratio is not None]
+    apart = [each.method for each in ranked if not {*each.letters} & {*now.letters}]
+    if all({*one.letters} & {*other.letters} for one, other in combinations(ranked, 2)):
+        said = "no two methods are separated"
+    else:
+        said = f"it is separated from {', '.join(apart) or 'no other method'}"
+    return (
+        f"[At equal training time](results/rankings.md#equal-time), with default settings, {best} has {interval(now)} "
+        f"times the excess of {board.baseline}; {said} ({counted(len(heat.effects.scored), 'task')})."
+    )

@@ -39,7 +39,7 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         own = against_itself(*heats, method)
         (change,) = (each for each in own.effects.summaries if each.method == "tuned")
         signs = Counter(_sign(contest) for contest in own.contests)
-        told = f"{signs['better']} / {signs['worse']}"
+        told = f"{signs['better']} / {signs['worse']} of {sum(map(_changed, own.contests))}"
         rows.append((method, _told(before[method]), _told(after[method]), interval(change), told))
     suite, heat = read(find(tuned.name)), heats[1]
     largest = max(rate for model in suite.models for rate in model.trials["plan"]["lr"])
@@ -53,8 +53,9 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         f"better. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "
         f"same settings: geometric mean over {counted(len(heat.effects.scored), 'task')} with its 95 % t interval; "
         f"methods that share a letter are not separated. The third compares each method with itself, on the tasks "
-        f"where its default is clearly above the floor. The last counts the tasks on which its tuned settings are "
-        f"separated from its default ones (paired t over {counted(len(heat.seeds), 'seed')}, single tests)."
+        f"where its default is clearly above the floor; where tuning chose the defaults, the ratio is 1. The last "
+        f"counts, of the tasks with other settings, those on which they are separated from the default ones (paired t "
+        f"over {counted(len(heat.seeds), 'seed')}, single tests)."
     )
     columns = ("method", "default", "tuned", "tuned / default", "better / worse")
     return f"{TITLE}{tables.fill(intro)}\n\n{tables.markdown(columns, rows)}\n{tables.fill(order(*heats))}\n"
@@ -78,6 +79,10 @@ def order(default: Heat, tuned: Heat) -> str:
 
 def _apart(one: Summary, other: Summary) -> bool:
     return not {*one.letters} & {*other.letters}
+
+
+def _changed(contest: Contest) -> bool:
+    return contest.cells["tuned"].values != contest.cells["default"].values
 
 
 def _sign(contest: Contest) -> str:

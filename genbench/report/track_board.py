@@ -15,7 +15,7 @@ from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.significance import Pairwise, compare_all
 from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, recipes_of, track_runs
-from genbench.report.track_cells import Cell, Seconds, cell_of, read_seconds, row_of
+from genbench.report.track_cells import Cell, Seconds, by_one_protocol, cell_of, read_seconds, row_of
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store
@@ -287,9 +287,9 @@ def _contest(
     failed: Mapping[str, Collection[int]],
     recipes: Mapping[str, str],
 ) -> Contest:
-    rows = {
-        m: {run.seed: row_of(run.record, metric, nfe) for run in own if run.seed in seeds} for m, own in runs.items()
-    }
+    rows = by_one_protocol(
+        {m: {run.seed: row_of(run.record, metric, nfe) for run in own if run.seed in seeds} for m, own in runs.items()}
+    )
     measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
     floors: dict[int, list[float]] = {}
     for own in rows.values():

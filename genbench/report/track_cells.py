@@ -49,6 +49,22 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
 
 
+def by_one_protocol(rows: Mapping[str, Mapping[int, dict[str, Any]]]) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return rows by model and seed, with a word for each value that was not measured by the commonest protocol.
+
+    A flow that is trained with noise has the likelihood of noisy data, which is not compared with that of data.
+    """
+    protocols = [row.get("protocol") for own in rows.values() for row in own.values() if row.get("value") is not None]
+    commonest = max(protocols, key=protocols.count, default=None)
+
+    def alike(row: dict[str, Any]) -> dict[str, Any]:
+        if row.get("value") is None or row.get("protocol") == commonest:
+            return row
+        return {"word": "other protocol", "reason": row.get("protocol")}
+
+    return {model: {seed: alike(row) for seed, row in own.items()} for model, own in rows.items()}
+
+
 def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
     """Return the cell of a model on a task.
 

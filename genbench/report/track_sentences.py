@@ -29,9 +29,9 @@ def sentences(board: TrackBoard) -> list[str]:
     where = f"{board.name} with {heat.settings} settings" if unequal else board.name
     first, ends = _ranked(heat)[0], ""
     if first.low is not None and first.method != board.baseline:
-        ends = f" (95 % interval {first.low:.2f} to {first.high:.2f})"
+        ends = f" (95 % interval {first.low:.2f}-{first.high:.2f})"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    refuted = "ahead of {0} and separated from {0}" if _alike(heat) else "not separated from {0}"
+    refuted = "better and separated" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     shorter = [
@@ -153,6 +153,8 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
         return "takes more"
     if summary is None or not scored:
         return "lacks all tasks" if scored else "not scored"
+    if all(contest.cells[model].word.startswith("takes ") for contest in scored if contest.data in summary.lacks):
+        return f"takes more on {counted(len(summary.lacks), 'task')}"
     return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
 
 
@@ -187,7 +189,10 @@ def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tu
     base = f"{board.baseline}'s{_alike_in(heats)}"
     first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
     without = _unscored(heats)
-    rest = [*([f"not scored: {without}"] if without else []), *told]
+    own = [heat for heat in heats if heat.nfe is None]
+    order = [f"ordered by {column_title(own[-1], True)}"] if len(own) > 1 else []
+    tuned = ["tuned for the own samplers"] if _mixed(heats) else []
+    rest = [*order, *tuned, *([f"not scored: {without}"] if without else []), *told]
     second = "; ".join(rest)
     return (first, f"{second[0].upper()}{second[1:]}.") if rest else (first,)
 

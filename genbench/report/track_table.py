@@ -92,9 +92,9 @@ def first_table(board: TrackBoard) -> Table:
     own = [heat for heat in heats if heat.nfe is None]
     told = [*([f"not shown: {', '.join(rest)}"] if rest else []), *untuned(board)]
     told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
-    told += ["°: at the floor on all these tasks"] if _signs(table.rows) else []
+    told += ["°: at the floor"] if _signs(table.rows) else []
     if (timed := board.seconds) is not None:
-        told.append(f"seconds: processor time of one model trained alone with default settings, on {timed.task}")
+        told.append(f"seconds: processor time, default settings, {timed.task}")
     return replace(table, legend=caption(board, heats, told))
 
 

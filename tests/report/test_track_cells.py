@@ -4,7 +4,7 @@ import pytest
 from helpers.tracks import board_of, planted
 
 from genbench.errors import ConfigError
-from genbench.report.track_cells import Seconds, read_seconds
+from genbench.report.track_cells import Seconds, by_one_protocol, cell_of, read_seconds
 
 
 @pytest.fixture
@@ -65,3 +65,20 @@ def test_seconds_are_those_of_the_file_beside_a_track(tmp_path):
     (tmp_path / "some.seconds.json").write_text('{"task": 3}')
     with pytest.raises(ConfigError, match=r"some.seconds.json holds no seconds of training: task: 3 is wrong"):
         read_seconds(path)
+
+
+def test_a_value_by_another_protocol_is_a_word():
+    """Likelihoods of noisy data stood beside likelihoods of data, with letters over both."""
+    rows = {
+        model: {seed: {"value": 1.0 + seed, "protocol": protocol} for seed in (0, 1)}
+        for model, protocol in (
+            ("cfm", "density of data"),
+            ("starflow", "density of noisy data"),
+            ("nsf", "density of data"),
+        )
+    }
+    found = by_one_protocol(rows | {"meanflow": {0: {"word": "unsupported", "value": None}}})
+    assert {model: found[model] for model in ("cfm", "nsf")} == {model: rows[model] for model in ("cfm", "nsf")}
+    assert found["meanflow"][0]["word"] == "unsupported"
+    cell = cell_of(found["starflow"], (0, 1), (), "noise=0.05")
+    assert (cell.word, cell.reason, cell.values) == ("other protocol", "density of noisy data", {})

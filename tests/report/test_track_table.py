@@ -60,12 +60,12 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert [column.title for column in every.columns] == [*regimes, "20 steps, wins", "50 steps, wins"]
     timed = board._replace(seconds=Seconds(task="moons", machine="a machine.", seconds={"cfm": 1.234}))
     table = first_table(timed)
-    assert table.legend[-1] == "Seconds: processor time of one model trained alone with default settings, on moons."
+    assert table.legend[-1] == "Ordered by 50 steps, own sampler; seconds: processor time, default settings, moons."
     assert "; methods that share a letter are not separated." in table.legend[0]
     assert [column.title for column in table.columns] == [*regimes[:4], "50 steps, NFE 4", "s / 1,000 steps"]
     assert texts(table, "cfm")[-1] == texts(across_table(timed), "cfm")[-1] == "1.2"
-    for table, number in ((first_table(board), 1), (first_table(timed), 2)):  # sentences; the page adds the scale
-        assert [line.count(". ") + line.endswith(".") for line in table.legend] == [1] * number
+    for table in (first_table(board), first_table(timed)):  # a caption of two sentences; the page adds the scale
+        assert [line.count(". ") + line.endswith(".") for line in table.legend] == [1, 1]
         assert all(row.cells[:4] == other.cells[:4] for row, other in zip(table.rows, every.rows, strict=True))
     assert "; not shown: nsf, vp, reflow, wcfm; " in across_table(board, 2).legend[1]
     first = across_table(board, 4)  # wcfm, which is last, is one of the main methods
