@@ -146,8 +146,8 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             differing = [each for each in deviations if each.row == row_name(row) and each.field in OF_ROW]
             spread, moved = _spread(numbers[*place, "value"]), [each for each in differing if each.field == "value"]
             if value is not None and spread and chaotic:
-                sample = samples.setdefault(place, Sample({}, {}, numbers[*place, "value"]))
-                sample.again[run], sample.former[run] = value, former
+                sample = samples.setdefault(place, Sample([], numbers[*place, "value"]))
+                sample.again.append(value)
                 differing = [each for each in differing if each.field != "value"]
             elif value is not None and spread:
                 allowed += [SHARE * spread / abs(former)] if former else []
@@ -159,8 +159,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             places.append(place)
     law = over_seeds(samples)
     agreeing = sum(
-        share <= 1 and (law is None or not law.rejects(run, place))
-        for (share, _, run), place in zip(found, places, strict=True)
+        share <= 1 and (law is None or not law.rejects(place)) for (share, *_), place in zip(found, places, strict=True)
     )
     worst = max(found, key=lambda each: each[0], default=None)
     several = {what: runs for what, runs in shifts.items() if len(runs) > 1}

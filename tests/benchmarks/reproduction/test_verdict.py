@@ -130,7 +130,7 @@ def test_over_seeds_a_sound_reproduction_rarely_fails_and_the_stated_factor_is_m
     assert sound[0].sentences()[0].endswith(f"over seeds: {9 * trained}")
 
 
-@pytest.mark.parametrize("where", ["again", "published", "one published"])
+@pytest.mark.parametrize("where", ["again", "published"])
 def test_a_digits_flow_whose_fd_is_five_times_larger_does_not_agree(where):
     """Values of a single seed trained again counted as agreeing, though no test judged them."""
     every = [r for r in read_published(FOLDER / "digits-v1" / "records.jsonl.gz")
@@ -143,13 +143,27 @@ def test_a_digits_flow_whose_fd_is_five_times_larger_does_not_agree(where):
     for flow in flows:
         wrong = copy.deepcopy(every)
         for record in wrong:
-            if record["labels"]["model"] == flow and not (where == "one published" and record["spec"]["seed"]):
+            if record["labels"]["model"] == flow:
                 (row,) = (row for row in record["results"] if row["metric"].startswith("fd-"))
                 row["value"] *= 5
         one = [record for record in wrong if not record["spec"]["seed"]]
         found = reproduction(one, first, every) if where == "again" else reproduction(first, one, wrong)
         assert found.compared - found.agreeing == 1
         assert found.problems[0] == "1 value"
+
+
+def test_a_true_outlier_among_published_values_is_no_fault():
+    """TARFlow on pinwheel has a seed at three times the value of the others; trained again, it is like them."""
+    every = [r for r in read_published(FOLDER / "plane-v1" / "records.jsonl.gz")
+             if r["spec"]["model"]["name"] == "tarflow" and r["labels"]["data"] == "pinwheel"
+             and r["spec"]["plan"]["steps"] == 2000]  # fmt: skip
+    published = [record for record in every if record["spec"]["seed"] < 2]
+    again = copy.deepcopy(published)
+    for record in again:
+        for row in record["results"]:
+            if (row["metric"], row["point"]) == ("sliced_w2", "main"):
+                row["value"] = 0.12
+    assert reproduction(again, published, every).problems == []
 
 
 def test_what_does_not_vary_over_seeds_must_be_the_same_again():
