@@ -52,7 +52,7 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
 def by_one_protocol(rows: Mapping[str, Mapping[int, dict[str, Any]]]) -> dict[str, dict[int, dict[str, Any]]]:
     """Return rows by model and seed, with a word for each value that was not measured by the commonest protocol.
 
-    A flow that is trained with noise has the likelihood of noisy data, which is not compared with that of data.
+    A flow that is trained with noise has the likelihood of noisy data. Likelihoods of clean data are not comparable.
     """
     protocols = [row.get("protocol") for own in rows.values() for row in own.values() if row.get("value") is not None]
     commonest = max(protocols, key=protocols.count, default=None)
