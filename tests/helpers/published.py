@@ -34,6 +34,12 @@ def defaults(suite):
 
 
 @cache
+def tasks(suite):
+    """Return the data sets of a suite."""
+    return tuple(dict.fromkeys(record["labels"]["data"] for record in defaults(suite)))
+
+
+@cache
 def rows(suite):
     """Return (labels, spec, result) of each value of the `defaults` of a suite."""
     found = []

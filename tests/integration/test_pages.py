@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from statistics import mean
 
 import pytest
-from helpers.published import RESULTS, below, difference, halved, records, rows, values
+from helpers.published import RESULTS, below, difference, halved, records, rows, tasks, values
 
 TOML = RESULTS.parent / "genbench" / "suites"
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
@@ -96,9 +96,8 @@ def test_the_tables_of_a_page_are_those_of_the_records(page):
     assert not wrong
 
 
-PLANE = ("moons", "8gaussians", "checkerboard", "pinwheel", "mixture dims=8", "mixture dims=50")
 PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
-TRACKS = [("plane-v1", data, {"steps": steps}) for data in PLANE for steps in (2000, 20_000)]
+TRACKS = [("plane-v1", data, {"steps": steps}) for data in tasks("plane-v1") for steps in (2000, 20_000)]
 TRACKS += [("transport-v1", data, {}) for data in PAIRS]
 FD = "fd-digits_cnn"
 SHORT = dict(
