@@ -151,9 +151,9 @@ def sentence(board: TrackBoard) -> str:
         said = "no two methods are separated"
     else:
         said = f"it is separated from {', '.join(apart) or 'no other method'}"
-    later = f", and {interval(more[1])} in {more[0].seconds:.0f} s" if more else ""
+    later = f", {interval(more[1])} in {more[0].seconds:.0f} s" if more else ""
     return (
-        f"[At nearly equal training time](results/rankings.md#equal-time), with default settings, {first.method} has "
-        f"{interval(now)} times the excess of {board.baseline} in {own.seconds:.0f} s ({board.baseline}: "
+        f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "
+        f"{interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s ({board.baseline}: "
         f"{given[board.baseline].seconds:.0f} s){later}; {said} ({counted(len(heat.effects.scored), 'task')})."
     )

@@ -33,6 +33,7 @@ def sentences(board: TrackBoard) -> list[str]:
     if first.low is not None and first.method != board.baseline:
         ends = f" (95 % interval {first.low:.2f}-{first.high:.2f})"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
+    ratio += ", at the floor" if first.at_floor else ""
     refuted = "better and separated" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""

@@ -85,9 +85,7 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     assert f"After 20,000 steps each, nsf has {ratio('nsf', 20_000)} times the excess of cfm" in words
     assert f" In 13 s, it has {ratio('nsf', 2000)} and is " in words
     assert f" In 33 s, it has {ratio('nsf', 5000)}." in words
-    said = (
-        f"nsf has {ratio('nsf', 2000)} times the excess of cfm in 13 s (cfm: 21 s), and {ratio('nsf', 5000)} in 33 s;"
-    )
+    said = f"has {ratio('nsf', 2000)} times cfm's excess in 13 s (cfm: 21 s), {ratio('nsf', 5000)} in 33 s; "
     assert said in equal_time.sentence(board)
     better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in floors)
     said = f"its mean is better than the mean of cfm on {better} of {len(floors)} tasks (separated on "

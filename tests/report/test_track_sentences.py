@@ -40,6 +40,15 @@ def test_the_sentences_names_no_winner_where_the_first_is_not_separated(tmp_path
     assert " if another method is then better and separated. " in refuted
 
 
+def test_a_first_method_at_the_floor_is_said_to_be_there(tmp_path, monkeypatch):
+    """Its ratio is only the best that the floor's error supports; the sentence left that to a sign in the table."""
+    said = "), at the floor."
+    assert said not in sentences(board_of(tmp_path, planted()))[0]
+    monkeypatch.setitem(EXCESS, "otcfm", -0.04)
+    (tmp_path / "near").mkdir()
+    assert sentences(board_of(tmp_path / "near", planted()))[0].endswith(said)
+
+
 @pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
 def test_the_sentences_needs_two_methods_and_two_tasks(tmp_path, kind):
     assert sentences(board_of(tmp_path, [r for r in planted() if kind.items() <= r["labels"].items()])) == []
