@@ -146,11 +146,16 @@ def sentence(board: TrackBoard) -> str:
     heat = equal_time(board, given)
     first, (own, now), more = bracket(board, heat, given)
     ranked = [each for each in heat.effects.summaries if each.ratio is not None]
-    apart = [each.method for each in ranked if not {*each.letters} & {*now.letters}]
+    place = ranked.index(now)
+    worse, better = (
+        [each.method for each in side if not {*each.letters} & {*now.letters}]
+        for side in (ranked[:place], ranked[place:])
+    )
     if all({*one.letters} & {*other.letters} for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
     else:
-        said = f"it is separated from {', '.join(apart) or 'no other method'}"
+        sides = [f"{side} than {', '.join(names)}" for side, names in (("better", better), ("worse", worse)) if names]
+        said = f"it is separated and {' and '.join(sides)}" if sides else "it is separated from no other method"
     later = f", {interval(more[1])} in {more[0].seconds:.0f} s" if more else ""
     return (
         f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "
