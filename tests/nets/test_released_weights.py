@@ -14,7 +14,6 @@ from torchcfm.models.unet.unet import UNetModelWrapper
 from genbench.core import Event
 from genbench.nets.ddpmpp import DDPMPlusPlus
 from genbench.nets.dit import DiT
-from genbench.nets.presets import build
 from genbench.nets.released_weights import edm, meanflow, sit, torchcfm
 from genbench.nets.unet import UNet
 
@@ -82,25 +81,6 @@ def test_the_settings_of_the_format_are_the_published_size():
     count = sum(parameter.numel() for parameter in built.parameters())
     variances = 1152 * 16 + 16  # which SiT also predicts
     assert count + variances == pytest.approx(675e6, rel=1e-3)
-
-
-@pytest.mark.parametrize("classes", [0, song_unet.CLASSES])
-def test_released_weights_give_the_denoiser_of_edm(classes):
-    """The velocity leads from x_t = t (x1 + noise level * z) to the denoised image at t = 1."""
-    state = song_unet.released([1.0, 1.0], 32, 1, classes)
-    settings = {"name": "ddpmpp", "frequencies": 32, "noise_level": True, **song_unet.SIZES}
-    net = build(Event(COLOR, song_unet.CLASSES), classes, settings, prediction="edm", std=0.5).eval()
-    net.load_state_dict(edm(state))
-    y, t = torch.randn(3, *COLOR), torch.tensor([0.03, 0.5, 0.97])
-    label = torch.arange(3) if classes else None
-    one_hot = torch.eye(song_unet.CLASSES) if classes else None
-    wide = t[:, None, None, None]
-    with torch.no_grad():
-        denoised = song_unet.edm_denoiser(state, y, (1 - t) / t, 32, one_hot)
-        assert_close(wide * y + (1 - wide) * net(t, wide * y, label), denoised, **TOLERANCE)
-        if classes:
-            denoised = song_unet.edm_denoiser(state, y, (1 - t) / t, 32, torch.zeros(3, song_unet.CLASSES))
-            assert_close(wide * y + (1 - wide) * net(t, wide * y, None), denoised, **TOLERANCE)
 
 
 def test_released_weights_give_the_mean_velocity_of_meanflow():

@@ -233,12 +233,14 @@ def test_imported_weights_of_edm_denoise_as_there(imported, classes):
     state = song_unet.released([1.0, 1.0], 128, 1, classes)
     content = {f"model.{name}": value for name, value in state.items()}
     model = imported("edm", content, **({"conditional": True} if classes else {}))
-    y, t, label = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7]), torch.tensor([0, 2]) if classes else None
-    wide, one_hot = t[:, None, None, None], torch.eye(3)[label] if classes else None
-    with torch.no_grad():
-        image = wide * y + (1 - wide) * model.velocity(t, wide * y, label)
-    due = song_unet.edm_denoiser(state, y, (1 - t) / t, 128, one_hot)
-    torch.testing.assert_close(image, due, rtol=1e-5, atol=1e-5)
+    y, t = torch.randn(3, 3, 8, 8), torch.tensor([0.03, 0.5, 0.97])
+    wide = t[:, None, None, None]
+    for label in (None, torch.arange(3)) if classes else (None,):
+        one_hot = None if not classes else torch.zeros(3, 3) if label is None else torch.eye(3)
+        with torch.no_grad():
+            image = wide * y + (1 - wide) * model.velocity(t, wide * y, label)
+        due = song_unet.edm_denoiser(state, y, (1 - t) / t, 128, one_hot)
+        torch.testing.assert_close(image, due, rtol=1e-5, atol=1e-5)
 
 
 def test_imported_weights_of_meanflow_take_the_step_that_they_take_there(imported):
