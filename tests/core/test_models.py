@@ -1,6 +1,5 @@
 """What every stage, learner and model has by default."""
 
-import pytest
 import torch
 
 from genbench.core import Event, Normal
@@ -8,13 +7,8 @@ from genbench.seeds import derive
 from genbench.testing.toys import AffineFlow, toy_tasks
 
 
-@pytest.fixture
-def model():
-    return AffineFlow(Event((2,)), Normal((2,)))
-
-
-def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):
-    data = toy_tasks()["vectors"]
+def test_the_example_of_a_step_is_a_function_of_seed_and_step():
+    model, data = AffineFlow(Event((2,)), Normal((2,))), toy_tasks()["vectors"]
     split = model.batch_source(data)
     generator = torch.Generator()
 

@@ -177,7 +177,6 @@ def test_a_card_or_page_states_the_difference_of_the_records(card, digits, words
         ("digits-long", "digits", FD, "otcfm", "cfm"),
         ("digits", "digits", FD, "wcfm kappa=0.5", "cfm"),
         ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm"),
-        ("plane-v1", "8gaussians", "sliced_w2", "sdcfm", "cfm", LONG),
         ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm"),
         ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm", LONG),
         ("few-steps", "moons", "w2", "meanflow coupling=semi*", "sdcfm", *AT_ONE),
