@@ -202,9 +202,10 @@ def test_a_model_of_latents_takes_its_encoder_from_a_run_of_its_own(tmp_path, re
     model = build_untrained(spec, build_data(spec.data))
     restore_weights(model, store.weights_path(spec), spec)
     x, t, label = torch.randn(2, sit.CHANNELS, 4, 4), torch.rand(2), torch.tensor([0, 1])
-    with torch.no_grad():
-        velocity = model.model.velocity(t, x, label)
-    torch.testing.assert_close(velocity, sit.outputs(state, t, x, label), rtol=1e-5, atol=1e-5)
+    for own, there in ((label, label), (None, torch.tensor([2, 2]))):  # index 2: no class
+        with torch.no_grad():
+            velocity = model.model.velocity(t, x, own)
+        torch.testing.assert_close(velocity, sit.outputs(state, t, x, there), rtol=1e-5, atol=1e-5)
     assert spec.prerequisites.keys() == {"encoder"}
     assert store.has_weights(spec.prerequisites["encoder"])
 
