@@ -22,7 +22,7 @@ from genbench.runs.train_or_resume import build_untrained
 from genbench.runs.weights_file import restore_weights
 from genbench.storage import content_hash
 
-NET = ("channels=128", "multipliers=[1]", "blocks=1", "attention=[]")
+NET = ("channels=128", "multipliers=[1,2]", "blocks=1", "attention=[4]")
 SIZES = [word for text in NET for word in ("--set", f"model.net.{text}")]
 
 
@@ -30,8 +30,8 @@ def released(path):
     """Write a checkpoint with the content of torchcfm's example, of a smaller network, and return the network."""
     torch.manual_seed(0)
     net = UNetModelWrapper(
-        dim=(3, 8, 8), num_res_blocks=1, num_channels=128, channel_mult=[1], num_heads=4, num_head_channels=64,
-        attention_resolutions="1", dropout=0.1,
+        dim=(3, 8, 8), num_res_blocks=1, num_channels=128, channel_mult=[1, 2], num_heads=4, num_head_channels=64,
+        attention_resolutions="4", dropout=0.1,
     )  # fmt: skip
     with torch.no_grad():
         for parameter in net.parameters():
@@ -146,7 +146,8 @@ def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_thos
 ):
     content = torch.load(their[0], weights_only=True)
     torch.save(content, tmp_path / "their.pt")
-    save_file(content["ema_model"], tmp_path / "averaged.safetensors")
+    parallel = {f"module.{name}": value for name, value in content["ema_model"].items()}  # of DistributedDataParallel
+    save_file(parallel, tmp_path / "averaged.safetensors")
     for name in ("their.pt", "averaged.safetensors"):
         done = begin(*request_of(tmp_path / name))
         assert done.code == 0, done.stderr
