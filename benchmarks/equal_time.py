@@ -1,8 +1,8 @@
 """Section "Equal time" of results/rankings.md: the methods of the README's track at nearly equal training time.
 
 `benchmarks.readme` writes it. Each method has one of the budgets that the track trains anyway: the longest whose
-training takes at most `MOST` times the seconds of the baseline at the longest budget. A method may use less time than
-the baseline, never much more.
+training takes at most `MOST` times the seconds of the baseline at the longest budget shown. A method may use much less
+time than the baseline, never much more; of the method that comes first at equal steps, the next budget is stated, too.
 """
 
 from itertools import combinations
@@ -28,9 +28,10 @@ class Budget(NamedTuple):
 
 def budgets(board: TrackBoard, timed: Seconds) -> dict[str, Budget]:
     """Return {method: its budget}, without methods that are too slow for every budget."""
-    limit = MOST * timed.seconds[board.baseline] * board.budgets[-1] / 1000
+    longest = board.shown[-1]
+    limit = MOST * timed.seconds[board.baseline] * longest / 1000
     costs = {
-        model: [Budget(steps, seconds * steps / 1000) for steps in board.budgets]
+        model: [Budget(steps, seconds * steps / 1000) for steps in board.budgets if steps <= longest]
         for model, seconds in timed.seconds.items()
     }
     allowed = {model: [each for each in own if each.seconds <= limit] for model, own in costs.items()}
@@ -39,7 +40,7 @@ def budgets(board: TrackBoard, timed: Seconds) -> dict[str, Budget]:
 
 def equal_time(board: TrackBoard, given: dict[str, Budget]) -> Heat:
     """Return the contests of methods with their own budgets and samplers, on the seeds of the longest budget."""
-    longest = board.heat(board.budgets[-1], None)
+    longest = board.heat(board.shown[-1], None)
     contests = []
     for index, contest in enumerate(longest.contests):
         cells = {}
@@ -55,19 +56,21 @@ def equal_time(board: TrackBoard, given: dict[str, Budget]) -> Heat:
 
 def section(board: TrackBoard) -> str:
     """Return the section, with its title."""
-    timed, longest = board.seconds, board.budgets[-1]
+    timed, longest = board.seconds, board.shown[-1]
     assert timed is not None
     given = budgets(board, timed)
     heat = equal_time(board, given)
+    shares = [own.seconds / given[board.baseline].seconds for own in given.values()]
     limit = f"{MOST:g} times the seconds of {board.baseline} at {longest:,} steps"
+    base = board.baseline
     intro = (
-        f"Each method of [plane-v1](plane-v1/table.md), with default settings and its own sampler, at the longest "
-        f"trained budget that takes at most {limit}. Few budgets are trained, so some methods have half of that time. "
-        f"Excess over real data as a multiple of {board.baseline}'s: geometric mean over "
-        f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
-        f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks; methods that share a letter are not "
-        f"separated. Seconds: processor time on one thread, measured on {timed.task}, without work that each training "
-        f"does once, such as the pairs of reflow."
+        f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, at the "
+        f"longest trained budget that takes at most {limit}. Few budgets are trained, so methods have "
+        f"{min(shares):.1f} to {max(shares):.1f} times the seconds of {base}. Excess over real data as a multiple of "
+        f"{base}'s: geometric mean over {counted(len(heat.effects.scored), 'task')} "
+        f"({', '.join(heat.effects.scored)}) and {counted(len(heat.seeds), 'seed')}, with its 95 % t interval over "
+        f"tasks; methods that share a letter are not separated. Seconds: processor time on one thread, measured on "
+        f"{timed.task}, without work that each training does once, such as the pairs of reflow."
     )
     rows = [
         (
@@ -89,37 +92,68 @@ def interval(each: Summary) -> str:
     return f"{each.ratio:.2f} ({each.low:.2f}-{each.high:.2f})"
 
 
+class Bracket(NamedTuple):
+    """The method that comes first at equal steps, as the README says, at two budgets around the time of the baseline.
+
+    Args:
+        steps: its summary after as many steps as the baseline.
+        less, more: budgets with its summaries there; `more` is its next budget, None if it has none.
+    """
+
+    steps: Summary
+    less: tuple[Budget, Summary]
+    more: tuple[Budget, Summary] | None
+
+
+def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket:
+    """Return the comparison at equal steps with equal time."""
+    first = board.heat(heat.steps, None).effects.summaries[0]
+    own, more = given[first.method], None
+    for steps in [steps for steps in board.budgets if own.steps < steps <= heat.steps][:1]:
+        budget = Budget(steps, own.seconds / own.steps * steps)
+        more = budget, _of(equal_time(board, given | {first.method: budget}), first.method)
+    return Bracket(first, (own, _of(heat, first.method)), more)
+
+
+def _of(heat: Heat, method: str) -> Summary:
+    return next(each for each in heat.effects.summaries if each.method == method)
+
+
 def verdict(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> str:
-    """Return a sentence that compares the first method at equal steps, which the README names, with equal time."""
-    best, base = board.heat(heat.steps, None).effects.summaries[0], board.baseline
-    (now,) = (each for each in heat.effects.summaries if each.method == best.method)
+    """Return sentences that compare the first method at equal steps, which the README names, with equal time."""
+    first, (own, now), more = bracket(board, heat, given)
+    best, base = first.method, board.baseline
     alike = sum(not {*each.letters}.isdisjoint(now.letters) for each in heat.effects.summaries) - 1
     ranked = sum(each.ratio is not None for each in heat.effects.summaries) - 1
-    met = [c for c in heat.contests if not c.cells[best.method].word and not c.cells[base].word]
-    better = sum(c.above_floor(best.method) < c.above_floor(base) for c in met)
-    apart = sum(c.pairs.apart(best.method, base) for c in met)
-    slower = given[best.method].seconds / given[best.method].steps * heat.steps
+    met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
+    better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
+    ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
+    slower = own.seconds / own.steps * heat.steps
     return (
-        f"After {heat.steps:,} steps each, {best.method} has {interval(best)} times the excess of {base} and comes "
-        f"first, as the README says, but takes {slower:.0f} s where {base} takes {given[base].seconds:.0f} s; at "
-        f"equal time it has {interval(now)}, is not separated from {alike} of {ranked} other methods, and its mean is "
-        f"better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {apart})."
+        f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
+        f"the README says, but takes {slower:.0f} s where {base} takes {given[base].seconds:.0f} s. In "
+        f"{own.seconds:.0f} s, it has {interval(now)} and is not separated from {alike} of {ranked} other methods; its "
+        f"mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and "
+        f"worse on {len(met) - better} (separated on {behind})."
+        + (f" In {more[0].seconds:.0f} s, it has {interval(more[1])}." if more else "")
     )
 
 
 def sentence(board: TrackBoard) -> str:
     """Return the same in one sentence, for the README."""
     assert board.seconds is not None
-    heat = equal_time(board, budgets(board, board.seconds))
-    best = board.heat(heat.steps, None).effects.summaries[0].method
-    (now,) = (each for each in heat.effects.summaries if each.method == best)
+    given = budgets(board, board.seconds)
+    heat = equal_time(board, given)
+    first, (own, now), more = bracket(board, heat, given)
     ranked = [each for each in heat.effects.summaries if each.ratio is not None]
     apart = [each.method for each in ranked if not {*each.letters} & {*now.letters}]
     if all({*one.letters} & {*other.letters} for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
     else:
         said = f"it is separated from {', '.join(apart) or 'no other method'}"
+    later = f", {interval(more[1])} in {more[0].seconds:.0f} s" if more else ""
     return (
-        f"[At equal training time](results/rankings.md#equal-time), with default settings, {best} has {interval(now)} "
-        f"times the excess of {board.baseline}; {said} ({counted(len(heat.effects.scored), 'task')})."
+        f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "
+        f"{interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s ({board.baseline}: "
+        f"{given[board.baseline].seconds:.0f} s){later}; {said} ({counted(len(heat.effects.scored), 'task')})."
     )

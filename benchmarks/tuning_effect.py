@@ -40,22 +40,25 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         (change,) = (each for each in own.effects.summaries if each.method == "tuned")
         signs = Counter(_sign(contest) for contest in own.contests)
         told = f"{signs['better']} / {signs['worse']} of {sum(map(_changed, own.contests))}"
-        rows.append((method, _told(before[method]), _told(after[method]), interval(change), told))
+        some = f", {counted(len(own.effects.scored), 'task')}" if own.effects.unscored else ""
+        rows.append((method, _told(before[method]), _told(after[method]), interval(change) + some, told))
     suite, heat = read(find(tuned.name)), heats[1]
     largest = max(rate for model in suite.models for rate in model.trials["plan"]["lr"])
     rates = [own.get("plan", {}).get("lr") for task in suite.chosen.values() for own in task.values()]
     _, tried, changed = tuned.choices
+    scored = [own.effects.scored for own in heats]
+    over = counted(len(scored[1]), "task") if scored[0] == scored[1] else " and ".join(map(", ".join, scored))
     intro = (
         f"[{tuned.name}]({tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with as many trials for "
         f"each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
         f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
-        f"({largest:g}): a wider search may do "
-        f"better. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "
-        f"same settings: geometric mean over {counted(len(heat.effects.scored), 'task')} with its 95 % t interval; "
+        f"({largest:g}): a wider search may do better. The first two columns are the excess over real data as a "
+        f"multiple of {tuned.baseline}'s with the same settings: geometric mean over {over} with its 95 % t interval; "
         f"methods that share a letter are not separated. The third compares each method with itself, on the tasks "
-        f"where its default is clearly above the floor; where tuning chose the defaults, the ratio is 1. The last "
-        f"counts, of the tasks with other settings, those on which they are separated from the default ones (paired t "
-        f"over {counted(len(heat.seeds), 'seed')}, single tests)."
+        f"where its default is clearly above the floor, with their number if it is not all; where tuning chose the "
+        f"defaults, the ratio is 1. The last counts, of the tasks with other settings and values of all seeds, those "
+        f"on which they are separated from the default ones (paired t over {counted(len(heat.seeds), 'seed')}, single "
+        f"tests)."
     )
     columns = ("method", "default", "tuned", "tuned / default", "better / worse")
     return f"{TITLE}{tables.fill(intro)}\n\n{tables.markdown(columns, rows)}\n{tables.fill(order(*heats))}\n"
@@ -82,11 +85,13 @@ def _apart(one: Summary, other: Summary) -> bool:
 
 
 def _changed(contest: Contest) -> bool:
-    return contest.cells["tuned"].values != contest.cells["default"].values
+    """Return whether tuned settings gave other values, and both settings have all."""
+    one, other = contest.cells["tuned"], contest.cells["default"]
+    return not (one.word or other.word) and one.values != other.values
 
 
 def _sign(contest: Contest) -> str:
-    if any(cell.word for cell in contest.cells.values()) or not contest.pairs.apart("tuned", "default"):
+    if not _changed(contest) or not contest.pairs.apart("tuned", "default"):
         return ""
     return "better" if contest.pairs.beats("tuned", "default") else "worse"
 

@@ -11,7 +11,7 @@ import math
 import string
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 from typing import NamedTuple
 
@@ -25,6 +25,9 @@ POWER = 0.8
 
 MOST_PAIRS = 100_000
 """No study is planned with more seeds than this."""
+
+MOST_FLIPPED = 16
+"""With more seeds, `sign_flips` would try too many signs; t tests then hardly depend on the law."""
 
 
 class Paired(NamedTuple):
@@ -74,6 +77,20 @@ def p_without_spread(pairs: int) -> float:
     Continuous values never get here. Two or three seeds then separate nothing; ten do, in a family of 13,000 tests.
     """
     return 4.0 ** (1 - pairs)
+
+
+def sign_flips(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+    """Return the two-sided p value among all flips of the signs of paired differences (Fisher, 1935).
+
+    They assume only that differences are symmetric about 0, so they check the t test. None without a common seed, and
+    for more than `MOST_FLIPPED`.
+    """
+    differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
+    if not 0 < len(differences) <= MOST_FLIPPED:
+        return None
+    signs = np.array([(1, *rest) for rest in product((1, -1), repeat=len(differences) - 1)])
+    sums = np.abs(signs @ differences)
+    return float(np.mean(sums >= sums[0] * (1 - 1e-9)))  # equal sums may differ by rounding
 
 
 def detectable(error: float, pairs: int, family: int = 1) -> float:

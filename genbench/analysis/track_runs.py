@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.registry import models
-from genbench.results.frames import cost_of
+from genbench.results.frames import FREE, cost_of
 from genbench.results.names import OF_FILE, named
 from genbench.results.reader import Group, Run, read_groups, suite_names
 from genbench.runs.component import differing, sampler
@@ -40,9 +40,6 @@ from genbench.training.plan import Plan
 
 Chosen = Literal["default", "tuned"]
 """Which settings of its methods a table of a track has."""
-
-FREE = ("steps", "compile", "threads")
-"""Settings of a plan that are not part of a row's name: the budget has the steps, the others change no result."""
 
 
 class Place(NamedTuple):

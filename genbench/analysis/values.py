@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
-from genbench.results.frames import TUNED_END, cost_of, names_of, protocols, tables_of
+from genbench.results.frames import DEFAULT_END, TUNED_END, cost_of, names_of, protocols, tables_of, tuned_plans
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
@@ -209,7 +209,7 @@ def by_budget(
     """Split values and failures by the budgets of a track; values without a budget belong to each.
 
     A budget with runs that only the table of tuned settings has is split again: first the default settings, then the
-    tuned ones. Runs with default settings that tuning chose are in both parts.
+    tuned ones. Runs with default settings that tuning chose are in both parts; in the second one, their names say so.
 
     Returns:
         (words for the title, values, failures) of each part; the words are empty and nothing is split without one.
@@ -221,9 +221,12 @@ def by_budget(
         words = "" if steps is None else f", {steps:,} steps"
         split = any(each.tables == {"tuned"} for each in (*own, *failed))
         for table in ("default", "tuned") if split else ("",):
-            there = [v._replace(model=_without(v.model, steps)) for v in own if _in(v.tables, table)]
             title = f"{words}, {table} settings" if table else words
-            parts.append((title, there, [f for f in failed if _in(f.tables, table)]))
+            there, lost = (
+                [each._replace(model=_shown(each, table, steps)) for each in part if _in(each.tables, table)]
+                for part in (own, failed)
+            )
+            parts.append((title, there, lost))
     return parts
 
 
@@ -231,9 +234,10 @@ def _in(tables: frozenset[str], table: str) -> bool:
     return not table or not tables or table in tables
 
 
-def _without(model: str, steps: int | None) -> str:
-    """Return the name of a model without the words that the title of its table has."""
-    return model.removesuffix(TUNED_END).removesuffix(f" steps={steps}")
+def _shown(each: Value | Failure, table: str, steps: int | None) -> str:
+    """Return the name of a row, without the words that the title of its table has."""
+    name = each.model.removesuffix(TUNED_END).removesuffix(f" steps={steps}")
+    return name + (DEFAULT_END if table == "tuned" and "default" in each.tables else "")
 
 
 def _identity(value: Value) -> tuple:
@@ -273,7 +277,10 @@ class SuiteResults:
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     """Read the suites of a results folder, then its other runs. See `genbench.results.reader.read_groups`."""
     groups = read_groups(store, only)
-    return [SuiteResults(group.name, group.runs, tuple(map(failure_of, group.failures))) for group in groups]
+    return [
+        SuiteResults(group.name, group.runs, tuple(failures_of(group.failures, [run.record for run in group.runs])))
+        for group in groups
+    ]
 
 
 def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
@@ -284,11 +291,19 @@ def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
     return {data: headline_metric(name, values[data]) for data, name in names.items()}
 
 
-def failure_of(record: Record) -> Failure:
-    """Return the row of a run that failed."""
-    labels, seed = record["labels"], record["spec"]["seed"]
-    steps = record["spec"]["plan"].get("steps")
-    return Failure(labels["model"], labels["data"], seed, failure_line(record), steps, tables_of(record))
+def failures_of(failed: Sequence[Record], records: Sequence[Record]) -> list[Failure]:
+    """Return the rows of runs that failed.
+
+    Args:
+        records: the other records of the suite.
+    """
+    failures = []
+    for record, chosen in zip(failed, tuned_plans(failed, records), strict=True):
+        labels, spec, tables = record["labels"], record["spec"], tables_of(record)
+        name = labels["model"] + chosen + (TUNED_END if tables == {"tuned"} else "")
+        steps = spec["plan"].get("steps")
+        failures.append(Failure(name, labels["data"], spec["seed"], failure_line(record), steps, tables))
+    return failures
 
 
 def digest(*parts: Any) -> str:

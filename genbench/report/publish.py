@@ -9,7 +9,7 @@ from typing import cast
 from rich.console import Console
 
 from genbench.analysis.track_runs import Chosen
-from genbench.analysis.values import SuiteResults, failure_of, load_suites, read_costs, read_values
+from genbench.analysis.values import SuiteResults, failures_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
@@ -103,7 +103,7 @@ def publish_suite(
             shown = named([*records, *failed_here])
             cells, failures = shown[: len(records)], shown[len(records) :]
             runs = (Run(record, model, None) for record, model in zip(cells, names_of(cells), strict=True))
-            print_suite(SuiteResults(name, tuple(runs), tuple(map(failure_of, failures))), folder, console)
+            print_suite(SuiteResults(name, tuple(runs), tuple(failures_of(failures, cells))), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
             for path in (folder / file for file in (RECORDS, *VIEWS)):
@@ -194,7 +194,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
     shown = named([*records, *failures])
     values, spent = read_values(shown[: len(records)]), read_costs(shown[: len(records)])
-    failed_runs = list(map(failure_of, shown[len(records) :]))
+    failed_runs = failures_of(shown[len(records) :], shown[: len(records)])
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from operator import attrgetter
 from statistics import fmean, median
-from typing import TypeVar
 
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_half
 from genbench.analysis.significance import SEPARATION, Pairwise, compare_all
 from genbench.analysis.values import COSTS, Cost, Failure, Value, by_budget, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
-
-T = TypeVar("T")
+from genbench.results.frames import DEFAULT_END
 
 FLOOR = "real vs. real (floor)"
 """Label of the floor row: training data measured against held-out data."""
@@ -30,6 +28,8 @@ MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
 AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered among themselves."
+
+DEFAULT_ROWS = "(default): default settings; the table of default settings shows the same runs."
 
 NO_REASON = "no reason was recorded"
 
@@ -242,13 +242,14 @@ def _table(
         head.append("An empty cell was not measured.")
     cells = [cell for row in rows for cell in row.cells]
     tail = [SEPARATION] if any(cell.letters for cell in cells) else []
+    tail += [DEFAULT_ROWS] if any(model.endswith(DEFAULT_END) for model in models) else []
     tail += [AT_FLOOR] if any(cell.sign for cell in cells) else []
     if any(cell.aside for cell in cells):
         tail.append("In parentheses: models with failed runs or seeds without a value, compared with no other.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
 
 
-def _evenly(steps: list[T]) -> list[T]:
+def _evenly(steps: list[tuple[float, list[Value]]]) -> list[tuple[float, list[Value]]]:
     """Return at most MAX_STEPS steps, evenly spread, with the last one."""
     every = -(-len(steps) // MAX_STEPS)
     return steps[::-1][::every][::-1] if steps else steps

@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted
+from genbench.analysis.means import LEVEL
+from genbench.analysis.significance import sign_flips
 from genbench.analysis.values import group_by
-from genbench.report.track_board import ABSENT, REGIMES, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, REGIMES, Contest, Heat, TrackBoard
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
@@ -31,6 +33,7 @@ def sentences(board: TrackBoard) -> list[str]:
     if first.low is not None and first.method != board.baseline:
         ends = f" (95 % interval {first.low:.2f}-{first.high:.2f})"
     ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
+    ratio += ", at the floor" if first.at_floor else ""
     refuted = "better and separated" if _alike(heat) else "not separated from {0}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
@@ -298,3 +301,19 @@ def imprecise(heats: Sequence[Heat]) -> list[str]:
     """Return a sentence on the tasks with an evaluation error above a third of the spread over seeds, if any has it."""
     named = _by_column(heats, lambda heat: [c.data for c in heat.contests if (c.noise or 0) > NOISY])
     return [f"Evaluation error above a third of the spread over seeds: {named}."] if named else []
+
+
+def flipped(contests: Iterable[Contest]) -> list[str]:
+    """Return a sentence on the tested pairs of which sign flips and t tests say different things, if any was tested."""
+    found = []
+    for contest in contests:
+        for pair, test in contest.pairs.pairs.items():
+            if test.p is not None and not {*pair} <= contest.pairs.at_floor:
+                flips = sign_flips(*(contest.cells[model].values for model in pair))
+                found += [(test.pairs, test.p, flips)] if flips is not None else []
+    able = [(p, flips) for seeds, p, flips in found if 2.0 ** (1 - seeds) <= LEVEL]
+    if not able:
+        return ["Too few seeds to check the t tests by sign flips."] if found else []
+    apart = sum((p <= LEVEL) != (flips <= LEVEL) for p, flips in able)
+    what = f"{apart:,} of {counted(len(able), 'pair')}"
+    return [f"Sign flips and t tests disagree at {100 * LEVEL:g} % before correction in {what}."]

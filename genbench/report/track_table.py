@@ -19,6 +19,7 @@ from genbench.report.track_sentences import (
     caption,
     column_title,
     complete,
+    flipped,
     imprecise,
     lacks,
     origins,
@@ -164,6 +165,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         "Mean ± half its 95 % interval over seeds; methods of a column that share a letter are not separated (paired "
         f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); in parentheses: not compared.",
         *([AT_FLOOR] if any(cell.sign for row in rows for cell in row.cells) else []),
+        *flipped(contests),
         *left_out,
     ]
     legend += origins(board, [contest.data for contest in contests])

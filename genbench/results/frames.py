@@ -12,6 +12,7 @@ import numpy as np
 
 from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.versions import other_versions
+from genbench.training.plan import Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,12 @@ ERRORS = 4
 
 TUNED_END = " tuned"
 """End of the name of a run that is only in the table of tuned settings of its track."""
+
+DEFAULT_END = " (default)"
+"""End of the name of a row with default settings in a table of tuned settings."""
+
+FREE = ("steps", "compile", "threads")
+"""Settings of a plan that are not part of a row's name: the budget has the steps, the others change no result."""
 
 NUMBERS = {"value": float, "floor": float, "nfe": float, "step": float}
 
@@ -108,17 +115,17 @@ def tables_of(record: Mapping[str, Any]) -> frozenset[str]:
 def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the name of each record's model: its label, plus its budget if records of this label have several.
 
-    The name of a run in the table of tuned settings alone ends with "tuned".
+    The name of a run in the table of tuned settings alone states the tuned settings of its plan and ends with "tuned".
     """
     budgets: dict[str, dict[tuple[str, str], str]] = {}
     found: list[tuple[tuple[str, str, str], str]] = []
-    for record in records:
+    for record, chosen in zip(records, tuned_plans(records), strict=True):
         spec, labels = record["spec"], record["labels"]
         budget = json.dumps([spec["plan"], spec["evaluation"]])  # few differ
         if budget not in budgets:
             budgets[budget] = _budget(spec)
         tuned = TUNED_END if tables_of(record) == {"tuned"} else ""
-        found.append(((labels["model"], labels["data"], tuned), budget))
+        found.append(((labels["model"] + chosen, labels["data"], tuned), budget))
     of_label: dict[tuple[str, str, str], list[dict[tuple[str, str], str]]] = {}
     for label, budget in dict.fromkeys(found):
         of_label.setdefault(label, []).append(budgets[budget])
@@ -129,6 +136,32 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
         + label[2]
         for label, b in found
     ]
+
+
+def tuned_plans(records: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = ()) -> list[str]:
+    """Return the tuned settings of each record's plan, as the end of its name; labels state all other settings.
+
+    Tuned are the settings that differ from those of the same row with default settings: on the same data set, or on
+    another one if no such run is known.
+
+    Args:
+        beside: further records whose settings are known.
+    """
+    usual: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for record in (*records, *beside):
+        for place in record.get("track", ()):
+            if "default" in place["tables"]:
+                for data in (record["labels"]["data"], ""):
+                    usual.setdefault((place["row"], data), record["spec"]["plan"])
+    words = []
+    for record in records:
+        plan, row = record["spec"]["plan"], record["track"][0]["row"] if tables_of(record) == {"tuned"} else ""
+        known = usual.get((row, record["labels"]["data"])) or usual.get((row, "")) or plan
+        # A record may be older than a setting, which had the effect of its default.
+        pairs = {key: (plan[key], known.get(key, getattr(Plan, key, None))) for key in plan if key not in FREE}
+        written = {key: [*map(_written, pair)] for key, pair in pairs.items()}
+        words.append("".join(f" {key}={own}" for key, (own, other) in written.items() if own != other))
+    return words
 
 
 def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tuple[str, str]]:
@@ -145,10 +178,12 @@ def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tu
 
 def _budget(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
     return {
-        (section, key): json.dumps(value, separators=(",", ":"))
-        for section in ("plan", "evaluation")
-        for key, value in spec[section].items()
+        (section, key): _written(value) for section in ("plan", "evaluation") for key, value in spec[section].items()
     }
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _of_runs(records: Sequence[Record]) -> list[dict[str, Any]]:

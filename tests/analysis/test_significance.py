@@ -9,7 +9,17 @@ from scipy import stats
 
 from genbench.analysis.effects import Task, effects
 from genbench.analysis.means import LEVEL
-from genbench.analysis.significance import compare_all, detectable, holm, letters, noncentrality, paired, reaches
+from genbench.analysis.significance import (
+    MOST_FLIPPED,
+    compare_all,
+    detectable,
+    holm,
+    letters,
+    noncentrality,
+    paired,
+    reaches,
+    sign_flips,
+)
 
 
 def by_seed(values):
@@ -34,6 +44,18 @@ def test_a_paired_difference_is_that_of_scipy():
     assert found.p == pytest.approx(known.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(known.confidence_interval(0.95)))
     assert found.pairs == 6
+
+
+@pytest.mark.parametrize("pairs", [2, 6, 9])
+def test_sign_flips_are_those_of_scipy(pairs):
+    stream = np.random.default_rng(pairs)
+    for one, other in (stream.normal(0.4, 1, (2, pairs)), stream.integers(0, 3, (2, pairs))):
+        known = stats.permutation_test(
+            (one, other), lambda x, y, axis: np.mean(x - y, axis), permutation_type="samples", n_resamples=np.inf
+        )
+        assert sign_flips(by_seed(one) | {99: 5.0}, by_seed(other)) == pytest.approx(known.pvalue)
+    assert sign_flips(by_seed(range(MOST_FLIPPED + 1)), by_seed(np.zeros(MOST_FLIPPED + 1))) is None
+    assert sign_flips({0: 1.0}, {1: 1.0}) is None
 
 
 def test_only_common_seeds_count():

@@ -4,9 +4,12 @@ import json
 import math
 import statistics
 
+import numpy as np
 import pytest
+from scipy.stats import t
 
 from benchmarks import equal_time, readme
+from genbench.analysis.significance import compare_all
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER
 
@@ -42,30 +45,68 @@ def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_t
     assert {model: own.steps for model, own in equal_time.budgets(board, slow).items()} == {"cfm": 20_000, "vp": 2000}
 
 
-def test_ratios_and_the_sentence_are_those_of_the_records(text):
+def standard_error(values):
+    return statistics.stdev(values) / len(values) ** 0.5
+
+
+def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     """Recomputed from records, without the code of boards and effects."""
-    means, floors = {}, {}
+    values, floors, seeds = {}, {}, range(5)
     for record in read_published(FOLDER / "plane-v1" / "records.jsonl.gz"):
         place = next((place for place in record["track"] if "default" in place["tables"]), None)
-        for row in record["results"] if place and record["spec"]["seed"] < 5 else ():
+        for row in record["results"] if place and record["spec"]["seed"] in seeds else ():
             if (row["metric"], row["point"]) == (place["headline"], "main") and row["value"] is not None:
                 data, steps = record["labels"]["data"], record["spec"]["plan"]["steps"]
-                means.setdefault((place["row"], data, steps), []).append(row["value"])
-                floors.setdefault((data, record["spec"]["seed"]), row["floor"])
-    tasks = sorted({data for data, _ in floors})
+                values.setdefault((place["row"], data, steps), {})[record["spec"]["seed"]] = row["value"]
+                floors.setdefault(data, {})[record["spec"]["seed"]] = row["floor"]
 
     def above(model, data, steps):
-        assert len(means[model, data, steps]) == 5
-        return statistics.fmean(means[model, data, steps]) - statistics.fmean(floors[data, seed] for seed in range(5))
+        assert {*values[model, data, steps]} == {*floors[data]} == {*seeds}
+        return statistics.fmean(values[model, data, steps].values()) - statistics.fmean(floors[data].values())
 
-    scored = ("moons", "checkerboard", "pinwheel", "mixture dims=50")
-    for model, steps in (("nsf", 2000), ("otcfm", 5000), ("wcfm", 20_000), ("starflow width=16", 2000)):
-        logs = [math.log(above(model, data, steps) / above("cfm", data, 20_000)) for data in scored]
-        half = 3.182446 * statistics.stdev(logs) / 2  # quantile of t with three degrees of freedom
-        mean = statistics.fmean(logs)
-        ratio = f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
-        (line,) = (line for line in text.splitlines() if line.startswith(f"| {model} | {steps:,} |"))
-        assert f"| {ratio} a |" in line
-    better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in tasks)
+    def is_scored(data):
+        errors = map(standard_error, ([*values["cfm", data, 20_000].values()], [*floors[data].values()]))
+        return above("cfm", data, 20_000) > 3 * math.hypot(*errors)
+
+    scored = [*filter(is_scored, floors)]
+    assert 1 < len(scored) < len(floors)
     words = " ".join(text.partition(equal_time.TITLE)[2].split())
-    assert f"its mean is better than the mean of cfm on {better} of {len(tasks)} tasks (separated on 0)" in words
+    assert f"geometric mean over {len(scored)} tasks ({', '.join(scored)}) and 5 seeds" in words
+
+    def ratio(model, steps):
+        raised = [max(above(model, data, steps), standard_error([*floors[data].values()])) for data in scored]
+        logs = [math.log(own / above("cfm", data, 20_000)) for own, data in zip(raised, scored, strict=True)]
+        mean, half = statistics.fmean(logs), t.ppf(0.975, len(logs) - 1) * standard_error(logs)
+        return f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
+
+    for model, steps in (("nsf", 2000), ("otcfm", 5000), ("wcfm", 20_000), ("starflow width=16", 2000)):
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| {model} | {steps:,} |"))
+        assert f"| {ratio(model, steps)} " in line
+    assert f"After 20,000 steps each, nsf has {ratio('nsf', 20_000)} times the excess of cfm" in words
+    assert f" In 13 s, it has {ratio('nsf', 2000)} and is " in words
+    assert f" In 33 s, it has {ratio('nsf', 5000)}." in words
+    said = f"has {ratio('nsf', 2000)} times cfm's excess in 13 s (cfm: 21 s), {ratio('nsf', 5000)} in 33 s; "
+    assert said in equal_time.sentence(board)
+    better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in floors)
+    said = f"its mean is better than the mean of cfm on {better} of {len(floors)} tasks (separated on "
+    assert said in words
+
+
+def test_tasks_on_which_the_first_method_is_separated_are_counted_by_their_direction(board):
+    """nsf was "better on 4 of 6 tasks (separated on ...)" whichever of the two was better."""
+    given = equal_time.budgets(board, board.seconds)
+    heat = equal_time.equal_time(board, given)
+    for worse in range(len(heat.contests) + 1):
+        contests = []
+        for index, contest in enumerate(heat.contests):
+            moved = (1 if index < worse else -1) + 0.01 * np.arange(5)  # after so far a shift, all tests reject
+            values = {seed: contest.cells["cfm"].values[seed] + moved[seed] for seed in range(5)}
+            cells = {**contest.cells, "nsf": contest.cells["nsf"]._replace(values=values)}
+            pairs = compare_all({"nsf": values, "cfm": cells["cfm"].values}, contest.better)
+            contests.append(contest._replace(cells=cells, pairs=pairs))
+        said = equal_time.verdict(board, heat._replace(contests=tuple(contests)), given)
+        better = len(heat.contests) - worse
+        assert (
+            f"on {better} of {better + worse} tasks (separated on {better}) and worse on {worse} (separated on " in said
+        )
+        assert f"worse on {worse} (separated on {worse})." in said

@@ -1,6 +1,8 @@
 """The differences that the cards of results/papers.md state, in the order of the page."""
 
-PLANE = ("moons", "8gaussians", "checkerboard", "pinwheel", "mixture dims=8", "mixture dims=50")
+from helpers.published import tasks
+
+PLANE = tasks("plane-v1")
 PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
 LONG = {"steps": 20_000}
 FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"

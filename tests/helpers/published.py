@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections import defaultdict
 from fnmatch import fnmatch
 from functools import cache
@@ -11,6 +12,10 @@ import numpy as np
 from scipy import stats
 
 RESULTS = Path(__file__).parents[2] / "results"
+CARDS = dict(
+    re.findall(r"^### (\d+)\. (.*?)(?=^##)", (RESULTS / "findings.md").read_text("utf-8") + "\n##", re.M | re.S)
+)
+"""{number: title, table and quote} of the findings."""
 
 
 @cache
@@ -19,49 +24,56 @@ def records(suite):
     return [*map(json.loads, gzip.decompress((RESULTS / suite / "records.jsonl.gz").read_bytes()).splitlines())]
 
 
-def rows_of(record):
-    """Return the rows of a record in a track with default settings."""
-    return [place["row"] for place in record.get("track", ()) if "default" in place["tables"]]
+def rows_of(record, table="default"):
+    """Return the rows of a record in a track with default or tuned settings."""
+    return [place["row"] for place in record.get("track", ()) if table in place["tables"]]
 
 
 @cache
-def defaults(suite):
-    """Return the records of a suite; of a track, only those with default settings.
+def defaults(suite, table="default"):
+    """Return the records of a suite; of a track, only those with default settings, or of another table.
 
     Tuned settings may have the labels of default settings: labels do not state the plan.
     """
-    return [record for record in records(suite) if "track" not in record or rows_of(record)]
+    return [record for record in records(suite) if "track" not in record or rows_of(record, table)]
 
 
 @cache
-def rows(suite):
+def tasks(suite):
+    """Return the data sets of a suite."""
+    return tuple(dict.fromkeys(record["labels"]["data"] for record in defaults(suite)))
+
+
+@cache
+def rows(suite, table="default"):
     """Return (labels, spec, result) of each value of the `defaults` of a suite."""
     found = []
-    for record in defaults(suite):
-        named = rows_of(record)
+    for record in defaults(suite, table):
+        named = rows_of(record, table)
         labels = record["labels"] | {"row": named[0] if named else None}
         found += [(labels, record["spec"], own) for own in record.get("results", ()) if own.get("value") is not None]
     return found
 
 
 @cache
-def by_metric(suite):
+def by_metric(suite, table="default"):
     found = defaultdict(list)
-    for row in rows(suite):
+    for row in rows(suite, table):
         found[row[2]["metric"], row[2].get("point")].append(row)
     return found
 
 
-def values(suite, data, model, metric, nfe=None, **plan):
+def values(suite, data, model, metric, nfe=None, table="default", **plan):
     """Return {seed: value} of a model; in plane-v1, of the first budget.
 
     Args:
-        model: its label, or its row of a track with default settings.
+        model: its label, or its row of a track.
         nfe: of a curve; None for the main point.
+        table: of a track: default or tuned settings.
         plan: settings of the plan.
     """
     found, first = {}, {"steps": 2000} if suite == "plane-v1" else {}
-    for labels, spec, result in by_metric(suite)[metric, "main" if nfe is None else "curve"]:
+    for labels, spec, result in by_metric(suite, table)[metric, "main" if nfe is None else "curve"]:
         if (
             (nfe is None or result["nfe"] == nfe)
             and fnmatch(labels["data"], data)
@@ -83,7 +95,7 @@ def differences(suite, data, metric, one, other, nfe=None, others=None, **plan):
     """Return {seed: one model minus another}, over their common seeds.
 
     Args:
-        nfe, plan: as in `values`, for both models.
+        nfe, plan: as in `values`, for both models; `table` counts as a part of the plan.
         others: settings of the plan, and `nfe`, of the other model where they differ.
     """
     first = values(suite, data, one, metric, nfe, **plan)

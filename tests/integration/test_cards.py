@@ -1,21 +1,15 @@
 """The differences on cards of findings and in studies, and what speaks against them, from the records alone."""
 
-import re
 from fnmatch import fnmatch
 from itertools import combinations
 
 import numpy as np
 import pytest
-from helpers.published import RESULTS, by_metric, difference, differences, halved, rows, signed, values
+from helpers.published import CARDS, RESULTS, by_metric, difference, differences, halved, rows, signed, values
 from scipy import stats
 
 LONG = {"steps": 20_000}
 OWN_WEIGHTS = {"stop": "steps"}
-CARDS = dict(
-    re.findall(r"^### (\d+)\. (.*?)(?=^##)", (RESULTS / "findings.md").read_text("utf-8") + "\n##", re.M | re.S)
-)
-"""{number: title, table and quote}."""
-
 
 STAR = "starflow noise=0.1 conditional=true"
 UNET, DIT, DEEP, EQUAL = "cfm net=unet*", "cfm net=dit*", "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *"

@@ -32,13 +32,14 @@ def assert_same_table(found: str, published: Path):
 
 
 def cells(markdown_text):
-    """Return the cells of every table in a text, row by row, however its columns are split into panels."""
+    """Return the names and cells of every table in a text, row by row, however its columns are split into panels."""
     tables = []
     for section in markdown_text.split("\n## ")[1:]:
         rows = {}
         for panel in section.split("\n\n"):
             for number, line in enumerate([line for line in panel.splitlines() if line.startswith("|")][2:]):
-                rows.setdefault(number, []).extend(cell.strip() for cell in line.split("|")[2:-1])
+                name, *own = (cell.strip() for cell in line.split("|")[1:-1])
+                rows.setdefault((number, name), []).extend(own)
         tables.append(rows)
     return tables
 

@@ -1,10 +1,10 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
-from helpers.published import difference, halved, values
+from helpers.published import CARDS, difference, halved, signed, values
 from scipy.stats import ttest_rel
 
 from genbench.analysis.significance import holm
@@ -15,8 +15,8 @@ from genbench.suites import find
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
-def published(track, folder):
-    return track_board(find(track), Store(folder), "default")
+def published(track, folder, settings="default"):
+    return track_board(find(track), Store(folder), settings)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,11 @@ def board(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
     return published("plane-v1", tmp_path_factory.mktemp("none"))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    return published("plane-v1", tmp_path_factory.mktemp("none"), "tuned")
 
 
 def pairs_of(board, data, nfe=None, steps=2000):
@@ -94,6 +99,69 @@ def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
     assert not long.apart("starflow width=16", "cfm")
     assert not long.apart("tarflow width=16", "cfm")
     assert not long.apart("sdcfm", "cfm")
+
+
+EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"
+
+
+@pytest.mark.parametrize(
+    ("card", "data", "model", "more"),
+    [
+        *(("20", data, "vp", {}) for data in ("pinwheel", EIGHT, "8gaussians")),
+        ("20", "8gaussians", "vp", {"nfe": 16}),
+        ("20", "8gaussians", "vp", {"nfe": 16, "table": "default"}),
+        ("20", "8gaussians", "vp", {"metric": "w2"}),
+        *(("34", data, "sdcfm", {}) for data in ("checkerboard", "moons", "pinwheel")),
+        *(("34", data, "wcfm", {}) for data in ("checkerboard", "moons", "pinwheel", "8gaussians")),
+        *(("40", data, "sdcfm", {}) for data in (EIGHT, FIFTY)),
+        ("40", EIGHT, "sdcfm", {"metric": "nll"}),
+        *(("41", FIFTY, model, {}) for model in ("nsf", "starflow width=16", "tarflow width=16")),
+    ],
+)
+def test_a_card_states_the_difference_from_cfm_with_tuned_settings(card, data, model, more):
+    settings = {"table": "tuned", "metric": "sliced_w2"} | more
+    metric = settings.pop("metric")
+    assert signed(*difference("plane-v1", data, metric, model, "cfm", **settings), 3) in CARDS[card]
+
+
+def test_with_tuned_settings_vp_is_separated_from_cfm_on_8gaussians_with_dopri5_only(tuned):
+    assert pairs_of(tuned, "8gaussians").beats("cfm", "vp")
+    assert not pairs_of(tuned, "8gaussians", 16).apart("cfm", "vp")
+    for data, low, high in (("pinwheel", -1, 0), (EIGHT, 0, 1)):
+        mean, half = difference("plane-v1", data, "sliced_w2", "vp", "cfm", table="tuned")
+        assert low < mean - half < mean + half < high
+    for metric, nfe in (("sliced_w2", 16), ("w2", None)):
+        mean, half = difference("plane-v1", "8gaussians", metric, "vp", "cfm", nfe, table="tuned")
+        assert abs(mean) < half
+
+
+def test_with_tuned_settings_sdcfm_leads_cfm_after_2000_steps_and_wcfm_is_behind_on_two_tasks(tuned):
+    cells = {contest.data: contest.cells for contest in tuned.heat(2000, None).contests}
+    for data in ("checkerboard", "moons", "pinwheel", "8gaussians"):
+        pairs = pairs_of(tuned, data)
+        assert pairs.beats("sdcfm", "cfm")
+        assert "model.kappa=4.0" in cells[data]["wcfm"].stated
+        assert pairs.apart("cfm", "wcfm") == pairs.beats("cfm", "wcfm") == (data in ("checkerboard", "moons"))
+    own = {model: in_order("plane-v1", "pinwheel", model, "sliced_w2", table="tuned") for model in tuned.models}
+    keys = [*combinations(sorted(own), 2)]
+    corrected = dict(zip(keys, holm([ttest_rel(own[one], own[other]).pvalue for one, other in keys]), strict=True))
+    assert f"(-0.007 ± 0.004, p = {corrected['cfm', 'wcfm']:.3f})" in CARDS["34"]
+
+
+def test_with_tuned_settings_sdcfm_is_behind_cfm_on_both_mixtures(tuned):
+    for data in (EIGHT, FIFTY):
+        assert pairs_of(tuned, data).beats("cfm", "sdcfm")
+
+
+def test_with_tuned_settings_nsf_alone_of_the_flows_leads_cfm_in_50_dimensions(tuned):
+    pairs = pairs_of(tuned, FIFTY)
+    assert pairs.beats("nsf", "cfm")
+    assert not pairs.apart("starflow width=16", "cfm")
+    assert pairs.beats("cfm", "tarflow width=16")
+    (stated,) = [each.cells["cfm"].stated for each in tuned.heat(2000, None).contests if each.data == FIFTY]
+    assert stated == "model.sigma=0.0 plan.lr=0.003"  # sigma is the default
+    before, after = (in_order("plane-v1", FIFTY, "cfm", "sliced_w2", table=t).mean() for t in ("default", "tuned"))
+    assert f"a larger learning rate alone, 0.003, lowers CFM from {before:.3f} to {after:.3f}" in CARDS["41"]
 
 
 def in_order(suite, data, model, metric, **settings):

@@ -9,9 +9,9 @@ from helpers.tracks import lost, planted, record_of, rows_of
 from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
-from genbench.analysis.values import Cost, Failure, failure_of, read_values
+from genbench.analysis.values import Cost, Failure, failures_of, read_values
 from genbench.report.formats.writers import markdown
-from genbench.report.tables import FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
 
 
 def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
@@ -113,7 +113,7 @@ def test_letters_never_compare_two_budgets_of_a_track():
     failures = lost(("wcfm", 0))
     parts = ([*planted(), *gaussian], [*planted(50), *gaussian])
     alone = [comparison_tables(read_values(part)) for part in parts]
-    both = comparison_tables(read_values([*planted(), *planted(50), *gaussian]), list(map(failure_of, failures)))
+    both = comparison_tables(read_values([*planted(), *planted(50), *gaussian]), failures_of(failures, []))
     assert [table.title for table in both] == [
         f"{data}, {steps} steps" for steps in (20, 50) for data in ("moons", "pinwheel")
     ]
@@ -127,27 +127,37 @@ def test_letters_never_compare_two_budgets_of_a_track():
 
 
 def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
-    """Letters compared both in one family, and a run with another learning rate had no name that said so."""
+    """Letters compared both in one family, and a run with another learning rate had no name that said so.
+
+    Runs with default settings stood in both tables as if they were two results.
+    """
+
+    def with_rate(record, lr):
+        return {**record, "spec": {**record["spec"], "plan": {**record["spec"]["plan"], "lr": lr}}}
 
     def cfm(tables, value, steps, lr=1e-3):
         for seed in range(3):
             own = record_of("cfm", "moons", steps, seed, rows_of(value + 0.01 * seed**2, 0.1), tables=tables)
-            yield {**own, "spec": {**own["spec"], "plan": {**own["spec"]["plan"], "lr": lr}}}
+            yield with_rate(own, lr)
 
     both = ("default", "tuned")
     records = [*cfm(("default",), 0.9, 20), *cfm(("tuned",), 0.5, 20, 3e-3), *cfm(both, 0.4, 50)]
     records += [record_of("otcfm", "moons", 20, s, rows_of(0.7 + 0.01 * s, 0.1), tables=both) for s in range(3)]
-    failed = [{**lost(("otcfm", 4))[0], "track": [{"row": "otcfm", "headline": "sliced_w2", "tables": ["tuned"]}]}]
-    tables = comparison_tables(read_values(records), [failure_of(record) for record in failed])
+    tuned = [{"row": "cfm", "headline": "sliced_w2", "tables": ["tuned"]}]
+    failed = [{**with_rate(lost(("cfm", 4))[0], 3e-3), "track": tuned}]
+    tables = comparison_tables(read_values(records), failures_of(failed, records))
     found = {
         table.title: {r.label: (round(r.cells[0].mean, 2), r.cells[0].letters) for r in table.rows[1:]}
         for table in tables
     }
     assert found == {
         "moons, 20 steps, default settings": {"cfm": (0.92, "b"), "otcfm": (0.71, "a")},
-        "moons, 20 steps, tuned settings": {"cfm": (0.52, ""), "otcfm": (0.71, "")},  # one has a failed run
+        "moons, 20 steps, tuned settings": {"otcfm (default)": (0.71, ""), "cfm lr=0.003": (0.52, "")},  # one failed
         "moons, 50 steps": {"cfm": (0.42, "")},
     }
+    assert [DEFAULT_ROWS in table.legend for table in tables] == [False, True, False]
+    again = comparison_tables(read_values(records), failures_of([*failed, *lost(("otcfm", 4))], records))
+    assert [[r.label for r in table.rows] for table in again] == [[r.label for r in table.rows] for table in tables]
 
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])

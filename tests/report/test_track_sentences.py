@@ -2,10 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 from helpers.tracks import EXCESS, board_of, planted, texts
 
-from genbench.report.track_sentences import sentences
+from genbench.analysis.significance import compare_all
+from genbench.report.track_board import Contest
+from genbench.report.track_cells import Cell
+from genbench.report.track_sentences import flipped, sentences
 from genbench.report.track_table import across_table
 
 
@@ -34,6 +38,15 @@ def test_the_sentences_names_no_winner_where_the_first_is_not_separated(tmp_path
     found = re.match("On some .*, (otcfm|nsf) comes first but is not separated from (nsf|otcfm)\\. ", wins)
     assert found is not None
     assert " if another method is then better and separated. " in refuted
+
+
+def test_a_first_method_at_the_floor_is_said_to_be_there(tmp_path, monkeypatch):
+    """Its ratio is only the best that the floor's error supports; the sentence left that to a sign in the table."""
+    said = "), at the floor."
+    assert said not in sentences(board_of(tmp_path, planted()))[0]
+    monkeypatch.setitem(EXCESS, "otcfm", -0.04)
+    (tmp_path / "near").mkdir()
+    assert sentences(board_of(tmp_path / "near", planted()))[0].endswith(said)
 
 
 @pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
@@ -94,3 +107,21 @@ def test_a_method_that_lacks_a_task_is_named_with_its_wins_over_the_one_that_is_
     )
     assert " if another method is then not separated from cfm. " in refuted
     assert "otcfm (lacks pinwheel; better than cfm on 1 of 1), " in own
+
+
+def test_pairs_of_which_sign_flips_and_t_tests_say_different_things_are_counted():
+    """One far difference hides a sure sign from the t test: p = 0.14, where sign flips have 2/64."""
+
+    def contest(seeds, floor):
+        far = np.where(np.arange(seeds) < seeds - 1, 1.0, 9.0)
+        near = 0.1 * np.arange(seeds)
+        values = {name: dict(enumerate(own)) for name, own in (("a", near), ("b", near + far), ("c", 2 * near + 100))}
+        pairs = compare_all(values, "lower", floor)
+        return Contest("some", "w2", "lower", "", {m: Cell(own, "") for m, own in values.items()}, floor or {}, pairs)
+
+    said = "Sign flips and t tests disagree at 5 % before correction in"
+    assert flipped([contest(6, None)]) == [f"{said} 1 of 3 pairs."]
+    assert flipped([contest(6, dict(enumerate(8.0 + np.arange(6))))]) == [f"{said} 0 of 2 pairs."]  # a and b: at it
+    assert flipped([contest(6, None), contest(5, None)]) == [f"{said} 1 of 3 pairs."]
+    assert flipped([contest(5, None)]) == ["Too few seeds to check the t tests by sign flips."]
+    assert flipped([]) == []

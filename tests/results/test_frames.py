@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import genbench
-from genbench.results.frames import COLUMNS, cost_of, frame, protocol
+from genbench.results.frames import COLUMNS, cost_of, frame, names_of, protocol
 from genbench.runs.store import Store
 
 
@@ -57,8 +57,13 @@ def test_runs_with_tuned_settings_say_so_in_their_names_and_leave_the_names_of_d
     for record, tables in zip(records[:2], (["default", "tuned"], ["tuned"]), strict=True):
         record["labels"]["model"] = "cfm"
         record["track"] = [{"row": "cfm", "headline": "w2", "tables": tables}]
-    records[1]["spec"]["plan"]["lr"] = 0.5
-    assert frame(records)["model"].unique().tolist()[:2] == ["cfm", "cfm tuned"]
+    records[1]["spec"]["plan"] |= {"lr": 0.5, "compile": True}
+    assert names_of(records[:2]) == ["cfm", "cfm lr=0.5 tuned"]
+    records[0]["labels"]["data"] = "elsewhere"
+    assert names_of(records[:2]) == ["cfm", "cfm lr=0.5 tuned"]
+    assert names_of(records[1:2]) == ["cfm tuned"]  # no run tells what the default is
+    del records[0]["spec"]["plan"]["betas"]  # it is older than this setting
+    assert names_of(records[:2]) == ["cfm", "cfm lr=0.5 tuned"]
 
 
 def test_a_cost_counts_all_training_and_the_measurements_on_its_device(records):
