@@ -130,8 +130,10 @@ def written(value: Any) -> str:
 def _type(annotation: Any) -> str:
     """Write a type annotation for readers.
 
-    >>> _type(Annotated[float, Gt(0)] | None), _type(Literal["a", "b"]), _type(tuple[int, ...])
-    ('float > 0 | none', 'a | b', 'list of int')
+    >>> _type(Annotated[int, Ge(0), Le(3)] | None), _type(Literal["a", "b"]), _type(tuple[int, ...])
+    ('int >= 0 <= 3 | none', 'a | b', 'list of int')
+    >>> _type(tuple[float, float]), _type(tuple[int, str]), _type(dict[str, int])
+    ('list of float', 'list (int, str)', 'table')
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

@@ -1,27 +1,14 @@
 """The script that made the weights of the autoencoder of CIFAR-10 trains such weights again."""
 
-import importlib.util
-from pathlib import Path
-
-import pytest
 import torch
 from helpers.photographs import task
 
+from benchmarks.features import autoencoder as script
 from genbench.models.latent.autoencoder import NAME, SHA256, Cifar10Autoencoder
 from genbench.storage import tensors
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "features" / "autoencoder.py"
 
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("train_autoencoder", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_training_repeats_and_gives_what_the_encoder_loads(script, tmp_path):
+def test_a_training_repeats_and_gives_what_the_encoder_loads(tmp_path):
     data = task(48, 16)
     net = script.trained(data, tmp_path, 3)
     again = script.trained(data, tmp_path / "again", 3)

@@ -1,26 +1,13 @@
 """The script that made the shipped weights gives classifiers as good."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "features" / "train.py"
-
-
-@pytest.fixture(scope="module")
-def train():
-    spec = importlib.util.spec_from_file_location("train_features", PATH)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_features"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+from benchmarks.features import train
 
 
 @pytest.mark.slow
-def test_trained_again_it_is_as_accurate_as_what_is_shipped(train):
+def test_trained_again_it_is_as_accurate_as_what_is_shipped():
     held_out = train.RECIPES["digits_cnn"].images()[1]
     shipped = train.blank("digits_cnn").load()
     _, accuracy = train.trained("digits_cnn")

@@ -1,12 +1,9 @@
 """Descriptions of components and sections: what every setting is."""
 
 import json
-from typing import Annotated, Literal
 
 import pytest
-from annotated_types import Ge, Le
 
-from genbench.cli import descriptions
 from genbench.cli.descriptions import describe, describe_section
 from genbench.registry import ALL
 
@@ -25,17 +22,3 @@ def test_a_setting_has_its_default_and_its_type():
     steps = describe_section("plan")["settings"]["plan"]["steps"]
     assert (steps["default"], steps["type"]) == (5000, "int >= 0")
     assert describe("wcfm", ALL["models"])["settings"]["model"]["kappa"]["type"] == "float > 0 | elbow | none"
-
-
-@pytest.mark.parametrize(
-    ("annotation", "text"),
-    [
-        (Annotated[int, Ge(0), Le(3)], "int >= 0 <= 3"),
-        (tuple[float, float], "list of float"),
-        (tuple[int, str], "list (int, str)"),
-        (Literal["a"] | None, "a | none"),
-        (dict[str, int], "table"),
-    ],
-)
-def test_types_are_written_for_readers(annotation, text):
-    assert descriptions._type(annotation) == text

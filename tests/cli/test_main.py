@@ -75,27 +75,20 @@ NAMES = [
 SETTINGS = [
     ((*RUN, "--set", "model.kapa=1"), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
     ((*RUN, "--set", "model.net.widht=8", "--set", "model.net=mlp"), "wcfm.net (mlp) has no setting 'widht'"),
-    ((*RUN, "--set", "model.net=unet"), "unet needs images"),
+    ((*RUN, "--set", "model.net=mpl"), "no net 'mpl'; did you mean 'mlp'?"),
+    ((*RUN, "--set", "modle.kappa=1"), "no section of settings 'modle'; did you mean 'model'?"),
     ((*RUN, "--set", "model.kappa=1", "--set", "model.epsilon=1"), "not both"),
     ((*RUN, "--set", f"model.a={'b' * 10_000}\a"), "wcfm has no setting 'a'"),
     ((*RUN, "--set", "metric.w2=3"), "w2: 3 is wrong: write settings of w2 as name=value"),
     ((*RUN, "--metric", "norm", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
     ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
-    ((*RUN, "--set", "plan.steps=-5"), "plan.steps: -5 is wrong"),
-    ((*RUN, "--set", "plan.lr=inf"), "plan.lr: Infinity is wrong: numbers are finite"),
-    ((*RUN, "--set", "plan.batch_size=100000000000000"), "plan.batch_size=100000000000000 needs at least"),
     ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "plan.batch_size=64 cannot be divided into 3 devices"),
     ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
     ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
     ((*RUN, "--set", "sample.method=euler"), "sample.method=euler needs a number of steps"),
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
-    ((*RUN, "--set", "evaluation.n=100000000000000"), "evaluation.n=100000000000000 needs at least"),
     ((*RUN, "--set", "evaluation.curve_metrics=['w22']"), "did you mean"),
     (("run", "--model", "sbcfm", "--dataset", "moons", "--set", "model.clip=0.9"), "sbcfm.clip: 0.9 is wrong"),
-    (
-        ("run", "--model", "cfm", "--dataset", "mixture", "--set", "data.placement=9223372036854775808"),
-        "whole numbers below 2^63",
-    ),
     (("run", "--model", "cfm", "--dataset", "cifar10", "--set", "data.path=nowhere"), "nowhere"),
     (
         (
@@ -107,7 +100,6 @@ SETTINGS = [
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
     (("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=3"), "--over plan.lr=3: write a list of values"),
-    (("tune", "cfm", "--dataset", "moons", "--over", "plan.rate=[3]"), "plan has no setting 'rate'"),
 ]
 DRY = [((*words, "--dry-run"), said) for words, said in [*NAMES, *SETTINGS][::3] if words[0] in ("run", "sweep")]
 """Without --dry-run, the same code refuses them."""

@@ -9,15 +9,6 @@ from helpers.command_line import genbench
 RESULTS = Path(__file__).parents[2] / "results"
 
 
-def test_report_writes_its_tables(kept):
-    results, _, _ = kept
-    done = genbench("report", "--results", results, "--full")
-    assert "sliced_w2" in done.stdout
-    assert (results / "report.html").stat().st_size > 1000
-    genbench("report", "--results", results, "--html", results.parent / "page.html")
-    assert (results.parent / "page.html").stat().st_size > 1000
-
-
 PLAN = {
     "plan": "write --published, or --difference",
     "plan --published --difference 1%": "write --published, or --difference",

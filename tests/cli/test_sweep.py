@@ -14,8 +14,6 @@ from helpers.command_line import genbench
 from helpers.records import published
 from helpers.tracks import TRAINED
 
-from genbench.storage.lease import leases_in
-
 SUITE = """
 datasets = ["moons"]
 models = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]
@@ -62,15 +60,9 @@ def alive(group):
     return True
 
 
-def owners_in(results):
-    return {lease.owner.pid for lease in leases_in(results / "leases")}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT), (2, signal.SIGKILL)], ids=["term", "ctrl-c", "kill"]
-)
-def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path, jobs, number):
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)], ids=["term", "ctrl-c"])
+def test_a_stopped_sweep_leaves_no_process(tmp_path, jobs, number):
     suite = tmp_path / "long.toml"
     suite.write_text(SUITE.replace("steps = 20,", "steps = 10_000_000,"))
     command = [sys.executable, "-m", "genbench", "sweep", str(suite), "--results", str(tmp_path), "--jobs", str(jobs)]
@@ -87,19 +79,10 @@ def test_a_stopped_sweep_leaves_no_process_and_replaces_a_killed_worker(tmp_path
     if number == signal.SIGINT:
         os.killpg(sweep.pid, number)  # a terminal tells all processes
     else:
-        if number == signal.SIGKILL:
-            killed = leases_in(tmp_path / "leases")[0].owner.pid
-            os.kill(int(killed), signal.SIGKILL)
-            deadline = time.monotonic() + 500
-            while len(owners_in(tmp_path) - {killed}) < jobs:  # until another worker is in its place
-                assert time.monotonic() < deadline, "the killed worker is not replaced"
-                assert sweep.poll() is None
-                time.sleep(0.2)
         sweep.send_signal(number)
     _, said = sweep.communicate(timeout=500)
-    assert ("killed by signal 9" in said) == (number == signal.SIGKILL)
-    assert sweep.returncode == (-number if number == signal.SIGKILL else 130)
-    assert ("stopped; finished work is saved" in said) == (number != signal.SIGKILL)
+    assert sweep.returncode == 130
+    assert "stopped; finished work is saved" in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 300
     while alive(sweep.pid):

@@ -1,6 +1,5 @@
 """What every stage, learner and model has by default."""
 
-import pytest
 import torch
 
 from genbench.core import Event, Normal
@@ -8,13 +7,8 @@ from genbench.seeds import derive
 from genbench.testing.toys import AffineFlow, toy_tasks
 
 
-@pytest.fixture
-def model():
-    return AffineFlow(Event((2,)), Normal((2,)))
-
-
-def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):
-    data = toy_tasks()["vectors"]
+def test_the_example_of_a_step_is_a_function_of_seed_and_step():
+    model, data = AffineFlow(Event((2,)), Normal((2,))), toy_tasks()["vectors"]
     split = model.batch_source(data)
     generator = torch.Generator()
 
@@ -29,10 +23,3 @@ def test_the_example_of_a_step_is_a_function_of_seed_and_step(model):
         assert not torch.equal(first[0], example(step, seed)[0])
     again = model.draw(data.train.batch(3, 16, 0), torch.Generator().manual_seed(derive(0, "train", 3)))
     assert torch.equal(first[0], again[0])
-
-
-def test_samples_carry_no_graph_and_losses_do(model):
-    x0 = torch.randn(5, 2, requires_grad=True)
-    assert model.sample(x0).x.numpy().shape == (5, 2)
-    model.loss(model.draw(toy_tasks()["vectors"].train.batch(0, 8, 0), torch.Generator()))["loss"].backward()
-    assert model.shift.grad.abs().sum() > 0

@@ -171,7 +171,6 @@ def test_a_card_or_page_states_the_difference_of_the_records(card, digits, words
         ("digits-long", "digits", FD, "otcfm", "cfm"),
         ("digits", "digits", FD, "wcfm kappa=0.5", "cfm"),
         ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm"),
-        ("plane-v1", "8gaussians", "sliced_w2", "sdcfm", "cfm", LONG),
         ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm"),
         ("plane-v1", "moons", "nll", "starflow width=16", "sdcfm", LONG),
         ("few-steps", "moons", "w2", "meanflow coupling=semi*", "sdcfm", *AT_ONE),
@@ -218,13 +217,7 @@ def all_pairs(models):
     return holm(tests)
 
 
-def test_no_kappa_is_ahead_of_cfm_after_5000_steps():
-    kappas = {labels["model"] for labels, _, _ in rows("kappa")} - {"cfm"}
-    assert len(kappas) == 11
-    for data in ("8gaussians", "moons", "mixture dims=8"):
-        for kappa in kappas:
-            mean, half = difference("kappa", data, "w2", kappa, "cfm")
-            assert mean + half > 0
+def test_in_energy_distance_kappa_2_is_behind_cfm():
     for suite in ("synthetic", "kappa"):
         mean, half = difference(suite, "8gaussians", "energy_distance", "wcfm kappa=2.0", "cfm")
         assert mean - half > 0

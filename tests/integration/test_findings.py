@@ -67,14 +67,13 @@ def test_lagrangian_is_not_ahead_of_progressive(board, data, progressive_ahead):
         assert pairs.beats(row("progressive"), row("lagrangian")) == progressive_ahead
 
 
-@pytest.mark.parametrize("data", ["checkerboard", "moons", "pinwheel"])
-def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind(plane, data):
+@pytest.mark.parametrize("data", ["checkerboard", "moons", "pinwheel", "8gaussians"])
+def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind_except_on_8gaussians(plane, data):
     short, long = (pairs_of(plane, data, steps=steps) for steps in (2000, 20_000))
     assert short.beats("sdcfm", "cfm")
-    assert not long.beats("sdcfm", "cfm")
-    assert not long.beats("cfm", "sdcfm")
+    assert not long.apart("sdcfm", "cfm")
     assert short.beats("cfm", "wcfm")
-    assert long.beats("cfm", "wcfm")
+    assert long.beats("cfm", "wcfm") == long.apart("cfm", "wcfm") == (data != "8gaussians")
 
 
 @pytest.mark.parametrize("nfe", [1, 4])
@@ -100,14 +99,6 @@ def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
     assert not long.apart("starflow width=16", "cfm")
     assert not long.apart("tarflow width=16", "cfm")
     assert not long.apart("sdcfm", "cfm")
-
-
-def test_on_8gaussians_longer_training_takes_the_lead_from_sdcfm_and_from_cfm_over_wcfm(plane):
-    short, long = (pairs_of(plane, "8gaussians", steps=steps) for steps in (2000, 20_000))
-    assert short.beats("sdcfm", "cfm")
-    assert short.beats("cfm", "wcfm")
-    assert not long.apart("sdcfm", "cfm")
-    assert not long.apart("cfm", "wcfm")
 
 
 EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"

@@ -1,16 +1,11 @@
 import json
-import logging
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import genbench
 from genbench.results.frames import COLUMNS, cost_of, frame, names_of, protocol
-from genbench.runs.record import format_record, read_record
-from genbench.runs.spec import SPEC
 from genbench.runs.store import Store
-from genbench.runs.versions import without_outdated
 
 
 @pytest.fixture(scope="module")
@@ -84,24 +79,6 @@ def test_a_cost_counts_all_training_and_the_measurements_on_its_device(records):
     assert (found["peak_mib"], found["device"]) == (7.0, "cpu")
     provenance["training"] = {"code": {}, "machine": {}, "cost": {}}
     assert cost_of(records[0]) == {}
-
-
-def test_outdated_and_damaged_records_are_left_out_and_reported(records, tmp_path, caplog):
-    caplog.set_level(logging.WARNING, "genbench")
-    store = Store(tmp_path)
-    paths = [store.runs / r["labels"]["run"] / SPEC.validate_python(r["spec"]).evaluation_key for r in records]
-    paths = [path / "record.json" for path in paths]
-    records[1]["spec"]["metrics"]["nfe"]["version"] = 0
-    records[2]["spec"]["model"]["version"] = 0
-    for path, record in zip(paths, records, strict=True):
-        path.parent.mkdir(parents=True)
-        path.write_text(format_record(record))
-    paths[3].write_text(paths[3].read_text()[:-100])
-    table = genbench.frame(tmp_path)
-    assert len(table) == len(records[0]["results"]) + len(records[1]["results"]) - 1
-    pd.testing.assert_frame_equal(table, frame(without_outdated([read_record(path) for path in paths[:3]])))
-    assert "left out: wcfm on moons: made with version 0 of model 'wcfm'" in caplog.text
-    assert "is not a record" in caplog.text
 
 
 @pytest.mark.parametrize(

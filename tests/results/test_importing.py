@@ -22,7 +22,7 @@ from genbench.runs.train_or_resume import build_untrained
 from genbench.runs.weights_file import restore_weights
 from genbench.storage import content_hash
 
-NET = ("channels=128", "multipliers=[1]", "blocks=1", "attention=[]")
+NET = ("channels=128", "multipliers=[1,2]", "blocks=1", "attention=[4]")
 SIZES = [word for text in NET for word in ("--set", f"model.net.{text}")]
 
 
@@ -30,8 +30,8 @@ def released(path):
     """Write a checkpoint with the content of torchcfm's example, of a smaller network, and return the network."""
     torch.manual_seed(0)
     net = UNetModelWrapper(
-        dim=(3, 8, 8), num_res_blocks=1, num_channels=128, channel_mult=[1], num_heads=4, num_head_channels=64,
-        attention_resolutions="1", dropout=0.1,
+        dim=(3, 8, 8), num_res_blocks=1, num_channels=128, channel_mult=[1, 2], num_heads=4, num_head_channels=64,
+        attention_resolutions="4", dropout=0.1,
     )  # fmt: skip
     with torch.no_grad():
         for parameter in net.parameters():
@@ -146,7 +146,8 @@ def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_thos
 ):
     content = torch.load(their[0], weights_only=True)
     torch.save(content, tmp_path / "their.pt")
-    save_file(content["ema_model"], tmp_path / "averaged.safetensors")
+    parallel = {f"module.{name}": value for name, value in content["ema_model"].items()}  # of DistributedDataParallel
+    save_file(parallel, tmp_path / "averaged.safetensors")
     for name in ("their.pt", "averaged.safetensors"):
         done = begin(*request_of(tmp_path / name))
         assert done.code == 0, done.stderr
@@ -202,9 +203,10 @@ def test_a_model_of_latents_takes_its_encoder_from_a_run_of_its_own(tmp_path, re
     model = build_untrained(spec, build_data(spec.data))
     restore_weights(model, store.weights_path(spec), spec)
     x, t, label = torch.randn(2, sit.CHANNELS, 4, 4), torch.rand(2), torch.tensor([0, 1])
-    with torch.no_grad():
-        velocity = model.model.velocity(t, x, label)
-    torch.testing.assert_close(velocity, sit.outputs(state, t, x, label), rtol=1e-5, atol=1e-5)
+    for own, there in ((label, label), (None, torch.tensor([2, 2]))):  # index 2: no class
+        with torch.no_grad():
+            velocity = model.model.velocity(t, x, own)
+        torch.testing.assert_close(velocity, sit.outputs(state, t, x, there), rtol=1e-5, atol=1e-5)
     assert spec.prerequisites.keys() == {"encoder"}
     assert store.has_weights(spec.prerequisites["encoder"])
 
@@ -233,12 +235,14 @@ def test_imported_weights_of_edm_denoise_as_there(imported, classes):
     state = song_unet.released([1.0, 1.0], 128, 1, classes)
     content = {f"model.{name}": value for name, value in state.items()}
     model = imported("edm", content, **({"conditional": True} if classes else {}))
-    y, t, label = torch.randn(2, 3, 8, 8), torch.tensor([0.2, 0.7]), torch.tensor([0, 2]) if classes else None
-    wide, one_hot = t[:, None, None, None], torch.eye(3)[label] if classes else None
-    with torch.no_grad():
-        image = wide * y + (1 - wide) * model.velocity(t, wide * y, label)
-    due = song_unet.edm_denoiser(state, y, (1 - t) / t, 128, one_hot)
-    torch.testing.assert_close(image, due, rtol=1e-5, atol=1e-5)
+    y, t = torch.randn(3, 3, 8, 8), torch.tensor([0.03, 0.5, 0.97])
+    wide = t[:, None, None, None]
+    for label in (None, torch.arange(3)) if classes else (None,):
+        one_hot = None if not classes else torch.zeros(3, 3) if label is None else torch.eye(3)
+        with torch.no_grad():
+            image = wide * y + (1 - wide) * model.velocity(t, wide * y, label)
+        due = song_unet.edm_denoiser(state, y, (1 - t) / t, 128, one_hot)
+        torch.testing.assert_close(image, due, rtol=1e-5, atol=1e-5)
 
 
 def test_imported_weights_of_meanflow_take_the_step_that_they_take_there(imported):

@@ -213,6 +213,8 @@ def test_a_damaged_failure_is_reported(cli, swept):
         assert len(read_groups(Store(results))) == 1
         out = cli("results", "status", "--results", results)[1]
         assert "failure.json is not a record: it has no checksum" in " ".join(out.split())
+    cli("results", "clean", "--results", results, "--failed")
+    assert not path.exists()
 
 
 def test_a_saved_record_has_the_places_that_its_published_one_has_in_a_track(tmp_path):

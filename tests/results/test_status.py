@@ -76,17 +76,6 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     assert "failed:" not in cli("results", "status", "--results", results)[1]
 
 
-def test_a_damaged_note_of_a_failure_is_only_reported(cli, swept):
-    suite, results = swept
-    spec = load(suite).specs[1]
-    Store(results).write_failure(spec, "the machine was on fire")
-    note = Store(results).record_path(spec).with_name("failure.json")
-    note.write_bytes(note.read_bytes()[:-20] + b"\xff")
-    assert "failure.json is not a record" in cli("results", "status", "--results", results)[1]
-    cli("results", "clean", "--results", results, "--failed")
-    assert not note.exists()
-
-
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
     _, results = swept
     first, second = sorted(results.glob("runs/*/*/record.json"))[:2]

@@ -36,35 +36,6 @@ def test_a_spec_that_none_of_ours_can_be_is_refused_in_one_line(part, value, mes
         restore_spec(spec | {part: value if part == "stack" else spec[part] | value})
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("wcmf", "moons", {}), "no model 'wcmf'; did you mean 'wcfm'?"),
-        (("wcfm", "moon", {}), "no data set 'moon'; did you mean 'moons'?"),
-        (("wcfm", "moons", {"model": {"kapa": 1}}), "wcfm has no setting 'kapa'; did you mean 'kappa'?"),
-        (("wcfm", "moons", {"modle": {"kappa": 1}}), "no section of settings 'modle'; did you mean 'model'?"),
-        (
-            ("wcfm", "moons", {"plan": {"steps": -1}}),
-            "plan.steps: -1 is wrong: input should be greater than or equal to 0",
-        ),
-        (
-            ("wcfm", "moons", {"plan": {"steps": "many"}}),
-            "plan.steps: 'many' is wrong: input should be a valid integer",
-        ),
-        (("wcfm", "moons", {"model": {"cost": "l1"}}), "wcfm.cost: 'l1' is wrong: input should be 'norm' or 'sqnorm'"),
-        (("wcfm", "moons", {"sample": {"stepz": 1}}), "sample (wcfm) has no setting 'stepz'; did you mean 'steps'?"),
-        (("wcfm", "moons", {"model": {"net": {"name": "mpl"}}}), "no net 'mpl'; did you mean 'mlp'?"),
-        (("wcfm", "moons", {"metric": {"w3": {}}}), "settings for a metric that is not measured: 'w3'"),
-    ],
-)
-def test_wrong_requests_are_one_line_with_a_correction(arguments, message):
-    model, data, settings = arguments
-    with pytest.raises(ConfigError) as error:
-        make_spec(model, data, settings=settings, metrics=["w2"])
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("seed", [-1, 2**63, True])
 def test_a_seed_that_no_table_holds_is_refused(seed):
     with pytest.raises(ConfigError, match="a seed is a whole number from 0 on, below"):

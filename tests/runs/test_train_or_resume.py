@@ -60,22 +60,6 @@ def test_weights_are_those_of_the_seed_saved_with_their_cost_and_taken_again(tmp
     assert not list(tmp_path.rglob("*checkpoint*"))
 
 
-def test_there_is_nothing_to_take_where_nothing_is_kept_or_what_is_kept_is_damaged_or_misfiled(tmp_path, caplog):
-    _, _, store = fitted([spec_of()], tmp_path)
-    data, one, other = build_data(spec_of().data), spec_of(), spec_of(seed=1)
-    assert take_weights(build_untrained(other, data), other, store) is None
-    assert caplog.text == ""
-    store.weights_path(other).parent.mkdir(parents=True)
-    store.weights_path(other).write_bytes(store.weights_path(one).read_bytes())
-    assert take_weights(build_untrained(other, data), other, store) is None
-    assert "this run is trained again" in caplog.text
-    assert store.weights_path(other).with_name("model.safetensors.aside").exists()
-    store.weights_path(one).write_bytes(b"nothing")
-    assert take_weights(build_untrained(one, data), one, store) is None
-    assert "it is trained again" in caplog.messages[-1]
-    assert not store.weights_path(one).exists()
-
-
 @pytest.mark.parametrize("spoiled", [10, 30])
 def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone_which_share_its_time(tmp_path, spoiled):
     """Losses are checked at step 20, which is before the evaluation of that step, and at the last."""

@@ -8,20 +8,11 @@ import pytest
 import torch
 
 from genbench.models.build import build_model
-from genbench.runs.record import Misfiled
 from genbench.runs.spec import build_data
 from genbench.runs.store import spec_at
 from genbench.runs.weights_file import read_weights, restore_weights
 from genbench.storage import tensors
 from genbench.storage.files import Damaged
-
-
-def test_weights_in_the_folder_of_another_run_are_misfiled(runs):
-    store, (first, _, third, *_) = runs
-    store.weights_path(first).unlink()  # it may be a link to the file of a sweep that tests share
-    store.weights_path(first).write_bytes(store.weights_path(third).read_bytes())
-    with pytest.raises(Misfiled, match="belongs to another run, wcfm-moons-0"):
-        read_weights(store.weights_path(first))
 
 
 def test_sealed_weights_of_the_right_name_and_another_network_are_damaged(runs):

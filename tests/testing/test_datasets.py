@@ -14,7 +14,6 @@ from genbench.testing import check_dataset
 from genbench.testing.toys import Blobs, toy_tasks
 
 NEEDS_FILES = {"cifar10", "mnist", "folder", "points"}
-NEEDS_FILES |= {"power", "gas", "hepmass", "miniboone", "bsds300"}
 
 
 @pytest.mark.parametrize("name", sorted(set(datasets) - NEEDS_FILES))

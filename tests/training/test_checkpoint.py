@@ -1,39 +1,13 @@
-"""Checkpoints: interrupted, killed and damaged trainings end as if nothing had been."""
+"""Checkpoints: interrupted and damaged trainings end as if nothing had been."""
 
-import os
 import shutil
-import signal
-import threading
 
 import pytest
 import torch
-from helpers.processes import begun
 from helpers.toy_trainings import Stop, stop_at, train, weights
 
 from genbench.errors import ConfigError
 from genbench.training import checkpoint
-
-
-def train_until_killed(folder):
-    def die_soon(step, steps, logs):
-        if step >= 150:
-            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        if step == steps:
-            threading.Event().wait()  # the kill comes before the end
-
-    train(folder=folder, save_every=0, steps=700, ema=0.99, progress=die_soon)
-
-
-def test_a_killed_process_resumes_bit_for_bit(tmp_path):
-    process = begun(train_until_killed, tmp_path)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert list(tmp_path.glob("*checkpoint.safetensors"))
-    seen = []
-    resumed = train(folder=tmp_path, steps=700, ema=0.99, progress=lambda s, n, logs: seen.append(s))
-    assert seen[0] > 1
-    assert torch.equal(weights(resumed), weights(train(steps=700, ema=0.99)))
-
 
 DAMAGE = {
     "truncated": lambda data: data[:-100],

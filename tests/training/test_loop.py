@@ -124,13 +124,6 @@ def test_a_model_prepares_on_the_device_where_it_is_trained():
     assert devices == {"meta"}
 
 
-@pytest.mark.parametrize("name", ["wcfm", "gaussian", "starflow"])
-def test_constants_of_batches_on_the_cpu_move_to_the_device(name):
-    model, data, _ = start(name)
-    model.to("meta").prepare(data, 0)
-    assert {value.device.type for value in model.state_dict().values()} == {"meta"}
-
-
 def test_a_gpu_without_float64_is_not_used(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

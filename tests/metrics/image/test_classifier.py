@@ -10,7 +10,6 @@ from genbench.core import Data, Event, Normal
 from genbench.data.splits import Arrays, Finite
 from genbench.errors import RunFailed, Unsupported
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.extractors.feature_extractor import extract
 from genbench.metrics.image.classifier import (
     blank,
     caption_classifier,
@@ -33,15 +32,6 @@ def test_weights_are_those_in_the_package_and_never_those_of_another_file():
     net.sha256 = "1" * 64
     with pytest.raises(RunFailed, match="weights of digits_cnn are damaged"):
         net.load()
-
-
-def test_features_do_not_depend_on_the_batch(digits, digit_samples):
-    images = digits.space.decode(digit_samples.x[:40])
-    cnn = digits_cnn(digits)
-    alone = torch.cat([cnn(images[i : i + 1]) for i in range(40)])
-    torch.testing.assert_close(extract(cnn, images), alone, rtol=1e-9, atol=1e-9)
-    assert alone.shape[1] == cnn.num_features
-    assert not cnn.train().training
 
 
 def test_accuracy_is_the_share_of_right_classes(digits, captioned):

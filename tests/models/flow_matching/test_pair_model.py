@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from genbench.core import Batch
-from genbench.errors import ConfigError
 
 
 def test_labels_are_dropped_at_their_rate(built):
@@ -28,12 +27,6 @@ def test_pairs_stay_within_classes(built):
         sides[conditional] = x0[x1[:, 0] > 0, 0].mean().item()
     assert abs(sides[True]) < 0.2
     assert sides[False] == pytest.approx((2 / torch.pi) ** 0.5, abs=0.1)  # the mean of a half of the normal
-
-
-def test_guidance_without_labels_is_an_error(built):
-    model, _ = built("cfm", "moons")
-    with pytest.raises(ConfigError, match="conditional"):
-        model.sample(torch.randn(2, 2), guidance=1.0)
 
 
 def test_quantized_data_is_spread_over_its_bins(built):

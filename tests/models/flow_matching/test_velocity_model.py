@@ -93,9 +93,9 @@ def test_diffusion_needs_the_score(built):
     for name in ("otcfm", "wcfm", "sdcfm", "sbcfm", "reflow", "wcfm-balanced", "eotcfm"):
         with pytest.raises(ConfigError, match="needs independent pairs"):
             make_spec(name, "moons", settings={"sample": {"method": "euler", "steps": 4, "diffusion": 1.0}})
-    with pytest.raises(ConfigError, match="takes Euler steps"):
-        make_spec("cfm", "moons", settings={"sample": {"diffusion": 1.0}})
     cfm, _ = built("cfm", "moons")
+    with pytest.raises(ConfigError, match="takes Euler steps"):
+        cfm.sample(noise(cfm.source, 2, seed=0), diffusion=1.0)
     with pytest.raises(Unsupported, match="not heun"):
         cfm.at_budget({"diffusion": 1.0}, "heun", 8)
 

@@ -8,7 +8,7 @@ from helpers.toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, pe
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
-from genbench.errors import ConfigError, Unsupported
+from genbench.errors import Unsupported
 from genbench.registry import datasets, models
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
@@ -113,14 +113,6 @@ def test_one_step_along_the_score_denoises_a_gaussian():
     assert_close(noisy.x, total * x0, atol=1e-6, rtol=1e-6)
     assert_close(clean.x, noisy.x * 1.2**2 / total**2, atol=1e-6, rtol=1e-6)
     assert clean.nfe == noisy.nfe + 1 == 2
-
-
-def test_wrong_sampling_options_are_errors():
-    x0 = points(IMAGE, 2)
-    with pytest.raises(ConfigError, match=r"sample\.guidance needs labels"):
-        build("tarflow", IMAGE, **SMALL).sample(x0, guidance=1.0)
-    with pytest.raises(ConfigError, match=r"sample\.denoise needs .* Gaussian noise"):
-        build("tarflow", IMAGE, **SMALL).sample(x0, denoise=True)
 
 
 def test_only_the_standard_normal_is_a_source():
