@@ -20,6 +20,10 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
     table, means = scores(registered, [contest(data, RISING, RISING) for data in ("moons", "rings")])
     assert "| mean |  | 0.010" in table
     assert means.count("Better than") == 1  # without other tasks to learn from
+    fewer = {"seeds": Stated(1000, {"moons": {pair: 0.9}})} | registered
+    table, _ = scores(fewer, [contest(data, RISING, RISING) for data in ("moons", "rings")])
+    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
+    assert "| rings | 1 of 1 | not predicted | 0.010 |" in table
     (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
     assert "| moons | 0 of 1 | not measured |" in table
 
@@ -34,5 +38,7 @@ def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
     coin, elsewhere, _ = verdicts(values)
     assert coin == "Better than a coin: `ratio`. Worse: `elsewhere`."
     assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
+    shorter = {"held": {0: values["held"][0]}} | {"ratio": values["ratio"]}
+    assert next(verdicts(shorter)) == "Better than a coin: `ratio`. Worse: none."
     two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
     assert next(verdicts(two)) == "Better than a coin: none. Worse: none."
