@@ -6,6 +6,7 @@ Trajectories need weights, which are not published: their four models are traine
 """
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ BACKGROUND, CELLS = 8192, 90
 SIDE, TITLE = 1.9, 0.22
 """Inches of a panel's width, and of its title."""
 KAPPAS = ("8gaussians", "moons")
-ROW = 0.16
-"""Inches of a row of the forest plot."""
+ROW, PANELS = 0.16, 4
+"""Inches of a row of the forest plot, and its panels in a line."""
 
 
 def trajectories(runs: Path) -> bytes:
@@ -134,12 +135,13 @@ def forest(board: TrackBoard) -> Any:
     heat = board.heat(board.budgets[0], None)
     contests = [contest for contest in heat.contests if not contest.cells[board.baseline].word]
     models = [model for model in board.models if model != board.baseline]
-    figure = Figure(figsize=(7.4, ROW * len(models) + 0.75))
-    width = 0.83 / len(contests)
-    for number, contest in enumerate(contests):
+    rows = math.ceil(len(contests) / PANELS)
+    figure = Figure(figsize=(7.4, (ROW * len(models) + 0.5) * rows + 0.2), layout="constrained")
+    grid = figure.subplots(rows, PANELS, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(contests) :]:
+        axes.remove()
+    for axes, contest in zip(grid.flat, contests, strict=False):
         base = contest.cells[board.baseline].values
-        bottom = 0.4 / figure.get_figheight()
-        axes = figure.add_axes((0.16 + number * width, bottom, width * 0.93, 1 - bottom - 0.2 / figure.get_figheight()))
         for row, model in enumerate(models):
             if contest.cells[model].word:
                 axes.text(0, row, contest.cells[model].word, fontsize=5.5, color=MUTED, ha="left", va="center")
@@ -155,14 +157,12 @@ def forest(board: TrackBoard) -> Any:
             axes.plot(min(mean, 2), row, ">" if mean > 2 else "o", color=color, markersize=3)
         axes.axvline(0, color=INK, linewidth=0.6)
         axes.set(xlim=(-1, 2.1), ylim=(len(models) - 0.4, -0.6), yticks=range(len(models)))
-        axes.set_yticklabels([model.partition(" ")[0] for model in models] if number == 0 else [])
+        axes.set_yticklabels([model.partition(" ")[0] for model in models])
         axes.set_title(contest.data, pad=2)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_xticks([0, 1])
+        axes.set_xticks([-1, 0, 1, 2])
     metric = contests[0].metric if contests else ""
-    figure.text(
-        0.5, 0.01, f"{metric}: paired difference from {board.baseline}, as a share of its mean", ha="center", color=INK
-    )
+    figure.supxlabel(f"{metric}: paired difference from {board.baseline}, as a share of its mean", fontsize="medium")
     return figure
 
 
