@@ -12,6 +12,7 @@ DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *"
 DEEP_LATENT, EQUAL_LATENT = "starflow width=112 head=28 *", "starflow blocks=?2,2,2,2? width=112 head=28 *"
 LABELED = "starflow blocks=?2,2,2,2? width=112 noise=0.3 conditional=true encoder=*5000,batch_size=32)"
 STAR, TAR = "starflow noise=0.1 conditional=true", "tarflow noise=0.1 conditional=true"
+LABELED_CFM = "cfm conditional=true"
 PLAIN, TUNED = "starflow noise=0.3 encoder=autoencoder", "starflow noise=0.3 encoder=autoencoder(noise=0.3,tune=1000)"
 
 DIFFERENCES = [
@@ -102,7 +103,9 @@ DIFFERENCES = [
         )
         for weight, digits in ((1.0, 1), (2.0, 0), (4.0, 0))
     ),
-    ("F5", 1, ("digits-v1", "digits", FD, STAR, "cfm conditional=true")),
+    ("F3", 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", LABELED_CFM)),
+    ("F3", 1, ("guidance", "digits", FD, f"{LABELED_CFM} guidance=0.5", LABELED_CFM)),
+    ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM)),
     *(("F5", 1, (*LATENTS, EFFICIENT, blocks, CFM_LATENT)) for blocks in (EQUAL_LATENT, DEEP_LATENT)),
     ("F5", 0, (*MNIST, DEEP, UNET)),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp")),
@@ -122,6 +125,7 @@ DIFFERENCES = [
             *((1.0, " anneal=linear", 1), (2.0, " anneal=linear", 1), (4.0, " anneal=linear", 0)),
         )
     ),
+    ("T2", 1, ("guidance", "digits", FD, f"{TAR} guidance=0.5 rule=tarflow", LABELED_CFM)),
     *(
         ("T3", 2 if data == "mixture dims=50" else 3, ("plane-v1", data, "nll", "tarflow *", "cfm", LONG))
         for data in PLANE

@@ -96,6 +96,8 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", STAR)),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=1.0", STAR)),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=1.0 rule=tarflow", STAR)),
+        (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", "cfm conditional=true")),
+        (27, 1, ("guidance", "digits", FD, "cfm conditional=true guidance=0.5", "cfm conditional=true")),
         (29, 1, ("starflow", "digits", FD, "starflow noise=0.1", "starflow")),
         (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")),
         (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "otcfm")),
