@@ -4,14 +4,16 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from helpers.published import CARDS, difference, halved, signed, tasks, values
+from helpers.published import CARDS, RESULTS, difference, halved, signed, tasks, values
 from scipy.stats import ttest_rel
 
 from genbench.analysis.significance import holm
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import track_board
 from genbench.runs.store import Store
 from genbench.suites import find
 
+RANKINGS = " ".join((RESULTS / "rankings.md").read_text("utf-8").split())
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
@@ -74,6 +76,17 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind_except
     assert not long.apart("sdcfm", "cfm")
     assert short.beats("cfm", "wcfm")
     assert long.beats("cfm", "wcfm") == long.apart("cfm", "wcfm") == (data != "8gaussians")
+
+
+def test_the_captions_of_curves_state_their_steps_and_the_number_of_their_tasks(plane):
+    """They named neither, while the track had seven tasks and three budgets."""
+    curves, turns = track_curves(plane), budget_curves(plane)
+    assert curves.title == "plane-v1: 20,000 steps, default settings"
+    assert (
+        [chart.title for chart in curves.charts] == [chart.title for chart in turns.charts] == [*tasks("plane-v1")][:3]
+    )
+    assert "against NFE after 20,000 steps, first three tasks of the same track;" in RANKINGS
+    assert "against training steps, the same three tasks, each method with its own sampler;" in RANKINGS
 
 
 @pytest.mark.parametrize("nfe", [1, 4])
