@@ -75,6 +75,37 @@ def test_after_20000_steps_wcfm_is_behind_cfm_on_every_task():
     assert all(below("plane-v1", data, "sliced_w2", "cfm", "wcfm", **LONG) for data in PLANE)
 
 
+BOTH = ["mixture dims=8", "mixture dims=50"]
+
+
+@pytest.mark.parametrize(
+    ("card", "metric", "pair", "ahead", "behind", "said"),
+    [
+        ("W7", "sliced_w2", ("wcfm", "cfm"), ["pinwheel"], ["moons", "checkerboard", "rings", *BOTH],
+         "samples are better on pinwheel, but worse on moons, checkerboard, rings and both mixtures"),
+        ("O5", "sliced_w2", ("otcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel"], ["rings", *BOTH],
+         "OT-CFM is ahead on moons, 8gaussians, checkerboard and pinwheel, and behind on rings and both mixtures"),
+        ("S1", "sliced_w2", ("sdcfm", "otcfm"), ["moons", "8gaussians", "checkerboard"], [],
+         "with dopri5, ahead of OT-CFM on moons, 8gaussians and checkerboard only"),
+        ("S1", "sliced_w2", ("sdcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel"], ["rings", *BOTH],
+         "checkerboard only, and behind CFM on rings and both mixtures"),
+        ("T3", "nll", ("tarflow *", "cfm"), [data for data in PLANE if data != "8gaussians"], ["8gaussians"],
+         "with tuned settings, it is behind on 8gaussians"),
+    ],
+)  # fmt: skip
+def test_a_card_says_what_tuned_settings_change(card, metric, pair, ahead, behind, said):
+    one, other = pair
+    assert [data for data in PLANE if below("plane-v1", data, metric, one, other, table="tuned")] == ahead
+    assert [data for data in PLANE if below("plane-v1", data, metric, other, one, table="tuned")] == behind
+    assert said in CARDS[card][CARDS[card].index("with tuned settings") :]
+
+
+def test_tuning_chose_the_same_kappa_on_each_task():
+    own = [record for record in defaults("plane-v1", "tuned") if record["spec"]["model"]["name"] == "wcfm"]
+    assert {r["spec"]["model"]["kappa"] for r in own if r["spec"]["plan"]["steps"] == 2000} == {4.0}
+    assert "(kappa 4 on each task)" in CARDS["W7"]
+
+
 def test_likelihoods_of_wcfm_are_better_on_four_tasks_after_2000_steps_and_on_none_after_20000():
     better = {data for data in PLANE if below("plane-v1", data, "nll", "wcfm", "cfm")}
     assert better == {*PLANE} - {"moons", "checkerboard", "rings"}
