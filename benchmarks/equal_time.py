@@ -97,12 +97,13 @@ class Bracket(NamedTuple):
 
     Args:
         steps: its summary after as many steps as the baseline.
-        less, more: budgets with its summaries there; `more` is its next budget, None if it has none.
+        less: its budget that takes as long as the baseline, with its summary there.
+        more: its next budget, with the contests at this budget; None if it has none.
     """
 
     steps: Summary
     less: tuple[Budget, Summary]
-    more: tuple[Budget, Summary] | None
+    more: tuple[Budget, Heat] | None
 
 
 def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket:
@@ -111,7 +112,7 @@ def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket:
     own, more = given[first.method], None
     for steps in [steps for steps in board.budgets if own.steps < steps <= heat.steps][:1]:
         budget = Budget(steps, own.seconds / own.steps * steps)
-        more = budget, _of(equal_time(board, given | {first.method: budget}), first.method)
+        more = budget, equal_time(board, given | {first.method: budget})
     return Bracket(first, (own, _of(heat, first.method)), more)
 
 
@@ -119,23 +120,29 @@ def _of(heat: Heat, method: str) -> Summary:
     return next(each for each in heat.effects.summaries if each.method == method)
 
 
+def _level(heat: Heat, own: Summary) -> str:
+    others = [each for each in heat.effects.summaries if each.ratio is not None and each.method != own.method]
+    alike = sum(bool({*each.letters} & {*own.letters}) for each in others)
+    return f"not separated from {alike} of {len(others)} other methods"
+
+
 def verdict(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> str:
     """Return sentences that compare the first method at equal steps, which the README names, with equal time."""
     first, (own, now), more = bracket(board, heat, given)
     best, base = first.method, board.baseline
-    alike = sum(not {*each.letters}.isdisjoint(now.letters) for each in heat.effects.summaries) - 1
-    ranked = sum(each.ratio is not None for each in heat.effects.summaries) - 1
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
-    slower = own.seconds / own.steps * heat.steps
+    slower, later = own.seconds / own.steps * heat.steps, ""
+    if more:
+        then = _of(more[1], best)
+        later = f" In {more[0].seconds:.0f} s, it has {interval(then)} and is {_level(more[1], then)}."
     return (
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
         f"the README says, but takes {slower:.0f} s where {base} takes {given[base].seconds:.0f} s. In "
-        f"{own.seconds:.0f} s, it has {interval(now)} and is not separated from {alike} of {ranked} other methods; its "
+        f"{own.seconds:.0f} s, it has {interval(now)} and is {_level(heat, now)}; its "
         f"mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and "
-        f"worse on {len(met) - better} (separated on {behind})."
-        + (f" In {more[0].seconds:.0f} s, it has {interval(more[1])}." if more else "")
+        f"worse on {len(met) - better} (separated on {behind}).{later}"
     )
 
 
@@ -156,9 +163,9 @@ def sentence(board: TrackBoard) -> str:
     else:
         sides = [f"{side} than {', '.join(names)}" for side, names in (("better", better), ("worse", worse)) if names]
         said = f"it is separated and {' and '.join(sides)}" if sides else "it is separated from no other method"
-    later = f", {interval(more[1])} in {more[0].seconds:.0f} s" if more else ""
+    later = f" In {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))}." if more else ""
     return (
         f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "
         f"{interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s ({board.baseline}: "
-        f"{given[board.baseline].seconds:.0f} s){later}; {said} ({counted(len(heat.effects.scored), 'task')})."
+        f"{given[board.baseline].seconds:.0f} s); {said} ({counted(len(heat.effects.scored), 'task')}).{later}"
     )

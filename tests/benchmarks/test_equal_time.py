@@ -3,13 +3,14 @@
 import json
 import math
 import statistics
+from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import t, ttest_rel
 
 from benchmarks import equal_time, readme
-from genbench.analysis.significance import compare_all
+from genbench.analysis.significance import compare_all, holm
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER
 
@@ -73,9 +74,21 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     words = " ".join(text.partition(equal_time.TITLE)[2].split())
     assert f"geometric mean over {len(scored)} tasks ({', '.join(scored)}) and 5 seeds" in words
 
-    def ratio(model, steps):
+    def logs_of(model, steps):
         raised = [max(above(model, data, steps), standard_error([*floors[data].values()])) for data in scored]
-        logs = [math.log(own / above("cfm", data, 20_000)) for own, data in zip(raised, scored, strict=True)]
+        return [math.log(own / above("cfm", data, 20_000)) for own, data in zip(raised, scored, strict=True)]
+
+    def alike(**changed):
+        """Return how many methods are not separated from nsf."""
+        given = {model: own.steps for model, own in equal_time.budgets(board, board.seconds).items()} | changed
+        own = {model: logs_of(model, given[model]) for model in given if model != "tarflow width=16"}
+        assert len(own) == 12
+        pairs = [*combinations(own, 2)]
+        corrected = holm([ttest_rel(own[one], own[other]).pvalue for one, other in pairs])
+        return sum("nsf" in pair and p > 0.05 for pair, p in zip(pairs, corrected, strict=True))
+
+    def ratio(model, steps):
+        logs = logs_of(model, steps)
         mean, half = statistics.fmean(logs), t.ppf(0.975, len(logs) - 1) * standard_error(logs)
         return f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
 
@@ -83,10 +96,12 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {model} | {steps:,} |"))
         assert f"| {ratio(model, steps)} " in line
     assert f"After 20,000 steps each, nsf has {ratio('nsf', 20_000)} times the excess of cfm" in words
-    assert f" In 13 s, it has {ratio('nsf', 2000)} and is " in words
-    assert f" In 33 s, it has {ratio('nsf', 5000)}." in words
-    said = f"has {ratio('nsf', 2000)} times cfm's excess in 13 s (cfm: 21 s), {ratio('nsf', 5000)} in 33 s; "
-    assert said in equal_time.sentence(board)
+    assert f" In 13 s, it has {ratio('nsf', 2000)} and is not separated from {alike()} of 11 other" in words
+    later = f" In 33 s, it has {ratio('nsf', 5000)} and is not separated from {alike(nsf=5000)} of 11 other methods."
+    assert later in words
+    said = equal_time.sentence(board)
+    assert f"has {ratio('nsf', 2000)} times cfm's excess in 13 s (cfm: 21 s); " in said
+    assert said.endswith(f" In 33 s, it has {ratio('nsf', 5000)}.")
     better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in floors)
     said = f"its mean is better than the mean of cfm on {better} of {len(floors)} tasks (separated on "
     assert said in words

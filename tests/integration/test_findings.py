@@ -4,14 +4,16 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from helpers.published import CARDS, difference, halved, signed, values
+from helpers.published import CARDS, RESULTS, difference, halved, signed, tasks, values
 from scipy.stats import ttest_rel
 
 from genbench.analysis.significance import holm
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import track_board
 from genbench.runs.store import Store
 from genbench.suites import find
 
+RANKINGS = " ".join((RESULTS / "rankings.md").read_text("utf-8").split())
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
@@ -76,6 +78,17 @@ def test_longer_training_takes_the_lead_from_sdcfm_and_leaves_wcfm_behind_except
     assert long.beats("cfm", "wcfm") == long.apart("cfm", "wcfm") == (data != "8gaussians")
 
 
+def test_the_captions_of_curves_state_their_steps_and_the_number_of_their_tasks(plane):
+    """They named neither, while the track had seven tasks and three budgets."""
+    curves, turns = track_curves(plane), budget_curves(plane)
+    assert curves.title == "plane-v1: 20,000 steps, default settings"
+    assert (
+        [chart.title for chart in curves.charts] == [chart.title for chart in turns.charts] == [*tasks("plane-v1")][:3]
+    )
+    assert "against NFE after 20,000 steps, first three tasks of the same track;" in RANKINGS
+    assert "against training steps, the same three tasks, each method with its own sampler;" in RANKINGS
+
+
 @pytest.mark.parametrize("nfe", [1, 4])
 @pytest.mark.parametrize("steps", [2000, 20_000])
 def test_in_8_dimensions_sdcfm_leads_cfm_with_few_evaluations_only(plane, steps, nfe):
@@ -102,6 +115,8 @@ def test_in_50_dimensions_flows_lead_cfm_after_the_short_training_only(plane):
 
 
 EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"
+LEADS = ("moons", "8gaussians", "checkerboard", "pinwheel")
+"""Tasks in 2D on which SD-CFM leads CFM after 2,000 steps."""
 
 
 @pytest.mark.parametrize(
@@ -111,8 +126,8 @@ EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"
         ("20", "8gaussians", "vp", {"nfe": 16}),
         ("20", "8gaussians", "vp", {"nfe": 16, "table": "default"}),
         ("20", "8gaussians", "vp", {"metric": "w2"}),
-        *(("34", data, "sdcfm", {}) for data in ("checkerboard", "moons", "pinwheel")),
-        *(("34", data, "wcfm", {}) for data in ("checkerboard", "moons", "pinwheel", "8gaussians")),
+        *(("34", data, "sdcfm", {}) for data in ("checkerboard", "moons", "pinwheel", "rings")),
+        *(("34", data, "wcfm", {}) for data in (*LEADS, "rings")),
         *(("40", data, "sdcfm", {}) for data in (EIGHT, FIFTY)),
         ("40", EIGHT, "sdcfm", {"metric": "nll"}),
         *(("41", FIFTY, model, {}) for model in ("nsf", "starflow width=16", "tarflow width=16")),
@@ -122,6 +137,22 @@ def test_a_card_states_the_difference_from_cfm_with_tuned_settings(card, data, m
     settings = {"table": "tuned", "metric": "sliced_w2"} | more
     metric = settings.pop("metric")
     assert signed(*difference("plane-v1", data, metric, model, "cfm", **settings), 3) in CARDS[card]
+
+
+def test_on_rings_sdcfm_leads_cfm_at_neither_budget_and_wcfm_is_behind_at_both(plane, tuned):
+    """The fifth task in 2D: SD-CFM leads CFM on the other four after 2,000 steps."""
+    assert {data for data in tasks("plane-v1") if "dims" not in data} == {*LEADS, "rings"}
+    for steps in (2000, 20_000):
+        pairs = pairs_of(plane, "rings", steps=steps)
+        assert not pairs.apart("sdcfm", "cfm")
+        assert pairs.beats("cfm", "wcfm")
+    assert not pairs_of(tuned, "rings").apart("sdcfm", "cfm")
+    assert pairs_of(tuned, "rings").beats("cfm", "wcfm")
+    for settings in ({"steps": 20_000}, {"table": "tuned"}):
+        mean, half = difference("plane-v1", "rings", "sliced_w2", "sdcfm", "cfm", **settings)
+        assert mean - half > 0  # in a single interval
+    leads = f"SD-CFM leads after 2,000 steps on {', '.join(LEADS[:-1])} and {LEADS[-1]}, but not on rings"
+    assert leads in CARDS["40"]
 
 
 def test_with_tuned_settings_vp_is_separated_from_cfm_on_8gaussians_with_dopri5_only(tuned):
