@@ -46,8 +46,8 @@ def sentences(board: TrackBoard) -> list[str]:
         f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
         f"{refuted.format(first.method)}.{later}",
-        " ".join([*_apart(board, heat), *_left(board, heat)]),
-        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each)]) for each in shorter),
+        " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
+        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each), *_left(board, each)]) for each in shorter),
         *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
     ]
 
@@ -86,15 +86,36 @@ def _alike(heat: Heat) -> list[str]:
 
 def _apart(board: TrackBoard, heat: Heat) -> list[str]:
     """Return which methods are separated from the baseline."""
+    if (sides := _sides(board, heat)) is None:
+        return []
+    parts = [f"Separated from {board.baseline} and {word}: {', '.join(own)}." for word, own in sides.items() if own]
+    return parts or [f"No method is separated from {board.baseline} across tasks."]
+
+
+def _sides(board: TrackBoard, heat: Heat) -> dict[str, list[str]] | None:
+    """Return the methods that are separated from the baseline as better and as worse; None if it is not ranked."""
     ranked = {summary.method: summary for summary in _ranked(heat)}
     if (base := ranked.get(board.baseline)) is None:
-        return []
+        return None
     apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
-    parts = []
-    for word, better in (("better", True), ("worse", False)):
-        methods = [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
-        parts += [f"Separated from {board.baseline} and {word}: {', '.join(methods)}."] if methods else []
-    return parts or [f"No method is separated from {board.baseline}{_but(heat, ranked, board.baseline)}."]
+    return {
+        word: [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
+        for word, better in (("better", True), ("worse", False))
+    }
+
+
+def _single(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return which other methods single tasks separate from the baseline; few tasks together separate hardly any."""
+    if (sides := _sides(board, heat)) is None:
+        return []
+    found: dict[str, list[str]] = {}
+    for model in (summary.method for summary in _ranked(heat)):
+        met = [c.pairs for c in heat.contests if c.pairs.apart(model, board.baseline)]
+        ways = {"better" if pairs.beats(model, board.baseline) else "worse" for pairs in met}
+        if model not in [*sides["better"], *sides["worse"]]:
+            found.setdefault("both" if len(ways) > 1 else "".join(ways), []).append(model)
+    parts = [f"{way}: {', '.join(found[way])}" for way in ("better", "worse", "both") if way in found]
+    return [f"On single tasks, {'; '.join(parts)}."] if parts else []
 
 
 def _left(board: TrackBoard, heat: Heat) -> list[str]:
@@ -102,17 +123,6 @@ def _left(board: TrackBoard, heat: Heat) -> list[str]:
     ranked = [summary.method for summary in _ranked(heat)]
     left = [_unranked(heat, model, ranked[0]) for model in board.models if model not in ranked]
     return [f"Not ranked: {', '.join(left)}."] if left else []
-
-
-def _but(heat: Heat, ranked: Iterable[str], baseline: str) -> str:
-    """Return which methods single tasks separate from the baseline; few tasks together separate hardly any."""
-    found: dict[str, list[str]] = {}
-    for model in ranked:
-        met = [c.pairs for c in heat.contests if c.pairs.apart(model, baseline)]
-        ways = {"better" if pairs.beats(model, baseline) else "worse" for pairs in met}
-        found.setdefault("both" if len(ways) > 1 else "".join(ways), []).append(model)
-    parts = [f"{way}: {', '.join(found[way])}" for way in ("better", "worse", "both") if way in found]
-    return f" across tasks; on single tasks, {'; '.join(parts)}" if parts else ""
 
 
 def _unranked(heat: Heat, model: str, first: str) -> str:
