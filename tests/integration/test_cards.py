@@ -115,14 +115,14 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         ),
         *(
             (34, 3, ("plane-v1", data, "sliced_w2", "sdcfm", "cfm", plan))
-            for data in ("checkerboard", "moons", "pinwheel", "8gaussians", "rings")
+            for data in ("checkerboard", "moons", "pinwheel", "8gaussians", "rings", "spirals")
             for plan in ({}, LONG)
         ),
         *(
             (34, 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm", LONG))
-            for data in ("checkerboard", "moons", "pinwheel", "8gaussians", "rings")
+            for data in ("checkerboard", "moons", "pinwheel", "8gaussians", "rings", "spirals")
         ),
-        *((34, 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm")) for data in ("8gaussians", "rings")),
+        *((34, 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm")) for data in ("8gaussians", "rings", "spirals")),
         (36, 3, ("error-budget", "8gaussians", BUDGET, "wcfm kappa=0.5 *=16", "cfm *=16", {"steps": 2000})),
         *(
             (
