@@ -162,7 +162,7 @@ def sentence(board: TrackBoard) -> str:
         said = "no two methods are separated"
     else:
         sides = [f"{side} than {', '.join(names)}" for side, names in (("better", better), ("worse", worse)) if names]
-        said = f"it is separated and {' and '.join(sides)}" if sides else "it is separated from no other method"
+        said = f"it is {' and '.join(sides)}, and separated" if sides else "it is separated from no other method"
     later = f" In {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))}." if more else ""
     return (
         f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "

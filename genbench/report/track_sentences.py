@@ -88,8 +88,10 @@ def _apart(board: TrackBoard, heat: Heat) -> list[str]:
     """Return which methods are separated from the baseline."""
     if (sides := _sides(board, heat)) is None:
         return []
-    parts = [f"Separated from {board.baseline} and {word}: {', '.join(own)}." for word, own in sides.items() if own]
-    return parts or [f"No method is separated from {board.baseline} across tasks."]
+    parts = [f"{word}: {', '.join(own)}" for word, own in sides.items() if own]
+    if not parts:
+        return [f"No method is separated from {board.baseline} across tasks."]
+    return [f"Separated from {board.baseline}, {'; '.join(parts)}."]
 
 
 def _sides(board: TrackBoard, heat: Heat) -> dict[str, list[str]] | None:

@@ -83,8 +83,8 @@ BOTH = ["mixture dims=8", "mixture dims=50"]
     [
         ("W7", "sliced_w2", ("wcfm", "cfm"), ["pinwheel"], ["moons", "checkerboard", "rings", "spirals", *BOTH],
          "samples are better on pinwheel, but worse on moons, checkerboard, rings, spirals and both mixtures"),
-        ("O5", "sliced_w2", ("otcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel", "spirals"], ["rings", *BOTH],
-         "OT-CFM is ahead on moons, 8gaussians, checkerboard, pinwheel and spirals, and behind on rings and both mixtures"),
+        ("O5", "sliced_w2", ("otcfm", "cfm"), [data for data in PLANE if data not in ("rings", *BOTH)], ["rings", *BOTH],
+         "is ahead on moons, 8gaussians, checkerboard, pinwheel and spirals, and behind on rings and both mixtures"),
         ("S1", "sliced_w2", ("sdcfm", "otcfm"), ["moons", "8gaussians", "checkerboard"], ["spirals"],
          "with dopri5, ahead of OT-CFM on moons, 8gaussians and checkerboard only, behind it on spirals"),
         ("S1", "sliced_w2", ("sdcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel"], ["rings", *BOTH],
@@ -192,10 +192,10 @@ def test_otcfm_gains_more_from_few_steps_than_wcfm_except_in_50_dimensions():
             assert not below("couplings-dims", models[0], models[1], models[3], models[2], nfe=nfe)
 
 
-def test_after_20000_steps_otcfm_is_ahead_on_four_tasks_and_behind_on_two():
+def test_after_20000_steps_otcfm_is_ahead_on_five_tasks_and_behind_on_two():
     ahead = {data for data in PLANE if below("plane-v1", data, "sliced_w2", "otcfm", "cfm", **LONG)}
     behind = {data for data in PLANE if below("plane-v1", data, "sliced_w2", "cfm", "otcfm", **LONG)}
-    assert ahead == {"moons", "checkerboard", "pinwheel", "rings"}
+    assert ahead == {"moons", "checkerboard", "pinwheel", "rings", "spirals"}
     assert behind == {"mixture dims=8", "mixture dims=50"}
 
 
@@ -207,8 +207,8 @@ def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_
         assert not any(below("plane-v1", data, "sliced_w2", "sdcfm", other, **LONG) for other in ("cfm", "otcfm"))
     for other, nfe, expected in (
         ("cfm", None, {"rings", "mixture dims=8", "mixture dims=50"}),
-        ("otcfm", None, {"moons", "checkerboard", "pinwheel", "rings", "mixture dims=8"}),
-        ("otcfm", 4, {"moons", "pinwheel", "rings"}),
+        ("otcfm", None, {"moons", "checkerboard", "pinwheel", "rings", "spirals", "mixture dims=8"}),
+        ("otcfm", 4, {"moons", "pinwheel", "rings", "spirals"}),
     ):
         behind = {data for data in PLANE if below("plane-v1", data, "sliced_w2", other, "sdcfm", nfe=nfe, **LONG)}
         assert behind == expected
@@ -326,7 +326,7 @@ def test_only_tarflow_fails_in_the_tracks():
     key = "plane-v1", "tarflow"
     assert f"seven of {count[key]} trainings with default settings" in CARDS["T5"]
     assert +stopped == {key: 7}
-    assert {name: sorted(found) for name, found in failed.items() if found} == {key: [1, 1, 2, 4]}
+    assert {name: sorted(found) for name, found in failed.items() if found} == {key: [1, 1, 1, 2, 4]}
     default = [own["labels"]["data"] for own in defaults("plane-v1") if "failure" in own]
     assert default.count("rings") == 4
     tuned = [own for own in defaults("plane-v1", "tuned") if own["spec"]["plan"]["steps"] == 2000]

@@ -62,7 +62,7 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
     apart = {method: not letters[method] & letters["cfm"] for method in ("otcfm", "nsf")}
     assert apart == {"otcfm": True, "nsf": True}
     assert own == (
-        "Separated from cfm and better: otcfm. Separated from cfm and worse: nsf. "
+        "Separated from cfm, better: otcfm; worse: nsf. "
         "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 
@@ -70,8 +70,8 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
 def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     both = sentences(board_of(tmp_path, [*planted(), *planted(50)]))
     assert both[3] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. Separated from cfm and better: "
-        "otcfm. Separated from cfm and worse: nsf. Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. Separated from cfm, better: "
+        "otcfm; worse: nsf. Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 
 
@@ -88,7 +88,7 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     worse = tuple(each._replace(letters="b") if each.method == "nsf" else each for each in alike)
     one = heat._replace(effects=heat.effects._replace(summaries=worse))
     _, _, own, *_ = sentences(board._replace(heats=tuple(one if each is heat else each for each in board.heats)))
-    assert own.startswith("Separated from cfm and worse: nsf. On single tasks, better: otcfm. Not ranked: vp")
+    assert own.startswith("Separated from cfm, worse: nsf. On single tasks, better: otcfm. Not ranked: vp")
     last = heat.contests[-1]
     turned = last.pairs._replace(p={(b, a) if "otcfm" in (a, b) else (a, b): p for (a, b), p in last.pairs.p.items()})
     mixed = same._replace(contests=(*heat.contests[:-1], last._replace(pairs=turned)))
