@@ -83,7 +83,7 @@ BOTH = ["mixture dims=8", "mixture dims=50"]
     [
         ("W7", "sliced_w2", ("wcfm", "cfm"), ["pinwheel"], ["moons", "checkerboard", "rings", "spirals", *BOTH],
          "samples are better on pinwheel, but worse on moons, checkerboard, rings, spirals and both mixtures"),
-        ("O5", "sliced_w2", ("otcfm", "cfm"), [data for data in PLANE if data not in ("rings", *BOTH)], ["rings", *BOTH],
+        ("O5", "sliced_w2", ("otcfm", "cfm"), [d for d in PLANE if d not in ("rings", *BOTH)], ["rings", *BOTH],
          "is ahead on moons, 8gaussians, checkerboard, pinwheel and spirals, and behind on rings and both mixtures"),
         ("S1", "sliced_w2", ("sdcfm", "otcfm"), ["moons", "8gaussians", "checkerboard"], ["spirals"],
          "with dopri5, ahead of OT-CFM on moons, 8gaussians and checkerboard only, behind it on spirals"),
