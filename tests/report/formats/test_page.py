@@ -258,4 +258,4 @@ def test_the_pages_of_the_committed_results_are_small(tmp_path):
     site = pages(report, track_boards(Store(tmp_path)), "report.html")
     assert len(site["report.html"]) < 600_000
     assert max(map(len, site.values())) < 2_500_000
-    assert len(list(parsed(site["report.html"]).iter())) < 4_000
+    assert len(list(parsed(site["report.html"]).iter())) < 5_000
