@@ -81,7 +81,8 @@ def _save(path: Path, raw: np.ndarray, data: Data) -> None:
 def _grid(images: np.ndarray) -> Image.Image:
     """Arrange images (n, channels, height, width) of 0..255 in rows of ten, small ones enlarged to 32 pixels."""
     enlarge = max(1, 32 // images.shape[2])
-    images = np.pad(images.repeat(enlarge, 2).repeat(enlarge, 3), [(0, -len(images) % 10), (0, 0), (1, 1), (1, 1)])
+    margins = np.array([(0, -len(images) % 10), (0, 0), (1, 1), (1, 1)])
+    images = np.pad(images.repeat(enlarge, 2).repeat(enlarge, 3), margins)
     rows, (_, channels, height, width) = len(images) // 10, images.shape
     grid = images.reshape(rows, 10, channels, height, width).transpose(0, 3, 1, 4, 2)
     grid = grid.reshape(rows * height, 10 * width, channels).astype(np.uint8)
