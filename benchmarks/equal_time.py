@@ -77,7 +77,7 @@ def section(board: TrackBoard) -> str:
             each.method,
             f"{given[each.method].steps:,}",
             f"{given[each.method].seconds:.0f}",
-            f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}",
+            told(each),
         )
         for each in heat.effects.summaries
     ]
@@ -90,6 +90,11 @@ def interval(each: Summary) -> str:
     if each.ratio is None or each.low is None or each.low == each.high:
         return "no ratio" if each.ratio is None else f"{each.ratio:.2f}"
     return f"{each.ratio:.2f} ({each.low:.2f}-{each.high:.2f})"
+
+
+def told(each: Summary) -> str:
+    """Return the ratio of a method with its interval and letters, or the tasks that it lacks."""
+    return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"
 
 
 class Bracket(NamedTuple):
@@ -122,7 +127,7 @@ def _of(heat: Heat, method: str) -> Summary:
 
 def _level(heat: Heat, own: Summary) -> str:
     others = [each for each in heat.effects.summaries if each.ratio is not None and each.method != own.method]
-    alike = sum(bool({*each.letters} & {*own.letters}) for each in others)
+    alike = sum(not each.apart(own) for each in others)
     return f"not separated from {alike} of {len(others)} other methods"
 
 
@@ -154,11 +159,8 @@ def sentence(board: TrackBoard) -> str:
     first, (own, now), more = bracket(board, heat, given)
     ranked = [each for each in heat.effects.summaries if each.ratio is not None]
     place = ranked.index(now)
-    worse, better = (
-        [each.method for each in side if not {*each.letters} & {*now.letters}]
-        for side in (ranked[:place], ranked[place:])
-    )
-    if all({*one.letters} & {*other.letters} for one, other in combinations(ranked, 2)):
+    worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
+    if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
     else:
         sides = [f"{side} than {', '.join(names)}" for side, names in (("better", better), ("worse", worse)) if names]

@@ -8,8 +8,7 @@ from collections import Counter
 from scipy.stats import kendalltau
 
 from benchmarks import tables
-from benchmarks.equal_time import interval
-from genbench.analysis.effects import Summary
+from benchmarks.equal_time import interval, told
 from genbench.analysis.labels import counted
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Contest, Heat, TrackBoard
@@ -39,9 +38,9 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         own = against_itself(*heats, method)
         (change,) = (each for each in own.effects.summaries if each.method == "tuned")
         signs = Counter(_sign(contest) for contest in own.contests)
-        told = f"{signs['better']} / {signs['worse']} of {sum(map(_changed, own.contests))}"
+        counts = f"{signs['better']} / {signs['worse']} of {sum(map(_changed, own.contests))}"
         some = f", {counted(len(own.effects.scored), 'task')}" if own.effects.unscored else ""
-        rows.append((method, _told(before[method]), _told(after[method]), interval(change) + some, told))
+        rows.append((method, told(before[method]), told(after[method]), interval(change) + some, counts))
     suite, heat = read(find(tuned.name)), heats[1]
     largest = max(rate for model in suite.models for rate in model.trials["plan"]["lr"])
     rates = [own.get("plan", {}).get("lr") for task in suite.chosen.values() for own in task.values()]
@@ -69,19 +68,13 @@ def order(default: Heat, tuned: Heat) -> str:
     ratios = [{s.method: s for s in heat.effects.summaries if s.ratio is not None} for heat in (default, tuned)]
     shared = [method for method in ratios[0] if method in ratios[1]]
     tau = kendalltau(*([own[method].ratio for method in shared] for own in ratios)).statistic
-    decided = [
-        (a, b) for i, a in enumerate(shared) for b in shared[:i] if all(_apart(own[a], own[b]) for own in ratios)
-    ]
+    decided = [(a, b) for i, a in enumerate(shared) for b in shared[:i] if all(own[a].apart(own[b]) for own in ratios)]
     turned = [(a, b) for a, b in decided if len({(own[a].ratio or 0.0) < (own[b].ratio or 0.0) for own in ratios}) > 1]
     named = f": {'; '.join(f'{a} and {b}' for a, b in turned)}" if turned else ""
     return (
         f"Kendall's tau between the two columns is {tau:.2f} over {len(shared)} methods. Both settings separate "
         f"{counted(len(decided), 'pair')}, {len(turned) or 'none'} of them with opposite orders{named}."
     )
-
-
-def _apart(one: Summary, other: Summary) -> bool:
-    return not {*one.letters} & {*other.letters}
 
 
 def _changed(contest: Contest) -> bool:
@@ -94,7 +87,3 @@ def _sign(contest: Contest) -> str:
     if not _changed(contest) or not contest.pairs.apart("tuned", "default"):
         return ""
     return "better" if contest.pairs.beats("tuned", "default") else "worse"
-
-
-def _told(each: Summary) -> str:
-    return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"

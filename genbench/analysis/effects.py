@@ -66,6 +66,10 @@ class Summary(NamedTuple):
     clipped: tuple[str, ...] = ()
     at_floor: bool = False
 
+    def apart(self, other: "Summary") -> bool:
+        """Return whether two methods with a ratio are separated over tasks."""
+        return not {*self.letters} & {*other.letters}
+
 
 class Effects(NamedTuple):
     """The summaries of all methods, best ratio first, and the scored and unscored tasks."""

@@ -81,7 +81,7 @@ def _first(heat: Heat, when: str) -> str:
 def _alike(heat: Heat) -> list[str]:
     """Return the methods that are not separated from the first one."""
     first, *others = _ranked(heat)
-    return [summary.method for summary in others if {*summary.letters} & {*first.letters}]
+    return [summary.method for summary in others if not summary.apart(first)]
 
 
 def _apart(board: TrackBoard, heat: Heat) -> list[str]:
@@ -99,7 +99,7 @@ def _sides(board: TrackBoard, heat: Heat) -> dict[str, list[str]] | None:
     ranked = {summary.method: summary for summary in _ranked(heat)}
     if (base := ranked.get(board.baseline)) is None:
         return None
-    apart = [summary for summary in ranked.values() if not {*summary.letters} & {*base.letters}]
+    apart = [summary for summary in ranked.values() if summary.apart(base)]
     return {
         word: [summary.method for summary in apart if ((summary.ratio or 0) < 1) is better]
         for word, better in (("better", True), ("worse", False))
