@@ -47,7 +47,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
         rows.append(("mean", "", *(format_mean(*mean_and_half(each.values())) for each in values.values())))
     yield markdown(("task", "pairs", *registered), rows)
     if measured == 1:
-        yield fill(on_one_task({name: own[0] for name, own in values.items()})) + "\n"
+        yield fill(on_one_task({name: next(iter(own.values())) for name, own in values.items()})) + "\n"
     if measured > 1:
         yield fill(f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(values))}") + "\n"
 

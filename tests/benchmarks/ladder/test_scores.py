@@ -17,6 +17,8 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
     assert said == "Better than a coin: `ratio`, `held`. One task allows no test.\n"
     _, said = scores(registered, [contest("moons", RISING[::-1], RISING[::-1])])
     assert said.startswith("No prediction is better than a coin.")
+    _, said = scores(registered, [contest("rings", RISING, RISING)])  # the second task first
+    assert said.startswith("Better than a coin: `ratio`.")
     table, means = scores(registered, [contest(data, RISING, RISING) for data in ("moons", "rings")])
     assert "| mean |  | 0.010" in table
     assert means.count("Better than") == 1  # without other tasks to learn from
