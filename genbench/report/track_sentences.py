@@ -205,7 +205,8 @@ def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tu
     first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
     without = _unscored(heats)
     own = [heat for heat in heats if heat.nfe is None]
-    order = [f"ordered by {column_title(own[-1], True)}"] if len(own) > 1 else []
+    by = next((heat for heat in own[::-1] if len(board.whole[heat.steps]) == len(heat.contests)), own[0])
+    order = [f"ordered by {column_title(by, True)}"] if len(own) > 1 else []
     tuned = ["tuned for the own samplers"] if _mixed(heats) else []
     rest = [*order, *tuned, *([f"not scored: {without}"] if without else []), *told]
     second = "; ".join(rest)

@@ -212,6 +212,7 @@ def test_ones_own_row_stands_in_the_tables_of_the_budgets_that_it_tried(tmp_path
     mine[0]["spec"]["evaluation"]["curve"] = [1, 4]
     board = board_of(tmp_path, planted(), added=mine)
     (own,) = board.further
+    assert first_table(board).legend[-1].startswith("Ordered by 20 steps, own sampler;")  # the longest whole budget
     short, long = task_table(board, 20, None), task_table(board, 50, None)
     assert (own in {row.label for row in short.rows}, own in {row.label for row in long.rows}) == (False, True)
     assert f"Without a run at this budget: {own}." in short.legend
