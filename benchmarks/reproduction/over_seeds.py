@@ -8,8 +8,8 @@ published values of a cell are therefore samples of one distribution. The statis
 also works for k = 1. A few seeds estimate their standard deviation poorly, so s is pooled over all these models on the
 same task (or the cell's own, if that is larger), and t has the degrees of freedom of all. A second test of each method
 sums the t of all its cells as normal scores. Holm's method corrects all these tests together. Positive values are
-compared by their logarithms, which are nearly normal. Single values are not tested: flows have true outliers:
-one training of TARFlow on pinwheel has a sliced W2 of 0.41, and the nine others have 0.10 to 0.16.
+compared by their logarithms, which are nearly normal. Single values are not tested, because flows have true
+outliers: one training of TARFlow on pinwheel has a sliced W2 of 0.41, and the nine others have 0.10 to 0.16.
 """
 
 import json
