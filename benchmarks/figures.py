@@ -140,7 +140,7 @@ def forest(board: TrackBoard) -> Any:
     grid = figure.subplots(rows, PANELS, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(contests) :]:
         axes.remove()
-    for axes, contest in zip(grid.flat, contests, strict=False):
+    for number, (axes, contest) in enumerate(zip(grid.flat, contests, strict=False)):
         base = contest.cells[board.baseline].values
         for row, model in enumerate(models):
             if contest.cells[model].word:
@@ -150,8 +150,7 @@ def forest(board: TrackBoard) -> Any:
             mean, half = mean_and_half(
                 [(value - base[seed]) / center for seed, value in contest.cells[model].values.items()]
             )
-            apart = not {*contest.pairs.letters.get(model, "")} & {*contest.pairs.letters.get(board.baseline, "")}
-            color = MUTED if not apart else LIGHT[0] if mean < 0 else LIGHT[1]
+            color = MUTED if not contest.pairs.apart(model, board.baseline) else LIGHT[0] if mean < 0 else LIGHT[1]
             ends = np.clip((mean - (half or 0.0), mean + (half or 0.0)), -1, 2)
             axes.plot(ends, (row, row), color=color, linewidth=1.2)
             axes.plot(min(mean, 2), row, ">" if mean > 2 else "o", color=color, markersize=3)
@@ -161,8 +160,10 @@ def forest(board: TrackBoard) -> Any:
         axes.set_title(contest.data, pad=2)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xticks([-1, 0, 1, 2])
-    metric = contests[0].metric if contests else ""
-    figure.supxlabel(f"{metric}: paired difference from {board.baseline}, as a share of its mean", fontsize="medium")
+        axes.tick_params(labelbottom=number + PANELS >= len(contests))  # no panel is below
+    figure.supxlabel(
+        f"{contests[0].metric}: paired difference from {board.baseline}, as a share of its mean", fontsize="medium"
+    )
     return figure
 
 
