@@ -141,8 +141,8 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def tuned_plans(records: Sequence[Mapping[str, Any]], beside: Iterable[Mapping[str, Any]] = ()) -> list[str]:
     """Return the tuned settings of each record's plan, as the end of its name; labels state all other settings.
 
-    Tuned are the settings that differ from those of the same row with default settings: on the same data set, or on
-    another one if no such run is known.
+    A setting is named if it differs from the default run of the same row and data set. If no such run is known, a
+    default run of the row on another data set is taken.
 
     Args:
         beside: further records whose settings are known.

@@ -106,7 +106,7 @@ def test_the_counts_of_chosen_settings_are_those_of_the_file(lines):
 
 
 def test_columns_on_unequal_tasks_name_the_tasks_of_each(committed):
-    """The number of tasks was that of the tuned column, whatever the other rested on."""
+    """The page stated the number of tasks of the tuned column, also where the default column had fewer tasks."""
     default, tuned = readme.read_board(committed, "default"), readme.read_board(committed, "tuned")
     heat = default.heat(STEPS, None)
     fewer = heat._replace(effects=heat.on([each.data for each in heat.contests[:2]], default.baseline).effects)
