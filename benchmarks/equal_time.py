@@ -102,8 +102,8 @@ class Bracket(NamedTuple):
 
     Args:
         steps: its summary after as many steps as the baseline.
-        less: its budget that takes as long as the baseline, with its summary there.
-        more: its next budget, with the contests at this budget; None if it has none.
+        less: its budget at nearly equal time, with its summary there.
+        more: its next budget, with the contests at this budget; None if it has none, or no ratio there.
     """
 
     steps: Summary
@@ -111,14 +111,26 @@ class Bracket(NamedTuple):
     more: tuple[Budget, Heat] | None
 
 
-def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket:
-    """Return the comparison at equal steps with equal time."""
-    first = board.heat(heat.steps, None).effects.summaries[0]
+def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket | None:
+    """Return the comparison of equal steps with equal time; None if the first method has no ratio at equal time."""
+    first = _first(board, heat)
+    if first.method not in given or _of(heat, first.method).ratio is None:
+        return None
     own, more = given[first.method], None
-    for steps in [steps for steps in board.budgets if own.steps < steps <= heat.steps][:1]:
-        budget = Budget(steps, own.seconds / own.steps * steps)
-        more = budget, equal_time(board, given | {first.method: budget})
+    if longer := [steps for steps in board.budgets if own.steps < steps <= heat.steps]:
+        budget = Budget(longer[0], own.seconds / own.steps * longer[0])
+        then = equal_time(board, given | {first.method: budget})
+        more = None if _of(then, first.method).ratio is None else (budget, then)
     return Bracket(first, (own, _of(heat, first.method)), more)
+
+
+def _first(board: TrackBoard, heat: Heat) -> Summary:
+    return board.heat(heat.steps, None).effects.summaries[0]
+
+
+def without(board: TrackBoard, heat: Heat) -> str:
+    """Return that the first method at equal steps has no ratio at equal time."""
+    return f"{_first(board, heat).method} has no ratio: it is too slow for every trained budget, or lacks a task."
 
 
 def _of(heat: Heat, method: str) -> Summary:
@@ -133,7 +145,9 @@ def _level(heat: Heat, own: Summary) -> str:
 
 def verdict(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> str:
     """Return sentences that compare the first method at equal steps, which the README names, with equal time."""
-    first, (own, now), more = bracket(board, heat, given)
+    if (found := bracket(board, heat, given)) is None:
+        return f"At nearly equal time, {without(board, heat)}"
+    first, (own, now), more = found
     best, base = first.method, board.baseline
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
@@ -156,7 +170,10 @@ def sentence(board: TrackBoard) -> str:
     assert board.seconds is not None
     given = budgets(board, board.seconds)
     heat = equal_time(board, given)
-    first, (own, now), more = bracket(board, heat, given)
+    start = "[At nearly equal time](results/rankings.md#equal-time), with default settings"
+    if (found := bracket(board, heat, given)) is None:
+        return f"{start}, {without(board, heat)}"
+    first, (own, now), more = found
     ranked = [each for each in heat.effects.summaries if each.ratio is not None]
     place = ranked.index(now)
     worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
@@ -167,7 +184,7 @@ def sentence(board: TrackBoard) -> str:
         said = f"it is {' and '.join(sides)}, and separated" if sides else "it is separated from no other method"
     later = f" In {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))}." if more else ""
     return (
-        f"[At nearly equal time](results/rankings.md#equal-time), with default settings, {first.method} has "
-        f"{interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s ({board.baseline}: "
-        f"{given[board.baseline].seconds:.0f} s); {said} ({counted(len(heat.effects.scored), 'task')}).{later}"
+        f"{start}, {first.method} has {interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s "
+        f"({board.baseline}: {given[board.baseline].seconds:.0f} s); {said} "
+        f"({counted(len(heat.effects.scored), 'task')}).{later}"
     )

@@ -107,6 +107,24 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     assert said in words
 
 
+def test_a_first_method_without_a_ratio_at_equal_time_is_said_to_have_none(board):
+    """The page could not be made: the method was looked up among budgets and among ranked methods."""
+    slow = board.seconds.seconds | {"nsf": 16 * board.seconds.seconds["cfm"]}
+    lacking = []
+    for heat in board.heats:
+        first, *rest = heat.contests
+        cells = first.cells | {"nsf": first.cells["nsf"]._replace(word="failed")}
+        without = heat._replace(contests=(first._replace(cells=cells), *rest))
+        lacking.append(without if (heat.steps, heat.nfe) == (2000, None) else heat)
+    boards = (
+        board._replace(seconds=board.seconds.model_copy(update={"seconds": slow})),
+        board._replace(heats=tuple(lacking)),
+    )
+    for changed in boards:
+        assert ", nsf has no ratio: it is too slow " in equal_time.sentence(changed)
+        assert "At nearly equal time, nsf has no ratio: " in " ".join(equal_time.section(changed).split())
+
+
 def test_tasks_on_which_the_first_method_is_separated_are_counted_by_their_direction(board):
     """nsf was "better on 4 of 6 tasks (separated on ...)" whichever of the two was better."""
     given = equal_time.budgets(board, board.seconds)
