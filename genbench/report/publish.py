@@ -8,7 +8,6 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import SuiteResults, failures_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
@@ -164,23 +163,14 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
-    A track for which tuning has chosen settings has a board for each of its tables, the default of `track_board` first.
-
     Args:
         only: name of a suite to report alone.
     """
-    published, found = suite_names(store.root), {}
-    for path in (find(name) for name in packaged() if only in ("", name)):
-        if suite_file.read(path).track is not None:
-            board = track_board(path, store)
-            if board.further or path.stem in published:
-                found[path] = board
-    ordered = sorted(found, key=lambda path: -max(counts.get("", 0) for counts in found[path].lacking.values()))
-    boards = []
-    for path in ordered:
-        other: Chosen = "default" if found[path].settings == "tuned" else "tuned"
-        boards += [found[path], *([track_board(path, store, other)] if found[path].choices[0] else [])]
-    return boards
+    published = suite_names(store.root)
+    paths = (find(name) for name in packaged() if only in ("", name))
+    boards = [track_board(path, store) for path in paths if suite_file.read(path).track is not None]
+    shown = [board for board in boards if board.further or board.name in published]
+    return sorted(shown, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
 
 
 def _made() -> str:

@@ -136,18 +136,6 @@ class TrackBoard(NamedTuple):
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
 
-    def turn(self) -> tuple[Heat, Heat] | None:
-        """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
-
-        Methods use their own samplers. None if no longer budget has a whole task, if all tasks are whole at the longest
-        budget, which `shown` then includes, or if the two have other settings: methods could turn because of these.
-        """
-        first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
-        short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
-        if longest <= first or len(self.whole[longest]) == len(long.contests) or short.settings != long.settings:
-            return None
-        return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
-
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
 

@@ -7,7 +7,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL
 from genbench.analysis.significance import sign_flips
 from genbench.analysis.values import group_by
-from genbench.report.track_board import ABSENT, REGIMES, Contest, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, Contest, Heat, TrackBoard
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
@@ -21,8 +21,8 @@ def sentences(board: TrackBoard) -> list[str]:
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked. Then, for each shorter budget shown, which comes first and which are separated; for
-        small NFE, also which are not ranked. Empty for a track that does not rank methods.
+        baseline or not ranked. Then, for each shorter budget shown, which comes first and which are separated. Empty
+        for a track that does not rank methods.
     """
     heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
     if heat is None:
@@ -40,7 +40,6 @@ def sentences(board: TrackBoard) -> list[str]:
     shorter = [
         each for steps in board.shown if steps < heat.steps and len(_ranked(each := board.heat(steps, None))) > 1
     ]
-    few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
         f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
         f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
@@ -48,7 +47,6 @@ def sentences(board: TrackBoard) -> list[str]:
         f"{refuted.format(first.method)}.{later}",
         " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
         *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each), *_left(board, each)]) for each in shorter),
-        *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
     ]
 
 
@@ -58,10 +56,6 @@ def _mixed(heats: Sequence[Heat]) -> bool:
 
 def _at(heat: Heat, unequal: bool) -> str:
     return f"After {heat.steps:,} steps" + (f" with {heat.settings} settings" if unequal else "")
-
-
-def _by(nfe: int) -> str:
-    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def _ranked(heat: Heat) -> list[Summary]:
@@ -139,18 +133,13 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
 def column_title(heat: Heat, several: bool, what: str = "") -> str:
     """Return what a column shows, by default its regime; with its budget and settings if the table has several."""
     tuned = "tuned, " if heat.settings == "tuned" else ""
-    what = what or regime(heat.nfe)
+    what = what or ("own sampler" if heat.nfe is None else f"NFE {heat.nfe}")
     return f"{heat.steps:,} steps, {tuned}{what}" if several else what
 
 
 def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
     """Return the title of a table: the track, the settings of its methods, and what the table has."""
     return f"{board.name}, {' and '.join(dict.fromkeys(heat.settings for heat in heats))} settings: {what}"
-
-
-def regime(nfe: int | None) -> str:
-    """Return the name of a regime of sampling."""
-    return "own sampler" if nfe is None else f"NFE {nfe}"
 
 
 def budget(heat: Heat) -> str:
@@ -173,37 +162,24 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
     return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
 
 
-def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
-    """Return a sentence on what the ratios of a table are."""
-    across = (
-        f"geometric mean over {_scored(heats)} with its 95 % t interval, uncorrected; methods that share a letter are "
-        "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
-    )
-    why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
-    without = _unscored(heats)
-    return (
-        f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
-        f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
-        f"{why + without if without else ''}."
-    )
-
-
 def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
-    """Return the caption of the first table: what its ratios are, then the tasks without a score and further clauses.
-
-    Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
+    """Return the caption of a table across tasks: what its ratios are, the tasks without a score, further clauses.
 
     Args:
         told: the further clauses.
     """
+    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
+    tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
     across = (
-        f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
-        if _several(heats)
-        else f"on {_scored(heats)}"
+        f"geometric mean over {tasks} and its 95 % interval; methods that share a letter are not separated"
+        if len(scored) > 1
+        else f"on {tasks}"
     )
-    base = f"{board.baseline}'s{_alike_in(heats)}"
+    base = f"{board.baseline}'s{' with the same settings' if _mixed(heats) else ''}"
     first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
-    without = _unscored(heats)
+    without = _by_column(
+        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
+    )
     own = [heat for heat in heats if heat.nfe is None]
     by = next((heat for heat in own[::-1] if len(board.whole[heat.steps]) == len(heat.contests)), own[0])
     order = [f"ordered by {column_title(by, True)}"] if len(own) > 1 else []
@@ -219,25 +195,6 @@ def _budgets(heats: Sequence[Heat]) -> str:
     return " and ".join(dict.fromkeys(stated)) + (" (so budgets differ in more than steps)" if mixed else "")
 
 
-def _alike_in(heats: Sequence[Heat]) -> str:
-    return " with the same settings" if _mixed(heats) else ""
-
-
-def _several(heats: Sequence[Heat]) -> bool:
-    return len({data for heat in heats for data in heat.effects.scored}) > 1
-
-
-def _scored(heats: Sequence[Heat]) -> str:
-    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
-    return f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
-
-
-def _unscored(heats: Sequence[Heat]) -> str:
-    return _by_column(
-        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
-    )
-
-
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:
     """Return tasks with the columns of a table for which they are named; empty without any task."""
     several = len({heat.steps for heat in heats}) > 1
@@ -251,8 +208,8 @@ def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]])
     )
 
 
-def complete(board: TrackBoard, rest: Sequence[str]) -> str:
-    """Return how many cells of the track are complete, and which methods a table does not show."""
+def complete(board: TrackBoard) -> str:
+    """Return how many cells of the track are complete."""
     parts: list[str] = []
     empty: list[str] = []
     cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
@@ -272,7 +229,6 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
         parts.append(f"after {steps:,} steps {done} of {cells}" + (f" ({others})" if others else ""))
     parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
-    parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
     parts += untuned(board)
     if tried and not chosen:

@@ -23,18 +23,21 @@ from genbench.report.track_sentences import (
     imprecise,
     lacks,
     origins,
-    reading,
     recipes,
-    regime,
     title,
     untuned,
 )
 
 REAL = "real data"
 METHODS = 9
-"""Methods of the first table if no other table follows: with real data, ten rows."""
+"""Methods of the first table: with real data, ten rows."""
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
+PROTOCOL = (
+    "Excess: value minus floor of real data; a task is not scored if {} is not clearly above the floor or lacks seeds. "
+    "Intervals: t over tasks, uncorrected. Letters: paired t over tasks, Holm's correction over all pairs, also where "
+    "intervals are disjoint."
+)
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 TUNED = (
@@ -48,15 +51,10 @@ WIDEST = 6
 NO_LIKELIHOOD = Own({}, "none")
 
 
-def across_table(board: TrackBoard, most: int | None = None) -> Table:
-    """Return the table across tasks at the budgets that are shown: ratios in all regimes, win rates, and seconds.
-
-    Args:
-        most: maximum number of methods, all by default; the others are named below the table. The main methods are
-            always among them, and so are rows that the track does not list.
-    """
+def across_table(board: TrackBoard) -> Table:
+    """Return the table across tasks at the budgets that are shown: ratios in all regimes, win rates, and seconds."""
     heats = _heats(board)
-    table, rest = _across(board, heats, most)
+    table = _across(board, heats, board.models)
     own = [heat for heat in heats if heat.nfe is None]
     columns = [Column(column_title(heat, len(own) > 1, "wins"), "higher") for heat in own]
     found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
@@ -64,15 +62,15 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     for row in table.rows:
         shares = (_share(wins.get(row.label)) for wins in found)
         rows.append(replace(row, cells=(*row.cells[: len(heats)], *shares, *row.cells[len(heats) :])))
-    shown = [row.label for row in rows]
     legend = [
-        reading(board, heats),
-        f"{complete(board, rest)}.",
+        *caption(board, heats, []),
+        PROTOCOL.format(board.baseline),
+        f"{complete(board)}.",
         *([WINS] if any(found) else []),
         *_timed(board),
         *origins(board, board.sources),
         *([TUNED] if any(heat.settings == "tuned" for heat in heats) else []),
-        *recipes(board, shown),
+        *recipes(board, board.models),
         *imprecise(heats),
         *_signs(rows),
     ]
@@ -83,13 +81,17 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
 def first_table(board: TrackBoard) -> Table:
     """Return the first table of a page: ten rows, at most seven columns, and a caption of at most two sentences.
 
-    If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol, the cells
-    that lack seeds, and which recipes differ.
+    The main methods are always among the rows, and so are rows that the track does not list; the caption names the
+    others. If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol,
+    the cells that lack seeds, and which recipes differ.
     """
     heats = _heats(board)
     if len(heats) + (board.seconds is not None) > WIDEST:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
-    table, rest = _across(board, heats, METHODS)
+    listed = [model for model in board.models if model not in board.further]
+    chosen = {*sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:METHODS], *board.further}
+    rest = [model for model in board.models if model not in chosen]
+    table = _across(board, heats, [model for model in board.models if model in chosen])
     own = [heat for heat in heats if heat.nfe is None]
     told = [*([f"not shown: {', '.join(rest)}"] if rest else []), *untuned(board)]
     told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
@@ -99,15 +101,12 @@ def first_table(board: TrackBoard) -> Table:
     return replace(table, legend=caption(board, heats, told))
 
 
-def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
-    """Return a table of ratios and seconds without a legend, and the methods that it does not show."""
+def _across(board: TrackBoard, heats: Sequence[Heat], shown: Sequence[str]) -> Table:
+    """Return the ratios and seconds of methods as a table without a legend."""
     columns = [Column(column_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
-    listed = [model for model in board.models if model not in board.further]
-    chosen = sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:most]
-    shown = [model for model in board.models if model in chosen or model in board.further]
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
@@ -115,33 +114,15 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
         columns.append(Column(SECONDS, "lower"))
         rows = [replace(row, cells=(*row.cells, _seconds(board.seconds, row.label))) for row in rows]
     name = title(board, heats, f"excess over real data, {board.baseline} = 1")
-    table = Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
-    return table, [model for model in board.models if model not in shown]
+    return Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
 
 
-def turn_table(board: TrackBoard) -> Table | None:
-    """Return the table across tasks at two budgets, on the tasks whole at both; None without a second budget."""
-    if (heats := board.turn()) is None:
-        return None
-    columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
-    summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
-    ranked = dict.fromkeys(summary.method for summary in heats[-1].effects.summaries)
-    notes: dict[str, int] = {}
-    rows = []
-    for model in ranked:
-        cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
-        rows.append(Row(model, tuple(cells)))
-    name = title(board, heats, f"excess over real data by budget, {board.baseline} = 1")
-    legend = (reading(board, heats), *recipes(board, [row.label for row in rows]), *imprecise(heats), *_signs(rows))
-    return Table(name, columns, tuple(rows), legend, tuple(notes), head="method")
-
-
-def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
-    """Return the table of all tasks, or only of some, at a budget in a regime."""
-    heat = board.heat(steps, nfe)
+def task_table(board: TrackBoard, steps: int, only: Collection[str] = ()) -> Table:
+    """Return the table of all tasks, or only of some, at a budget."""
+    heat = board.heat(steps, None)
     tasks = {task_of(label, board.sources) for label in only}
     contests = [contest for contest in heat.contests if not tasks or contest.data in tasks]
-    return _task_table(board, steps, f"{budget(heat)}, {regime(nfe)}", contests)
+    return _task_table(board, steps, f"{budget(heat)}, own sampler", contests)
 
 
 def likelihood_table(board: TrackBoard, steps: int) -> Table:
@@ -184,13 +165,11 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the tables across tasks and budgets, then tasks, costs and likelihoods of every budget with values."""
+    """Yield the table across tasks, then tasks, costs and likelihoods of every budget with values."""
     yield across_table(board)
-    if (turn := turn_table(board)) is not None:
-        yield turn
     for steps in board.budgets:
         if any(cell.values for contest in board.heat(steps, None).contests for cell in contest.cells.values()):
-            yield task_table(board, steps, None)
+            yield task_table(board, steps)
             yield cost_table(board, steps)
             if board.likelihoods[steps]:
                 yield likelihood_table(board, steps)

@@ -9,8 +9,9 @@ from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
 from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
 from genbench.errors import ConfigError
+from genbench.report import track_table
 from genbench.report.track_board import track_board
-from genbench.report.track_table import across_table, task_table
+from genbench.report.track_table import across_table, first_table, task_table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
 from genbench.runs.store import Store, failed_record, labels_of
@@ -36,7 +37,8 @@ def save(tmp_path):
     return call
 
 
-def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(save, tmp_path):
+def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(save, tmp_path, monkeypatch):
+    monkeypatch.setattr(track_table, "METHODS", 1)
     before = board_of(tmp_path, planted())
     save("sbcfm")
     board = board_of(tmp_path, planted())
@@ -45,7 +47,7 @@ def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(sa
     assert list(moons.cells["sbcfm"].values.values()) == pytest.approx(0.4 + FLOOR)
     assert moons.pairs.letters["sbcfm"]
     assert pinwheel.cells["sbcfm"].word == "missing"
-    shown = {row.label: row.cells[0].text for row in across_table(board, 1).rows}
+    shown = {row.label: row.cells[0].text for row in first_table(board).rows}
     assert shown == {"real data": "0", "otcfm": shown["otcfm"], "sbcfm": "lacks pinwheel"}
     save("sbcfm", "pinwheel")
     ratios = {s.method: s.ratio for s in board_of(tmp_path, planted()).heat(20, None).effects.summaries}
@@ -83,7 +85,7 @@ def test_runs_on_ones_own_copy_of_the_data_fill_the_task_and_the_table_names_it(
     board = board_of(tmp_path, moved(planted(), "0a1b2c3d"))
     assert [h.contests for h in board.heats] == [h.contests for h in before.heats]
     assert "Data of moons: images=0a1b2c3d." in across_table(board).legend
-    assert "Data of pinwheel: images=0a1b2c3d." not in task_table(board, 20, None, ["moons images=0a1b2c3d"]).legend
+    assert "Data of pinwheel: images=0a1b2c3d." not in task_table(board, 20, ["moons images=0a1b2c3d"]).legend
     assert not any(line.startswith("Data of") for line in across_table(before).legend)
     latents = track_board(find("latents-v1"), Store(tmp_path)).heat(3000, None).contests[0]
     assert latents.cells["gaussian encoder=cifar10-8x8x8"].values.keys() >= {0}
@@ -96,7 +98,7 @@ def test_runs_on_two_copies_of_the_data_are_never_in_one_table(tmp_path):
     cell = board.heat(20, None).contests[0].cells["cfm"]
     assert (cell.word, [*cell.values]) == ("4 of 5 seeds", [1, 2, 3, 4])
     left = "left out: 5 runs on images=0a1b2c3d."
-    for table in (across_table(board), task_table(board, 20, None)):
+    for table in (across_table(board), task_table(board, 20)):
         assert f"Data of moons: images=ffffffff; {left}" in table.legend
 
 

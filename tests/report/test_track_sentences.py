@@ -55,9 +55,7 @@ def test_the_sentences_needs_two_methods_and_two_tasks(tmp_path, kind):
 
 
 def test_the_sentences_say_of_each_column_what_its_letters_say(board):
-    *_, own, one, four = sentences(board)
-    for text, evaluations in ((one, "1 network evaluation"), (four, "4 network evaluations")):
-        assert text.startswith(f"With {evaluations}, otcfm wins: ")
+    *_, own = sentences(board)
     letters = {s.method: {*s.letters} for s in board.heat(20, None).effects.summaries}
     apart = {method: not letters[method] & letters["cfm"] for method in ("otcfm", "nsf")}
     assert apart == {"otcfm": True, "nsf": True}
