@@ -180,7 +180,7 @@ def _of_images(
 
     reference = statistics(data, network, "test", 10_000)
     test = reference.rows[torch.randperm(reference.n, generator=torch.Generator().manual_seed(0))[:neighbors]]
-    measures = _feature_measures(test, features(network, training.x), 100)
+    measures = _feature_measures(test, features(network, training.x))
     measures = {frechet_name: lambda batch, seed: {"": distance_to_reference(batch.x, reference)}, **measures}
     if frechet_name == "fd-digits_cnn":
         label = data.test.take(data.test.size or 0, 0).label
@@ -195,7 +195,7 @@ def _of_images(
     return Task(spec["name"], key, Real(drawn, training, space.levels), kinds, prepare, measures, n, {})
 
 
-def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], directions: int) -> dict[str, Measure]:
+def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"]) -> dict[str, Measure]:
     """Return metrics of features that compare with test images and with training images."""
     columns = test.double().numpy()
     within = once(lambda: kernel_within(columns))
@@ -213,7 +213,7 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], d
 
     return {
         "kid": kid,
-        "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, directions, seed)},
+        "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, 100, seed)},
         "precision_recall": lambda batch, seed: precision_and_recall(Neighborhoods(batch.x), real, 3),
         "density_coverage": lambda batch, seed: density_and_coverage(Neighborhoods(batch.x), real, 5),
         "memorization": memorization,

@@ -65,8 +65,6 @@ def tune(
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
     dataset, settings = user_files.data_request(dataset, settings)
     methods = [user_files.component_name("models", method)[0] for method in methods]
-    if len(set(methods)) < len(methods):
-        raise ConfigError("a model is named twice: name each once")
     settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)
     if metric is not None:
         own = re.findall(r"^(?:.+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*)", metric)[0]  # the rest names a part, such as .recall
