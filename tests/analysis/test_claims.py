@@ -36,14 +36,6 @@ def test_a_difference_is_resolved_beyond_the_normal_quantile_at_the_highest_spre
         assert (judged(100 + difference, 100.0, seeds=seeds).verdict == "resolved") == (p < 0.05)
 
 
-def test_without_a_difference_a_pair_is_resolved_in_5_percent_of_studies():
-    stream = np.random.default_rng(0)
-    spread = Spread(training=(0.02,) * 3, evaluation=(0.01,) * 3, samples=1000, source="s", grade="C", note="n")
-    draws = 100 * (1 + stream.normal(0, np.hypot(0.02, 0.01), (800, 2)))
-    found = [judged(*map(float, pair), spread=spread).verdict == "resolved" for pair in draws]
-    assert np.mean(found) == pytest.approx(0.05, abs=0.02)
-
-
 def test_errors_are_those_of_both_values_and_samples_reduce_those_of_evaluations():
     usual = judged(100.0, 103.0)
     assert usual.training == pytest.approx(0.02 * np.hypot(100, 103))
