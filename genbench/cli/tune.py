@@ -120,12 +120,10 @@ def _tune_track(
         say_time(seconds / min(jobs, len(missing)))
     mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
-    try:
-        _run(missing, store, jobs)
-    finally:  # a stopped tuning saves the choices of the rows that it finished
-        if (found := tuning.ended(store)).trials:
-            files.write(choices, found.text())
-            files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    _run(missing, store, jobs)
+    found = tuning.ended(store)
+    files.write(choices, found.text())
+    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
     shown = asked.ended(store)
     if as_json:
         typer.echo(found.text(), nl=False)

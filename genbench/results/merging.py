@@ -160,7 +160,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
         return record, Merged(name, "new")
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)
-    added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
+    added = sorted({*found.added, *(renewed & record["spec"]["metrics"].keys())})
     if why := _conflict(path, kept, record, added) or "".join(map(str, found.different[:1])):
         return None, Merged(name, "different", why)
     if not added:
