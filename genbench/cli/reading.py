@@ -77,7 +77,7 @@ def leaderboard(
     from genbench.analysis.track_runs import all_records
     from genbench.report.formats import terminal, writers
     from genbench.report.track_board import track_board
-    from genbench.report.track_table import first_table, track_tables
+    from genbench.report.track_table import METHODS, across_table, track_tables
     from genbench.runs.store import Store
 
     names = [submission_name(path) for path in add or ()]
@@ -98,7 +98,7 @@ def leaderboard(
     if as_json:
         options.print_json(board.json() | {"submitted": [each._asdict() for each in submitted]})
     elif as_markdown:
-        typer.echo(writers.markdown(first_table(board), width=WIDE), nl=False)
+        typer.echo(writers.markdown(across_table(board, METHODS), width=WIDE), nl=False)
     else:
         terminal.show(track_tables(board), options.stdout())
         for each in submitted:

@@ -162,24 +162,37 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
     return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
 
 
+def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
+    """Return a sentence on what the ratios of a table are."""
+    across = (
+        f"geometric mean over {_scored(heats)} with its 95 % t interval, uncorrected; methods that share a letter are "
+        "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
+    )
+    why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
+    without = _unscored(heats)
+    return (
+        f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
+        f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
+        f"{why + without if without else ''}."
+    )
+
+
 def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
-    """Return the caption of a table across tasks: what its ratios are, the tasks without a score, further clauses.
+    """Return the caption of the first table: what its ratios are, then the tasks without a score and further clauses.
+
+    Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
 
     Args:
         told: the further clauses.
     """
-    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
-    tasks = f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
     across = (
-        f"geometric mean over {tasks} and its 95 % interval; methods that share a letter are not separated"
-        if len(scored) > 1
-        else f"on {tasks}"
+        f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
+        if _several(heats)
+        else f"on {_scored(heats)}"
     )
-    base = f"{board.baseline}'s{' with the same settings' if _mixed(heats) else ''}"
+    base = f"{board.baseline}'s{_alike_in(heats)}"
     first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
-    without = _by_column(
-        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
-    )
+    without = _unscored(heats)
     own = [heat for heat in heats if heat.nfe is None]
     by = next((heat for heat in own[::-1] if len(board.whole[heat.steps]) == len(heat.contests)), own[0])
     order = [f"ordered by {column_title(by, True)}"] if len(own) > 1 else []
@@ -195,6 +208,25 @@ def _budgets(heats: Sequence[Heat]) -> str:
     return " and ".join(dict.fromkeys(stated)) + (" (so budgets differ in more than steps)" if mixed else "")
 
 
+def _alike_in(heats: Sequence[Heat]) -> str:
+    return " with the same settings" if _mixed(heats) else ""
+
+
+def _several(heats: Sequence[Heat]) -> bool:
+    return len({data for heat in heats for data in heat.effects.scored}) > 1
+
+
+def _scored(heats: Sequence[Heat]) -> str:
+    scored = list(dict.fromkeys(data for heat in heats for data in heat.effects.scored))
+    return f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
+
+
+def _unscored(heats: Sequence[Heat]) -> str:
+    return _by_column(
+        heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
+    )
+
+
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:
     """Return tasks with the columns of a table for which they are named; empty without any task."""
     several = len({heat.steps for heat in heats}) > 1
@@ -208,8 +240,8 @@ def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]])
     )
 
 
-def complete(board: TrackBoard) -> str:
-    """Return how many cells of the track are complete."""
+def complete(board: TrackBoard, rest: Sequence[str]) -> str:
+    """Return how many cells of the track are complete, and which methods a table does not show."""
     parts: list[str] = []
     empty: list[str] = []
     cells = sum(board.lacking[board.budgets[0]].values())  # the same at every budget
@@ -229,6 +261,7 @@ def complete(board: TrackBoard) -> str:
         parts.append(f"after {steps:,} steps {done} of {cells}" + (f" ({others})" if others else ""))
     parts += [f"after {', '.join(empty)} steps 0 of {cells}"] if empty else []
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
+    parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
     parts += untuned(board)
     if tried and not chosen:

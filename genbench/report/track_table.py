@@ -23,6 +23,7 @@ from genbench.report.track_sentences import (
     imprecise,
     lacks,
     origins,
+    reading,
     recipes,
     title,
     untuned,
@@ -30,14 +31,9 @@ from genbench.report.track_sentences import (
 
 REAL = "real data"
 METHODS = 9
-"""Methods of the first table: with real data, ten rows."""
+"""Methods of the first table if no other table follows: with real data, ten rows."""
 MAIN = ("cfm", "otcfm", "wcfm", "starflow")
 """Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
-PROTOCOL = (
-    "Excess: value minus floor of real data; a task is not scored if {} is not clearly above the floor or lacks seeds. "
-    "Intervals: t over tasks, uncorrected. Letters: paired t over tasks, Holm's correction over all pairs, also where "
-    "intervals are disjoint."
-)
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 TUNED = (
@@ -51,10 +47,15 @@ WIDEST = 6
 NO_LIKELIHOOD = Own({}, "none")
 
 
-def across_table(board: TrackBoard) -> Table:
-    """Return the table across tasks at the budgets that are shown: ratios in all regimes, win rates, and seconds."""
+def across_table(board: TrackBoard, most: int | None = None) -> Table:
+    """Return the table across tasks at the budgets that are shown: ratios in all regimes, win rates, and seconds.
+
+    Args:
+        most: maximum number of methods, all by default; the others are named below the table. The main methods are
+            always among them, and so are rows that the track does not list.
+    """
     heats = _heats(board)
-    table = _across(board, heats, board.models)
+    table, rest = _across(board, heats, most)
     own = [heat for heat in heats if heat.nfe is None]
     columns = [Column(column_title(heat, len(own) > 1, "wins"), "higher") for heat in own]
     found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
@@ -62,15 +63,15 @@ def across_table(board: TrackBoard) -> Table:
     for row in table.rows:
         shares = (_share(wins.get(row.label)) for wins in found)
         rows.append(replace(row, cells=(*row.cells[: len(heats)], *shares, *row.cells[len(heats) :])))
+    shown = [row.label for row in rows]
     legend = [
-        *caption(board, heats, []),
-        PROTOCOL.format(board.baseline),
-        f"{complete(board)}.",
+        reading(board, heats),
+        f"{complete(board, rest)}.",
         *([WINS] if any(found) else []),
         *_timed(board),
         *origins(board, board.sources),
         *([TUNED] if any(heat.settings == "tuned" for heat in heats) else []),
-        *recipes(board, board.models),
+        *recipes(board, shown),
         *imprecise(heats),
         *_signs(rows),
     ]
@@ -81,17 +82,13 @@ def across_table(board: TrackBoard) -> Table:
 def first_table(board: TrackBoard) -> Table:
     """Return the first table of a page: ten rows, at most seven columns, and a caption of at most two sentences.
 
-    The main methods are always among the rows, and so are rows that the track does not list; the caption names the
-    others. If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol,
-    the cells that lack seeds, and which recipes differ.
+    If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol, the cells
+    that lack seeds, and which recipes differ.
     """
     heats = _heats(board)
     if len(heats) + (board.seconds is not None) > WIDEST:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
-    listed = [model for model in board.models if model not in board.further]
-    chosen = {*sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:METHODS], *board.further}
-    rest = [model for model in board.models if model not in chosen]
-    table = _across(board, heats, [model for model in board.models if model in chosen])
+    table, rest = _across(board, heats, METHODS)
     own = [heat for heat in heats if heat.nfe is None]
     told = [*([f"not shown: {', '.join(rest)}"] if rest else []), *untuned(board)]
     told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
@@ -101,12 +98,15 @@ def first_table(board: TrackBoard) -> Table:
     return replace(table, legend=caption(board, heats, told))
 
 
-def _across(board: TrackBoard, heats: Sequence[Heat], shown: Sequence[str]) -> Table:
-    """Return the ratios and seconds of methods as a table without a legend."""
+def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
+    """Return a table of ratios and seconds without a legend, and the methods that it does not show."""
     columns = [Column(column_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
     notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
+    listed = [model for model in board.models if model not in board.further]
+    chosen = sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:most]
+    shown = [model for model in board.models if model in chosen or model in board.further]
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
         rows.append(Row(model, tuple(cells)))
@@ -114,7 +114,8 @@ def _across(board: TrackBoard, heats: Sequence[Heat], shown: Sequence[str]) -> T
         columns.append(Column(SECONDS, "lower"))
         rows = [replace(row, cells=(*row.cells, _seconds(board.seconds, row.label))) for row in rows]
     name = title(board, heats, f"excess over real data, {board.baseline} = 1")
-    return Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
+    table = Table(name, tuple(columns), tuple(rows), (), tuple(notes), head="method")
+    return table, [model for model in board.models if model not in shown]
 
 
 def task_table(board: TrackBoard, steps: int, only: Collection[str] = ()) -> Table:

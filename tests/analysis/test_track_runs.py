@@ -9,9 +9,8 @@ from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
 from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
 from genbench.errors import ConfigError
-from genbench.report import track_table
 from genbench.report.track_board import track_board
-from genbench.report.track_table import across_table, first_table, task_table
+from genbench.report.track_table import across_table, task_table
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
 from genbench.runs.store import Store, failed_record, labels_of
@@ -37,8 +36,7 @@ def save(tmp_path):
     return call
 
 
-def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(save, tmp_path, monkeypatch):
-    monkeypatch.setattr(track_table, "METHODS", 1)
+def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(save, tmp_path):
     before = board_of(tmp_path, planted())
     save("sbcfm")
     board = board_of(tmp_path, planted())
@@ -47,7 +45,7 @@ def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(sa
     assert list(moons.cells["sbcfm"].values.values()) == pytest.approx(0.4 + FLOOR)
     assert moons.pairs.letters["sbcfm"]
     assert pinwheel.cells["sbcfm"].word == "missing"
-    shown = {row.label: row.cells[0].text for row in first_table(board).rows}
+    shown = {row.label: row.cells[0].text for row in across_table(board, 1).rows}
     assert shown == {"real data": "0", "otcfm": shown["otcfm"], "sbcfm": "lacks pinwheel"}
     save("sbcfm", "pinwheel")
     ratios = {s.method: s.ratio for s in board_of(tmp_path, planted()).heat(20, None).effects.summaries}

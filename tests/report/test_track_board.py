@@ -99,7 +99,7 @@ def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path
         board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)])
         assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2, "changed": number})
         where = " (--settings tuned)" if shown == "default" else ""
-        assert f"tuning has chosen settings for {number} of 2 cells{where}" in " ".join(across_table(board).legend)
+        assert f"tuning has chosen settings for {number} of 2 cells{where}" in across_table(board).legend[1]
         contests = board_of(tmp_path, default, settings="tuned").heat(20, None).contests
         assert [contest.cells["wcfm"].word for contest in contests] == ["missing"] * 2
     assert board_of(tmp_path, default).settings == "default"  # chosen, but not trained
@@ -120,10 +120,12 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     table = across_table(board)
     assert table.title.startswith("some, tuned and default settings: ")
     assert [column.title for column in table.columns[:2]] == ["20 steps, tuned, own sampler", "50 steps, own sampler"]
-    assert any("for 2 of 2 cells after 20 steps" in line for line in table.legend)
+    assert "20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings" in table.legend[0]
+    assert "for 2 of 2 cells after 20 steps" in table.legend[1]
     assert table.legend[0].startswith(
-        "Excess over real data after 20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default "
-        "settings (so budgets differ in more than steps), as a multiple of cfm's with the same settings: "
+        "Values after 20 steps (5 seeds) with tuned settings and 50 steps (5 seeds) with default settings (so budgets "
+        "differ in more than steps): excess (value minus floor of real data) as a multiple of the excess of cfm with "
+        "the same settings, "
     )
     assert [column.title for column in table.columns[-2:]] == ["20 steps, tuned, wins", "50 steps, wins"]
     assert TUNED in table.legend
@@ -143,9 +145,9 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
 
 def test_a_track_says_that_its_tuning_is_not_done(tmp_path):
     said = "; tuning is declared for 2 cells, but not done"
-    assert complete(board_of(tmp_path, planted())).endswith(said)
+    assert complete(board_of(tmp_path, planted()), []).endswith(said)
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
-    assert "not done" not in complete(board_of(tmp_path, planted()))
+    assert "not done" not in complete(board_of(tmp_path, planted()), [])
 
 
 def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_chosen(tmp_path):
@@ -154,9 +156,9 @@ def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_cho
     records = [*planted(), *tuned("elbow", ["default"], 0.9), *tuned(0.5, tasks=("moons",))]
     for settings, said in (("tuned", True), ("default", False)):
         board = board_of(tmp_path, records, settings=settings)
-        assert "for 2 of 2 cells" in complete(board)
-        assert complete(board).endswith(", for 1 of them other settings than the defaults")
-        assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)))) is said
+        assert "for 2 of 2 cells" in complete(board, [])
+        assert complete(board, []).endswith(", for 1 of them other settings than the defaults")
+        assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
         assert ("ot tuned: mine." in first_table(board._replace(further=("mine",))).legend[-1]) is said
 
 
