@@ -148,7 +148,10 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
     suites = load_suites(store, [only] if only else [])
     boards = track_boards(store, only)
     report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
+    code = provenance.code()
+    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
+    made = f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
+    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made).items()}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
             files.write(path, text, durable=False)
@@ -173,13 +176,6 @@ def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     return sorted(shown, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
 
 
-def _made() -> str:
-    """Return the version and the commit of genbench, and today's date."""
-    code = provenance.code()
-    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
-    return f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
-
-
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
     """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
     shown = named([*records, *failures])
@@ -189,11 +185,8 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
+        "cost.md": _document(f"{folder.name}: cost", cost_tables(spent, values)),
     }
-    if spent:
-        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
-    else:  # a table of costs shows earlier records
-        files.discard(folder / "cost.md")
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)

@@ -5,6 +5,7 @@ compared: within a task in pairs, and across tasks by their excess over the floo
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -237,12 +238,14 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     whole = _whole([heat for heat in heats if heat.nfe is None], trained)
     first = next((steps for steps, tasks in whole.items() if tasks), min(whole))
     longest = max((steps for steps, tasks in whole.items() if len(tasks) == len(headlines)), default=first)
+    ordering = next(heat for heat in heats if (heat.steps, heat.nfe) == (longest, None)).effects.summaries
+    ranked = [summary.method for summary in ordering if summary.ratio is not None]
     own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
     return TrackBoard(
         path.stem,
         settings,
         track.baseline,
-        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (longest, None))),
+        tuple(dict.fromkeys([*ranked, *models])),
         further,
         tuple(sorted({first, longest, *own})),
         tuple(heats),
@@ -308,23 +311,13 @@ def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[s
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
         there = {
-            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
+            contest.data: {row for row in trained if not re.search("missing|seeds", contest.cells[row].word)}
             for contest in heat.contests
         }
         if not first and any(there.values()):
             first = there
         whole[heat.steps] = tuple(data for data, rows in there.items() if first.get(data) and rows >= first[data])
     return whole
-
-
-def _is_lacking(word: str) -> bool:
-    return "missing" in word or "seeds" in word
-
-
-def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:
-    """Return models by their ratio at one budget with their own samplers, those without one last."""
-    ranked = [summary.method for summary in heat.effects.summaries if summary.ratio is not None]
-    return tuple(dict.fromkeys([*ranked, *models]))
 
 
 def _lacking(heats: Sequence[Heat], suite: Suite, listed: Sequence[str]) -> dict[int, dict[str, int]]:
