@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,8 +135,9 @@ def _tune_track(
 
 def _mark(specs: Sequence["Spec"]) -> str:
     """Return a hash of the runs of a search: searches on other files of the same name have another one."""
-    runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in specs]
-    return sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:8]
+    from genbench.analysis.values import digest
+
+    return digest(*([spec.train_key, spec.evaluation_key, spec.metrics] for spec in specs))[:8]
 
 
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
