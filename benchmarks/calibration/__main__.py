@@ -6,7 +6,7 @@
     python -m benchmarks.calibration --redraw                   # tables and picture again, from the numbers
 
 Writes calibration.json (numbers) and calibration.md (tables) in the results folder, and docs/images/calibration.svg.
-Draws are kept in the cache: a stopped calibration resumes where it stopped.
+A stopped calibration keeps the tasks that it finished.
 """
 
 import argparse
