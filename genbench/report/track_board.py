@@ -5,6 +5,7 @@ compared: within a task in pairs, and across tasks by their excess over the floo
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -137,23 +138,9 @@ class TrackBoard(NamedTuple):
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
 
     def leading(self) -> list[Heat]:
-        """Return the budgets that are shown, with own samplers: those with the settings of the board first, then longer
-        ones first. So tuned settings lead where they are compared.
-        """
+        """Return the budgets shown, with own samplers: those with the settings of the board first, then longer ones."""
         own = [self.heat(steps, None) for steps in self.shown]
         return sorted(own, key=lambda heat: (heat.settings != self.settings, -heat.steps))
-
-    def turn(self) -> tuple[Heat, Heat] | None:
-        """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
-
-        Methods use their own samplers. None if no longer budget has a whole task, if all tasks are whole at the longest
-        budget, which `shown` then includes, or if the two have other settings: methods could turn because of these.
-        """
-        first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
-        short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
-        if longest <= first or len(self.whole[longest]) == len(long.contests) or short.settings != long.settings:
-            return None
-        return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
 
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
@@ -274,8 +261,9 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         tuple(budget.steps for budget in suite.budgets if budget.tuned),
         (sum(choice is not None for choice in choices), len(choices), sum(map(bool, choices))),
     )
-    whole_ones = [heat for heat in board.leading() if heat.steps in (first, longest)]
-    return board._replace(models=_ordered(models, whole_ones[0]))
+    leading = next(heat for heat in board.leading() if heat.steps in (first, longest))
+    ranked = [summary.method for summary in leading.effects.summaries if summary.ratio is not None]
+    return board._replace(models=tuple(dict.fromkeys([*ranked, *models])))
 
 
 def _has_all(default: TrackRuns, tuned: TrackRuns) -> bool:
@@ -329,23 +317,13 @@ def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[s
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
         there = {
-            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
+            contest.data: {row for row in trained if not re.search("missing|seeds", contest.cells[row].word)}
             for contest in heat.contests
         }
         if not first and any(there.values()):
             first = there
         whole[heat.steps] = tuple(data for data, rows in there.items() if first.get(data) and rows >= first[data])
     return whole
-
-
-def _is_lacking(word: str) -> bool:
-    return "missing" in word or "seeds" in word
-
-
-def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:
-    """Return models by their ratio at one budget with their own samplers, those without one last."""
-    ranked = [summary.method for summary in heat.effects.summaries if summary.ratio is not None]
-    return tuple(dict.fromkeys([*ranked, *models]))
 
 
 def _lacking(heats: Sequence[Heat], suite: Suite, listed: Sequence[str]) -> dict[int, dict[str, int]]:

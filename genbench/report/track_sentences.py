@@ -7,7 +7,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL
 from genbench.analysis.significance import sign_flips
 from genbench.analysis.values import group_by
-from genbench.report.track_board import ABSENT, REGIMES, Contest, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, Contest, Heat, TrackBoard
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
@@ -23,7 +23,7 @@ def sentences(board: TrackBoard) -> list[str]:
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
         baseline or not ranked. Then, for each other budget shown, which comes first, what would refute this, and which
-        are separated; for small NFE, also which are not ranked. Empty for a track that does not rank methods.
+        are separated. Empty for a track that does not rank methods.
     """
     ranking = [heat for heat in board.leading() if len(_ranked(heat)) > 1]
     if not ranking:
@@ -34,7 +34,6 @@ def sentences(board: TrackBoard) -> list[str]:
     when += f" {heat.settings} settings and" if unequal else ""
     longer = [f"{steps:,}" for steps in board.budgets if steps > max(each.steps for each in ranking)]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
-    few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
         " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
         f"{_refuted(heat)}{later}",
@@ -45,17 +44,13 @@ def sentences(board: TrackBoard) -> list[str]:
             )
             for each in others
         ),
-        *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
     ]
 
 
 def _refuted(heat: Heat) -> str:
     first = _ranked(heat)[0].method
     refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
-    return (
-        f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
-        f"{refuted}."
-    )
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this if another method is then {refuted}."
 
 
 def _likewise(heat: Heat, first: Heat) -> str:
@@ -71,10 +66,6 @@ def _mixed(heats: Sequence[Heat]) -> bool:
 
 def _at(heat: Heat, unequal: bool) -> str:
     return f"After {heat.steps:,} steps" + (f" with {heat.settings} settings" if unequal else "")
-
-
-def _by(nfe: int) -> str:
-    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def _ranked(heat: Heat) -> list[Summary]:
@@ -171,18 +162,13 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
 def column_title(heat: Heat, several: bool, what: str = "") -> str:
     """Return what a column shows, by default its regime; with its budget and settings if the table has several."""
     tuned = "tuned, " if heat.settings == "tuned" else ""
-    what = what or regime(heat.nfe)
+    what = what or ("own sampler" if heat.nfe is None else f"NFE {heat.nfe}")
     return f"{heat.steps:,} steps, {tuned}{what}" if several else what
 
 
 def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
     """Return the title of a table: the track, the settings of its methods, and what the table has."""
     return f"{board.name}, {' and '.join(dict.fromkeys(heat.settings for heat in heats))} settings: {what}"
-
-
-def regime(nfe: int | None) -> str:
-    """Return the name of a regime of sampling."""
-    return "own sampler" if nfe is None else f"NFE {nfe}"
 
 
 def budget(heat: Heat) -> str:

@@ -33,10 +33,9 @@ def alone(values):
     return paired(by_seed(values), by_seed(0 * np.asarray(values)))
 
 
-def differences(law, pairs, times, seed=0):
+def differences(pairs, times):
     """Draw differences of mean 0, one experiment a row."""
-    stream = np.random.default_rng(seed)
-    return {"normal": stream.normal, "laplace": stream.laplace}[law](0, 1, (times, pairs))
+    return np.random.default_rng(0).normal(0, 1, (times, pairs))
 
 
 def test_a_paired_difference_is_that_of_scipy():
@@ -93,29 +92,18 @@ def test_counts_of_equal_models_are_separated_in_at_most_one_of_twenty_cases(pai
     assert equal <= 4.0 ** (1 - pairs) + 3 * (equal / 4000) ** 0.5
 
 
-@pytest.mark.parametrize("pairs", [5, 10, 20])
-@pytest.mark.parametrize("law", ["normal", "laplace"])
-def test_type_one_error_of_the_test(law, pairs):
-    times = 2000
-    found = [alone(row) for row in differences(law, pairs, times)]
-    assert all((each.low <= 0 <= each.high) == (each.p > 0.05) for each in found)  # the test inverts the interval
-    rate = np.mean([each.p <= 0.05 for each in found])
-    assert rate <= 0.05 + 3 * (0.05 * 0.95 / times) ** 0.5
-    assert rate >= (0.025 if law == "laplace" else 0.038)  # and is not idle
-
-
 @pytest.mark.parametrize("pairs", [3, 5, 10])
 def test_a_detectable_difference_is_detected_with_80_percent_power(pairs):
     shift = noncentrality(pairs) / pairs**0.5
-    seen = [alone(row + shift).p <= 0.05 for row in differences("normal", pairs, 2000)]
+    seen = [alone(row + shift).p <= 0.05 for row in differences(pairs, 2000)]
     assert np.mean(seen) == pytest.approx(0.8, abs=0.03)
-    values = differences("normal", pairs, 1)[0]
+    values = differences(pairs, 1)[0]
     assert detectable(alone(values).error, pairs) == pytest.approx(shift * values.std(ddof=1))
 
 
 def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power():
     family, pairs = 9, 5
-    rows = differences("normal", pairs, 4000)
+    rows = differences(pairs, 4000)
     seen = []
     for row in rows:
         shifted = row + detectable(1.0, pairs, family) / pairs**0.5
@@ -223,17 +211,6 @@ def test_other_methods_widen_the_correction_and_never_turn_a_pair_over():
         assert large.p[pair] >= small.p[pair]
         assert not large.beats(*pair) or small.beats(*pair)
         assert not large.beats(*reversed(pair))
-
-
-def test_a_seed_with_the_mean_differences_never_removes_a_rejection():
-    """With sign flips, the tenth seed did: their smallest p is 2/1024, and 28 pairs need one of 1/560."""
-    table = task(np.random.default_rng(3), 8, 8, means=np.arange(8) * 1.5)
-    for _ in range(6):
-        before = verdicts(compare_all(by_model(table), "lower"))
-        table = np.vstack([table, table.mean(0)])
-        after = verdicts(compare_all(by_model(table), "lower"))
-        assert sum(before.values()) > 20
-        assert all(after[pair] for pair, apart in before.items() if apart)
 
 
 def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_seed_is_not():
