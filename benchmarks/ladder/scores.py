@@ -8,10 +8,12 @@ from benchmarks.tables import fill, markdown
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.significance import compare_all
 
-REGISTERED = """\
+NOTICED = ("checkerboard", "moons")
+"""Tasks whose values at both budgets were known before anything was predicted or expected of other tasks."""
+REGISTERED = f"""\
 The predictions for a task were committed before any value on that task at 20,000 steps was read
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
-budgets: checkerboard and moons for the first four predicted tasks, all others for spirals. The Brier score is the mean
+budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
 squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
