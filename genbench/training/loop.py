@@ -6,12 +6,14 @@ equals an uninterrupted run bit for bit.
 """
 
 import logging
+import multiprocessing
 import os
 import shutil
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +29,6 @@ from genbench.training import checkpoint
 from genbench.training.interrupts import Interrupts
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
-from genbench.training.second_thread import prefetch, second_thread_allowed
 from genbench.training.step import Step, TrainingState
 from genbench.training.train_log import TrainLog
 
@@ -237,7 +238,7 @@ def _examples(
         return learner.example(batch_source, step, size, seed, generator)
 
     if learner.draws == "thread" and second_thread_allowed(device):
-        return prefetch(draw, steps)
+        return _prefetch(draw, steps)
     ahead = min(AHEAD, max(1, VALUES_AHEAD // (size * data.event.dims))) if learner.draws == "block" else 1
     return _in_blocks(draw, steps, ahead)
 
@@ -248,3 +249,21 @@ def _in_blocks(draw: Callable[[int], Example], steps: range, ahead: int) -> Iter
         drawn = deque(map(draw, steps[first : first + ahead]))
         while drawn:
             yield drawn.popleft()
+
+
+def second_thread_allowed(device: torch.device) -> bool:
+    """Return whether a second thread may work: not on the CPU in a worker of a sweep, whose siblings use all cores."""
+    return device.type != "cpu" or multiprocessing.parent_process() is None
+
+
+def _prefetch(draw: Callable[[int], Example], steps: range) -> Iterator[Example]:
+    """Yield what `draw` returns for each step, while a second thread draws for the next step.
+
+    On a GPU, both threads use the same stream. An error of `draw` is raised at its own step.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(draw, steps[0])
+        for following in steps[1:]:
+            drawn, coming = coming.result(), thread.submit(draw, following)
+            yield drawn
+        yield coming.result()

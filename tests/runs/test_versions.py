@@ -44,15 +44,6 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
         assert stated == protocol(row) + version
 
 
-def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked_for(record):
-    mark, (row, *_) = ", equally many samples of each class", record["results"]
-    known = outdated_metrics(record).keys()
-    record["results"] = [each | {"protocol": each["protocol"] + mark} for each in record["results"][:1]]
-    assert outdated_metrics(record).keys() == known | {row["metric"].partition(".")[0]}
-    record["spec"]["evaluation"]["labels"] = "equal"
-    assert outdated_metrics(record).keys() == known
-
-
 def test_a_reason_that_models_share_is_said_once_with_their_number(record, caplog):
     others = [copy.deepcopy(record) for _ in range(4)]
     others[0]["labels"]["model"] = others[1]["labels"]["model"] = "another"
