@@ -10,9 +10,7 @@ import torch
 import genbench
 from genbench.errors import ConfigError
 from genbench.runs.record import Misfiled, read_kept
-from genbench.runs.spec import build_data
 from genbench.runs.store import run_name
-from genbench.runs.train_or_resume import build_untrained, take_weights
 
 
 def copy(source, target):
@@ -140,15 +138,3 @@ def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs,
     assert [file.read_bytes() for file in kept] == [of_old_default, misfiled, b"damaged"]
     assert f"{path} was set aside as record.json.aside3" in caplog.text
     assert len(store.records()) == 4
-
-
-def test_weights_of_another_run_never_replace_those_set_aside_before(runs):
-    store, (first, second, third, *_) = runs
-    path = store.weights_path(first)
-    wrong = [store.weights_path(spec).read_bytes() for spec in (second, third)]
-    for content in wrong:
-        path.unlink(missing_ok=True)
-        path.write_bytes(content)
-        with store.hold(first) as held:
-            assert take_weights(build_untrained(first, build_data(first.data)), first, held) is None
-    assert [path.with_name(f"{path.name}.aside{number}").read_bytes() for number in ("", 2)] == wrong
