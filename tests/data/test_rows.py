@@ -83,16 +83,6 @@ def test_a_file_that_is_cut_off_in_use_is_made_again(cached, array, tmp_path):
     torch.testing.assert_close(read[torch.arange(30)], torch.from_numpy(array))
 
 
-def test_a_copy_under_another_name_is_not_taken(cached, array, tmp_path):
-    open_rows, _ = cached
-    open_rows()
-    for name in ("a.npy", "a.npy.sha256"):
-        copy = tmp_path / "home/images" / name.replace("a", "b", 1)
-        copy.write_bytes((tmp_path / "home/images" / name).read_bytes())
-    found = rows.CachedRows("images", "b.npy", array.shape, np.uint8, lambda: enumerate(255 - array))
-    torch.testing.assert_close(found[torch.tensor([7])], torch.from_numpy(255 - array[[7]]))
-
-
 def test_batches_from_disk_are_those_from_memory(train):
     arrays = train._arrays
     assert isinstance(arrays.raw, rows.CachedRows)
