@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, Val
 from genbench.errors import ConfigError, unknown
 from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
-from genbench.sweeps.user_files import component_name, named_component
+from genbench.sweeps.user_files import component_name
 from genbench.validation import DISTINCT, explain
 
 TUNED = ("model", "plan", "sample")
@@ -288,9 +288,11 @@ def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite in which names of components replace files relative to its folder; check these names."""
 
     def named(kind: str, part: E) -> E:
-        found = named_component(kind, part.name, part.settings, folder)
+        name, found = component_name(kind, part.name, folder)
+        if twice := found.keys() & part.settings.keys():
+            raise ConfigError(f"{part.name} already states the {twice.pop()}: remove that setting")
         own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
-        return part.model_copy(update={**found, **own})
+        return part.model_copy(update={"name": name, **found, **own})
 
     def metric_names(names: list[str] | None) -> list[str] | None:
         return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None

@@ -40,18 +40,6 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     return text, {}
 
 
-def named_component(kind: str, text: str, stated: Settings, folder: Path = Path()) -> dict[str, Any]:
-    """Return the name and the settings of a component that may be given as a file, together with stated settings.
-
-    Raises:
-        ConfigError: as `component_name` does, and if the path is stated twice.
-    """
-    name, settings = component_name(kind, text, folder)
-    if twice := settings.keys() & stated.keys():
-        raise ConfigError(f"{text} already states the {twice.pop()}: remove that setting")
-    return {"name": name, **settings}
-
-
 def from_folder(builder: Callable, table: Settings, folder: Path) -> dict[str, Any]:
     """Return the settings of a component, or lists of them, with relative paths joined to a folder."""
     schema = settings_of(builder)

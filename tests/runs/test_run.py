@@ -80,7 +80,6 @@ def test_an_encoder_is_a_run_that_all_seeds_share(own):
 
 
 def test_adding_a_metric_keeps_code_machine_and_cost_of_the_older_values(tmp_path, monkeypatch):
-    """A record that was trained and measured on one machine became one of the machine that added a metric."""
     settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
     first, both = (make_spec("cfm", "moons", metrics=m, settings=settings) for m in (["nfe"], ["nfe", "norm"]))
     store = Store(tmp_path)

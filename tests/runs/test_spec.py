@@ -102,7 +102,6 @@ def test_a_file_counts_by_what_it_holds(points, tmp_path):
 
 
 def test_large_data_sets_do_not_pile_up_in_memory(monkeypatch):
-    """Eight data sets stayed in memory, whatever their size: 1.5 GB of CIFAR-10."""
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
     monkeypatch.setattr(specs, "_built", {})
     alive = []
@@ -178,7 +177,6 @@ def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_
 
 
 def test_a_file_that_a_sampling_option_names_counts_by_its_content(tmp_path, monkeypatch):
-    """It counted by its path: another content was taken for the evaluation of the old one."""
     monkeypatch.setattr(models, "_entries", dict(models._entries))
 
     class Listed(AffineFlow):

@@ -121,7 +121,6 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
 
 
 def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, edit_record, caplog):
-    """A damaged record was overwritten; so was a valid one made when a setting had another default."""
     store, (spec, other, *_) = runs
     path = store.record_path(spec)
     record = store.record(spec)

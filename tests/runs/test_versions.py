@@ -57,7 +57,6 @@ def test_a_reason_that_models_share_is_said_once_with_their_number(record, caplo
 
 @pytest.mark.parametrize("precision", ["fp8", ["fp32"], None])
 def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog, precision):
-    """It ended every report in a traceback."""
     record["spec"]["plan"]["precision"] = precision
     assert without_outdated([record]) == []
     assert "trained with a precision that this genbench does not know (1 record)" in caplog.text
@@ -91,7 +90,6 @@ def test_a_metric_with_an_outdated_extractor_is_left_out_of_what_is_restored(rec
 
 @pytest.mark.parametrize("name", ["of_a_plugin", "broken"])
 def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
-    """A plug-in that another machine has counted as outdated, and a broken one stopped every command that reads."""
     for registry in (models, metrics):
         monkeypatch.setitem(registry._own, "broken", "genbench.no_such_module")
     record["spec"]["metrics"] = {each: part | {"version": 1} for each, part in record["spec"]["metrics"].items()}

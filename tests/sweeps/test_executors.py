@@ -121,7 +121,6 @@ def see_gpus(folder):
     [({}, ["0", "0", "1"]), ({"CUDA_VISIBLE_DEVICES": "5,GPU-7"}, ["5", "5", "GPU-7"])],
 )
 def test_each_process_sees_one_gpu_and_sharing_is_said(tmp_path, visible, names):
-    """Every worker took cuda:0."""
     seen, said = apart(see_gpus, tmp_path, **visible)
     assert seen == names
     assert said == ["3 processes share 2 GPUs; --jobs 2 gives each a GPU of its own"]

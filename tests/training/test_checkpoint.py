@@ -22,7 +22,7 @@ def test_saving_takes_two_percent_of_the_time_at_most(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
     saver = checkpoint.Saver(tmp_path / "file", "run", 30.0)
-    monkeypatch.setattr(checkpoint, "save", lambda *_: now.__setitem__(0, now[0] + 3.0))
+    monkeypatch.setattr(checkpoint.tensors, "save", lambda *_: now.__setitem__(0, now[0] + 3.0))
     saves = []
     while now[0] < 3000:
         now[0] += 1.0

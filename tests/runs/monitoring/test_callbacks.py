@@ -235,7 +235,6 @@ def test_a_metric_of_another_version_takes_no_values_from_the_steps_of_the_old_o
 
 
 def test_a_metric_that_is_added_when_a_training_is_resumed_states_the_steps_that_it_missed(tmp_path, own, monkeypatch):
-    """Its curve of training began at the step of the resume, as if there had been none before."""
     monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
     store, spec = Store(tmp_path / "r"), spec_of()
     with pytest.raises(KeyboardInterrupt):
