@@ -88,11 +88,7 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
 
 
 def of_models(names: Iterable[str], settings: Settings) -> dict[str, Any]:
-    """Return settings of several models, nested by section; a section may be the name of a model, without the hash.
-
-    Raises:
-        ConfigError: as `of_model` does.
-    """
+    """Return settings of several models, nested by section; a section may be the name of a model, without the hash."""
     found = dict(settings)
     for name in names:
         own = name.partition("@")[0]
@@ -132,11 +128,7 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
 def request(
     model: str, dataset: str, metrics: Iterable[str] | None, settings: Settings
 ) -> tuple[str, str, list[str] | None, dict[str, Any]]:
-    """Return the names and the settings of a request, with the names of components in place of files.
-
-    Raises:
-        ConfigError: as `component_name` does.
-    """
+    """Return the names and the settings of a request, with the names of components in place of files."""
     name, _ = component_name("models", model)
     data, own = data_request(dataset, settings)
     if isinstance(own.get("model"), Mapping):
