@@ -81,6 +81,12 @@ def section(board: TrackBoard) -> str:
         )
         for each in heat.effects.summaries
     ]
+    found = bracket(board, heat, given)
+    if found is not None and found.more is not None:
+        budget, then = found.more
+        best = found.steps.method
+        own = interval(_of(then, best))  # without letters, which compare the other rows
+        rows.append((f"{best}, above the limit", f"{budget.steps:,}", f"{budget.seconds:.0f}", own))
     table = tables.markdown(("method", "steps", "seconds", "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 
@@ -170,7 +176,7 @@ def sentence(board: TrackBoard) -> str:
     assert board.seconds is not None
     given = budgets(board, board.seconds)
     heat = equal_time(board, given)
-    start = "[At nearly equal time](results/rankings.md#equal-time), with default settings"
+    start = "[At nearly equal training time](results/rankings.md#equal-time) with default settings"
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
     first, (own, now), more = found
@@ -179,12 +185,15 @@ def sentence(board: TrackBoard) -> str:
     worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
+    elif not worse + better:
+        said = f"{first.method} is separated from no other method"
     else:
-        sides = [f"{side} than {', '.join(names)}" for side, names in (("better", better), ("worse", worse)) if names]
-        said = f"it is {' and '.join(sides)}, and separated" if sides else "it is separated from no other method"
-    later = f" In {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))}." if more else ""
+        sides = [f"{side} than {' and '.join(own)}" for side, own in (("better", better), ("worse", worse)) if own]
+        said = f"{first.method} is {' and '.join(sides)}, and separated from no other method"
+    base, later = board.baseline, ""
+    if more:
+        later = f" After {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))} times this excess."
     return (
-        f"{start}, {first.method} has {interval(now)} times {board.baseline}'s excess in {own.seconds:.0f} s "
-        f"({board.baseline}: {given[board.baseline].seconds:.0f} s); {said} "
-        f"({counted(len(heat.effects.scored), 'task')}).{later}"
+        f"{start}, {said}. After {own.seconds:.0f} s, {first.method} has {interval(now)} times the excess that {base} "
+        f"has after {given[base].seconds:.0f} s ({counted(len(heat.effects.scored), 'task')}).{later}"
     )

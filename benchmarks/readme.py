@@ -5,16 +5,16 @@ python -m benchmarks.readme    # writes README.md and results/rankings.md
 
 import argparse
 import textwrap
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks import equal_time, tuning_effect
+from genbench.analysis.labels import counted
 from genbench.analysis.track_runs import Chosen
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import sentences
-from genbench.report.track_table import first_table
+from genbench.report.track_sentences import budget, sentences
+from genbench.report.track_table import first_heats, first_table
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -24,9 +24,9 @@ RANKINGS = ROOT / "results" / "rankings.md"
 SAID = 4
 """Number of items about the leaderboard in the README, on methods with their own samplers at two budgets."""
 SCALE = (
-    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) on points in 2, 8 and 50 dimensions: nothing "
-    "here says what happens at scale ([methods](docs/models.md), "
-    "[protocol](docs/tables.md#the-tables-of-a-track))."
+    "Networks are small and of [unequal size](genbench/suites/plane-v1/table.md), on points in 2, 8 and 50 dimensions: "
+    "nothing here says what happens at scale ([methods](docs/models.md), "
+    "[how to read it](docs/read_a_leaderboard.md), [protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
 COLUMNS, WIDE = 128, 1000
@@ -43,16 +43,32 @@ def items(board: TrackBoard, default: TrackBoard) -> list[str]:
     return [*sentences(board)[:SAID], equal_time.sentence(default)]
 
 
+def caption(board: TrackBoard) -> str:
+    """Return what the ratios of the table are, and in what its columns differ; `genbench leaderboard` says more."""
+    heats = first_heats(board)
+    metrics = " or ".join(dict.fromkeys(f"`{contest.metric}`" for contest in heats[0].contests))
+    tasks = sorted({len(heat.effects.scored) for heat in heats})
+    over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
+    marked = any(cell.sign for row in first_table(board).rows for cell in row.cells)
+    settings = {budget(heat): heat.settings for heat in heats}
+    columns = " and ".join(f"columns of {steps} have {chosen} settings" for steps, chosen in settings.items())
+    mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
+    return (
+        f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
+        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"
+        f"{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}."
+    )
+
+
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:
     """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
     head, _, rest = text.partition("## Leaderboard\n\n")
     _, _, tail = rest.partition(SCALE.split()[-1])
     fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
     said = [fill(f"- {text}", subsequent_indent="  ") for text in items(board, default)]
-    first = first_table(board)
-    _, _, table = markdown(replace(first, legend=()), width=WIDE).partition("\n\n")
-    caption = fill(" ".join([*first.legend, SCALE]))
-    return f"{head}## Leaderboard\n\n" + "\n".join([*said, "", table.strip(), "", caption]) + tail
+    _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
+    below = fill(f"{caption(board)} {SCALE}")
+    return f"{head}## Leaderboard\n\n" + "\n".join([*said, "", table.strip(), "", below]) + tail
 
 
 def rankings(text: str, board: TrackBoard, default: TrackBoard) -> str:

@@ -1,4 +1,4 @@
-"""What the table across the tasks of a track says, in sentences, and the captions of the tables of a track."""
+"""What the table across the tasks of a track says, in sentences, and what stands below the tables of a track."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,6 +11,7 @@ from genbench.report.track_board import ABSENT, REGIMES, Contest, Heat, TrackBoa
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
+BOTH = "better on some and worse on others"
 OWN_DATA = "the data set's own"
 NOISY = 1 / 3
 """Evaluation error divided by the spread over seeds above which captions name a task."""
@@ -28,13 +29,10 @@ def sentences(board: TrackBoard) -> list[str]:
     if heat is None:
         return []
     unequal = heat.settings == "tuned" or _mixed(board.heats)
-    where = f"{board.name} with {heat.settings} settings" if unequal else board.name
-    first, ends = _ranked(heat)[0], ""
-    if first.low is not None and first.method != board.baseline:
-        ends = f" (95 % interval {first.low:.2f}-{first.high:.2f})"
-    ratio = f"{first.ratio:.2f} times the excess of {board.baseline}{ends}"
-    ratio += ", at the floor" if first.at_floor else ""
-    refuted = "better and separated" if _alike(heat) else "not separated from {0}"
+    when = f"On {board.name} after {heat.steps:,} training steps with"
+    when += f" {heat.settings} settings and" if unequal else ""
+    first = _ranked(heat)[0].method
+    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
     longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     shorter = [
@@ -42,10 +40,9 @@ def sentences(board: TrackBoard) -> list[str]:
     ]
     few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
-        f"{_first(heat, f'On {where} after {heat.steps:,} training steps, each method with its own sampler')} "
-        f"Across {len(heat.effects.scored)} tasks, {first.method} has {ratio}.",
+        " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
         f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
-        f"{refuted.format(first.method)}.{later}",
+        f"{refuted}.{later}",
         " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
         *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each), *_left(board, each)]) for each in shorter),
         *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
@@ -73,9 +70,28 @@ def _ranked(heat: Heat) -> list[Summary]:
 def _first(heat: Heat, when: str) -> str:
     first = _ranked(heat)[0]
     if alike := _alike(heat):
-        named = ", ".join(alike) if len(alike) <= NAMED else counted(len(alike), "other")
+        named = _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
         return f"{when}, {first.method} comes first but is not separated from {named}."
     return f"{when}, {first.method} wins: it is separated from every other ranked method."
+
+
+def _excess(board: TrackBoard, heat: Heat) -> list[str]:
+    """Return the ratio of the first method, unless it is the baseline."""
+    first = _ranked(heat)[0]
+    if first.method == board.baseline:
+        return []
+    over = f"geometric mean over {len(heat.effects.scored)} tasks, 95 % interval {first.low:.2f}-{first.high:.2f}"
+    end = ", at the floor" if first.at_floor else ""
+    return [f"Its excess over real data is {first.ratio:.2f} times {board.baseline}'s ({over}){end}."]
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    """Return names as a list in a sentence: a, b and c."""
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{_listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _alike(heat: Heat) -> list[str]:
@@ -88,10 +104,10 @@ def _apart(board: TrackBoard, heat: Heat) -> list[str]:
     """Return which methods are separated from the baseline."""
     if (sides := _sides(board, heat)) is None:
         return []
-    parts = [f"{word}: {', '.join(own)}" for word, own in sides.items() if own]
+    parts = [f"{_are(own)} {word}" for word, own in sides.items() if own]
     if not parts:
         return [f"No method is separated from {board.baseline} across tasks."]
-    return [f"Separated from {board.baseline}, {'; '.join(parts)}."]
+    return [f"Separated from {board.baseline} across tasks: {'; '.join(parts)}."]
 
 
 def _sides(board: TrackBoard, heat: Heat) -> dict[str, list[str]] | None:
@@ -115,9 +131,9 @@ def _single(board: TrackBoard, heat: Heat) -> list[str]:
         met = [c.pairs for c in heat.contests if c.pairs.apart(model, board.baseline)]
         ways = {"better" if pairs.beats(model, board.baseline) else "worse" for pairs in met}
         if model not in [*sides["better"], *sides["worse"]]:
-            found.setdefault("both" if len(ways) > 1 else "".join(ways), []).append(model)
-    parts = [f"{way}: {', '.join(found[way])}" for way in ("better", "worse", "both") if way in found]
-    return [f"On single tasks, {'; '.join(parts)}."] if parts else []
+            found.setdefault(BOTH if len(ways) > 1 else "".join(ways), []).append(model)
+    parts = [f"{_are(found[way])} {way}" for way in ("better", "worse", BOTH) if way in found]
+    return [f"Separated from {board.baseline} on single tasks only: {'; '.join(parts)}."] if parts else []
 
 
 def _left(board: TrackBoard, heat: Heat) -> list[str]:
@@ -186,31 +202,6 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
         f"{why + without if without else ''}."
     )
-
-
-def caption(board: TrackBoard, heats: Sequence[Heat], told: Sequence[str]) -> tuple[str, ...]:
-    """Return the caption of the first table: what its ratios are, then the tasks without a score and further clauses.
-
-    Its page links to the protocol, which says how intervals and letters are made and why a task is not scored.
-
-    Args:
-        told: the further clauses.
-    """
-    across = (
-        f"geometric mean over {_scored(heats)} and its 95 % interval; methods that share a letter are not separated"
-        if _several(heats)
-        else f"on {_scored(heats)}"
-    )
-    base = f"{board.baseline}'s{_alike_in(heats)}"
-    first = f"Excess over real data after {_budgets(heats)}, as a multiple of {base}: {across}."
-    without = _unscored(heats)
-    own = [heat for heat in heats if heat.nfe is None]
-    by = next((heat for heat in own[::-1] if len(board.whole[heat.steps]) == len(heat.contests)), own[0])
-    order = [f"ordered by {column_title(by, True)}"] if len(own) > 1 else []
-    tuned = ["tuned for the own samplers"] if _mixed(heats) else []
-    rest = [*order, *tuned, *([f"not scored: {without}"] if without else []), *told]
-    second = "; ".join(rest)
-    return (first, f"{second[0].upper()}{second[1:]}.") if rest else (first,)
 
 
 def _budgets(heats: Sequence[Heat]) -> str:

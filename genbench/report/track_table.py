@@ -16,7 +16,6 @@ from genbench.report.track_cells import Seconds
 from genbench.report.track_sentences import (
     NOISY,
     budget,
-    caption,
     column_title,
     complete,
     flipped,
@@ -27,7 +26,6 @@ from genbench.report.track_sentences import (
     recipes,
     regime,
     title,
-    untuned,
 )
 
 REAL = "real data"
@@ -80,23 +78,17 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     return replace(table, columns=titles, rows=tuple(rows), legend=tuple(legend))
 
 
-def first_table(board: TrackBoard) -> Table:
-    """Return the first table of a page: ten rows, at most seven columns, and a caption of at most two sentences.
-
-    If it would be too wide, the last regime stands at the longest budget only. Other tables add the protocol, the cells
-    that lack seeds, and which recipes differ.
-    """
+def first_heats(board: TrackBoard) -> list[Heat]:
+    """Return the columns of ratios of the first table; a wide table has the last regime once."""
     heats = _heats(board)
     if len(heats) + (board.seconds is not None) > WIDEST:
         heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
-    table, rest = _across(board, heats, METHODS)
-    own = [heat for heat in heats if heat.nfe is None]
-    told = [*([f"not shown: {', '.join(rest)}"] if rest else []), *untuned(board)]
-    told += [text[0].lower() + text[1:].rstrip(".") for text in imprecise(own)]
-    told += ["°: at the floor"] if _signs(table.rows) else []
-    if (timed := board.seconds) is not None:
-        told.append(f"seconds: processor time, default settings, {timed.task}")
-    return replace(table, legend=caption(board, heats, told))
+    return heats
+
+
+def first_table(board: TrackBoard) -> Table:
+    """Return the table of the README: ten rows, at most seven columns; its page writes the caption."""
+    return _across(board, first_heats(board), METHODS)[0]
 
 
 def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:

@@ -1,0 +1,85 @@
+"""The README's leaderboard: its caption and its sentences, against tracks, records and its own table."""
+
+import re
+import tomllib
+
+import pytest
+from helpers.tracks import EXCESS, TRACK, board_of, planted
+
+from benchmarks import readme
+from genbench.runs.record import read_published
+from genbench.suites import FOLDER, find
+
+PAGE = (readme.ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = PAGE.partition("## Leaderboard\n")[2].partition("\n## ")[0]
+BASE = "cfm"
+
+
+def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
+    said = readme.caption(board_of(tmp_path, planted()))
+    assert "excess over real data in `sliced_w2`, divided by cfm's in the same column: " in said
+    assert "the geometric mean over 2 tasks with its 95 % interval" in said
+    assert said.endswith("are not separated. Columns of 20 steps (5 seeds) have default settings.")
+    records = planted()
+    for record in records:
+        if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
+            record["results"] = [row for row in record["results"] if row["nfe"] != 1]
+    (tmp_path / "fewer").mkdir()
+    assert "geometric mean over 1 to 2 tasks" in readme.caption(board_of(tmp_path / "fewer", records))
+    monkeypatch.setitem(EXCESS, "otcfm", -0.04)
+    (tmp_path / "near").mkdir()
+    assert ", and ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
+
+
+def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_steps(tmp_path):
+    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
+    track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
+    for settings, end in (
+        (
+            "tuned",
+            "tuned settings and columns of 50 steps (5 seeds) have default settings, so they differ in more than s",
+        ),
+        ("default", "default settings and columns of 50 steps (5 seeds) have default settings."),
+    ):
+        board = board_of(tmp_path, [*planted(), *planted(50)], track=track, settings=settings)
+        assert f" Columns of 20 steps (5 seeds) have {end}" in readme.caption(board)
+
+
+def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
+    caption = " ".join(SECTION.split())
+    track = tomllib.loads(find(readme.TRACK).read_text("utf-8"))
+    columns = re.findall(r"olumns of ([\d,]+) steps \((\d+) seeds\) have (\w+) settings", caption)
+    stated = [(budget["steps"], len(budget["seeds"]), budget.get("tuned", True)) for budget in track["budgets"]]
+    assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
+    assert stated[0][2] != stated[-1][2]
+    assert "so they differ in more than steps" in caption
+    dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
+    assert "on points in 2, 8 and 50 dimensions" in caption
+    assert dims == {2, 8, 50}
+    sizes = {}
+    for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):
+        place = record["labels"]["data"], record["spec"]["plan"]["steps"]
+        values = [row["value"] for row in record["results"] if row["metric"] == "parameters"]
+        sizes.setdefault(place, set()).update(values)
+    assert all(len(own) > 1 for own in sizes.values())  # of unequal size
+    assert max(max(own) for own in sizes.values()) < 1_000_000  # small
+
+
+@pytest.mark.parametrize(
+    ("column", "sentence"), [("20,000 steps, own", "- Separated"), ("2,000 steps, tuned", "- After")]
+)
+def test_methods_that_share_no_letter_with_the_baseline_are_said_to_be_separated(column, sentence):
+    """The table and the sentences come from one board; a reader compares them by letters and ratios."""
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in SECTION.splitlines() if line.startswith("|")]
+    index = next(i for i, head in enumerate(lines[0]) if head.startswith(column))
+    rows = {row[0]: row[index].split() for row in lines[3:]}
+    (said,) = (
+        item for item in " ".join(SECTION.partition("\n|")[0].split()).split(" - ") if f"- {item}".startswith(sentence)
+    )
+    (sides,) = re.findall(r"Separated from cfm across tasks: ([^.]*)\.", said)
+    apart = {model for model, (*_, letters) in rows.items() if not {*letters} & {*rows[BASE][-1]}}
+    for model in rows:
+        named = re.search(rf"(?<!\w){re.escape(model)}(?![\w-])[^;]* (?:is|are) (better|worse)", sides)
+        assert (named is not None) == (model in apart)
+        if named:
+            assert named[1] == ("better" if float(rows[model][0]) < 1 else "worse")
