@@ -142,7 +142,7 @@ def data_request(dataset: str, settings: Settings) -> tuple[str, dict[str, Any]]
     return name, merge({"data": settings_of_file} if settings_of_file else {}, settings)
 
 
-def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
+def metric_names(metrics: Iterable[str] | None, folder: Path = Path()) -> list[str] | None:
     """Return the names of metrics, some of which may be given as Python files.
 
     Raises:
@@ -150,4 +150,4 @@ def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
     """
     if isinstance(metrics, str):
         raise ConfigError(f"metrics='{metrics}' is wrong: write a list of names, as ['{metrics}']")
-    return None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]
+    return None if metrics is None else [component_name("metrics", metric, folder)[0] for metric in metrics]
