@@ -57,7 +57,7 @@ def _likewise(heat: Heat, first: Heat) -> str:
     """Return what would refute the place of a method, after it was said of another budget."""
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
-    return f"A repeat with {len(heat.seeds)} other seeds refutes this in the same way."
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this likewise."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:

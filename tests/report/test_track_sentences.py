@@ -69,7 +69,7 @@ def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     both = sentences(board_of(tmp_path, [*planted(), *planted(50)]))
     assert both[3] == (
         "After 20 steps, otcfm wins: it is separated from every other ranked method. A repeat with 5 other seeds "
-        "refutes this in the same way. Separated from cfm across tasks: otcfm is better; nsf is worse. "
+        "refutes this likewise. Separated from cfm across tasks: otcfm is better; nsf is worse. "
         "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 
