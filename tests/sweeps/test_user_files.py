@@ -146,7 +146,6 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("def broken(:", "my.py cannot be loaded: SyntaxError"),
         ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
         ("", "my.py registers nothing: decorate a builder"),
     ],
