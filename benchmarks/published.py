@@ -45,14 +45,9 @@ class Finding:
         return self.tolerance.absolute + self.tolerance.relative * abs(self.number.value)
 
     @property
-    def half_interval(self) -> float:
-        """Half the 95 % interval of the measured mean; 0 for a single seed."""
-        return mean_and_half(self.values)[1] or 0.0
-
-    @property
     def uncertainty(self) -> float:
-        """Uncertainty of the difference: half the interval of the mean, plus the published error."""
-        return self.half_interval + self.number.error
+        """Uncertainty of the difference: half the interval of the mean (0 for one seed), plus the published error."""
+        return (mean_and_half(self.values)[1] or 0.0) + self.number.error
 
     @property
     def verdict(self) -> Literal["agrees", "differs", "inconclusive", "not measured"]:

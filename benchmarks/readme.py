@@ -21,8 +21,6 @@ from genbench.suites import find
 ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
-SAID = 4
-"""Number of items about the leaderboard in the README, on methods with their own samplers at two budgets."""
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
     "nothing here says what happens at scale ([methods](docs/models.md), [how to read it](docs/read_a_leaderboard.md), "
@@ -40,7 +38,7 @@ def read_board(results: Path, settings: Chosen | None = None) -> TrackBoard:
 
 def items(board: TrackBoard, default: TrackBoard) -> list[str]:
     """Return what the README says about the leaderboard; what it says on equal time is about default settings."""
-    return [*sentences(board)[:SAID], equal_time.sentence(default)]
+    return [*sentences(board), equal_time.sentence(default)]
 
 
 def caption(board: TrackBoard) -> str:

@@ -6,7 +6,7 @@
     python -m benchmarks.calibration --redraw                   # tables and picture again, from the numbers
 
 Writes calibration.json (numbers) and calibration.md (tables) in the results folder, and docs/images/calibration.svg.
-Draws are kept in the cache: a stopped calibration resumes where it stopped.
+A stopped calibration keeps the tasks that it finished.
 """
 
 import argparse
@@ -97,14 +97,12 @@ def of_faults(rows: Rows) -> Iterator[str]:
     metrics = [row["metric"] for row in rows if row["sampler"] == TRUE]
     lines = []
     for sampler in dict.fromkeys(row["sampler"] for row in rows if row["sampler"] != TRUE):
-        needed = {row["metric"]: _needed(row) for row in rows if row["sampler"] == sampler}
+        of_sampler = [row for row in rows if row["sampler"] == sampler]
+        needed = {
+            row["metric"]: smallest_n(row["n"], row["power"], ENOUGH) or f"> {row['n'][-1]}" for row in of_sampler
+        }
         lines.append([sampler, *(needed.get(metric, "") for metric in metrics)])
     yield markdown(("defect", *metrics), lines)
-
-
-def _needed(row: dict[str, Any]) -> str:
-    smallest = smallest_n(row["n"], row["power"], ENOUGH)
-    return f"> {row['n'][-1]}" if smallest is None else str(smallest)
 
 
 def of_true_sampler(rows: Rows) -> Iterator[str]:

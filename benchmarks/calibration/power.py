@@ -4,16 +4,12 @@ A metric raises an alarm at level 5 % if its value lies beyond all but 5 % of it
 same number of samples. Values count on the worse side, or on both sides if the metric has no direction. A value that
 equals the threshold counts as a fraction of an alarm, so that the level is exact. The power is the share of draws of a
 faulty sampler that raise an alarm. False alarms are counted on other draws of the true sampler than the threshold uses.
-The cache saves values in blocks of draws, so a stopped calibration resumes and a longer one reuses the draws.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache as once
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,16 +20,11 @@ from benchmarks.calibration.tasks import Task
 from genbench.analysis.means import LEVEL
 from genbench.registry import metrics
 from genbench.seeds import derive, generator
-from genbench.storage import cache
 
-VERSION = 3
-"""Version of the numbers: raise it whenever the same draws would give other numbers."""
 TRUE, THRESHOLD = "true sampler", "threshold"
 """Samplers without a fault: the first counts false alarms, the second gives the thresholds."""
 CERTAIN = 0.99
 """Stop increasing n once the power reaches this."""
-BLOCK = 250
-"""Draws that are kept together."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +40,12 @@ FULL = Draws(999, 1000, 50)
 
 
 class Sampler(NamedTuple):
-    """A sampler: its label, its fault ("" without one) and size, and its pool, made when it is first drawn from."""
+    """A sampler: its label, its fault ("" without one) and size, and its pool."""
 
     label: str
     fault: str
     size: float
-    pool: Callable[[], Pool]
+    pool: Pool
 
 
 def measure(task: Task, draws: Draws, progress: Callable[[str], None] = lambda line: None) -> Iterator[dict[str, Any]]:
@@ -73,9 +64,9 @@ def measure(task: Task, draws: Draws, progress: Callable[[str], None] = lambda l
                 if n > task.largest.get(metric, n):
                     break
                 if not sampler.fault:
-                    thresholds[metric, n] = _values(task, THRESHOLD, sampler, metric, n, draws.threshold)[0]
+                    thresholds[metric, n] = _values(task, THRESHOLD, sampler.pool, metric, n, draws.threshold)[0]
                 count = draws.power if sampler.fault else draws.alarms
-                values, seconds = _values(task, sampler.label, sampler, metric, n, count)
+                values, seconds = _values(task, sampler.label, sampler.pool, metric, n, count)
                 for part, drawn in values.items():
                     share = alarms(thresholds[metric, n][part], drawn, metrics[metric].traits["better"])
                     found: dict[str, float] = {"n": n, "power" if sampler.fault else "alarms": share}
@@ -93,13 +84,12 @@ def measure(task: Task, draws: Draws, progress: Callable[[str], None] = lambda l
 
 def samplers(task: Task) -> Iterator[Sampler]:
     """Yield the true sampler, then the faulty ones."""
-    yield Sampler(TRUE, "", 0.0, once(lambda: task.prepare(task.real.pool)))
+    yield Sampler(TRUE, "", 0.0, task.prepare(task.real.pool))
     for kind in task.faults:
         for size in kind.sizes:
             stream = generator(0, "calibration", task.name, kind.label, str(size))
-            label = kind.label.format(size)
-            pool = once(lambda kind=kind, size=size, stream=stream: task.prepare(kind.apply(task.real, size, stream)))
-            yield Sampler(label, kind.label, size, pool)
+            pool = task.prepare(kind.apply(task.real, size, stream))
+            yield Sampler(kind.label.format(size), kind.label, size, pool)
 
 
 def alarms(true: Sequence[float], values: Sequence[float], better: str) -> float:
@@ -152,37 +142,18 @@ def _add(row: dict[str, Any], found: Mapping[str, float]) -> None:
 
 
 def _values(
-    task: Task, role: str, sampler: Sampler, metric: str, n: int, count: int
+    task: Task, role: str, pool: Pool, metric: str, n: int, count: int
 ) -> tuple[Mapping[str, list[float]], float]:
     """Return the values of the parts of a metric over draws, and its seconds per draw."""
     by_part: dict[str, list[float]] = {}
     seconds = 0.0
-    for first in range(0, count, BLOCK):
-        block = range(first, min(first + BLOCK, count))
-        key = cache.key(
-            version=VERSION, trial=task.key, role=role, sampler=sampler.label, metric=metric, n=n, first=first,
-            count=len(block), of=metrics[metric].version,
-        )  # fmt: skip
-        make = partial(_draw, task, role, sampler, metric, n, block)
-        kept = json.loads(cache.text("calibration", f"{task.name}-{key}.json", make))
-        seconds += kept["seconds"]
-        for part, values in kept["values"].items():
-            by_part.setdefault(part, []).extend(values)
-    return by_part, seconds / count
-
-
-def _draw(task: Task, role: str, sampler: Sampler, metric: str, n: int, block: range) -> str:
-    """Return the values and the seconds of a block of draws, as JSON."""
-    pool, measure = sampler.pool(), task.measures[metric]
-    by_part: dict[str, list[float]] = {}
-    seconds = 0.0
-    for index in block:
+    for index in range(count):
         purpose = ("calibration", task.name, role, n, index)
         batch, seed = pool.draw(n, generator(0, *purpose)), derive(0, *purpose, "seed")
         began = time.process_time()
         with torch.no_grad():
-            values = measure(batch, seed)
+            values = task.measures[metric](batch, seed)
         seconds += time.process_time() - began
         for part, value in values.items():
             by_part.setdefault(part, []).append(value)
-    return json.dumps({"values": by_part, "seconds": seconds}, allow_nan=False)
+    return by_part, seconds / count

@@ -48,7 +48,6 @@ class Task:
 
     Args:
         name: name of the data set.
-        key: hash of data and features.
         real: what the true sampler draws from, in raw units.
         faults: faults of the other samplers.
         prepare: turns a pool of raw samples into a pool of what metrics take.
@@ -58,7 +57,6 @@ class Task:
     """
 
     name: str
-    key: str
     real: Real
     faults: Sequence[Fault]
     prepare: Callable[[Pool], Pool]
@@ -85,7 +83,6 @@ def points() -> Task:
     pool = Pool.of(*data.train.take(2**16, derive(0, "calibration")))
     return Task(
         "8gaussians",
-        cache.key(data=spec),
         Real(pool, pool, 0),
         faults.POINTS,
         lambda pool: pool,
@@ -126,7 +123,6 @@ def captions() -> Task:
     pool = Pool.of(train.x, train.label)
     return Task(
         spec["name"],
-        cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256),
         Real(pool, pool, space.levels),
         faults.CAPTIONS,
         lambda raw: raw._replace(x=features(network, raw.x)),
@@ -180,7 +176,7 @@ def _of_images(
 
     reference = statistics(data, network, "test", 10_000)
     test = reference.rows[torch.randperm(reference.n, generator=torch.Generator().manual_seed(0))[:neighbors]]
-    measures = _feature_measures(test, features(network, training.x), 100)
+    measures = _feature_measures(test, features(network, training.x))
     measures = {frechet_name: lambda batch, seed: {"": distance_to_reference(batch.x, reference)}, **measures}
     if frechet_name == "fd-digits_cnn":
         label = data.test.take(data.test.size or 0, 0).label
@@ -191,11 +187,10 @@ def _of_images(
             return {"": balance(predicted, label, data.event.classes), "accuracy": correct}
 
         measures["class_balance"] = class_balance
-    key = cache.key(data=spec, source=str(data.provenance.get("sha256")), features=network.sha256, pool=pool)
-    return Task(spec["name"], key, Real(drawn, training, space.levels), kinds, prepare, measures, n, {})
+    return Task(spec["name"], Real(drawn, training, space.levels), kinds, prepare, measures, n, {})
 
 
-def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], directions: int) -> dict[str, Measure]:
+def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"]) -> dict[str, Measure]:
     """Return metrics of features that compare with test images and with training images."""
     columns = test.double().numpy()
     within = once(lambda: kernel_within(columns))
@@ -213,7 +208,7 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"], d
 
     return {
         "kid": kid,
-        "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, directions, seed)},
+        "monge_distance": lambda batch, seed: {"": sliced_distance(batch.x, test, 100, seed)},
         "precision_recall": lambda batch, seed: precision_and_recall(Neighborhoods(batch.x), real, 3),
         "density_coverage": lambda batch, seed: density_and_coverage(Neighborhoods(batch.x), real, 5),
         "memorization": memorization,

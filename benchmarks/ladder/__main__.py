@@ -26,7 +26,6 @@ def main() -> None:
     """Write the page and its picture, or print predictions for a longer budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results")
-    parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--predict", nargs=4, metavar=("TRACK", "FROM", "TO", "PREDICTOR"))
     options = parser.parse_args()
     if options.predict:
@@ -41,7 +40,7 @@ def main() -> None:
     else:
         found = [contest for ladder in read_ladders(options.results).values() for contest in contests(ladder)]
         (options.results / "cheap_predicts_dear.md").write_text(page(options.results), encoding="utf-8")
-        (options.images / "slopes.svg").write_bytes(slopes(found))
+        (ROOT / "docs" / "images" / "slopes.svg").write_bytes(slopes(found))
 
 
 if __name__ == "__main__":

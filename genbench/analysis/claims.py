@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Ge, MinLen
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 from scipy import special
 
 from genbench.analysis.means import LEVEL
@@ -193,16 +193,12 @@ def read(path: Path = PUBLISHED, known: Published | None = None) -> Published:
         known: a file that was read before, whose spreads and costs this file may name.
 
     Raises:
-        ConfigError: if the file cannot be read or is invalid, or names an unknown spread.
+        ConfigError: if the file is invalid, or names an unknown spread.
     """
     try:
         found = Published.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {explain(error)}") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{path}: {explain(error)}") from error
     spreads, costs = ({**getattr(known, name, {}), **getattr(found, name)} for name in ("spreads", "costs"))
     for study in found.studies:
         if study.spread and study.spread not in spreads:

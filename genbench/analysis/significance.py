@@ -158,16 +158,14 @@ class Pairwise(NamedTuple):
             seeds; means over all seeds may have the opposite order.
         p: their p values, corrected by Holm's method over all of them.
         letters: models that share a letter are not separated; empty for a model that has no testable pair.
-        full: models with the largest number of seeds. Only these can be in `at_floor`, since few seeds give wide
-            intervals.
-        at_floor: full models that are at the floor or better; no test tells them apart.
+        at_floor: models with the largest number of seeds that are at the floor or better; no test tells them apart.
+            Fewer seeds give wider intervals.
     """
 
     order: tuple[str, ...]
     pairs: Mapping[tuple[str, str], Paired]
     p: Mapping[tuple[str, str], float]
     letters: Mapping[str, str]
-    full: frozenset[str]
     at_floor: frozenset[str]
 
     def apart(self, one: str, other: str) -> bool:
@@ -199,9 +197,9 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
     corrected = holm([pair.p for pair in pairs.values() if pair.p is not None])
     p = dict(zip(pairs, corrected, strict=True))
     most = max((len(values) for values in models.values()), default=0)
-    full = frozenset(model for model in order if len(models[model]) == most)
+    full = [model for model in order if len(models[model]) == most]
     at_floor = frozenset(model for model in full if floor and reaches(models[model], floor, better))
-    found = Pairwise(tuple(order), pairs, p, {}, full, at_floor)
+    found = Pairwise(tuple(order), pairs, p, {}, at_floor)
     tested = [model for model in order if any(model in pair for pair in pairs)]
     named = letters(tested, [pair for pair in p if found.apart(*pair)])
     return found._replace(letters={model: named.get(model, "") for model in order})

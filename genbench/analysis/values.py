@@ -223,15 +223,15 @@ def by_budget(
         for table in ("default", "tuned") if split else ("",):
             title = f"{words}, {table} settings" if table else words
             there, lost = (
-                [each._replace(model=_shown(each, table, steps)) for each in part if _in(each.tables, table)]
+                [
+                    each._replace(model=_shown(each, table, steps))
+                    for each in part
+                    if not (table and each.tables) or table in each.tables
+                ]
                 for part in (own, failed)
             )
             parts.append((title, there, lost))
     return parts
-
-
-def _in(tables: frozenset[str], table: str) -> bool:
-    return not table or not tables or table in tables
 
 
 def _shown(each: Value | Failure, table: str, steps: int | None) -> str:
@@ -258,20 +258,15 @@ class SuiteResults:
     runs: tuple[Run, ...]
     failures: tuple[Failure, ...]
 
-    @property
-    def records(self) -> list[Record]:
-        """The records of its runs."""
-        return [run.record for run in self.runs]
-
     @cached_property
     def values(self) -> list[Value]:
         """All measured values."""
-        return read_values(self.records)
+        return read_values([run.record for run in self.runs])
 
     @cached_property
     def costs(self) -> list[Cost]:
         """The costs of all runs."""
-        return read_costs(self.records)
+        return read_costs([run.record for run in self.runs])
 
 
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:

@@ -76,7 +76,8 @@ LINES, DEFAULT = 40, 12
 def print_description(description: Mapping[str, Any], console: Console) -> None:
     """Print what `describe` returns, in at most 40 lines; meanings are shortened if necessary."""
     kind = f"{description['kind']}, version {description['version']}, from {description['from']}"
-    head = [f"{description['name']}: {kind}", "", *_wrapped(description["about"], console.width), ""]
+    head = [f"{description['name']}: {kind}", ""]
+    head += [line for part in description["about"].split("\n\n") for line in (*textwrap.wrap(part, console.width), "")]
     for section, values in description.get("usual", {}).items():
         text = ", ".join(f"{k}={v}" for k, v in values.items()) if isinstance(values, dict) else ", ".join(values)
         head += textwrap.wrap(f"Usual {section}: {text}", console.width, subsequent_indent="  ") if text else []
@@ -88,11 +89,6 @@ def print_description(description: Mapping[str, Any], console: Console) -> None:
     if most < 9:
         lines = [*lines[: LINES - 1], f"In full: genbench show {description['name']} --json"]
     console.print("\n".join(lines), highlight=False, markup=False)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    paragraphs = text.split("\n\n")
-    return [line for part in paragraphs for line in (*textwrap.wrap(part, width), "")][:-1]
 
 
 def _settings(description: Mapping[str, Any], width: int, most: int) -> Iterator[str]:

@@ -52,12 +52,9 @@ def list_command(
     for title, names in selected.items():
         typer.echo(typer.style(title, bold=True))
         width = max((len(name) for name in names), default=0)
+        left = columns - width - 4
         for name, summary in names.items():
-            typer.echo(f"  {name:<{width}}  {_shortened(summary, columns - width - 4)}")
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+            typer.echo(f"  {name:<{width}}  {summary if len(summary) <= left else f'{summary[: left - 1]}…'}")
 
 
 def show(

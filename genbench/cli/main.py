@@ -140,7 +140,9 @@ def main() -> None:
 
 
 def _command() -> int:
-    _require_no_empty_word(sys.argv[1:])
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
+        words = shlex.join(["genbench", *sys.argv[1:]])  # an empty path would be the current folder
+        raise ConfigError(f"a word of the command is empty (an unset shell variable?): {words}")
     trusted, arguments = trusted_files(sys.argv[1:])
     for path in trusted:
         load_file(path)
@@ -168,13 +170,6 @@ def exit_code(command: Callable[[], int]) -> int:
         return _usage(error)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
-
-
-def _require_no_empty_word(words: list[str]) -> None:
-    """Refuse an empty word, such as an unset shell variable: as a path, it would be the current folder."""
-    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in words):
-        command = shlex.join(["genbench", *words])
-        raise ConfigError(f"a word of the command is empty (an unset shell variable?): {command}")
 
 
 def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:

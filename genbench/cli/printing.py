@@ -1,6 +1,5 @@
 """Printing: results of runs with what to do next, the state of suites and of results folders, and comparisons."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -12,10 +11,9 @@ from genbench.analysis.compare import Change, Comparison
 from genbench.analysis.labels import counted
 from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
-from genbench.registry import datasets, models
 from genbench.report.blocks import Column, Table, text_row
 from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
-from genbench.results.reader import suite_names
+from genbench.results.names import named
 from genbench.results.status import CellStatus, FolderStatus
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import sample_files
@@ -46,13 +44,12 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
 
 
 def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
-    """Return a command that compares a run with one of another model on its data, or runs a baseline there.
+    """Return a command that compares its model with another one that was run on its data, or runs a baseline there.
 
     Return a command that shows the run if the baseline needs Python files, which only the user knows how to call.
     """
     place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
-    words = [] if own_data_name(spec.data) in datasets else _comparison(store, spec, seeds)
-    if words:
+    if words := _comparison(store, spec, seeds):
         return shlex.join(["genbench", *words]) + place
     other = next(name for name in BASELINES if name != spec.model["name"].partition("@")[0])
     command = baseline(spec, other, ranges(seeds))
@@ -60,39 +57,25 @@ def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
 
 
 def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
-    """Return the words that compare a run with one of another model; empty if no run has its data and evaluation.
+    """Return the words that compare a model with another one; empty if none has a run on its data with its evaluation.
 
-    The models are named where `compare` finds only these runs by their names. Otherwise a single run is named, and
-    several seeds are shown by their first run.
+    `compare` chooses the budget with most common seeds, and says so if there are several.
     """
-    model, data = spec.model["name"].partition("@")[0], own_data_name(spec.data) or spec.data["name"].partition("@")[0]
-    pattern, own = re.compile(rf"(.+)-{re.escape(data)}-\d+-[0-9a-f]{{12}}"), spec.json()
-    found: dict[str, list[Record]] = {model: []}
-    for path in sorted(store.runs.glob("*/*/record.json")):
-        match = pattern.fullmatch(path.parents[1].name)
-        # A model with a hyphen that is not ours may be a model and the beginning of another data set.
-        if match and (match[1] in models or "-" not in match[1]) and (record := _measured(path)):
-            found.setdefault(match[1], []).append(record)
+    data, own = own_data_name(spec.data) or spec.data["name"].partition("@")[0], spec.json()
+    paths = sorted(store.runs.glob(f"*-{data}-*/*/record.json"))  # reading all others would take too long
+    found = [record for record in map(_measured, paths) if record is not None]
     others = [
-        (name, record)
-        for name, records in found.items()
-        for record in records
-        if (name != model and record["spec"]["seed"] in seeds)
+        record
+        for record in found
+        if (record["spec"]["model"]["name"] != spec.model["name"] and record["spec"]["seed"] in seeds)
         and (record["labels"]["data"], record["spec"]["evaluation"]) == (spec.data_label, own["evaluation"])
     ]
     if not others:
         return []
-    name, other = min(others, key=lambda each: each[1]["spec"]["plan"] != own["plan"])
-    labels = {record["labels"]["data"] for records in found.values() for record in records}
-    kinds = [
-        (record["labels"]["model"], record["spec"]["plan"], record["spec"]["evaluation"])
-        for record in (*found[model], *found[name])
-    ]
-    if len({*map(repr, kinds)}) == 2 and len(labels) == 1 and not suite_names(store.root):
-        return ["compare", name, model, "--dataset", data]
-    if len(seeds) > 1:
-        return ["show", run_name(spec)]
-    return ["compare", *(f"{each['run']}/{each['evaluation']}" for each in (other["labels"], labels_of(spec)))]
+    other = min(others, key=lambda record: record["spec"]["plan"] != own["plan"])
+    pair = {"labels": other["labels"], "spec": other["spec"]}, {"labels": labels_of(spec), "spec": own}
+    one, two = (each["labels"] for each in named(pair, found))
+    return ["compare", one["model"], two["model"], "--dataset", two["data"]]
 
 
 def _measured(path: Path) -> Record | None:

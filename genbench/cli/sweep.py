@@ -125,7 +125,7 @@ def _print_board(
     from genbench.report.track_table import across_table, task_table
 
     board = track_board(find(suite), store, settings)
-    tables = [task_table(board, steps or board.shown[0], None, tasks)] if tasks else []
+    tables = [task_table(board, steps or board.shown[0], tasks)] if tasks else []
     terminal.show([*tables, across_table(board)], options.stdout())
     words = ["genbench", "leaderboard", "--track", suite, "--results", str(store.root)]
     typer.echo(f"next: {shlex.join([*words, *(['--settings', settings] if settings else [])])}")

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,8 +64,6 @@ def tune(
     settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
     dataset, settings = user_files.data_request(dataset, settings)
     methods = [user_files.component_name("models", method)[0] for method in methods]
-    if len(set(methods)) < len(methods):
-        raise ConfigError("a model is named twice: name each once")
     settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)
     if metric is not None:
         own = re.findall(r"^(?:.+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*)", metric)[0]  # the rest names a part, such as .recall
@@ -122,12 +119,10 @@ def _tune_track(
         say_time(seconds / min(jobs, len(missing)))
     mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
-    try:
-        _run(missing, store, jobs)
-    finally:  # a stopped tuning saves the choices of the rows that it finished
-        if (found := tuning.ended(store)).trials:
-            files.write(choices, found.text())
-            files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    _run(missing, store, jobs)
+    found = tuning.ended(store)
+    files.write(choices, found.text())
+    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
     shown = asked.ended(store)
     if as_json:
         typer.echo(found.text(), nl=False)
@@ -140,8 +135,9 @@ def _tune_track(
 
 def _mark(specs: Sequence["Spec"]) -> str:
     """Return a hash of the runs of a search: searches on other files of the same name have another one."""
-    runs = [[spec.train_key, spec.evaluation_key, spec.metrics] for spec in specs]
-    return sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:8]
+    from genbench.analysis.values import digest
+
+    return digest(*([spec.train_key, spec.evaluation_key, spec.metrics] for spec in specs))[:8]
 
 
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:

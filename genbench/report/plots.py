@@ -1,8 +1,7 @@
 """Plots: charts of measured values and of the training loss. Means over seeds are shown with their 95 % t interval."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,8 @@ BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3
 """Number of tasks of a track that are drawn."""
-BINS, MAX_HEADER = 48, 10_000
-"""Maximum number of points of a curve; maximum number of bytes of the header of a log."""
+BINS = 48
+"""Maximum number of points of a curve."""
 
 
 def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
@@ -83,7 +82,7 @@ def track_curves(board: TrackBoard) -> Charts | None:
 
 
 def budget_curves(board: TrackBoard) -> Charts | None:
-    """Draw quality against training steps, with crossings, on the tasks of a track that are complete at two budgets.
+    """Draw quality against training steps on the tasks of a track that are complete at two budgets.
 
     Only methods with all seeds are drawn, each with its own sampler. Budgets with other settings than the longest are
     left out, since methods could cross because of the settings.
@@ -95,9 +94,8 @@ def budget_curves(board: TrackBoard) -> Charts | None:
         if (heat := board.heat(steps, None)).settings == own
     }
     charts = [chart for chart in _task_charts(board, "training steps", heats) if len(_places(chart.series)) > 1]
-    said = [f"{chart.title}: {text}." for chart in charts[:TASKS] for text in crossings(chart)]
     title = f"{board.name}: quality vs. training steps, {own} settings"
-    return Charts(title, tuple(charts[:TASKS]), " ".join([BARS, *said])) if charts else None
+    return Charts(title, tuple(charts[:TASKS]), BARS) if charts else None
 
 
 def _task_charts(board: TrackBoard, label: str, heats: Mapping[int, Sequence[Contest]]) -> list[Chart]:
@@ -124,21 +122,6 @@ def _task_charts(board: TrackBoard, label: str, heats: Mapping[int, Sequence[Con
 
 def _places(series: Sequence[Series]) -> list[float]:
     return sorted({point.x for one in series for point in one.points})
-
-
-def crossings(chart: Chart) -> Iterator[str]:
-    """Yield a sentence for each crossing of two models whose intervals are disjoint on both sides."""
-    for one, other in combinations(chart.series, 2):
-        there = {point.x: point for point in other.points}
-        both = [(point, there[point.x]) for point in one.points if point.x in there]
-        apart = [(a, b) for a, b in both if max(_ends(a)[0], _ends(b)[0]) > min(_ends(a)[1], _ends(b)[1])]
-        for (a, b), (c, d) in pairwise(apart):
-            if (a.y < b.y) != (c.y < d.y):
-                yield f"{one.model} and {other.model} cross between {a.x:,g} and {c.x:,g} {chart.x.label}"
-
-
-def _ends(point: Point) -> tuple[float, float]:
-    return point.y if point.low is None else point.low, point.y if point.high is None else point.high
 
 
 def _means(rows: Sequence[Value], x: Callable[[Value], float]) -> tuple[Point, ...]:
@@ -174,8 +157,7 @@ def _log(path: Path) -> pd.DataFrame | None:
     """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
     try:
         with files.open_regular(path, files.MAX_TEXT) as file:
-            names = file.readline(MAX_HEADER).decode().strip().split(",")  # pandas renames repeated ones in square time
-            read = pd.read_csv(file, names=names, usecols=["step", "loss"], dtype=float)
+            read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
         if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
             return read
         log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")

@@ -8,7 +8,6 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import SuiteResults, failures_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
@@ -149,7 +148,10 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
     suites = load_suites(store, [only] if only else [])
     boards = track_boards(store, only)
     report = gather(suites, store.root)
-    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, _made()).items()}
+    code = provenance.code()
+    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
+    made = f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
+    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made).items()}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
             files.write(path, text, durable=False)
@@ -164,30 +166,14 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
 
-    A track for which tuning has chosen settings has a board for each of its tables, the default of `track_board` first.
-
     Args:
         only: name of a suite to report alone.
     """
-    published, found = suite_names(store.root), {}
-    for path in (find(name) for name in packaged() if only in ("", name)):
-        if suite_file.read(path).track is not None:
-            board = track_board(path, store)
-            if board.further or path.stem in published:
-                found[path] = board
-    ordered = sorted(found, key=lambda path: -max(counts.get("", 0) for counts in found[path].lacking.values()))
-    boards = []
-    for path in ordered:
-        other: Chosen = "default" if found[path].settings == "tuned" else "tuned"
-        boards += [found[path], *([track_board(path, store, other)] if found[path].choices[0] else [])]
-    return boards
-
-
-def _made() -> str:
-    """Return the version and the commit of genbench, and today's date."""
-    code = provenance.code()
-    commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
-    return f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
+    published = suite_names(store.root)
+    paths = (find(name) for name in packaged() if only in ("", name))
+    boards = [track_board(path, store) for path in paths if suite_file.read(path).track is not None]
+    shown = [board for board in boards if board.further or board.name in published]
+    return sorted(shown, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
 
 
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
@@ -199,11 +185,8 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
+        "cost.md": _document(f"{folder.name}: cost", cost_tables(spent, values)),
     }
-    if spent:
-        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
-    else:  # a table of costs shows earlier records
-        files.discard(folder / "cost.md")
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)

@@ -147,7 +147,8 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
         better, text = "none" if metric in COUNTS else part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
-        steps = _evenly(sorted(group_by(part, attrgetter("share" if shares else "step")).items()))
+        steps = sorted(group_by(part, attrgetter("share" if shares else "step")).items())
+        steps = steps[:: -len(steps) // MAX_STEPS][::-1]  # evenly spread, with the last one
         columns = [Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text) for at, _ in steps]
         contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
@@ -247,12 +248,6 @@ def _table(
     if any(cell.aside for cell in cells):
         tail.append("In parentheses: models with failed runs or seeds without a value, compared with no other.")
     return Table(title, tuple(c.column for c in contents), tuple(rows), (*head, *legend, *tail), tuple(notes))
-
-
-def _evenly(steps: list[tuple[float, list[Value]]]) -> list[tuple[float, list[Value]]]:
-    """Return at most MAX_STEPS steps, evenly spread, with the last one."""
-    every = -(-len(steps) // MAX_STEPS)
-    return steps[::-1][::every][::-1] if steps else steps
 
 
 def _pairs(content: _Content) -> Pairwise | None:

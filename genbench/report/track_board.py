@@ -5,6 +5,7 @@ compared: within a task in pairs, and across tasks by their excess over the floo
 """
 
 import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -96,7 +97,7 @@ class TrackBoard(NamedTuple):
     """A track.
 
     Args:
-        models: all rows, ordered by their ratio at the longest whole budget, then as in the track.
+        models: all rows, ordered by their ratio at the leading budget, then as in the track.
         further: the rows that the track does not list.
         shown: the shortest budget with values, the longest whole budget, and the budgets of further rows. At a whole
             budget all tasks are whole.
@@ -136,17 +137,10 @@ class TrackBoard(NamedTuple):
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
 
-    def turn(self) -> tuple[Heat, Heat] | None:
-        """Return the shortest budget with values and the longest with a whole task, on the whole tasks of the longest.
-
-        Methods use their own samplers. None if no longer budget has a whole task, if all tasks are whole at the longest
-        budget, which `shown` then includes, or if the two have other settings: methods could turn because of these.
-        """
-        first, longest = self.shown[0], max((steps for steps, tasks in self.whole.items() if tasks), default=0)
-        short, long = (self.heat(steps, None) for steps in (first, max(first, longest)))
-        if longest <= first or len(self.whole[longest]) == len(long.contests) or short.settings != long.settings:
-            return None
-        return short.on(self.whole[longest], self.baseline), long.on(self.whole[longest], self.baseline)
+    def leading(self) -> list[Heat]:
+        """Return the budgets shown, with own samplers: those with the settings of the board first, then longer ones."""
+        own = [self.heat(steps, None) for steps in self.shown]
+        return sorted(own, key=lambda heat: (heat.settings != self.settings, -heat.steps))
 
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
@@ -250,11 +244,11 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     first = next((steps for steps, tasks in whole.items() if tasks), min(whole))
     longest = max((steps for steps, tasks in whole.items() if len(tasks) == len(headlines)), default=first)
     own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
-    return TrackBoard(
+    board = TrackBoard(
         path.stem,
         settings,
         track.baseline,
-        _ordered(models, next(heat for heat in heats if (heat.steps, heat.nfe) == (longest, None))),
+        models,
         further,
         tuple(sorted({first, longest, *own})),
         tuple(heats),
@@ -267,6 +261,9 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         tuple(budget.steps for budget in suite.budgets if budget.tuned),
         (sum(choice is not None for choice in choices), len(choices), sum(map(bool, choices))),
     )
+    leading = next(heat for heat in board.leading() if heat.steps in (first, longest))
+    ranked = [summary.method for summary in leading.effects.summaries if summary.ratio is not None]
+    return board._replace(models=tuple(dict.fromkeys([*ranked, *models])))
 
 
 def _has_all(default: TrackRuns, tuned: TrackRuns) -> bool:
@@ -320,23 +317,13 @@ def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[s
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
         there = {
-            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
+            contest.data: {row for row in trained if not re.search("missing|seeds", contest.cells[row].word)}
             for contest in heat.contests
         }
         if not first and any(there.values()):
             first = there
         whole[heat.steps] = tuple(data for data, rows in there.items() if first.get(data) and rows >= first[data])
     return whole
-
-
-def _is_lacking(word: str) -> bool:
-    return "missing" in word or "seeds" in word
-
-
-def _ordered(models: Sequence[str], heat: Heat) -> tuple[str, ...]:
-    """Return models by their ratio at one budget with their own samplers, those without one last."""
-    ranked = [summary.method for summary in heat.effects.summaries if summary.ratio is not None]
-    return tuple(dict.fromkeys([*ranked, *models]))
 
 
 def _lacking(heats: Sequence[Heat], suite: Suite, listed: Sequence[str]) -> dict[int, dict[str, int]]:

@@ -7,7 +7,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL
 from genbench.analysis.significance import sign_flips
 from genbench.analysis.values import group_by
-from genbench.report.track_board import ABSENT, REGIMES, Contest, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, Contest, Heat, TrackBoard
 
 NAMED = 3
 """Methods that a sentence names as not separated from the first; more are counted."""
@@ -18,35 +18,46 @@ NOISY = 1 / 3
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says at the longest budget that ranks methods.
+    """Return what the table across tasks says at the first of the leading budgets that ranks methods.
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked. Then, for each shorter budget shown, which comes first and which are separated; for
-        small NFE, also which are not ranked. Empty for a track that does not rank methods.
+        baseline or not ranked. Then, for each other budget shown, which comes first, what would refute this, and which
+        are separated. Empty for a track that does not rank methods.
     """
-    heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
-    if heat is None:
+    ranking = [heat for heat in board.leading() if len(_ranked(heat)) > 1]
+    if not ranking:
         return []
+    heat, *others = ranking
     unequal = heat.settings == "tuned" or _mixed(board.heats)
     when = f"On {board.name} after {heat.steps:,} training steps with"
     when += f" {heat.settings} settings and" if unequal else ""
-    first = _ranked(heat)[0].method
-    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
-    longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
+    longer = [f"{steps:,}" for steps in board.budgets if steps > max(each.steps for each in ranking)]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
-    shorter = [
-        each for steps in board.shown if steps < heat.steps and len(_ranked(each := board.heat(steps, None))) > 1
-    ]
-    few = [each for nfe in REGIMES if nfe and len(_ranked(each := board.heat(heat.steps, nfe))) > 1]
     return [
         " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
-        f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
-        f"{refuted}.{later}",
+        f"{_refuted(heat)}{later}",
         " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
-        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each), *_left(board, each)]) for each in shorter),
-        *(" ".join([_first(h, _by(h.nfe)), *_apart(board, h), *_left(board, h)]) for h in few if h.nfe),
+        *(
+            " ".join(
+                [_first(each, _at(each, unequal)), _likewise(each, heat), *_apart(board, each), *_left(board, each)]
+            )
+            for each in others
+        ),
     ]
+
+
+def _refuted(heat: Heat) -> str:
+    first = _ranked(heat)[0].method
+    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this if another method is then {refuted}."
+
+
+def _likewise(heat: Heat, first: Heat) -> str:
+    """Return what would refute the place of a method, after it was said of another budget."""
+    if bool(_alike(heat)) is not bool(_alike(first)):
+        return _refuted(heat)
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this likewise."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:
@@ -55,10 +66,6 @@ def _mixed(heats: Sequence[Heat]) -> bool:
 
 def _at(heat: Heat, unequal: bool) -> str:
     return f"After {heat.steps:,} steps" + (f" with {heat.settings} settings" if unequal else "")
-
-
-def _by(nfe: int) -> str:
-    return f"With {counted(nfe, 'network evaluation')}"
 
 
 def _ranked(heat: Heat) -> list[Summary]:
@@ -155,18 +162,13 @@ def _unranked(heat: Heat, model: str, first: str) -> str:
 def column_title(heat: Heat, several: bool, what: str = "") -> str:
     """Return what a column shows, by default its regime; with its budget and settings if the table has several."""
     tuned = "tuned, " if heat.settings == "tuned" else ""
-    what = what or regime(heat.nfe)
+    what = what or ("own sampler" if heat.nfe is None else f"NFE {heat.nfe}")
     return f"{heat.steps:,} steps, {tuned}{what}" if several else what
 
 
 def title(board: TrackBoard, heats: Sequence[Heat], what: str) -> str:
     """Return the title of a table: the track, the settings of its methods, and what the table has."""
     return f"{board.name}, {' and '.join(dict.fromkeys(heat.settings for heat in heats))} settings: {what}"
-
-
-def regime(nfe: int | None) -> str:
-    """Return the name of a regime of sampling."""
-    return "own sampler" if nfe is None else f"NFE {nfe}"
 
 
 def budget(heat: Heat) -> str:

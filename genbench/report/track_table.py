@@ -24,7 +24,6 @@ from genbench.report.track_sentences import (
     origins,
     reading,
     recipes,
-    regime,
     title,
 )
 
@@ -111,29 +110,12 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
     return table, [model for model in board.models if model not in shown]
 
 
-def turn_table(board: TrackBoard) -> Table | None:
-    """Return the table across tasks at two budgets, on the tasks whole at both; None without a second budget."""
-    if (heats := board.turn()) is None:
-        return None
-    columns = tuple(Column(f"{heat.steps:,} steps", "lower") for heat in heats)
-    summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
-    ranked = dict.fromkeys(summary.method for summary in heats[-1].effects.summaries)
-    notes: dict[str, int] = {}
-    rows = []
-    for model in ranked:
-        cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))
-        rows.append(Row(model, tuple(cells)))
-    name = title(board, heats, f"excess over real data by budget, {board.baseline} = 1")
-    legend = (reading(board, heats), *recipes(board, [row.label for row in rows]), *imprecise(heats), *_signs(rows))
-    return Table(name, columns, tuple(rows), legend, tuple(notes), head="method")
-
-
-def task_table(board: TrackBoard, steps: int, nfe: int | None, only: Collection[str] = ()) -> Table:
-    """Return the table of all tasks, or only of some, at a budget in a regime."""
-    heat = board.heat(steps, nfe)
+def task_table(board: TrackBoard, steps: int, only: Collection[str] = ()) -> Table:
+    """Return the table of all tasks, or only of some, at a budget."""
+    heat = board.heat(steps, None)
     tasks = {task_of(label, board.sources) for label in only}
     contests = [contest for contest in heat.contests if not tasks or contest.data in tasks]
-    return _task_table(board, steps, f"{budget(heat)}, {regime(nfe)}", contests)
+    return _task_table(board, steps, f"{budget(heat)}, own sampler", contests)
 
 
 def likelihood_table(board: TrackBoard, steps: int) -> Table:
@@ -176,13 +158,11 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:
-    """Yield the tables across tasks and budgets, then tasks, costs and likelihoods of every budget with values."""
+    """Yield the table across tasks, then tasks, costs and likelihoods of every budget with values."""
     yield across_table(board)
-    if (turn := turn_table(board)) is not None:
-        yield turn
     for steps in board.budgets:
         if any(cell.values for contest in board.heat(steps, None).contests for cell in contest.cells.values()):
-            yield task_table(board, steps, None)
+            yield task_table(board, steps)
             yield cost_table(board, steps)
             if board.likelihoods[steps]:
                 yield likelihood_table(board, steps)

@@ -129,8 +129,6 @@ def unpack(path: Path, folder: Path) -> None:
     Raises:
         ConfigError: if the file is not a submission, or is damaged.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path} does not exist or is not a file")
     try:
         with ZipFile(path) as archive:
             members = archive.infolist()

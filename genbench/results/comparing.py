@@ -43,12 +43,12 @@ class Comparison(NamedTuple):
     """Two records of one evaluation.
 
     Args:
-        alone: the metrics that only the first record has, and the metrics that only the second has.
+        added: the metrics that only the second record has.
         rows: number of rows of the metrics of both.
         deviations: all fields that are not equal, however little they differ.
     """
 
-    alone: tuple[list[str], list[str]]
+    added: list[str]
     rows: int
     deviations: tuple[Deviation, ...]
 
@@ -69,7 +69,7 @@ def compare(one: Record, other: Record, *, without: Collection[str] = (), traini
     first, second = (_rows(record, ours & theirs, training) for record in (one, other))
     names = list(dict.fromkeys([*first, *second]))
     found = tuple(each for name in names for each in _deviations(first.get(name), second.get(name)))
-    return Comparison((sorted(ours - theirs), sorted(theirs - ours)), len(names), found)
+    return Comparison(sorted(theirs - ours), len(names), found)
 
 
 def _rows(record: Record, metrics: Collection[str], training: bool) -> dict[Hashable, Row]:

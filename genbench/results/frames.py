@@ -45,7 +45,14 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
     # Column by column: pandas takes several times as long for a list of rows.
     columns: dict[str, list[Any]] = {name: [row.get(name, nan) for row in rows] for name in names if name not in OF_RUN}
     columns["protocol"] = [stated for record in records for stated in protocols(record)]
-    runs = pd.DataFrame(_of_runs(records), columns=OF_RUN)
+    of_runs: dict[str, list[Any]] = {
+        "model": names_of(records),
+        "data": [record["labels"]["data"] for record in records],
+        "seed": [record["spec"]["seed"] for record in records],
+        "original": [record["provenance"]["data"].get("original", True) for record in records],
+        "run": [record["labels"]["run"] for record in records],
+    }
+    runs = pd.DataFrame(of_runs)
     runs = runs.loc[np.repeat(runs.index, [len(record["results"]) for record in records])].reset_index(drop=True)
     return pd.concat([runs, pd.DataFrame(columns)], axis=1).reindex(columns=names).astype(NUMBERS)
 
@@ -184,16 +191,3 @@ def _budget(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 def _written(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _of_runs(records: Sequence[Record]) -> list[dict[str, Any]]:
-    return [
-        {
-            "run": record["labels"]["run"],
-            "model": name,
-            "data": record["labels"]["data"],
-            "seed": record["spec"]["seed"],
-            "original": record["provenance"]["data"].get("original", True),
-        }
-        for record, name in zip(records, names_of(records), strict=True)
-    ]

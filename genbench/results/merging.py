@@ -36,13 +36,13 @@ BESIDE = ("samples.npz", "*.png", "steps/*.json", "steps/*.png")
 
 
 class Merged(NamedTuple):
-    """The outcome for a record, or for a run without one that holds weights or the reason of a failure.
+    """The outcome for a record, or for a run without one.
 
     Args:
         what: "new", "the same" or "extended by METRICS"; "different" if its values differ from those here by more than
             the tolerance of `verify`; "left out" if another record or the weights of its run differ, if it cannot be
-            read or trusted, or if a run holds neither record nor weights; "failed" if the run failed there and has no
-            record here; "weights" if only weights are new; "busy" if another process holds the run.
+            read or trusted, or if a run holds no record; "failed" if the run failed there and has no record here;
+            "busy" if another process holds the run.
         why: the first value that differs, or why a run is left out; a warning says why a record is.
     """
 
@@ -77,7 +77,7 @@ def merge(into: Store, source: Store, *, trusted: bool = False) -> Iterator[Merg
                 found = [*_merge_run(run, lease_path / "../../../runs" / run.name, trusted)]
             yield from found
             if not found and not any(run.glob(f"[!.]*/{FAILURE}")):
-                yield Merged(run.name, "left out", "it holds no finished record, and no weights to copy")
+                yield Merged(run.name, "left out", "it holds no finished record")
         except lease.Busy:
             yield Merged(run.name, "busy")
 
@@ -94,11 +94,9 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
         if path not in plans:
             yield Merged(name, "left out")
     weights, kept = _weights(run, [record for record, _, _ in plans.values()], trusted), _kept(folder / WEIGHTS)
-    if any(outcome.what == "different" for _, _, outcome in plans.values()) or not _same(weights, kept):
+    if plans and (any(outcome.what == "different" for *_, outcome in plans.values()) or not _same(weights, kept)):
         for _, _, outcome in plans.values():
             yield outcome if outcome.what in ("different", "the same") else outcome._replace(what="left out")
-        if not plans:
-            yield Merged(run.name, "left out", "its weights differ from the weights here")
         return
     for path, (_, merged, outcome) in plans.items():
         if merged is not None:
@@ -107,15 +105,12 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
                 files.set_aside(target)
             files.write(target, format_record(merged))
         yield outcome
-    new = weights is not None and kept is None
-    if new:
+    if plans and weights is not None and kept is None:
         if os.path.lexists(folder / WEIGHTS):
             files.set_aside(folder / WEIGHTS)
         _copy(run / WEIGHTS, folder / WEIGHTS)
-    if weights is not None and not plans:
-        yield Merged(run.name, "weights" if new else "the same")
     beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
-    for path in (run / "train.csv", *beside) if plans or weights is not None else ():
+    for path in (run / "train.csv", *beside) if plans else ():
         with _left_out_if(Damaged):
             _copy(path, folder / path.relative_to(run))
     yield from _merge_failures(run, folder, trusted)
@@ -160,7 +155,7 @@ def _compared(record: Record, path: Path, name: str) -> tuple[Record | None, Mer
         return record, Merged(name, "new")
     renewed = outdated_metrics(kept).keys() - outdated_metrics(record).keys()
     found = compare(kept, record, without=renewed)
-    added = sorted({*found.alone[1], *(renewed & record["spec"]["metrics"].keys())})
+    added = sorted({*found.added, *(renewed & record["spec"]["metrics"].keys())})
     if why := _conflict(path, kept, record, added) or "".join(map(str, found.different[:1])):
         return None, Merged(name, "different", why)
     if not added:

@@ -30,11 +30,12 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
     known = {name for name in (*models, *datasets) if "@" not in name}
     code, data = defaultdict(set), defaultdict(set)
     for record in everything:
-        for text in (record["labels"]["model"], record["labels"]["data"], *_components(record["spec"])):
+        labels, spec = record["labels"], record["spec"]
+        for text in (labels["model"], labels["data"], spec["model"]["name"], spec["data"]["name"]):
             for name, sha256 in _HASHED.findall(text):
                 code[name].add(sha256)
-        if own := own_data_name(record["spec"]["data"]):
-            of_file = OF_FILE.search(record["labels"]["data"])
+        if own := own_data_name(spec["data"]):
+            of_file = OF_FILE.search(labels["data"])
             data[own].add(of_file and of_file[2])
     plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known}
     own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known}
@@ -76,11 +77,6 @@ def typed_name(text: str, registry: Registry = models) -> str:
         return code[2] or (registry.load(path).partition("@")[0] if path.is_file() else path.stem)
     is_path = "/" in text or OF_DATA.search(text)
     return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text
-
-
-def _components(spec: Mapping[str, Any]) -> Iterable[str]:
-    """Return the names of the model and the data set of a spec."""
-    return spec["model"]["name"], spec["data"]["name"]
 
 
 def _without_hash(text: str, plain: set[str]) -> str:

@@ -6,7 +6,7 @@ the published record has. Otherwise, as in a fresh checkout, the published recor
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -143,10 +143,13 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     if not groups and not only:
         raise ConfigError(f"{store.root} holds no current records; create some with genbench run or genbench sweep")
     shown = iter(named([record for _, kept, failures in groups for record in (*(r for r, _ in kept), *failures)]))
-    return [
-        _group(name, [(next(shown), folder) for _, folder in kept], [next(shown) for _ in failures])
-        for name, kept, failures in groups
-    ]
+    found = []
+    for name, kept, failures in groups:
+        records = [next(shown) for _ in kept]
+        folders = (folder for _, folder in kept)
+        runs = tuple(map(Run, records, names_of(records), folders))
+        found.append(Group(name, runs, tuple(next(shown) for _ in failures)))
+    return found
 
 
 def _read(store: Store, only: Collection[str] = ()) -> Iterator[tuple[str, list[_Found]]]:
@@ -197,12 +200,6 @@ def _standing(
         elif found.failure is not None:
             failures.append(found.failure)
     return kept, failures
-
-
-def _group(name: str, kept: Sequence[tuple[Record, Path | None]], failures: Sequence[Record]) -> Group:
-    names = names_of([record for record, _ in kept])
-    runs = (Run(record, model, folder) for (record, folder), model in zip(kept, names, strict=True))
-    return Group(name, tuple(runs), tuple(failures))
 
 
 def suite_names(root: Path) -> list[str]:

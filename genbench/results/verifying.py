@@ -1,4 +1,4 @@
-"""Verify a results folder or submission: whether files are undamaged and consistent, and new measurements agree.
+"""Verify a results folder or submission: whether records are undamaged and consistent, and new measurements agree.
 
 A checksum shows that a record is as it was written, not that it is true: an edited record can get a new checksum.
 Measuring again from the weights confirms the values. Training again confirms that the weights come from the stated
@@ -13,7 +13,6 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from glob import glob
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -32,9 +31,7 @@ from genbench.runs.spec import SPEC, Spec, build_data
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
 from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
-from genbench.storage import files, tensors, trust
-from genbench.storage.files import Damaged
-from genbench.training import checkpoint
+from genbench.storage import trust
 
 State = Literal["confirmed", "not confirmed", "not measured", "refused"]
 
@@ -54,10 +51,10 @@ class Guest(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The verdict on one record, or on another file that is damaged.
+    """The verdict on one record.
 
     Args:
-        name: RUN/EVALUATION, or a path.
+        name: RUN/EVALUATION.
         state: "refused" if its files are damaged, contradict one another, or repeat another run; "not measured";
             "confirmed" or "not confirmed" after its values were measured again.
         reason: why the state is not "confirmed"; otherwise empty.
@@ -97,7 +94,7 @@ class ReadRecord(NamedTuple):
 def verify(
     store: Store, *, sample: int, retrain: int = 0, seed: int = 0, guest: Guest | None = None
 ) -> Iterator[Verdict]:
-    """Yield the verdict on every record of a results folder, then on other files that are damaged.
+    """Yield the verdict on every record of a results folder.
 
     Args:
         sample: number of records to measure again, drawn from the records that can be measured.
@@ -110,7 +107,6 @@ def verify(
     chosen = random.Random(seed).sample(able, min(sample, len(able)))
     for each in found:
         yield _measured(each, each.path in chosen[:retrain]) if each.path in chosen else each.verdict
-    yield from _damaged_files(store, {each.path.parents[1] for each in found})
 
 
 def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
@@ -285,26 +281,6 @@ def measure_again(path: Path, spec: Spec, train: bool = False) -> Record:
             store.folder(spec).mkdir(parents=True)
             store.weights_path(spec).symlink_to((path.parents[1] / "model.safetensors").resolve())
         return run(spec, store, may_train=train)
-
-
-def _damaged_files(store: Store, checked: set[Path]) -> Iterator[Verdict]:
-    """Yield a verdict for each damaged file of weights without a record, and each damaged checkpoint."""
-    found = [
-        glob(f"**/*{name}", root_dir=store.runs, recursive=True) for name in ("model.safetensors", checkpoint.NAME)
-    ]
-    for path in sorted(store.runs / name for name in {*found[0], *found[1]}):
-        try:
-            if path.name != "model.safetensors":
-                _, header = tensors.load(path, checkpoint.FIELDS)
-                run = path.relative_to(store.runs).parts[0]
-                if not run.endswith(header["run"].partition(" ")[0].partition("+")[0]):
-                    raise Damaged(f"{files.shown(path)} belongs to another run, {header['run']}")
-            elif path.parent not in checked:
-                read_weights(path)
-        except FileNotFoundError:  # a run has removed it since the folder was listed
-            continue
-        except Damaged as error:
-            yield Verdict(files.shown(path), "refused", str(error))
 
 
 def _line(error: Exception) -> str:

@@ -83,7 +83,7 @@ def test_runs_on_ones_own_copy_of_the_data_fill_the_task_and_the_table_names_it(
     board = board_of(tmp_path, moved(planted(), "0a1b2c3d"))
     assert [h.contests for h in board.heats] == [h.contests for h in before.heats]
     assert "Data of moons: images=0a1b2c3d." in across_table(board).legend
-    assert "Data of pinwheel: images=0a1b2c3d." not in task_table(board, 20, None, ["moons images=0a1b2c3d"]).legend
+    assert "Data of pinwheel: images=0a1b2c3d." not in task_table(board, 20, ["moons images=0a1b2c3d"]).legend
     assert not any(line.startswith("Data of") for line in across_table(before).legend)
     latents = track_board(find("latents-v1"), Store(tmp_path)).heat(3000, None).contests[0]
     assert latents.cells["gaussian encoder=cifar10-8x8x8"].values.keys() >= {0}
@@ -96,7 +96,7 @@ def test_runs_on_two_copies_of_the_data_are_never_in_one_table(tmp_path):
     cell = board.heat(20, None).contests[0].cells["cfm"]
     assert (cell.word, [*cell.values]) == ("4 of 5 seeds", [1, 2, 3, 4])
     left = "left out: 5 runs on images=0a1b2c3d."
-    for table in (across_table(board), task_table(board, 20, None)):
+    for table in (across_table(board), task_table(board, 20)):
         assert f"Data of moons: images=ffffffff; {left}" in table.legend
 
 

@@ -34,14 +34,12 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
         return max(gaussian_tilt(kappa, 1, 2), gaussian_tilt(kappa, 2, 1))
 
     settings = {"data": {"dims": 1, "std": 2.0}, "model": {"cost": "sqnorm"}}
-    found = by_elbow("wcfm", "gaussian", settings, grid)
+    found = by_elbow("gaussian", settings, grid)
     falls = [exact(kappa) - exact(2 * kappa) for kappa in grid]
     assert falls[0] < FLAT < max(falls)  # flat before it falls, too: that is no elbow
     assert found.chosen == next(k for k in grid if all(f < FLAT for j, f in zip(grid, falls, strict=True) if j >= k))
     for kappa, seen in found.curve:
         assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
-    assert found.table().head == "kappa"
-    assert [row.label for row in found.table().rows if row.cells[-1].text] == [f"{found.chosen:g}"]
     assert found.json()["chosen"] == {"kappa": found.chosen}
 
 
@@ -69,6 +67,8 @@ def test_the_documented_choices_follow_from_the_published_curves(monkeypatch):
     (pixels,) = (each["curve"] for each in files if each["data"]["name"] == "cifar10" and each["encoder"] is None)
     assert {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.26, 0.47)} == {"0.0884"}
     assert "0.0884" not in {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.25, 0.49)}
+    rule = f"chooses {choice(pixels, FLAT, monkeypatch):.3g}"
+    assert all(rule in (ROOT / page).read_text("utf-8") for page in ("docs/models.md", "results/papers.md"))
     ranges = {
         each["data"]["name"]: [choice(each["curve"], t, monkeypatch) for t in (0.26, 0.47)]
         for each in files
@@ -91,23 +91,22 @@ def test_a_curve_that_ends_before_it_is_flat_has_no_elbow():
     assert elbow([]) is None
     assert elbow([(1, 3.0), (2, 2.0), (4, 2.0), (2**0.5 * 4, 1.96)]) == 2
     with pytest.raises(ConfigError, match=r"not flat up to kappa 0\.5: add larger values"):
-        by_elbow("wcfm", "8gaussians", {}, [0.25, 0.5])
-    with pytest.raises(ConfigError, match="not for cfm"):
-        by_elbow("cfm", "moons", {})
+        by_elbow("8gaussians", {}, [0.25, 0.5])
+    with pytest.raises(ConfigError, match="without labels"):
+        by_elbow("digits", {"model": {"conditional": True}})
 
 
 def test_among_latents_the_encoder_is_trained_first_and_kept(tmp_path):
     encoder = {"name": "autoencoder", "width": 8, "steps": 30}
     settings, grid = {"model": {"encoder": encoder}}, [0.5, 2.0, 8.0]
     with pytest.raises(ConfigError, match="needs a results folder for their encoder"):
-        by_elbow("wcfm", "digits", settings, grid)
-    found = by_elbow("wcfm", "digits", settings, grid, store=Store(tmp_path))
+        by_elbow("digits", settings, grid)
+    found = by_elbow("digits", settings, grid, store=Store(tmp_path))
     assert len(list(tmp_path.rglob("model.safetensors"))) == 1
     # Latents have unit variance in every channel, pixels do not: the tilt is another one.
-    pixels = by_elbow("wcfm", "digits", {}, grid)
+    pixels = by_elbow("digits", {}, grid)
     assert pixels.json()["encoder"] is None
     assert found.json()["encoder"]["width"] == 8
-    assert (pixels.dims, found.dims) == (64, 32)
     assert pixels.curve[0][1].variance != pytest.approx(found.curve[0][1].variance, rel=0.05)
 
 

@@ -3,7 +3,6 @@
 import io
 import re
 import shlex
-import shutil
 
 from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
@@ -102,27 +101,18 @@ def next_of(done):
     return shlex.split(line)[2:]
 
 
-def test_the_next_command_compares_the_run_itself(cli, swept, first_path, edit_record):
-    """By names where these find no other run, as they may in published records or with a run of other settings."""
+def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path, edit_record):
+    """Also beside runs with another budget."""
     _, results = swept
     store, spec = Store(results), restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])
-    runs = ["wcfm-moons-0", "cfm-moons-0"]
-
-    def named():
-        words = shlex.split(next_command(store, spec, [0]))[1:]
+    for _ in range(2):
+        for seeds in ([0], [0, 1]):
+            words = shlex.split(next_command(store, spec, seeds))[1:]
+            assert words == ["compare", "wcfm kappa=0.5", "cfm", "--dataset", "moons", "--results", str(results)]
         code, out, err = cli(*words)
         assert (code, "wcfm kappa=0.5 on moons  ->  cfm on moons" in out) == (0, True), err
-        return [word.rpartition("-")[0] for word in words[1:3]]
-
-    assert named() == runs
-    shutil.rmtree(results / "tiny")
-    names = f"genbench compare wcfm cfm --dataset moons --results {results}"
-    assert [next_command(store, spec, seeds) for seeds in ([0], [0, 1])] == [names, names]
-    assert cli(*names.split()[1:])[0] == 0
-    other = first_path(results, "runs/cfm-*-1-*/*/record.json")
-    edit_record(other, lambda record: record["spec"]["plan"].update(steps=11))
-    assert named() == runs
-    assert next_command(store, spec, [0, 1]).startswith("genbench show cfm-moons-0-")
+        other = first_path(results, "runs/cfm-*-1-*/*/record.json")
+        edit_record(other, lambda record: record["spec"]["plan"].update(steps=11))
 
 
 def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):

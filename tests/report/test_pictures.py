@@ -7,19 +7,13 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
-import pytest
-from helpers import small_pictures
 from helpers.reports import blocks
 from PIL import Image, PngImagePlugin
 
-import genbench
-from genbench import user_code
 from genbench.analysis.values import load_suites
-from genbench.registry import datasets, models
 from genbench.report import pictures
 from genbench.report.blocks import Picture
 from genbench.report.pictures import excerpt, sample_pictures, small
-from genbench.runs.monitoring import sample_files
 from genbench.runs.store import Store
 
 
@@ -102,44 +96,3 @@ def test_a_damaged_picture_is_reported_and_not_shown(results, tmp_path, caplog):
     damaged.write_bytes(damaged.read_bytes()[:60])
     assert sample_pictures(tmp_path, "moons", [replace(run, folder=None)]) == []
     assert "moons.png is damaged and not shown" in caplog.text
-
-
-OWN = """
-from genbench.registry import datasets, models
-from genbench.testing.toys import AffineFlow, toy_tasks
-@models.register("mine")
-def mine(event, source) -> AffineFlow:
-    "Mine."
-    return AffineFlow(event, source)
-@datasets.register("blobs")
-def blobs():
-    "Blobs."
-    return toy_tasks()["vectors"]
-"""
-
-
-@pytest.fixture
-def forget(monkeypatch):
-    """Forget the Python files of the user, as the next process does."""
-
-    def call():
-        monkeypatch.setenv(user_code.FILES, "")
-        for registry in (models, datasets):
-            kept = {name: entry for name, entry in registry._entries.items() if "@" not in name}
-            monkeypatch.setattr(registry, "_entries", kept)
-
-    monkeypatch.setenv(user_code.FILES, "")
-    return call
-
-
-def test_samples_of_ones_own_model_and_data_are_shown_without_their_file(tmp_path, forget, monkeypatch):
-    monkeypatch.setattr(sample_files, "sample_picture", small_pictures.DRAW)
-    file = tmp_path / "own.py"
-    file.write_text(OWN)
-    settings = {"plan": {"steps": 3}, "evaluation": {"n": 64}}
-    genbench.run(f"{file}:mine", f"{file}:blobs", metrics=["norm"], settings=settings, results=tmp_path / "r")
-    forget()
-    (suite,) = load_suites(Store(tmp_path / "r"))
-    assert {(run.model, run.data) for run in suite.runs} == {("mine", "blobs")}
-    (found,) = sample_pictures(tmp_path, "blobs", suite.runs)
-    assert found.path.stat().st_size > 1000

@@ -10,11 +10,9 @@ import pandas as pd
 import pytest
 from helpers.command_line import genbench
 from helpers.records import drop_metric, edit_published, provenance
-from helpers.tracks import board_of, planted, record_of, rows_of
 from rich.console import Console
 
 from genbench.errors import ConfigError
-from genbench.report import publish
 from genbench.report.publish import publish_report, publish_suite, write_suite
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_published, read_published, read_record
@@ -47,17 +45,6 @@ def test_times_are_in_a_view_of_their_own_and_the_others_are_reproducible(tmp_pa
         assert (path.read_bytes() == first[path.name]) is (path.name not in ("cost.md", "records.jsonl.gz")), path.name
     (again,) = gzip.decompress((tmp_path / "again/syn/records.jsonl.gz").read_bytes()).splitlines()
     assert json.loads(again) == json.loads(json.dumps(record(99.0)))
-
-
-def test_a_table_of_costs_goes_with_the_records_that_had_them(tmp_path):
-    without = record(1.0)
-    for part in (without["provenance"]["training"], *without["provenance"]["measurements"]):
-        part["cost"] = {}
-    for one, views in ((record(1.0), FILES), (without, FILES[:-1])):
-        written = write_suite(tmp_path, [one], [])
-        assert (
-            sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir()) == sorted(views)
-        )
 
 
 def files_of(folder):
@@ -259,16 +246,3 @@ def test_published_files_name_no_folder_of_any_component_and_no_traceback(tmp_pa
     assert "private" not in text
     assert "/mine" not in text
     assert all(name in text for name in ("points.npy", "real.npz", "RunFailed: no"))
-
-
-def test_a_track_with_chosen_settings_has_both_of_its_tables(tmp_path, monkeypatch):
-    monkeypatch.setattr(publish, "packaged", lambda: {"some": ""})
-    monkeypatch.setattr(publish, "find", lambda name: tmp_path / f"{name}.toml")
-    store = Store(tmp_path / "results")
-    board_of(tmp_path, planted())
-    assert [board.settings for board in publish.track_boards(store)] == ["default"]
-    default = [record_of("wcfm", "moons", 20, s, rows_of(0.9, 0.1), tables=["default"]) for s in range(5)]
-    for choices, shown in (("{}", ["default"]), ('{"moons": {"wcfm": {}}}', ["tuned", "default"])):
-        (tmp_path / "some.tuned.json").write_text(choices)
-        board_of(tmp_path, [*planted(), *default])
-        assert [board.settings for board in publish.track_boards(store)] == shown

@@ -14,7 +14,6 @@ from genbench.report.track_table import (
     likelihood_table,
     task_table,
     track_tables,
-    turn_table,
 )
 
 
@@ -74,22 +73,6 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     ]
 
 
-def test_two_budgets_are_compared_on_the_tasks_that_are_whole_at_both(tmp_path):
-    moons = [record for record in planted(50) if record["labels"]["data"] == "moons"]
-    half = [record for record in planted(50) if record["labels"]["data"] == "pinwheel"][::2]
-    for record in moons:  # the order of methods turns over
-        if record["labels"]["model"] == "otcfm":
-            record["results"] = [row | {"value": row["value"] + 0.9} for row in record["results"]]
-    table = turn_table(board_of(tmp_path, [*planted(), *moons, *half]))
-    assert [column.title for column in table.columns] == ["20 steps", "50 steps"]
-    assert "1 task (moons)" in table.legend[0]
-    assert [row.label for row in table.rows][:3] == ["cfm", "otcfm", "nsf"]
-    short, long = (float(text.split()[0]) for text in texts(table, "otcfm"))
-    assert short < 1 < long
-    for records in (planted(), [*planted(), *planted(50)]):  # of one budget, and of two whole ones, no table
-        assert turn_table(board_of(tmp_path, records)) is None
-
-
 def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path):
     part = [r for r in planted(50) if r["labels"]["data"] == "moons" or r["labels"]["model"] != "nsf"]
     for record in part:  # the order of methods turns over
@@ -101,7 +84,7 @@ def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path)
     one, other = across_table(board), across_table(before)
     assert (one.columns, one.rows, one.legend[0]) == (other.columns, other.rows, other.legend[0])
     assert "after 50 steps 5 of 12 (" in one.legend[1]
-    assert task_table(board, 50, None).rows != task_table(before, 50, None).rows
+    assert task_table(board, 50).rows != task_table(before, 50).rows
 
 
 def test_costs_are_seconds_and_the_fewest_evaluations_that_reach_the_target(tmp_path):
@@ -148,7 +131,7 @@ def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_
 
 
 def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):
-    table = task_table(board_of(tmp_path, planted(), lost(("vp", 4), ("wcfm", 0))), 20, None)
+    table = task_table(board_of(tmp_path, planted(), lost(("vp", 4), ("wcfm", 0))), 20)
     cells = {row.label: row.cells[0] for row in table.rows}
     vp, reflow = cells["vp"], cells["reflow"]
     assert (vp.aside, vp.letters, vp.mean) == (True, "", pytest.approx(0.3))
@@ -169,7 +152,7 @@ def test_a_task_with_a_large_error_of_evaluation_is_named_below_every_table(tmp_
         record["results"] = [row | {"details": {"standard_error": 0.2}} for row in rows] or record["results"]
     board = board_of(tmp_path, records)
     assert (
-        task_table(board, 20, None)
+        task_table(board, 20)
         .legend[-1]
         .endswith(" Above a third on pinwheel: part of the spread there is evaluation error.")
     )
@@ -185,7 +168,7 @@ def test_a_recipe_that_is_not_the_baselines_is_printed_below_tables(tmp_path):
     own = '{ name = "nsf", plan = { lr = 0.01, threads = 1 } }, { name = "otcfm", plan = { clip = 1.0 } }'
     board = board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own))
     said = "rained by another recipe than cfm: otcfm: clip=1.0; nsf: lr=0.01"
-    for table in (across_table(board), task_table(board, 20, None), cost_table(board, 20)):
+    for table in (across_table(board), task_table(board, 20), cost_table(board, 20)):
         assert sum(said in line for line in table.legend) == 1
     assert not any("recipe" in line for line in across_table(board_of(tmp_path, planted())).legend)
 
@@ -200,7 +183,7 @@ def test_a_ratio_is_marked_if_all_its_tasks_are_at_the_floor_and_raised_ones_are
     assert notes == ["moons, pinwheel: excess raised to one standard error of the floor"]
     for marked in (table, cost_table(board, 20)):
         assert sum("at the floor or better on all these tasks" in line for line in marked.legend) == 1
-    cells = {row.label: row.cells[0].sign for row in task_table(board, 20, None).rows}
+    cells = {row.label: row.cells[0].sign for row in task_table(board, 20).rows}
     assert (cells["otcfm"], cells["cfm"]) == ("°", "")
 
 
@@ -210,7 +193,7 @@ def test_ones_own_row_stands_in_the_tables_of_the_budgets_that_it_tried(tmp_path
     board = board_of(tmp_path, planted(), added=mine)
     (own,) = board.further
     assert board.models[:3] == board_of(tmp_path, planted()).models[:3]  # ordered by the longest whole budget
-    short, long = task_table(board, 20, None), task_table(board, 50, None)
+    short, long = task_table(board, 20), task_table(board, 50)
     assert (own in {row.label for row in short.rows}, own in {row.label for row in long.rows}) == (False, True)
     assert f"Without a run at this budget: {own}." in short.legend
     assert not any(line.startswith("Without a run") for line in long.legend)

@@ -124,21 +124,6 @@ def test_labels_come_along(tmp_path):
         read(tmp_path / "x.npz", data, "digits")
 
 
-@pytest.mark.parametrize("role", ["samples", "reference"])
-def test_a_bad_image_is_one_line_wherever_it_is(inside, place, tmp_path, role):
-    bad = tmp_path / "bad"
-    write(bad, patches(10, SIZE))
-    (bad / "bad.png").write_bytes((bad / "000.png").read_bytes()[:50])
-    samples, real = (bad, place / "real") if role == "samples" else (place / "samples", bad)
-    code, _, said = inside(
-        "eval", samples, "--dataset", "folder", "--metric", "norm", "--set", f"data.path={real}",
-        "--set", f"data.size={SIZE}", "--set", "data.test=0.3", "--set", "data.valid=0",
-    )  # fmt: skip
-    assert code == 2
-    assert "bad.png cannot be decoded" in said
-    assert len(said.strip().splitlines()) == 1
-
-
 @pytest.mark.parametrize(
     ("array", "message"),
     [

@@ -113,17 +113,9 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
             {"ema_model": {"out.0.weight": torch.zeros(1).expand(10**14)}},
             "out.0.weight is not a dense floating-point tensor",
         ),
-        (
-            {"ema_model": {"out.0.weight": torch.eye(2).to_sparse()}},
-            "out.0.weight is not a dense floating-point tensor",
-        ),
-        (
-            {"ema_model": {"out.0.weight": torch.empty(2, device="meta")}},
-            "out.0.weight is not a dense floating-point tensor",
-        ),
-        (
-            {"ema_model": {"out.0.weight": torch.ones(2, dtype=torch.complex64)}},
-            "out.0.weight is not a dense floating-point tensor",
+        *(
+            ({"ema_model": {"out.0.weight": wrong}}, "out.0.weight is not a dense floating-point tensor")
+            for wrong in (torch.eye(2).to_sparse(), torch.empty(2, device="meta"), torch.ones(2, dtype=torch.complex64))
         ),
         ({"ema_model": [1]}, "layout of torchcfm"),
         ({"ema_model": {"out.0.weight": "text"}}, "layout of torchcfm"),

@@ -8,11 +8,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.records import drop_metric, edit_published
-from helpers.reports import DIGITS
-from PIL import Image
 
 import genbench
 from genbench.analysis.values import load_suites
@@ -134,23 +131,6 @@ def test_failures_are_read_with_the_suite_that_lists_them_until_their_runs_succe
     saved.write_bytes(record)
     (tiny,) = read_groups(store)
     assert (len(tiny.runs), tiny.failures) == (4, ())
-
-
-def test_published_records_of_images_name_no_local_folder_and_are_read_without_the_images(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    (tmp_path / "photos").mkdir()
-    for i in range(20):
-        Image.fromarray(np.full((8, 8, 3), 12 * i, np.uint8)).save(tmp_path / "photos" / f"{i}.png")
-    store = Store(tmp_path / "results")
-    settings = DIGITS | {"data": {"path": str(tmp_path / "photos"), "size": 8}}
-    spec = make_spec("cfm", "folder", metrics=["failed"], settings=settings)
-    genbench.run("cfm", "folder", metrics=["failed"], settings=settings, results=store.root)
-    (records,) = [path for path in publish_suite("photos", [spec], store) if path.suffix == ".gz"]
-    assert str(tmp_path) not in gzip.decompress(records.read_bytes()).decode()
-    for gone in (store.root / "runs", tmp_path / "photos"):
-        shutil.rmtree(gone)
-    (suite,) = read_groups(store)
-    assert [run.record["results"][0]["value"] for run in suite.runs] == [0]
 
 
 def test_a_file_without_records_is_refused(tmp_path):

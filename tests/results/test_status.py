@@ -114,11 +114,3 @@ def test_cells_without_metrics_are_to_be_run_until_their_weights_are_kept(tmp_pa
     assert [cell.state for cell in of_suite(specs, store)] == ["done"]
     store.weights_path(specs[0]).unlink()
     assert [cell.state for cell in of_suite(specs, store)] == ["run"]
-
-
-def test_cells_of_one_model_are_told_apart_by_their_budget(swept):
-    suite, results = swept
-    suite.write_text(suite.read_text().replace('"cfm",', '"cfm", {name = "cfm", plan = {steps = 20}},'))
-    names = [cell.name for cell in of_suite(load(suite).specs, Store(results))]
-    assert len(set(names)) == len(names)
-    assert {"cfm steps=10 on moons, seed 0", "cfm steps=20 on moons, seed 0"} < set(names)

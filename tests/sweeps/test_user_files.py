@@ -258,7 +258,7 @@ def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     (nested,) = of_models(["cfm"], {"model": {"net": {"name": ["mlp", net]}}})["model"].values()
     assert [re.sub("@[0-9a-f]{8}", "", name) for name in nested["name"]] == ["mlp", "residual"]
     twice = ["tune", "my_model.py", "my_model.py:affine", *words[2:], "--over", "affine.start=[0.0]"]
-    assert "a model is named twice: name each once" in cli(*twice)[2]
+    assert "is listed twice: remove one" in cli(*twice)[2]
 
 
 def test_show_check_and_compare_take_the_files_that_run_takes(cli, folder):

@@ -5,14 +5,15 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from genbench.analysis.track_runs import read_track
 from genbench.analysis.tuning.grid_search import GridSearch, grid_search
 from genbench.errors import ConfigError, unknown
 from genbench.runs.make_spec import full_name
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
-from genbench.sweeps.suite import TrackRow, choices_of, track_rows, with_paths
-from genbench.sweeps.suite_file import Tuning, folder_of, read
+from genbench.sweeps.suite import TrackRow, choices_of, track_rows
+from genbench.sweeps.suite_file import Tuning, read
 
 
 class Trials(NamedTuple):
@@ -103,11 +104,9 @@ def track_tuning(path: Path) -> TrackTuning:
     Raises:
         ConfigError: if it is not a track, or has nothing to tune.
     """
-    suite = with_paths(read(path), folder_of(path))
-    if suite.track is None:
-        raise ConfigError(f"{path} is not a track: it has no [track]")
+    suite, track = read_track(path)
     rows = track_rows(suite)
-    trials = [Trials(row, _search(row, suite.track.tuning)) for row in rows if row.model.trials]
+    trials = [Trials(row, _search(row, track.tuning)) for row in rows if row.model.trials]
     if not trials:
         raise ConfigError(f"{path}: no model declares trials")
     return TrackTuning(trials, path, rows, choices_of(suite.chosen, rows)[1])

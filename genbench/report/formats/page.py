@@ -52,8 +52,7 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
     """
     folder = Path(name).stem
     blocks = [block for section in report.sections for block in section.walk()]
-    ranked = {board.name for board in boards if _ranks(board)}
-    drawn = [track_curves(boards[0]), budget_curves(_alike(boards))] if boards else []
+    drawn = [track_curves(boards[0]), budget_curves(boards[0])] if boards else []
     drawn = [each for each in drawn if each]
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
@@ -82,8 +81,8 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
             said=sentences(boards[0])[:2] if boards else [],
             strip=[(data, picture.title, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
-            tracks=list(_tracks(boards)),
-            empty=[name for name in dict.fromkeys(board.name for board in boards) if name not in ranked],
+            tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
+            empty=[board.name for board in boards if not _ranks(board)],
             folder=folder,
             values=[
                 _values(suite, data, report.headlines.get(data.title, ""))
@@ -103,21 +102,6 @@ def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "
                     "method.html", title, **context
                 )
     return written
-
-
-def _alike(boards: Sequence[TrackBoard]) -> TrackBoard:
-    """Return the first board of the first track that has the same settings at all budgets."""
-    own = [board for board in boards if board.name == boards[0].name]
-    return next((board for board in own if len({heat.settings for heat in board.heats}) == 1), boards[0])
-
-
-def _tracks(boards: Sequence[TrackBoard]) -> Iterator[tuple[list[str], list[Table]]]:
-    """Yield the sentences and the tables of each board; two boards of a track share the tables of some budgets."""
-    shown: list[Table] = []
-    for board in filter(_ranks, boards):
-        across, *others = track_tables(board)
-        yield sentences(board), [across, *(table for table in others if table not in shown)]
-        shown += others
 
 
 def _ranks(board: TrackBoard) -> bool:

@@ -72,17 +72,12 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
 
 
 def main_tables(suite: SuiteResults) -> Iterator[Table]:
-    """Yield the tables of the first data sets of a suite, each with its main columns."""
+    """Yield the tables of the first data sets of a suite, each with its main columns and without protocols."""
     chosen = headlines([suite])
     for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
-        yield _main(table, chosen.get(table.title))
-
-
-def _main(table: Table, headline: str | None) -> Table:
-    """Return a table with its main columns, without the protocols of its columns."""
-    titles = {column.title for column in table.columns}
-    legend = (line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", ")))
-    return replace(main_columns(table, headline, COLUMNS), legend=tuple(legend))
+        titles = {column.title for column in table.columns}
+        legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
+        yield replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))
 
 
 def styled(text: str, style: str = "") -> Text:

@@ -163,20 +163,3 @@ def test_a_row_without_a_value_costs_no_other_row_its_choice(tmp_path, cli):
     (path,) = (tmp_path / "results/tuning").glob("some-*.json")
     trials = json.loads(path.read_text())
     assert [(each["model"], [*each["chosen"]]) for each in trials] == [("otcfm", []), ("cfm", ["cfm"])]
-
-
-def test_a_stopped_tuning_has_the_choices_of_the_rows_that_it_finished(tmp_path, cli, monkeypatch):
-    path, chosen = tmp_path / "some.toml", tmp_path / "some.tuned.json"
-    path.write_text(RATES)
-    words = ("tune", "--dataset", "moons", "--track", path, "--results", tmp_path / "results")
-    whole = executors.run_job
-
-    def stopped(job, store, on_event):
-        if next(iter(job.cells.values())).model["name"] == stopped.at:
-            raise KeyboardInterrupt
-        return whole(job, store, on_event)
-
-    monkeypatch.setattr(executors, "run_job", stopped)
-    for stopped.at, choices in (("otcfm", None), ("cfm", {"moons": {"otcfm": {}}})):
-        assert cli(*words)[0] == 130
-        assert (json.loads(chosen.read_text()) if chosen.exists() else None) == choices

@@ -18,4 +18,4 @@ def normal():
     pool = Pool.of((x - x.mean()) / x.std(), torch.zeros(len(x), dtype=torch.long))
     kinds = (Fault("shifted by {:g}", (0.25,), faults.shift),)
     measures = {"w2": lambda batch, seed: {"": float(batch.x.mean())}}
-    return Task("8gaussians", "normal", Real(pool, pool, 0), kinds, lambda pool: pool, measures, (16, 64, 256), {})
+    return Task("8gaussians", Real(pool, pool, 0), kinds, lambda pool: pool, measures, (16, 64, 256), {})

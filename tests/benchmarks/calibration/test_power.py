@@ -3,14 +3,12 @@
 import math
 import shutil
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from scipy.stats import norm
 
-from benchmarks.calibration import power
 from benchmarks.calibration.__main__ import main, of_faults, of_true_sampler
 from benchmarks.calibration.power import TRUE, Draws, alarms, alarms_sd, measure
 
@@ -44,21 +42,6 @@ def test_the_spread_of_false_alarms_is_that_of_draws_and_threshold():
     draws = Draws(99, 50, 0)
     shares = [alarms(row[:99].tolist(), row[99:].tolist(), "lower") for row in torch.randn(2000, 149, generator=stream)]
     assert statistics.stdev(shares) == pytest.approx(alarms_sd(draws), rel=0.08)
-
-
-def test_a_longer_calibration_keeps_the_draws_of_a_shorter_one(normal, monkeypatch):
-    monkeypatch.setattr(power, "BLOCK", 10)
-    drawn = []
-
-    def mean(batch, seed):
-        drawn.append(seed)
-        return {"": float(batch.x.mean())}
-
-    task = replace(normal, measures={"w2": mean}, n=(16,), faults=())
-    list(measure(task, Draws(40, 40, 0)))
-    assert len(drawn) == 80
-    list(measure(task, Draws(60, 50, 0)))
-    assert len(drawn) == len(set(drawn)) == 110
 
 
 ROWS = [

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import html5lib
 import pytest
 from helpers.reports import blocks, gathered, text
-from helpers.tracks import TRACK, board_of, planted
+from helpers.tracks import board_of, planted
 from PIL import Image
 
 from genbench.report.blocks import (
@@ -232,22 +232,6 @@ def test_the_overview_of_a_track_has_its_sentences_and_its_tables(tmp_path):
     methods = [re.sub(r"^\W+", "", text(row[0])) for row in next(overview.iter("tbody"))]  # without their keys
     assert methods[:4] == ["real data", "otcfm", "cfm", "nsf"]
     assert len(list(overview.iter("table"))) == len(list(track_tables(board)))
-
-
-def test_two_boards_of_a_track_show_their_common_tables_once(tmp_path):
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
-    track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
-    records = [*planted(), *planted(50)]
-    boards = [board_of(tmp_path, records, track=track, settings=settings) for settings in ("tuned", "default")]
-    site = pages(Report("title", "", (), ()), boards, "report.html")
-    titles = [text(e) for e in parsed(site["report.html"]).iter("h3")]
-    assert [title for title in titles if "default settings: 50 steps" in title] == [
-        f"some, default settings: 50 steps (5 seeds), {what}" for what in ("own sampler", "cost")
-    ]
-    assert [title.partition(":")[0] for title in titles if title.endswith("20 steps (5 seeds), own sampler")] == [
-        "some, tuned settings",
-        "some, default settings",
-    ]
 
 
 @pytest.mark.slow
