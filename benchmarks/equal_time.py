@@ -81,6 +81,12 @@ def section(board: TrackBoard) -> str:
         )
         for each in heat.effects.summaries
     ]
+    found = bracket(board, heat, given)
+    if found is not None and found.more is not None:
+        budget, then = found.more
+        best = found.steps.method
+        own = interval(_of(then, best))  # without letters, which compare the other rows
+        rows.append((f"{best}, above the limit", f"{budget.steps:,}", f"{budget.seconds:.0f}", own))
     table = tables.markdown(("method", "steps", "seconds", "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 

@@ -22,6 +22,18 @@ class Unsupported(Exception):
     """A model or data set lacks a capability. Tables show '-'; the record keeps the reason."""
 
 
+class TooFewSamples(Unsupported):
+    """A metric asks for more samples than there are."""
+
+    def __init__(self, n: int, available: int, where: str = "there are") -> None:
+        super().__init__(n, available, where)  # all of them, so that another process can raise it again
+        self.available = available
+        self._text = f"it needs {n} samples; {where} {available}"
+
+    def __str__(self) -> str:
+        return self._text
+
+
 class RunFailed(RuntimeError):
     """A run failed (exit code 1). The failure is stored with its reason, never as a result."""
 

@@ -25,7 +25,7 @@ from benchmarks.ladder.orders import (
     tau,
 )
 from benchmarks.ladder.predictors import read_predictions
-from benchmarks.ladder.scores import REGISTERED, scores
+from benchmarks.ladder.scores import NOTICED, REGISTERED, scores
 from benchmarks.tables import fill, markdown
 from genbench.analysis.labels import counted
 from genbench.results.reader import RECORDS
@@ -48,7 +48,6 @@ SURE, CLOSE = 0.9, 0.75
 
 These and LARGE were chosen on tasks of `NOTICED`, before values of other tasks at the longer budget were read.
 """
-NOTICED = {"moons", "checkerboard"}
 ORDERS = """\
 - *methods*: methods with all seeds at both budgets. A method that fails or is not trained at a budget is left out.
 - *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. In simulations,
@@ -196,7 +195,7 @@ def expected(told: Sequence[Contest]) -> str:
     """Return what was expected of large and small differences, and whether the tasks measured later agree."""
     large, small = pairs(told, LARGE), pairs(told, 1.0, LARGE)
     stated = (
-        "After the values on checkerboard and moons were known, two things were expected of other tasks: at least "
+        f"After the values on {' and '.join(NOTICED)} were known, two things were expected of other tasks: at least "
         f"{100 * SURE:g} % of the large differences last, and at most {100 * CLOSE:g} % of the small ones. "
     )
     if not told:

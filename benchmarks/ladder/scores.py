@@ -8,10 +8,12 @@ from benchmarks.tables import fill, markdown
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.significance import compare_all
 
-REGISTERED = """\
+NOTICED = ("checkerboard", "moons")
+"""Tasks whose values at both budgets were known before anything was predicted or expected of other tasks."""
+REGISTERED = f"""\
 The predictions for a task were committed before any value on that task at 20,000 steps was read
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
-budgets: checkerboard and moons for the first four predicted tasks, all others for spirals. The Brier score is the mean
+budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
 squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
@@ -30,26 +32,36 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
     values: dict[str, dict[int, float]] = {name: {} for name in registered}
     rows = []
     for number, data in enumerate(dict.fromkeys(data for own in registered.values() for data in own.pairs)):
-        cells, known = [], ""
+        predicted = [one.pairs[data] for one in registered.values() if data in one.pairs]
+        shared = {pair for pair in predicted[0] if all(pair in own for own in predicted)}  # scores of others differ
+        cells, most = [], 0
         for name, one in registered.items():
             if data not in one.pairs:
                 cells.append("not predicted")
                 continue
-            stated, measured = one.pairs[data], last.get((data, one.long), {})
-            pairs = scored(stated, measured)
-            known = f"{len(pairs)} of {len(stated)}"
+            measured = last.get((data, one.long), {})
+            pairs = scored({pair: p for pair, p in one.pairs[data].items() if pair in shared}, measured)
+            most = max(most, len(pairs))
             if pairs:
                 values[name][number] = brier(pairs, measured)
             cells.append(f"{values[name][number]:.3f}" if pairs else "not measured")
-        rows.append((data, known, *cells))
-    measured = min(map(len, values.values()))
-    if measured > 1:
-        rows.append(("mean", "", *(format_mean(*mean_and_half(each.values())) for each in values.values())))
+        rows.append((data, f"{most} of {len(shared)}", *cells))
+    several = {name: own for name, own in values.items() if len(own) > 1}
+    if several:
+        rows.append(("mean", "", *means(values)))
     yield markdown(("task", "pairs", *registered), rows)
-    if measured == 1:
-        yield fill(on_one_task({name: next(iter(own.values())) for name, own in values.items()})) + "\n"
-    if measured > 1:
-        yield fill(f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(values))}") + "\n"
+    if several:
+        yield fill(f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(several))}") + "\n"
+    elif alone := {name: next(iter(own.values())) for name, own in values.items() if own}:
+        yield fill(on_one_task(alone)) + "\n"
+
+
+def means(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
+    """Yield the mean score of each predictor over two or more tasks, with their number unless it is that of all."""
+    counts = {name: len(own) for name, own in values.items()}
+    for name, own in values.items():
+        over = f" ({counts[name]} tasks)" if len({*counts.values()}) > 1 else ""
+        yield f"{format_mean(*mean_and_half(own.values()))}{over}" if counts[name] > 1 else ""
 
 
 def on_one_task(score: Mapping[str, float]) -> str:

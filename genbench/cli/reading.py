@@ -69,7 +69,7 @@ def leaderboard(
     for path in add or ():
         if not path.is_file():
             raise ConfigError(f"{path} does not exist or is not a file")
-    place = find(track)
+    place = find(track, "track")
     # Without results of one's own the published ones are shown; a name that was typed is there, or a mistake.
     files.require_folder(results, there=not add and results != Path("results"))
 

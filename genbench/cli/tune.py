@@ -54,7 +54,7 @@ def tune(
     if track is not None:
         if over or metric or seeds or set_:
             raise ConfigError("the file of --track sets these options: omit --over, --metric, --seeds and --set")
-        _tune_track(find(track), methods or (), dataset, jobs, results, as_json)
+        _tune_track(find(track, "track"), methods or (), dataset, jobs, results, as_json)
         return
     if not methods or dataset is None:
         raise ConfigError("name models, --dataset and --over, or a --track (genbench tune --help has an example)")

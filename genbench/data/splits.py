@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
 from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, stratified
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
 from genbench.storage import cache
@@ -210,9 +210,7 @@ class Finite(Split):
     def sample_indices(self, n: int, seed: int) -> Int[Tensor, " n"]:
         """Return n different rows of this split, drawn from the seed; all are in stored order."""
         if n > self.size:
-            raise Unsupported(
-                f"it needs {n} samples; this split of the data has {self.size} (--set metric.NAME.n={self.size})"
-            )
+            raise TooFewSamples(n, self.size, "this split of the data has")
         if n == self.size:
             return torch.arange(n)
         return torch.randperm(self.size, generator=generator(seed, "take"))[:n]

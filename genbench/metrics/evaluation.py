@@ -27,7 +27,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
-from genbench.errors import RunFailed, Unsupported
+from genbench.errors import RunFailed, TooFewSamples, Unsupported
 from genbench.metrics.sampling import EQUAL_LABELS, LabelRule
 from genbench.registry import Entry
 from genbench.seeds import derive
@@ -108,7 +108,7 @@ class Evaluation:
             Unsupported: if there are fewer, or if some are not finite (they are never redrawn).
         """
         if n > len(self.x):
-            raise Unsupported(f"it needs {n} samples; there are {len(self.x)} (--set metric.NAME.n={len(self.x)})")
+            raise TooFewSamples(n, len(self.x))
         if self.failures:
             raise Unsupported(f"{self.failures} of {len(self.x)} samples are not finite")
         return self.x[:n]

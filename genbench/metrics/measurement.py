@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from genbench import activity
 from genbench.core import Data, Model
-from genbench.errors import ConfigError, RunFailed, Unsupported
+from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.floor import floor_of
 from genbench.metrics.sampling import Sampling, draw, drawn_labels
@@ -115,7 +115,7 @@ def measure(
     try:
         values = values_of(entry, evaluation, settings)
     except Unsupported as reason:
-        return unsupported(name, str(reason), row)
+        return unsupported(name, f"{reason}{_hint(reason, name, settings)}", row)
     with_floor = with_floor and of_samples and entry.traits.get("floor", True)
     rows = []
     for value in values:
@@ -148,6 +148,13 @@ def measure(
     return rows
 
 
+def _hint(reason: Unsupported, name: str, settings: Mapping[str, Any]) -> str:
+    """Return the option that asks for the samples that there are, if the metric has such a setting."""
+    if not isinstance(reason, TooFewSamples) or "n" not in settings:
+        return ""
+    return f" (--set metric.{name.partition('@')[0]}.n={reason.available})"
+
+
 class _OnlyData(Evaluation):
     """An evaluation before there are a model and samples, for which it raises AttributeError."""
 
@@ -168,10 +175,12 @@ def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Ite
         ConfigError: with the reason that a metric gives.
     """
     for name in asked:
+        settings = settings_in(components[name])
         try:
-            values_of(metrics[name], _OnlyData(data), settings_in(components[name]))
+            values_of(metrics[name], _OnlyData(data), settings)
         except Unsupported as reason:
-            raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {reason}") from reason
+            said = f"{reason}{_hint(reason, name, settings)}"
+            raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {said}") from reason
         except Exception:  # most metrics need samples or a model first; measuring reports their errors
             continue
 

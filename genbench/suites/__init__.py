@@ -1,7 +1,9 @@
 """The suites that come with genbench."""
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Literal
 
 from genbench.errors import ConfigError, unknown
 
@@ -14,8 +16,16 @@ def packaged() -> dict[str, str]:
     return {name: _first_sentence((FOLDER / f"{name}.toml").read_text(encoding="utf-8")) for name in names}
 
 
-def find(suite: str | Path) -> Path:
+def tracks() -> list[str]:
+    """Return the names of the suites that are tracks."""
+    return [name for name in packaged() if "track" in tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))]
+
+
+def find(suite: str | Path, kind: Literal["suite", "track"] = "suite") -> Path:
     """Return the path of a suite, given by its path or by the name of one that comes with genbench.
+
+    Args:
+        kind: what an error calls it, and which names it suggests.
 
     Raises:
         ConfigError: if there is no such file.
@@ -24,9 +34,9 @@ def find(suite: str | Path) -> Path:
     if path.is_file():
         return path
     if path.suffix == ".toml" or path.name != str(suite):
-        raise ConfigError(f"there is no suite at {path}")
+        raise ConfigError(f"there is no {kind} at {path}")
     if not (FOLDER / f"{suite}.toml").is_file():
-        raise unknown("no suite", str(suite), packaged())
+        raise unknown(f"no {kind}", str(suite), packaged() if kind == "suite" else tracks())
     return FOLDER / f"{suite}.toml"
 
 

@@ -95,6 +95,9 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     for model, steps in (("nsf", 2000), ("otcfm", 5000), ("wcfm", 20_000), ("starflow width=16", 2000)):
         (line,) = (line for line in text.splitlines() if line.startswith(f"| {model} | {steps:,} |"))
         assert f"| {ratio(model, steps)} " in line
+    seconds = board.seconds.seconds["nsf"] * 5
+    assert seconds > 1.5 * 20 * board.seconds.seconds["cfm"]
+    assert f"| nsf, above the limit | 5,000 | {seconds:.0f} | {ratio('nsf', 5000)} |" in text.splitlines()
     assert f"After 20,000 steps each, nsf has {ratio('nsf', 20_000)} times the excess of cfm" in words
     assert f" In 13 s, it has {ratio('nsf', 2000)} and is not separated from {alike()} of 11 other" in words
     later = f" In 33 s, it has {ratio('nsf', 5000)} and is not separated from {alike(nsf=5000)} of 11 other methods."

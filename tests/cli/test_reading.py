@@ -21,7 +21,10 @@ PLAN = {
     "report --results . --html report.md": "name a file that ends with .html",
     "leaderboard --results . --markdown --json": "choose one",
     "leaderboard --results . --track smoke": "smoke.toml is not a track: it has no [track]",
-    "leaderboard --results . --track plain-v1": "no suite 'plain-v1'; did you mean 'plane-v1'?",
+    "leaderboard --results . --track plain-v1": "no track 'plain-v1'; did you mean 'plane-v1'?",
+    "leaderboard --track dots": "known: cifar10-v1, digits-v1, latents-v1, maps-v1, plane-v1, transport-v1",
+    "leaderboard --results . --track points.toml": "there is no track at points.toml",
+    "tune --results . --track plane": "no track 'plane'; did you mean 'plane-v1'?",
 }
 
 

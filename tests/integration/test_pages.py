@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from statistics import mean
 
 import pytest
-from helpers.published import RESULTS, below, difference, halved, records, rows, values
+from helpers.published import RESULTS, below, difference, halved, records, rows, tasks, values
 
 TOML = RESULTS.parent / "genbench" / "suites"
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
@@ -114,8 +114,12 @@ def step_cost(model):
     return [float(cell) for cell in line.split("|")[1::2] if cell.strip()]
 
 
-def check_wcfm(said):
+def check_wcfm_paths(_):
     assert max(step_cost("wcfm")) <= 1.1
+    assert all(below("plane-v1", data, "straightness", "wcfm", "cfm") for data in tasks("plane-v1"))
+
+
+def check_wcfm(said):
     kappas = {labels["model"] for labels, _, _ in rows("kappa")} - {"cfm"}
     assert f"none of {len(kappas)} temperatures" in said
     assert "after 5,000 steps at batch 256" in said
@@ -150,6 +154,7 @@ def check_balanced(said):
 
 
 def check_otcfm(_):
+    assert all(below("plane-v1", data, "straightness", "otcfm", "cfm") for data in tasks("plane-v1"))
     assert below("digits-v1", "digits", "straightness", "otcfm", "cfm")
     with (RESULTS / "perf.csv").open(encoding="utf-8") as file:
         alone = {row["work"]: float(row["genbench_s"]) for row in csv.DictReader(file)}
@@ -194,7 +199,8 @@ def check_c2ot(_):
 
 
 CHECKS = {
-    "W-CFM": check_wcfm,
+    "W-CFM: paths": check_wcfm_paths,
+    "W-CFM: kappa": check_wcfm,
     "W-CFM on tori": check_tori,
     "wcfm-balanced": check_balanced,
     "OT-CFM": check_otcfm,
@@ -205,8 +211,11 @@ CHECKS = {
 }
 
 
-def test_every_finding_in_short_is_checked():
-    assert SHORT.keys() == CHECKS.keys() | {"flow maps"}  # test_findings.py compares every loss with both pairs
+def test_every_finding_in_short_is_checked_and_short():
+    elsewhere = {"flow maps", "W-CFM: tuning"}  # test_findings.py compares all losses, test_tuning_effect.py settings
+    assert SHORT.keys() == CHECKS.keys() | elsewhere
+    assert all(re.fullmatch(r"[A-Z].*\.", said) and ";" not in said for said in SHORT.values())
+    assert max(len(re.findall(r"\.(?= [A-Z]|$)", said)) for said in SHORT.values()) == 2
 
 
 @pytest.mark.parametrize("method", CHECKS)

@@ -42,6 +42,28 @@ def test_every_value_is_a_row_with_its_floor(moons, metric):
 
 
 @pytest.mark.parametrize(
+    ("dataset", "size", "where"), [("moons", 300, "there are 300"), ("digits", 601, "this split of the data has 500")]
+)
+def test_a_metric_of_too_many_samples_names_the_setting_to_type(dataset, size, where, metric):
+    """The hint was "--set metric.NAME.n=300", also for metrics without such a setting."""
+    data = datasets[dataset].build()
+    drawn = Evaluation(data, 0, x=torch.randn(size, *data.event.shape))
+
+    def difference(evaluation, *, n: int = 601):
+        return Value((evaluation.samples(n) - evaluation.reference(n).x).mean().item(), n, "p")
+
+    metric("some", difference)
+    metric("fixed", lambda evaluation: difference(evaluation))
+    (row,) = measure(drawn, "some", {"n": 601}, False)
+    assert row["reason"].startswith(f"it needs 601 samples; {where} (--set metric.some.n=")
+    typed = int(row["reason"].rstrip(")").rpartition("=")[2])
+    (row,) = measure(drawn, "some", {"n": typed}, False)
+    assert row["n"] == typed
+    (row,) = measure(drawn, "fixed", {}, False)
+    assert row["reason"] == f"it needs 601 samples; {where}"
+
+
+@pytest.mark.parametrize(
     ("value", "message"),
     [
         (Value(math.nan, 9, "p"), "broken is nan"),

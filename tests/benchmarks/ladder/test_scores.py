@@ -23,11 +23,26 @@ def test_predictions_are_scored_where_their_task_is_measured(contest):
     assert "| mean |  | 0.010" in table
     assert means.count("Better than") == 1  # without other tasks to learn from
     fewer = {"seeds": Stated(1000, {"moons": {pair: 0.9}})} | registered
-    table, _ = scores(fewer, [contest(data, RISING, RISING) for data in ("moons", "rings")])
+    both = [contest(data, RISING, RISING) for data in ("moons", "rings")]
+    table, said = scores(fewer, both)
     assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
     assert "| rings | 1 of 1 | not predicted | 0.010 |" in table
+    assert "| mean |  |  | 0.010" in table  # a predictor with one task, or none, does not hide the means of others
+    assert "(2 tasks) |" in table
+    assert said.startswith("Means are over the tasks with a score, ")
     (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
     assert "| moons | 0 of 1 | not measured |" in table
+
+
+def test_predictors_are_scored_on_the_pairs_that_all_of_them_predict(contest):
+    """A predictor of the easy pairs alone seemed to be better than one of all pairs."""
+    easy, hard = ("m0", "m1"), ("m1", "m2")
+    registered = {
+        "ratio": Stated(1000, {"moons": {easy: 0.9, hard: 0.1}}),
+        "held": Stated(1000, {"moons": {easy: 0.9}}),
+    }
+    table, _ = scores(registered, [contest("moons", RISING, RISING)])
+    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
 
 
 def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
