@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 TRACK = "plane-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
-    "Networks are small and of [unequal size](genbench/suites/plane-v1/table.md), on points in 2, 8 and 50 dimensions: "
-    "nothing here says what happens at scale ([methods](docs/models.md), "
-    "[how to read it](docs/read_a_leaderboard.md), [protocol](docs/tables.md#the-tables-of-a-track))."
+    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
+    "nothing here says what happens at scale ([methods](docs/models.md), [how to read it](docs/read_a_leaderboard.md), "
+    "[protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
 COLUMNS, WIDE = 128, 1000
@@ -53,8 +53,8 @@ def caption(board: TrackBoard) -> str:
     mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
     return (
         f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
-        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"
-        f"{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}."
+        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated "
+        f"by paired tests{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}."
     )
 
 

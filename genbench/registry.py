@@ -222,27 +222,17 @@ FAMILIES = {"metrics": {"torchmetrics": "genbench.metrics.torchmetrics_classes:e
 """{kind: {family: function that makes the entries called FAMILY:NAME}}."""
 
 
-def _registry(kind: str, key: str) -> Registry:
-    return Registry(kind, f"genbench.{key}", COMPONENTS[key], FAMILIES.get(key))
-
-
-models = _registry("model", "models")
-couplings = _registry("coupling", "couplings")
-nets = _registry("net", "nets")
-datasets = _registry("data set", "datasets")
-metrics = _registry("metric", "metrics")
-encoders = _registry("encoder", "encoders")
-extractors = _registry("feature extractor", "extractors")
-texts = _registry("text encoder", "texts")
-
-ALL = {
-    "models": models,
-    "couplings": couplings,
-    "nets": nets,
-    "encoders": encoders,
-    "texts": texts,
-    "datasets": datasets,
-    "metrics": metrics,
-    "extractors": extractors,
+KINDS = {
+    "models": "model",
+    "couplings": "coupling",
+    "nets": "net",
+    "encoders": "encoder",
+    "texts": "text encoder",
+    "datasets": "data set",
+    "metrics": "metric",
+    "extractors": "feature extractor",
 }
+ALL = {key: Registry(kind, f"genbench.{key}", COMPONENTS[key], FAMILIES.get(key)) for key, kind in KINDS.items()}
 """The registries by their names in `genbench list`."""
+
+models, couplings, nets, encoders, texts, datasets, metrics, extractors = ALL.values()

@@ -4,10 +4,8 @@ import hashlib
 
 import torch
 
-Purpose = str | int
 
-
-def derive(seed: int, *purpose: Purpose) -> int:
+def derive(seed: int, *purpose: str | int) -> int:
     """Return a 63-bit seed that depends only on the given seed and the words of its purpose.
 
     CUDA generators use all bits. CPU generators (the Mersenne Twister) use the low 32: of n streams about
@@ -20,6 +18,6 @@ def derive(seed: int, *purpose: Purpose) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(seed: int, *purpose: Purpose, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a generator of the stream for that purpose."""
     return torch.Generator(device=device).manual_seed(derive(seed, *purpose))

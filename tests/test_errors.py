@@ -1,4 +1,6 @@
-from genbench.errors import full_reason, unknown
+import pickle
+
+from genbench.errors import TooFewSamples, full_reason, unknown
 
 HINTS = {name: "did you mean 'wcfm'?" for name in ("WCFM", "wcmf")}
 HINTS |= {"FID": "did you mean 'fid-clean' or 'fid-legacy'?", "fid-cl": "did you mean 'fid-clean'?"}
@@ -18,3 +20,8 @@ def test_the_reason_of_a_bug_is_the_last_line_of_what_is_kept():
         kept = full_reason(error).splitlines()
     assert kept[0].startswith("Traceback")
     assert kept[-1] == "ValueError: a"
+
+
+def test_too_few_samples_are_reported_by_another_process_in_the_same_words():
+    error = pickle.loads(pickle.dumps(TooFewSamples(500, 300)))
+    assert (str(error), error.available) == ("it needs 500 samples; there are 300", 300)

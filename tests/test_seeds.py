@@ -29,12 +29,6 @@ def test_purposes_are_independent_streams():
     assert_close(torch.rand(3, generator=generator(1, "x")), torch.rand(3, generator=generator(1, "x")))
 
 
-def test_steps_share_streams_as_often_as_people_birthdays():
-    n = 400_000
-    expected = n * (n - 1) / 2**33  # 18.6, with the spread of a Poisson law
-    assert abs(repeats(streams(derive(0, "train", step) for step in range(n))) - expected) < 5 * expected**0.5
-
-
 def test_no_stream_of_an_evaluation_is_that_of_another_for_the_seeds_below_100():
     """All names in the code of metrics; `noise`, which has one stream for each sample, is the next test's."""
     code = "".join(path.read_text() for path in METRICS.rglob("*.py"))

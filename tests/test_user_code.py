@@ -50,7 +50,6 @@ def written(path, imports="", number="0.0"):
 
 @pytest.mark.parametrize("imports", ["from helper import NUMBER", "from parts.inner import NUMBER"])
 def test_an_edit_to_a_helper_is_another_model_with_its_own_numbers(tmp_path, imports):
-    """An edited helper gave the record, and the number, of the one before."""
     helper = tmp_path / "helper.py"
     written(tmp_path / "mine.py", imports, "NUMBER")
     (tmp_path / "parts").mkdir()
@@ -118,7 +117,6 @@ def test_a_copy_of_a_file_with_its_modules_has_its_hash(tmp_path):
 @pytest.mark.parametrize("loaded_by", ["another file", "the program"])
 @pytest.mark.parametrize("hidden", ["__import__('helper')", "importlib.import_module('helper')"])
 def test_a_helper_that_is_loaded_already_is_no_way_around_the_hash(tmp_path, monkeypatch, loaded_by, hidden):
-    """A file that imports the helper by its name was executed first: an edit to it gave the second file's old key."""
     (tmp_path / "helper.py").write_text("NUMBER = 1.0\n")
     if loaded_by == "another file":
         user_code.execute_file(written(tmp_path / "proper.py", "import helper", "helper.NUMBER"))

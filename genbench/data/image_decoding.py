@@ -114,9 +114,8 @@ def _decoded(
     """Decode a stream of images, in its order."""
     images = iter(images)
     with ThreadPoolExecutor() as pool:
-        decode_all = (
-            pool.map if image_format.resize else map
-        )  # handing a small image to a thread takes longer than decoding it
+        # Handing a small image to a thread takes longer than decoding it.
+        decode_all = pool.map if image_format.resize else map
         while some := dict(islice(images, AHEAD)):
             pixels = decode_all(lambda name, data: decode(data, f"{path}: {name}", image_format), some, some.values())
             yield from zip(some, pixels, strict=True)

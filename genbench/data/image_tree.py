@@ -13,10 +13,8 @@ refused.
 
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise, takewhile
-from lzma import LZMAError
 from pathlib import Path
 from posixpath import commonpath, dirname, normpath, splitext
 
@@ -173,9 +171,9 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                     file = archive.extractfile(member)
                     yield name + ("/" if member.isdir() else ""), file.read if file else bytes
                 archive.members = []  # type: ignore[attr-defined]  # otherwise memory would grow with the archive
-    except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
+    except ConfigError:
+        raise
+    except Exception as error:  # a damaged archive may raise anything
         raise ConfigError(f"{path} is neither a folder nor a readable tar archive: {error}") from error
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import RunFailed, TooFewSamples, Unsupported
-from genbench.metrics.sampling import EQUAL_LABELS, LabelRule
+from genbench.metrics.sampling import LabelRule
 from genbench.registry import Entry
 from genbench.seeds import derive
 from genbench.settings import call
@@ -174,7 +174,7 @@ class Evaluation:
     def stated_labels(self) -> str:
         """What protocols say about the labels of samples: nothing if they follow the data."""
         conditional = self.model is not None and self.model.conditional
-        return EQUAL_LABELS if conditional and self.labels == "equal" else ""
+        return ", equally many samples of each class" if conditional and self.labels == "equal" else ""
 
     @property
     def space(self) -> str:

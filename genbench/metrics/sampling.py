@@ -20,9 +20,6 @@ from genbench.training.process_group import ALONE, Group
 LabelRule = Literal["shares", "equal"]
 """Shares of the classes among the samples of a conditional model: as in the data, or equal."""
 
-EQUAL_LABELS = ", equally many samples of each class"
-"""Addition to protocols where the shares are equal by this rule."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genbench.runs.record_types import Record, Row, metric_of
-from genbench.runs.versions import other_versions
+from genbench.runs.versions import outdated_metrics
 from genbench.training.plan import Plan
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def frame(records: Iterable[Record]) -> "pd.DataFrame":
 
 def protocols(record: Record) -> list[str | None]:
     """Return the protocol of each row, which states the version of an outdated metric (in published records only)."""
-    outdated = {name: record["spec"]["metrics"][name]["version"] for name in other_versions(record)}
+    outdated = {name: record["spec"]["metrics"][name]["version"] for name in outdated_metrics(record)}
     stated = []
     for row in record["results"]:
         text, name = protocol(row), metric_of(row)

@@ -33,9 +33,7 @@ def check_memory(spec: Spec) -> None:
         memory.require(4 * sample * size, f"model.encoder.batch_size={size}")
     coupling = model.get("coupling") or model
     classes = event.classes if model.get("conditional") else 0
-    _check_pairs(
-        coupling, batch, max(classes, 1)
-    )  # building the model also refuses data without the labels that it needs
+    _check_pairs(coupling, batch, max(classes, 1))  # data without the labels that a model needs is refused below
     pool = coupling.get("pool", 1)
     memory.require(3 * sample * batch * pool, f"pool={pool} of plan.batch_size={batch}")
     points = coupling.get("points", 0)

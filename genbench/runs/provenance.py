@@ -6,8 +6,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,15 +68,6 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(self.device)
         self._start = time.perf_counter()
         return self
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Exclude the time of a block."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._start += time.perf_counter() - began
 
     def __exit__(self, *error: object) -> None:
         if self.device.type == "cuda":

@@ -27,6 +27,7 @@ from genbench.training.ensemble import Ensemble
 from genbench.training.loop import Progress, fit, no_progress
 from genbench.training.plan import Plan, training_version
 from genbench.training.process_group import Group
+from genbench.training.step import Clock
 
 log = logging.getLogger("genbench")
 
@@ -110,26 +111,23 @@ def fit_and_save(
         for evaluation in evaluations:  # this training starts anew
             evaluation.forget_failure()
     noted = [evaluation.noted_failure() for evaluation in evaluations]
-    seconds, reasons = 0.0, noted or cast(list[str | None], [None] * len(members))
+    clock, reasons = Clock(), noted or cast(list[str | None], [None] * len(members))
     with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
-            places = [folder / stage.name for folder in folders]
-            seconds += checkpoint.elapsed(places[0] / checkpoint.NAME)
             fit(
                 stage.learner,
                 data,
                 plan if stage.plan is None else Plan(**stage.plan),
                 group,
                 seed=derive(first.seed, first.kind, stage.name) if stage.name else first.seed,
-                folders=places,
+                folders=[folder / stage.name for folder in folders],
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
                 evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
-                uncounted=meter.paused,
+                clock=clock,
             )
             _add_reasons(reasons, stage.learner)
-    seconds += meter.seconds - sum(evaluation.seconds for evaluation in evaluations)
-    cost = {"train_seconds": seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
+    cost = {"train_seconds": clock.seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
     if "pairs" in spent:
         cost["pair_passes"] = plan.steps * plan.batch_size / spent["pairs"]

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
-from genbench.metrics.sampling import EQUAL_LABELS
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
-from genbench.runs.record_types import Record, Row, metric_of
+from genbench.runs.record_types import Record, Row
 from genbench.training.plan import VERSIONS, training_version
 
 log = logging.getLogger("genbench")
@@ -74,7 +73,7 @@ def unknown_components(record: Record) -> list[str]:
     return [f"{registry.kind} '{name}'" for registry, name in components if installed_version(registry, name) is None]
 
 
-def other_versions(record: Record) -> dict[str, str]:
+def outdated_metrics(record: Record) -> dict[str, str]:
     """Return {metric: how its version differs from the installed one}."""
     outdated = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
     return {name: why for name, why in outdated.items() if why is not None}
@@ -103,19 +102,6 @@ def bounds_of(value: str) -> tuple[float | None, float | None]:
         return None, None
     bounds = metrics[name].traits.get("bounds", (None, None))
     return bounds.get(part, bounds.get("", (None, None))) if isinstance(bounds, Mapping) else bounds
-
-
-def outdated_metrics(record: Record) -> dict[str, str]:
-    """Return {metric: why its values are outdated}.
-
-    Before labels followed the shares of the data, conditional models were sampled for all classes equally often.
-    """
-    if record["spec"]["evaluation"].get("labels", "shares") != "shares":
-        return other_versions(record)
-    equal = [metric_of(row) for row in record["results"] if (row.get("protocol") or "").endswith(EQUAL_LABELS)]
-    return dict.fromkeys(equal, "sampled equally often for each class; labels now have the shares of the data") | (
-        other_versions(record)
-    )
 
 
 def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[LeftOut]]:

@@ -69,7 +69,7 @@ class ProgressDisplay:
         self.warned = False
         self.start = self.last_count = time.monotonic()
         self.total: TaskID | None = None
-        self.activity, self.activity_bar, self.activity_line = "", None, 0.0
+        self.activity_bar, self.activity_line = None, 0.0
         self.listening = activity.shown_by(self.on_activity)
 
     def __enter__(self) -> "ProgressDisplay":

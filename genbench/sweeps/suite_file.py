@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, Val
 from genbench.errors import ConfigError, unknown
 from genbench.settings import Settings, merge
 from genbench.suites import FOLDER
-from genbench.sweeps.user_files import component_name, named_component
+from genbench.sweeps.user_files import component_name, metric_names
 from genbench.validation import DISTINCT, explain
 
 TUNED = ("model", "plan", "sample")
@@ -89,7 +89,6 @@ E = TypeVar("E", bound=Entry)
 
 CHOSEN = ".tuned.json"
 """Ending, in place of .toml, of the file beside a track that holds the settings which tuning chose."""
-
 
 CHOICES = TypeAdapter(dict[str, dict[str, dict[str, Any]]])
 """{data set: {model: its tuned settings, empty if its defaults were best}}."""
@@ -288,14 +287,13 @@ def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite in which names of components replace files relative to its folder; check these names."""
 
     def named(kind: str, part: E) -> E:
-        found = named_component(kind, part.name, part.settings, folder)
-        own = {"metrics": metric_names(part.metrics)} if isinstance(part, DataEntry) else {}
-        return part.model_copy(update={**found, **own})
+        name, found = component_name(kind, part.name, folder)
+        if twice := found.keys() & part.settings.keys():
+            raise ConfigError(f"{part.name} already states the {twice.pop()}: remove that setting")
+        own = {"metrics": metric_names(part.metrics, folder)} if isinstance(part, DataEntry) else {}
+        return part.model_copy(update={"name": name, **found, **own})
 
-    def metric_names(names: list[str] | None) -> list[str] | None:
-        return [component_name("metrics", name, folder)[0] for name in names] if names is not None else None
-
-    return with_entries(suite, named).model_copy(update={"metrics": metric_names(suite.metrics)})
+    return with_entries(suite, named).model_copy(update={"metrics": metric_names(suite.metrics, folder)})
 
 
 def with_entries(suite: Suite, change: Callable[[str, Any], Any]) -> Suite:

@@ -40,18 +40,6 @@ def component_name(kind: str, text: str, folder: Path = Path()) -> tuple[str, di
     return text, {}
 
 
-def named_component(kind: str, text: str, stated: Settings, folder: Path = Path()) -> dict[str, Any]:
-    """Return the name and the settings of a component that may be given as a file, together with stated settings.
-
-    Raises:
-        ConfigError: as `component_name` does, and if the path is stated twice.
-    """
-    name, settings = component_name(kind, text, folder)
-    if twice := settings.keys() & stated.keys():
-        raise ConfigError(f"{text} already states the {twice.pop()}: remove that setting")
-    return {"name": name, **settings}
-
-
 def from_folder(builder: Callable, table: Settings, folder: Path) -> dict[str, Any]:
     """Return the settings of a component, or lists of them, with relative paths joined to a folder."""
     schema = settings_of(builder)
@@ -100,11 +88,7 @@ def of_model(name: str, table: Settings, folder: Path = Path()) -> dict[str, Any
 
 
 def of_models(names: Iterable[str], settings: Settings) -> dict[str, Any]:
-    """Return settings of several models, nested by section; a section may be the name of a model, without the hash.
-
-    Raises:
-        ConfigError: as `of_model` does.
-    """
+    """Return settings of several models, nested by section; a section may be the name of a model, without the hash."""
     found = dict(settings)
     for name in names:
         own = name.partition("@")[0]
@@ -144,11 +128,7 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
 def request(
     model: str, dataset: str, metrics: Iterable[str] | None, settings: Settings
 ) -> tuple[str, str, list[str] | None, dict[str, Any]]:
-    """Return the names and the settings of a request, with the names of components in place of files.
-
-    Raises:
-        ConfigError: as `component_name` does.
-    """
+    """Return the names and the settings of a request, with the names of components in place of files."""
     name, _ = component_name("models", model)
     data, own = data_request(dataset, settings)
     if isinstance(own.get("model"), Mapping):
@@ -162,7 +142,7 @@ def data_request(dataset: str, settings: Settings) -> tuple[str, dict[str, Any]]
     return name, merge({"data": settings_of_file} if settings_of_file else {}, settings)
 
 
-def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
+def metric_names(metrics: Iterable[str] | None, folder: Path = Path()) -> list[str] | None:
     """Return the names of metrics, some of which may be given as Python files.
 
     Raises:
@@ -170,4 +150,4 @@ def metric_names(metrics: Iterable[str] | None) -> list[str] | None:
     """
     if isinstance(metrics, str):
         raise ConfigError(f"metrics='{metrics}' is wrong: write a list of names, as ['{metrics}']")
-    return None if metrics is None else [component_name("metrics", metric)[0] for metric in metrics]
+    return None if metrics is None else [component_name("metrics", metric, folder)[0] for metric in metrics]

@@ -36,13 +36,10 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         except ImportError as error:
             raise ConfigError(f"{module} cannot be imported: {error}") from error
     components = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
-    added = (
-        [] if module.partition(".")[0] == "genbench" else components[datasets.kind]
-    )  # genbench's own metrics have toy tasks instead
-    tasks = [
-        *data,
-        *(each for each in added if not any(s.required for s in settings_of(datasets[each].build).values())),
-    ]
+    # genbench's own metrics have toy tasks instead.
+    added = [] if module.partition(".")[0] == "genbench" else components[datasets.kind]
+    needs_none = [each for each in added if not any(s.required for s in settings_of(datasets[each].build).values())]
+    tasks = [*data, *needs_none]
     checks: dict[str, Callable[[str], list[str]]] = {
         datasets.kind: check_dataset,
         models.kind: check_model,

@@ -26,15 +26,6 @@ class Checkpoint(NamedTuple):
     seconds: float
 
 
-def save(path: Path, checkpoint: Checkpoint, run: str) -> None:
-    """Write a checkpoint of a run; the existing file becomes the previous one."""
-    if path.exists():
-        files.discard(_previous(path))
-        path.replace(_previous(path))
-    header = {"step": str(checkpoint.step), "seconds": str(checkpoint.seconds), "run": run}
-    tensors.save(path, checkpoint.tensors, header)
-
-
 class Saver:
     """Saves the checkpoints of a training, seldom enough to take at most 2 % of its time.
 
@@ -52,21 +43,15 @@ class Saver:
         return time.monotonic() - self.ended > self.save_every * max(1.0, self.cost / (SHARE * 30))
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint. Raises OSError if it cannot be written."""
+        """Write a checkpoint; the existing file becomes the previous one. Raises OSError if it cannot be written."""
         began = time.monotonic()
-        save(self.path, checkpoint, self.run)
+        if self.path.exists():
+            files.discard(_previous(self.path))
+            self.path.replace(_previous(self.path))
+        header = {"step": str(checkpoint.step), "seconds": str(checkpoint.seconds), "run": self.run}
+        tensors.save(self.path, checkpoint.tensors, header)
         self.step, self.ended = checkpoint.step, time.monotonic()
         self.cost = self.ended - began
-
-
-def elapsed(path: Path) -> float:
-    """Return the seconds of training until a checkpoint; 0 if none can be read."""
-    for candidate in (path, _previous(path)):
-        try:
-            return float(tensors.head(candidate, FIELDS)["seconds"])
-        except (FileNotFoundError, ValueError):  # Damaged is a ValueError
-            continue
-    return 0.0
 
 
 def read(path: Path, run: str) -> Checkpoint | None:

@@ -6,13 +6,14 @@ equals an uninterrupted run bit for bit.
 """
 
 import logging
+import multiprocessing
 import os
 import shutil
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,8 +28,7 @@ from genbench.training import checkpoint
 from genbench.training.interrupts import Interrupts
 from genbench.training.plan import Plan
 from genbench.training.process_group import Group
-from genbench.training.second_thread import prefetch, second_thread_allowed
-from genbench.training.step import Step, TrainingState
+from genbench.training.step import Clock, Step, TrainingState
 from genbench.training.train_log import TrainLog
 
 log = logging.getLogger("genbench")
@@ -65,7 +65,7 @@ def fit(
     progress: Sequence[Progress] = (),
     evaluate: Callback | None = None,
     save_every: float = 30.0,
-    uncounted: Callable[[], AbstractContextManager[None]] = nullcontext,
+    clock: Clock | None = None,
 ) -> L:
     """Train a model, or an ensemble, and return it with the weights that are to be evaluated.
 
@@ -79,7 +79,7 @@ def fit(
             plan.stop=validation, the weights with the lowest returned loss become the result.
         save_every: least seconds between checkpoints, which take at most 2 % of the time. A signal that stops the
             training also saves one.
-        uncounted: context manager around saving, which does not count as training.
+        clock: measures the time of training; evaluating and saving do not count.
 
     Raises:
         RunFailed: if the loss is not finite; the message names the step.
@@ -94,7 +94,7 @@ def fit(
     learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
-    state = TrainingState(learner, plan)
+    state = TrainingState(learner, plan, clock or Clock())
     if saved is not None and path is not None:
         state.restore(saved, path)
         if group.is_first:
@@ -104,7 +104,7 @@ def fit(
 
     learner.train()
     loop = _Loop(state, plan, group, seed, [path / "train.csv" for path in folders if group.is_first], saved)
-    loop.progress, loop.evaluate, loop.uncounted, loop.log_every = progress, evaluate, uncounted, save_every / 2
+    loop.progress, loop.evaluate, loop.log_every = progress, evaluate, save_every / 2
     if path is not None and group.is_first:
         loop.saver = checkpoint.Saver(path, run, save_every)
     if plan.compile:
@@ -119,7 +119,6 @@ class _Loop:
 
     evaluate: Callback | None
     progress: Sequence[Progress]
-    uncounted: Callable[[], AbstractContextManager[None]]
     log_every: float
     saver: checkpoint.Saver | None = None
 
@@ -176,13 +175,13 @@ class _Loop:
         """Evaluate the averaged weights if that is due after this step."""
         if self.evaluate is None or not self.plan.evaluates_after(self.state.step):
             return
-        with self.state.paused(), self.state.averaged_weights():
+        with self.state.clock.paused(), self.state.averaged_weights():
             loss = self.group.broadcast(self.evaluate(self.state.step))
             if self.plan.stop == "validation":
                 self.state.keep_if_best(loss)
 
     def _save(self, saver: checkpoint.Saver) -> None:
-        with self.state.paused(), self.uncounted():
+        with self.state.clock.paused():
             saved = self.state.checkpoint()
             saver.save(saved._replace(tensors=saved.tensors | self.log.incomplete_rows()))
 
@@ -237,7 +236,7 @@ def _examples(
         return learner.example(batch_source, step, size, seed, generator)
 
     if learner.draws == "thread" and second_thread_allowed(device):
-        return prefetch(draw, steps)
+        return _prefetch(draw, steps)
     ahead = min(AHEAD, max(1, VALUES_AHEAD // (size * data.event.dims))) if learner.draws == "block" else 1
     return _in_blocks(draw, steps, ahead)
 
@@ -248,3 +247,21 @@ def _in_blocks(draw: Callable[[int], Example], steps: range, ahead: int) -> Iter
         drawn = deque(map(draw, steps[first : first + ahead]))
         while drawn:
             yield drawn.popleft()
+
+
+def second_thread_allowed(device: torch.device) -> bool:
+    """Return whether a second thread may work: not on the CPU in a worker of a sweep, whose siblings use all cores."""
+    return device.type != "cpu" or multiprocessing.parent_process() is None
+
+
+def _prefetch(draw: Callable[[int], Example], steps: range) -> Iterator[Example]:
+    """Yield what `draw` returns for each step, while a second thread draws for the next step.
+
+    On a GPU, both threads use the same stream. An error of `draw` is raised at its own step.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(draw, steps[0])
+        for following in steps[1:]:
+            drawn, coming = coming.result(), thread.submit(draw, following)
+            yield drawn
+        yield coming.result()

@@ -25,11 +25,36 @@ from genbench.training.process_group import Group
 L = TypeVar("L", bound=Learner)
 
 
+class Clock:
+    """The seconds of a training, with those before a resumption; pauses do not count."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()  # earlier by the seconds before a resumption, later by pauses
+
+    @property
+    def seconds(self) -> float:
+        """The seconds so far."""
+        return time.monotonic() - self._began
+
+    def add(self, seconds: float) -> None:
+        """Add the seconds before a resumption."""
+        self._began -= seconds
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Exclude the time of a block."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - began
+
+
 class TrainingState(Generic[L]):
     """A learner, on its device, between two steps of its training."""
 
-    def __init__(self, learner: L, plan: Plan) -> None:
-        self.learner = learner
+    def __init__(self, learner: L, plan: Plan, clock: Clock) -> None:
+        self.learner, self.clock, self._before = learner, clock, clock.seconds
         self.trained = [p for p in learner.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self.trained] if plan.ema else []
         self.optimizer = Adam(self.trained, plan.optimizer, betas=plan.betas, weight_decay=plan.weight_decay)
@@ -39,7 +64,6 @@ class TrainingState(Generic[L]):
         persistent = learner.state_dict().keys()  # other buffers are computed again, perhaps after a checkpoint is read
         self._buffers = [name for name, _ in learner.named_buffers() if name in persistent]
         self._raw: list[Tensor] = []  # the trained weights, while the learner holds their average
-        self._began = time.monotonic()  # earlier by the seconds before a resumption, later by those that do not count
 
     def checkpoint(self) -> Checkpoint:
         """Return what restores this state, and the seconds of training so far."""
@@ -50,7 +74,7 @@ class TrainingState(Generic[L]):
             tensors |= {f"best.{i}": value for i, value in enumerate(self.best)}
         for i, moments in enumerate(self.optimizer.states):
             tensors |= {f"optimizer.{i}.{name}": value for name, value in moments.items()}
-        return Checkpoint(tensors, self.step, time.monotonic() - self._began)
+        return Checkpoint(tensors, self.step, self.clock.seconds - self._before)
 
     def restore(self, saved: Checkpoint, path: Path) -> None:
         """Return to the state of a checkpoint, which was read from a path.
@@ -76,16 +100,7 @@ class TrainingState(Generic[L]):
             other = f"another model, or to an earlier version of genbench: {why}"
             raise ConfigError(f"{files.shown(path)} belongs to {other}; remove it to train again") from error
         self.step = saved.step
-        self._began = time.monotonic() - saved.seconds
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Exclude the time of a block from the time of training."""
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._began += time.monotonic() - began
+        self.clock.add(saved.seconds)
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:

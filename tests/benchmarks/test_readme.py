@@ -19,7 +19,7 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
     assert "excess over real data in `sliced_w2`, divided by cfm's in the same column: " in said
     assert "the geometric mean over 2 tasks with its 95 % interval" in said
-    assert said.endswith("are not separated. Columns of 20 steps (5 seeds) have default settings.")
+    assert said.endswith("are not separated by paired tests. Columns of 20 steps (5 seeds) have default settings.")
     records = planted()
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
@@ -54,7 +54,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert stated[0][2] != stated[-1][2]
     assert "so they differ in more than steps" in caption
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
-    assert "on points in 2, 8 and 50 dimensions" in caption
+    assert "learn points in 2, 8 and 50 dimensions" in caption
     assert dims == {2, 8, 50}
     sizes = {}
     for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):

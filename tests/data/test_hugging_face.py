@@ -80,15 +80,6 @@ def test_the_content_is_the_name(tmp_path):
     assert sha256("one", values) == sha256("two", values) != sha256("three", values + 1)
 
 
-def test_a_damaged_export_is_made_again(tmp_path, caplog):
-    photos().save_to_disk(tmp_path / "saved")
-    path = export(str(tmp_path / "saved"), None)
-    sound = path.read_bytes()
-    path.write_bytes(b"x" + sound[1:])
-    assert export(str(tmp_path / "saved"), None).read_bytes() == sound
-    assert "made again" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -70,16 +70,6 @@ def test_content_that_changes_in_use_is_not_kept_under_its_old_name(tmp_path):
     assert not list((tmp_path / "home").rglob("*.npy"))
 
 
-def test_a_failed_decoding_leaves_nothing_behind(tmp_path):
-    write_images(tmp_path / "tree", SPLITS)
-    (tmp_path / "tree" / "train" / "dog" / "3.png").write_bytes(b"\x89PNG broken")
-    data = build(tmp_path / "tree")
-    with pytest.raises(ConfigError):
-        data.train.batch(0, 2, 0)
-    left = {item.suffix for item in (tmp_path / "home" / "images").iterdir()}
-    assert left == {".json", ".lock"}
-
-
 def test_resizing_keeps_flat_colors_averages_fine_patterns_and_keeps_the_center(tmp_path):
     (tmp_path / "tree").mkdir()
     flat = np.full((40, 64, 3), (10, 200, 60), np.uint8)

@@ -24,8 +24,9 @@ evaluation = {n = 32, curve = [1]}
 """
 # Two cells of one trained model, and one of another: the first two are one piece of work.
 SHARED = SUITE.replace('"cfm",', '"cfm", {name = "cfm", sample = {method = "euler", steps = 2}},')
-# Two models that are trained as one stack.
-STACKED = SUITE.replace('"cfm", "wcfm"', '{name = "wcfm", kappa = [0.5, 1.0]}') + 'stack = ["seed", "kappa"]\n'
+# Two models that are trained as one stack, with a state that moves as they draw.
+BOTH = '{name = "wcfm", kappa = [0.5, 1.0], normalizer = "running"}'
+STACKED = SUITE.replace('"cfm", "wcfm"', BOTH) + 'stack = ["seed", "kappa"]\n'
 # Two models of latents, which share an encoder.
 LATENT = """
 datasets = ["digits"]

@@ -25,8 +25,3 @@ def digits():
 @pytest.fixture(scope="session")
 def captioned():
     return datasets["digits-captions"].build()
-
-
-@pytest.fixture(scope="session")
-def digit_samples(digits):
-    return digits.train.take(500, 3)

@@ -84,7 +84,6 @@ def test_published_texts_and_numbers_are_such_that_tables_can_be_written(record,
 
 
 def test_a_published_file_is_read_up_to_a_size_however_well_it_is_compressed(tmp_path, monkeypatch):
-    """Each line of such a file was bounded, but not their number: a file of 60 KB could hold gigabytes of records."""
     path = tmp_path / "records.jsonl.gz"
     path.write_bytes(format_published(read_published(PUBLISHED[0])[:20]))
     assert len(read_published(path)) == 20

@@ -1,6 +1,5 @@
 """Prerequisites: an encoder, or a teacher, is trained once by a run of its own, whatever happens meanwhile."""
 
-import inspect
 import shutil
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,7 +23,6 @@ from genbench.runs.store import Store, spec_at
 from genbench.runs.weights_file import read_weights
 from genbench.storage.lease import Busy
 from genbench.sweeps.executors import execute, local
-from genbench.training import loop
 
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
@@ -82,7 +80,6 @@ def test_an_encoder_is_a_run_that_all_seeds_share(own):
 
 
 def test_adding_a_metric_keeps_code_machine_and_cost_of_the_older_values(tmp_path, monkeypatch):
-    """A record that was trained and measured on one machine became one of the machine that added a metric."""
     settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
     first, both = (make_spec("cfm", "moons", metrics=m, settings=settings) for m in (["nfe"], ["nfe", "norm"]))
     store = Store(tmp_path)
@@ -158,23 +155,6 @@ def test_damaged_weights_of_an_encoder_are_reported_and_trained_again(whole, tmp
     path.unlink()  # the record alone is not enough
     run(latent(seed=1), store)
     assert equal(weights(store, encoder), weights(whole, encoder))
-
-
-@pytest.mark.parametrize("stage", ["reconstruction", "decoder"])
-def test_an_interrupted_encoder_resumes_bit_for_bit(whole, tmp_path, monkeypatch, stage):
-    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
-    store = Store(tmp_path)
-
-    def interrupt(step, steps, logs):
-        if step == 6 and f"encoder {stage} loss" in logs:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(latent(), store, progress=interrupt)
-    assert not store.has_weights(latent().prerequisites["encoder"])
-    assert of_folder(store).begun == [store.folder(latent().prerequisites["encoder"]).name]
-    run(latent(), store)
-    assert equal(weights(store, latent()), weights(whole, latent()))
 
 
 def test_a_run_whose_encoder_is_being_trained_is_busy(whole, tmp_path):

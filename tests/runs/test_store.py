@@ -10,9 +10,7 @@ import torch
 import genbench
 from genbench.errors import ConfigError
 from genbench.runs.record import Misfiled, read_kept
-from genbench.runs.spec import build_data
 from genbench.runs.store import run_name
-from genbench.runs.train_or_resume import build_untrained, take_weights
 
 
 def copy(source, target):
@@ -123,7 +121,6 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
 
 
 def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, edit_record, caplog):
-    """A damaged record was overwritten; so was a valid one made when a setting had another default."""
     store, (spec, other, *_) = runs
     path = store.record_path(spec)
     record = store.record(spec)
@@ -140,15 +137,3 @@ def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs,
     assert [file.read_bytes() for file in kept] == [of_old_default, misfiled, b"damaged"]
     assert f"{path} was set aside as record.json.aside3" in caplog.text
     assert len(store.records()) == 4
-
-
-def test_weights_of_another_run_never_replace_those_set_aside_before(runs):
-    store, (first, second, third, *_) = runs
-    path = store.weights_path(first)
-    wrong = [store.weights_path(spec).read_bytes() for spec in (second, third)]
-    for content in wrong:
-        path.unlink(missing_ok=True)
-        path.write_bytes(content)
-        with store.hold(first) as held:
-            assert take_weights(build_untrained(first, build_data(first.data)), first, held) is None
-    assert [path.with_name(f"{path.name}.aside{number}").read_bytes() for number in ("", 2)] == wrong

@@ -44,15 +44,6 @@ def test_values_of_outdated_metrics_are_left_out_unless_they_are_published(recor
         assert stated == protocol(row) + version
 
 
-def test_samples_of_equally_many_of_each_class_are_outdated_unless_that_is_asked_for(record):
-    mark, (row, *_) = ", equally many samples of each class", record["results"]
-    known = outdated_metrics(record).keys()
-    record["results"] = [each | {"protocol": each["protocol"] + mark} for each in record["results"][:1]]
-    assert outdated_metrics(record).keys() == known | {row["metric"].partition(".")[0]}
-    record["spec"]["evaluation"]["labels"] = "equal"
-    assert outdated_metrics(record).keys() == known
-
-
 def test_a_reason_that_models_share_is_said_once_with_their_number(record, caplog):
     others = [copy.deepcopy(record) for _ in range(4)]
     others[0]["labels"]["model"] = others[1]["labels"]["model"] = "another"
@@ -66,7 +57,6 @@ def test_a_reason_that_models_share_is_said_once_with_their_number(record, caplo
 
 @pytest.mark.parametrize("precision", ["fp8", ["fp32"], None])
 def test_a_record_with_an_unknown_precision_is_left_out_in_words(record, caplog, precision):
-    """It ended every report in a traceback."""
     record["spec"]["plan"]["precision"] = precision
     assert without_outdated([record]) == []
     assert "trained with a precision that this genbench does not know (1 record)" in caplog.text
@@ -100,7 +90,6 @@ def test_a_metric_with_an_outdated_extractor_is_left_out_of_what_is_restored(rec
 
 @pytest.mark.parametrize("name", ["of_a_plugin", "broken"])
 def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
-    """A plug-in that another machine has counted as outdated, and a broken one stopped every command that reads."""
     for registry in (models, metrics):
         monkeypatch.setitem(registry._own, "broken", "genbench.no_such_module")
     record["spec"]["metrics"] = {each: part | {"version": 1} for each, part in record["spec"]["metrics"].items()}

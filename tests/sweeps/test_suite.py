@@ -97,7 +97,6 @@ def test_a_cell_that_is_written_in_two_ways_is_one(tmp_path):
 
 
 def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
-    """It was two cells of one record, and was published twice."""
     text = 'datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\nseeds = [0]\n'
     path = tmp_path / "s.toml"
     path.write_text(text + 'include = [{model = "cfm", dataset = {name = "moons", metrics = ["w2", "nfe"]}}]\n')
@@ -174,7 +173,6 @@ def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
 
 
 def test_rows_that_share_a_run_stand_there_both_and_a_row_has_one_name_on_all_data_sets(tmp_path):
-    """The row of the tuned settings was left out of the tuned table; a default of one data set was part of a name."""
     (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {'))
     track = load(tmp_path / "some.toml")
     assert {spec.model_label for spec in track.specs} == {"cfm", "cfm net=mlp(width=64)", "wcfm"}

@@ -170,7 +170,6 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
 
 
 def test_paths_in_the_settings_of_a_suite_are_relative_to_it_and_those_of_set_to_the_working_folder(cli, folder):
-    """A name of a file was relative to the suite, and a path among its settings to the working folder."""
     (folder / "sub").mkdir()
     shutil.move(folder / "points.npy", folder / "sub/points.npy")
     np.save(folder / "others.npy", np.ones((300, 2)) * np.arange(300)[:, None])

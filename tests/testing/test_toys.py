@@ -6,7 +6,7 @@ import torch
 from scipy.stats import kstest
 
 from genbench.core import Event, Normal
-from genbench.testing.toys import CLASSES, LEVELS, AffineFlow, centers, toy_tasks
+from genbench.testing.toys import AffineFlow, toy_tasks
 
 
 @pytest.mark.parametrize("name", ["vectors", "labeled vectors"])
@@ -19,25 +19,6 @@ def test_the_density_integrates_to_one_and_is_that_of_the_samples(name):
     assert law[-1] == pytest.approx(1.0, abs=1e-3)
     x = data.train.take(4000, 0).x[:, 0].numpy()
     assert kstest(x, lambda a: np.interp(a, side + step / 2, law)).pvalue > 1e-3
-
-
-def test_labels_name_the_nearest_center():
-    data = toy_tasks()["labeled vectors"]
-    x, label = data.test.take(2000, 0)
-    nearest = torch.cdist(x, centers((2,))).argmin(1)
-    assert (nearest == label).float().mean() > 0.99
-    assert label.unique().tolist() == list(range(CLASSES))
-    assert not toy_tasks()["vectors"].test.take(50, 0).label.any()
-
-
-def test_images_lie_on_their_gray_levels():
-    data = toy_tasks()["labeled images"]
-    x = data.train.batch(3, 50, 1).x
-    assert x.shape == (50, 1, 4, 4)
-    raw = data.space.decode(x)
-    assert torch.equal(data.space.encode(raw), x)
-    assert len(raw.unique()) <= LEVELS
-    assert int(raw.max()) < LEVELS
 
 
 def test_the_velocity_is_that_of_straight_paths():

@@ -103,21 +103,6 @@ def test_members_are_what_they_are_alone(model, own, dataset, settings):
             assert_close(dict(member.named_buffers())[name], buffer, equal_nan=True)
 
 
-def test_an_interrupted_stack_resumes_bit_for_bit(tmp_path):
-    specs = specs_of("wcfm", WCFM, steps=210)
-    whole = train(specs, tmp_path / "whole")
-    with pytest.raises(Stop):
-        train(specs, tmp_path / "cut", progress=[stop_at(200)], save_every=0)
-    seen = []
-    again = train(specs, tmp_path / "cut", progress=[lambda step, steps, logs: seen.append(step)])
-    assert seen[0] > 100
-    for i, (one, other) in enumerate(zip(whole, again, strict=True)):
-        assert torch.equal(weights(one), weights(other))
-        assert_close(one.coupling.log_mean, other.coupling.log_mean, rtol=0, atol=0, equal_nan=True)
-        logs = [(tmp_path / folder / str(i) / "train.csv").read_bytes() for folder in ("whole", "cut")]
-        assert logs[0] == logs[1]
-
-
 def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path):
     def started(spoiled):
         specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}, {"seed": 2}], steps=130)

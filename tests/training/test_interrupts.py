@@ -61,6 +61,7 @@ def test_a_signal_in_a_step_waits_for_its_checkpoint(tmp_path, monkeypatch, capl
     assert torch.equal(weights(resumed), weights(whole))
     logs = [(tmp_path / name / "train.csv").read_bytes() for name in ("whole", "cut")]
     assert logs[0] == logs[1]
+    assert logs[0].count(b"\n") == 1 + 60 // 7
 
 
 def test_an_evaluation_that_was_interrupted_is_repeated(tmp_path):

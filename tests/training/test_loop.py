@@ -7,28 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers.processes import together
-from helpers.toy_trainings import Stop, start, stop_at, train, weights
+from helpers.processes import context, together
+from helpers.toy_trainings import Stop, start, train, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.training.loop import fit
+from genbench.training.loop import fit, second_thread_allowed
 from genbench.training.process_group import Group, start_group
 
 RUNNING = {"normalizer": "running"}
-
-
-def test_rows_of_several_steps_are_the_same_after_a_resumed_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("genbench.training.train_log.steps_per_row", lambda steps: 7)
-    train(folder=tmp_path / "whole", steps=230)
-    with pytest.raises(Stop):
-        train(folder=tmp_path / "cut", progress=stop_at(200), save_every=1e-9, steps=230)
-    assert (tmp_path / "cut" / "checkpoint.safetensors").exists()
-    train(folder=tmp_path / "cut", steps=230)
-    whole = (tmp_path / "whole/train.csv").read_text()
-    assert whole.count("\n") == 1 + 230 // 7
-    assert (tmp_path / "cut/train.csv").read_text() == whole
 
 
 def test_a_loss_that_is_not_finite_names_its_step():
@@ -89,6 +77,12 @@ def test_examples_drawn_in_blocks_are_those_of_their_steps(monkeypatch, name, se
     assert max(most) == ahead
     monkeypatch.setattr("genbench.training.loop.VALUES_AHEAD", 0)
     assert torch.equal(weights(model), weights(train(name, settings=settings, steps=21)))
+
+
+def test_a_worker_of_a_sweep_has_no_idle_core():
+    assert second_thread_allowed(torch.device("cpu"))
+    with context.Pool(1) as pool:
+        assert not pool.apply(second_thread_allowed, (torch.device("cpu"),))
 
 
 def test_a_plan_that_fails_fails_at_its_step(monkeypatch):

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from genbench.core import Batch, Data
-from genbench.data.digits import STYLES
+from genbench.data.digits import CLASSES, STYLES
 from genbench.errors import Unsupported
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor
 from genbench.registry import extractors
@@ -46,8 +46,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     },
 }
 
-CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-LOOKS = ("plain", "inverted", "thick")
+LOOKS = tuple(STYLES)
 SIZES = {"class": len(CLASSES), "look": len(LOOKS)}
 """Number of values of each attribute of captions; the look varies fastest over the 30 combinations."""
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,8 +58,6 @@ class TrainingEvaluation:
         self.folder, self.spec, self.model, self.data, self.group = folder, spec, model, data, group
         # A teacher has no metrics: its plan alone asks for the loss on validation data.
         self.metrics = bind_metrics([VALIDATION], {}, data.event) | spec.metrics
-        self.seconds = 0.0
-        """Time that evaluation took, which is not training time."""
 
     def __call__(self, step: int) -> float | None:
         """Evaluate the model after this many steps, and return its loss on validation data if that is due.
@@ -68,9 +65,8 @@ class TrainingEvaluation:
         Raises:
             RunFailed: if the validation loss is to choose the weights, but the first loss cannot be measured.
         """
-        plan, began = plan_of(self.spec), time.monotonic()
-        measures = _measures(plan, step)
-        validates = plan.validates_after(step)
+        plan = plan_of(self.spec)
+        measures, validates = _measures(plan, step), plan.validates_after(step)
         draws = has_images(self.data) and bool(plan.grid_every) and step % plan.grid_every == 0 and step < plan.steps
         path = self.folder / f"{step}.{'json' if measures or validates else 'png'}"
         rows = self.group.broadcast(_kept(path) if self.group.is_first else None)
@@ -83,7 +79,6 @@ class TrainingEvaluation:
                 kept = [row | of_step | {COMPONENT: self.metrics[metric_of(row)]} for row in rows]
                 files.discard(path)  # a damaged file; a folder may have its name
                 files.write_sealed(path, json.dumps(kept), place_of(path))
-        self.seconds += time.monotonic() - began
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
         if loss is None:
             return None

@@ -9,7 +9,6 @@ import logging
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError, first_line
@@ -95,12 +94,10 @@ class Loggers:
     def __enter__(self) -> "Loggers":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for name, logger in self.loggers.items():
             try:
-                logger.close(error is not None)
+                logger.close(error[0] is not None)
             except Exception as reason:
                 _give_up(name, reason)
         self.loggers = {}

@@ -132,7 +132,6 @@ def test_impossible_settings_are_refused(name, settings, message):
 
 
 def test_a_dry_run_finds_no_exact_truth(cli, monkeypatch, tmp_path):
-    """The eigenvectors of 20,000 dimensions took minutes."""
     monkeypatch.setattr(torch.linalg, "eigh", lambda *_: pytest.fail("the spectrum is found"))
     settings = ("--set", "data.dims=20000", "--results", tmp_path)
     code, out, _ = cli("run", "--model", "cfm", "--dataset", "gaussian", *settings, "--dry-run")

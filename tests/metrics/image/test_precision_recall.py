@@ -2,17 +2,7 @@ import torch
 from helpers.pixel_features import measured, normal_images
 
 from genbench.metrics.image import precision_recall
-from genbench.metrics.image.precision_recall import (
-    Neighborhoods,
-    nearest,
-)
-
-
-def test_every_value_states_its_interval(data):
-    bad = torch.cat([normal_images(200, 3), normal_images(100, 4, mean=160.0)])
-    for metric in ("precision_recall", "density_coverage"):
-        for row in measured(metric, data, bad).values():
-            assert 0 < row["details"]["half_interval"] < 0.2
+from genbench.metrics.image.precision_recall import Neighborhoods, nearest
 
 
 def test_recall_and_coverage_have_the_floor_of_as_many_held_out_images_only(data):

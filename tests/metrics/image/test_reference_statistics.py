@@ -4,12 +4,10 @@ import torch
 from helpers.pixel_features import PixelExtractor, normal_images, pixel_sets, task
 
 from genbench.errors import ConfigError
-from genbench.metrics.image import reference_statistics
 from genbench.metrics.image.fid import _distance
 from genbench.metrics.image.frechet import Moments
 from genbench.metrics.image.reference_statistics import available, published, real_images, statistics
 from genbench.metrics.measurement import validation_as_test
-from genbench.storage import cache
 
 
 def test_statistics_depend_on_the_set_of_images_and_not_on_their_order():
@@ -31,23 +29,6 @@ def test_statistics_depend_on_the_set_of_images_and_not_on_their_order():
     moments = Moments([raw.flatten(1).double()])
     torch.testing.assert_close(first.moments.mean, moments.mean)
     torch.testing.assert_close(first.moments.covariance, moments.covariance)
-
-
-def test_damaged_statistics_and_those_of_other_images_are_computed_again(caplog):
-    pixels, folder = PixelExtractor(), cache.home() / "references"
-    small = task(normal_images(20, 0), normal_images(5, 1))
-    first = statistics(small, pixels, "train", 100)
-    path, rows = folder / first.source, first.rows.clone()
-    whole = path.read_bytes()
-    flipped = bytearray(whole)
-    flipped[-1] ^= 1
-    other = folder / statistics(task(normal_images(20, 2), normal_images(5, 1)), pixels, "train", 100).source
-    for number, damaged in enumerate((flipped, whole[:30], b"", other.read_bytes()), 1):
-        path.write_bytes(damaged)
-        reference_statistics._statistics.cache_clear()
-        again = statistics(small, pixels, "train", 100)
-        torch.testing.assert_close(again.rows, rows, rtol=0, atol=0)
-        assert caplog.text.count("it is made again") == number
 
 
 def test_published_statistics_replace_real_images(data, tmp_path):

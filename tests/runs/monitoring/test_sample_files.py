@@ -64,12 +64,6 @@ def test_the_ways_of_an_ode_have_a_tile_of_their_own(tmp_path):
     assert colors(ways) == {INK, COLOR}
 
 
-def test_samples_equal_to_the_data_are_drawn_alike(tmp_path):
-    data, x = of_dimension(2)
-    real, samples = tiles(picture(tmp_path, data, x))
-    np.testing.assert_array_equal(real[..., 3], samples[..., 3])
-
-
 @pytest.mark.parametrize("dims", [1, 2, 7])
 def test_samples_that_are_all_equal_or_huge_are_drawn(tmp_path, dims):
     data, x = of_dimension(dims)
@@ -84,12 +78,6 @@ def test_principal_components_are_those_of_largest_variance():
     center, axes = sample_files._principal(x)
     np.testing.assert_allclose(center, 5, atol=0.5)
     np.testing.assert_allclose(np.abs(axes), np.eye(4)[:, [1, 3]], atol=0.1)
-
-
-def test_images_are_shown_beside_the_data(tmp_path):
-    data = toy_tasks()["labeled images"]
-    pixels = picture(tmp_path, data, data.test.take(12, 0).x)
-    assert pixels[LABEL:].any(0).any(1).mean() > 0.9
 
 
 @pytest.mark.parametrize("own", [{"savefig.dpi": 300}, {"savefig.bbox": "tight"}, {"text.usetex": True}])
