@@ -103,16 +103,22 @@ def told(each: Summary) -> str:
     return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"
 
 
-Bracket = tuple[Summary, tuple[Budget, Summary], tuple[Budget, Heat] | None]
+class Bracket(NamedTuple):
+    """The method that comes first at equal steps, as the README says, at two budgets around the time of the baseline.
+
+    Args:
+        steps: its summary after as many steps as the baseline.
+        less: its budget at nearly equal time, with its summary there.
+        more: its next budget, with the contests at this budget; None if it has none, or no ratio there.
+    """
+
+    steps: Summary
+    less: tuple[Budget, Summary]
+    more: tuple[Budget, Heat] | None
 
 
 def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket | None:
-    """Return the method that comes first at equal steps, as the README says, at two budgets around equal time.
-
-    Returns:
-        Its summary after as many steps as the baseline; its budget at nearly equal time, with its summary there; its
-        next budget, with the contests there, or None without a ratio there. None if it has no ratio at equal time.
-    """
+    """Return the comparison of equal steps with equal time; None if the first method has no ratio at equal time."""
     first = _first(board, heat)
     if first.method not in given or _of(heat, first.method).ratio is None:
         return None
@@ -121,7 +127,7 @@ def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket 
         budget = Budget(longer[0], own.seconds / own.steps * longer[0])
         then = equal_time(board, given | {first.method: budget})
         more = None if _of(then, first.method).ratio is None else (budget, then)
-    return first, (own, _of(heat, first.method)), more
+    return Bracket(first, (own, _of(heat, first.method)), more)
 
 
 def _first(board: TrackBoard, heat: Heat) -> Summary:
