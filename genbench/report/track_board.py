@@ -96,7 +96,7 @@ class TrackBoard(NamedTuple):
     """A track.
 
     Args:
-        models: all rows, ordered by their ratio at the longest whole budget, then as in the track.
+        models: all rows, ordered by their ratio at the leading budget, then as in the track.
         further: the rows that the track does not list.
         shown: the shortest budget with values, the longest whole budget, and the budgets of further rows. At a whole
             budget all tasks are whole.
@@ -135,6 +135,11 @@ class TrackBoard(NamedTuple):
     def heat(self, steps: int, nfe: int | None) -> Heat:
         """Return the contests at a budget in a regime."""
         return next(heat for heat in self.heats if (heat.steps, heat.nfe) == (steps, nfe))
+
+    def leading(self) -> list[Heat]:
+        """Return the budgets shown, with own samplers: those with the settings of the board first, then longer ones."""
+        own = [self.heat(steps, None) for steps in self.shown]
+        return sorted(own, key=lambda heat: (heat.settings != self.settings, -heat.steps))
 
     def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
         """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
@@ -236,14 +241,12 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     whole = _whole([heat for heat in heats if heat.nfe is None], trained)
     first = next((steps for steps, tasks in whole.items() if tasks), min(whole))
     longest = max((steps for steps, tasks in whole.items() if len(tasks) == len(headlines)), default=first)
-    ordering = next(heat for heat in heats if (heat.steps, heat.nfe) == (longest, None)).effects.summaries
-    ranked = [summary.method for summary in ordering if summary.ratio is not None]
     own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
-    return TrackBoard(
+    board = TrackBoard(
         path.stem,
         settings,
         track.baseline,
-        tuple(dict.fromkeys([*ranked, *models])),
+        models,
         further,
         tuple(sorted({first, longest, *own})),
         tuple(heats),
@@ -256,6 +259,9 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         tuple(budget.steps for budget in suite.budgets if budget.tuned),
         (sum(choice is not None for choice in choices), len(choices), sum(map(bool, choices))),
     )
+    leading = next(heat for heat in board.leading() if heat.steps in (first, longest))
+    ranked = [summary.method for summary in leading.effects.summaries if summary.ratio is not None]
+    return board._replace(models=tuple(dict.fromkeys([*ranked, *models])))
 
 
 def _has_all(default: TrackRuns, tuned: TrackRuns) -> bool:

@@ -18,33 +18,46 @@ NOISY = 1 / 3
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says at the longest budget that ranks methods.
+    """Return what the table across tasks says at the first of the leading budgets that ranks methods.
 
     Returns:
         Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked. Then, for each shorter budget shown, which comes first and which are separated. Empty
-        for a track that does not rank methods.
+        baseline or not ranked. Then, for each other budget shown, which comes first, what would refute this, and which
+        are separated. Empty for a track that does not rank methods.
     """
-    heat = next((each for steps in board.shown[::-1] if len(_ranked(each := board.heat(steps, None))) > 1), None)
-    if heat is None:
+    ranking = [heat for heat in board.leading() if len(_ranked(heat)) > 1]
+    if not ranking:
         return []
+    heat, *others = ranking
     unequal = heat.settings == "tuned" or _mixed(board.heats)
     when = f"On {board.name} after {heat.steps:,} training steps with"
     when += f" {heat.settings} settings and" if unequal else ""
-    first = _ranked(heat)[0].method
-    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
-    longer = [f"{steps:,}" for steps in board.budgets if steps > heat.steps]
+    longer = [f"{steps:,}" for steps in board.budgets if steps > max(each.steps for each in ranking)]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
-    shorter = [
-        each for steps in board.shown if steps < heat.steps and len(_ranked(each := board.heat(steps, None))) > 1
-    ]
     return [
         " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
-        f"A repeat with {len(heat.seeds)} other seeds on the same tasks refutes this if another method is then "
-        f"{refuted}.{later}",
+        f"{_refuted(heat)}{later}",
         " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
-        *(" ".join([_first(each, _at(each, unequal)), *_apart(board, each), *_left(board, each)]) for each in shorter),
+        *(
+            " ".join(
+                [_first(each, _at(each, unequal)), _likewise(each, heat), *_apart(board, each), *_left(board, each)]
+            )
+            for each in others
+        ),
     ]
+
+
+def _refuted(heat: Heat) -> str:
+    first = _ranked(heat)[0].method
+    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this if another method is then {refuted}."
+
+
+def _likewise(heat: Heat, first: Heat) -> str:
+    """Return what would refute the place of a method, after it was said of another budget."""
+    if bool(_alike(heat)) is not bool(_alike(first)):
+        return _refuted(heat)
+    return f"A repeat with {len(heat.seeds)} other seeds refutes this likewise."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:

@@ -1,7 +1,9 @@
 """Paired tests, Holm's correction, and all pairs of a task."""
 
+import re
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,13 +138,29 @@ def task(stream, methods, seeds, means=0.0):
     return means + stream.normal(size=(seeds, 1)) + spread * stream.normal(size=(seeds, methods))
 
 
-@pytest.mark.parametrize(("methods", "seeds"), [(6, 5), (6, 10), (12, 5), (12, 10)])
-def test_equal_methods_are_told_apart_in_at_most_one_of_twenty_tables(methods, seeds):
+DOCUMENTED = [
+    tuple(map(int, row))
+    for row in re.findall(
+        r"^  \| (\d+) \| (\d+) \| (\d+) % \| (\d+) % \|$",
+        (Path(__file__).parents[2] / "docs/tables.md").read_text("utf-8"),
+        re.M,
+    )
+]
+"""(methods, seeds, % of columns with a false separation, % of true separations found), as in docs/tables.md."""
+
+
+def test_the_documented_simulations_are_of_6_and_12_methods_with_5_and_10_seeds():
+    assert [row[:2] for row in DOCUMENTED] == [(6, 5), (6, 10), (12, 5), (12, 10)]
+
+
+@pytest.mark.parametrize(("methods", "seeds", "mistakes"), [row[:3] for row in DOCUMENTED])
+def test_equal_methods_are_told_apart_in_at_most_one_of_twenty_tables(methods, seeds, mistakes):
     stream = np.random.default_rng(methods + seeds)
     tables = [compare_all(by_model(task(stream, methods, seeds)), "lower") for _ in range(TIMES)]
     wrong = np.mean([any(p <= LEVEL for p in found.p.values()) for found in tables])
     assert wrong <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / TIMES) ** 0.5
     assert wrong > 0.01  # and is not idle
+    assert mistakes == pytest.approx(100 * wrong, abs=2)
 
 
 def test_equal_methods_beside_different_ones_are_told_apart_in_at_most_one_of_twenty_tables():
@@ -152,6 +170,16 @@ def test_equal_methods_beside_different_ones_are_told_apart_in_at_most_one_of_tw
     equal = [f"m{index}" for index in range(6)]
     wrong = np.mean([any(found.apart(*pair) for pair in combinations(equal, 2)) for found in tables])
     assert 0.01 < wrong <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / TIMES) ** 0.5
+
+
+@pytest.mark.parametrize(("methods", "seeds", "power"), [(m, seeds, power) for m, seeds, _, power in DOCUMENTED])
+def test_pairs_that_differ_by_standard_deviations_are_told_apart(methods, seeds, power):
+    """Methods stand in a row, one median standard deviation of a difference between neighbors."""
+    stream, shares = np.random.default_rng(0), []
+    for _ in range(100):
+        found = compare_all(by_model(task(stream, methods, seeds, 2**0.5 * np.arange(methods))), "lower")
+        shares.append(np.mean([p <= LEVEL for p in found.p.values()]))
+    assert power == pytest.approx(100 * np.mean(shares), abs=3)
 
 
 @cache

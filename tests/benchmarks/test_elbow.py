@@ -67,6 +67,8 @@ def test_the_documented_choices_follow_from_the_published_curves(monkeypatch):
     (pixels,) = (each["curve"] for each in files if each["data"]["name"] == "cifar10" and each["encoder"] is None)
     assert {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.26, 0.47)} == {"0.0884"}
     assert "0.0884" not in {f"{choice(pixels, t, monkeypatch):.3g}" for t in (0.25, 0.49)}
+    rule = f"chooses {choice(pixels, FLAT, monkeypatch):.3g}"
+    assert all(rule in (ROOT / page).read_text("utf-8") for page in ("docs/models.md", "results/papers.md"))
     ranges = {
         each["data"]["name"]: [choice(each["curve"], t, monkeypatch) for t in (0.26, 0.47)]
         for each in files

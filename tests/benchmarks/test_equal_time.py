@@ -104,7 +104,7 @@ def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
     assert later in words
     said = equal_time.sentence(board)
     assert f"After 13 s, nsf has {ratio('nsf', 2000)} times the excess that cfm has after 21 s (" in said
-    assert said.endswith(f" After 33 s, it has {ratio('nsf', 5000)} times this excess.")
+    assert said.endswith(f" After 33 s, it has {ratio('nsf', 5000)}.")
     better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in floors)
     said = f"its mean is better than the mean of cfm on {better} of {len(floors)} tasks (separated on "
     assert said in words

@@ -66,7 +66,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
 
 
 @pytest.mark.parametrize(
-    ("column", "sentence"), [("20,000 steps, own", "- Separated"), ("2,000 steps, tuned", "- After")]
+    ("column", "sentence"), [("2,000 steps, tuned", "- Separated"), ("20,000 steps, own", "- After")]
 )
 def test_methods_that_share_no_letter_with_the_baseline_are_said_to_be_separated(column, sentence):
     """The table and the sentences come from one board; a reader compares them by letters and ratios."""

@@ -106,6 +106,9 @@ def test_the_counts_of_chosen_settings_are_those_of_the_file(lines):
     largest = sum(own.get("plan", {}).get("lr") == 0.003 for own in chosen)
     said = f"than the defaults in {changed} of {len(chosen)} cells, and in {largest} of them the largest"
     assert said in " ".join(lines)
+    of_wcfm = [task["wcfm"].get("model", {}).get("kappa", "elbow") for task in choices.values()]
+    said = f"chose kappa 4 instead of the rule's in {of_wcfm.count(4.0)} of {len(of_wcfm)} cells"
+    assert said in " ".join(lines)
 
 
 def test_columns_on_unequal_tasks_name_the_tasks_of_each(committed):

@@ -135,8 +135,8 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
         "some, tuned settings",
         "some, default settings",
     ]
-    assert sentences(board)[0].startswith("On some after 50 training steps with default settings")
-    assert sentences(board)[3].startswith("After 20 steps with tuned settings, otcfm wins: ")
+    assert sentences(board)[0].startswith("On some after 20 training steps with tuned settings and each method's own")
+    assert sentences(board)[3].startswith("After 50 steps with default settings, otcfm wins: ")
     assert {(row["steps"], row["settings"]) for row in board.rows()} == {(20, "tuned"), (50, "default")}
     assert budget_curves(board) is None  # a crossing could come from the settings
     curves = budget_curves(board_of(tmp_path, [*planted(), *planted(50), *default], track=track, settings="default"))

@@ -27,7 +27,7 @@ def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
     )
     assert f" 0.49 times cfm's (geometric mean over 2 tasks, 95 % interval {low}-{high})." in wins
     assert refuted == (
-        "A repeat with 5 other seeds on the same tasks refutes this if another method is then not separated from "
+        "A repeat with 5 other seeds refutes this if another method is then not separated from "
         "otcfm. Nothing is claimed for 50 steps, where cells are missing."
     )
 
@@ -68,8 +68,9 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
 def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     both = sentences(board_of(tmp_path, [*planted(), *planted(50)]))
     assert both[3] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. Separated from cfm across "
-        "tasks: otcfm is better; nsf is worse. Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. A repeat with 5 other seeds "
+        "refutes this likewise. Separated from cfm across tasks: otcfm is better; nsf is worse. "
+        "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 
 
