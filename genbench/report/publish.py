@@ -164,11 +164,7 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
-    """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
-
-    Args:
-        only: name of a suite to report alone.
-    """
+    """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first."""
     published = suite_names(store.root)
     paths = (find(name) for name in packaged() if only in ("", name))
     boards = [track_board(path, store) for path in paths if suite_file.read(path).track is not None]

@@ -139,11 +139,7 @@ def origin(data: Mapping[str, Any]) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, *, full: bool = False) -> None:
-    """Print measured rows of the main solver, of several runs as means over them.
-
-    Args:
-        full: whether to print protocols, and the curve of quality against NFE, too.
-    """
+    """Print measured rows of the main solver, of several runs as means over them."""
     shown = metric_names({row["metric"] for row in rows})
     rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
     main = group_by((row for row in rows if row["point"] == "main"), itemgetter("metric"))
