@@ -247,8 +247,8 @@ def test_a_model_a_network_and_a_metric_in_files_are_tuned(cli, folder):
     tiny = ["--seeds", "1", "--set", "plan.steps=2", "--set", "evaluation.n=40"]
     words = ["my_model.py", "cfm", "--dataset", "moons", "--metric", "lower.py:spread", *tiny]
     over = ["--over", "affine.start=[0.0, -1.0]", "--over", f'cfm.net=["mlp", "{net}"]']
-    code, _, err = cli("tune", *words, *over)
-    assert code == 0, err
+    code, out, err = cli("tune", *words, *over)
+    assert (code, out.startswith("moons: spread on the validation split")) == (0, True), err
     (path,) = (folder / "results/tuning").glob("*.json")
     found = json.loads(path.read_text())
     assert found["metric"].startswith("spread@")
