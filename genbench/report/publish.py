@@ -12,7 +12,7 @@ from genbench.analysis.values import SuiteResults, failures_of, load_suites, rea
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.terminal import main_tables, print_suite, show
+from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import COLUMNS, csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
@@ -157,8 +157,6 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
             files.write(path, text, durable=False)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    elif len(suites) == 1 and not boards:
-        show(main_tables(suites[0]), console)
     show(map(across_table, boards), console)
     console.print(f"written: {page}", soft_wrap=True, highlight=False)
 
