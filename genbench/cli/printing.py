@@ -75,7 +75,8 @@ def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
         return []
     other = min(others, key=lambda record: record["spec"]["plan"] != own["plan"])
     this: dict[str, Any] = {"labels": labels_of(spec), "spec": own}
-    one, two = (each["labels"] for each in named([dict(other), this], found))
+    labels: list[Any] = [each["labels"] for each in named([dict(other), this], found)]
+    one, two = labels
     return ["compare", one["model"], two["model"], "--dataset", two["data"]]
 
 
