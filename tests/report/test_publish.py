@@ -193,7 +193,7 @@ def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog)
         publish_suite("tiny", load(suite).specs, Store(results))
     assert files_of(results / "tiny") == published
     suite.unlink()  # it is reported from its records without its file
-    code, out, err = cli("report", "--results", results, "--suite", "tiny")
+    code, out, err = cli("report", "--results", results, "--suite", "tiny", "--full")
     assert (code, err, "moons" in out) == (0, "", True)
     (results / "tiny/records.jsonl.gz").unlink()
     suite.write_text("")
