@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 import torch
 
 from genbench.core import Data, Learner, Model, Trainable
+from genbench.errors import RunFailed
 from genbench.models.build import build_encoder, build_model
 from genbench.runs import provenance
 from genbench.runs.monitoring.callbacks import TrainingEvaluation
@@ -21,6 +22,7 @@ from genbench.runs.weights_file import restore_weights
 from genbench.seeds import derive
 from genbench.storage import files
 from genbench.storage.files import Damaged
+from genbench.training import checkpoint
 from genbench.training.ensemble import Ensemble
 from genbench.training.loop import Progress, fit, no_progress
 from genbench.training.plan import Plan, training_version
@@ -100,14 +102,16 @@ def fit_and_save(
         learner = Ensemble(models, [member.spec.seed for member in members])
     run = "+".join(member.spec.train_key for member in members)
     folders = [member.store.folder(member.spec) for member in members]
-    alone = len(members) == 1
     evaluations = [
-        TrainingEvaluation(m.store.record_path(m.spec).parent / "steps", m.spec, m.model, data, group, alone=alone)
+        TrainingEvaluation(m.store.record_path(m.spec).parent / "steps", m.spec, m.model, data, group)
         for m in members
         if isinstance(m.model, Model)
     ]
-    clock = Clock()
-    reasons: list[str | None] = [None] * len(members)
+    if not list(folders[0].rglob(f"*{checkpoint.NAME}")):
+        for evaluation in evaluations:  # this training starts anew
+            evaluation.forget_failure()
+    noted = [evaluation.noted_failure() for evaluation in evaluations]
+    clock, reasons = Clock(), noted or cast(list[str | None], [None] * len(members))
     with provenance.Meter(group.device) as meter:
         for stage in learner.stages():
             fit(
@@ -119,10 +123,10 @@ def fit_and_save(
                 folders=[folder / stage.name for folder in folders],
                 run=f"{run} {stage.name}".rstrip(),
                 progress=[with_prefix(member.progress, stage.name) for member in members],
-                evaluate=partial(_evaluate, evaluations, stage.learner) if evaluations else None,
+                evaluate=partial(_evaluate, evaluations, stage.learner, reasons) if evaluations else None,
                 clock=clock,
             )
-            reasons = [*stage.learner.reasons]
+            _add_reasons(reasons, stage.learner)
     cost = {"train_seconds": clock.seconds / len(members), "train_peak_mib": meter.peak_mib, **spent}
     cost["steps_per_second"] = plan.steps / max(cost["train_seconds"], 1e-9)
     if "pairs" in spent:
@@ -142,15 +146,39 @@ def fit_and_save(
                 training = provenance.origin(group.device, cost | chosen, training=training_version(first.plan))
                 member.store.save_model(member.spec, member.model.state_dict(), training)
         members[0].store.drop_checkpoints(first)
+        for evaluation in evaluations:
+            evaluation.forget_failure()
     group.barrier()
     return reasons
 
 
-def _evaluate(evaluations: Sequence[TrainingEvaluation], learner: Learner, step: int) -> float | None:
-    """Evaluate the members that have not failed, and return the validation loss of the first."""
-    pairs = zip(evaluations, learner.reasons, strict=True)
-    losses = [evaluation(step) if reason is None else None for evaluation, reason in pairs]
+def _evaluate(
+    evaluations: Sequence[TrainingEvaluation], learner: Learner, reasons: list[str | None], step: int
+) -> float | None:
+    """Evaluate the members that have not failed, and return the validation loss of the first.
+
+    A member that cannot be evaluated counts as failed, and its reason is added; training goes on with the others.
+
+    Raises:
+        RunFailed: if no member is left to train.
+    """
+    _add_reasons(reasons, learner)
+    losses: list[float | None] = [None] * len(evaluations)
+    for i, evaluation in enumerate(evaluations):
+        if reasons[i] is None:
+            try:
+                losses[i] = evaluation(step)
+            except RunFailed as error:
+                reasons[i] = str(error)
+                if None not in reasons:
+                    raise RunFailed("; ".join(map(str, reasons))) from error
+                evaluations[i].note_failure(str(error))
     return losses[0]
+
+
+def _add_reasons(reasons: list[str | None], learner: Learner) -> None:
+    """Put the reasons why members failed in training before reasons that follow from them."""
+    reasons[:] = [why or known for why, known in zip(learner.reasons, reasons, strict=True)]
 
 
 def with_prefix(progress: Progress, prefix: str) -> Progress:

@@ -1,5 +1,6 @@
 """Fitting: initial weights by seed, kept weights that are taken, and what training costs."""
 
+import inspect
 import math
 from itertools import count
 
@@ -11,10 +12,10 @@ from genbench.errors import RunFailed
 from genbench.metrics.measurement import evaluate
 from genbench.runs.make_spec import make_spec
 from genbench.runs.monitoring import callbacks
-from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.runs.train_or_resume import Member, build_untrained, fit_and_save, take_weights
+from genbench.training import loop
 from genbench.training.process_group import start_group
 
 
@@ -78,23 +79,43 @@ def test_a_member_that_fails_leaves_the_evaluation_of_the_others_alone_which_sha
     assert one["train_seconds"] == other["train_seconds"] > 0
 
 
-def test_a_member_that_cannot_be_evaluated_is_trained_on_and_says_why(tmp_path, monkeypatch):
-    settings = {"plan": {"steps": 30, "batch_size": 8, "eval_every": 20}, "evaluation": {"n": 16, "curve": []}}
+@pytest.mark.parametrize("first", [50, 100])
+def test_a_member_that_could_not_be_evaluated_has_failed_also_after_a_resume(tmp_path, monkeypatch, first):
+    """The checkpoint of step 100 is from after its evaluation, and there is none later."""
+    monkeypatch.setitem(inspect.unwrap(loop.fit).__kwdefaults__, "save_every", 0)
+    settings = {"plan": {"steps": 130, "batch_size": 8, "eval_every": first}, "evaluation": {"n": 16, "curve": []}}
     specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(2)]
     store, data = Store(tmp_path), build_data(specs[0].data)
-    members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
-    failing = members[1].model
 
     def evaluated(model, *args, **options):
         if model is failing:
-            raise RunFailed("dopri5 cannot go on")
+            raise RunFailed("no sample is finite")
         return evaluate(model, *args, **options)
 
+    def stop(step, steps, logs):
+        if step == 130:
+            raise KeyboardInterrupt
+
+    members = [Member(spec, build_untrained(spec, data), store, stop) for spec in specs]
+    failing = members[1].model
     monkeypatch.setattr(callbacks, "evaluate", evaluated)
-    assert fit_and_save(members, data, start_group("cpu")) == [None, None]
-    (good,), (bad,) = (read_step(store.record_path(spec).parent / "steps/20.json") for spec in specs)
-    assert good["value"] is not None
-    assert (bad["value"], bad["reason"]) == (None, "dopri5 cannot go on")
-    failing = build_untrained(specs[1], data)
-    with pytest.raises(RunFailed, match="dopri5 cannot go on"):  # alone, it would be trained in vain
-        fit_and_save([Member(specs[1], failing, Store(tmp_path / "alone"))], data, start_group("cpu"))
+    with pytest.raises(KeyboardInterrupt):
+        fit_and_save(members, data, start_group("cpu"))
+    members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
+    why = "no sample is finite"
+    assert fit_and_save(members, data, start_group("cpu")) == [None, why]
+    assert [store.has_weights(spec) for spec in specs] == [True, False]
+    assert store.failure(specs[1]) == why
+    assert not list(tmp_path.rglob("failed.txt"))
+
+
+def test_a_stack_of_which_no_member_can_be_evaluated_fails(tmp_path):
+    """Of one member the loss is checked at step 20, of the other only after the evaluation of step 40."""
+    settings = {"plan": {"steps": 60, "batch_size": 8, "eval_every": 20}, "evaluation": {"n": 16, "curve": []}}
+    specs = [make_spec("cfm", "moons", seed=seed, metrics=["sliced_w2"], settings=settings) for seed in range(2)]
+    data = build_data(specs[0].data)
+    members = [Member(spec, build_untrained(spec, data), Store(tmp_path)) for spec in specs]
+    for member, spoiled in zip(members, (10, 30), strict=True):
+        spoil(member.model, spoiled)
+    with pytest.raises(RunFailed, match=r"^the loss is not finite at step 10; dopri5 cannot"):
+        fit_and_save(members, data, start_group("cpu"))

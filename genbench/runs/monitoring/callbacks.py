@@ -24,13 +24,16 @@ from genbench.settings import settings_in
 from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.training.plan import Plan
-from genbench.training.process_group import Group
+from genbench.training.process_group import ALONE, Group
 from genbench.validation import explain
 
 log = logging.getLogger("genbench")
 
 STEP = TypeAdapter(list[Row])
 """Content of the file of a step of a training."""
+
+FAILED = "failed.txt"
+"""File in the folder of steps: why a member of an ensemble that is being trained could not be evaluated."""
 
 LOST = "its file is lost or damaged, or this step was trained for another evaluation"
 """Why a step has no values at all."""
@@ -49,13 +52,10 @@ class TrainingEvaluation:
     Args:
         spec: describes how samples are drawn, and which metrics there are.
         group: processes that share the work; the first one writes the files.
-        alone: whether the model is trained alone: if it cannot be evaluated, its training fails. Rows of a member of an
-            ensemble say why, and the ensemble is trained on.
     """
 
-    def __init__(self, folder: Path, spec: Spec, model: Model, data: Data, group: Group, *, alone: bool) -> None:
+    def __init__(self, folder: Path, spec: Spec, model: Model, data: Data, group: Group = ALONE) -> None:
         self.folder, self.spec, self.model, self.data, self.group = folder, spec, model, data, group
-        self.alone = alone
         # A teacher has no metrics: its plan alone asks for the loss on validation data.
         self.metrics = bind_metrics([VALIDATION], {}, data.event) | spec.metrics
 
@@ -95,6 +95,23 @@ class TrainingEvaluation:
         measured = [row for rows in kept for row in rows or () if row["metric"] == VALIDATION]
         return min((row for row in measured if row["value"] is not None), key=lambda row: row["value"])["step"]
 
+    def note_failure(self, reason: str) -> None:
+        """Store why the model could not be evaluated, for a resumed training of the other members."""
+        files.write_sealed(self.folder / FAILED, reason, place_of(self.folder / FAILED))
+
+    def noted_failure(self) -> str | None:
+        """Return why the model could not be evaluated before the training was resumed; None if it could."""
+        try:
+            return files.read_sealed(self.folder / FAILED, place_of(self.folder / FAILED)).strip()
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            return str(error)
+
+    def forget_failure(self) -> None:
+        """Remove the note of a failure."""
+        files.discard(self.folder / FAILED)
+
     def _validate(self) -> list[dict[str, Any]]:
         seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.metrics[VALIDATION])
         none = torch.empty(0, *self.data.event.shape)
@@ -110,13 +127,16 @@ class TrainingEvaluation:
             if not has_images(self.data):
                 return []
             sampling = replace(sampling, n=min(GRID_SIZE, sampling.n))
-        options: dict[str, Any] = {"sample": spec.sample, "sampling": sampling, "seed": spec.seed, "group": self.group}
-        try:
-            rows, main = evaluate(self.model, self.data, chosen, **options, errors=False)
-        except RunFailed as error:
-            if self.alone:
-                raise
-            return [row for name in chosen for row in unsupported(name, str(error))]
+        rows, main = evaluate(
+            self.model,
+            self.data,
+            chosen,
+            sample=spec.sample,
+            sampling=sampling,
+            seed=spec.seed,
+            group=self.group,
+            errors=False,
+        )
         if self.group.is_first:
             save_image_grid(path.with_suffix(".png"), main, self.data)
         return rows
