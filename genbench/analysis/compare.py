@@ -156,7 +156,7 @@ def compare_models(
     groups = _groups(records)
     labels = [model for model, _ in groups]
     for name in (one, other):
-        if not any({*name.split()} <= {*label.split()} for label in labels):
+        if not any(_words(name) <= _words(label) for label in labels):
             raise unknown(f"no results on {data} of", name, labels)
     first, second = ((_matching(name, labels, f"no results on {data} of"), data) for name in (one, other))
     if first == second:
@@ -221,14 +221,26 @@ def _matching(name: str, labels: Sequence[str], problem: str) -> str:
     >>> _matching("wcfm kappa=0.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
     'wcfm kappa=0.5 sigma=0.1'
     """
-    words = {*name.split()}
-    containing = [label for label in labels if words <= {*label.split()}]
-    exact = [label for label in containing if words == {*label.split()}]
+    words = _words(name)
+    containing = [label for label in labels if words <= _words(label)]
+    exact = [label for label in containing if words == _words(label)]
     if len(exact or containing) == 1:
         return (exact or containing)[0]
     if containing:
         raise ConfigError(f"'{name}' is ambiguous: {'; '.join(containing)}. Name one of them")
     raise unknown(problem, name, labels)
+
+
+def _words(label: str) -> frozenset[str | tuple[str, float]]:
+    """Return the words of a label; numbers by their value."""
+    words: list[str | tuple[str, float]] = []
+    for word in label.split():
+        name, _, value = word.partition("=")
+        try:
+            words.append((name, float(value)))
+        except ValueError:
+            words.append(word)
+    return frozenset(words)
 
 
 def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:

@@ -114,8 +114,9 @@ def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: i
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
     _run(missing, store, jobs)
     found = tuning.ended(store)
-    files.write(choices, found.text())
-    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    if found.trials:
+        files.write(choices, found.text())
+        files.write(trials, json.dumps(found.json(), indent=1) + "\n")
     shown = asked.ended(store)
     show(choices_tables(shown), stdout())
     typer.echo(f"written: {choices}, {trials}")

@@ -179,8 +179,11 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
-        "cost.md": _document(f"{folder.name}: cost", cost_tables(spent, values)),
     }
+    if spent:
+        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
+    else:  # a table of costs shows earlier records
+        files.discard(folder / "cost.md")
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)

@@ -81,13 +81,13 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     assert w2.startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
     assert "mode_coverage: cfm is better than wcfm, higher by 0.25" in coverage
     assert "norm: wcfm is lower than cfm by 1" in norm
-    part = compare_models(sweep(), "cfm", "wcfm kappa=0.5", "moons", ["w2"])
+    part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons", ["w2"])
     (w2,) = part.values
     text = w2.sentence("A", "B")
     assert w2.verdict == "not separated"
     assert text.startswith("w2: not separated (")
     assert text.endswith(f"80 % power to detect a difference of {w2.detectable:.2g}.")
-    part = compare_models(sweep(), "cfm", "wcfm kappa=0.5", "moons")
+    part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons")
     assert value_of(part, "mode_coverage").sentence("A", "B").endswith("are equal.")
     (w2,) = compare_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
     assert w2.sentence("cfm", "wcfm").endswith("with one common seed: too few seeds.")

@@ -47,6 +47,17 @@ def test_times_are_in_a_view_of_their_own_and_the_others_are_reproducible(tmp_pa
     assert json.loads(again) == json.loads(json.dumps(record(99.0)))
 
 
+def test_a_table_of_costs_goes_with_the_records_that_had_them(tmp_path):
+    without = record(1.0)
+    for part in (without["provenance"]["training"], *without["provenance"]["measurements"]):
+        part["cost"] = {}
+    for one, views in ((record(1.0), FILES), (without, FILES[:-1])):
+        written = write_suite(tmp_path, [one], [])
+        assert (
+            sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir()) == sorted(views)
+        )
+
+
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
