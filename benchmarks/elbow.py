@@ -33,8 +33,6 @@ class Elbow:
     """The result of the elbow rule.
 
     Args:
-        spec: the model and the data.
-        curve: (kappa, tilt).
         chosen: the smallest kappa above which the relative variance is flat.
     """
 
@@ -62,7 +60,6 @@ def by_elbow(dataset: str, settings: Settings, grid: Sequence[float] = GRID, *, 
     and of data.
 
     Args:
-        dataset: its training split is used.
         store: holds the encoder of a latent model, which is trained there if it is missing.
 
     Raises:

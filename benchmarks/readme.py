@@ -49,12 +49,16 @@ def caption(board: TrackBoard) -> str:
     over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
     marked = any(cell.sign for row in first_table(board).rows for cell in row.cells)
     settings = {budget(heat): heat.settings for heat in heats}
-    columns = " and ".join(f"columns of {steps} have {chosen} settings" for steps, chosen in settings.items())
+    columns = " and ".join(
+        f"columns of {steps} have {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
+        for steps, chosen in settings.items()
+    )
     mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
+    timed = f"; seconds: default settings, {board.seconds.task}" if board.seconds else ""
     return (
         f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
-        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated "
-        f"by paired tests{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}."
+        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"
+        f"{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}{timed}."
     )
 
 

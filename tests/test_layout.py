@@ -8,7 +8,6 @@ PACKAGE = TESTS.parent / "genbench"
 ELSEWHERE = {
     "__main__.py": "starts the command line, as every test of a process does",
     "activity.py": "is heard by sweeps/progress.py, whose test reports",
-    "data/vectors.py": "builds the tasks of data/synthetic/, whose tests build them",
 }
 """Modules without a test file of their own, and why."""
 TOPICS = {

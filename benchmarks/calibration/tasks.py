@@ -47,7 +47,6 @@ class Task:
     """A data set with samplers that are wrong in known ways, and the metrics that should notice.
 
     Args:
-        name: name of the data set.
         real: what the true sampler draws from, in raw units.
         faults: faults of the other samplers.
         prepare: turns a pool of raw samples into a pool of what metrics take.
@@ -155,12 +154,7 @@ def _of_images(
     """Return a task on images.
 
     Args:
-        data: the data set.
-        spec: part of a spec that describes the data.
-        network: the extractor.
         frechet_name: name of the Frechet distance in its features.
-        kinds: the faults.
-        n: numbers of samples.
         pool: number of training images that the true sampler draws from; as many other images are the source of copies.
         neighbors: number of test images for metrics of pairs; the Frechet distance uses all test images, up to 10,000.
     """

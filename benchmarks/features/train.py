@@ -41,7 +41,6 @@ class Recipe:
 
     Args:
         images: returns raw training and held-out images.
-        epochs: passes over the training images.
         shift: largest shift of a training image down and across, in pixels.
     """
 

@@ -19,14 +19,14 @@ from genbench.storage import arrays, files
 
 PICTURES = "pictures"
 """Folder of the strips beside the records of a track."""
-SHOWN = 8
-"""Number of samples in a strip."""
+ROWS, SHOWN = 2, 16
+"""Rows of a strip, and its number of samples: weights are not kept, so no more can be shown later."""
 DIFFERENCE = 0.03
 """Relative difference whose cost in pixels is stated."""
 LENGTH = 27
 """Characters of the name of a method."""
 SAMPLES = """\
-The first eight samples of seed 0; all methods and budgets start from the same noise:
+The first 16 samples of seed 0; all methods and budgets start from the same noise:
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
@@ -35,13 +35,14 @@ half-width over seeds:
 
 
 def save_strip(evaluation: Path, path: Path) -> None:
-    """Save the first samples of an evaluation side by side, once; do nothing unless they are color images."""
+    """Save the first samples of an evaluation in rows, once; do nothing unless they are color images."""
     source = evaluation / "samples.npz"
     if path.exists() or not source.exists():  # samples that are not finite are not saved
         return
     samples = arrays.load(source, "samples")[:SHOWN]
     if samples.ndim == 4 and samples.shape[1] == 3 and samples.dtype == np.uint8:
-        strip = Image.fromarray(np.concatenate([*samples.transpose(0, 2, 3, 1)], axis=1))
+        rows = np.array_split(samples.transpose(0, 2, 3, 1), ROWS)
+        strip = Image.fromarray(np.concatenate([np.concatenate([*row], axis=1) for row in rows]))
         files.replace(path, lambda temporary: strip.save(temporary, format="PNG", optimize=True))
 
 

@@ -24,8 +24,10 @@ from genbench.report.track_cells import SECONDS, Seconds
 from genbench.runs.run import train
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
+from genbench.settings import Settings
 from genbench.suites import find
 from genbench.sweeps.ensembles import among
+from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import load
 
 STEPS = (100, 600)
@@ -34,9 +36,9 @@ LIMIT = 540
 """Seconds within which a further turn has to end."""
 
 
-def cells(track: Path) -> dict[str, Spec]:
+def cells(track: Path, settings: Settings) -> dict[str, Spec]:
     """Return {row: its cell with default settings on the first task}."""
-    found = load(track)
+    found = load(track, settings)
     first = found.specs[0].data_label
     rows = {}
     for spec, places in zip(found.specs, found.places, strict=True):
@@ -58,11 +60,13 @@ def main() -> None:
     """Measure a track."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("track")
-    path = find(parser.parse_args().track)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
+    arguments = parser.parse_args()
+    path = find(arguments.track)
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
     measured: dict[str, list[float]] = {}
-    rows = cells(path)
+    rows = cells(path, parse_set_options(arguments.settings))
     machine = f"{here()} Load {load:.1f} on {os.cpu_count()} cores at the start."
     task = next(iter(rows.values())).data_label
     began, longest = time.monotonic(), 0.0

@@ -51,7 +51,6 @@ class OverSeeds(NamedTuple):
     """The comparison of the models that amplify rounding, over seeds.
 
     Args:
-        models: their names.
         cells: number of places; `values` counts the values trained again.
         failed: the tests that reject: places, or models with a metric.
         p: the smallest p value, corrected over all tests; `what` names its test.

@@ -236,7 +236,6 @@ class Option(NamedTuple):
     """A way to detect a difference of two methods.
 
     Args:
-        samples: number of samples of each evaluation.
         seeds: seeds of each method, at the usual, lowest and highest spread; each None if above MOST_PAIRS.
         hours: {data set: lowest and highest hours for both methods}, where a cost is known.
     """

@@ -183,7 +183,6 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
 
     Args:
         models: values of each model by seed. Pairs with fewer than two common seeds are not tested.
-        better: "lower" or "higher".
         floor: values of real data by seed.
     """
     sign = -1 if better == "higher" else 1
@@ -226,7 +225,6 @@ def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str,
 
     Args:
         order: the items, in the order in which letters are given.
-        apart: the separated pairs.
 
     >>> letters("xyz", [("x", "z")])
     {'x': 'a', 'y': 'ab', 'z': 'b'}

@@ -35,10 +35,7 @@ class Submitted(NamedTuple):
 
 
 def record_paths(store: Store, name: str) -> list[Path]:
-    """Return the paths of the records of a run, a record of it, or a suite that was swept into the folder.
-
-    Args:
-        name: name or path of a run, of a record, or of a suite.
+    """Return the paths of the records that a name or path stands for: of a run, a record, or a suite that was swept.
 
     Raises:
         ConfigError: if there is no such run or suite, with a suggestion.

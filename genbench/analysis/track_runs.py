@@ -90,14 +90,7 @@ def read_track(path: Path) -> tuple[Suite, Track]:
 def track_runs(
     path: Path, rows: Sequence[TrackRow], store: Store, settings: Chosen, added: Iterable[Record] = ()
 ) -> TrackRuns:
-    """Read the runs of a track: published runs first, then runs of the results folder and added ones that fill gaps.
-
-    Args:
-        path: of the suite file.
-        rows: of the track.
-        settings: the table.
-        added: records of submissions.
-    """
+    """Read the runs of a track: published runs first, then runs of the results folder and added ones that fill gaps."""
     suite, track = read_track(path)
     changed = _changed(suite, rows) if settings == "tuned" else {}
     specs = _specs(rows, track.baseline)
@@ -285,9 +278,7 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
     """Return the cells of a further row of a track, at its first budget or at the budget that `plan.steps` names.
 
     Args:
-        path: of the suite file.
         model: a name, or `file.py` or `file.py:name`.
-        settings: of the model, its plan and its sampling, nested by section.
 
     Raises:
         ConfigError: if the suite is not a track, or has this row already; on unknown names, or settings of the track.

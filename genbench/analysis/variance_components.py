@@ -67,8 +67,6 @@ class Crossed(NamedTuple):
     """Values of a metric on a data set, of models that all have the same seeds and training steps.
 
     Args:
-        steps: training steps of each model.
-        samples: number of samples of each value.
         errors: standard errors of single evaluations; None if not all are stated.
     """
 

@@ -162,10 +162,7 @@ def doctor() -> None:
 
 
 def find_run(name: str, results: Path) -> Path | None:
-    """Return the folder of the latest evaluation of the run that a name refers to; None if there is no such run.
-
-    Args:
-        name: name or path of a run, or the beginning of one name.
+    """Return the folder of the latest evaluation of a run, given its path or the beginning of its name, or None.
 
     Raises:
         ConfigError: if several names have this beginning.

@@ -4,6 +4,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -73,8 +74,9 @@ def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
     if not others:
         return []
     other = min(others, key=lambda record: record["spec"]["plan"] != own["plan"])
-    pair = {"labels": other["labels"], "spec": other["spec"]}, {"labels": labels_of(spec), "spec": own}
-    one, two = (each["labels"] for each in named(pair, found))
+    this: dict[str, Any] = {"labels": labels_of(spec), "spec": own}
+    labels: list[Any] = [each["labels"] for each in named([dict(other), this], found)]
+    one, two = labels
     return ["compare", one["model"], two["model"], "--dataset", two["data"]]
 
 

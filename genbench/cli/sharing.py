@@ -58,9 +58,9 @@ def verify_command(
     as_json: options.AsJson = False,
     trust: options.Trust = False,
 ) -> None:
-    """Check all records and their weights, and measure some records again.
+    """Check all records, and measure some of them again.
 
-    The records belong to a results folder or a submission. Measurements use the saved weights.
+    The records, with their weights, belong to a results folder or a submission.
     """
     if submission is not None and not submission.is_file():
         hint = f": name a results folder as --results {submission}" if submission.is_dir() else ""

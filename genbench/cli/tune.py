@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genbench.cli.options import AsJson, Jobs, Quiet, Results, say_time, stderr, stdout
+from genbench.cli.options import Jobs, Quiet, Results, say_time, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
 from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
@@ -44,7 +44,6 @@ def tune(
     ] = None,
     jobs: Jobs = 1,
     results: Results = Path("results"),
-    as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Choose settings on the validation split, with equal budgets.
@@ -54,7 +53,7 @@ def tune(
     if track is not None:
         if over or metric or seeds or set_:
             raise ConfigError("the file of --track sets these options: omit --over, --metric, --seeds and --set")
-        _tune_track(find(track, "track"), methods or (), dataset, jobs, results, as_json)
+        _tune_track(find(track, "track"), methods or (), dataset, jobs, results)
         return
     if not methods or dataset is None:
         raise ConfigError("name models, --dataset and --over, or a --track (genbench tune --help has an example)")
@@ -83,20 +82,14 @@ def tune(
     _run(search.missing(store), store, jobs)
     found = search.measured(store)
     path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{_mark(found.specs)}.json"
-    text = json.dumps(found.json(), indent=1)
-    files.write(path, text + "\n")
+    files.write(path, json.dumps(found.json(), indent=1) + "\n")
     if found.lost:
         raise RunFailed(f"no candidate has a value of {found.metric} for every seed: {', '.join(found.lost)}")
-    if as_json:
-        typer.echo(text)
-        return
     show([candidates_table(found)], stdout())
     typer.echo(f"written: {path}")
 
 
-def _tune_track(
-    path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path, as_json: bool
-) -> None:
+def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path) -> None:
     """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
     from genbench.sweeps.suite_file import CHOSEN, read
 
@@ -121,14 +114,12 @@ def _tune_track(
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
     _run(missing, store, jobs)
     found = tuning.ended(store)
-    files.write(choices, found.text())
-    files.write(trials, json.dumps(found.json(), indent=1) + "\n")
+    if found.trials:
+        files.write(choices, found.text())
+        files.write(trials, json.dumps(found.json(), indent=1) + "\n")
     shown = asked.ended(store)
-    if as_json:
-        typer.echo(found.text(), nl=False)
-    else:
-        show(choices_tables(shown), stdout())
-        typer.echo(f"written: {choices}, {trials}")
+    show(choices_tables(shown), stdout())
+    typer.echo(f"written: {choices}, {trials}")
     if shown.lost:
         raise RunFailed(f"no candidate has a value for every seed: {', '.join(shown.lost)}")
 

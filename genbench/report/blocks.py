@@ -176,7 +176,6 @@ class Report:
     """A report.
 
     Args:
-        reading: how to read it.
         headlines: {data set: the metric by which its models are compared}.
     """
 

@@ -23,8 +23,8 @@ BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3
 """Number of tasks of a track that are drawn."""
-BINS = 48
-"""Maximum number of points of a curve."""
+BINS, MAX_HEADER = 48, 10_000
+"""Maximum number of points of a curve; maximum number of bytes of the header of a log."""
 
 
 def quality_vs_nfe(values: Sequence[Value]) -> Charts | None:
@@ -157,7 +157,8 @@ def _log(path: Path) -> pd.DataFrame | None:
     """Read the steps and losses of a training; None if there are none, or if the file is damaged, which is reported."""
     try:
         with files.open_regular(path, files.MAX_TEXT) as file:
-            read = pd.read_csv(file, usecols=["step", "loss"], dtype=float)
+            names = file.readline(MAX_HEADER).decode().strip().split(",")  # pandas renames repeated ones in square time
+            read = pd.read_csv(file, names=names, usecols=["step", "loss"], dtype=float)
         if len(read) and bool((read.abs() <= np.finfo(np.float32).max).all(axis=None)):
             return read
         log.warning("%s is not drawn: %s", files.shown(path), "a number is not finite" if len(read) else "it is empty")

@@ -12,7 +12,7 @@ from genbench.analysis.values import SuiteResults, failures_of, load_suites, rea
 from genbench.errors import ConfigError
 from genbench.report.blocks import Table
 from genbench.report.content import gather
-from genbench.report.formats.terminal import main_tables, print_suite, show
+from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import COLUMNS, csv, markdown, means
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
@@ -157,18 +157,12 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
             files.write(path, text, durable=False)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
-    elif len(suites) == 1 and not boards:
-        show(main_tables(suites[0]), console)
     show(map(across_table, boards), console)
     console.print(f"written: {page}", soft_wrap=True, highlight=False)
 
 
 def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
-    """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first.
-
-    Args:
-        only: name of a suite to report alone.
-    """
+    """Return the boards of the tracks of genbench that a results folder published or adds a row to, fullest first."""
     published = suite_names(store.root)
     paths = (find(name) for name in packaged() if only in ("", name))
     boards = [track_board(path, store) for path in paths if suite_file.read(path).track is not None]
@@ -185,8 +179,11 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
-        "cost.md": _document(f"{folder.name}: cost", cost_tables(spent, values)),
     }
+    if spent:
+        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
+    else:  # a table of costs shows earlier records
+        files.discard(folder / "cost.md")
     files.drop_temporary(folder)
     for name, text in content.items():
         files.write(folder / name, text)

@@ -41,7 +41,6 @@ class Contest(NamedTuple):
     """The models on a task, at one budget and in one regime.
 
     Args:
-        cells: {model: cell}.
         floor: {seed: value of real data}.
         pairs: the comparison of the models with all seeds.
     """
@@ -194,7 +193,6 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     """Return the board of a track, from its published records and the records of a results folder.
 
     Args:
-        path: of the suite file.
         settings: the table of default settings, or of settings that tuning chose; by default tuned, once each
             run with default settings has its tuned counterpart.
         added: records of submissions.

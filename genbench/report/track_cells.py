@@ -66,14 +66,7 @@ def by_one_protocol(rows: Mapping[str, Mapping[int, dict[str, Any]]]) -> dict[st
 
 
 def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
-    """Return the cell of a model on a task.
-
-    Args:
-        rows: {seed: result of `row_of`}.
-        seeds: seeds of the budget.
-        failed: seeds of failed runs.
-        stated: settings to state.
-    """
+    """Return the cell of a model on a task, from the results of `row_of` by seed and the seeds of its budget."""
     found = {seed: rows[seed] for seed in seeds if seed in rows}
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]

@@ -267,7 +267,8 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
-    parts += untuned(board)
+    if board.further and any(heat.settings == "tuned" for heat in board.heats):
+        parts.append(f"not tuned: {', '.join(board.further)}")  # the track has no trials of these
     if tried and not chosen:
         parts += [f"tuning is declared for {counted(tried, 'cell')}, but not done"]
     elif chosen:
@@ -277,12 +278,6 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
         other = f", for {changed} of them other settings than the defaults"
         parts += [f"tuning has chosen settings for {chosen} of {tried} cells{only}{where}{other}"]
     return "; ".join(parts)
-
-
-def untuned(board: TrackBoard) -> list[str]:
-    """Return which rows of a table with tuned settings were not tuned: those that the track does not list."""
-    tuned = board.further and any(heat.settings == "tuned" for heat in board.heats)
-    return [f"not tuned: {', '.join(board.further)}"] if tuned else []
 
 
 def origins(board: TrackBoard, tasks: Iterable[str]) -> list[str]:

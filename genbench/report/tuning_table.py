@@ -10,6 +10,7 @@ from genbench.analysis.tuning.track_tuning import TrackTuning
 from genbench.analysis.values import group_by, read_values
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import comparison_tables
+from genbench.results.names import metric_names
 
 DEFAULT = "default"
 
@@ -17,7 +18,8 @@ DEFAULT = "default"
 def candidates_table(search: GridSearch) -> Table:
     """Return all candidates of a search, with what was chosen below."""
     values = read_values([record for candidate in search.candidates for record in candidate.records])
-    (table,) = comparison_tables([value for value in values if value.metric == search.metric])
+    metric = metric_names([search.metric])[search.metric]
+    (table,) = comparison_tables([value for value in values if value.metric == metric])
     legend = [
         f"Chosen for {method}: {'; '.join([choice.candidate.text, *choice.edges])}."
         for method, choice in search.chosen().items()
@@ -25,7 +27,7 @@ def candidates_table(search: GridSearch) -> Table:
     legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
     excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
     legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
-    title = f"{table.title}: {search.metric} on the validation split"
+    title = f"{table.title}: {metric} on the validation split"
     return replace(table, title=title, legend=(*legend, *table.legend))
 
 

@@ -44,10 +44,7 @@ class Packed(NamedTuple):
 
 
 def pack(records: Iterable[Path], path: Path) -> Packed:
-    """Write a submission.
-
-    Args:
-        records: paths of records in a results folder, beside their weights.
+    """Write a submission of records in a results folder, with the weights beside them.
 
     Raises:
         ConfigError: if there are no records, or `verify` would refuse a record or the size of the archive.

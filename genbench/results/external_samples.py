@@ -87,11 +87,9 @@ def measure_samples(
 
 
 def read(path: Path, data: Data, name: str, columns: Sequence[str] = ()) -> ExternalSamples:
-    """Read samples of a data set.
+    """Read samples of a data set from an array, a table, or a folder or tar archive of images.
 
     Args:
-        path: the array or table, or the folder or tar archive of images.
-        name: name of the data set, for messages.
         columns: names of the coordinates of the data, if they have any.
 
     Raises:

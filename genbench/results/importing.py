@@ -31,7 +31,6 @@ class Format(NamedTuple):
         prefix: prefix of the weights' names; weights without it are skipped, unless no weight has it.
         weights: function that converts the weights to the parameters of genbench's network.
         model: default model; the user may name another one with the same network.
-        data: default data set.
         settings: settings that differ from genbench's defaults, by section.
     """
 
@@ -99,11 +98,9 @@ def import_released(
     """Save released weights as the weights of a run, and return its spec. No code in the file is executed.
 
     Args:
-        kind: name of a format.
-        path: the file.
         model: name of the model; None for the default of the format.
         data: name of the data set; None for the default of the format.
-        settings: settings by section, which override the settings of the format.
+        settings: by section; they override the settings of the format.
 
     Raises:
         ConfigError: if the file does not hold finite weights of this network, or the run has weights already.

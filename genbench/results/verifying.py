@@ -110,11 +110,7 @@ def verify(
 
 
 def read(store: Store, guest: Guest | None = None) -> list[ReadRecord]:
-    """Read every record with its weights, and find contradictions, without measuring anything.
-
-    Args:
-        guest: given if another author made the records.
-    """
+    """Read every record with its weights, and find contradictions, without measuring anything."""
     read = (_read(path, guest) for path in store.record_paths())
     found = [each for each in read if each is not None]
     for what in ("values", "weights", "method"):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from genbench.core import Data, Event
+from genbench.data.splits import BLOCK, REMEMBERED
 from genbench.errors import ConfigError
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, encoders, metrics, models
@@ -31,6 +32,12 @@ from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
 from genbench.storage import content_hash
 from genbench.training.plan import Plan, training_version
+
+KEPT = 2**29
+"""Largest total size in bytes of the data sets that stay in memory besides the latest one."""
+
+_built: dict[tuple[str, str], Data] = {}
+"""The data sets that stay in memory, the latest last."""
 
 ENCODER = Nested(encoders, optional=True)
 """The setting `encoder`, which every model has."""
@@ -244,7 +251,7 @@ def encoder_spec(data: Component, encoder: Component, content: str | None) -> Sp
 
 
 def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
-    """Build a data set from its part of a spec; the latest data sets stay in memory.
+    """Build a data set from its part of a spec; the same part and file give the same object within a process.
 
     Args:
         content: sha256 that the file must have; None for any.
@@ -261,10 +268,23 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
     return data
 
 
-@lru_cache(maxsize=4)  # runs of one data set follow each other; images stay on the disk
 def _build_data(text: str, stamp: str) -> Data:
-    """Build a data set whose file has this stamp."""
-    return build_component(datasets, json.loads(text))
+    """Build a data set whose file has this stamp, unless it is among the latest ones that fit into KEPT."""
+    data = _built.pop((text, stamp), None)
+    if data is None:
+        data = build_component(datasets, json.loads(text))
+    _built[text, stamp] = data
+    while len(_built) > 1 and sum(map(_size, _built.values())) > KEPT:
+        del _built[next(iter(_built))]
+    return data
+
+
+def _size(data: Data) -> int:
+    """Estimate the bytes of the samples that a data set may hold: one for a number of an image, else four."""
+    if data.train.size is None:
+        return 4 * BLOCK * REMEMBERED
+    samples = sum(split.size or 0 for split in (data.train, data.valid, data.test))
+    return samples * data.event.dims * (1 if data.event.bin else 4)
 
 
 def content_of(data: Component) -> str | None:

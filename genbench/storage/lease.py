@@ -15,7 +15,6 @@ may be on a network file system with atomic renames (NFS, Lustre, CephFS, ...) w
 than EXPIRY (NFS: `acdirmax`, a minute by default).
 """
 
-import atexit
 import errno
 import os
 import platform
@@ -44,10 +43,6 @@ UNKNOWN = "0"
 
 _seen: dict[str, tuple[int, float]] = {}
 """{lease of another process: (its last refresh, this process's time when that was first seen)}."""
-
-
-_held: set[Path] = set()
-"""Leases of this process. It gives them back when it ends, even if a second Ctrl-C interrupted a first attempt."""
 
 
 class Busy(RuntimeError):
@@ -117,7 +112,8 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
         raise Busy(f"{run} was taken over: its lease had not been refreshed for {EXPIRY:.0f} s") from error
     finally:
         stop.set()
-        _give_back(path)
+        with suppress(OSError):
+            path.rmdir()
         remove_leftovers(leases)
 
 
@@ -178,29 +174,8 @@ def remove_leftovers(leases: Path) -> None:
         leases.rmdir()
 
 
-def _give_back(path: Path) -> None:
-    with suppress(OSError):
-        path.rmdir()
-    _held.discard(path)
-
-
-@atexit.register
-def _give_back_all() -> None:
-    for path in [*_held]:
-        _give_back(path)
-        remove_leftovers(path.parents[1])
-
-
 def _acquire(leases: Path, run: str) -> Path | None:
     place, mine = leases / run, _own_name()
-    _held.add(place / mine)
-    acquired = _rename_to_own(leases, place, mine)
-    if acquired is None:
-        _held.discard(place / mine)
-    return acquired
-
-
-def _rename_to_own(leases: Path, place: Path, mine: str) -> Path | None:
     for name in _lease_names(place):
         if not _expired(place / name):
             return None

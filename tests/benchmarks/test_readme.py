@@ -7,6 +7,7 @@ import pytest
 from helpers.tracks import EXCESS, TRACK, board_of, planted
 
 from benchmarks import readme
+from genbench.report.track_cells import read_seconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
 
@@ -19,7 +20,7 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
     assert "excess over real data in `sliced_w2`, divided by cfm's in the same column: " in said
     assert "the geometric mean over 2 tasks with its 95 % interval" in said
-    assert said.endswith("are not separated by paired tests. Columns of 20 steps (5 seeds) have default settings.")
+    assert said.endswith("are not separated. Columns of 20 steps (5 seeds) have default settings.")
     records = planted()
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
@@ -37,7 +38,7 @@ def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_s
     for settings, end in (
         (
             "tuned",
-            "tuned settings and columns of 50 steps (5 seeds) have default settings, so they differ in more than s",
+            "tuned settings (for own samplers) and columns of 50 steps (5 seeds) have default settings, so they diff",
         ),
         ("default", "default settings and columns of 50 steps (5 seeds) have default settings."),
     ):
@@ -53,6 +54,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
     assert stated[0][2] != stated[-1][2]
     assert "so they differ in more than steps" in caption
+    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).task}. " in caption
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
     assert "learn points in 2, 8 and 50 dimensions" in caption
     assert dims == {2, 8, 50}

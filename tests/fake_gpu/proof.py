@@ -16,6 +16,7 @@ import torch
 
 import genbench
 from fake_gpu import device
+from genbench.core import Data
 from genbench.metrics.extractors import feature_extractor
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
@@ -36,7 +37,7 @@ EXACT = 1e-4
 TWICE = 1e-3
 """The same for a model that goes on from another one, on its samples."""
 
-BUILT = {where: lru_cache(specs._build_data.__wrapped__) for where in ("cpu", "cuda")}
+BUILT: dict[str, dict[tuple[str, str], Data]] = {"cpu": {}, "cuda": {}}
 """Data sets by device, which all cases share."""
 EXTRACTORS = {where: lru_cache(feature_extractor._build.__wrapped__) for where in BUILT}
 """The same for extractors."""
@@ -87,7 +88,7 @@ def on(where: str) -> Iterator[None]:
         return where == "cuda"
 
     with (
-        mock.patch.object(specs, "_build_data", BUILT[where]),
+        mock.patch.object(specs, "_built", BUILT[where]),
         mock.patch.object(feature_extractor, "_build", EXTRACTORS[where]),
         mock.patch.object(torch.cuda, "is_available", is_available),
         mock.patch.dict(feature_extractor.BATCH, {"cpu": 2, "cuda": 2}),

@@ -8,10 +8,9 @@ import torch
 
 from benchmarks.calibration import faults, tasks
 from genbench.analysis.values import half_interval
-from genbench.core import Event, Normal
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.measurement import evaluate, half_intervals, measure, require_measurable, validation_as_test
+from genbench.metrics.measurement import evaluate, half_intervals, measure, require_measurable
 from genbench.metrics.sampling import Sampling
 from genbench.registry import datasets, models
 from genbench.results.external_samples import task_without_model
@@ -110,15 +109,6 @@ def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error
         assert row.get("details", {}).keys() == stated
     (row,) = measure(Evaluation(moons, 0, x=x, errors=False), "halved", {}, False)
     assert "details" not in row
-
-
-def test_the_validation_split_takes_the_place_of_the_test_split(fixed_density):
-    digits = datasets["digits"].build()
-    assert validation_as_test(digits).test is digits.valid
-    model = fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None)
-    sampling = Sampling(n=20, batch=20, split="valid")
-    rows, _ = evaluate(model, digits, {"norm": {"n": None}}, sample={}, sampling=sampling, seed=0)
-    assert rows[0]["protocol"].endswith("the validation split taking the place of the test split")
 
 
 def test_a_measured_model_is_not_kept_in_memory(moons):

@@ -37,6 +37,7 @@ def test_methods_are_drawn_at_the_budgets_that_have_all_their_seeds(tmp_path, mo
 
 
 NO_LOGS = ["", "step,loss\n", "a,b\n1,2\n", "step,loss\n1,x\n", "\0", "step,loss\n1,inf\n", "step,loss\n1,1e308\n"]
+NO_LOGS += [f"step,loss{',x' * n}\n1,2{',3' * n}\n" for n in (3, 200_000)]  # which pandas would rename for hours
 
 
 def test_a_log_without_steps_and_losses_is_left_out(tmp_path, results, caplog):

@@ -47,6 +47,17 @@ def test_times_are_in_a_view_of_their_own_and_the_others_are_reproducible(tmp_pa
     assert json.loads(again) == json.loads(json.dumps(record(99.0)))
 
 
+def test_a_table_of_costs_goes_with_the_records_that_had_them(tmp_path):
+    without = record(1.0)
+    for part in (without["provenance"]["training"], *without["provenance"]["measurements"]):
+        part["cost"] = {}
+    for one, views in ((record(1.0), FILES), (without, FILES[:-1])):
+        written = write_suite(tmp_path, [one], [])
+        assert (
+            sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir()) == sorted(views)
+        )
+
+
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -193,7 +204,7 @@ def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog)
         publish_suite("tiny", load(suite).specs, Store(results))
     assert files_of(results / "tiny") == published
     suite.unlink()  # it is reported from its records without its file
-    code, out, err = cli("report", "--results", results, "--suite", "tiny")
+    code, out, err = cli("report", "--results", results, "--suite", "tiny", "--full")
     assert (code, err, "moons" in out) == (0, "", True)
     (results / "tiny/records.jsonl.gz").unlink()
     suite.write_text("")

@@ -164,7 +164,7 @@ def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_
     moved = tmp_path / "elsewhere.npy"
     (own_data / "people.npy").rename(moved)
     shutil.rmtree(own_data)
-    specs._build_data.cache_clear()
+    specs._built.clear()
     for arguments in ((), ("--dataset", tmp_path / "other.npy")):
         code, out, err = cli("verify", path, *arguments)
         assert (code, "2 not measured" in err) == (0, True)

@@ -1,5 +1,7 @@
+import gc
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +10,19 @@ import pytest
 import torch
 from helpers.image_trees import write_images
 
-from genbench.core import Event, Samples, Source
+from genbench.core import Data, Event, Normal, Samples, Source
+from genbench.data.splits import Finite
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation, Value
 from genbench.models.flow_matching.velocity_model import FlowMatching
-from genbench.registry import metrics, models
+from genbench.registry import datasets, metrics, models
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.run import run
+from genbench.runs.spec import build_data
 from genbench.runs.store import Store
 from genbench.settings import OnDisk
+from genbench.space import Pixels
 from genbench.storage import content_hash
 from genbench.testing.toys import AffineFlow
 
@@ -96,6 +101,29 @@ def test_a_file_counts_by_what_it_holds(points, tmp_path):
     assert of(path).train_key == before.train_key
 
 
+def test_large_data_sets_do_not_pile_up_in_memory(monkeypatch):
+    monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
+    monkeypatch.setattr(specs, "_built", {})
+    alive = []
+
+    @datasets.register("large", version=1)
+    def large(*, number: int) -> Data:
+        """Build as many images of the size of CIFAR-10's, which are never loaded."""
+        space = Pixels()
+        splits = [Finite(pytest.fail, size, space) for size in (45_000, 5_000, 10_000)]
+        data = Data(Event((3, 32, 32), bin=space.bin), space, Normal((3, 32, 32)), *splits)
+        alive.append(weakref.ref(data))
+        return data
+
+    small = build_data({"name": "moons", "version": 1})
+    for number in range(8):
+        part = {"name": "large", "version": 1, "number": number}
+        assert build_data(part) is build_data(part)
+        assert build_data({"name": "moons", "version": 1}) is small
+    gc.collect()
+    assert 0 < sum(60_000 * 3 * 32 * 32 for data in alive if data() is not None) <= specs.KEPT
+
+
 @pytest.mark.parametrize("evicted", [False, True])
 def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_key(points, tmp_path, evicted):
     path, write = points
@@ -105,7 +133,7 @@ def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_ke
     assert other.train_key != requested.train_key  # the hash of the content is known
     write(1)
     if evicted:
-        specs._build_data.cache_clear()
+        specs._built.clear()
     with pytest.raises(ConfigError, match=r"mine\.csv has changed since the run was requested: run it again$"):
         run(other, Store(tmp_path / "results"))
     assert not Store(tmp_path / "results").has_weights(other)

@@ -174,27 +174,6 @@ def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
         pass  # which can hold no lease at all
 
 
-def test_a_process_that_is_interrupted_again_while_it_ends_leaves_no_lease(tmp_path):
-    code = f"""
-from pathlib import Path
-from genbench.storage import lease
-
-def interrupted(path):
-    raise KeyboardInterrupt  # a second Ctrl-C, at the worst moment
-
-give_back, lease._give_back = lease._give_back, interrupted
-try:
-    with lease.hold(Path({str(tmp_path)!r}), "run"):
-        raise KeyboardInterrupt
-finally:
-    assert list(Path({str(tmp_path)!r}).glob("run/*"))
-    lease._give_back = give_back
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
-    assert not list(tmp_path.glob("*"))
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
 def test_an_owner_whose_proc_entry_cannot_be_read_has_not_ended(tmp_path, monkeypatch):
     """/proc may hide the processes of other users."""

@@ -36,7 +36,7 @@ def made(tmp_path_factory):
 def copied(made, tmp_path):
     """The images, and a copy of the results in another process: nothing is built yet."""
     shutil.copytree(made[1], tmp_path / "results")
-    specs._build_data.cache_clear()
+    specs._built.clear()
     opened.clear()
     return made[0], tmp_path / "results"
 

@@ -34,7 +34,6 @@ def test_words_are_toml_or_text_and_the_order_of_a_name_and_its_settings_does_no
     [
         (["steps=3"], "write section.name=value"),
         (["plan.=3"], "write section.name=value"),
-        (["plan.steps"], "write section.name=value"),
         (["plan.steps=3", "plan.steps.a=1"], "'steps' already has a value"),
         (["plan.steps=1", "plan.steps=2"], "--set plan.steps is given twice: write it once"),
         (["model.net=unet", "model.net=mlp"], "--set model.net is given twice"),

@@ -31,14 +31,11 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
             'models = [{name = "wcfm", plan = 3}]',
             r"models\.0\.plan\.section: 3 is wrong: input should be a valid dictionary",
         ),
-        ('models = [{name = "wcfm", kapa = 3}]', "wcfm has no setting 'kapa'; did you mean 'kappa'"),
-        ('stack = "seed"', "stack: 'seed' is wrong: input should be a valid list"),
         ("models = []", r"models: \[\] is wrong: list should have at least 1 item"),
         ("models = ['wcfm'", "is not TOML"),
         ('models = [{name = "wcfm", kappa = []}]', r"wcfm\.kappa: \[\] is wrong"),
         ("plan = {step = 3}", "plan has no setting 'step'; did you mean 'steps'"),
         ('models = [{name = "cfm", pace = 0.5}]', r"paces .* need a track"),
-        ("track = {baseline = 'cfm', tuning = {steps = 1, seeds = 1}}", "budgets: a track needs at least one"),
         (f"seeds = {'[' * 5000}{']' * 5000}", "is not a suite: it is nested too deeply"),
     ],
 )
@@ -117,7 +114,6 @@ def test_every_combination_comes_once():
         ({"plan": {"lr": []}}, r"--over plan\.lr=\[\]: write a list of values"),
         ({"plan": 3}, r"--over plan=3: write a list of values"),
         ({"data": {"scale": ["runner"]}}, "nothing to tune in 'data'"),
-        ({"modle": {"a": [1]}}, "nothing to tune in 'modle'; did you mean 'model'"),
     ],
 )
 def test_what_is_no_grid_is_refused(over, message):

@@ -32,8 +32,6 @@ class TrackTuning(NamedTuple):
     """The trials of a track.
 
     Args:
-        path: of the suite file.
-        rows: all rows of the track.
         dropped: choices of earlier tunings that are no longer among the trials, in words.
     """
 
@@ -97,9 +95,6 @@ class TrackTuning(NamedTuple):
 
 def track_tuning(path: Path) -> TrackTuning:
     """Return the trials of a track: of each model, its defaults and all combinations of the values that it declares.
-
-    Args:
-        path: of its suite file.
 
     Raises:
         ConfigError: if it is not a track, or has nothing to tune.

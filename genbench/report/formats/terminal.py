@@ -1,7 +1,7 @@
 """The terminal: tables, records, and the summary of a suite."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
@@ -60,8 +60,12 @@ def _cell(cell: Cell) -> str:
 
 
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
-    """Print the main columns of the tables of a suite, where the rest is, and the next command."""
-    show(main_tables(suite), console)
+    """Print the main columns of the first tables of a suite, where the rest is, and the next command."""
+    chosen = headlines([suite])
+    for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
+        titles = {column.title for column in table.columns}
+        legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
+        show([replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))], console)
     print_line(console, f"All tables: {folder / 'table.md'}")
     models = list(dict.fromkeys(run.record["labels"]["model"] for run in suite.runs))
     where = ["--results", str(folder.parent)]
@@ -69,15 +73,6 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
         words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]
         print_line(console, f"next: {shlex.join(words)}")
     print_line(console, f"next: {shlex.join(['genbench', 'report', *where])}")
-
-
-def main_tables(suite: SuiteResults) -> Iterator[Table]:
-    """Yield the tables of the first data sets of a suite, each with its main columns and without protocols."""
-    chosen = headlines([suite])
-    for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
-        titles = {column.title for column in table.columns}
-        legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
-        yield replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))
 
 
 def styled(text: str, style: str = "") -> Text:
@@ -139,11 +134,7 @@ def origin(data: Mapping[str, Any]) -> str:
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, *, full: bool = False) -> None:
-    """Print measured rows of the main solver, of several runs as means over them.
-
-    Args:
-        full: whether to print protocols, and the curve of quality against NFE, too.
-    """
+    """Print measured rows of the main solver, of several runs as means over them."""
     shown = metric_names({row["metric"] for row in rows})
     rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
     main = group_by((row for row in rows if row["point"] == "main"), itemgetter("metric"))

@@ -6,7 +6,7 @@ import numpy as np
 from helpers.command_line import genbench
 from PIL import Image
 
-from benchmarks.ladder.images import SHOWN, network_table, on_a_gpu, sample_table, save_strip, strip_path
+from benchmarks.ladder.images import ROWS, SHOWN, network_table, on_a_gpu, sample_table, save_strip, strip_path
 from benchmarks.ladder.orders import Rung
 
 
@@ -22,13 +22,14 @@ def saved(root, one, samples):
     save_strip(place, strip_path(root / "track", one["labels"]["run"]))
 
 
-def test_a_strip_holds_the_first_samples_side_by_side(tmp_path):
+def test_a_strip_holds_the_first_samples_row_by_row(tmp_path):
     samples = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 6), dtype=np.uint8)
     saved(tmp_path, record("cfm", 5), samples)
     strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
-    assert strip.shape == (4, 6 * SHOWN, 3)
+    assert strip.shape == (4 * ROWS, 6 * SHOWN // ROWS, 3)
     for number in range(SHOWN):
-        assert (strip[:, 6 * number : 6 * number + 6] == samples[number].transpose(1, 2, 0)).all()
+        top, left = 4 * (number // (SHOWN // ROWS)), 6 * (number % (SHOWN // ROWS))
+        assert (strip[top : top + 4, left : left + 6] == samples[number].transpose(1, 2, 0)).all()
 
 
 def test_samples_that_are_not_color_images_have_no_strip(tmp_path):

@@ -7,13 +7,20 @@ from helpers.pixel_features import PixelExtractor, measured, normal_images
 from genbench.metrics.image.kid import BANDWIDTH, mean_gaussian
 
 
-def test_the_kernel_distance_of_random_subsets_is_unbiased(data):
-    def kid(raw):
-        return measured("kid", data, raw, errors=False, subsets=20, size=100)["kid"]["value"]
+def test_the_kernel_distance_is_unbiased_with_an_interval(data):
+    def kid(raw, errors=False):
+        return measured("kid", data, raw, errors, subsets=20, size=100)["kid"]
 
-    spread = torch.tensor([kid(normal_images(400, seed)) for seed in range(30, 46)])
+    spread = torch.tensor([kid(normal_images(400, seed))["value"] for seed in range(30, 46)])
     assert abs(spread.mean()) < 4 * spread.std() / 4
-    assert kid(normal_images(400, 0, mean=140.0)) > 10 * spread.std()
+    shifted = [normal_images(400, seed, mean=140.0) for seed in range(16)]
+    far = kid(shifted[0], errors=True)
+    assert far["value"] > 10 * spread.std()
+    assert far["protocol"].endswith("20 subsets of 100")
+    of_far = torch.tensor([kid(raw)["value"] for raw in shifted]).std()
+    assert 0.5 < far["details"]["half_interval"] / (2.2 * of_far) < 2  # a t interval of 12 halves
+    few = measured("kid", data, normal_images(150, 0))["kid"]
+    assert "100 subsets of 150" in few["protocol"]
 
 
 @pytest.mark.parametrize("variance", [0.5, 4.5])
