@@ -13,10 +13,7 @@ from genbench.runs.store import Store
 
 RESULTS = Path(__file__).parents[2] / "results"
 
-OUTDATED = {"cifar10-small"}
-"""Suites of which all records are outdated: bf16 rounded their data. A finding still cites them."""
-
-NAMES = sorted({path.parent.name for path in RESULTS.glob("*/records.jsonl.gz")} - OUTDATED)
+NAMES = sorted(path.parent.name for path in RESULTS.glob("*/records.jsonl.gz"))
 
 
 @pytest.fixture(scope="module")
