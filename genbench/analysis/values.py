@@ -226,7 +226,7 @@ def by_budget(
                 [
                     each._replace(model=_shown(each, table, steps))
                     for each in part
-                    if not (table and each.tables) or table in each.tables
+                    if not table or not each.tables or table in each.tables
                 ]
                 for part in (own, failed)
             )

@@ -4,6 +4,7 @@ Values of different protocols are never mixed: a metric measured under two proto
 note below the table explains each failed seed and each unsupported metric.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -148,7 +149,8 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
         steps = sorted(group_by(part, attrgetter("share" if shares else "step")).items())
-        steps = steps[:: -len(steps) // MAX_STEPS][::-1]  # evenly spread, with the last one
+        every = math.ceil(len(steps) / MAX_STEPS)
+        steps = steps[::-1][::every][::-1]  # evenly spread, with the last one
         columns = [Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text) for at, _ in steps]
         contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]

@@ -5,7 +5,6 @@ compared: within a task in pairs, and across tasks by their excess over the floo
 """
 
 import math
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -309,13 +308,17 @@ def _stated(chosen: Mapping[str, Any]) -> str:
     return " ".join(word for section, table in chosen.items() for word in as_set_options(section, table))
 
 
+def _is_lacking(word: str) -> bool:
+    return "missing" in word or "seeds" in word
+
+
 def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[str, ...]]:
     """Return {steps: tasks with every cell of these rows that they have at the shortest budget with values}."""
     whole: dict[int, tuple[str, ...]] = {}
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
         there = {
-            contest.data: {row for row in trained if not re.search("missing|seeds", contest.cells[row].word)}
+            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
             for contest in heat.contests
         }
         if not first and any(there.values()):
