@@ -4,8 +4,11 @@ from helpers.published import tasks
 
 PLANE = tasks("plane-v1")
 PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
+EPSILONS = {"1": "0.01804", "2": "0.03608", "3": "0.05413", "5": "0.0902", "7.5": "0.1353"}
+"""{epsilon of the CIFAR-10 table of W-CFM: kappa}, in 3,072 dimensions."""
 LONG = {"steps": 20_000}
 FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"
+PIXELS = "cifar10-small", "cifar10*"
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"
@@ -14,6 +17,12 @@ LABELED = "starflow blocks=?2,2,2,2? width=112 noise=0.3 conditional=true encode
 STAR, TAR = "starflow noise=0.1 conditional=true", "tarflow noise=0.1 conditional=true"
 LABELED_CFM = "cfm conditional=true"
 PLAIN, TUNED = "starflow noise=0.3 encoder=autoencoder", "starflow noise=0.3 encoder=autoencoder(noise=0.3,tune=1000)"
+
+
+def pixel_wcfm(epsilon):
+    """Return the model of the suite cifar10-small with an epsilon of the paper."""
+    return f"wcfm net=* kappa={EPSILONS[epsilon]} method=*"
+
 
 DIFFERENCES = [
     *(
@@ -71,6 +80,10 @@ DIFFERENCES = [
     ),
     *(("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", other)) for other in ("otcfm", "cfm")),
     ("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm")),
+    *(
+        ("W12", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), other))
+        for other in (*map(pixel_wcfm, ("1", "2", "3", "7.5")), "cfm *")
+    ),
     *(
         ("O1", digits, ("plane-v1", data, "straightness", "otcfm", "cfm"))
         for data, digits in (("moons", 3), ("8gaussians", 3), ("mixture dims=8", 2), ("mixture dims=50", 2))
