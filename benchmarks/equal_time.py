@@ -192,7 +192,9 @@ def sentence(board: TrackBoard) -> str:
         said = f"{first.method} is {' and '.join(sides)}, and separated from no other method"
     base, later = board.baseline, ""
     if more:
-        later = f" After {more[0].seconds:.0f} s, it has {interval(_of(more[1], first.method))}."
+        then = _of(more[1], first.method)
+        alike = "" if then.apart(_of(more[1], base)) else f", not separated from {base}"
+        later = f" After {more[0].seconds:.0f} s, it has {interval(then)}{alike}."
     return (
         f"{start}, {said}. After {own.seconds:.0f} s, {first.method} has {interval(now)} times the excess that {base} "
         f"has after {given[base].seconds:.0f} s ({counted(len(heat.effects.scored), 'task')}).{later}"
