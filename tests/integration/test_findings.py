@@ -303,5 +303,5 @@ def test_more_seeds_would_help_where_images_are_few():
     spread = np.median([np.std([*values(*PIXELS, model, EFFICIENT).values()], ddof=1) for model in models])
     page = " ".join((RESULTS.parent / "docs/metric_power.md").read_text("utf-8").split())
     errors = [r["details"]["standard_error"] for _, _, r in by_metric("cifar10-small")[EFFICIENT, "main"]]
-    said = f"FD is {min(means):.0f} to {max(means):.0f}, its standard error over samples is {np.mean(errors):.1f}, and its "
-    assert said + f"median standard deviation over seeds is {spread:.1f}." in page
+    said = f"FD is {min(means):.0f} to {max(means):.0f}, its standard error over samples is {np.mean(errors):.1f}, and "
+    assert said + f"its median standard deviation over seeds is {spread:.1f}." in page
