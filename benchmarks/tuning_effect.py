@@ -54,7 +54,7 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         f"each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
         f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
         f"({largest:g}): a wider search may do better. For wcfm it chose kappa {closest:g} instead of the rule's in "
-        f"{kappas.count(closest)} of {len(kappas)} cells: with a larger kappa, wcfm is closer to cfm. The first two "
+        f"{kappas.count(closest)} of {len(kappas)} cells; a larger kappa makes wcfm more like cfm. The first two "
         f"columns are the excess over real data as a multiple of {tuned.baseline}'s with the same settings: geometric "
         f"mean over {over} with its 95 % t interval; methods that share a letter are not separated. The third "
         f"compares each method with itself, on the tasks "

@@ -57,7 +57,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
 
 
 def means(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
-    """Yield the mean score of each predictor over two or more tasks, with their number unless it is that of all."""
+    """Yield the mean score of each predictor over its tasks; empty for one task, with a count if counts differ."""
     counts = {name: len(own) for name, own in values.items()}
     for name, own in values.items():
         over = f" ({counts[name]} tasks)" if len({*counts.values()}) > 1 else ""
