@@ -103,7 +103,10 @@ def test_records_become_rungs():
 
 
 def test_only_values_of_one_protocol_are_joined():
-    """Bits of noisy data stood beside bits of data. Here nsf has another protocol at both budgets, cfm at one."""
+    """Bits of noisy data stood beside bits of data. Here nsf has another protocol at both budgets, cfm at one.
+
+    A protocol that is the commonest at one budget only does not count there: kid of 64 images at 50 steps.
+    """
     records = planted()
     later = copy.deepcopy(records)
     for record in later:
@@ -112,14 +115,18 @@ def test_only_values_of_one_protocol_are_joined():
         name, rows = record["track"][0]["row"], record["results"]
         noisy = name == "nsf" or (name == "cfm" and record["spec"]["plan"]["steps"] == 50)
         density = "data + N(0, 0.05^2)" if noisy else "data"
-        bits = rows[0] | {"metric": "bits_per_dim", "value": 3.0, "protocol": f"density of {density}"}
+        given = rows[0] | {"value": 3.0}
+        bits = given | {"metric": "bits_per_dim", "protocol": f"density of {density}"}
+        few = record["spec"]["plan"]["steps"] == 50 and name != "otcfm"
+        kid = given | {"metric": "kid", "protocol": f"n={64 if few else 512}"}
         curve = [row | {"protocol": "32 directions"} for row in rows if row["nfe"] == 4 and name == "otcfm"]
-        record["results"] = [*(row for row in rows if row["nfe"] != 4 or name != "otcfm"), *curve, bits]
+        record["results"] = [*(row for row in rows if row["nfe"] != 4 or name != "otcfm"), *curve, bits, kid]
     rung = rungs([*records, *later])["moons"]
     assert [[*rung[steps].numbers["bits_per_dim"]] for steps in (20, 50)] == [
         ["cfm", "otcfm", "vp", "reflow"],
         ["otcfm", "vp", "reflow"],
     ]
+    assert [*rung[50].numbers["kid"]] == ["otcfm"]
     for steps in (20, 50):
         assert [*rung[steps].numbers["sliced_w2, NFE 1"]] == ["cfm", "otcfm", "vp"]
         assert [*rung[steps].numbers["sliced_w2, NFE 4"]] == ["cfm", "vp"]
