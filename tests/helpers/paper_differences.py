@@ -9,6 +9,8 @@ EPSILONS = {"1": "0.01804", "2": "0.03608", "3": "0.05413", "5": "0.0902", "7.5"
 LONG = {"steps": 20_000}
 FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"
 PIXELS = "cifar10-small", "cifar10*"
+RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
+"""The control of PIXELS that only re-weights images, at epsilon 5."""
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from helpers.paper_differences import EPSILONS, PIXELS, pixel_wcfm
+from helpers.paper_differences import EPSILONS, PIXELS, RE_WEIGHTED, pixel_wcfm
 from helpers.published import CARDS, RESULTS, by_metric, difference, differences, halved, rows, signed, values
 from scipy import stats
 
@@ -37,6 +37,8 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (8, 2, ("couplings-dims", "mixture dims=50 *", "w2", "wcfm *kappa=2.0", "cfm *")),
         (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", LATENT)),
         (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.125 *", LATENT)),
+        (9, 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), RE_WEIGHTED)),
+        *((9, 2, (*PIXELS, "norm", pixel_wcfm("5"), other)) for other in (RE_WEIGHTED, "cfm *")),
         *((44, 1, (*PIXELS, EFFICIENT, pixel_wcfm(epsilon), "cfm *")) for epsilon in EPSILONS),
         (42, 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
         (42, 2, ("digits-long", "digits", FD, "wcfm kappa=0.5", "cfm")),
