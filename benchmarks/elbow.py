@@ -27,6 +27,9 @@ from genbench.settings import Settings
 from genbench.storage import files
 from genbench.sweeps.set_options import parse_set_options
 
+CHOSEN = {"kappa", "epsilon"}
+"""Settings of the model that the rule chooses; the curve does not depend on them."""
+
 
 @dataclass(frozen=True)
 class Elbow:
@@ -43,10 +46,11 @@ class Elbow:
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""
         curve = [{"kappa": kappa, **tilt._asdict(), "known": tilt.known} for kappa, tilt in self.curve]
+        model = {name: value for name, value in self.spec.model.items() if name not in CHOSEN}
         parts = {
             "rule": "elbow",
             "data": without_folders(self.spec.json())["data"],
-            "model": self.spec.model,
+            "model": model,
             "encoder": self.spec.encoder,
             "flat": FLAT,
         }
@@ -67,7 +71,7 @@ def by_elbow(dataset: str, settings: Settings, grid: Sequence[float] = GRID, *, 
 
     Reference: Weighted conditional flow matching, 2025.
     """
-    given = {"kappa", "epsilon"} & settings.get("model", {}).keys()
+    given = CHOSEN & settings.get("model", {}).keys()
     if given:
         raise ConfigError(f"model.{min(given)} is chosen by the elbow rule: omit it")
     spec = make_spec("wcfm", dataset, metrics=[], settings=settings)

@@ -3,8 +3,9 @@
     python -m benchmarks.ladder    # writes results/cheap_predicts_dear.md and docs/images/slopes.svg
     python -m benchmarks.ladder --predict latents-v1 9000 27000 ratio > results/latents-v1/predictions_ratio.toml
 
-Reads the published records of trained models with default settings. Commit predictions before the longer budget is
-trained: the page scores the files predictions*.toml of plane-v1.
+Reads the published records of trained models with default settings. Predictions are about the headline metric, with the
+own sampler of each model and at each NFE of its curve. Commit them before the longer budget is trained: the page scores
+the files predictions*.toml of plane-v1 and latents-v1.
 """
 
 import argparse

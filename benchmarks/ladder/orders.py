@@ -3,19 +3,22 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.significance import compare_all
-from genbench.runs.record_types import Record
+from genbench.report.track_cells import by_one_protocol
+from genbench.runs.record_types import Record, Row
 
 DRAWS = 2000
 LEAST = 5
 """Minimum number of methods for an order."""
-COSTS = {"nfe", "parameters", "failed"}
-"""Metrics that do not measure quality."""
+COSTS = {"nfe", "failed"}
+"""Metrics with a better direction that do not measure quality."""
+AT = ", NFE "
+"""What stands between a metric and the NFE at which it was measured."""
 
 Values = Mapping[str, Mapping[int, float]]
 """{method: {seed: value, lower is better}}."""
@@ -34,7 +37,13 @@ class Rung(NamedTuple):
     @property
     def main(self) -> Values:
         """The values of the headline metric."""
-        return self.numbers[self.headline]
+        return self.numbers.get(self.headline, {})
+
+    @property
+    def headlines(self) -> list[str]:
+        """The headline metric with the model's own sampler, then at each NFE of its curve, as far as it has values."""
+        names = [name for name in self.numbers if name.partition(AT)[0] == self.headline]
+        return sorted(names, key=lambda name: (len(name), name))  # NFE 8 before NFE 16
 
 
 Ladder = Mapping[str, Mapping[int, Rung]]
@@ -87,12 +96,15 @@ class Contest(NamedTuple):
 def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:
     """Return the ladder of the default settings of a track.
 
+    All values of a metric (at an NFE) on a data set have one protocol, the commonest over all budgets.
+
     Args:
         headline: if given, the headline metric of all records, which then count under the labels of their models,
             with or without a track. Runs with tuned settings alone, or that stop before the end of their budget, are
             left out.
     """
     found: dict[str, dict[int, Rung]] = {}
+    rows: dict[tuple[str, str], dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}
     for record in records:
         plan, label = record["spec"]["plan"], record["labels"]["model"]
         places = [
@@ -102,15 +114,31 @@ def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, 
             places = [(label, headline)]
         for row_name, of_track in places:
             if plan["steps"] and plan.get("stop", "steps") == "steps":
-                of_data = found.setdefault(record["labels"]["data"], {})
-                rung = of_data.setdefault(plan["steps"], Rung(of_track, {}))
+                data, run = record["labels"]["data"], (plan["steps"], record["spec"]["seed"])
+                found.setdefault(data, {}).setdefault(plan["steps"], Rung(of_track, {}))
                 for row in record["results"]:
-                    if (value := row.get("value")) is not None and row["metric"] not in COSTS:
-                        at = f", NFE {row['nfe']:.0f}" if row["point"] == "curve" else ""
-                        sign = -1 if row["better"] == "higher" else 1
-                        methods = rung.numbers.setdefault(row["metric"] + at, {})
-                        methods.setdefault(row_name, {})[record["spec"]["seed"]] = sign * float(value)
+                    if row["value"] is not None and (number := number_of(row)):
+                        rows.setdefault((data, number), {}).setdefault(row_name, {})[run] = dict(row)
+    for (data, number), methods in rows.items():
+        for name, own in by_one_protocol(methods).items():
+            for (steps, seed), row in own.items():
+                if row.get("value") is not None:  # it has the commonest protocol
+                    sign = -1 if row["better"] == "higher" else 1
+                    values = found[data][steps].numbers.setdefault(number, {})
+                    values.setdefault(name, {})[seed] = sign * float(row["value"])
     return found
+
+
+def number_of(row: Row) -> str:
+    """Return the name of a metric, with the NFE on a curve; an empty text if its values order no methods.
+
+    A loss on validation data has no better direction, although its protocol is equal for all methods: each method has
+    a loss of its own. Likelihood models also have it as `bits`, whose protocol names the density. Points along a
+    training are not the end of its budget.
+    """
+    if row["better"] == "none" or row["metric"] in COSTS or row["point"] == "training":
+        return ""
+    return f"{row['metric']}{AT}{row['nfe']:.0f}" if row["point"] == "curve" else row["metric"]
 
 
 def complete(*rungs: Values) -> list[Values]:

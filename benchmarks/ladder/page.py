@@ -58,14 +58,14 @@ ORDERS = """\
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the
   shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
-  left out. Other tracks have results at one budget at most.
+  left out. Tracks that are not in the table train each method at one budget at most.
 """
 LIMITS = """\
 ## Limits
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
 - On points and digits, each method has one small network. Other networks may order the methods differently.
-- The longest training takes minutes. Nothing here says whether minutes predict days.
+- Each training takes minutes or hours. Nothing here says whether these predict days.
 - All methods have default settings.
 - Pairs are not independent: one method that improves late reverses many pairs. So their shares have no interval.
 - The factor depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is a squared
@@ -77,16 +77,20 @@ IMAGES = """\
 ## Images
 
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
-5,000 samples as its headline metric.
+5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
-- `held` and `ratio` are fitted to the first two budgets and predict the third. `elsewhere` needs a second data set.
-  The files `predictions_*.toml` must be committed before the third training starts.
-- Short trainings predict nothing there if no predictor has a Brier score below 0.25.
+- `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
+  and at each NFE. `elsewhere` needs a second data set. The files `predictions_*.toml` must be committed before the
+  third training starts.
+- Short trainings predict nothing there if no predictor has a Brier score below 0.25 for FD with the own sampler. The
+  scores at an NFE do not decide: with more scores, one is more often below 0.25 by chance.
+- Methods that are not trained at the third budget are predicted, but not scored.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
 UNTRAINED = "Its models are not trained yet.\n"
+UNCOMPARED = "Fewer than five of its methods have two seeds at two budgets: nothing is compared yet.\n"
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
     "methods of pairs that are separated at both budgets, with the order reversed.*"
@@ -160,16 +164,17 @@ def early(name: str, own: Sequence[Contest]) -> Iterator[str]:
 
 def images(folder: Path, records: Sequence[Record]) -> Iterator[str]:
     """Yield what is known about images: samples, and the same methods with two networks."""
-    if all(record["spec"]["plan"]["steps"] == 0 for record in records):
-        yield UNTRAINED
-    yield from sample_table(folder, records)
     ladder = rungs(records)
+    found = contests(ladder)
+    if not found:
+        yield UNCOMPARED if ladder else UNTRAINED
+    yield from sample_table(folder, records)
     for own in ladder.values():
         for rung in own.values():
             yield from network_table(rung)
     if registered := read_predictions(folder):
         yield "Brier scores of the predictions that were committed before the third training started:\n"
-        yield from scores(registered, contests(ladder))
+        yield from scores(registered, found)
 
 
 def answer(main: Sequence[Contest]) -> Iterator[str]:

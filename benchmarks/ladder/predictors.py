@@ -1,7 +1,7 @@
 """Predictors of the order of methods at a longer budget, and the score of predictions that were registered in advance.
 
 Each predictor returns {(one, other): probability that the first is better at the longer budget}. It reads the values of
-a metric at the shorter budget, and `known`: the same metric at both budgets on other data sets.
+a metric at the shorter budget, and `known`: the same metric at two budgets, on other data sets or at budgets before.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from benchmarks.ladder.orders import Ladder, Values, array, complete, mean_of, order
+from benchmarks.ladder.orders import Ladder, Rung, Values, array, complete, mean_of, order
 from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 
@@ -88,23 +88,44 @@ PREDICTORS: Mapping[str, Callable[[Values, Known], Pairs]] = {
 
 
 def predictions(predictor: str, track: str, found: Ladder, short: int, long: int) -> str:
-    """Return the predictions of the order of each headline at a budget from a shorter one, as TOML.
+    """Return the predictions of the order at a budget from a shorter one, as TOML.
 
-    Data sets that have the longer budget are not predicted. Predictors are fitted to every pair of budgets in the
-    records.
+    The headline metric is predicted with each model's own sampler and at each NFE of its curve. Data sets that have the
+    longer budget are not predicted. Predictors are fitted to every pair of budgets in the records.
 
     Raises:
-        ConfigError: if no data set has two budgets.
+        ConfigError: if no data set can be predicted, or nothing is known that a predictor can be fitted to.
     """
-    known = [(own[one].main, own[two].main) for own in found.values() for one, two in combinations(sorted(own), 2)]
-    if not known:
-        raise ConfigError(f"{track}: no data set has two budgets, so no predictor can be fitted")
     lines = [f'track = "{track}"', f"from = {short}", f"to = {long}"]
-    for data, rung in ((data, own[short]) for data, own in found.items() if short in own and long not in own):
-        lines += ["", "# the probability that the first is better", f'["{data}"."{rung.headline}"]']
-        pairs = PREDICTORS[predictor](rung.main, known)
-        lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
+    predicted = {data: own[short] for data, own in found.items() if short in own and long not in own}
+    if not predicted:
+        raise ConfigError(f"{track}: no data set has values at {short} steps and none at {long}")
+    for data, rung in predicted.items():
+        others = {other: own for other, own in found.items() if (other, predictor) != (data, "elsewhere")}
+        for number in rung.headlines:
+            known = known_of(others, number.removeprefix(rung.headline))
+            if not known:
+                where = f"no data set{' other than ' + data if data not in others else ''}"
+                raise ConfigError(f"{track}: {where} has two budgets with {number}, so no predictor can be fitted")
+            lines += ["", "# the probability that the first is better", f'["{data}"."{number}"]']
+            pairs = PREDICTORS[predictor](rung.numbers[number], known)
+            lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"
+
+
+def known_of(found: Ladder, at: str) -> list[tuple[Values, Values]]:
+    """Return the headline metric at each two budgets with two or more common methods.
+
+    Args:
+        at: what follows the name of the metric: nothing, or an NFE.
+    """
+
+    def values(rung: Rung) -> Values:
+        return rung.numbers.get(f"{rung.headline}{at}", {})
+
+    rungs = ((own[one], own[two]) for own in found.values() for one, two in combinations(sorted(own), 2))
+    known = ((values(one), values(two)) for one, two in rungs)
+    return [pair for pair in known if len(complete(*pair)[0]) > 1]
 
 
 class Stated(NamedTuple):
@@ -112,21 +133,21 @@ class Stated(NamedTuple):
 
     Args:
         long: steps of the longer budget.
-        pairs: probabilities for each data set.
+        pairs: probabilities for each data set and metric.
     """
 
     long: int
-    pairs: Mapping[str, Pairs]
+    pairs: Mapping[tuple[str, str], Pairs]
 
 
 def stated(text: str) -> Stated:
     """Return registered predictions in TOML."""
     content = tomllib.loads(text)
-    numbers = {data: part for data, part in content.items() if isinstance(part, dict)}
-    pairs: dict[str, Pairs] = {
-        data: {(one, other): p for pair, p in own.items() for one, _, other in [pair.partition(" | ")]}
-        for data, part in numbers.items()
-        for own in part.values()
+    tables = {data: part for data, part in content.items() if isinstance(part, dict)}
+    pairs: dict[tuple[str, str], Pairs] = {
+        (data, metric): {(one, other): p for pair, p in own.items() for one, _, other in [pair.partition(" | ")]}
+        for data, part in tables.items()
+        for metric, own in part.items()
     }
     return Stated(content["to"], pairs)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.ladder.orders import Contest
-from benchmarks.ladder.predictors import COIN, Stated, brier, scored
+from benchmarks.ladder.orders import Contest, Values
+from benchmarks.ladder.predictors import COIN, Pairs, Stated, brier, scored
 from benchmarks.tables import fill, markdown
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.significance import compare_all
@@ -27,33 +27,54 @@ squared error of the probabilities over the pairs of methods: lower is better, a
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
-    """Yield the table of the Brier scores of registered predictions, and what they say about a coin and each other."""
-    last = {(contest.data, contest.long): contest.last.main for contest in found}
-    values: dict[str, dict[int, float]] = {name: {} for name in registered}
-    rows = []
-    for number, data in enumerate(dict.fromkeys(data for own in registered.values() for data in own.pairs)):
-        predicted = [one.pairs[data] for one in registered.values() if data in one.pairs]
-        shared = {pair for pair in predicted[0] if all(pair in own for own in predicted)}  # scores of others differ
-        cells, most = [], 0
-        for name, one in registered.items():
-            if data not in one.pairs:
-                cells.append("not predicted")
-                continue
-            measured = last.get((data, one.long), {})
-            pairs = scored({pair: p for pair, p in one.pairs[data].items() if pair in shared}, measured)
-            most = max(most, len(pairs))
-            if pairs:
-                values[name][number] = brier(pairs, measured)
-            cells.append(f"{values[name][number]:.3f}" if pairs else "not measured")
-        rows.append((data, f"{most} of {len(shared)}", *cells))
-    several = {name: own for name, own in values.items() if len(own) > 1}
-    if several:
-        rows.append(("mean", "", *means(values)))
+    """Yield the table of the Brier scores of registered predictions, and what they say about a coin and each other.
+
+    Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models.
+    """
+    last = {(contest.data, contest.long): contest.last.numbers for contest in found}
+    metrics = dict.fromkeys(metric for own in registered.values() for _, metric in own.pairs)
+    rows, said = [], []
+    for metric in metrics:
+        values: dict[str, dict[int, float]] = {name: {} for name in registered}
+        named = f", {metric}" if len(metrics) > 1 else ""
+        tasks = dict.fromkeys(task for own in registered.values() for task in own.pairs if task[1] == metric)
+        for number, task in enumerate(tasks):
+            predicted = {name: own.pairs[task] for name, own in registered.items() if task in own.pairs}
+            measured = {name: last.get((task[0], registered[name].long), {}).get(metric, {}) for name in predicted}
+            pairs, score = score_of(predicted, measured)
+            for name, value in score.items():
+                values[name][number] = value
+            missing = {name: "not measured" if name in predicted else "not predicted" for name in registered}
+            cells = (f"{score[name]:.3f}" if name in score else missing[name] for name in registered)
+            rows.append((f"{task[0]}{named}", pairs, *cells))
+        if any(len(own) > 1 for own in values.values()):
+            rows.append((f"mean{named}", "", *means(values)))
+        if told := judged(values):
+            said.append(f"{metric}: {told}" if named else told)
     yield markdown(("task", "pairs", *registered), rows)
-    if several:
-        yield fill(f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(several))}") + "\n"
-    elif alone := {name: next(iter(own.values())) for name, own in values.items() if own}:
-        yield fill(on_one_task(alone)) + "\n"
+    yield from (fill(text) + "\n" for text in said)
+
+
+def score_of(predicted: Mapping[str, Pairs], measured: Mapping[str, Values]) -> tuple[str, dict[str, float]]:
+    """Return how many pairs of a task count, and the Brier score of each predictor on them, if its pairs are measured.
+
+    Only pairs that all predictors predict count: scores on different pairs are not comparable.
+    """
+    shared = set[tuple[str, str]].intersection(*({*own} for own in predicted.values()))
+    pairs = {
+        name: scored({pair: p for pair, p in own.items() if pair in shared}, measured[name])
+        for name, own in predicted.items()
+    }
+    score = {name: brier(own, measured[name]) for name, own in pairs.items() if own}
+    return f"{max(map(len, pairs.values()))} of {len(shared)}", score
+
+
+def judged(values: Mapping[str, Mapping[int, float]]) -> str:
+    """Return what the scores of a metric say about a coin and each other; empty without scores."""
+    if several := {name: own for name, own in values.items() if len(own) > 1}:
+        return f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(several))}"
+    alone = {name: next(iter(own.values())) for name, own in values.items() if own}
+    return on_one_task(alone) if alone else ""
 
 
 def means(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:

@@ -287,7 +287,7 @@ def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
 
 
 def failures_of(failed: Sequence[Record], records: Sequence[Record]) -> list[Failure]:
-    """Return the rows of runs that failed, given the other records of their suite."""
+    """Return the rows of runs that failed, named as `names_of` names the other records of their suite."""
     failures = []
     for record, chosen in zip(failed, tuned_plans(failed, records), strict=True):
         labels, spec, tables = record["labels"], record["spec"], tables_of(record)

@@ -84,17 +84,18 @@ def track_curves(board: TrackBoard) -> Charts | None:
 def budget_curves(board: TrackBoard) -> Charts | None:
     """Draw quality against training steps on the tasks of a track that are complete at two budgets.
 
-    Only methods with all seeds are drawn, each with its own sampler. Budgets with other settings than the longest are
-    left out, since methods could cross because of the settings.
+    Only methods with all seeds are drawn, each with its own sampler.
+
+    Args:
+        board: the track with default settings. In tables of tuned settings, some budgets are not tuned, and methods
+            could cross because of the settings.
     """
-    own = board.heat(max(board.whole), None).settings
     heats = {
-        steps: [contest for contest in heat.contests if contest.data in tasks]
+        steps: [contest for contest in board.heat(steps, None).contests if contest.data in tasks]
         for steps, tasks in board.whole.items()
-        if (heat := board.heat(steps, None)).settings == own
     }
     charts = [chart for chart in _task_charts(board, "training steps", heats) if len(_places(chart.series)) > 1]
-    title = f"{board.name}: quality vs. training steps, {own} settings"
+    title = f"{board.name}: quality vs. training steps, {board.settings} settings"
     return Charts(title, tuple(charts[:TASKS]), BARS) if charts else None
 
 

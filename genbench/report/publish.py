@@ -10,10 +10,11 @@ from rich.console import Console
 
 from genbench.analysis.values import SuiteResults, failures_of, load_suites, read_costs, read_values
 from genbench.errors import ConfigError
-from genbench.report.blocks import Table
+from genbench.report.blocks import Charts, Table
 from genbench.report.content import gather
 from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import COLUMNS, csv, markdown, means
+from genbench.report.plots import budget_curves, track_curves
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import across_table
@@ -151,7 +152,8 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
     code = provenance.code()
     commit = f", commit {code['commit'][:8]}" if code.get("commit") else ""
     made = f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
-    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made).items()}
+    drawn = track_charts(boards[0], store) if boards else []
+    texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made, drawn).items()}
     with store.lock_tables():  # another process that holds it removes temporary files
         for path, text in texts.items():
             files.write(path, text, durable=False)
@@ -168,6 +170,12 @@ def track_boards(store: Store, only: str = "") -> list[TrackBoard]:
     boards = [track_board(path, store) for path in paths if suite_file.read(path).track is not None]
     shown = [board for board in boards if board.further or board.name in published]
     return sorted(shown, key=lambda board: -max(counts.get("", 0) for counts in board.lacking.values()))
+
+
+def track_charts(board: TrackBoard, store: Store) -> list[Charts]:
+    """Return the charts of a track: against NFE, and against training steps with default settings at every budget."""
+    default = board if board.settings == "default" else track_board(find(board.name), store, "default")
+    return [charts for charts in (track_curves(board), budget_curves(default)) if charts is not None]
 
 
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:

@@ -5,7 +5,7 @@ Seconds of training, measured alone, come from a file beside the track.
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,6 +13,9 @@ from genbench.errors import ConfigError
 from genbench.results.frames import doubtful_density
 from genbench.runs.record_types import Record
 from genbench.validation import explain
+
+Key = TypeVar("Key")
+"""What identifies a run of a model, such as its seed."""
 
 
 class Cell(NamedTuple):
@@ -49,8 +52,8 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
 
 
-def by_one_protocol(rows: Mapping[str, Mapping[int, dict[str, Any]]]) -> dict[str, dict[int, dict[str, Any]]]:
-    """Return rows by model and seed, with a word for each value that was not measured by the commonest protocol.
+def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[str, dict[Key, dict[str, Any]]]:
+    """Return rows by model and run, with a word for each value that was not measured by the commonest protocol.
 
     A flow that is trained with noise has the likelihood of noisy data. Likelihoods of clean data are not comparable.
     """
@@ -62,7 +65,7 @@ def by_one_protocol(rows: Mapping[str, Mapping[int, dict[str, Any]]]) -> dict[st
             return row
         return {"word": "other protocol", "reason": row.get("protocol")}
 
-    return {model: {seed: alike(row) for seed, row in own.items()} for model, own in rows.items()}
+    return {model: {run: alike(row) for run, row in own.items()} for model, own in rows.items()}
 
 
 def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:

@@ -41,6 +41,7 @@ def test_the_elbow_is_where_the_closed_form_becomes_flat():
     for kappa, seen in found.curve:
         assert not seen.known or seen.variance == pytest.approx(exact(kappa), abs=0.04)
     assert found.json()["chosen"] == {"kappa": found.chosen}
+    assert found.json()["model"].keys() == found.spec.model.keys() - {"kappa", "epsilon"}
 
 
 def choice(curve, threshold, monkeypatch):
@@ -50,6 +51,7 @@ def choice(curve, threshold, monkeypatch):
 
 def test_the_documented_choices_follow_from_the_published_curves(monkeypatch):
     files = [json.loads(path.read_text()) for path in sorted(ROOT.glob("results/tuning/wcfm-on-*-by-elbow*.json"))]
+    assert not any({"kappa", "epsilon"} & each["model"].keys() for each in files)  # one named an earlier default
     text = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
     head = "| data | threshold 0.05 | 0.1 | 0.2 | 0.3 |"
     rows = text[text.index(head) :].partition("\n\n")[0].splitlines()[2:]

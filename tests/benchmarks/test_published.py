@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.published import Finding, measured, page
-from genbench.analysis.claims import Number, Tolerance, read
+from genbench.analysis.claims import Number, Tolerance, audits, read
 from genbench.sweeps.suite import load
 
 ROOT = Path(__file__).parents[2]
@@ -91,3 +91,16 @@ def test_repeated_numbers_name_models_and_metrics_of_their_suites():
 
 def test_the_committed_page_is_that_of_the_committed_numbers_and_suites():
     assert page(read(), ROOT / "results") == (ROOT / "results/claims.md").read_text("utf-8")
+
+
+def test_the_cards_of_wcfm_state_the_published_numbers_and_how_many_of_their_differences_are_resolved():
+    known, papers = read(), (ROOT / "results/papers.md").read_text("utf-8")
+    (study,) = (study for study in known.studies if study.paper == "W-CFM, 2025")
+    value = {number.label.removeprefix("W-CFM, CIFAR-10"): f"{number.value:.2f}" for number in study.values}
+    own = [value[f", eps {epsilon}"] for epsilon in (1, 2, 3)] + [value[""], value[", eps 7.5"]]
+    said = f"{', '.join(own[:-1])} and {own[-1]} at epsilon 1, 2, 3, 5 and 7.5 and of {value['I-CFM, CIFAR-10']} for"
+    assert f"an FID of {said} CFM" in papers
+    judged = [audit for audit in audits(known) if audit.study is study and "W-CFM" not in audit.other.label]
+    resolved = [audit for audit in judged if audit.verdict == "resolved"]
+    assert (len(judged), len(resolved)) == (8, 1)
+    assert "of eight published differences from these two, [one is resolved](claims.md)" in papers

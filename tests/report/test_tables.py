@@ -160,6 +160,17 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
     assert [[r.label for r in table.rows] for table in again] == [[r.label for r in table.rows] for table in tables]
 
 
+def test_seeds_of_a_tuned_row_share_a_row_with_those_that_failed_if_all_default_runs_failed():
+    """The failed seeds had a row of their own, since their name was compared with the failed default runs."""
+    failed, tuned = lost(("cfm", 0), ("cfm", 3)), record_of("cfm", "moons", 20, 1, rows_of(0.5, 0.1), tables=["tuned"])
+    failed[0]["track"][0]["tables"] = ["default"]
+    failed[1]["track"][0]["tables"] = ["tuned"]
+    for record in (tuned, failed[1]):
+        record["spec"]["plan"]["lr"] = 3e-3
+    *_, table = comparison_tables(read_values([tuned]), failures_of(failed, [tuned]))
+    assert [row.label for row in table.rows if not row.floor] == ["cfm"]
+
+
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
 def test_two_protocols_are_two_columns(other):
     pairs = [row(model, s, value * (1 + s / 999)) for model, value in (("cfm", 1.0), ("otcfm", 2.0)) for s in range(2)]

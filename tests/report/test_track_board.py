@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
+from rich.console import Console
 
 from genbench.errors import ConfigError
-from genbench.report.plots import budget_curves
+from genbench.report import publish
+from genbench.report.publish import track_charts
 from genbench.report.track_board import track_board
 from genbench.report.track_sentences import complete, sentences
 from genbench.report.track_table import CHOSEN, TUNED, across_table, task_table
@@ -138,9 +140,24 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
     assert sentences(board)[0].startswith("On some after 20 training steps with tuned settings and each method's own")
     assert sentences(board)[3].startswith("After 50 steps with default settings, otcfm wins: ")
     assert {(row["steps"], row["settings"]) for row in board.rows()} == {(20, "tuned"), (50, "default")}
-    assert budget_curves(board) is None  # a crossing could come from the settings
-    curves = budget_curves(board_of(tmp_path, [*planted(), *planted(50), *default], track=track, settings="default"))
-    assert curves.title == "some: quality vs. training steps, default settings"
+
+
+def test_the_report_of_a_tuned_track_draws_the_default_values_of_all_budgets(tmp_path, monkeypatch):
+    """Default values after 2,000 steps were missing, since the track shows tuned ones there."""
+    choice = {"wcfm": {"model": {"kappa": 0.5}}}
+    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": choice, "pinwheel": choice}))
+    track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
+    default = [*tuned("elbow", ["default"], 0.9), *tuned("elbow", ["default"], 0.8, steps=50)]
+    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track)
+    assert board.settings == "tuned"
+    store, page = Store(tmp_path / "results"), tmp_path / "report.html"
+    monkeypatch.setattr(publish, "packaged", lambda: ["some"])
+    monkeypatch.setattr(publish, "find", lambda name: tmp_path / f"{name}.toml")
+    *_, steps = track_charts(board, store)
+    (line,) = [series for series in steps.charts[0].series if series.model == "wcfm"]
+    assert [(point.x, point.y) for point in line.points] == [(20, 0.9), (50, 0.8)]
+    publish.publish_report(store, page, Console(quiet=True))
+    assert "some: quality vs. training steps, default settings" in page.read_text()
 
 
 def test_a_track_says_that_its_tuning_is_not_done(tmp_path):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from genbench import api
-from genbench.results.status import of_suite
+from genbench.results.status import cell_names, of_suite
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_published
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
@@ -103,6 +104,12 @@ def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli,
     assert len(json.loads(cli("results", "status", "--results", results, "--json")[1])["unknown"]) == 2
     assert cli("results", "clean", "--results", results, "--stale")[1] == ""
     assert path.exists()
+
+
+def test_cells_of_one_model_are_told_apart_by_their_budget():
+    plans = [{"plan": {"steps": steps}} for steps in (10, 20)]
+    names = cell_names([make_spec("cfm", "moons", metrics=["nfe"], settings=plan) for plan in plans])
+    assert names == ["cfm steps=10 on moons, seed 0", "cfm steps=20 on moons, seed 0"]
 
 
 def test_cells_without_metrics_are_to_be_run_until_their_weights_are_kept(tmp_path):

@@ -56,6 +56,12 @@ def test_a_cell_whose_process_is_killed_twice_is_given_up_and_the_others_are_don
     assert store.record(specs[1]) is not None
 
 
+def test_a_pool_without_jobs_starts_no_process(tmp_path):
+    with ProcessPool(Store(tmp_path), 3) as pool:
+        pool.run([], lambda event: None)
+        assert pool.workers == []
+
+
 def with_workers(run_job):
     """Let workers of this process, which are forks of it, run jobs like this."""
     executors.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()

@@ -162,10 +162,12 @@ def grid_search(
         defaults: whether to add the defaults of each method as a candidate.
 
     Raises:
-        ConfigError: if methods have different numbers of candidates, candidates different budgets, or no data is held
-            out for validation.
+        ConfigError: if methods have different numbers of candidates, candidates different budgets, no data is held
+            out for validation, or another split is asked for.
     """
     settings = settings or {}
+    if (split := settings.get("evaluation", {}).get("split", "valid")) != "valid":
+        raise ConfigError(f"evaluation.split={split}: tuning measures candidates on validation data: omit the split")
     data = build_data(make_spec(methods[0], dataset, metrics=[], settings={"data": settings.get("data", {})}).data)
     if data.valid.size == 0:
         raise ConfigError(

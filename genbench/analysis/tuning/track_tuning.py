@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 from genbench.analysis.track_runs import read_track
 from genbench.analysis.tuning.grid_search import GridSearch, grid_search
 from genbench.errors import ConfigError, unknown
+from genbench.registry import datasets
 from genbench.runs.make_spec import full_name
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.settings import Settings, merge
 from genbench.sweeps.suite import TrackRow, choices_of, track_rows
-from genbench.sweeps.suite_file import Tuning, read
+from genbench.sweeps.suite_file import Tuning, folder_of, read
+from genbench.sweeps.user_files import from_folder
 
 
 class Trials(NamedTuple):
@@ -101,17 +103,18 @@ def track_tuning(path: Path) -> TrackTuning:
     """
     suite, track = read_track(path)
     rows = track_rows(suite)
-    trials = [Trials(row, _search(row, track.tuning)) for row in rows if row.model.trials]
+    trials = [Trials(row, _search(row, track.tuning, folder_of(path))) for row in rows if row.model.trials]
     if not trials:
         raise ConfigError(f"{path}: no model declares trials")
     return TrackTuning(trials, path, rows, choices_of(suite.chosen, rows)[1])
 
 
-def _search(row: TrackRow, tuning: Tuning) -> GridSearch:
+def _search(row: TrackRow, tuning: Tuning, folder: Path) -> GridSearch:
+    """Return the trials of a row; paths in the data settings of trials are relative to the folder."""
     short = {
         "plan": {"steps": row.model.paced(tuning.steps)},
-        "evaluation": {"curve": [], "curve_metrics": []} | tuning.evaluation,
-        "data": tuning.data,
+        "evaluation": {"curve": [], "curve_metrics": [], "split": "valid"} | tuning.evaluation,
+        "data": from_folder(datasets[row.data.name].build, tuning.data, folder),
     }
     tables = {name: table for name, table in row.settings["metric"].items() if full_name(name, row.metrics[:1])}
     return grid_search(

@@ -23,7 +23,6 @@ from genbench.report.blocks import Charts, Picture, Report, Section, Table
 from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
 from genbench.report.pictures import excerpt, small
-from genbench.report.plots import budget_curves, track_curves
 from genbench.report.track_board import TrackBoard
 from genbench.report.track_sentences import sentences
 from genbench.report.track_table import track_tables
@@ -42,18 +41,19 @@ WIDEST_NAME = 100
 """Characters of titles in the name of a file."""
 
 
-def pages(report: Report, boards: Sequence[TrackBoard], name: str, made: str = "") -> dict[str, str]:
+def pages(
+    report: Report, boards: Sequence[TrackBoard], name: str, made: str = "", drawn: Sequence[Charts] = ()
+) -> dict[str, str]:
     """Return {path: text} of all pages; equal arguments give equal bytes.
 
     Args:
         boards: tracks on the home page, the most important first.
-        made: version and date, for the foot of each page.
         name: file name of the home page; the other pages are in a folder with the same stem.
+        made: version and date, for the foot of each page.
+        drawn: charts of the first of these tracks.
     """
     folder = Path(name).stem
     blocks = [block for section in report.sections for block in section.walk()]
-    drawn = [track_curves(boards[0]), budget_curves(boards[0])] if boards else []
-    drawn = [each for each in drawn if each]
     rows = [row.label for block in blocks if isinstance(block, Table) for row in block.rows if not row.floor]
     charts = [chart for block in (*blocks, *drawn) if isinstance(block, Charts) for chart in block.charts]
     own = [method.model for suite in report.sections for data in suite.sections for method in data.methods]

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from genbench.analysis.tuning.track_tuning import track_tuning
@@ -99,6 +100,32 @@ def test_trials_hold_out_images_where_the_track_trains_on_all_of_them(tmp_path, 
     words = ("tune", "cfm", "--dataset", "cifar10", "--set", "data.valid=0", "--over", "plan.lr=[1e-4,2e-4]")
     code, _, err = cli(*words, "--results", tmp_path)
     assert (code, "data.valid=0: tuning measures candidates on validation data: omit data.valid" in err) == (2, True)
+
+
+def test_trials_on_the_test_split_are_refused_and_the_split_of_the_tables_is_not_theirs(tmp_path, cli):
+    """Candidates were measured on validation data, whatever split their settings stated."""
+    path = tmp_path / "some.toml"
+    path.write_text(TRACK.replace("n = 256,", 'n = 256, split = "test",'))
+    (specs, *_) = [trials.search.specs for trials in track_tuning(path).trials]
+    assert {spec.evaluation["split"] for spec in specs} == {"valid"}
+    path.write_text(TRACK.replace("seeds = 2 }", 'seeds = 2, evaluation = { split = "test" } }'))
+    in_call = ("cfm", "--dataset", "moons", "--over", "plan.lr=[1e-3]", "--set", "evaluation.split=test")
+    for words in (("--track", path), in_call):
+        code, _, err = cli("tune", *words, "--results", tmp_path)
+        said = "genbench: evaluation.split=test: tuning measures candidates on validation data: omit the split\n"
+        assert (code, err) == (2, said)
+
+
+def test_paths_in_the_data_of_trials_are_relative_to_the_track(tmp_path, monkeypatch):
+    """They were relative to the working folder, unlike all other paths of a suite."""
+    for name in ("tables.npy", "trials.npy"):
+        np.save(tmp_path / name, np.random.default_rng(0).normal(size=(200, 2)))
+    text = TRACK.replace('"moons", { name = "gaussian", dims = 3 }', '{ name = "points", path = "tables.npy" }')
+    (tmp_path / "some.toml").write_text(text.replace("seeds = 2 }", 'seeds = 2, data = { path = "trials.npy" } }'))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    (trials,) = track_tuning(tmp_path / "some.toml").trials
+    assert {spec.data["path"] for spec in trials.search.specs} == {str(tmp_path / "trials.npy")}
 
 
 RATES = TRACK.replace(

@@ -100,3 +100,58 @@ def test_records_become_rungs():
     assert not rungs(records)
     named = rungs([*records, *tuned], "sliced_w2")["moons"]  # of a suite outside of tracks, and of a track
     assert ([*named], named[20]) == ([20], found["moons"][20])
+
+
+def test_only_values_of_one_protocol_are_joined():
+    """Bits of noisy data stood beside bits of data. Here nsf has another protocol at both budgets, cfm at one.
+
+    A protocol that is the commonest at one budget only does not count there: kid of 64 images at 50 steps.
+    """
+    records = planted()
+    later = copy.deepcopy(records)
+    for record in later:
+        record["spec"]["plan"]["steps"] = 50
+    for record in (*records, *later):
+        name, rows = record["track"][0]["row"], record["results"]
+        noisy = name == "nsf" or (name == "cfm" and record["spec"]["plan"]["steps"] == 50)
+        density = "data + N(0, 0.05^2)" if noisy else "data"
+        given = rows[0] | {"value": 3.0}
+        bits = given | {"metric": "bits_per_dim", "protocol": f"density of {density}"}
+        few = record["spec"]["plan"]["steps"] == 50 and name != "otcfm"
+        kid = given | {"metric": "kid", "protocol": f"n={64 if few else 512}"}
+        curve = [row | {"protocol": "32 directions"} for row in rows if row["nfe"] == 4 and name == "otcfm"]
+        record["results"] = [*(row for row in rows if row["nfe"] != 4 or name != "otcfm"), *curve, bits, kid]
+    rung = rungs([*records, *later])["moons"]
+    assert [[*rung[steps].numbers["bits_per_dim"]] for steps in (20, 50)] == [
+        ["cfm", "otcfm", "vp", "reflow"],
+        ["otcfm", "vp", "reflow"],
+    ]
+    assert [*rung[50].numbers["kid"]] == ["otcfm"]
+    for steps in (20, 50):
+        assert [*rung[steps].numbers["sliced_w2, NFE 1"]] == ["cfm", "otcfm", "vp"]
+        assert [*rung[steps].numbers["sliced_w2, NFE 4"]] == ["cfm", "vp"]
+        assert [*rung[steps].main] == ["cfm", "otcfm", "nsf", "vp"]
+
+
+def test_losses_order_methods_only_where_they_are_likelihoods():
+    """Each method has a loss of its own, by the same protocol. Points along a training overwrote its end."""
+    records = planted()
+    for record in records:
+        row, name = record["results"][0], record["track"][0]["row"]
+        loss = row | {"metric": "validation_loss", "value": 1.0, "better": "none", "protocol": "its own loss"}
+        bits = loss | {"metric": "validation_loss.bits", "better": "lower", "value": 2.0}
+        bits |= {"protocol": f"density of {'noisy data' if name == 'vp' else 'data'}"}
+        during = [each | {"point": "training", "step": 9, "value": 7.0} for each in (loss, bits)]
+        record["results"] += [loss, *([bits] if name in ("nsf", "vp") else []), *during]
+    rung = rungs(records)["moons"][20]
+    assert set(rung.numbers) == {"sliced_w2", "sliced_w2, NFE 1", "sliced_w2, NFE 4", "validation_loss.bits"}
+    assert rung.numbers["validation_loss.bits"] == {"nsf": dict.fromkeys(range(5), 2.0)}
+
+
+def test_a_budget_without_values_of_the_headline_has_no_order():
+    records = planted()
+    for record in records:
+        record["results"] = [row | {"metric": "nll"} for row in record["results"]]
+    rung = rungs(records)["moons"][20]
+    assert (rung.main, rung.headlines) == ({}, [])
+    assert order(rung.main, rung.main) is None

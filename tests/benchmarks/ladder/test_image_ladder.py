@@ -1,0 +1,202 @@
+"""The page and the predictions of latents-v1 with simulated records: after one, two and three of its budgets."""
+
+import copy
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import benchmarks.ladder.__main__ as command
+from benchmarks.ladder import page as pages
+from benchmarks.ladder.page import LATENTS, MAIN, UNCOMPARED, UNTRAINED, early, images, orders, read_ladders
+from benchmarks.ladder.predictors import read_predictions
+from genbench.results.reader import RECORDS
+from genbench.runs.record import format_published, read_published
+
+RESULTS = Path(__file__).parents[3] / "results"
+FD, DATA = "fd-efficientnet_lite0", "cifar10 images=f0c7f7bd"
+BUDGETS = (3000, 9000, 27_000)
+ENCODER = "encoder=cifar10-8x8x8"
+DIT, UNET = f"net=dit(width=128,depth=4,heads=4) {ENCODER}", f"net=unet(channels=32) {ENCODER}"
+ROWS = {
+    f"cfm {DIT}": BUDGETS,
+    f"otcfm {DIT}": BUDGETS,
+    f"wcfm {DIT}": BUDGETS,
+    f"wcfm weigh=data {DIT}": BUDGETS,
+    f"wcfm-balanced kappa=0.0625 {DIT}": BUDGETS,
+    f"starflow width=112 noise=0.3 {ENCODER}": BUDGETS,
+    f"starflow blocks=[2,2,2,2] width=112 noise=0.3 {ENCODER}": BUDGETS[:2],
+    f"tarflow width=112 noise=0.3 {ENCODER}": BUDGETS[:2],
+    f"meanflow {DIT}": BUDGETS[:2],
+    **{f"{name} {UNET}": BUDGETS[1:2] for name in ("cfm", "otcfm", "wcfm", "wcfm-balanced kappa=0.0625")},
+}
+"""Budgets of each row, as in the track."""
+FLOWS = ("starflow", "tarflow")
+NUMBERS = [FD, *(f"{FD}, NFE {nfe}" for nfe in (1, 2, 4, 8))]
+GAUSSIAN = next(record for record in read_published(RESULTS / LATENTS / RECORDS) if record["spec"]["seed"] == 0)
+
+
+def value_of(row, steps, seed, nfe=None):
+    """Return FD: the rows have the order of the table, at one NFE from two budgets on the opposite order."""
+    rank = [*ROWS].index(row)
+    turned = nfe == 1 and steps == BUDGETS[-1]
+    return 1e5 / steps * (1.5 ** (-rank if turned else rank) + 0.01 * seed * (1 + rank % 3)) + (100 / nfe if nfe else 0)
+
+
+def trained(row, steps, seed, data=DATA):
+    """Return the record of the Gaussian with the values that another model would have."""
+    record = copy.deepcopy(GAUSSIAN)
+    name = row.partition(" ")[0]
+    flow = name in FLOWS
+    record["labels"] |= {"run": f"{[*ROWS].index(row)}-{steps}-{seed}-{len(data)}", "model": row, "data": data}
+    record["spec"]["model"]["name"] = name
+    record["spec"]["plan"]["steps"], record["spec"]["seed"] = steps, seed
+    record["track"] = [{"row": row, "headline": FD, "tables": ["default", "tuned"]}]
+    rows = []
+    for each in record["results"]:
+        if each["metric"] == "latent_bits_per_dim" and name == "meanflow":
+            continue
+        if each["metric"] == "straightness" and not flow:
+            each |= {"value": 0.0, "protocol": "model space"}  # ties without any spread, as a tilt of equal weights has
+            each.pop("reason")
+        elif each["value"] is not None:
+            each["value"] = value_of(row, steps, seed)
+        if flow and each["metric"] == "latent_bits_per_dim":
+            each["protocol"] = each["protocol"].replace("density of data", "density of data + N(0, 0.3^2)")
+        rows.append(each)
+        if each["metric"] == "validation_loss" and flow:
+            rows.append(each | {"metric": "validation_loss.bits", "better": "lower", "protocol": "noisy data"})
+        if each["metric"] in (FD, "monge_distance") and not flow:
+            at = each | {"point": "curve", "solver": "euler"}
+            rows += [at | {"nfe": float(nfe), "value": value_of(row, steps, seed, nfe)} for nfe in (1, 2, 4, 8)]
+    record["results"] = rows
+    return record
+
+
+def published(results, *rungs):
+    """Publish the Gaussian with three seeds, and rungs, given as (steps, seeds)."""
+    records = [GAUSSIAN | {"spec": GAUSSIAN["spec"] | {"seed": seed}} for seed in range(3)]
+    for steps, seeds in rungs:
+        records += [trained(row, steps, seed) for seed in range(seeds) for row, own in ROWS.items() if steps in own]
+    (results / LATENTS).mkdir(parents=True, exist_ok=True)
+    (results / LATENTS / RECORDS).write_bytes(format_published(records))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Return a folder of results where plane-v1 has five methods on one task, and digits does not exist."""
+    monkeypatch.setattr(pages, "LADDERS", {MAIN: ((MAIN,), ""), LATENTS: ((LATENTS,), "")})
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    (tmp_path / "docs" / "images").mkdir(parents=True)
+    plane = tmp_path / "results" / MAIN
+    plane.mkdir(parents=True)
+    rungs = ((steps, seed) for steps in (2000, 20_000) for seed in range(3))
+    records = [trained(row, *rung, "cifar10 flip=false") for rung in rungs for row in [*ROWS][:5]]
+    (plane / RECORDS).write_bytes(format_published(records))
+    return tmp_path / "results"
+
+
+def run(monkeypatch, results, *words):
+    monkeypatch.setattr(sys, "argv", ["ladder", "--results", str(results), *words])
+    command.main()
+    return (results / "cheap_predicts_dear.md").read_text() if not words else ""
+
+
+def compared(page):
+    """Return {steps: (seeds, methods)} of the rows of latents-v1 in the table of orders."""
+    table = page.partition("## Does the order last?")[2].partition("##")[0]
+    rows = [[cell.strip() for cell in line.split("|")] for line in table.splitlines() if line.startswith(f"| {DATA} ")]
+    return {row[2]: (row[3], row[4]) for row in rows}
+
+
+def refused(monkeypatch, capsys, results, *words):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, results, "--predict", LATENTS, *words)
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_one_budget_is_compared_with_nothing(monkeypatch, capsys, results):
+    published(results)
+    page = run(monkeypatch, results)
+    assert UNTRAINED in page
+    for rungs in ([(3000, 1)], [(3000, 3)], [(3000, 3), (9000, 1)]):
+        published(results, *rungs)
+        page = run(monkeypatch, results)
+        assert UNCOMPARED in page
+        assert UNTRAINED not in page
+        assert compared(page) == {}
+        assert "On latents-v1:" not in page
+        assert "Brier scores of the predictions that were committed" not in page
+    published(results, (3000, 3))
+    assert "no data set has two budgets" in refused(monkeypatch, capsys, results, "3000", "9000", "ratio")
+    assert "no data set has values at 9000 steps" in refused(monkeypatch, capsys, results, "9000", "27000", "ratio")
+
+
+def test_two_budgets_are_compared_and_predict_the_third_in_all_numbers(monkeypatch, capsys, results):
+    published(results, (3000, 3), (9000, 3))
+    for predictor in ("held", "ratio"):
+        run(monkeypatch, results, "--predict", LATENTS, "9000", "27000", predictor)
+        text = capsys.readouterr().out
+        assert [*tomllib.loads(text)[DATA]] == NUMBERS
+        (results / LATENTS / f"predictions_{predictor}.toml").write_text(text)
+        assert refused(monkeypatch, capsys, results, "3000", "9000", predictor).endswith("and none at 9000")
+    assert "no data set other than cifar10" in refused(monkeypatch, capsys, results, "9000", "27000", "elsewhere")
+    methods = {
+        data: {name for pair in own for name in pair}
+        for data, own in read_predictions(results / LATENTS)["held"].pairs.items()
+    }
+    assert methods[DATA, FD] == ROWS.keys()
+    assert methods[DATA, f"{FD}, NFE 4"] == {row for row in ROWS if not row.startswith(FLOWS)}
+    page = run(monkeypatch, results)
+    assert UNCOMPARED not in page
+    assert compared(page) == {"3,000 to 9,000": ("3 and 3", "9 of 9")}
+    assert f"| {DATA}, {FD} | 0 of 78 | not measured | not measured |" in page
+    assert f"| {DATA}, {FD}, NFE 1 | 0 of 45 | not measured | not measured |" in page
+
+
+def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all(monkeypatch, capsys, results):
+    published(results, (3000, 3), (9000, 3))
+    for predictor in ("held", "ratio"):
+        run(monkeypatch, results, "--predict", LATENTS, "9000", "27000", predictor)
+        (results / LATENTS / f"predictions_{predictor}.toml").write_text(capsys.readouterr().out)
+    published(results, (3000, 3), (9000, 3), (27_000, 1))  # in training: one seed orders nothing
+    page = run(monkeypatch, results)
+    assert compared(page).keys() == {"3,000 to 9,000"}
+    assert page.count("not measured | not measured |") == 5
+    published(results, (3000, 3), (9000, 3), (27_000, 3))
+    page = run(monkeypatch, results)
+    assert compared(page) == {
+        "3,000 to 9,000": ("3 and 3", "9 of 9"),
+        "3,000 to 27,000": ("3 and 3", "6 of 9"),
+        "9,000 to 27,000": ("3 and 3", "6 of 13"),
+    }
+    scores = {}
+    for line in page.splitlines():
+        name, _, rest = line.removeprefix("| ").partition(" | ")
+        if name.startswith(f"{DATA}, {FD}"):
+            pairs, *values = rest.removesuffix(" |").split(" | ")
+            scores[name.removeprefix(f"{DATA}, ")] = (pairs, [float(value) < 0.25 for value in values])
+    assert scores.pop(f"{FD}, NFE 1") == ("10 of 45", [False, False])  # its order was reversed
+    assert scores.pop(FD) == ("15 of 78", [True, True])
+    assert scores == dict.fromkeys(NUMBERS[2:], ("10 of 45", [True, True]))
+
+
+def test_early_metrics_of_latents_are_those_that_order_methods(results):
+    published(results, (3000, 3), (9000, 3), (27_000, 3))
+    (table,) = [text for text in early(LATENTS, pages.contests(read_ladders(results)[LATENTS])) if "|---" in text]
+    rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2] for line in table.splitlines()[2:]}
+    assert rows[FD] == "6"
+    assert rows[f"{FD}, NFE 1"] == "5"
+    assert rows["latent_bits_per_dim"] == "5"
+    assert "| straightness | 1 | 5 | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) | 0 of 0 |" in table
+    assert rows.keys().isdisjoint({"validation_loss", "validation_loss.bits", "norm", "parameters", "nfe", "tilt"})
+
+
+def test_samples_and_networks_are_shown_after_each_budget(results):
+    for rungs, tables in (([(3000, 3)], 0), ([(3000, 3), (9000, 2)], 1), ([(3000, 3), (9000, 3), (27_000, 2)], 1)):
+        published(results, *rungs)
+        shown = [*images(results / LATENTS, read_published(results / LATENTS / RECORDS))]
+        assert sum("| difference | dit | unet | same sign |" in text for text in shown) == tables
+    found = orders(read_ladders(results)[LATENTS])
+    assert [(one.short, one.long) for one in found] == [(3000, 9000), (3000, 27_000), (9000, 27_000)]
