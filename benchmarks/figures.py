@@ -2,25 +2,21 @@
 
     python -m benchmarks.figures    # writes docs/images/*.svg
 
-Trajectories need weights, which are not published: their four models are trained first (a minute), and saved in --runs.
+The README's picture needs weights, which are not published: its eight models are trained first (4 minutes on one core),
+and saved in --runs.
 """
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
 
-import genbench
 from benchmarks.readme import ROOT, read_board
+from benchmarks.trajectories import picture
 from genbench.analysis.means import mean_and_half
-from genbench.core import Transport
-from genbench.metrics.sampling import noise
-from genbench.numerics.ode import trajectory
 from genbench.report.blocks import Axis, Chart, Charts, Point, Series
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled, write_charts
 from genbench.report.plots import budget_curves, track_curves
@@ -28,73 +24,10 @@ from genbench.report.track_board import TrackBoard
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record
-from genbench.runs.spec import build_data
 
-DRAWN = {"CFM": "cfm", "W-CFM": "wcfm", "OT-CFM": "otcfm", "MeanFlow": "meanflow"}
-TASK = "8gaussians-moons"
-PLAN = {"steps": 2000, "batch_size": 256, "schedule": "cosine", "ema": 0.999}
-POINTS, SEED, MOMENTS = 100, 7, 15
-"""Samples that are followed, their seed, and the times of a path that are drawn."""
-BACKGROUND, CELLS = 8192, 90
-"""Number of data points whose density is outlined behind the paths, and cells per side of the grid."""
-SIDE, TITLE = 1.9, 0.22
-"""Inches of a panel's width, and of its title."""
 KAPPAS = ("8gaussians", "moons")
 ROW, PANELS = 0.16, 4
 """Inches of a row of the forest plot, and its panels in a line."""
-
-
-def trajectories(runs: Path) -> bytes:
-    """Draw how models take the same noise to samples: paths of an ODE, and the jump of a flow map. Returns SVG."""
-    paths: dict[str, Float[np.ndarray, "times points 2"]] = {}
-    facts: dict[str, str] = {}
-    for title, name in DRAWN.items():
-        settings = {"model": {"net": "mlp"}, "plan": PLAN, "evaluation": {"curve": []}}
-        record = genbench.run(name, TASK, seed=0, settings=settings, metrics=["sliced_w2", "nfe"], results=runs)
-        model, data = genbench.load(runs, record["labels"]["run"]), build_data(record["spec"]["data"])
-        x0 = noise(model.source, POINTS, SEED)
-        with torch.no_grad():
-            if isinstance(model, Transport):
-                path = trajectory(model.velocity, x0, torch.linspace(0, 1, MOMENTS), tol=1e-4).x
-            else:
-                path = torch.stack([x0, model.sample(x0).x])
-        paths[title] = data.space.decode(path).numpy()
-        facts[title] = f"NFE {next(row['value'] for row in record['results'] if row['metric'] == 'nfe'):.0f}"
-    return encoded(panels(paths, facts, data.space.decode(data.test.take(BACKGROUND, SEED).x).numpy()))
-
-
-@styled
-def panels(paths: Mapping[str, Float[np.ndarray, "times points 2"]], facts: Mapping[str, str], data: np.ndarray) -> Any:
-    """Draw one panel for each model: the density of data in gray, noise as dots, and where each dot goes."""
-    from matplotlib.figure import Figure
-
-    every = np.concatenate([data, *(path.reshape(-1, 2) for path in paths.values())])
-    middle, (width, height) = (every.max(0) + every.min(0)) / 2, np.ptp(every, axis=0) * 1.04
-    high = SIDE * height / width
-    figure = Figure(figsize=(SIDE * len(paths), high + TITLE))
-    grid = density(data, middle, max(width, height) / 2)
-    for number, (title, path) in enumerate(paths.items()):
-        axes = figure.add_axes((number / len(paths), 0, 1 / len(paths), high / (high + TITLE)))
-        axes.contourf(*grid, levels=[0.05, 0.35, 1.0], colors=[MUTED], alpha=0.22)
-        axes.plot(path[:, :, 0], path[:, :, 1], color=LIGHT[0], linewidth=0.5, alpha=0.7)
-        axes.scatter(*path[0].T, s=3, color=INK, linewidths=0, zorder=3)
-        axes.scatter(*path[-1].T, s=5, color=LIGHT[1], linewidths=0, zorder=3)
-        axes.set(xlim=middle[0] + width * np.array([-0.5, 0.5]), ylim=middle[1] + height * np.array([-0.5, 0.5]))
-        axes.set_axis_off()
-        axes.set_title(f"{title}, {facts[title]}", loc="center", pad=4)
-    return figure
-
-
-def density(
-    points: Float[np.ndarray, "n 2"], middle: np.ndarray, reach: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the coordinates of a grid around a point, and a smooth density of points on it, 1 at its maximum."""
-    from scipy.ndimage import gaussian_filter
-
-    edges = np.linspace(-reach, reach, CELLS + 1)
-    x, y = (center + edges for center in middle)
-    counts = gaussian_filter(np.histogram2d(*points.T, bins=(x, y))[0].T, 1.5)
-    return (x[1:] + x[:-1]) / 2, (y[1:] + y[:-1]) / 2, counts / counts.max()
 
 
 def tilt_against_straightness(records: Sequence[Record]) -> Charts:
@@ -175,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     images = ROOT / "docs" / "images"
     board = read_board(arguments.results, "default")  # the page of these pictures compares default settings
-    (images / "trajectories.svg").write_bytes(trajectories(arguments.runs))
+    (images / "trajectories.svg").write_bytes(picture(arguments.runs))
     if (curves := track_curves(board)) is not None:
         write_charts(curves, images / "leaderboard.svg", board.models)
     if (turns := budget_curves(board)) is not None:

@@ -9,19 +9,20 @@ Ctrl-C stops it, and the same command resumes. New runs go to a separate folder.
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.reproduction.verdict import Cells, reproduction
+from genbench.analysis.track_runs import Chosen
 from genbench.cli import options as command_line
 from genbench.cli.main import exit_code, stop_on_signals
 from genbench.errors import ConfigError, RunFailed
 from genbench.report.formats import terminal
 from genbench.report.track_board import track_board
 from genbench.report.track_table import across_table
-from genbench.results.frames import cost_of
+from genbench.results.frames import cost_of, tables_of
 from genbench.results.reader import RECORDS
 from genbench.results.status import cell_names
 from genbench.runs.record import identity, read_published, without_metrics
@@ -38,15 +39,19 @@ from genbench.sweeps.progress import ProgressDisplay
 
 
 class Sample(NamedTuple):
-    """Cells of a track that show whether it can be reproduced, with default settings.
+    """Cells of a track that show whether it can be reproduced.
 
     Args:
-        datasets: called by their labels in tables.
+        tables: {label of a data set: the table of its cells}. Cells for which tuning kept the defaults are in both.
     """
 
-    datasets: tuple[str, ...]
+    tables: Mapping[str, Chosen]
     steps: int
     seeds: tuple[int, ...]
+
+    def has(self, data: str, steps: int, seed: int, tables: Collection[str]) -> bool:
+        """Return whether a cell, declared or published, is in the sample."""
+        return steps == self.steps and seed in self.seeds and self.tables.get(data) in tables
 
     def cells(self, track: suite.Sweep) -> list[Spec]:
         """Return the cells. An ensemble of them has no other seeds.
@@ -54,15 +59,10 @@ class Sample(NamedTuple):
         Raises:
             ConfigError: if there are none.
         """
-        default = [
-            spec
-            for spec, own in zip(track.specs, track.places, strict=True)
-            if any("default" in place["tables"] for place in own)
-        ]
         found = [
             among(spec, self.seeds)
-            for spec in default
-            if spec.data_label in self.datasets and spec.plan["steps"] == self.steps and spec.seed in self.seeds
+            for spec, own in zip(track.specs, track.places, strict=True)
+            if self.has(spec.data_label, spec.plan["steps"], spec.seed, tables_of({"track": own}))
         ]
         if not found:
             raise ConfigError(f"the sample of {track.name} holds no cell of the track: mend SAMPLES, or give --whole")
@@ -70,8 +70,8 @@ class Sample(NamedTuple):
 
 
 SAMPLES = {
-    "plane-v1": Sample(("moons", "checkerboard", "pinwheel"), 2000, (0, 1)),
-    "digits-v1": Sample(("digits",), 800, (0,)),
+    "plane-v1": Sample({"moons": "tuned", "checkerboard": "default", "pinwheel": "default"}, 2000, (0, 1)),
+    "digits-v1": Sample({"digits": "default"}, 800, (0,)),
 }
 
 
@@ -171,8 +171,8 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
         records = [r for r in read_published(against / loaded.name / RECORDS) if "failure" not in r and r["results"]]
         found.every.extend(records)
         by_run, alike = {identity(r): r for r in records}, Cells(records)
-        sampled = path.stem in SAMPLES and not whole
-        declared = SAMPLES[path.stem].cells(loaded) if sampled else loaded.specs
+        sample = None if whole else SAMPLES.get(path.stem)
+        declared = sample.cells(loaded) if sample else loaded.specs
         matched = set()
         for spec in declared:
             labels = labels_of(spec)
@@ -185,8 +185,7 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
                 found.published.append(own)
             else:
                 found.unpublished.append(f"{labels['model']} on {labels['data']}, seed {spec.seed}")
-        places = {(spec.data_label, spec.plan["steps"], spec.seed) for spec in declared}
-        wanted = [r for r in records if not sampled or (_place(r) in places and _is_default(r))]
+        wanted = [r for r in records if sample is None or sample.has(*_place(r), tables_of(r))]
         found.changed.extend(r["labels"]["run"] for r in wanted if identity(r) not in matched)
     if not found.specs and not found.changed:
         raise ConfigError(f"{against} publishes no cell of {', '.join(path.stem for path in paths)}")
@@ -195,10 +194,6 @@ def _chosen(paths: list[Path], whole: bool, against: Path) -> _Chosen:
 
 def _place(record: Record) -> tuple[str, int, int]:
     return record["labels"]["data"], record["spec"]["plan"]["steps"], record["spec"]["seed"]
-
-
-def _is_default(record: Record) -> bool:
-    return any("default" in place["tables"] for place in record.get("track", ()))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -211,9 +206,9 @@ def _seconds(record: Record) -> float:
 
 
 def _print_track(path: Path, against: Path) -> None:
-    """Print the published leaderboard of a track; nothing for another suite."""
+    """Print the first published table of a track, as `genbench leaderboard` does; nothing for another suite."""
     if suite_file.read(path).track is not None:
-        table = across_table(track_board(path, Store(against), "default"))
+        table = across_table(track_board(path, Store(against)))
         title = f"As published in {against}, not measured again: {table.title}"
         terminal.show([replace(table, title=title)], command_line.stdout())
 

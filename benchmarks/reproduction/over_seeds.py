@@ -32,7 +32,7 @@ LEVEL = 0.003
 """
 
 Place = tuple[Hashable, ...]
-"""What the values of several seeds share: model, data, plan, metric, and the rest of the cell of a row."""
+"""What the values of several seeds share: method, data, settings, metric, and the rest of the cell of a row."""
 
 
 class Sample(NamedTuple):
@@ -136,8 +136,8 @@ def over_seeds(samples: Mapping[Place, Sample]) -> OverSeeds | None:
 
 def _task(place: Place) -> Hashable:
     """Return what methods share that are pooled; their recipes may differ."""
-    _, data, plan, *row = place
-    return data, json.loads(str(plan))["steps"], *row
+    _, data, settings, *row = place
+    return data, json.loads(str(settings))["steps"], *row
 
 
 def _difference(one: np.ndarray, rest: np.ndarray, others: Sequence[np.ndarray], least: float) -> _Difference:

@@ -12,7 +12,7 @@ Every value measured again is judged in one of these two ways, and counts as agr
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from benchmarks.reproduction.over_seeds import OverSeeds, Place, Sample, over_se
 from genbench.analysis.labels import counted
 from genbench.registry import models
 from genbench.results.comparing import OF_ROW, TOLERANCE, Deviation, compare, row_name
+from genbench.results.frames import tables_of
 from genbench.runs.record import identity
 from genbench.runs.record_types import Record, cell, metric_of
 
@@ -55,6 +56,7 @@ class Reproduction(NamedTuple):
         published: number of published values.
         compared: number of published values that were measured again.
         agreeing: number of these that agree, seed by seed or, for models that amplify rounding, over seeds.
+        tables: {tables of a track: number of these values there}; none outside of tracks.
         allowed: the median and the largest standard deviation that a single value may differ by, relative to the value.
         missing: metrics of published values that were not measured again.
         absent: published runs that have no new record, or whose new record lacks a value.
@@ -66,6 +68,7 @@ class Reproduction(NamedTuple):
     published: int
     compared: int
     agreeing: int
+    tables: Mapping[frozenset[str], int]
     allowed: tuple[float, float]
     missing: tuple[str, ...]
     absent: tuple[str, ...]
@@ -88,10 +91,10 @@ class Reproduction(NamedTuple):
         """State the verdict, with the power of its tests."""
         over_seeds = self.over_seeds.values if self.over_seeds is not None else 0
         text = (
-            f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree; judged "
-            f"one by one: {self.compared - over_seeds:,} (within {SHARE:g} standard deviation over seeds, which is "
-            f"{self.allowed[0]:.2g} of the value in the median and at most {self.allowed[1]:.2g}, or {TOLERANCE:g} of "
-            f"the value), over seeds: {over_seeds:,}"
+            f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree; "
+            f"{self._settings()}judged one by one: {self.compared - over_seeds:,} (within {SHARE:g} standard deviation "
+            f"over seeds, which is {self.allowed[0]:.2g} of the value in the median and at most {self.allowed[1]:.2g}, "
+            f"or {TOLERANCE:g} of the value), over seeds: {over_seeds:,}"
         )
         if self.worst is not None and self.worst[1] is not None:
             text += f"; largest deviation, {self.worst[0]:.2g} of the limit: {self.worst[2]}, {self.worst[1]}"
@@ -108,6 +111,14 @@ class Reproduction(NamedTuple):
             said.append(self.over_seeds.sentence())
         return said
 
+    def _settings(self) -> str:
+        if not self.tables:
+            return ""
+        groups = ["tuned"], ["default"], ["default", "tuned"]
+        tuned, default, both = (self.tables.get(frozenset(each), 0) for each in groups)
+        also = f" ({both:,} of these also in the tuned table)" if both else ""
+        return f"with tuned settings: {tuned:,}, with default settings: {default + both:,}{also}; "
+
 
 def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
     """Compare records with the published records of the same cells, which may have been trained in other ensembles.
@@ -122,6 +133,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     numbers, again = _numbers(seeds or published), list(again)
     known, cells = {identity(record): record for record in again}, Cells(again)
     values, missing, absent = 0, set(), set()
+    tables: Counter[frozenset[str]] = Counter()
     found: list[tuple[float, Deviation | None, str]] = []
     places: list[Place] = []
     allowed: list[float] = []
@@ -131,7 +143,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
         own = known.get(identity(record)) or cells.get(record["spec"])
         measured = {cell(row): row for row in own["results"]} if own is not None else {}
         deviations = compare(record, own).deviations if own is not None else ()
-        run, model = record["labels"]["run"], record["labels"]["model"]
+        run, method, stands = record["labels"]["run"], _method(record), tables_of(record)
         chaotic = models[record["spec"]["model"]["name"]].traits.get("amplifies_rounding", False)
         for row in record["results"]:
             if (former := row["value"]) is None:
@@ -152,10 +164,12 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             elif value is not None and spread:
                 allowed += [SHARE * spread / abs(former)] if former else []
                 unit = max(spread, TOLERANCE * abs(former) / MEAN)
-                shifts[model, row["metric"]][run].append((value - former) / unit if moved else 0.0)
+                shifts[method, row["metric"]][run].append((value - former) / unit if moved else 0.0)
             shares = [(_share_of_allowed(each, _spread(numbers[*place, each.field])), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
             found.append((share, worst, run))
+            if stands:
+                tables[stands] += 1
             places.append(place)
     law = over_seeds(samples)
     agreeing = sum(
@@ -167,7 +181,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     means.sort(key=lambda shift: -shift.share)
     limits = (median(allowed), max(allowed)) if allowed else (0.0, 0.0)
     parts = tuple(sorted(missing)), tuple(sorted(absent)), worst, tuple(means), law
-    return Reproduction(values, len(found), agreeing, limits, *parts)
+    return Reproduction(values, len(found), agreeing, tables, limits, *parts)
 
 
 class Cells:
@@ -223,6 +237,13 @@ def _spread(numbers: Sequence[float]) -> float:
     return stdev(numbers) if len(numbers) > 1 else 0.0
 
 
+def _method(record: Record) -> str:
+    """Return the row of a record in its track: the tests of a method also cover its runs with tuned settings."""
+    places = record.get("track")
+    return places[0]["row"] if places else record["labels"]["model"]
+
+
 def _place(record: Record, row: Mapping[str, Any]) -> Place:
-    plan = json.dumps(record["spec"]["plan"], sort_keys=True)
-    return record["labels"]["model"], record["labels"]["data"], plan, *cell(row)
+    labels = record["labels"]
+    settings = json.dumps({**record["spec"]["plan"], "model": labels["model"]}, sort_keys=True)
+    return _method(record), labels["data"], settings, *cell(row)

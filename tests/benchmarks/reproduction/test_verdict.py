@@ -11,6 +11,7 @@ import pytest
 from benchmarks.reproduction.__main__ import SAMPLES
 from benchmarks.reproduction.over_seeds import LEVEL, Sample, over_seeds
 from benchmarks.reproduction.verdict import SHARE, reproduction
+from genbench.results.frames import tables_of
 from genbench.runs.record import read_published, read_record
 from genbench.suites import FOLDER
 
@@ -157,15 +158,15 @@ def test_a_digits_flow_whose_fd_is_five_times_larger_does_not_agree(where):
 
 
 def flows(track):
-    """Return {place: {seed: value}} of the flows in the sample of a track that `make reproduce` trains again."""
+    """Return {place: {seed: value}} of the published flows that the sample of a track has, of all seeds."""
     sample, cells = SAMPLES[track], {}
     for record in read_published(FOLDER / track / "records.jsonl.gz"):
-        labels, plan, flow = record["labels"], record["spec"]["plan"], record["spec"]["model"]["name"]
-        default = any("default" in place["tables"] for place in record["track"])
-        if flow in ("nsf", "tarflow", "starflow") and default and plan["steps"] == sample.steps:
-            for row in record["results"] if labels["data"] in sample.datasets else ():
-                place = (labels["model"], labels["data"], json.dumps(plan), row["metric"], row["point"])
-                cells.setdefault(place, {})[record["spec"]["seed"]] = row["value"]
+        data, spec, (own, *_) = record["labels"]["data"], record["spec"], record["track"]
+        cell = data, spec["plan"]["steps"], sample.seeds[0], tables_of(record)
+        if spec["model"]["name"] in ("nsf", "tarflow", "starflow") and sample.has(*cell):
+            for row in record["results"]:
+                place = (own["row"], data, json.dumps(spec["plan"]), row["metric"], row["point"])
+                cells.setdefault(place, {})[spec["seed"]] = row["value"]
     return {place: own for place, own in cells.items() if len({*own.values()}) > 1}
 
 
@@ -187,10 +188,27 @@ def test_the_page_states_the_factors_that_make_reproduce_detects():
         for track in SAMPLES
         for place, own in flows(track).items()
     }
-    (least, nsf), (most, tarflow) = over_seeds(samples).factors
-    assert (nsf, tarflow) == ("nsf on checkerboard, nll", "tarflow width=16 on pinwheel, sliced_w2")
-    said = f"{least:.3g} for the likelihood of `nsf` on checkerboard, {most:.0f} for sliced W2 of `tarflow` on pinwheel"
+    (least, nsf), (most, starflow) = over_seeds(samples).factors
+    assert (nsf, starflow) == ("nsf on checkerboard, nll", "starflow width=16 on moons, sliced_w2")
+    said = f"{least:.3g} for the likelihood of `nsf` on checkerboard, {most:.0f} for sliced W2 of `starflow` on moons"
     assert said in " ".join((Path(__file__).parents[3] / "docs" / "tables.md").read_text("utf-8").split())
+
+
+def test_the_mean_of_a_method_covers_its_runs_with_tuned_settings():
+    """Grouped by settings, each group has too few runs: the tuned cells of a sample are runs on one data set."""
+    published = records("cfm", 1 + 0.01 * np.random.default_rng(4).normal(size=(3, 2, 8)))
+    for record in published:
+        tuned = record["labels"]["data"] == "moons"
+        record["track"] = [{"row": "cfm", "headline": "sliced_w2", "tables": ["tuned" if tuned else "default"]}]
+        record["labels"]["model"] += " sigma=0.05" if tuned else ""
+    again = [copy.deepcopy(record) for record in published]
+    for record in again:
+        for row in record["results"]:
+            row["value"] += 0.0015
+    found = reproduction(again, published)
+    assert {(shift.what, shift.runs) for shift in found.shifts} == {(f"cfm, {metric}", 16) for metric in METRICS}
+    assert found.problems == [f"the mean of {shift.what}" for shift in found.shifts]
+    assert "; with tuned settings: 24, with default settings: 24; judged one by one: 48 (" in found.sentences()[0]
 
 
 def test_what_does_not_vary_over_seeds_must_be_the_same_again():
