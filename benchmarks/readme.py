@@ -30,8 +30,8 @@ SCALE = (
 """Last sentence of the caption."""
 BETWEEN = """## From one data set to another
 
-In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that need
-noise do not take part: vp and the normalizing flows.
+In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
+need noise do not take part: vp and the normalizing flows.
 
 """
 COLUMNS, WIDE = 128, 1000
