@@ -5,6 +5,7 @@ python -m benchmarks.readme    # writes README.md and results/rankings.md
 
 import argparse
 import textwrap
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from genbench.runs.store import Store
 from genbench.suites import find
 
 ROOT = Path(__file__).parents[1]
-TRACK = "plane-v1"
+TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
@@ -27,13 +28,20 @@ SCALE = (
     "[protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
+BETWEEN = """## From one data set to another
+
+In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
+need noise do not take part: vp and the normalizing flows.
+
+"""
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
+fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
-def read_board(results: Path, settings: Chosen | None = None) -> TrackBoard:
-    """Return the track of the README, with these settings; by default as `genbench leaderboard` shows it."""
-    return track_board(find(TRACK), Store(results), settings)
+def read_board(results: Path, settings: Chosen | None = None, track: str = TRACK) -> TrackBoard:
+    """Return a track with these settings; by default the README's, as `genbench leaderboard` shows it."""
+    return track_board(find(track), Store(results), settings)
 
 
 def items(board: TrackBoard, default: TrackBoard) -> list[str]:
@@ -66,18 +74,25 @@ def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> st
     """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
     head, _, rest = text.partition("## Leaderboard\n\n")
     _, _, tail = rest.partition(SCALE.split()[-1])
-    fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
-    said = [fill(f"- {text}", subsequent_indent="  ") for text in items(board, default)]
+    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + tail
+
+
+def shown(board: TrackBoard, said: Sequence[str], last: str = "") -> str:
+    """Return sentences about a track as a list, its first table, and the caption, which ends with `last`."""
+    listed = [fill(f"- {text}", subsequent_indent="  ") for text in said]
     _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
-    below = fill(f"{caption(board)} {SCALE}")
-    return f"{head}## Leaderboard\n\n" + "\n".join([*said, "", table.strip(), "", below]) + tail
+    return "\n".join([*listed, "", table.strip(), "", fill(f"{caption(board)} {last}".rstrip())])
 
 
-def rankings(text: str, board: TrackBoard, default: TrackBoard) -> str:
-    """Return the page of rankings with its last sections: equal time and, once the track is tuned, tuned settings."""
+def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: TrackBoard) -> str:
+    """Return the page of rankings with its last sections.
+
+    They are equal time, tuned settings once the track is tuned, and the track between data sets.
+    """
     head, _, _ = text.partition(equal_time.TITLE)
     tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
-    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned])])
+    between = f"{BETWEEN}{shown(transport, sentences(transport))}\n"
+    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, between])])
 
 
 def main() -> None:
@@ -86,8 +101,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=ROOT / "results", help="Published records.")
     results = parser.parse_args().results
     boards = read_board(results), read_board(results, "default")
-    for path, written in ((ROOT / "README.md", leaderboard_section), (RANKINGS, rankings)):
-        path.write_text(written(path.read_text(encoding="utf-8"), *boards), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(leaderboard_section(readme.read_text(encoding="utf-8"), *boards), encoding="utf-8")
+    page = rankings(RANKINGS.read_text(encoding="utf-8"), *boards, read_board(results, track=TRANSPORT))
+    RANKINGS.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ class TrackBoard(NamedTuple):
         recipes: {row of the track: the settings of its plan that differ from the baseline's, in words}.
         tuned: the budgets at which tuned settings are compared.
         choices: the numbers of cells for which tuning has chosen settings, of cells with trials, and of cells for which
-            it has chosen other settings than the defaults.
+            it has chosen other settings than the defaults; without unsupported cells.
     """
 
     name: str
@@ -201,7 +201,6 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
     """
     suite, track = read_track(path)
     rows = track_rows(suite)
-    choices = [choice_of(suite, row) for row in rows if row.model.trials]
     headlines = {row.dataset: row.metrics[0] for row in rows}
     listed = tuple(dict.fromkeys(row.label for row in rows))
     wanted: Sequence[Chosen] = [settings] if settings else SETTINGS if suite.chosen else SETTINGS[:1]
@@ -236,18 +235,22 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
         found = tuple(contests(budget, nfe, headlines))
         every = Heat(budget.steps, tuple(budget.seeds), settings_at(budget), nfe, found, Effects((), (), ()))
         heats.append(every.on([*headlines], track.baseline))
+    own = [heat for heat in heats if heat.nfe is None]
+    absent = {(c.data, row) for h in own for c in h.contests for row in listed if c.cells[row].word == "unsupported"}
+    tried = [row for row in rows if row.model.trials and (row.dataset, row.label) not in absent]
+    choices = [choice_of(suite, row) for row in tried]
     trained = {row.label for row in rows if row.model.sections["plan"].get("steps") != 0}
-    whole = _whole([heat for heat in heats if heat.nfe is None], trained)
+    whole = _whole(own, trained)
     first = next((steps for steps, tasks in whole.items() if tasks), min(whole))
     longest = max((steps for steps, tasks in whole.items() if len(tasks) == len(headlines)), default=first)
-    own = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
+    added_at = {h.steps for h in heats if any(contest.cells[row].values for contest in h.contests for row in further)}
     board = TrackBoard(
         path.stem,
         settings,
         track.baseline,
         models,
         further,
-        tuple(sorted({first, longest, *own})),
+        tuple(sorted({first, longest, *added_at})),
         tuple(heats),
         whole,
         {budget.steps: tuple(contests(budget, None, likelihoods)) for budget in suite.budgets},

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from genbench.errors import ConfigError
-from genbench.results.frames import doubtful_density
+from genbench.results.frames import doubtful_density, is_unsupported
 from genbench.runs.record_types import Record
 from genbench.validation import explain
 
@@ -77,7 +77,7 @@ def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed:
     doubts = {why for row in found.values() if row.get("value") is not None and (why := doubtful_density(row))}
     absent = len(seeds) - len(found)
     lost = len(set(failed) & set(seeds) - found.keys())
-    if without and not (values or lost or any("not finite" in row.get("reason", "") for row in without)):
+    if without and not (values or lost) and all(map(is_unsupported, without)):
         return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
     if lost or without:
         more = f", missing {absent - lost}" if absent > lost else ""

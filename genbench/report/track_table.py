@@ -97,7 +97,9 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
     notes: dict[str, int] = {}
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
     listed = [model for model in board.models if model not in board.further]
-    chosen = sorted(listed, key=lambda model: model.split()[0] not in MAIN)[:most]
+    every = [contest.cells for heat in heats for contest in heat.contests]
+    idle = {model for model in listed if all(cells[model].word == "unsupported" for cells in every)}
+    chosen = sorted(listed, key=lambda model: (model in idle, model.split()[0] not in MAIN))[:most]
     shown = [model for model in board.models if model in chosen or model in board.further]
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))

@@ -42,11 +42,13 @@ def choices_tables(tuning: TrackTuning) -> Iterator[Table]:
             for each in trials
             for choice in each.search.chosen().values()
         ]
-        lost = [each.row.label for each in trials if each.search.lost]
+        absent = [each.row.label for each in trials if each.search.unsupported]
+        lost = [each.row.label for each in trials if each.search.lost and each.row.label not in absent]
         seeds = counted(len(first.specs), "seed")
         legend = [
             f"Means over {seeds} that no table reports; ±: standard error of the paired difference. The best candidate "
             "is chosen if it differs from the default by more than this error.",
+            *([f"Unsupported: {', '.join(absent)}."] if absent else []),
             *([f"No candidate has a value for every seed: {', '.join(lost)}."] if lost else []),
         ]
         title = f"{tuning.path.stem}: {metric} on the validation split of {data}"

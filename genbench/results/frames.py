@@ -94,6 +94,11 @@ def doubtful_density(row: Row | Mapping[str, Any]) -> str:
     return "lower than the entropy of the data, which is impossible: the density is wrong, or the value is forged"
 
 
+def is_unsupported(row: Row | Mapping[str, Any]) -> bool:
+    """Return whether a result has no value because none is possible; samples that are not finite are a failure."""
+    return row.get("value") is None and "not finite" not in (row.get("reason") or "")
+
+
 def cost_of(record: Record) -> dict[str, Any]:
     """Return the total cost of a run, and its device; empty for a run that was not trained.
 

@@ -29,7 +29,8 @@ def text():
 
 def test_the_page_has_the_sections_of_the_published_records(board, text, committed):
     assert equal_time.section(board) in text
-    assert readme.rankings(text, readme.read_board(committed), board) == text
+    transport = readme.read_board(committed, track=readme.TRANSPORT)
+    assert readme.rankings(text, readme.read_board(committed), board, transport) == text
 
 
 def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_time(board):

@@ -64,7 +64,7 @@ def by_metric(suite, table="default"):
 
 
 def values(suite, data, model, metric, nfe=None, table="default", **plan):
-    """Return {seed: value} of a model; in plane-v1, of the first budget.
+    """Return {seed: value} of a model; in plane-v1 and transport-v1, of the first budget.
 
     Args:
         model: its label, or its row of a track.
@@ -72,7 +72,7 @@ def values(suite, data, model, metric, nfe=None, table="default", **plan):
         table: of a track: default or tuned settings.
         plan: settings of the plan.
     """
-    found, first = {}, {"steps": 2000} if suite == "plane-v1" else {}
+    found, first = {}, {"steps": 2000} if suite in ("plane-v1", "transport-v1") else {}
     for labels, spec, result in by_metric(suite, table)[metric, "main" if nfe is None else "curve"]:
         if (
             (nfe is None or result["nfe"] == nfe)

@@ -163,6 +163,8 @@ def test_the_report_of_a_tuned_track_draws_the_default_values_of_all_budgets(tmp
 def test_a_track_says_that_its_tuning_is_not_done(tmp_path):
     said = "; tuning is declared for 2 cells, but not done"
     assert complete(board_of(tmp_path, planted()), []).endswith(said)
+    trials = '{ name = "reflow", trials = { model = { start = ["anew", "teacher"] } } }'  # unsupported on both tasks
+    assert complete(board_of(tmp_path, planted(), track=TRACK.replace('"reflow"', trials)), []).endswith(said)
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
     assert "not done" not in complete(board_of(tmp_path, planted()), [])
 

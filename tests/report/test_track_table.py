@@ -5,7 +5,7 @@ import json
 import pytest
 from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of, texts
 
-from genbench.report.track_cells import Seconds
+from genbench.report.track_cells import Cell, Seconds
 from genbench.report.track_table import (
     METHODS,
     across_table,
@@ -66,6 +66,11 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert "; not shown: nsf, vp, reflow, wcfm; " in across_table(board, 2).legend[1]
     first = across_table(board, 4)  # wcfm, which is last, is one of the main methods
     assert [row.label for row in first.rows] == ["real data", "otcfm", "cfm", "nsf", "wcfm"]
+    none = {"wcfm": Cell({}, "unsupported")}  # then it leaves its row to another method
+    heats = [h._replace(contests=tuple(c._replace(cells={**c.cells, **none}) for c in h.contests)) for h in board.heats]
+    first = across_table(board._replace(heats=tuple(heats)), 4)
+    assert [row.label for row in first.rows[:4]] == ["real data", "otcfm", "cfm", "nsf"]
+    assert "wcfm" not in {row.label for row in first.rows}
     assert [table.title for table in track_tables(board)][1:] == [
         f"some, default settings: {steps} steps (5 seeds), {what}"
         for steps in (20, 50)

@@ -14,6 +14,7 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.metrics.image.feature_sets import Images
 from genbench.registry import metrics
+from genbench.results.frames import is_unsupported
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, build_data, without_folders
@@ -43,9 +44,12 @@ class Candidate:
 
     def values(self, metric: str) -> dict[int, float]:
         """Return the values of a metric after training, with the main solver, by seed."""
+        return {seed: row["value"] for seed, row in self.rows(metric).items() if row["value"] is not None}
+
+    def rows(self, metric: str) -> dict[int, Mapping[str, Any]]:
+        """Return the results of a metric after training, with the main solver, by seed."""
         rows = [(record["spec"]["seed"], row) for record in self.records for row in record["results"]]
-        rows = [(seed, row) for seed, row in rows if (row["metric"], row["point"]) == (metric, "main")]
-        return {seed: row["value"] for seed, row in rows if row["value"] is not None}
+        return {seed: row for seed, row in rows if (row["metric"], row["point"]) == (metric, "main")}
 
     def mean(self, metric: str) -> float | None:
         """Return the mean of a metric; None if any seed lacks a value, so that the candidate is not chosen."""
@@ -127,6 +131,12 @@ class GridSearch:
     def lost(self) -> list[str]:
         """The methods without a candidate that has a value for every seed."""
         return list(dict.fromkeys(c.method for c in self.candidates if c.method not in self.chosen()))
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether all runs ended, and their models cannot have a value of the metric."""
+        every = [row for candidate in self.candidates for row in candidate.rows(self.metric).values()]
+        return len(every) == len(self.specs) and all(map(is_unsupported, every))
 
     def json(self) -> dict[str, Any]:
         """Return plain JSON."""

@@ -72,8 +72,8 @@ class TrackTuning(NamedTuple):
 
     @property
     def lost(self) -> list[str]:
-        """The rows without a candidate that has a value for every seed."""
-        return [each.title for each in self.trials if each.search.lost]
+        """The rows without a candidate that has a value for every seed, but not those that cannot have one."""
+        return [each.title for each in self.trials if each.search.lost and not each.search.unsupported]
 
     def chosen(self) -> dict[str, dict[str, Settings]]:
         """Return {data set: {model: the settings that replace its defaults}}, empty if the defaults were chosen.
