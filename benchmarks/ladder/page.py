@@ -32,10 +32,10 @@ from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record
 
-MAIN = "plane-v1"
-LATENTS = "latents-v1"
+MAIN, TRANSPORT, LATENTS = "plane-v1", "transport-v1", "latents-v1"
 LADDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     MAIN: ((MAIN,), ""),
+    TRANSPORT: ((TRANSPORT,), ""),
     "digits": (("digits", "digits-v1", "digits-long"), "fd-digits_cnn"),
     LATENTS: ((LATENTS,), ""),
 }
@@ -125,7 +125,6 @@ def page(results: Path) -> str:
     """Return the page in Markdown."""
     every = read_ladders(results)
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
-    registered = read_predictions(results / MAIN)
     latents = read_published(results / LATENTS / RECORDS)
     parts = [
         "# Does a short training predict a long one?\n",
@@ -144,8 +143,7 @@ def page(results: Path) -> str:
         *(line for name, own in ladders.items() for line in early(name, own)),
         NUMBERS,
         "## Registered predictions\n",
-        REGISTERED,
-        *scores(registered, ladders[MAIN]),
+        *registered(results, ladders),
         LIMITS,
         IMAGES,
         *images(results / LATENTS, latents),
@@ -153,6 +151,14 @@ def page(results: Path) -> str:
         fill(on_a_gpu()) + "\n",
     ]
     return "\n".join(parts)
+
+
+def registered(results: Path, ladders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
+    """Yield what was predicted on each track with two budgets, and the scores."""
+    for name, text in REGISTERED.items():
+        if name in ladders:
+            yield text
+            yield from scores(read_predictions(results / name), ladders[name])
 
 
 def early(name: str, own: Sequence[Contest]) -> Iterator[str]:

@@ -10,7 +10,8 @@ from genbench.analysis.significance import compare_all
 
 NOTICED = ("checkerboard", "moons")
 """Tasks whose values at both budgets were known before anything was predicted or expected of other tasks."""
-REGISTERED = f"""\
+REGISTERED = {
+    "plane-v1": f"""\
 The predictions for a task were committed before any value on that task at 20,000 steps was read
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
 budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
@@ -23,7 +24,14 @@ squared error of the probabilities over the pairs of methods: lower is better, a
   at a rate that is fitted to the known tasks.
 - `elsewhere` predicts the order on the known tasks at 20,000 steps, without any training on the task itself. Two known
   tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625 there.
-"""
+""",
+    "transport-v1": """\
+On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
+before any of their values at 20,000 steps was read ([files](../genbench/suites/transport-v1)). The training of some
+methods on moons-8gaussians had ended by then.
+""",
+}
+"""{track: what was registered}."""
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:

@@ -29,7 +29,7 @@ def test_the_page_is_made_from_the_records():
 def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
     listed = {suite for suites, _ in LADDERS.values() for suite in suites}
     others = [path for path in RESULTS.glob("*-v1/records.jsonl.gz") if path.parent.name not in listed]
-    assert {path.parent.name for path in others} == {"transport-v1", "maps-v1"}
+    assert {path.parent.name for path in others} == {"maps-v1"}
     assert not any(orders(rungs(read_published(path))) for path in others)
 
 
