@@ -84,7 +84,7 @@ def read_track(path: Path) -> tuple[Suite, Track]:
     suite = with_paths(read(path), folder_of(path))
     if suite.track is None:
         name = path.stem if path.parent == FOLDER else path
-        raise ConfigError(f"{name} is not a track: it has no [track]; genbench ships {', '.join(tracks())}")
+        raise ConfigError(f"{name} is not a track: it has no [track]; known: {', '.join(tracks())}")
     return suite, suite.track
 
 

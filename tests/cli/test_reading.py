@@ -20,7 +20,7 @@ PLAN = {
     "plan --difference 1% --metric w2 --dataset imagenet64": "no results on a data set called",
     "report --results . --html report.md": "name a file that ends with .html",
     "leaderboard --results . --markdown --json": "choose one",
-    "leaderboard --results . --track smoke": "smoke is not a track: it has no [track]; genbench ships cifar10-v1,",
+    "leaderboard --results . --track smoke": "smoke is not a track: it has no [track]; known: cifar10-v1,",
     "leaderboard --results . --track plain-v1": "no track 'plain-v1'; did you mean 'plane-v1'?",
     "leaderboard --track dots": "known: cifar10-v1, digits-v1, latents-v1, maps-v1, plane-v1, transport-v1",
     "leaderboard --results . --track points.toml": "there is no track at points.toml",
