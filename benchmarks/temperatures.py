@@ -3,8 +3,8 @@
     genbench sweep cifar10-small --set data.path=ARCHIVE --results FOLDER
     python -m benchmarks.temperatures FOLDER    # writes results/cifar10-small/pictures/temperatures.png
 
-Samples and weights are not published: the sweep trains all models again, in three and a half hours. ARCHIVE holds the
-images of CIFAR-10.
+Samples and weights are not published: the sweep trains all models again, in about five hours. ARCHIVE holds the images
+of CIFAR-10.
 """
 
 import argparse
@@ -24,7 +24,7 @@ Samples = UInt8[np.ndarray, "n 3 height width"]
 
 PICTURE = Path(__file__).parents[1] / "results" / "cifar10-small" / "pictures" / "temperatures.png"
 SHOWN, LABEL, GAP, SCALE = 16, 13, 1, 2
-"""Samples of a model, pixels of the line above and below them, and enlargement."""
+"""Samples of a model, pixels of their name's height and of the gap below them, and enlargement."""
 INK, SHADES = (90, 90, 90), 128
 """Color of names, and number of colors."""
 

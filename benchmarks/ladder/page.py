@@ -58,14 +58,14 @@ ORDERS = """\
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the
   shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
-  left out. Tracks that are not in the table train each method at one budget at most.
+  left out. On tracks that are not in the table, fewer than five methods have two seeds at two budgets.
 """
 LIMITS = """\
 ## Limits
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
 - On points and digits, each method has one small network. Other networks may order the methods differently.
-- Each training takes minutes or hours. Nothing here says whether these predict days.
+- Each training takes at most a few hours. Nothing here says whether such trainings predict trainings of days.
 - All methods have default settings.
 - Pairs are not independent: one method that improves late reverses many pairs. So their shares have no interval.
 - The factor depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is a squared

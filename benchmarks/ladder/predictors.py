@@ -23,15 +23,15 @@ COIN = 0.25
 
 Pairs = Mapping[tuple[str, str], float]
 Known = Sequence[tuple[Values, Values]]
-"""Values at the shorter and at the longer budget, for each data set."""
+"""Values at a shorter and at a longer budget: of each other data set, or of budgets before."""
 
 
 def by_held(values: Values, known: Known) -> Pairs:
     """Return the chance of each order at the shorter budget, corrected for orders that do not last.
 
-    The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. On the
-    other data sets, d pairs are separated and k of them kept their order: h = (k + 1) / (d + 2), Laplace's rule. The
-    result is h q + (1 - h) (1 - q).
+    The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. In
+    `known`, d pairs are separated and k of them kept their order: h = (k + 1) / (d + 2), Laplace's rule. The result is
+    h q + (1 - h) (1 - q).
     """
     orders = [found for pair in known if (found := order(*pair))]
     held = (sum(found.held for found in orders) + 1) / (sum(found.decided for found in orders) + 2)
@@ -52,7 +52,7 @@ def by_ratio(values: Values, known: Known) -> Pairs:
     """Return b^k / (a^k + b^k) for methods whose means a and b at the shorter budget are positive.
 
     This is the model of Bradley and Terry (1952), whose strengths are powers of the means. The exponent k has the
-    largest likelihood on the other data sets.
+    largest likelihood on `known`.
     """
     both = [complete(*pair) for pair in known]
     margin = np.concatenate([log_ratios(short) * np.sign(log_ratios(long)) for short, long in both])

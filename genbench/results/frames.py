@@ -168,9 +168,9 @@ def tuned_plans(records: Sequence[Mapping[str, Any]], known: Iterable[Mapping[st
     words = []
     for record in records:
         plan, row = record["spec"]["plan"], record["track"][0]["row"] if tables_of(record) == {"tuned"} else ""
-        known = usual.get((row, record["labels"]["data"])) or usual.get((row, "")) or plan
+        default = usual.get((row, record["labels"]["data"])) or usual.get((row, "")) or plan
         # A record may be older than a setting, which had the effect of its default.
-        pairs = {key: (plan[key], known.get(key, getattr(Plan, key, None))) for key in plan if key not in FREE}
+        pairs = {key: (plan[key], default.get(key, getattr(Plan, key, None))) for key in plan if key not in FREE}
         written = {key: [*map(_written, pair)] for key, pair in pairs.items()}
         words.append("".join(f" {key}={own}" for key, (own, other) in written.items() if own != other))
     return words

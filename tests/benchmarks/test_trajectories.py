@@ -58,9 +58,8 @@ def test_the_settings_are_those_of_the_tracks():
     published = {record["labels"]["run"] for record in read_published(ROOT / "results" / "digits-v1" / RECORDS)}
     assert {labels_of(spec(name, IMAGES))["run"] for name in DRAWN.values()} <= published
     published = [record["spec"] for record in read_published(ROOT / "results" / "plane-v1" / RECORDS)]
-    for (
-        name
-    ) in DRAWN.values():  # the track trains all seeds at once, which gives other keys; records lack newer settings
+    # This track trains all seeds at once, so its keys differ; its records lack newer settings.
+    for name in DRAWN.values():
         own = spec(name, POINTS).json()
         assert any(
             all(own[part].get(key) == value for part in ("data", "model", "plan") for key, value in other[part].items())

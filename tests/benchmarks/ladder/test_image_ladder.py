@@ -11,8 +11,11 @@ import benchmarks.ladder.__main__ as command
 from benchmarks.ladder import page as pages
 from benchmarks.ladder.page import LATENTS, MAIN, UNCOMPARED, UNTRAINED, early, images, orders, read_ladders
 from benchmarks.ladder.predictors import read_predictions
+from genbench.analysis.track_runs import read_track
 from genbench.results.reader import RECORDS
 from genbench.runs.record import format_published, read_published
+from genbench.suites import find
+from genbench.sweeps.suite import track_rows
 
 RESULTS = Path(__file__).parents[3] / "results"
 FD, DATA = "fd-efficientnet_lite0", "cifar10 images=f0c7f7bd"
@@ -31,10 +34,10 @@ ROWS = {
     f"meanflow {DIT}": BUDGETS[:2],
     **{f"{name} {UNET}": BUDGETS[1:2] for name in ("cfm", "otcfm", "wcfm", "wcfm-balanced kappa=0.0625")},
 }
-"""Budgets of each row, as in the track."""
+"""Budgets of each row."""
 FLOWS = ("starflow", "tarflow")
 NUMBERS = [FD, *(f"{FD}, NFE {nfe}" for nfe in (1, 2, 4, 8))]
-GAUSSIAN = next(record for record in read_published(RESULTS / LATENTS / RECORDS) if record["spec"]["seed"] == 0)
+GAUSSIAN = next(r for r in read_published(RESULTS / LATENTS / RECORDS) if r["spec"]["model"]["name"] == "gaussian")
 
 
 def value_of(row, steps, seed, nfe=None):
@@ -114,6 +117,13 @@ def refused(monkeypatch, capsys, results, *words):
     with pytest.raises(SystemExit):
         run(monkeypatch, results, "--predict", LATENTS, *words)
     return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_rows_are_those_of_the_track():
+    suite, _ = read_track(find(LATENTS))
+    at = {row.label: tuple(one.steps for one in suite.budgets if row.model.at(one)) for row in track_rows(suite)}
+    declared = sorted((row.partition(" ")[0], own) for row, own in at.items() if not row.startswith("gaussian"))
+    assert declared == sorted((row.partition(" ")[0], own) for row, own in ROWS.items())
 
 
 def test_one_budget_is_compared_with_nothing(monkeypatch, capsys, results):

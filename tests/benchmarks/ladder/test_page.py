@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from benchmarks.ladder.orders import rungs
 from benchmarks.ladder.page import (
+    LADDERS,
     answer,
     contests,
     elsewhere,
@@ -13,6 +15,7 @@ from benchmarks.ladder.page import (
     page,
     sizes,
 )
+from genbench.runs.record import read_published
 
 RESULTS = Path(__file__).parents[3] / "results"
 RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
@@ -21,6 +24,13 @@ CLOSE, MIXED = [1.0, 1.1, 1.2, 1.3, 1.4], [1.2, 1.0, 1.4, 1.1, 1.3]
 
 def test_the_page_is_made_from_the_records():
     assert page(RESULTS) == (RESULTS / "cheap_predicts_dear.md").read_text("utf-8")
+
+
+def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
+    listed = {suite for suites, _ in LADDERS.values() for suite in suites}
+    others = [path for path in RESULTS.glob("*-v1/records.jsonl.gz") if path.parent.name not in listed]
+    assert {path.parent.name for path in others} == {"transport-v1", "maps-v1"}
+    assert not any(orders(rungs(read_published(path))) for path in others)
 
 
 def test_the_answer_follows_the_values(contest):

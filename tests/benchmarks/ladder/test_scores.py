@@ -69,9 +69,7 @@ def test_each_metric_is_scored_by_its_own_values(contest):
         ("| mean, w2", 0.01),
         ("| mean, w2, NFE 1", 0.81),
     ]
-    assert [
-        text.startswith(f"{metric}: Means are over") for metric, text in zip(("w2", "w2, NFE 1"), said, strict=True)
-    ]
+    assert [text.partition(": Means are over")[0] for text in said] == ["w2", "w2, NFE 1"]
 
 
 def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
