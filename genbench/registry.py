@@ -5,6 +5,7 @@ So names are known without importing that module, and `genbench list` never wait
 """
 
 import importlib
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -123,6 +124,8 @@ class Registry:
         if "@" in name:
             digest = name.partition("@")[2]
             raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
+        if os.path.isfile(f"{name}.py"):  # unlike Path.is_file, false for a name that is too long for a file
+            raise ConfigError(f"no {self.kind} '{name}'; did you mean the file '{name}.py'?")
         raise unknown(f"no {self.kind}", name, self)
 
     def load(self, path: str | Path, name: str = "") -> str:

@@ -32,6 +32,17 @@ def test_the_table_has_every_registered_name_with_its_summary():
     assert registered == {row[:3] for row in ROWS}
 
 
+def test_an_unknown_name_may_be_a_file_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").touch()
+    with pytest.raises(ConfigError, match=r"no model 'mine'; did you mean the file 'mine\.py'\?"):
+        ALL["models"].require("mine")
+    with pytest.raises(ConfigError, match="did you mean 'wcfm'"):
+        ALL["models"].require("wcfmm")
+    with pytest.raises(ConfigError, match="known:"):
+        ALL["models"].require("m" * 999)
+
+
 ENTRY_POINTS = """
 [genbench.models]
 raises = broken_plugin.raises

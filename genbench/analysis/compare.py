@@ -317,7 +317,10 @@ def _made_by(record: Record) -> dict[str, Any]:
     training, others = provenance["training"], provenance["measurements"]
     made = {"data": provenance["data"], "code": training["code"], "machine": training["machine"]}
     for place, other in enumerate(others, 1):
-        own: dict[str, Any] = {name: other[name] for name in ("code", "machine") if other[name] != training[name]}
+        # Only a training states the version of its training, so code is compared by the fields that both state.
+        code = {name: part for name, part in training["code"].items() if name != "training"}
+        usual = {"code": code, "machine": training["machine"]}
+        own: dict[str, Any] = {name: other[name] for name in ("code", "machine") if other[name] != usual[name]}
         own |= {"training": other["training"]} if "training" in other else {}
         made |= {f"measurement {place}" if len(others) > 1 else "measurement": own}
     return {name: part for name, part in made.items() if part}

@@ -30,7 +30,7 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings, merge, settings_in
-from genbench.suites import FOLDER
+from genbench.suites import FOLDER, tracks
 from genbench.sweeps.ensembles import form_ensembles
 from genbench.sweeps.set_options import as_set_value
 from genbench.sweeps.suite import TrackRow, choice_of, pairs, track_rows, with_paths
@@ -83,7 +83,8 @@ def read_track(path: Path) -> tuple[Suite, Track]:
     """
     suite = with_paths(read(path), folder_of(path))
     if suite.track is None:
-        raise ConfigError(f"{path} is not a track: it has no [track]")
+        name = path.stem if path.parent == FOLDER else path
+        raise ConfigError(f"{name} is not a track: it has no [track]; known: {', '.join(tracks())}")
     return suite, suite.track
 
 

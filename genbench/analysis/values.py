@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
+from genbench.results.comparing import agree
 from genbench.results.frames import DEFAULT_END, TUNED_END, cost_of, names_of, protocols, tables_of, tuned_plans
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
@@ -96,8 +97,8 @@ COSTS = {
 def read_values(records: Sequence[Record]) -> list[Value]:
     """Return each value of the records once.
 
-    If a model has two different values of a metric for one seed, the first is returned and a warning names the run of
-    the other one.
+    If a model has two values of a metric for one seed, the first is returned. If they differ by more than rounding, a
+    warning names the run of the other one.
     """
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
@@ -123,7 +124,7 @@ def read_values(records: Sequence[Record]) -> list[Value]:
                 tables=tables_of(record),
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
-            if first.value != value.value:
+            if not agree(value.metric, first.value, value.value):
                 contradictory.setdefault(value.run, value)
     for v in contradictory.values():
         log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; the later value is left out",

@@ -125,8 +125,15 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
 def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str], console: Console) -> None:
     """Print the differences of two sets of runs."""
     for part in comparisons:
-        show([_differences(part)], console)
-        for kind, changes in (("spec", part.spec), ("made by", part.code)):
+        if part.values:
+            show([_differences(part)], console)
+        else:
+            print_line(console, f"{_title(part)}: no value was measured in the same way and with a common seed")
+        # The lines below name the metrics that only one side has.
+        spec = [
+            each for each in part.spec if None not in (each.one, each.other) or not each.name.startswith("metrics.")
+        ]
+        for kind, changes in (("spec", spec), ("made by", part.code)):
             for change in changes:
                 print_line(console, f"{kind}: {_change(change)}")
         for line in part.only:
@@ -156,8 +163,11 @@ def print_models(part: Comparison, console: Console) -> None:
     _tests([part], console)
 
 
+def _title(part: Comparison) -> str:
+    return part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
+
+
 def _differences(part: Comparison) -> Table:
-    title = part.one if part.one == part.other else f"{part.one}  ->  {part.other}"
     columns = tuple(map(Column, ("first", "second", "change", "95 % interval", "p", "verdict")))
     rows = []
     for value in part.values:
@@ -166,7 +176,7 @@ def _differences(part: Comparison) -> Table:
         p = "" if value.p is None else f"{value.p:.2g}"
         numbers = (f"{number:.3g}" for number in (value.one, value.other, found.mean))
         rows.append(text_row(value.metric, *numbers, interval, p, value.verdict))
-    return Table(title, columns, tuple(rows), head="metric")
+    return Table(_title(part), columns, tuple(rows), head="metric")
 
 
 def _tests(comparisons: Sequence[Comparison], console: Console) -> None:

@@ -28,9 +28,10 @@ def report(
 ) -> None:
     """Write a page with tables, charts and pictures of all results, and print the tables of its tracks."""
     only = "" if suite is None else suite.stem if suite.suffix == ".toml" else suite.name
-    published = (results / only / "records.jsonl.gz").exists()
+    swept = [path.parent.name for path in results.glob("*/records.jsonl.gz")]
+    published = only in swept
     if suite is not None and not published:
-        find(suite)  # an unknown name is refused before torch is imported
+        find(suite, further=swept)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
     if only and not published:
         raise ConfigError(f"{results} has no tables of {only}: run genbench sweep {suite}")

@@ -177,7 +177,13 @@ def merge(
     need --trust.
     """
     for source in sources:
+        if source.is_file() and source.name.endswith(SUFFIX):
+            raise ConfigError(f"{source} is a submission, which is not merged: genbench leaderboard --add {source}")
+        if source.is_file():
+            raise ConfigError(f"{source} is a file: name the results folder of another machine")
         files.require_folder(source, there=True)
+        if source.resolve() == results.resolve():
+            raise ConfigError(f"{source} is --results itself: name the results folder of another machine")
 
     from collections import Counter
 

@@ -88,6 +88,11 @@ def _deviations(one: Row | None, other: Row | None) -> Iterator[Deviation]:
             yield Deviation(row_name(one), name, number, again, difference)
 
 
+def agree(metric: str, one: float | None, other: float | None) -> bool:
+    """Return whether two values of a metric are equal up to the rounding of machines."""
+    return _difference(metric, one, other, one) <= TOLERANCE
+
+
 def row_name(row: Mapping[str, Any]) -> str:
     """Return the name of a row in messages."""
     where = {"curve": f" at NFE {row.get('nfe') or 0:g}", "training": f" at step {row.get('step')}"}

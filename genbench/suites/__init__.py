@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -21,11 +22,12 @@ def tracks() -> list[str]:
     return [name for name in packaged() if "track" in tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))]
 
 
-def find(suite: str | Path, kind: Literal["suite", "track"] = "suite") -> Path:
+def find(suite: str | Path, kind: Literal["suite", "track"] = "suite", further: Collection[str] = ()) -> Path:
     """Return the path of a suite, given by its path or by the name of one that comes with genbench.
 
     Args:
         kind: what an error calls it, and which names it suggests.
+        further: other names that an error suggests.
 
     Raises:
         ConfigError: if there is no such file.
@@ -36,7 +38,7 @@ def find(suite: str | Path, kind: Literal["suite", "track"] = "suite") -> Path:
     if path.suffix == ".toml" or path.name != str(suite):
         raise ConfigError(f"there is no {kind} at {path}")
     if not (FOLDER / f"{suite}.toml").is_file():
-        raise unknown(f"no {kind}", str(suite), packaged() if kind == "suite" else tracks())
+        raise unknown(f"no {kind}", str(suite), {*(packaged() if kind == "suite" else tracks()), *further})
     return FOLDER / f"{suite}.toml"
 
 

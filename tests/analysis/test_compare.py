@@ -1,5 +1,6 @@
 """Comparisons of models and of runs: paired over seeds, with p, interval, detectable difference and a sentence."""
 
+import copy
 import json
 import shutil
 
@@ -224,3 +225,15 @@ def test_runs_of_two_seeds_are_compared_and_sweeps_without_a_common_seed_say_so(
     out = cli("compare", tmp_path / "a", tmp_path / "b")[1]
     assert "no common seed of sliced_w2" in out
     assert "only the" not in out
+
+
+def test_only_a_measurement_by_other_code_is_stated(swept, first_path):
+    record = read_record(first_path(swept[1], "runs/cfm-moons-0*/*/record.json"))
+    again = copy.deepcopy(record)
+    measured = again["provenance"]["measurements"]
+    measured.append(copy.deepcopy(measured[0]))
+    (part,), _ = compare_records([record], [again])
+    assert not part.code
+    measured[1]["code"]["genbench"] = "9.0"
+    (part,), _ = compare_records([record], [again])
+    assert [change.name for change in part.code] == ["measurement 2"]

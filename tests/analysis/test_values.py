@@ -22,6 +22,14 @@ def test_of_two_values_for_one_cell_and_seed_the_first_counts_and_the_other_is_r
     assert caplog.text.count("later contradicts an earlier value of w2 for cfm on moons, seed 0") == 1
 
 
+def test_an_ensemble_of_other_members_rounds_otherwise_and_contradicts_nothing(caplog):
+    records = [run("cfm", 0, 1.0).record for _ in range(2)]
+    records[1]["labels"]["run"] = "later"
+    records[1]["results"][0]["value"] = 1.0 + 2**-23  # one step of float32
+    (value,) = read_values(records)
+    assert (value.value, caplog.text) == (1.0, "")
+
+
 def test_a_suite_has_the_values_costs_and_failures_of_its_runs(swept):
     suite, results = swept
     store, specs = Store(results), load(suite).specs

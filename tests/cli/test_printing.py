@@ -7,9 +7,9 @@ import shlex
 from helpers.command_line import METRICS, TINY, genbench
 from rich.console import Console
 
-from genbench.analysis.compare import Comparison, Difference
+from genbench.analysis.compare import Change, Comparison, Difference
 from genbench.analysis.significance import paired
-from genbench.cli.printing import SHOWN, next_command, print_cells, print_models
+from genbench.cli.printing import SHOWN, next_command, print_cells, print_comparison, print_models
 from genbench.results.status import CellStatus
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record
@@ -83,6 +83,19 @@ def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
     assert "w2: not" not in table
     for text in (sentence, table):
         assert "80 % power" in text
+
+
+def test_runs_without_a_common_value_are_named_without_an_empty_table():
+    console = Console(width=80, file=io.StringIO(), force_terminal=False)
+    spec = [Change("plan.steps", 1, 2), Change("metrics.w2", None, {"n": 9}), Change("metrics.nll.n", 8, 9)]
+    part = Comparison("cfm on moons", "cfm on moons", spec, [], [], ["only the second measured w2"])
+    print_comparison([part], [], console)
+    assert console.file.getvalue().splitlines() == [
+        "cfm on moons: no value was measured in the same way and with a common seed",
+        "spec: plan.steps 1 -> 2",
+        "spec: metrics.nll.n 8 -> 9",
+        "only the second measured w2",
+    ]
 
 
 OWN = """

@@ -20,7 +20,7 @@ PLAN = {
     "plan --difference 1% --metric w2 --dataset imagenet64": "no results on a data set called",
     "report --results . --html report.md": "name a file that ends with .html",
     "leaderboard --results . --markdown --json": "choose one",
-    "leaderboard --results . --track smoke": "smoke.toml is not a track: it has no [track]",
+    "leaderboard --results . --track smoke": "smoke is not a track: it has no [track]; known: cifar10-v1,",
     "leaderboard --results . --track plain-v1": "no track 'plain-v1'; did you mean 'plane-v1'?",
     "leaderboard --track dots": "known: cifar10-v1, digits-v1, latents-v1, maps-v1, plane-v1, transport-v1",
     "leaderboard --results . --track points.toml": "there is no track at points.toml",
@@ -33,6 +33,13 @@ def test_wrong_plans_and_options_are_refused_in_one_line(inside, words):
     code, err = inside(*words.split())
     assert (code, err.count("\n")) == (2, 1)
     assert PLAN[words] in err
+
+
+def test_an_unknown_suite_is_compared_with_the_swept_ones(cli, tmp_path):
+    (tmp_path / "widths").mkdir()
+    (tmp_path / "widths/records.jsonl.gz").touch()
+    code, _, err = cli("report", "--suite", "width", "--results", tmp_path)
+    assert (code, "no suite 'width'; did you mean 'widths'?" in err) == (2, True)
 
 
 def test_a_track_without_results_says_that_all_is_missing(cli, tmp_path):

@@ -65,6 +65,12 @@ def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):
     assert cli("results")[0] == 2  # the help is shown
 
 
+def test_a_submission_is_not_merged(cli, tmp_path):
+    (tmp_path / "a.genbench.zip").touch()
+    code, _, err = cli("results", "merge", tmp_path / "a.genbench.zip", "--results", tmp_path / "mine")
+    assert (code, "genbench leaderboard --add" in err, (tmp_path / "mine").exists()) == (2, True, False)
+
+
 def test_a_merge_says_what_it_left_out_and_why(cli, swept, tmp_path, first_path):
     _, results = swept
     for path in results.glob("runs/*/model.safetensors"):
