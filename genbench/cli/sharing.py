@@ -27,6 +27,8 @@ def submit(
     """
     if not to.name.endswith(SUFFIX):
         raise ConfigError(f"--to {to}: call the file {to.name.partition('.')[0] or 'mine'}{SUFFIX}")
+    if to.exists():
+        raise ConfigError(f"--to {to} exists: remove it, or choose another name")
     files.require_folder(results, there=True)
 
     from genbench.analysis.labels import counted

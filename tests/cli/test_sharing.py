@@ -21,6 +21,7 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
     record = first_path(results)
     run = record.parents[1]
     monkeypatch.chdir(results.parent)
+    to = tmp_path / "x.genbench.zip"
     for count, *names in (
         (4, "tiny", run.name),
         (4, "elsewhere/tiny.toml"),
@@ -28,9 +29,13 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
         (1, run),
         (1, run.relative_to(results.parent), record),
     ):
-        out = cli("results", "submit", *names, "--to", tmp_path / "x.genbench.zip", "--results", results)[1]
+        out = cli("results", "submit", *names, "--to", to, "--results", results)[1]
         runs = "run" if count == 1 else "runs"
         assert f"{count} record{runs[3:]}, the weights of {count} {runs}, " in " ".join(out.split())
+        packed = to.read_bytes()
+        code, _, err = cli("results", "submit", "tiny", "--to", to, "--results", results)
+        assert (code, "exists: remove it, or choose another name" in err, to.read_bytes()) == (2, True, packed)
+        to.unlink()
 
 
 def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
