@@ -103,8 +103,11 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", "cfm conditional=true")),
         (27, 1, ("guidance", "digits", FD, "cfm conditional=true guidance=0.5", "cfm conditional=true")),
         (29, 1, ("starflow", "digits", FD, "starflow noise=0.1", "starflow")),
-        (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")),
-        (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "otcfm")),
+        *(
+            (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", other, plan))
+            for other in ("cfm", "otcfm")
+            for plan in ({}, LONG, {"table": "tuned"})
+        ),
         *(
             (
                 33,
@@ -158,7 +161,10 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         ("few_steps.md", 3, ("few-steps", "moons", "w2", "sdcfm", "cfm", {"steps": 2050}, {})),
         ("few_steps.md", 4, ("few-steps", "moons", "w2", "meanflow coupling=semi*", "sdcfm", *AT_ONE)),
         ("couplings.md", 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm")),
-        ("rankings.md", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "sdcfm", "wcfm-balanced")),
+        *(
+            ("rankings.md", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "sdcfm", "wcfm-balanced", plan))
+            for plan in ({}, LONG)
+        ),
     ],
     ids=str,
 )

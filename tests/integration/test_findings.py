@@ -309,3 +309,11 @@ def test_more_seeds_would_help_where_images_are_few():
     errors = [r["details"]["standard_error"] for _, _, r in by_metric("cifar10-small")[EFFICIENT, "main"]]
     said = f"FD is {min(means):.0f} to {max(means):.0f}, its standard error over samples is {np.mean(errors):.1f}, and "
     assert said + f"its median standard deviation over seeds is {spread:.1f}." in page
+
+
+def test_on_tori_otcfm_is_at_the_floor_before_wcfm_and_in_the_end_holm_separates_neither_from_cfm(tmp_path):
+    board = published("transport-v1", tmp_path)
+    short, long = (pairs_of(board, "tori", steps=steps) for steps in (2000, 20_000))
+    assert {"otcfm", "wcfm"} & short.at_floor == {"otcfm"}
+    assert {"otcfm", "wcfm"} <= long.at_floor
+    assert not any(long.apart(model, "cfm") for model in ("otcfm", "wcfm"))

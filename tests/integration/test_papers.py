@@ -116,6 +116,8 @@ def test_likelihoods_of_wcfm_are_better_on_four_tasks_after_2000_steps_and_on_no
 def test_only_tori_favor_wcfm_at_the_kappa_of_the_rule():
     tasks = [*(("plane-v1", data) for data in PLANE), *(("transport-v1", data) for data in PAIRS)]
     assert [task for task in tasks if below(*task, "sliced_w2", "wcfm", "cfm")] == [("transport-v1", "tori")]
+    assert [own for own in PAIRS if not below("transport-v1", own, "sliced_w2", "cfm", "wcfm", **LONG)] == ["tori"]
+    assert below("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", **LONG)
 
 
 def test_corrected_weights_tilt_less_at_every_kappa():

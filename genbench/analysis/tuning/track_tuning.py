@@ -78,12 +78,15 @@ class TrackTuning(NamedTuple):
     def chosen(self) -> dict[str, dict[str, Settings]]:
         """Return {data set: {model: the settings that replace its defaults}}, empty if the defaults were chosen.
 
+        Unsupported rows keep their defaults, so that both tables say that they are unsupported.
         Rows that have no trials here, or are lost, keep what the file has now: another tuning may have written it.
         """
         found, _ = choices_of(read(self.path).chosen, self.rows)
         for each in self.trials:
             for choice in each.search.chosen().values():
                 found.setdefault(each.row.dataset, {})[each.row.label] = choice.candidate.settings
+            if each.search.unsupported:
+                found.setdefault(each.row.dataset, {})[each.row.label] = {}
         return found
 
     def text(self) -> str:

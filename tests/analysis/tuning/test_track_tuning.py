@@ -192,7 +192,7 @@ def test_a_row_without_a_value_costs_no_other_row_its_choice(tmp_path, cli):
     assert [(each["model"], [*each["chosen"]]) for each in trials] == [("otcfm", []), ("cfm", ["cfm"])]
 
 
-def test_an_unsupported_row_has_no_choice_and_is_no_failure(tmp_path, cli):
+def test_an_unsupported_row_keeps_its_defaults_and_is_no_failure(tmp_path, cli):
     path = tmp_path / "some.toml"
     row = 'models = [{ name = "nsf", trials = { model = { bins = [4] } } }, '
     path.write_text(
@@ -202,4 +202,5 @@ def test_an_unsupported_row_has_no_choice_and_is_no_failure(tmp_path, cli):
     )
     code, out, _ = cli("tune", "--track", path, "--results", tmp_path / "results")
     assert (code, "Unsupported: nsf." in out, "No candidate" in out) == (0, True, False)
-    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {"moons-8gaussians": {"cfm": {}}}
+    assert json.loads((tmp_path / "some.tuned.json").read_text()) == {"moons-8gaussians": {"cfm": {}, "nsf": {}}}
+    assert all(place["tables"] == ["default", "tuned"] for (place,) in load(path).places)
