@@ -20,7 +20,7 @@ STEPS, SEEDS = 2000, 10
 def lines():
     text = readme.RANKINGS.read_text(encoding="utf-8").partition(tuning_effect.TITLE)[2]
     assert text
-    return text.splitlines()
+    return text.partition(readme.BETWEEN)[0].splitlines()
 
 
 @pytest.fixture(scope="module")
