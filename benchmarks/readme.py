@@ -14,7 +14,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.track_runs import Chosen
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import budget, sentences
+from genbench.report.track_sentences import budget, sentences, unscored
 from genbench.report.track_table import first_heats, first_table
 from genbench.runs.store import Store
 from genbench.suites import find
@@ -31,7 +31,8 @@ SCALE = (
 BETWEEN = """## From one data set to another
 
 In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
-need noise do not take part: vp and the normalizing flows.
+need noise do not take part: vp and the normalizing flows. The second kappas that tuning tried come from reported test
+results, which share a task and seeds with this track: an advantage of wcfm and wcfm-balanced.
 
 """
 COLUMNS, WIDE = 128, 1000
@@ -70,6 +71,12 @@ def caption(board: TrackBoard) -> str:
     )
 
 
+def left_out(board: TrackBoard) -> str:
+    """Return which tasks a column of the first table leaves out; empty without any."""
+    tasks = unscored(first_heats(board))
+    return f"Left out, because {board.baseline} is not clearly above the floor there: {tasks}." if tasks else ""
+
+
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:
     """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
     head, _, rest = text.partition("## Leaderboard\n\n")
@@ -91,7 +98,7 @@ def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: Track
     """
     head, _, _ = text.partition(equal_time.TITLE)
     tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
-    between = f"{BETWEEN}{shown(transport, sentences(transport))}\n"
+    between = f"{BETWEEN}{shown(transport, sentences(transport), left_out(transport))}\n"
     return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, between])])
 
 

@@ -198,7 +198,7 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
     )
     why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
-    without = _unscored(heats)
+    without = unscored(heats)
     return (
         f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
         f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
@@ -225,7 +225,8 @@ def _scored(heats: Sequence[Heat]) -> str:
     return f"{counted(len(scored), 'task')} ({', '.join(scored)})" if scored else "no task"
 
 
-def _unscored(heats: Sequence[Heat]) -> str:
+def unscored(heats: Sequence[Heat]) -> str:
+    """Return the tasks on which the baseline is not clearly above the floor, with their columns; empty without any."""
     return _by_column(
         heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
     )
