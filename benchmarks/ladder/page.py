@@ -131,6 +131,7 @@ def page(results: Path) -> str:
         "Does the order of methods after a short training predict their order after a training several times as long?",
         "`make ladder` makes this page from the published records.\n",
         *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN])),
+        *(fill(on_transport(ladders[name])) + "\n" for name in (TRANSPORT,) if name in ladders),
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
         "## Does the order last?\n",
@@ -216,6 +217,16 @@ def expected(told: Sequence[Contest]) -> str:
     return (
         f"{stated}So far the first {names[first]} ({count(large)} last) and the second {names[second]} "
         f"({count(small)} last)."
+    )
+
+
+def on_transport(found: Sequence[Contest]) -> str:
+    """Return how many large and small differences last on the track that the answers do not use."""
+    fewest = min(found, key=lambda contest: share(pairs([contest], LARGE)))
+    return (
+        f"These answers are about {MAIN}. On {TRANSPORT}, {count(pairs(found, LARGE))} large and "
+        f"{count(pairs(found, 1.0, LARGE))} small differences last. Of the large ones, the smallest share lasts on "
+        f"{fewest.data}: {count(pairs([fewest], LARGE))}."
     )
 
 

@@ -15,7 +15,8 @@ REGISTERED = {
 The predictions for a task were committed before any value on that task at 20,000 steps was read
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
 budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
-squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25.
+squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25. *pairs*:
+scored pairs, of all that were predicted.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
   variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
@@ -28,7 +29,8 @@ squared error of the probabilities over the pairs of methods: lower is better, a
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
 before any of their values at 20,000 steps was read ([files](../genbench/suites/transport-v1)). The training of some
-methods on moons-8gaussians had ended by then.
+methods on moons-8gaussians had ended by then. The interval of a mean over two tasks has one degree of freedom: it is
+wide, or narrow because two scores happen to be alike. Each metric has its own tests, not corrected for six metrics.
 """,
 }
 """{track: what was registered}."""
@@ -38,10 +40,12 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
     """Yield the table of the Brier scores of registered predictions, and what they say about a coin and each other.
 
     Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models.
+    Metrics of which the same is said share a paragraph.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = dict.fromkeys(metric for own in registered.values() for _, metric in own.pairs)
-    rows, said = [], []
+    rows: list[tuple[str, ...]] = []
+    said: dict[str, list[str]] = {}
     for metric in metrics:
         values: dict[str, dict[int, float]] = {name: {} for name in registered}
         named = f", {metric}" if len(metrics) > 1 else ""
@@ -58,9 +62,10 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
         if any(len(own) > 1 for own in values.values()):
             rows.append((f"mean{named}", "", *means(values)))
         if told := judged(values):
-            said.append(f"{metric}: {told}" if named else told)
+            said.setdefault(told, []).append(metric)
     yield markdown(("task", "pairs", *registered), rows)
-    yield from (fill(text) + "\n" for text in said)
+    for told, own in said.items():
+        yield fill(f"{'; '.join(own)}: {told}" if len(metrics) > 1 else told) + "\n"
 
 
 def score_of(predicted: Mapping[str, Pairs], measured: Mapping[str, Values]) -> tuple[str, dict[str, float]]:
@@ -86,11 +91,15 @@ def judged(values: Mapping[str, Mapping[int, float]]) -> str:
 
 
 def means(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
-    """Yield the mean score of each predictor over its tasks; empty for one task, with a count if counts differ."""
+    """Yield the mean score of each predictor over its tasks; empty for one task, with a count if counts differ.
+
+    Equal scores have no interval: a half-width of 0 would say that any other task has this score too.
+    """
     counts = {name: len(own) for name, own in values.items()}
     for name, own in values.items():
         over = f" ({counts[name]} tasks)" if len({*counts.values()}) > 1 else ""
-        yield f"{format_mean(*mean_and_half(own.values()))}{over}" if counts[name] > 1 else ""
+        mean, half = mean_and_half(own.values()) if own else (0.0, None)
+        yield f"{format_mean(mean, half or None)}{over}" if counts[name] > 1 else ""
 
 
 def on_one_task(score: Mapping[str, float]) -> str:
