@@ -74,7 +74,8 @@ def caption(board: TrackBoard) -> str:
 def left_out(board: TrackBoard) -> str:
     """Return which tasks a column of the first table leaves out; empty without any."""
     tasks = unscored(first_heats(board))
-    return f"Left out, because {board.baseline} is not clearly above the floor there: {tasks}." if tasks else ""
+    why = f"{board.baseline} is not clearly above the floor or lacks seeds"
+    return f"Left out, because {why}: {tasks}." if tasks else ""
 
 
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:

@@ -26,7 +26,10 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
             record["results"] = [row for row in record["results"] if row["nfe"] != 1]
     (tmp_path / "fewer").mkdir()
-    assert "geometric mean over 1 to 2 tasks" in readme.caption(board_of(tmp_path / "fewer", records))
+    fewer = board_of(tmp_path / "fewer", records)
+    assert "geometric mean over 1 to 2 tasks" in readme.caption(fewer)
+    assert readme.left_out(fewer).endswith(" or lacks seeds: pinwheel (NFE 1).")
+    assert not readme.left_out(board_of(tmp_path, planted()))
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
     (tmp_path / "near").mkdir()
     assert ", and ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))

@@ -11,6 +11,7 @@ from benchmarks.ladder.page import (
     expected,
     holds,
     of_differences,
+    on_transport,
     orders,
     page,
     sizes,
@@ -41,6 +42,12 @@ def test_the_answer_follows_the_values(contest):
     assert "and so do most small ones.**" in of_differences([holds, contest("checkerboard", CLOSE, CLOSE)])
     assert "10 of 10 large and" in of_differences([holds, near])
     assert "Among the 10 large differences, 7 involve " in of_differences([holds, near])
+
+
+def test_a_track_that_the_answers_do_not_use_names_its_worst_task(contest):
+    said = on_transport([contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)])
+    assert "10 of 20 large and 0 of 0 small differences last." in said
+    assert said.endswith("the smallest share lasts on pinwheel: 0 of 10.")
 
 
 def test_only_tasks_measured_later_decide(contest):

@@ -69,7 +69,14 @@ def test_each_metric_is_scored_by_its_own_values(contest):
         ("| mean, w2", 0.01),
         ("| mean, w2, NFE 1", 0.81),
     ]
-    assert [text.partition(": Means are over")[0] for text in said] == ["w2", "w2, NFE 1"]
+    assert [text.partition(": Means are over")[0] for text in said] == ["w2; w2, NFE 1"]  # the same is said of both
+
+
+def test_equal_scores_have_no_interval(contest):
+    """A mean ± 0 over two tasks said that the score of any other task is known."""
+    named = {(data, "w2"): {("m0", "m1"): 0.9} for data in ("moons", "rings")}
+    table, _ = scores({"ratio": Stated(1000, named)}, [contest(data, RISING, RISING) for data in ("moons", "rings")])
+    assert table.splitlines()[-1] == "| mean |  | 0.01000 |"
 
 
 def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
