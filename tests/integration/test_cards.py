@@ -24,6 +24,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
     ("card", "digits", "words"),
     [
         (1, 2, ("synthetic", "8gaussians", "straightness", "wcfm kappa=1.0", "cfm")),
+        (2, 4, ("transport-v1", "tori", "straightness", "wcfm", "otcfm", LONG)),
         (3, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=0.5", "cfm")),
         (4, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
         (4, 3, ("kappa", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
@@ -163,7 +164,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         ("couplings.md", 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         *(
             ("rankings.md", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "sdcfm", "wcfm-balanced", plan))
-            for plan in ({}, LONG)
+            for plan in ({}, LONG, {"table": "tuned"})
         ),
     ],
     ids=str,

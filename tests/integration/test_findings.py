@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.paper_differences import EFFICIENT, EPSILONS, PIXELS, RE_WEIGHTED, pixel_wcfm
 from helpers.published import CARDS, RESULTS, by_metric, difference, halved, rows, signed, tasks, values
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_ind, ttest_rel
 
 from genbench.analysis.significance import holm
 from genbench.report.plots import budget_curves, track_curves
@@ -317,3 +317,15 @@ def test_on_tori_otcfm_is_at_the_floor_before_wcfm_and_in_the_end_holm_separates
     assert {"otcfm", "wcfm"} & short.at_floor == {"otcfm"}
     assert {"otcfm", "wcfm"} <= long.at_floor
     assert not any(long.apart(model, "cfm") for model in ("otcfm", "wcfm"))
+
+
+def test_after_20000_steps_on_tori_five_seeds_leave_room_between_wcfm_and_the_floor():
+    found = {}
+    for labels, spec, result in by_metric("transport-v1")["sliced_w2", "main"]:
+        if labels["data"] == "tori" and spec["plan"]["steps"] == 20_000:
+            found.setdefault(labels["row"], {})[spec["seed"]] = result["value"], result["floor"]
+    floors = [floor for _, floor in found["wcfm"].values()]
+    own, cfm = ([value for value, _ in found[model].values()] for model in ("wcfm", "cfm"))
+    room = ttest_ind(own, floors, equal_var=False).confidence_interval()
+    said = f"minus the floor is {room.low:.4f} to {room.high:.4f}, and CFM minus the floor is "
+    assert f"{said}{np.mean(cfm) - np.mean(floors):.4f}" in CARDS["31"]
