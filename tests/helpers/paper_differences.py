@@ -45,7 +45,11 @@ DIFFERENCES = [
         for pool in ("", " pool=4", " pool=16")
     ),
     *(("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm", plan)) for plan in ({}, LONG)),
-    *(("W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", LONG)) for metric in ("sliced_w2", "straightness")),
+    *(
+        ("W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
+        for plan in ({}, LONG)
+        for metric in ("sliced_w2", "straightness")
+    ),
     *(
         ("W6", digits, ("batch", data, "w2", model, "cfm", {"batch_size": 16}), {"batch_size": 256})
         for model, data, digits in (
@@ -61,7 +65,12 @@ DIFFERENCES = [
     ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", LONG)),
     ("W7", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
     ("W7", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
-    *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", LONG)) for data in PAIRS[:3]),
+    ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
+    *(
+        ("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", plan))
+        for plan in ({"table": "tuned"}, LONG)
+        for data in PAIRS[:3]
+    ),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
         for kappa in (0.5, 0.125)
