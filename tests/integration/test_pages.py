@@ -137,6 +137,8 @@ def check_tori(said):
     own, cfm, ot = (mean(values("transport-v1", "tori", m, "sliced_w2").values()) for m in ("wcfm", "cfm", "otcfm"))
     assert f"{own:.3f} vs. {cfm:.3f}" in said
     assert f"({ot:.3f})" in said
+    long = (mean(values("transport-v1", "tori", m, "sliced_w2", steps=20_000).values()) for m in ("wcfm", "cfm"))
+    assert "not separated from CFM's ({:.3f} vs. {:.3f})".format(*long) in said  # test_findings.py has the test
     assert below("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")
     assert own - ot < (cfm - ot) / 10
 
