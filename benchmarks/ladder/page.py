@@ -225,7 +225,7 @@ def on_transport(found: Sequence[Contest]) -> str:
     fewest = min(found, key=lambda contest: share(pairs([contest], LARGE)))
     return (
         f"These answers are about {MAIN}. On {TRANSPORT}, {count(pairs(found, LARGE))} large and "
-        f"{count(pairs(found, 1.0, LARGE))} small differences last. Of the large ones, the smallest share lasts on "
+        f"{count(pairs(found, 1.0, LARGE))} small differences last. Large differences last least often on "
         f"{fewest.data}: {count(pairs([fewest], LARGE))}."
     )
 

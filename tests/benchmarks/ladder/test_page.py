@@ -47,7 +47,7 @@ def test_the_answer_follows_the_values(contest):
 def test_a_track_that_the_answers_do_not_use_names_its_worst_task(contest):
     said = on_transport([contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)])
     assert "10 of 20 large and 0 of 0 small differences last." in said
-    assert said.endswith("the smallest share lasts on pinwheel: 0 of 10.")
+    assert said.endswith("Large differences last least often on pinwheel: 0 of 10.")
 
 
 def test_only_tasks_measured_later_decide(contest):
