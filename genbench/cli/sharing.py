@@ -82,7 +82,7 @@ def verify_command(
             verdicts = _print_verdicts(archive.remembering(what, found), as_json)
     else:
         verdicts = _print_verdicts(verify(Store(what), **chosen), as_json)
-    _conclude(what, verdicts)
+    _conclude(what, verdicts, sample)
 
 
 def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
@@ -113,8 +113,12 @@ def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
     return verdicts
 
 
-def _conclude(what: Path, verdicts: list[Any]) -> None:
-    """Print how many records are in which state. Raises RunFailed if one is refused or not confirmed."""
+def _conclude(what: Path, verdicts: list[Any], sample: int) -> None:
+    """Print how many records are in which state.
+
+    Raises:
+        RunFailed: if a record is refused or not confirmed, or if no record of the sample could be measured.
+    """
     from collections import Counter
 
     from genbench.analysis.labels import counted
@@ -127,6 +131,8 @@ def _conclude(what: Path, verdicts: list[Any]) -> None:
         typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
+    if sample and not counts["confirmed"]:
+        raise RunFailed("nothing was verified: no record could be measured again")
 
 
 def status(results: options.Results = Path("results"), as_json: options.AsJson = False) -> None:
