@@ -181,8 +181,8 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    A run is not copied if one of its values differs from the value in --results. Records that name files or downloads
-    need --trust.
+    A run is not copied if it is damaged, or if one of its values differs from the value in --results; the exit code is
+    then 1. Records that name files or downloads need --trust.
     """
     for source in sources:
         if source.is_file() and source.name.endswith(SUFFIX):
@@ -195,9 +195,11 @@ def merge(
 
     from collections import Counter
 
+    from genbench.analysis.labels import counted
     from genbench.results.merging import merge as merged
     from genbench.runs.store import Store
 
+    total: Counter[str] = Counter()
     for source in sources:
         counts = Counter()
         for run, what, why in merged(Store(results), Store(source), trusted=trust):
@@ -206,6 +208,9 @@ def merge(
                 options.print_plain(f"{'different values, not copied' if what == 'different' else what}: {run}: {why}")
         told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         typer.echo(f"{source}: {told or 'nothing that is not here'}")
+        total += counts
+    if lost := sum(total[what] for what in ("left out", "different", "busy")):
+        raise RunFailed(f"{lost} of {counted(total.total(), 'result')} not copied")
 
 
 def import_command(
