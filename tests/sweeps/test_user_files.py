@@ -71,7 +71,8 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     code, out, err = cli("results", "status", "--results", "r")
     assert (code, "executed" in err) == (0, False), err
     assert "r: 1 record" in out
-    assert f"unknown: 1 x model '{name}', not installed here" in out
+    assert f"\nfrom a Python file: 1 x model '{name}'\n" in out
+    assert "unknown" not in out
     for command in (("report", "--full"), ("leaderboard",)):
         code, out, err = cli(*command, "--results", "r")
         assert (code, err, "@" in out) == (0, "", False)
