@@ -14,7 +14,7 @@ outliers: one training of TARFlow on pinwheel has a sliced W2 of 0.41, and the n
 
 import json
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -100,6 +100,7 @@ class _Difference(NamedTuple):
 def over_seeds(samples: Mapping[Place, Sample]) -> OverSeeds | None:
     """Return the comparison; None without a sample."""
     tests: dict[Place, tuple[float, str]] = {}
+    names = _names(samples)
     cells: dict[Place, tuple[_Difference, bool]] = {}
     for places in group_by(samples, _task).values():
         every = [value for place in places for value in (*samples[place].published, *samples[place].again)]
@@ -109,9 +110,8 @@ def over_seeds(samples: Mapping[Place, Sample]) -> OverSeeds | None:
         least = TOLERANCE if in_logs else TOLERANCE * fmean(map(abs, every))
         for place in places:
             own, others = samples[place], [scale(samples[each].published) for each in places if each != place]
-            name = f"{place[0]} on {place[1]}, {place[3]}"
             between = _difference(scale(own.again), scale(own.published), others, least)
-            cells[place], tests[place] = (between, in_logs), (between.score(), name)
+            cells[place], tests[place] = (between, in_logs), (between.score(), names[place])
     if not cells:
         return None
     for what, own in group_by(cells, lambda place: (place[0], place[3])).items():
@@ -132,6 +132,20 @@ def over_seeds(samples: Mapping[Place, Sample]) -> OverSeeds | None:
         what,
         (min(factors), max(factors)),
     )
+
+
+def _names(places: Iterable[Place]) -> dict[Place, str]:
+    """Return the names of places; a tuned and a default row, or two budgets, are told apart by their settings."""
+    names: dict[Place, str] = {}
+    for name, same in group_by(places, lambda place: f"{place[0]} on {place[1]}, {place[3]}").items():
+        settings = [json.loads(str(place[2])) for place in same]
+        # A setting that some records lack was added later, and has its default.
+        keys = [key for key in settings[0] if all(key in each for each in settings)]
+        differing = [key for key in keys if any(each[key] != settings[0][key] for each in settings)]
+        for place, own in zip(same, settings, strict=True):
+            stated = ", ".join(f"{key}={own[key]}" for key in differing)
+            names[place] = f"{name} ({stated})" if stated else name
+    return names
 
 
 def _task(place: Place) -> Hashable:

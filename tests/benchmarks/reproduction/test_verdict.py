@@ -221,6 +221,21 @@ def test_what_does_not_vary_over_seeds_must_be_the_same_again():
     assert not judged("cfm", published, published[..., :1] * 1.04).shifts  # nor is a single run judged by its mean
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_tuned_and_a_default_row_of_a_cell_have_names_of_their_own(wrong):
+    stream, places = np.random.default_rng(5), []
+    for lr in (0.001, 0.003):
+        settings = json.dumps({"lr": lr, "model": "nsf", "steps": 2000})
+        places += [("nsf", data, settings, "nll", "main") for data in ("moons", "rings")]
+    samples = {}
+    for place in places:
+        published = [*np.exp(0.1 * stream.normal(size=10))]
+        samples[place] = Sample([9.0 if place == places[2 * wrong] else 1.0], published)
+    found = over_seeds(samples)
+    named = f"nsf on moons, nll (lr={(0.001, 0.003)[wrong]})"
+    assert (found.what, len({name for _, name in found.factors})) == (named, 2)
+
+
 def test_each_budget_of_a_cell_is_a_test_of_its_own():
     stream = np.random.default_rng(3)
     published = records("nsf", np.exp(0.1 * stream.normal(size=(3, 1, 10))))
