@@ -243,7 +243,8 @@ def _eval_run(
         )
     require_measurable(build_data(spec.data), spec.metrics, metric or ())
     # A run, its evaluation or its record; a folder further up may be called runs as well.
-    store = Store(next((above.parent for above in path.resolve().parents[:3] if above.name == "runs"), results))
+    root = next((above.parent for above in path.resolve().parents[:3] if above.name == "runs"), results)
+    store = Store(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())
     if as_json:

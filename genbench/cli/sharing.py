@@ -82,7 +82,7 @@ def verify_command(
             verdicts = _print_verdicts(archive.remembering(what, found), as_json)
     else:
         verdicts = _print_verdicts(verify(Store(what), **chosen), as_json)
-    _conclude(what, verdicts)
+    _conclude(what, verdicts, sample)
 
 
 def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
@@ -113,8 +113,12 @@ def _print_verdicts(found: Any, as_json: bool) -> list[Any]:
     return verdicts
 
 
-def _conclude(what: Path, verdicts: list[Any]) -> None:
-    """Print how many records are in which state. Raises RunFailed if one is refused or not confirmed."""
+def _conclude(what: Path, verdicts: list[Any], sample: int) -> None:
+    """Print how many records are in which state.
+
+    Raises:
+        RunFailed: if a record is refused or not confirmed, or if no record of the sample could be measured.
+    """
     from collections import Counter
 
     from genbench.analysis.labels import counted
@@ -127,6 +131,8 @@ def _conclude(what: Path, verdicts: list[Any]) -> None:
         typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
+    if sample and not counts["confirmed"]:
+        raise RunFailed("nothing was verified: no record could be measured again")
 
 
 def status(results: options.Results = Path("results"), as_json: options.AsJson = False) -> None:
@@ -175,8 +181,8 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    A run is not copied if one of its values differs from the value in --results. Records that name files or downloads
-    need --trust.
+    A run is not copied if it is damaged, or if one of its values differs from the value in --results; the exit code is
+    then 1. Records that name files or downloads need --trust.
     """
     for source in sources:
         if source.is_file() and source.name.endswith(SUFFIX):
@@ -189,9 +195,11 @@ def merge(
 
     from collections import Counter
 
+    from genbench.analysis.labels import counted
     from genbench.results.merging import merge as merged
     from genbench.runs.store import Store
 
+    total: Counter[str] = Counter()
     for source in sources:
         counts = Counter()
         for run, what, why in merged(Store(results), Store(source), trusted=trust):
@@ -200,6 +208,9 @@ def merge(
                 options.print_plain(f"{'different values, not copied' if what == 'different' else what}: {run}: {why}")
         told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
         typer.echo(f"{source}: {told or 'nothing that is not here'}")
+        total += counts
+    if lost := sum(total[what] for what in ("left out", "different", "busy")):
+        raise RunFailed(f"{lost} of {counted(total.total(), 'result')} not copied")
 
 
 def import_command(

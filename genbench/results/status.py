@@ -45,6 +45,7 @@ class FolderStatus:
         begun: interrupted runs: they have a checkpoint, but no process holds their lease.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
+        of_files: {components from Python files of users, which status does not execute: number of records}.
         published: {suite: number of its published records, failures included}.
     """
 
@@ -55,6 +56,7 @@ class FolderStatus:
     failed: dict[str, str]
     stale: dict[str, int]
     unknown: dict[str, int]
+    of_files: dict[str, int]
     damaged: list[str]
     published: dict[str, int]
 
@@ -97,12 +99,15 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
 
 def of_folder(store: Store) -> FolderStatus:
     """Return the state of a results folder."""
-    outdated, unknown, results = Counter(), Counter(), []
+    outdated, unknown, of_files, results = Counter(), Counter(), Counter(), []
     damaged: list[str] = []
     for _, record in store.saved(lambda _, error: damaged.append(str(error))):
         results.append(bool(record["results"]))
         if missing := unknown_components(record):
-            unknown.update([f"{', '.join(missing)}, not installed here"])
+            own = [each for each in missing if "@" in each]
+            of_files.update([", ".join(own)] if own else [])
+            others = [each for each in missing if each not in own]
+            unknown.update([f"{', '.join(others)}, not installed here"] if others else [])
             continue
         why = why_outdated(record)
         outdated.update([why] if why is not None else outdated_metrics(record).values())
@@ -127,6 +132,7 @@ def of_folder(store: Store) -> FolderStatus:
         failed=failed,
         stale=dict(outdated),
         unknown=dict(unknown),
+        of_files=dict(of_files),
         damaged=damaged,
         published=published,
     )

@@ -45,6 +45,8 @@ class Table(BaseModel):
                 raise ConfigError("there is no key exclude: write the cells that you want under include")
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise unknown("no key", key, cls.model_fields)
+        if "metrics" in cls.model_fields and isinstance(table.get("metric"), str | list):
+            raise ConfigError("metric has the settings of metrics: to name metrics, write metrics = [...]")
         return table
 
 

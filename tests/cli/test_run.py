@@ -127,8 +127,10 @@ def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swep
     monkeypatch.chdir(place)
     run = next(path.name for path in sorted(Path("results/runs").iterdir()))
     for words in ([run], [Path("results/runs") / run]):
-        code, _, err = cli("eval", *words, "--metric", "norm")
+        code, out, err = cli("eval", *words, "--metric", "norm")
         assert code == 0, err
+        assert f"\nsaved in results/runs/{run}/" in out
+        assert str(tmp_path) not in out
 
 
 def test_eval_measures_external_samples(kept, tmp_path):

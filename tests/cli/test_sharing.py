@@ -85,5 +85,5 @@ def test_a_merge_says_what_it_left_out_and_why(cli, swept, tmp_path, first_path)
     for path in records[1:]:
         path.unlink()
     code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
-    assert (code, f"{results}: 4 left out" in out) == (0, True)
+    assert (code, f"{results}: 4 left out" in out) == (1, True)
     assert (out.count("holds no finished record"), err.count("it is left out")) == (3, 1)

@@ -167,7 +167,7 @@ def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_
     specs._built.clear()
     for arguments in ((), ("--dataset", tmp_path / "other.npy")):
         code, out, err = cli("verify", path, *arguments)
-        assert (code, "2 not measured" in err) == (0, True)
+        assert (code, "2 not measured" in err) == (1, True)
         assert "its data people.npy (sha256" in " ".join(out.split())
         assert "add --dataset FILE" in " ".join(out.split())
     code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)

@@ -32,8 +32,8 @@ def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, two, tmp_pa
     before = read_record(mine)
     edit_record(mine, lambda record: record.update(without_metrics(record, ["nfe"])))
     edit_record(different, lambda r: r["results"][0].update(value=1.0))
-    code, out, _ = cli("results", "merge", other, "--results", results)
-    assert code == 0
+    code, out, err = cli("results", "merge", other, "--results", results)
+    assert (code, err) == (1, "genbench: 1 of 4 results not copied\n")
     assert "1 different, 1 extended, 1 new, 1 the same" in out
     assert f"different values, not copied: {different.parents[1].name}" in out
     assert values(mine) == {name: before[name] for name in ("labels", "spec", "results")}
@@ -93,7 +93,7 @@ def test_merging_checks_what_it_takes_and_follows_no_link(cli, swept, tmp_path, 
     (evaluation / "steps").mkdir()
     (evaluation / "steps" / "5.json").write_text("[]\n0\n")
     code, out, err = cli("results", "merge", other, "--results", mine)
-    assert code == 0
+    assert code == 1
     assert "other: 1 left out, 2 new" in out
     taken = {str(path.relative_to(mine / "runs")) for path in mine.rglob("*") if path.is_file()}
     records = [next(run.glob("*/record.json")).relative_to(other / "runs") for run in (runs[1], runs[3])]
@@ -215,7 +215,7 @@ def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path
     _, results = swept
     edit_record(first_path(results), change)
     code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
-    assert (code, "1 left out, 3 new" in out) == (0, True), err
+    assert (code, "1 left out, 3 new" in out) == (1, True), err
     assert said in " ".join(err.split())
 
 

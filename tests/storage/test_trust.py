@@ -62,7 +62,7 @@ def test_a_path_that_only_the_record_of_another_author_names_is_not_opened(cli, 
         "compare": ("compare", results, results),
     }
     code, out, err = cli(*arguments.get(command, ("results", *command.split(), "--results", results)))
-    assert code == 0, err
+    assert code == (command in ("verify", "merge")), err  # nothing could be measured or copied
     assert not outside(images)
     if command == "verify":  # the file is needed, and the user has not given it
         assert "its data images (sha256" in " ".join(out.split())

@@ -24,6 +24,8 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("seeds = [0, 1, 0]", r"seeds: 0 is listed twice: remove one of them"),
         ('models = ["cfm", "otcfm", {name = "cfm"}]', r"models: cfm is listed twice: remove one of them"),
         ('datasets = ["moons", "moons"]', r"datasets: moons is listed twice"),
+        ('metric = ["nfe"]', r"suite\.toml: metric has the settings of metrics: to name metrics, write metrics = "),
+        ('datasets = [{name = "moons", metric = "nfe"}]', r"datasets\.0: metric has .*, write metrics = "),
         ('metrics = ["nfe", "nfe"]', r"metrics: nfe is listed twice"),
         ("seeds = [true]", r"seeds\.0: True is wrong: input should be a valid integer"),
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),

@@ -71,7 +71,8 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     code, out, err = cli("results", "status", "--results", "r")
     assert (code, "executed" in err) == (0, False), err
     assert "r: 1 record" in out
-    assert f"unknown: 1 x model '{name}', not installed here" in out
+    assert f"\nfrom a Python file: 1 x model '{name}'\n" in out
+    assert "unknown" not in out
     for command in (("report", "--full"), ("leaderboard",)):
         code, out, err = cli(*command, "--results", "r")
         assert (code, err, "@" in out) == (0, "", False)
@@ -97,7 +98,7 @@ def test_a_run_stays_usable_after_a_metric_of_the_users_own_has_changed(cli, fol
     assert [name.partition("@")[0] for name in after["spec"]["metrics"]] == ["norm", "spread", "spread"]
     assert before["results"][0] in after["results"]
     code, out, _ = cli("verify", "--results", "r")  # the values of the first version cannot be measured again
-    assert (code, out.startswith("not measured: ")) == (0, True)
+    assert (code, out.startswith("not measured: ")) == (1, True)
     assert "needs its Python file" in " ".join(out.split())
 
 
@@ -128,8 +129,10 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     (run,), plain = (folder / "r" / "runs").iterdir(), name.partition("@")[0]
     assert cli("results", "submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
     forget(name)
-    code, out, _ = cli("verify", "mine.genbench.zip")
-    assert (code, out.startswith("not measured: ")) == (0, True)
+    code, out, err = cli("verify", "mine.genbench.zip")
+    assert (code, out.startswith("not measured: ")) == (1, True)
+    assert err.endswith("1 not measured\ngenbench: nothing was verified: no record could be measured again\n")
+    assert cli("verify", "mine.genbench.zip", "--sample", "0")[0] == 0
     needed = f"model '{name}' needs its Python file (sha256 {name[-8:]}...): --trust FILE.py"
     assert needed in " ".join(out.split())
     code, out, _ = cli("leaderboard", "--results", "none", "--add", "mine.genbench.zip")
