@@ -211,17 +211,18 @@ def by_budget(
 
     A budget with runs that only the table of tuned settings has is split again: first the default settings, then the
     tuned ones. Runs with default settings that tuning chose are in both parts; in the second one, their names say so.
+    If any budget is split, the words of each budget state its settings.
 
     Returns:
         (words for the title, values, failures) of each part; the words are empty and nothing is split without one.
     """
-    parts = []
+    parts, tuned = [], any(each.tables == {"tuned"} for each in (*values, *failures))
     for steps in sorted({v.budget for v in values if v.budget is not None}) or [None]:
         own = values if steps is None else [v for v in values if v.budget in (steps, None)]
         failed = failures if steps is None else [f for f in failures if f.steps in (steps, 0)]
         words = "" if steps is None else f", {steps:,} steps"
         split = any(each.tables == {"tuned"} for each in (*own, *failed))
-        for table in ("default", "tuned") if split else ("",):
+        for table in ("default", "tuned") if split else ("default",) if tuned else ("",):
             title = f"{words}, {table} settings" if table else words
             there, lost = (
                 [

@@ -153,7 +153,7 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
     assert found == {
         "moons, 20 steps, default settings": {"cfm": (0.92, "b"), "otcfm": (0.71, "a")},
         "moons, 20 steps, tuned settings": {"otcfm (default)": (0.71, ""), "cfm lr=0.003": (0.52, "")},  # one failed
-        "moons, 50 steps": {"cfm": (0.42, "")},
+        "moons, 50 steps, default settings": {"cfm": (0.42, "")},
     }
     assert [DEFAULT_ROWS in table.legend for table in tables] == [False, True, False]
     again = comparison_tables(read_values(records), failures_of([*failed, *lost(("otcfm", 4))], records))
