@@ -16,7 +16,7 @@ The predictions for a task were committed before any value on that task at 20,00
 ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
 budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
 squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25. *pairs*:
-scored pairs, of all that were predicted.
+how many of the predicted pairs are scored.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
   variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
@@ -29,8 +29,9 @@ scored pairs, of all that were predicted.
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
 before any of their values at 20,000 steps was read ([files](../genbench/suites/transport-v1)). The training of some
-methods on moons-8gaussians had ended by then. The interval of a mean over two tasks has one degree of freedom: it is
-wide, or narrow because two scores happen to be alike. Each metric has its own tests, not corrected for six metrics.
+methods on moons-8gaussians had ended by then. A mean over two tasks has an interval with one degree of freedom: it is
+wide, or it is narrow because the two scores happen to be alike. Tests are corrected within each metric, not over the
+six metrics.
 """,
 }
 """{track: what was registered}."""

@@ -47,8 +47,10 @@ DIFFERENCES = [
     *(("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm", plan)) for plan in ({}, LONG)),
     *(
         ("W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
-        for plan in ({}, LONG)
-        for metric in ("sliced_w2", "straightness")
+        for metric, plan in (
+            *(("sliced_w2", {}), ("straightness", {})),
+            *((metric, plan) for metric in ("sliced_w2", "straightness") for plan in (LONG, {"table": "tuned"})),
+        )
     ),
     *(
         ("W6", digits, ("batch", data, "w2", model, "cfm", {"batch_size": 16}), {"batch_size": 256})
