@@ -1,10 +1,12 @@
 """Section "Equal time" of results/rankings.md: the methods of the README's track at nearly equal training time.
 
-`benchmarks.readme` writes it. Each method has one of the budgets that the track trains anyway: the longest whose
-training takes at most `MOST` times the seconds of the baseline at the longest budget shown. A method may use much less
-time than the baseline, never much more; of the method that comes first at equal steps, the next budget is stated, too.
+`benchmarks.readme` writes it. On each task, a method has one of the budgets that the track trains anyway: the longest
+whose training takes at most `MOST` times the seconds of the baseline at the longest budget shown. Seconds are those of
+the task's shape. A method may use much less time than the baseline, never much more; of the method that comes first at
+equal steps, the next budget is stated, too.
 """
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -13,10 +15,12 @@ from genbench.analysis.effects import Summary
 from genbench.analysis.labels import counted
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Heat, TrackBoard
-from genbench.report.track_cells import Seconds
+from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
+SLOW = "too slow"
+"""Word of a method on a task on which every trained budget takes too long."""
 
 
 class Budget(NamedTuple):
@@ -26,69 +30,127 @@ class Budget(NamedTuple):
     seconds: float
 
 
-def budgets(board: TrackBoard, timed: Seconds) -> dict[str, Budget]:
-    """Return {method: its budget}, without methods that are too slow for every budget."""
-    longest = board.shown[-1]
-    limit = MOST * timed.seconds[board.baseline] * longest / 1000
-    costs = {
-        model: [Budget(steps, seconds * steps / 1000) for steps in board.budgets if steps <= longest]
-        for model, seconds in timed.seconds.items()
-    }
-    allowed = {model: [each for each in own if each.seconds <= limit] for model, own in costs.items()}
-    return {model: own[-1] for model, own in allowed.items() if own}
+Given = Mapping[str, Mapping[str, Budget]]
+"""{task: {method: its budget}}, with all tasks of measured shapes."""
 
 
-def equal_time(board: TrackBoard, given: dict[str, Budget]) -> Heat:
+def budgets(board: TrackBoard) -> Given:
+    """Return the budget of each method on each task, without methods that are too slow for every budget there."""
+    found: dict[str, dict[str, Budget]] = {}
+    for shape in _measured(board):
+        limit = MOST * shape.seconds[board.baseline] * board.shown[-1] / 1000
+        costs = {model: _costs(board, shape, model) for model in shape.seconds}
+        allowed = {model: [each for each in own if each.seconds <= limit] for model, own in costs.items()}
+        longest = {model: own[-1] for model, own in allowed.items() if own}
+        found |= {task: longest for task in shape.tasks}
+    return found
+
+
+def _timed(board: TrackBoard) -> Seconds:
+    assert board.seconds is not None
+    return board.seconds
+
+
+def _measured(board: TrackBoard) -> list[ShapeSeconds]:
+    """Return the shapes on which the baseline was measured."""
+    return [shape for shape in _timed(board).shapes if board.baseline in shape.seconds]
+
+
+def _costs(board: TrackBoard, shape: ShapeSeconds, model: str) -> list[Budget]:
+    """Return the budgets that are trained, up to the longest shown, with the seconds of a method."""
+    shown = (steps for steps in board.budgets if steps <= board.shown[-1])
+    return [Budget(steps, shape.seconds[model] * steps / 1000) for steps in shown]
+
+
+def equal_time(board: TrackBoard, given: Given) -> Heat:
     """Return the contests of methods with their own budgets and samplers, on the seeds of the longest budget."""
     longest = board.heat(board.shown[-1], None)
+    methods = [model for model in board.models if any(model in shape.seconds for shape in _measured(board))]
     contests = []
     for index, contest in enumerate(longest.contests):
+        if contest.data not in given:
+            continue
         cells = {}
-        for model, own in given.items():
-            cell = board.heat(own.steps, None).contests[index].cells[model]
-            values = {seed: value for seed, value in cell.values.items() if seed in longest.seeds}
-            cells[model] = cell._replace(values=values)
+        for model in methods:
+            own = given[contest.data].get(model)
+            cells[model] = (
+                Cell({}, SLOW) if own is None else _on_seeds(board.heat(own.steps, None), index, model, longest)
+            )
         complete = {model: cell.values for model, cell in cells.items() if not cell.word}
         pairs = compare_all(complete, contest.better, contest.floor)
         contests.append(contest._replace(cells=cells, pairs=pairs))
     return longest._replace(contests=tuple(contests)).on([each.data for each in contests], board.baseline)
 
 
+def _on_seeds(heat: Heat, index: int, model: str, longest: Heat) -> Cell:
+    """Return the cell of a method on the seeds of the longest budget; what other seeds lack does not count."""
+    cell = heat.contests[index].cells[model]
+    values = {seed: value for seed, value in cell.values.items() if seed in longest.seeds}
+    lacked = len(cell.values) < len(heat.seeds) and len(values) == len(longest.seeds)
+    return cell._replace(values=values, word="" if lacked else cell.word)
+
+
 def section(board: TrackBoard) -> str:
     """Return the section, with its title."""
-    timed, longest = board.seconds, board.shown[-1]
-    assert timed is not None
-    given = budgets(board, timed)
+    given, longest, base = budgets(board), board.shown[-1], board.baseline
     heat = equal_time(board, given)
-    shares = [own.seconds / given[board.baseline].seconds for own in given.values()]
-    limit = f"{MOST:g} times the seconds of {board.baseline} at {longest:,} steps"
-    base = board.baseline
+    shares = [own.seconds / task[base].seconds for task in given.values() for own in task.values()]
+    too_slow = any(cell.word == SLOW for contest in heat.contests for cell in contest.cells.values())
+    slow = f"; it is {SLOW} where {board.budgets[0]:,} steps take more" if too_slow else ""
     intro = (
-        f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, at the "
-        f"longest trained budget that takes at most {limit}. Few budgets are trained, so methods have "
-        f"{min(shares):.1f} to {max(shares):.1f} times the seconds of {base}. Excess over real data as a multiple of "
-        f"{base}'s: geometric mean over {counted(len(heat.effects.scored), 'task')} "
-        f"({', '.join(heat.effects.scored)}) and {counted(len(heat.seeds), 'seed')}, with its 95 % t interval over "
-        f"tasks; methods that share a letter are not separated. Seconds: processor time on one thread, measured on "
-        f"{timed.task}, without work that each training does once, such as the pairs of reflow."
+        f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, has on each "
+        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {longest:,} "
+        f"steps{slow}. Few budgets are trained, so methods have {min(shares):.1f} to {max(shares):.1f} times the "
+        f"seconds of {base}. Excess over real data as a multiple of {base}'s: geometric mean over "
+        f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
+        f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks; methods that share a letter are not "
+        f"separated. {_how(board)}"
     )
-    rows = [
-        (
-            each.method,
-            f"{given[each.method].steps:,}",
-            f"{given[each.method].seconds:.0f}",
-            told(each),
-        )
-        for each in heat.effects.summaries
-    ]
+    shapes = _measured(board)
+    excess = {each.method: told(each) for each in heat.effects.summaries}
+    methods = list(dict.fromkeys([*excess, *heat.contests[0].cells]))
+    rows = [(model, *_spent(shapes, given, model), excess.get(model, "lacks all tasks")) for model in methods]
     found = bracket(board, heat, given)
     if found is not None and found.more is not None:
-        budget, then = found.more
         best = found.steps.method
-        own = interval(_of(then, best))  # without letters, which compare the other rows
-        rows.append((f"{best}, above the limit", f"{budget.steps:,}", f"{budget.seconds:.0f}", own))
-    table = tables.markdown(("method", "steps", "seconds", "excess"), rows)
+        own = interval(found.more.now)  # without letters, which compare the other rows
+        rows.append((f"{best}, above the limit", *_spent(shapes, found.more.given, best), own))
+    table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in shapes), "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
+
+
+def _how(board: TrackBoard) -> str:
+    """Return how seconds were measured, and which tasks are left out because their shape was not."""
+    timed, shapes = _timed(board), _measured(board)
+    tasks = [contest.data for contest in board.heat(board.shown[-1], None).contests]
+    left = [data for data in tasks if all(data not in shape.tasks for shape in shapes)]
+    return (
+        f"Seconds: processor time on one thread, measured on {_listed([shape.task for shape in shapes])} for all tasks "
+        f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, without work that each training does once, such as "
+        f"the pairs of reflow{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
+        f"{f' Left out, because no task of their shape was measured: {_listed(left)}.' if left else ''}"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _spent(shapes: list[ShapeSeconds], given: Given, model: str) -> list[str]:
+    """Return the steps and seconds of a method on tasks of each shape."""
+    found = [given[shape.task].get(model) for shape in shapes]
+    return [SLOW if own is None else f"{own.steps:,} in {own.seconds:.0f} s" for own in found]
+
+
+def _times(ratios: list[float]) -> str:
+    """Return the smallest and the largest of some ratios, in words."""
+    least, most = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
+    return f"{least} times" if least == most else f"{least} to {most} times"
+
+
+def _share(board: TrackBoard, given: Given, model: str) -> str:
+    """Return the seconds of a method as multiples of the baseline's."""
+    return _times([own[model].seconds / own[board.baseline].seconds for own in given.values() if model in own])
 
 
 def interval(each: Summary) -> str:
@@ -103,31 +165,59 @@ def told(each: Summary) -> str:
     return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"
 
 
+class Longer(NamedTuple):
+    """A method with its next budget on each task: all budgets, the contests there, and its summary."""
+
+    given: Given
+    heat: Heat
+    now: Summary
+
+
 class Bracket(NamedTuple):
-    """The method that comes first at equal steps, as the README says, at two budgets around the time of the baseline.
+    """The method that comes first at equal steps, as the README says, around the time of the baseline.
 
     Args:
         steps: its summary after as many steps as the baseline.
-        less: its budget at nearly equal time, with its summary there.
-        more: its next budget, with the contests at this budget; None if it has none, or no ratio there.
+        part: the contests at nearly equal time, on the tasks that it does not lack there.
+        now: its summary there.
+        gaps: why it lacks scored tasks at nearly equal time, in words; empty if it lacks none.
+        more: its next budgets; None if it has none, or no ratio there.
     """
 
     steps: Summary
-    less: tuple[Budget, Summary]
-    more: tuple[Budget, Heat] | None
+    part: Heat
+    now: Summary
+    gaps: str
+    more: Longer | None
 
 
-def bracket(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> Bracket | None:
-    """Return the comparison of equal steps with equal time; None if the first method has no ratio at equal time."""
+def bracket(board: TrackBoard, heat: Heat, given: Given) -> Bracket | None:
+    """Return the comparison of equal steps with equal time; None if the first method has no scored task there."""
     first = _first(board, heat)
-    if first.method not in given or _of(heat, first.method).ratio is None:
+    part = heat.on([c.data for c in heat.contests if not c.cells[first.method].word], board.baseline)
+    if (now := _ranked(part, first.method)) is None:
         return None
-    own, more = given[first.method], None
-    if longer := [steps for steps in board.budgets if own.steps < steps <= heat.steps]:
-        budget = Budget(longer[0], own.seconds / own.steps * longer[0])
-        then = equal_time(board, given | {first.method: budget})
-        more = None if _of(then, first.method).ratio is None else (budget, then)
-    return Bracket(first, (own, _of(heat, first.method)), more)
+    lacked = [(c.data, c.cells[first.method].word) for c in heat.contests if c.data in heat.effects.scored]
+    slow, lost = ([data for data, word in lacked if word and (word == SLOW) is so] for so in (True, False))
+    gaps = [f"is {SLOW} on {_listed(slow)}"] if slow else []
+    gaps += [f"lacks seeds on {_listed(lost)}"] if lost else []
+    longer, more = _longer(board, given, first.method), None
+    if longer != given:
+        then = equal_time(board, longer)
+        more = Longer(longer, then, own) if (own := _ranked(then, first.method)) else None
+    return Bracket(first, part, now, " and ".join(gaps), more)
+
+
+def _longer(board: TrackBoard, given: Given, model: str) -> Given:
+    """Return the same budgets, but a method's next one on each task, where there is one."""
+    found = dict(given)
+    for shape in _measured(board):
+        own = given[shape.task].get(model)
+        costs = _costs(board, shape, model) if model in shape.seconds else []
+        longer = [each for each in costs if own is None or each.steps > own.steps]
+        if longer:
+            found |= {task: {**given[task], model: longer[0]} for task in shape.tasks}
+    return found
 
 
 def _first(board: TrackBoard, heat: Heat) -> Summary:
@@ -136,11 +226,12 @@ def _first(board: TrackBoard, heat: Heat) -> Summary:
 
 def without(board: TrackBoard, heat: Heat) -> str:
     """Return that the first method at equal steps has no ratio at equal time."""
-    return f"{_first(board, heat).method} has no ratio: it is too slow for every trained budget, or lacks a task."
+    return f"{_first(board, heat).method} has no ratio: it is too slow for every trained budget, or lacks seeds."
 
 
-def _of(heat: Heat, method: str) -> Summary:
-    return next(each for each in heat.effects.summaries if each.method == method)
+def _ranked(heat: Heat, method: str) -> Summary | None:
+    """Return the summary of a method; None without a ratio."""
+    return next((each for each in heat.effects.summaries if each.method == method and each.ratio is not None), None)
 
 
 def _level(heat: Heat, own: Summary) -> str:
@@ -149,38 +240,42 @@ def _level(heat: Heat, own: Summary) -> str:
     return f"not separated from {alike} of {len(others)} other methods"
 
 
-def verdict(board: TrackBoard, heat: Heat, given: dict[str, Budget]) -> str:
+def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     """Return sentences that compare the first method at equal steps, which the README names, with equal time."""
     if (found := bracket(board, heat, given)) is None:
         return f"At nearly equal time, {without(board, heat)}"
-    first, (own, now), more = found
+    first, part, now, gaps, more = found
     best, base = first.method, board.baseline
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
-    slower, later = own.seconds / own.steps * heat.steps, ""
+    steps = _times([shape.seconds[best] / shape.seconds[base] for shape in _measured(board) if best in shape.seconds])
+    start, later = f"At nearly equal time ({_share(board, given, best)} the seconds of {base}), it", ""
+    if gaps:
+        start += f" {gaps}. {_rest(part)}, it"
     if more:
-        then = _of(more[1], best)
-        later = f" In {more[0].seconds:.0f} s, it has {interval(then)} and is {_level(more[1], then)}."
+        over = f", over all {len(more.heat.effects.scored)} tasks," if gaps else ""
+        later = (
+            f" With {_share(board, more.given, best)} the seconds, it has{over} {interval(more.now)} and is "
+            f"{_level(more.heat, more.now)}."
+        )
     return (
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
-        f"the README says, but takes {slower:.0f} s where {base} takes {given[base].seconds:.0f} s. In "
-        f"{own.seconds:.0f} s, it has {interval(now)} and is {_level(heat, now)}; its "
+        f"the README says, but takes {steps} the seconds. {start} has {interval(now)} and is {_level(part, now)}; its "
         f"mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and "
         f"worse on {len(met) - better} (separated on {behind}).{later}"
     )
 
 
 def sentence(board: TrackBoard) -> str:
-    """Return the same in one sentence, for the README."""
-    assert board.seconds is not None
-    given = budgets(board, board.seconds)
+    """Return the same in a few sentences, for the README."""
+    given = budgets(board)
     heat = equal_time(board, given)
     start = "[At nearly equal training time](results/rankings.md#equal-time) with default settings"
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
-    first, (own, now), more = found
-    ranked = [each for each in heat.effects.summaries if each.ratio is not None]
+    first, part, now, gaps, more = found
+    ranked = [each for each in part.effects.summaries if each.ratio is not None]
     place = ranked.index(now)
     worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
@@ -188,14 +283,21 @@ def sentence(board: TrackBoard) -> str:
     elif not worse + better:
         said = f"{first.method} is separated from no other method"
     else:
-        sides = [f"{side} than {' and '.join(own)}" for side, own in (("better", better), ("worse", worse)) if own]
+        sides = [f"{side} than {_listed(own)}" for side, own in (("better", better), ("worse", worse)) if own]
         said = f"{first.method} is {' and '.join(sides)}, and separated from no other method"
     base, later = board.baseline, ""
+    if gaps:
+        said = f"{first.method} {gaps}. {_rest(part)}, {said}"
     if more:
-        then = _of(more[1], first.method)
-        alike = "" if then.apart(_of(more[1], base)) else f", not separated from {base}"
-        later = f" After {more[0].seconds:.0f} s, it has {interval(then)}{alike}."
+        near = any(each.method == base and not each.apart(more.now) for each in more.heat.effects.summaries)
+        alike = f", not separated from {base}" if near else ""
+        over = f" over all {len(more.heat.effects.scored)}" if gaps else ""
+        later = f" With {_share(board, more.given, first.method)}, it has {interval(more.now)}{over}{alike}."
     return (
-        f"{start}, {said}. After {own.seconds:.0f} s, {first.method} has {interval(now)} times the excess that {base} "
-        f"has after {given[base].seconds:.0f} s ({counted(len(heat.effects.scored), 'task')}).{later}"
+        f"{start}, {said}. With {_share(board, given, first.method)} the seconds, {first.method} has {interval(now)} "
+        f"times the excess of {base} ({counted(len(part.effects.scored), 'task')}).{later}"
     )
+
+
+def _rest(part: Heat) -> str:
+    return f"On the other {counted(len(part.effects.scored), 'task')}"

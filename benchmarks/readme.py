@@ -64,7 +64,7 @@ def caption(board: TrackBoard) -> str:
         for steps, chosen in settings.items()
     )
     mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
-    timed = f"; seconds: default settings, {board.seconds.task}" if board.seconds else ""
+    timed = f"; seconds: default settings, {board.seconds.first.task}" if board.seconds else ""
     return (
         f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
         f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"

@@ -2,10 +2,12 @@
 
     python benchmarks/perf/step_seconds.py plane-v1    # on an idle machine; writes a file beside the track
 
-A turn trains each method with default settings on the first task twice: for few steps and for more steps. Work that
-each training does once, such as the pairs of reflow, cancels in the difference. A first training fills the caches of
-compilation and of potentials. Training a teacher counts. The figure is the median over turns; a turn starts only if it
-is expected to end within nine minutes. The file is written after each turn.
+Tasks of one shape cost about the same; the first task of each shape is measured. A turn trains each method with default
+settings on these tasks twice: for few steps and for more steps. Work that each training does once cancels in the
+difference. Only a teacher's pairs would not, since a solver's steps depend on its training: here, reflow has one batch
+of them. A first training fills the caches of compilation and of potentials. Training a teacher counts. The figure is
+the median over turns; a turn starts only if it is expected to end within twelve minutes. The file is written after each
+turn.
 """
 
 import argparse
@@ -13,6 +15,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +24,9 @@ import torch
 from machine import here
 
 from genbench.errors import Unsupported
-from genbench.report.track_cells import SECONDS, Seconds
+from genbench.report.track_cells import SECONDS, Seconds, ShapeSeconds
 from genbench.runs.run import train
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.settings import Settings
 from genbench.suites import find
@@ -30,30 +34,58 @@ from genbench.sweeps.ensembles import among
 from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import load
 
-STEPS = (100, 600)
+STEPS, OF_IMAGES = (100, 600), (10, 60)
+"""Few and more steps; a step of images takes much longer."""
 TURNS = 3
-LIMIT = 540
+LIMIT = 700
 """Seconds within which a further turn has to end."""
 
 
-def cells(track: Path, settings: Settings) -> dict[str, Spec]:
-    """Return {row: its cell with default settings on the first task}."""
+def shapes(track: Path, settings: Settings) -> dict[tuple[str, ...], dict[str, Spec]]:
+    """Return {tasks of one shape: {row: its cell with default settings on the first of them}}."""
     found = load(track, settings)
-    first = found.specs[0].data_label
-    rows = {}
+    tasks: dict[tuple[int, ...], list[str]] = {}
+    rows: dict[tuple[str, str], Spec] = {}
     for spec, places in zip(found.specs, found.places, strict=True):
+        own = tasks.setdefault(spec.event.shape, [])
+        own += [spec.data_label] if spec.data_label not in own else []
         for place in places:
-            if spec.data_label == first and "default" in place["tables"]:
-                rows.setdefault(place["row"], among(spec, [spec.seed]))
-    return rows
+            if "default" in place["tables"]:
+                rows.setdefault((spec.data_label, place["row"]), among(spec, [spec.seed]))
+    return {tuple(own): {row: spec for (task, row), spec in rows.items() if task == own[0]} for own in tasks.values()}
 
 
 def processor_seconds(spec: Spec, steps: int) -> float:
-    """Return the processor time of a training."""
+    """Return the processor time of a training.
+
+    Raises:
+        Unsupported: if the model cannot be trained on the data.
+    """
+    pairs = {"pairs": plan_of(spec).batch_size} if "pairs" in spec.model else {}
+    short = replace(spec, plan={**spec.plan, "steps": steps}, model={**spec.model, **pairs})
     with tempfile.TemporaryDirectory() as folder:
-        began = time.process_time()
-        train(replace(spec, plan={**spec.plan, "steps": steps}), Store(Path(folder)), {})
+        store, began = Store(Path(folder)), time.process_time()
+        train(short, store, {})
+        if not store.has_weights(short):
+            raise Unsupported(f"{spec.model_label} on {spec.data_label} was not trained")
         return time.process_time() - began
+
+
+def of_steps(spec: Spec) -> float:
+    """Return the processor seconds of 1,000 steps."""
+    few, more = OF_IMAGES if spec.event.is_image else STEPS
+    short, long = (processor_seconds(spec, steps) for steps in (few, more))
+    return 1000 * (long - short) / (more - few)
+
+
+def supported(rows: Mapping[str, Spec]) -> dict[str, Spec]:
+    """Return the rows that can be trained; each has its first training."""
+    found: dict[str, Spec] = {}
+    for row, spec in rows.items():
+        with suppress(Unsupported):
+            processor_seconds(spec, 1)
+            found[row] = spec
+    return found
 
 
 def main() -> None:
@@ -64,28 +96,29 @@ def main() -> None:
     arguments = parser.parse_args()
     path = find(arguments.track)
     torch.set_num_threads(1)
-    load = os.getloadavg()[0]
-    measured: dict[str, list[float]] = {}
-    rows = cells(path, parse_set_options(arguments.settings))
-    machine = f"{here()} Load {load:.1f} on {os.cpu_count()} cores at the start."
-    task = next(iter(rows.values())).data_label
+    busy, cores = round(os.getloadavg()[0], 1), os.cpu_count() or 1
     began, longest = time.monotonic(), 0.0
-    for row, spec in list(rows.items()):
-        try:
-            processor_seconds(spec, 1)
-        except Unsupported:
-            del rows[row]
+    specs = {tasks: supported(rows) for tasks, rows in shapes(path, parse_set_options(arguments.settings)).items()}
+    measured: dict[tuple[str, str], list[float]] = {}
     for turn in range(TURNS):
-        if (start := time.monotonic()) - began + longest > LIMIT:
+        start = time.monotonic()
+        if turn and start - began + longest > LIMIT:
             break
-        for row, spec in rows.items():
-            few, more = (processor_seconds(spec, steps) for steps in STEPS)
-            measured.setdefault(row, []).append(1000 * (more - few) / (STEPS[1] - STEPS[0]))
-            print(f"turn {turn + 1}: {row} {measured[row][-1]:.3g}", flush=True)
+        for (task, *_), rows in specs.items():
+            for row, spec in rows.items():
+                measured.setdefault((task, row), []).append(of_steps(spec))
+                print(f"turn {turn + 1}: {row} on {task} {measured[task, row][-1]:.3g}", flush=True)
         longest = max(longest, time.monotonic() - start)
-        seconds = {row: float(f"{statistics.median(turns):.3g}") for row, turns in measured.items()}
-        found = Seconds(task=task, machine=machine, seconds=seconds)
-        path.with_suffix(SECONDS).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        found = [
+            ShapeSeconds(tasks=[*own], seconds={row: _median(measured[own[0], row]) for row in rows})
+            for own, rows in specs.items()
+        ]
+        result = Seconds(machine=here(), load=busy, cores=cores, shapes=found)
+        path.with_suffix(SECONDS).write_text(result.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _median(turns: list[float]) -> float:
+    return float(f"{statistics.median(turns):.3g}")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from genbench.analysis.labels import counted
 from genbench.errors import ConfigError
 from genbench.results.frames import doubtful_density, is_unsupported
 from genbench.runs.record_types import Record
@@ -94,19 +95,58 @@ SECONDS = ".seconds.json"
 """Ending of the file beside a track, in place of .toml; benchmarks/perf/step_seconds.py writes it."""
 
 
-class Seconds(BaseModel):
-    """Processor seconds of 1,000 training steps on one thread, one model at a time.
+IDLE = 0.5
+"""Load per core up to which a machine counts as idle."""
+
+
+class ShapeSeconds(BaseModel):
+    """Processor seconds of 1,000 training steps on one thread, one model at a time, for tasks of one shape.
 
     Args:
-        task: the data set.
+        tasks: the tasks of this shape; the first was measured.
         seconds: by row of the track.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    task: str
-    machine: str
+    tasks: list[str] = Field(min_length=1)
     seconds: dict[str, float]
+
+    @property
+    def task(self) -> str:
+        """The task that was measured."""
+        return self.tasks[0]
+
+
+class Seconds(BaseModel):
+    """Seconds of training of a track, measured on one task of each shape.
+
+    Args:
+        load: load average when the measurement began.
+        shapes: in the order of the track; tables of costs have the first.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    machine: str
+    load: float
+    cores: int
+    shapes: list[ShapeSeconds] = Field(min_length=1)
+
+    @property
+    def first(self) -> ShapeSeconds:
+        """The shape that tables of costs have."""
+        return self.shapes[0]
+
+    @property
+    def state(self) -> str:
+        """The load of the machine, in words."""
+        return f"load {self.load:.1f} on {counted(self.cores, 'core')} at the start"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the machine was idle when the measurement began."""
+        return self.load <= IDLE * self.cores
 
 
 def read_seconds(path: Path) -> Seconds | None:

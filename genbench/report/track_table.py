@@ -210,14 +210,14 @@ def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
 
 
 def _seconds(timed: Seconds, model: str) -> Cell:
-    return Cell(text=f"{timed.seconds[model]:.2g}" if model in timed.seconds else "")
+    return Cell(text=f"{timed.first.seconds[model]:.2g}" if model in timed.first.seconds else "")
 
 
 def _timed(board: TrackBoard) -> list[str]:
     if (timed := board.seconds) is None:
         return []
-    what = f"processor time of one model alone with default settings on {timed.task}, methods in turns"
-    return [f"Seconds: {what}; {timed.machine}"]
+    what = f"processor time of one model alone with default settings on {timed.first.task}, methods in turns"
+    return [f"Seconds: {what}; {timed.machine} {timed.state.capitalize()}."]
 
 
 def _share(wins: float | None) -> Cell:

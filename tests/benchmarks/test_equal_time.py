@@ -1,9 +1,9 @@
 """The section on equal training time, against the published records."""
 
-import json
 import math
 import statistics
-from itertools import combinations
+from functools import cache
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -11,10 +11,13 @@ from scipy.stats import t, ttest_rel
 
 from benchmarks import equal_time, readme
 from genbench.analysis.significance import compare_all, holm
+from genbench.report.track_cells import ShapeSeconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER
 
+SEEDS = 5
 STEPS = (2000, 5000, 20_000)
+FLAT = ("moons", "8gaussians", "checkerboard", "pinwheel", "rings", "spirals")
 
 
 @pytest.fixture(scope="module")
@@ -33,110 +36,218 @@ def test_the_page_has_the_sections_of_the_published_records(board, text, committ
     assert readme.rankings(text, readme.read_board(committed), board, transport) == text
 
 
-def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_time(board):
-    seconds = json.loads((FOLDER / "plane-v1.seconds.json").read_text())["seconds"]
-    limit = 1.5 * 20 * seconds["cfm"]
-    given = equal_time.budgets(board, board.seconds)
-    assert given["cfm"].steps == 20_000
-    assert given.keys() == seconds.keys() == {*board.models}
-    for model, own in given.items():
-        assert own.seconds == pytest.approx(seconds[model] * own.steps / 1000)
-        assert own.seconds <= limit
-        assert all(steps <= own.steps or seconds[model] * steps / 1000 > limit for steps in STEPS)
-    slow = board.seconds.model_copy(update={"seconds": {"cfm": 1.0, "nsf": 16.0, "vp": 15.0}})
-    assert {model: own.steps for model, own in equal_time.budgets(board, slow).items()} == {"cfm": 20_000, "vp": 2000}
+def slower(board, on_8, on_50):
+    """Return the track with seconds of three shapes, of which nsf has these in 8 and 50 dimensions."""
+    first = ShapeSeconds(tasks=[*FLAT], seconds=board.seconds.first.seconds | {"cfm": 1.0, "nsf": 6.4, "vp": 1.45})
+    shapes = [
+        first,
+        *(
+            ShapeSeconds(tasks=[task], seconds=first.seconds | {"nsf": seconds})
+            for task, seconds in (("mixture dims=8", on_8), ("mixture dims=50", on_50))
+        ),
+    ]
+    return board._replace(seconds=board.seconds.model_copy(update={"shapes": shapes, "load": 0.1}))
+
+
+@pytest.fixture(params=["published", "nsf fast enough", "nsf too slow"])
+def timed(request, board):
+    """The track as published, and as it would be with other seconds."""
+    return {"published": board, "nsf fast enough": slower(board, 5.0, 14.0)}.get(request.param) or slower(
+        board, 9.0, 23.0
+    )
+
+
+def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_time(timed):
+    given = equal_time.budgets(timed)
+    assert [*given] == [task for shape in timed.seconds.shapes for task in shape.tasks]
+    for task, own in given.items():
+        (shape,) = (shape for shape in timed.seconds.shapes if task in shape.tasks)
+        limit = 1.5 * 20 * shape.seconds["cfm"]
+        assert own["cfm"].steps == 20_000
+        for model, seconds in shape.seconds.items():
+            taken = {steps: seconds * steps / 1000 for steps in STEPS}
+            allowed = [steps for steps in STEPS if taken[steps] <= limit]
+            assert (model in own) == bool(allowed)
+            if allowed:
+                assert own[model] == (allowed[-1], pytest.approx(taken[allowed[-1]]))
+
+
+def test_a_task_has_the_seconds_of_its_shape(board):
+    """On 50 dimensions, nsf has 23 times the seconds of cfm, but had the budget of moons, 6.6 times."""
+    given = equal_time.budgets(slower(board, 5.0, 23.0))
+    steps = {task: own["nsf"].steps if "nsf" in own else None for task, own in given.items()}
+    assert steps == dict.fromkeys(FLAT, 2000) | {"mixture dims=8": 5000, "mixture dims=50": None}
 
 
 def standard_error(values):
     return statistics.stdev(values) / len(values) ** 0.5
 
 
-def test_ratios_and_the_sentence_are_those_of_the_records(board, text):
-    """Recomputed from records, without the code of boards and effects."""
-    values, floors, seeds = {}, {}, range(5)
+@cache
+def records():
+    """Return {(row, task, steps): {seed: value}} and {task: {seed: floor}} of default settings, for five seeds."""
+    values, floors = {}, {}
     for record in read_published(FOLDER / "plane-v1" / "records.jsonl.gz"):
         place = next((place for place in record["track"] if "default" in place["tables"]), None)
-        for row in record["results"] if place and record["spec"]["seed"] in seeds else ():
+        for row in record["results"] if place and record["spec"]["seed"] < SEEDS else ():
             if (row["metric"], row["point"]) == (place["headline"], "main") and row["value"] is not None:
                 data, steps = record["labels"]["data"], record["spec"]["plan"]["steps"]
                 values.setdefault((place["row"], data, steps), {})[record["spec"]["seed"]] = row["value"]
                 floors.setdefault(data, {})[record["spec"]["seed"]] = row["floor"]
+    return values, floors
 
-    def above(model, data, steps):
-        assert {*values[model, data, steps]} == {*floors[data]} == {*seeds}
-        return statistics.fmean(values[model, data, steps].values()) - statistics.fmean(floors[data].values())
 
-    def is_scored(data):
-        errors = map(standard_error, ([*values["cfm", data, 20_000].values()], [*floors[data].values()]))
-        return above("cfm", data, 20_000) > 3 * math.hypot(*errors)
+def above(model, data, steps):
+    """Return the excess of a method; None without all seeds."""
+    values, floors = records()
+    own = values.get((model, data, steps), {})
+    return statistics.fmean(own.values()) - statistics.fmean(floors[data].values()) if len(own) == SEEDS else None
 
-    scored = [*filter(is_scored, floors)]
-    assert 1 < len(scored) < len(floors)
-    words = " ".join(text.partition(equal_time.TITLE)[2].split())
+
+def is_scored(data):
+    values, floors = records()
+    errors = map(standard_error, ([*values["cfm", data, 20_000].values()], [*floors[data].values()]))
+    return above("cfm", data, 20_000) > 3 * math.hypot(*errors)
+
+
+def logs_of(given, tasks):
+    """Return the log ratios of a method with {task: steps}; None if it lacks a task."""
+    model, steps = given
+    own = {data: above(model, data, steps[data]) for data in tasks if data in steps}
+    if None in own.values() or len(own) < len(tasks):
+        return None
+    raised = {data: max(value, standard_error([*records()[1][data].values()])) for data, value in own.items()}
+    return [math.log(value / above("cfm", data, 20_000)) for data, value in raised.items()]
+
+
+def ratio(given, tasks):
+    logs = logs_of(given, tasks)
+    mean, half = statistics.fmean(logs), t.ppf(0.975, len(logs) - 1) * standard_error(logs)
+    return f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
+
+
+def alike(given, tasks):
+    """Return the methods that are not separated from nsf, and the number of other methods with all tasks."""
+    own = {model: logs for model in given if (logs := logs_of((model, given[model]), tasks))}
+    pairs = [*combinations(own, 2)]
+    corrected = holm([ttest_rel(own[one], own[other]).pvalue for one, other in pairs])
+    near = {*sum((pair for pair, p in zip(pairs, corrected, strict=True) if "nsf" in pair and p > 0.05), ())}
+    return near - {"nsf"}, len(own) - 1
+
+
+def test_ratios_and_sentences_are_those_of_the_records(timed):
+    """Recomputed from records and seconds, without the code of boards and effects."""
+    seconds = {task: shape.seconds for shape in timed.seconds.shapes for task in shape.tasks}
+    measured = [shape.task for shape in timed.seconds.shapes]
+    given, longer = {}, {}
+    for data, model in product(seconds, seconds["moons"]):
+        allowed = [n for n in STEPS if seconds[data][model] * n <= 1.5 * 20_000 * seconds[data]["cfm"]]
+        given.setdefault(model, {}).update({data: allowed[-1]} if allowed else {})
+        longer.setdefault(model, {})[data] = next((n for n in STEPS if n not in allowed), 20_000)
+    text = equal_time.section(timed)
+    words, said = " ".join(text.split()), equal_time.sentence(timed)
+    scored = [data for data in seconds if is_scored(data)]
     assert f"geometric mean over {len(scored)} tasks ({', '.join(scored)}) and 5 seeds" in words
+    left = [data for data in records()[1] if data not in seconds]
+    assert ("Left out, because" in words) == bool(left)
+    assert all(data in words.partition("Left out")[2].partition("|")[0] for data in left)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    rows = {method: cells for method, *cells in lines}
 
-    def logs_of(model, steps):
-        raised = [max(above(model, data, steps), standard_error([*floors[data].values()])) for data in scored]
-        return [math.log(own / above("cfm", data, 20_000)) for own, data in zip(raised, scored, strict=True)]
+    def spent(model, steps):
+        taken = ((data, steps[model].get(data)) for data in measured)
+        return [f"{n:,} in {seconds[data][model] * n / 1000:.0f} s" if n else "too slow" for data, n in taken]
 
-    def alike(**changed):
-        """Return the methods that are not separated from nsf."""
-        given = {model: own.steps for model, own in equal_time.budgets(board, board.seconds).items()} | changed
-        own = {model: logs_of(model, given[model]) for model in given if model != "tarflow width=16"}
-        assert len(own) == 12
-        pairs = [*combinations(own, 2)]
-        corrected = holm([ttest_rel(own[one], own[other]).pvalue for one, other in pairs])
-        return {*sum((pair for pair, p in zip(pairs, corrected, strict=True) if "nsf" in pair and p > 0.05), ())} - {
-            "nsf"
-        }
+    for model, own in given.items():
+        lacks = [data for data in scored if above(model, data, own.get(data)) is None]
+        *cells, excess = rows[model]
+        assert cells == spent(model, given)
+        assert excess == f"lacks {', '.join(lacks)}" if lacks else excess.startswith(ratio((model, own), scored)[:4])
+        assert lacks or model == "cfm" or excess.startswith(f"{ratio((model, own), scored)} ")
+    assert rows["nsf, above the limit"] == [*spent("nsf", longer), ratio(("nsf", longer["nsf"]), scored)]
+    assert rows["tarflow width=16"][-1] == "lacks rings"
 
-    def ratio(model, steps):
-        logs = logs_of(model, steps)
-        mean, half = statistics.fmean(logs), t.ppf(0.975, len(logs) - 1) * standard_error(logs)
-        return f"{math.exp(mean):.2f} ({math.exp(mean - half):.2f}-{math.exp(mean + half):.2f})"
+    def times(steps):
+        shares = [seconds[data]["nsf"] * n / (seconds[data]["cfm"] * 20_000) for data, n in steps.items()]
+        least, most = f"{min(shares):.1f}", f"{max(shares):.1f}"
+        return f"{least} times" if least == most else f"{least} to {most} times"
 
-    for model, steps in (("nsf", 2000), ("otcfm", 5000), ("wcfm", 20_000), ("starflow width=16", 2000)):
-        (line,) = (line for line in text.splitlines() if line.startswith(f"| {model} | {steps:,} |"))
-        assert f"| {ratio(model, steps)} " in line
-    seconds = board.seconds.seconds["nsf"] * 5
-    assert seconds > 1.5 * 20 * board.seconds.seconds["cfm"]
-    assert f"| nsf, above the limit | 5,000 | {seconds:.0f} | {ratio('nsf', 5000)} |" in text.splitlines()
-    assert f"After 20,000 steps each, nsf has {ratio('nsf', 20_000)} times the excess of cfm" in words
-    assert f" In 13 s, it has {ratio('nsf', 2000)} and is not separated from {len(alike())} of 11 other" in words
-    later = (
-        f" In 33 s, it has {ratio('nsf', 5000)} and is not separated from {len(alike(nsf=5000))} of 11 other methods."
-    )
-    assert later in words
-    said = equal_time.sentence(board)
-    assert f"After 13 s, nsf has {ratio('nsf', 2000)} times the excess that cfm has after 21 s (" in said
-    assert "cfm" in alike(nsf=5000)
-    assert said.endswith(f" After 33 s, it has {ratio('nsf', 5000)}, not separated from cfm.")
-    better = sum(above("nsf", data, 2000) < above("cfm", data, 20_000) for data in floors)
-    said = f"its mean is better than the mean of cfm on {better} of {len(floors)} tasks (separated on "
-    assert said in words
+    whole = dict.fromkeys(records()[1], 20_000)
+    first = ratio(("nsf", whole), [*filter(is_scored, whole)])
+    slower = times(dict.fromkeys(seconds, 20_000))
+    assert f" steps each, nsf has {first} times the excess of cfm and comes first, as the README says, but " in words
+    assert f" but takes {slower} the seconds. " in words
+    part = [data for data in scored if data in given["nsf"]]
+    slow = ", ".join(data for data in scored if data not in part)
+    near, others = alike(given, part)
+    start = f"At nearly equal time ({times(given['nsf'])} the seconds of cfm), it"
+    start += f" is too slow on {slow}. On the other {len(part)} tasks, it" if slow else ""
+    own = ratio(("nsf", given["nsf"]), part)
+    assert f"{start} has {own} and is not separated from {len(near)} of {others} other methods; its mean" in words
+    end = f"With {times(given['nsf'])} the seconds, nsf has {own} times the excess of cfm ({len(part)} tasks)."
+    assert end in said
+    assert (f"nsf is too slow on {slow}. On the other {len(part)} tasks, " in said) == bool(slow)
+    tasks = [data for data in seconds if data in given["nsf"]]
+    better = sum(above("nsf", data, given["nsf"][data]) < above("cfm", data, 20_000) for data in tasks)
+    assert f" mean is better than the mean of cfm on {better} of {len(tasks)} tasks (separated on " in words
+    near, others = alike(given | {"nsf": longer["nsf"]}, scored)
+    own = ratio(("nsf", longer["nsf"]), scored)
+    over = (f", over all {len(scored)} tasks,", f" over all {len(scored)}") if slow else ("", "")
+    more = f"With {times(longer['nsf'])}"
+    assert f" {more} the seconds, it has{over[0]} {own} and is not separated from {len(near)} of {others} " in words
+    assert said.endswith(f" {more}, it has {own}{over[1]}{', not separated from cfm' if 'cfm' in near else ''}.")
 
 
 def test_a_first_method_without_a_ratio_at_equal_time_is_said_to_have_none(board):
     """The page could not be made: the method was looked up among budgets and among ranked methods."""
-    slow = board.seconds.seconds | {"nsf": 16 * board.seconds.seconds["cfm"]}
-    lacking = []
+    shape = board.seconds.first
+    slow = ShapeSeconds(tasks=shape.tasks, seconds=shape.seconds | {"nsf": 16 * shape.seconds["cfm"]})
+    changed = board._replace(seconds=board.seconds.model_copy(update={"shapes": [slow]}))
+    assert ", nsf has no ratio: it is too slow " in equal_time.sentence(changed)
+    said = " ".join(equal_time.section(changed).split())
+    assert "At nearly equal time, nsf has no ratio: " in said
+    assert "| nsf | too slow | lacks all tasks |" in said
+    assert " at 20,000 steps; it is too slow where 2,000 steps take more. " in said
+
+
+def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
+    (index,) = (i for i, c in enumerate(board.heat(2000, None).contests) if c.data == "rings")
+    heats = []
     for heat in board.heats:
-        first, *rest = heat.contests
-        cells = first.cells | {"nsf": first.cells["nsf"]._replace(word="failed")}
-        without = heat._replace(contests=(first._replace(cells=cells), *rest))
-        lacking.append(without if (heat.steps, heat.nfe) == (2000, None) else heat)
-    boards = (
-        board._replace(seconds=board.seconds.model_copy(update={"seconds": slow})),
-        board._replace(heats=tuple(lacking)),
-    )
-    for changed in boards:
-        assert ", nsf has no ratio: it is too slow " in equal_time.sentence(changed)
-        assert "At nearly equal time, nsf has no ratio: " in " ".join(equal_time.section(changed).split())
+        cells = heat.contests[index].cells
+        values = {seed: value for seed, value in cells["nsf"].values.items() if seed != 1}
+        failed = cells["nsf"]._replace(word="failed 1 of 10", values=values)
+        contests = [*heat.contests]
+        contests[index] = contests[index]._replace(cells=cells | {"nsf": failed})
+        heats.append(heat._replace(contests=tuple(contests)) if (heat.steps, heat.nfe) == (2000, None) else heat)
+    said = equal_time.sentence(board._replace(heats=tuple(heats)))
+    assert "nsf lacks seeds on rings. On the other 4 tasks, nsf is " in said
+
+
+def test_seeds_that_are_not_compared_do_not_count(board):
+    """tarflow was said to lack a task on which only seeds failed that no budget of equal time has."""
+    heats = []
+    for heat in board.heats:
+        cell = heat.contests[0].cells["nsf"]
+        kept = {seed: value for seed, value in cell.values.items() if seed != 9}
+        cells = heat.contests[0].cells | {"nsf": cell._replace(values=kept, word="failed 1 of 10")}
+        contests = (heat.contests[0]._replace(cells=cells), *heat.contests[1:])
+        heats.append(heat._replace(contests=contests) if (heat.steps, heat.nfe) == (2000, None) else heat)
+    changed = board._replace(heats=tuple(heats))
+    assert changed.heat(2000, None).contests[0].cells["nsf"].word
+    assert equal_time.section(changed) == equal_time.section(board)
+
+
+def test_a_busy_machine_is_stated_and_an_idle_one_is_not(board):
+    for load, end in ((1.2, "; the machine was busy (load 1.2 on 2 cores at the start)."), (0.9, ".")):
+        timed = board._replace(seconds=board.seconds.model_copy(update={"load": load, "cores": 2}))
+        words = " ".join(equal_time.section(timed).split())
+        assert f"such as the pairs of reflow{end} " in words
 
 
 def test_tasks_on_which_the_first_method_is_separated_are_counted_by_their_direction(board):
     """nsf was "better on 4 of 6 tasks (separated on ...)" whichever of the two was better."""
-    given = equal_time.budgets(board, board.seconds)
+    given = equal_time.budgets(board)
     heat = equal_time.equal_time(board, given)
     for worse in range(len(heat.contests) + 1):
         contests = []

@@ -57,7 +57,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
     assert stated[0][2] != stated[-1][2]
     assert "so they differ in more than steps" in caption
-    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).task}. " in caption
+    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).first.task}. " in caption
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
     assert "learn points in 2, 8 and 50 dimensions" in caption
     assert dims == {2, 8, 50}

@@ -151,7 +151,7 @@ def check_balanced(said):
                 tilts.setdefault((suite, labels["data"], labels["model"], result["metric"]), []).append(result["value"])
     assert f"at most {max(map(mean, tilts.values())):.3f}" in said
     timed = json.loads((RESULTS.parent / "genbench" / "suites" / "plane-v1.seconds.json").read_text("utf-8"))
-    moons = timed["seconds"]["wcfm-balanced"] / timed["seconds"]["cfm"]
+    moons = timed["shapes"][0]["seconds"]["wcfm-balanced"] / timed["shapes"][0]["seconds"]["cfm"]
     assert f"{step_cost('wcfm-balanced')[0]:g} times (8gaussians) or {moons:.1f} times (moons)" in said
 
 

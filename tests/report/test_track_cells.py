@@ -4,7 +4,7 @@ import pytest
 from helpers.tracks import board_of, planted
 
 from genbench.errors import ConfigError
-from genbench.report.track_cells import Seconds, by_one_protocol, cell_of, read_seconds
+from genbench.report.track_cells import Seconds, ShapeSeconds, by_one_protocol, cell_of, read_seconds
 
 
 @pytest.fixture
@@ -59,11 +59,14 @@ def test_what_fails_on_every_seed_has_failed_and_what_is_not_defined_is_unsuppor
 def test_seconds_are_those_of_the_file_beside_a_track(tmp_path):
     path = tmp_path / "some.toml"
     assert read_seconds(path) is None
-    found = Seconds(task="moons", machine="a machine", seconds={"cfm": 1.5})
+    shape = ShapeSeconds(tasks=["moons", "rings"], seconds={"cfm": 1.5})
+    found = Seconds(machine="a machine.", load=1.2, cores=2, shapes=[shape])
     (tmp_path / "some.seconds.json").write_text(found.model_dump_json())
     assert read_seconds(path) == found
-    (tmp_path / "some.seconds.json").write_text('{"task": 3}')
-    with pytest.raises(ConfigError, match=r"some.seconds.json holds no seconds of training: task: 3 is wrong"):
+    assert (found.first.task, found.state, found.is_idle) == ("moons", "load 1.2 on 2 cores at the start", False)
+    assert found.model_copy(update={"load": 1.0}).is_idle
+    (tmp_path / "some.seconds.json").write_text(found.model_dump_json().replace('"a machine."', "3"))
+    with pytest.raises(ConfigError, match=r"some.seconds.json holds no seconds of training: machine: 3 is wrong"):
         read_seconds(path)
 
 

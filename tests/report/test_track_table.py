@@ -1,11 +1,9 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
-import json
-
 import pytest
 from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of, texts
 
-from genbench.report.track_cells import Cell, Seconds
+from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
 from genbench.report.track_table import (
     METHODS,
     across_table,
@@ -20,6 +18,11 @@ from genbench.report.track_table import (
 @pytest.fixture
 def board(tmp_path):
     return board_of(tmp_path, planted())
+
+
+def measured(**seconds):
+    shapes = [ShapeSeconds(tasks=["moons", "pinwheel"], seconds=seconds), ShapeSeconds(tasks=["tori"], seconds={})]
+    return Seconds(machine="a machine.", load=0.2, cores=2, shapes=shapes)
 
 
 def test_across_tasks_a_method_has_its_ratio_or_one_word(board, tmp_path):
@@ -57,7 +60,7 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert [column.title for column in first_table(board).columns] == regimes
     every = across_table(board, METHODS)
     assert [column.title for column in every.columns] == [*regimes, "20 steps, wins", "50 steps, wins"]
-    timed = board._replace(seconds=Seconds(task="moons", machine="a machine.", seconds={"cfm": 1.234}))
+    timed = board._replace(seconds=measured(cfm=1.234))
     table = first_table(timed)
     assert [column.title for column in table.columns] == [*regimes[:4], "50 steps, NFE 4", "s / 1,000 steps"]
     assert texts(table, "cfm")[-1] == texts(across_table(timed), "cfm")[-1] == "1.2"
@@ -93,16 +96,17 @@ def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path)
 
 
 def test_costs_are_seconds_and_the_fewest_evaluations_that_reach_the_target(tmp_path):
-    (tmp_path / "some.seconds.json").write_text(
-        json.dumps({"task": "moons", "machine": "a machine.", "seconds": {"cfm": 1.234, "otcfm": 5}})
-    )
+    (tmp_path / "some.seconds.json").write_text(measured(cfm=1.234, otcfm=5.0).model_dump_json())
     table = cost_table(board_of(tmp_path, planted()), 20)
     assert [column.title for column in table.columns] == ["s / 1,000 steps", "excess", "NFE: moons", "NFE: pinwheel"]
     rows = {row.label: [cell.text for cell in row.cells] for row in table.rows}
     assert rows["cfm"] == ["1.2", "1.00", ">4", ">4"]  # four steps add 1 to the excess, and the target is 1.1
     assert rows["otcfm"][::2] == ["5", ">4"]
     assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
-    assert "one model alone with default settings on moons, methods in turns; a machine." in table.legend[1]
+    assert (
+        "one model alone with default settings on moons, methods in turns; a machine. Load 0.2 on 2 cores at the start."
+        in table.legend[1]
+    )
     near = planted()
     for record in near:
         if record["labels"]["model"] == "otcfm":
