@@ -44,6 +44,30 @@ def test_the_ratio_is_that_of_excesses_and_its_interval_that_of_t_over_tasks():
     assert excess(task, "cfm").value == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("tasks", [4, 6, 8])
+def test_the_interval_has_the_ratio_that_was_planted_in_nineteen_of_twenty_cases(tasks):
+    stream, times, seeds, ratio = np.random.default_rng(tasks), 1000, 5, 0.6
+    own = ratio * np.exp(0.4 * stream.normal(size=(times, tasks)))  # the ratio varies over tasks
+    scale = 10.0 ** stream.normal(size=(times, tasks, 1))
+    excess = np.stack([np.ones_like(own), own], axis=-1)[..., None] * scale[..., None]
+    values = 5 * scale[..., None] + excess * (1 + 0.02 * stream.normal(size=(times, tasks, 2, seeds)))
+    floors = scale * (5 + 0.002 * stream.normal(size=(times, tasks, seeds)))
+    compared = make("any", {"cfm": [2.0, 2.1], "mine": [1.0, 1.1]}).compared  # for wins and letters, which are not read
+    held = []
+    for drawn, real in zip(values.tolist(), floors.tolist(), strict=True):
+        made = [
+            Task(str(index), "lower", {"cfm": dict(enumerate(cfm)), "mine": dict(enumerate(mine))}, floor, compared)
+            for index, ((cfm, mine), floor) in enumerate(
+                zip(drawn, (dict(enumerate(row)) for row in real), strict=True)
+            )
+        ]
+        found = effects(made, "cfm")
+        (summary,) = (each for each in found.summaries if each.method == "mine")
+        assert len(found.scored) == tasks
+        held.append(summary.low <= ratio <= summary.high)
+    assert np.mean(held) == pytest.approx(0.95, abs=3 * (0.05 * 0.95 / times) ** 0.5)
+
+
 def test_excesses_below_the_floor_are_marked_and_not_ordered_among_themselves():
     below = {"m": [0.9, 0.92, 0.88], "n": [0.5, 0.52, 0.48]}
     found = effects([make(name, {"cfm": [2.0, 2.02, 1.98], **below}) for name in "abcd"], "cfm")

@@ -238,6 +238,23 @@ def test_other_methods_widen_the_correction_and_never_turn_a_pair_over():
         assert not large.beats(*reversed(pair))
 
 
+def test_a_seed_with_the_mean_of_every_method_takes_no_separation_back():
+    """All differences of the added seed are equal to their means."""
+    stream, kept, won = np.random.default_rng(11), 0, 0
+    for _ in range(40):
+        values = task(stream, 5, 4, means=np.arange(5) * 2.0)
+        before = compare_all(by_model(values), "lower")
+        after = compare_all(by_model([*values, values.mean(0)]), "lower")
+        for pair, was in before.pairs.items():
+            assert after.pairs[pair].mean == pytest.approx(was.mean)
+            assert after.pairs[pair].p < was.p
+            assert after.apart(*pair) or not before.apart(*pair)
+            kept += before.apart(*pair)
+            won += after.apart(*pair) and not before.apart(*pair)
+    assert kept > 0
+    assert won > 0  # not all were clear before
+
+
 def test_a_method_with_fewer_seeds_is_tested_on_the_common_ones_and_a_single_seed_is_not():
     values = by_model(example()) | {"few": {0: -50.0, 1: -49.0, 2: -50.5}, "single": {0: 0.0}, "other": {77: 0.0}}
     found = compare_all(values, "lower")
