@@ -52,6 +52,9 @@ def test_longer_training_ends_the_lead_of_sdcfm_in_2d_and_leaves_wcfm_behind_on_
     assert min(changes.values()) == changes["spirals"]
     assert all(mean > half for mean, half in changes.values())
     assert f"on spirals by {signed(*changes['spirals'], 3)[1:]}" in CARDS["34"]
+    assert all(
+        below("plane-v1", data, "sliced_w2", "sdcfm", "cfm", 1, **plan) for data in PLANAR for plan in ({}, LONG)
+    )
 
 
 def change_of_difference(data, model):
