@@ -145,7 +145,7 @@ def _spent(shapes: list[ShapeSeconds], given: Given, model: str) -> list[str]:
 def _times(ratios: list[float]) -> str:
     """Return the smallest and the largest of some ratios, in words."""
     least, most = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
-    return f"{least} times" if least == most else f"{least} to {most} times"
+    return f"{least} times" if least == most else f"{least}-{most} times"
 
 
 def _share(board: TrackBoard, given: Given, model: str) -> str:
@@ -278,25 +278,28 @@ def sentence(board: TrackBoard) -> str:
     ranked = [each for each in part.effects.summaries if each.ratio is not None]
     place = ranked.index(now)
     worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
+    sides = [f"{side} than {_counted(own)}" for side, own in (("better", better), ("worse", worse)) if own]
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
-    elif not worse + better:
+    elif not sides:
         said = f"{first.method} is separated from no other method"
     else:
-        sides = [f"{side} than {_listed(own)}" for side, own in (("better", better), ("worse", worse)) if own]
-        said = f"{first.method} is {' and '.join(sides)}, and separated from no other method"
+        said = f"{first.method} is {', '.join(sides)} and separated from no other"
     base, later = board.baseline, ""
-    if gaps:
-        said = f"{first.method} {gaps}. {_rest(part)}, {said}"
     if more:
         near = any(each.method == base and not each.apart(more.now) for each in more.heat.effects.summaries)
         alike = f", not separated from {base}" if near else ""
-        over = f" over all {len(more.heat.effects.scored)}" if gaps else ""
-        later = f" With {_share(board, more.given, first.method)}, it has {interval(more.now)}{over}{alike}."
+        over = f" on all {len(more.heat.effects.scored)}" if gaps else ""
+        later = f"; with {_share(board, more.given, first.method)}, {interval(more.now)}{over}{alike}"
+    over = f"{counted(len(part.effects.scored), 'task')}{f'; {first.method} {gaps}' if gaps else ''}"
     return (
-        f"{start}, {said}. With {_share(board, given, first.method)} the seconds, {first.method} has {interval(now)} "
-        f"times the excess of {base} ({counted(len(part.effects.scored), 'task')}).{later}"
+        f"{start}, {said} ({over}). With {_share(board, given, first.method)} the seconds of {base}, {first.method} "
+        f"has {interval(now)} times its excess{later}."
     )
+
+
+def _counted(methods: list[str]) -> str:
+    return methods[0] if len(methods) == 1 else f"{len(methods)} others"
 
 
 def _rest(part: Heat) -> str:
