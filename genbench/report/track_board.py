@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
+from genbench.analysis.nfe_to_target import Reach, first_crossing
 from genbench.analysis.significance import Pairwise, compare_all
 from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, recipes_of, track_runs
 from genbench.report.track_cells import Cell, Seconds, by_one_protocol, cell_of, read_seconds, row_of
-from genbench.report.track_nfe import Reach, first_crossing
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genbench.report.track_nfe import Reach, first_crossing
+from genbench.analysis.nfe_to_target import Reach, first_crossing
 
 
 @pytest.mark.parametrize("power", [0.3, 1.0, 2.5])
