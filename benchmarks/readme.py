@@ -14,7 +14,7 @@ from genbench.analysis.labels import counted
 from genbench.analysis.track_runs import Chosen
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import budget, sentences, unscored
+from genbench.report.track_sentences import budget, places, sentences, separations, unscored
 from genbench.report.track_table import first_heats, first_table
 from genbench.runs.store import Store
 from genbench.suites import find
@@ -24,10 +24,16 @@ TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
-    "nothing here says what happens at scale ([methods](docs/models.md), [how to read it](docs/read_a_leaderboard.md), "
+    "nothing here says what happens at scale ([how to read it](docs/read_a_leaderboard.md), "
     "[protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
+SEPARATED = """## Separated methods
+
+Methods of [plane-v1](plane-v1/table.md), each with its own sampler. Letters in the README's table say the same of the
+methods that it shows.
+
+"""
 BETWEEN = """## From one data set to another
 
 In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
@@ -48,7 +54,7 @@ def read_board(results: Path, settings: Chosen | None = None, track: str = TRACK
 
 def items(board: TrackBoard, default: TrackBoard) -> list[str]:
     """Return what the README says about the leaderboard; what it says on equal time is about default settings."""
-    return [*sentences(board), equal_time.sentence(default)]
+    return [*places(board), equal_time.sentence(default)]
 
 
 def caption(board: TrackBoard) -> str:
@@ -58,17 +64,17 @@ def caption(board: TrackBoard) -> str:
     tasks = sorted({len(heat.effects.scored) for heat in heats})
     over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
     marked = any(cell.sign for row in first_table(board).rows for cell in row.cells)
-    settings = {budget(heat): heat.settings for heat in heats}
-    columns = " and ".join(
-        f"columns of {steps} have {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
-        for steps, chosen in settings.items()
+    settings = {(heat.steps, counted(len(heat.seeds), "seed")): heat.settings for heat in heats}
+    columns = "; ".join(
+        f"after {steps:,} steps: {seeds}, {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
+        for (steps, seeds), chosen in settings.items()
     )
-    mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
+    mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
     timed = f"; seconds: default settings, {board.seconds.task}" if board.seconds else ""
     return (
-        f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
-        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"
-        f"{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}{timed}."
+        f"Excess over real data in {metrics} as a multiple of {board.baseline}'s: geometric mean over {over} with its "
+        f"95 % interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
+        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}."
     )
 
 
@@ -96,12 +102,21 @@ def shown(board: TrackBoard, said: Sequence[str], last: str = "") -> str:
 def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: TrackBoard) -> str:
     """Return the page of rankings with its last sections.
 
-    They are equal time, tuned settings once the track is tuned, and the track between data sets.
+    They are equal time, tuned settings once the track is tuned, separated methods, and the track between data sets.
     """
     head, _, _ = text.partition(equal_time.TITLE)
     tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
     between = f"{BETWEEN}{shown(transport, sentences(transport), left_out(transport))}\n"
-    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, between])])
+    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, separated(board), between])])
+
+
+def separated(board: TrackBoard) -> str:
+    """Return the section on the methods of a track that are separated from the baseline."""
+    said = []
+    for steps, text in separations(board).items():
+        heat = board.heat(steps, None)
+        said.append(fill(f"- **{budget(heat)}, {heat.settings} settings.** {text}", subsequent_indent="  "))
+    return SEPARATED + "\n".join(said) + "\n"
 
 
 def main() -> None:

@@ -18,15 +18,19 @@ NOISY = 1 / 3
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says at the first of the leading budgets that ranks methods.
+    """Return what the table across tasks says at the budgets shown that rank methods, the leading budget first.
 
     Returns:
-        Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked. Then, for each other budget shown, which comes first, what would refute this, and which
-        are separated. Empty for a track that does not rank methods.
+        For the leading budget what `places` and what `separations` says; for each other budget both in one. Empty for
+        a track that does not rank methods.
     """
-    ranking = [heat for heat in board.leading() if len(_ranked(heat)) > 1]
-    if not ranking:
+    said = [[part for part in pair if part] for pair in zip(places(board), separations(board).values(), strict=True)]
+    return [*said[0], *(" ".join(pair) for pair in said[1:])] if said else []
+
+
+def places(board: TrackBoard) -> list[str]:
+    """Return, for each of these budgets, which method comes first with its own sampler, and what would refute this."""
+    if not (ranking := _ranking(board)):
         return []
     heat, *others = ranking
     unequal = heat.settings == "tuned" or _mixed(board.heats)
@@ -35,16 +39,26 @@ def sentences(board: TrackBoard) -> list[str]:
     longer = [f"{steps:,}" for steps in board.budgets if steps > max(each.steps for each in ranking)]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     return [
-        " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
-        f"{_refuted(heat)}{later}",
-        " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
-        *(
-            " ".join(
-                [_first(each, _at(each, unequal)), _likewise(each, heat), *_apart(board, each), *_left(board, each)]
-            )
-            for each in others
+        " ".join(
+            [_first(heat, f"{when} each method's own sampler"), *_excess(board, heat), f"{_refuted(heat)}{later}"]
         ),
+        *(f"{_first(each, _at(each, unequal))} {_likewise(each, heat)}" for each in others),
     ]
+
+
+def separations(board: TrackBoard) -> dict[int, str]:
+    """Return {steps: which methods are separated from the baseline, and which are not ranked}, for each of these."""
+    ranking = _ranking(board)
+    return {
+        heat.steps: " ".join(
+            [*_apart(board, heat), *(_single(board, heat) if heat is ranking[0] else []), *_left(board, heat)]
+        )
+        for heat in ranking
+    }
+
+
+def _ranking(board: TrackBoard) -> list[Heat]:
+    return [heat for heat in board.leading() if len(_ranked(heat)) > 1]
 
 
 def _refuted(heat: Heat) -> str:
