@@ -62,16 +62,22 @@ def _ranking(board: TrackBoard) -> list[Heat]:
 
 
 def _refuted(heat: Heat) -> str:
-    first = _ranked(heat)[0].method
-    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
-    return f"A repeat with {len(heat.seeds)} other seeds refutes this if another method is then {refuted}."
+    """Return what would refute the sentence on the first method: seeds test its place, and tasks what is separated."""
+    first, alike = _ranked(heat)[0].method, _alike(heat)
+    place = f"Refuted if another method has a lower ratio in a repeat with {counted(len(heat.seeds), 'other seed')}"
+    tests = f"tests over {counted(len(heat.effects.scored), 'other task')}"
+    if not alike:
+        return f"{place}, or is not separated from {first} in {tests}."
+    any_of = "one of these " if len(alike) > NAMED else ""
+    return f"{place}, or if {tests} separate {first} from {any_of}{_named(alike)}."
 
 
 def _likewise(heat: Heat, first: Heat) -> str:
     """Return what would refute the place of a method, after it was said of another budget."""
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
-    return f"A repeat with {len(heat.seeds)} other seeds refutes this likewise."
+    seeds, tasks = counted(len(heat.seeds), "other seed"), counted(len(heat.effects.scored), "other task")
+    return f"Refuted likewise, by {seeds} or {tasks}."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:
@@ -91,8 +97,7 @@ def _ranked(heat: Heat) -> list[Summary]:
 def _first(heat: Heat, when: str) -> str:
     first = _ranked(heat)[0]
     if alike := _alike(heat):
-        named = _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
-        return f"{when}, {first.method} comes first but is not separated from {named}."
+        return f"{when}, {first.method} comes first but is not separated from {_named(alike)}."
     return f"{when}, {first.method} wins: it is separated from every other ranked method."
 
 
@@ -109,6 +114,10 @@ def _excess(board: TrackBoard, heat: Heat) -> list[str]:
 def _listed(names: Sequence[str], word: str = "and") -> str:
     """Return names as a list in a sentence: a, b and c."""
     return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _named(alike: Sequence[str]) -> str:
+    return _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
 
 
 def _are(names: Sequence[str]) -> str:
