@@ -12,10 +12,12 @@ from pathlib import Path
 from benchmarks import equal_time, tuning_effect
 from genbench.analysis.labels import counted
 from genbench.analysis.track_runs import Chosen
+from genbench.analysis.values import group_by
+from genbench.report.blocks import Row
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_sentences import budget, places, sentences, separations, unscored
-from genbench.report.track_table import first_heats, first_table
+from genbench.report.track_table import MAIN, first_heats, first_table, other_rows
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -34,6 +36,8 @@ Methods of [plane-v1](plane-v1/table.md), each with its own sampler. Letters in 
 methods that it shows.
 
 """
+AFTER = "\n\n`genbench leaderboard` adds"
+"""What follows the leaderboard in the README."""
 BETWEEN = """## From one data set to another
 
 In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
@@ -85,18 +89,41 @@ def left_out(board: TrackBoard) -> str:
     return f"Left out, because {why}: {tasks}." if tasks else ""
 
 
+def not_shown(board: TrackBoard) -> str:
+    """Return which methods the first table leaves out, with their ratios, and by which rule; empty without any."""
+    found = group_by(other_rows(board), lambda row: ", ".join(_ratios(row)))
+    if not found:
+        return ""
+    left = "; ".join(f"{', '.join(row.label for row in rows)} ({texts})" for texts, rows in found.items())
+    if {*found} == {"unsupported"}:
+        return f"Not shown: {left}."
+    models = dict.fromkeys(row.label.split()[0] for row in first_table(board).rows)
+    always = [model for model in MAIN if model in models]
+    return (
+        f"Always shown: {', '.join(always[:-1])} and {always[-1]}; of the others, the best by the first column. Not "
+        f"shown (ratios of these columns): {left}."
+    )
+
+
+def _ratios(row: Row) -> list[str]:
+    """Return the ratios of a row; one word instead of them if it has none."""
+    texts = [cell.text if cell.mean is None else f"{cell.mean:.2f}{cell.sign}" for cell in row.cells]
+    return texts if any(cell.mean is not None for cell in row.cells) else [*dict.fromkeys(texts)]
+
+
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:
-    """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
+    """Return the README with the sentences, the table and the caption of a track, up to the methods not shown."""
     head, _, rest = text.partition("## Leaderboard\n\n")
-    _, _, tail = rest.partition(SCALE.split()[-1])
-    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + tail
+    _, after, tail = rest.partition(AFTER)
+    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + after + tail
 
 
 def shown(board: TrackBoard, said: Sequence[str], last: str = "") -> str:
-    """Return sentences about a track as a list, its first table, and the caption, which ends with `last`."""
+    """Return sentences about a track as a list, its first table, the caption, which ends with `last`, and the rest."""
     listed = [fill(f"- {text}", subsequent_indent="  ") for text in said]
     _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
-    return "\n".join([*listed, "", table.strip(), "", fill(f"{caption(board)} {last}".rstrip())])
+    below = [f"{caption(board)} {last}".rstrip(), not_shown(board)]
+    return "\n".join([*listed, "", table.strip(), "", "\n\n".join(fill(text) for text in below if text)])
 
 
 def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: TrackBoard) -> str:

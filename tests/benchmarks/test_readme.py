@@ -7,6 +7,7 @@ import pytest
 from helpers.tracks import EXCESS, TRACK, board_of, planted
 
 from benchmarks import readme
+from genbench.report import track_table
 from genbench.report.track_cells import read_seconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
@@ -32,6 +33,36 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
     (tmp_path / "near").mkdir()
     assert ", and ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
+
+
+def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp_path, monkeypatch):
+    board = board_of(tmp_path, planted())
+    assert readme.not_shown(board) == ""
+    assert readme.shown(board, ["Said."]).endswith(" default settings.")
+    monkeypatch.setattr(track_table, "METHODS", 3)
+    own = readme.not_shown(board)
+    assert own == (
+        "Always shown: cfm, otcfm and wcfm; of the others, the best by the first column. Not shown (ratios of these "
+        f"columns): nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2, 1.00); vp (4 of 5 seeds); "
+        "reflow (unsupported)."
+    )
+    assert readme.shown(board, ["Said."], "Last.").endswith(f" default settings. Last.\n\n{readme.fill(own)}")
+    monkeypatch.setattr(track_table, "METHODS", 5)
+    assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
+
+
+def test_the_readme_shows_or_lists_every_method_of_the_track():
+    records = read_published(FOLDER / readme.TRACK / "records.jsonl.gz")
+    models = {place["row"] for record in records for place in record["track"]}
+    rows = [line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")][3:]
+    text = " ".join(SECTION.split())
+    listed = text.partition("Not shown (ratios of these columns): ")[2].partition("`genbench")[0]
+    left = [model for part in listed.split("; ") for model in part.partition(" (")[0].split(", ")]
+    assert len(rows) + len(left) == len(models)
+    assert {*rows, *left} == models
+    always = text.partition("Always shown: ")[2].partition(";")[0].replace(" and ", ", ").split(", ")
+    assert {*always} <= {row.split()[0] for row in rows}
+    assert "meanflow" in always  # a few-step method
 
 
 def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_steps(tmp_path):
