@@ -4,6 +4,7 @@ python -m benchmarks.readme    # writes README.md and results/rankings.md
 """
 
 import argparse
+import re
 import textwrap
 from collections.abc import Sequence
 from functools import partial
@@ -67,7 +68,10 @@ def caption(board: TrackBoard) -> str:
     metrics = " or ".join(dict.fromkeys(f"`{contest.metric}`" for contest in heats[0].contests))
     tasks = sorted({len(heat.effects.scored) for heat in heats})
     over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
-    marked = any(cell.sign for row in first_table(board).rows for cell in row.cells)
+    rows = first_table(board).rows
+    marked = any(cell.sign for row in rows for cell in row.cells)
+    plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
+    other = (f"; {' and '.join(own)} trained with other {names} than {board.baseline}" for names, own in plans.items())
     settings = {(heat.steps, counted(len(heat.seeds), "seed")): heat.settings for heat in heats}
     columns = "; ".join(
         f"after {steps:,} steps: {seeds}, {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
@@ -78,8 +82,13 @@ def caption(board: TrackBoard) -> str:
     return (
         f"Excess over real data in {metrics} as a multiple of {board.baseline}'s: geometric mean over {over} with its "
         f"95 % interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
-        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}."
+        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join(other)}."
     )
+
+
+def _names(recipe: str) -> list[str]:
+    """Return the names of the settings that a recipe states with their values."""
+    return re.findall(r"(\w+)=", recipe)
 
 
 def left_out(board: TrackBoard) -> str:

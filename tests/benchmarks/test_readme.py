@@ -65,6 +65,27 @@ def test_the_readme_shows_or_lists_every_method_of_the_track():
     assert "meanflow" in always  # a few-step method
 
 
+def test_the_caption_names_the_settings_of_training_that_are_not_the_baselines(tmp_path):
+    own = '{ name = "nsf", plan = { betas = [0.9, 0.95], warmup = 7 } }, { name = "otcfm", plan = { clip = 1.0 } }'
+    said = readme.caption(board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own)))
+    assert "; nsf trained with other betas, warmup than cfm" in said
+    assert "; otcfm trained with other clip than cfm" in said
+
+
+def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
+    plans = {}
+    for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):
+        if any("default" in place["tables"] for place in record["track"]) and record["labels"]["data"] == "moons":
+            plans[record["track"][0]["row"]] = record["spec"]["plan"]
+    rows = {line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")}
+    found = re.findall(r"; ([\w= ]+) trained with other ([\w, ]+) than cfm", " ".join(SECTION.split()))
+    told = {model: {*names.split(", ")} for models, names in found for model in models.split(" and ")}
+    keys = {"lr", "weight_decay", "betas", "warmup", "lr_min", "clip", "ema", "batch_size", "schedule"}
+    differs = {model: {key for key in keys if own.get(key) != plans[BASE].get(key)} for model, own in plans.items()}
+    assert told == {model: names for model, names in differs.items() if names and model in rows}
+    assert "starflow width=16" in told
+
+
 def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_steps(tmp_path):
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
     track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
@@ -84,7 +105,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
     assert stated[0][2] != stated[-1][2]
     assert "so columns differ in more than steps" in caption
-    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).task}. " in caption
+    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).task}; " in caption
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
     assert "learn points in 2, 8 and 50 dimensions" in caption
     assert dims == {2, 8, 50}
