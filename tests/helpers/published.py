@@ -86,6 +86,11 @@ def values(suite, data, model, metric, nfe=None, table="default", **plan):
     return found
 
 
+def in_order(suite, data, model, metric, **settings):
+    """Return `values` in the order of seeds."""
+    return np.array([value for _, value in sorted(values(suite, data, model, metric, **settings).items())])
+
+
 def halved(numbers):
     """Return mean and half of the 95 % interval."""
     return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)

@@ -1,0 +1,149 @@
+"""Cards of findings on the track plane-v1, from its published records."""
+
+import pytest
+from helpers.boards import pairs_of, published
+from helpers.published import CARDS, RESULTS, below, difference, differences, halved, in_order, signed, tasks, values
+
+from genbench.report.plots import budget_curves, track_curves
+
+RANKINGS = " ".join((RESULTS / "rankings.md").read_text("utf-8").split())
+PLANAR = ("checkerboard", "moons", "pinwheel", "8gaussians", "spirals", "rings")
+EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"
+LONG = {"steps": 20_000}
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    return published("plane-v1", tmp_path_factory.mktemp("none"))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    return published("plane-v1", tmp_path_factory.mktemp("none"), "tuned")
+
+
+def against_cfm(plane, tuned, data, model):
+    """Return the differences from CFM after 2,000 steps, 20,000 steps, and 2,000 steps tuned: bold if separated."""
+    cells = []
+    for board, settings in ((plane, {}), (plane, LONG), (tuned, {"table": "tuned"})):
+        stated = signed(*difference("plane-v1", data, "sliced_w2", model, "cfm", **settings), 3)
+        steps = settings.get("steps", 2000)
+        cells.append(f"**{stated}**" if pairs_of(board, data, steps=steps).apart("cfm", model) else stated)
+    return cells
+
+
+@pytest.mark.parametrize("data", PLANAR)
+def test_card_34_states_the_differences_in_2d(plane, tuned, data):
+    assert {each for each in tasks("plane-v1") if "dims" not in each} == {*PLANAR}
+    cells = [cell for model in ("sdcfm", "wcfm") for cell in against_cfm(plane, tuned, data, model)]
+    assert f"| {data} | {' | '.join(cells)} |" in CARDS["34"]
+    (contest,) = [each for each in tuned.heat(2000, None).contests if each.data == data]
+    assert "model.kappa=4.0" in contest.cells["wcfm"].stated
+
+
+def test_longer_training_ends_the_lead_of_sdcfm_in_2d_and_leaves_wcfm_behind_on_five_tasks(plane):
+    short, long = ({data: pairs_of(plane, data, steps=steps) for data in PLANAR} for steps in (2000, 20_000))
+    leads = [data for data in PLANAR if short[data].beats("sdcfm", "cfm")]
+    assert leads == [*PLANAR[:5]]
+    assert not any(pairs.apart("sdcfm", "cfm") for pairs in long.values())
+    behind = [data for data in PLANAR if short[data].beats("cfm", "wcfm") and long[data].beats("cfm", "wcfm")]
+    assert behind == [data for data in PLANAR if data != "8gaussians"]
+    changes = {data: change_of_difference(data, "sdcfm") for data in leads}
+    assert min(changes.values()) == changes["spirals"]
+    assert all(mean > half for mean, half in changes.values())
+    assert f"on spirals by {signed(*changes['spirals'], 3)[1:]}" in CARDS["34"]
+    assert all(
+        below("plane-v1", data, "sliced_w2", "sdcfm", "cfm", 1, **plan) for data in PLANAR for plan in ({}, LONG)
+    )
+
+
+def change_of_difference(data, model):
+    """Return the change of the difference from CFM between 2,000 and 20,000 steps, over their common seeds."""
+    short, long = (differences("plane-v1", data, "sliced_w2", model, "cfm", **plan) for plan in ({}, LONG))
+    return halved([one - short[seed] for seed, one in long.items()])
+
+
+@pytest.mark.parametrize(("name", "model"), [("nsf", "nsf"), ("STARFlow", "starflow width=16")])
+def test_card_41_states_the_differences_in_50_dimensions(plane, tuned, name, model):
+    short, long, set_by_tuning = against_cfm(plane, tuned, FIFTY, model)
+    cells = name, short, long, signed(*change_of_difference(FIFTY, model), 3), set_by_tuning
+    assert f"| {' | '.join(cells)} |" in CARDS["41"]
+
+
+def test_in_50_dimensions_one_seed_of_nsf_is_bad_after_long_training():
+    *low, high = sorted(values("plane-v1", FIFTY, "nsf", "sliced_w2", **LONG).values())
+    cfm = values("plane-v1", FIFTY, "cfm", "sliced_w2", **LONG).values()
+    said = f"({low[0]:.3f} to {low[-1]:.3f} vs. {min(cfm):.3f} to {max(cfm):.3f}) and one is above it ({high:.3f})"
+    assert said in CARDS["41"]
+
+
+def test_the_captions_of_curves_state_their_steps_and_the_number_of_their_tasks(plane):
+    """They named neither, while the track had seven tasks and three budgets."""
+    curves, turns = track_curves(plane), budget_curves(plane)
+    assert curves.title == "plane-v1: 20,000 steps, default settings"
+    assert (
+        [chart.title for chart in curves.charts] == [chart.title for chart in turns.charts] == [*tasks("plane-v1")][:3]
+    )
+    assert "against NFE after 20,000 steps, first three tasks of the same track;" in RANKINGS
+    assert "against training steps, the same three tasks, each method with its own sampler;" in RANKINGS
+
+
+@pytest.mark.parametrize("nfe", [1, 4])
+@pytest.mark.parametrize("steps", [2000, 20_000])
+def test_in_8_dimensions_sdcfm_leads_cfm_with_few_evaluations_only(plane, steps, nfe):
+    own, few = (pairs_of(plane, "mixture dims=8", n, steps) for n in (None, nfe))
+    assert not own.apart("sdcfm", "cfm")
+    difference = own.pairs["cfm", "sdcfm"]  # the first is better
+    assert difference.high < 0  # in a single interval
+    assert few.beats("sdcfm", "cfm")
+
+
+def test_in_50_dimensions_sdcfm_is_behind_cfm_after_2000_steps(plane):
+    pairs = pairs_of(plane, "mixture dims=50")
+    assert pairs.beats("cfm", "sdcfm")
+    assert pairs.beats("cfm", "otcfm")
+
+
+def test_tarflow_in_50_dimensions_and_starflow_in_8_lead_cfm_at_neither_budget(plane):
+    for plan in ({}, LONG):
+        assert difference("plane-v1", FIFTY, "sliced_w2", "tarflow *", "cfm", **plan)[0] > 0
+        assert not pairs_of(plane, EIGHT, **plan).beats("starflow width=16", "cfm")
+    assert not pairs_of(plane, FIFTY, **LONG).apart("sdcfm", "cfm")
+
+
+@pytest.mark.parametrize(
+    ("card", "data", "model", "more"),
+    [
+        ("20", "pinwheel", "vp", {}),
+        ("20", "8gaussians", "vp", {"nfe": 16}),
+        ("20", "8gaussians", "vp", {"metric": "w2"}),
+        ("21", "moons", "nsf", {"metric": "nll"}),
+        *(("40", data, "sdcfm", {}) for data in (EIGHT, FIFTY)),
+    ],
+)
+def test_a_card_states_the_difference_from_cfm_with_tuned_settings(card, data, model, more):
+    settings = {"table": "tuned", "metric": "sliced_w2"} | more
+    metric = settings.pop("metric")
+    assert signed(*difference("plane-v1", data, metric, model, "cfm", **settings), 3) in CARDS[card]
+
+
+def test_with_tuned_settings_vp_is_separated_from_cfm_on_8gaussians_with_dopri5_only(tuned):
+    assert pairs_of(tuned, "8gaussians").beats("cfm", "vp")
+    assert not pairs_of(tuned, "8gaussians", 16).apart("cfm", "vp")
+    for settings in ({}, {"table": "tuned"}):
+        assert below("plane-v1", "pinwheel", "sliced_w2", "vp", "cfm", **settings)
+    for metric, nfe in (("sliced_w2", 16), ("w2", None)):
+        mean, half = difference("plane-v1", "8gaussians", metric, "vp", "cfm", nfe, table="tuned")
+        assert abs(mean) < half
+
+
+def test_with_tuned_settings_sdcfm_is_behind_cfm_on_both_mixtures(tuned):
+    for data in (EIGHT, FIFTY):
+        assert pairs_of(tuned, data).beats("cfm", "sdcfm")
+
+
+def test_in_50_dimensions_tuning_changes_only_the_learning_rate_of_cfm(tuned):
+    (stated,) = [each.cells["cfm"].stated for each in tuned.heat(2000, None).contests if each.data == FIFTY]
+    assert stated == "model.sigma=0.0 plan.lr=0.003"  # sigma is the default
+    before, after = (in_order("plane-v1", FIFTY, "cfm", "sliced_w2", table=t).mean() for t in ("default", "tuned"))
+    assert f"to 0.003, which lowers CFM from {before:.3f} to {after:.3f}" in CARDS["41"]
