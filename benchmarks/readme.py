@@ -27,8 +27,7 @@ TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
-    "nothing here says what happens at scale ([how to read it](docs/read_a_leaderboard.md), "
-    "[protocol](docs/tables.md#the-tables-of-a-track))."
+    "nothing here says what happens at scale ([protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
 SEPARATED = """## Separated methods
@@ -80,8 +79,8 @@ def caption(board: TrackBoard) -> str:
     mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
     timed = f"; seconds: default settings, {board.seconds.task}" if board.seconds else ""
     return (
-        f"Excess over real data in {metrics} as a multiple of {board.baseline}'s: geometric mean over {over} with its "
-        f"95 % interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
+        f"Excess over real data in {metrics} divided by {board.baseline}'s: geometric mean over {over} with 95 % "
+        f"interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
         f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join(other)}."
     )
 

@@ -19,7 +19,10 @@ BASE = "cfm"
 
 def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
-    assert "Excess over real data in `sliced_w2` as a multiple of cfm's: geometric mean over 2 tasks" in said
+    assert (
+        "Excess over real data in `sliced_w2` divided by cfm's: geometric mean over 2 tasks with 95 % interval; "
+        in said
+    )
     assert said.endswith("are not separated. After 20 steps: 5 seeds, default settings.")
     records = planted()
     for record in records:
