@@ -8,11 +8,12 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from genbench.analysis.effects import Effects, Task, effects
 from genbench.analysis.means import mean_and_error, mean_and_half
+from genbench.analysis.nfe_to_target import Reach, first_crossing
 from genbench.analysis.significance import Pairwise, compare_all
 from genbench.analysis.track_runs import Chosen, Place, TrackRuns, read_track, recipes_of, track_runs
 from genbench.report.track_cells import Cell, Seconds, by_one_protocol, cell_of, read_seconds, row_of
@@ -56,6 +57,10 @@ class Contest(NamedTuple):
         """Return how much worse than real data the mean of a model is."""
         mean, floor = (mean_and_error(values.values())[0] for values in (self.cells[model].values, self.floor))
         return floor - mean if self.better == "higher" else mean - floor
+
+    def excess(self, model: str) -> float:
+        """Return `above_floor`, raised to one standard error of the floor."""
+        return max(self.above_floor(model), mean_and_error(self.floor.values())[1] or 0.0)
 
     @property
     def noise(self) -> float | None:
@@ -140,26 +145,26 @@ class TrackBoard(NamedTuple):
         own = [self.heat(steps, None) for steps in self.shown]
         return sorted(own, key=lambda heat: (heat.settings != self.settings, -heat.steps))
 
-    def evaluations(self, steps: int) -> dict[str, dict[str, float | None]]:
-        """Return {scored task: {model with all seeds: smallest measured NFE that reaches the target}}.
+    def evaluations(self, steps: int) -> dict[str, dict[str, Reach | None]]:
+        """Return {scored task: {model with all seeds: the NFE that reaches the target, None if no sampler does}}.
 
-        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. Infinity if only
-        the model's own sampler reaches it, None if no sampler does.
+        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler.
         """
         converged = self.heat(steps, None)
-        curve = sorted(
-            (heat for heat in self.heats if heat.steps == steps and heat.nfe), key=lambda heat: heat.nfe or 0
-        )
-        found: dict[str, dict[str, float | None]] = {}
+        curve = sorted((heat.nfe, heat) for heat in self.heats if heat.steps == steps and heat.nfe)
+        found: dict[str, dict[str, Reach | None]] = {}
         for index, contest in enumerate(converged.contests):
             if contest.data not in converged.effects.scored:
                 continue
-            target = TARGET * contest.above_floor(self.baseline)
+            target = TARGET * contest.excess(self.baseline)
+            at = [(nfe, heat.contests[index]) for nfe, heat in curve]
             for model in (model for model in self.models if not contest.cells[model].word):
-                heats = (heat for heat in curve if not heat.contests[index].cells[model].word)
-                reached = (heat.nfe for heat in heats if heat.contests[index].above_floor(model) <= target)
-                alone = math.inf if contest.above_floor(model) <= target else None
-                found.setdefault(contest.data, {})[model] = next(reached, alone)
+                crossing = first_crossing([(n, c.excess(model)) for n, c in at if not c.cells[model].word], target)
+                reached = Reach(crossing) if crossing is not None else None
+                if reached is None and contest.excess(model) <= target:
+                    fixed = all(c.cells[model].word.startswith("takes ") for _, c in at)
+                    reached = Reach(math.ceil(fmean(contest.cells[model].nfe)), at_most=not fixed)
+                found.setdefault(contest.data, {})[model] = reached
         return found
 
     def json(self) -> dict[str, Any]:

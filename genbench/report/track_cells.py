@@ -27,6 +27,7 @@ class Cell(NamedTuple):
         reason: reason for the word, if known.
         stated: settings chosen for the model on this task, in words.
         errors: standard errors of the evaluations.
+        nfe: NFE of the samples.
     """
 
     values: Mapping[int, float]
@@ -34,6 +35,7 @@ class Cell(NamedTuple):
     reason: str = ""
     stated: str = ""
     errors: tuple[float, ...] = ()
+    nfe: tuple[float, ...] = ()
 
 
 def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
@@ -87,7 +89,8 @@ def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed:
         return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
     if doubts:
         return Cell(values, "doubtful", doubts.pop(), stated)
-    return Cell(values, "", stated=stated, errors=errors)
+    nfe = tuple(row["nfe"] for row in found.values() if row.get("nfe") is not None)
+    return Cell(values, "", stated=stated, errors=errors, nfe=nfe)
 
 
 SECONDS = ".seconds.json"

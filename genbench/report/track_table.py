@@ -181,7 +181,6 @@ def track_tables(board: TrackBoard) -> Iterator[Table]:
 def cost_table(board: TrackBoard, steps: int) -> Table:
     """Return the excess of methods with their cost: seconds of training, and the NFE that reaches a common target."""
     heat, reached = board.heat(steps, None), board.evaluations(steps)
-    most = max(each.nfe or 0 for each in board.heats if each.steps == steps)
     summaries = {summary.method: summary for summary in heat.effects.summaries}
     contests = [contest for contest in heat.contests if contest.data in reached]
     short = distinct(reached, 20)
@@ -191,11 +190,12 @@ def cost_table(board: TrackBoard, steps: int) -> Table:
     rows = []
     for model in models:
         found = [(contest.cells[model].word, reached[contest.data].get(model)) for contest in contests]
-        cells = [Cell(text=word or _evaluations(nfe, most)) for word, nfe in found]
+        cells = [Cell(text=word or (nfe.text if nfe else "never")) for word, nfe in found]
         rows.append(Row(model, (_ratio(board, heat, model, summaries.get(model), notes), *cells)))
     legend = [
-        f"NFE: the smallest measured NFE at which the excess is at most {TARGET:g} times the excess of "
-        f"{board.baseline} with its own sampler; never: even the method's own sampler has a larger excess.",
+        f"NFE: where the excess falls to {TARGET:g} times the excess of {board.baseline} with its own sampler, by "
+        "log-log interpolation between measured NFE; ≤: only the method's own sampler reaches this, with this mean "
+        "NFE; never: even the method's own sampler has a larger excess.",
         *_signs(rows),
         *left_out,
         *recipes(board, models),
@@ -238,12 +238,6 @@ def _heats(board: TrackBoard) -> list[Heat]:
 
 def _signs(rows: Sequence[Row]) -> list[str]:
     return [ON_ALL_TASKS] if any(cell.sign for row in rows for cell in row.cells) else []
-
-
-def _evaluations(nfe: float | None, most: int) -> str:
-    if nfe is None:
-        return "never"
-    return f">{most}" if nfe > most else f"{nfe:g}"
 
 
 def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, notes: dict[str, int]) -> Cell:

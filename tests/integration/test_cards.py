@@ -26,18 +26,15 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (1, 2, ("synthetic", "8gaussians", "straightness", "wcfm kappa=1.0", "cfm")),
         (2, 4, ("transport-v1", "tori", "straightness", "wcfm", "otcfm", LONG)),
         (3, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=0.5", "cfm")),
-        (4, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
-        (4, 3, ("kappa", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
+        *((4, 3, (suite, "8gaussians", "w2", "wcfm kappa=2.0", "cfm")) for suite in ("synthetic", "kappa")),
         (4, 3, ("batch", "8gaussians", "w2", "wcfm kappa=2.0", "cfm", {"batch_size": 16})),
         (4, 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
         *((5, 3, ("couplings", "8gaussians", "w2", "wcfm kappa=1.0", "cfm", {"nfe": n})) for n in (1, 4, 8, None)),
-        (5, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=1.0", "cfm")),
-        (5, 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
+        *((5, 3, ("synthetic", "8gaussians", "w2", f"wcfm kappa={kappa}", "cfm")) for kappa in (1.0, 2.0)),
         (7, 2, ("couplings-dims", "mixture dims=8 *", "straightness", "wcfm *kappa=0.5", "otcfm *")),
         (8, 3, ("couplings-dims", "mixture dims=8 *", "w2", "wcfm *kappa=2.0", "cfm *")),
         (8, 2, ("couplings-dims", "mixture dims=50 *", "w2", "wcfm *kappa=2.0", "cfm *")),
-        (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", LATENT)),
-        (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.125 *", LATENT)),
+        *((10, 1, ("images", LATENTS, EFFICIENT, f"wcfm net=* kappa={kappa} *", LATENT)) for kappa in (0.5, 0.125)),
         (9, 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), RE_WEIGHTED)),
         *((9, 2, (*PIXELS, "norm", pixel_wcfm("5"), other)) for other in (RE_WEIGHTED, "cfm *")),
         *((44, 1, (*PIXELS, EFFICIENT, pixel_wcfm(epsilon), "cfm *")) for epsilon in EPSILONS),
@@ -57,11 +54,11 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (12, 3, ("wcfm-toys", "8gaussians-moons", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         (12, 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         *(
-            (12, 3, ("transport-v1", data, "sliced_w2", "wcfm-balanced", "cfm", LONG))
-            for data in ("8gaussians-moons", "gaussians-5gaussians")
+            (12, 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm-balanced", "cfm", plan))
+            for plan in ({}, LONG, {"table": "tuned"})
         ),
-        (13, 1, ("digits", "digits", FD, "otcfm", "cfm")),
-        (13, 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
+        (12, 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm-balanced", "cfm", LONG)),
+        *((13, 1, (suite, "digits", FD, "otcfm", "cfm")) for suite in ("digits", "digits-long")),
         (14, 3, ("tutorial", "8gaussians", "w2", "otcfm *", "cfm *")),
         (14, 3, ("tutorial", "moons-8gaussians", "w2", "otcfm *", "cfm *")),
         (14, 3, ("tutorial", "8gaussians-moons", "w2", "otcfm *", "cfm *")),

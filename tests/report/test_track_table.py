@@ -1,6 +1,7 @@
 """The tables of a track: their size, their words, and what stands below them."""
 
 import json
+import math
 
 import pytest
 from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of, texts
@@ -92,26 +93,33 @@ def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path)
     assert task_table(board, 50).rows != task_table(before, 50).rows
 
 
-def test_costs_are_seconds_and_the_fewest_evaluations_that_reach_the_target(tmp_path):
+def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
     (tmp_path / "some.seconds.json").write_text(
         json.dumps({"task": "moons", "machine": "a machine.", "seconds": {"cfm": 1.234, "otcfm": 5}})
     )
     table = cost_table(board_of(tmp_path, planted()), 20)
     assert [column.title for column in table.columns] == ["s / 1,000 steps", "excess", "NFE: moons", "NFE: pinwheel"]
     rows = {row.label: [cell.text for cell in row.cells] for row in table.rows}
-    assert rows["cfm"] == ["1.2", "1.00", ">4", ">4"]  # four steps add 1 to the excess, and the target is 1.1
-    assert rows["otcfm"][::2] == ["5", ">4"]
+    # four steps add 1 to the excess, and the target is 1.1; the own sampler takes 50
+    assert rows["cfm"] == ["1.2", "1.00", "≤50", "≤50"]
+    assert rows["otcfm"][::2] == ["5", "≤50"]
+    assert rows["nsf"][2:] == ["never", "never"]
     assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
     assert "one model alone with default settings on moons, methods in turns; a machine." in table.legend[1]
     near = planted()
     for record in near:
         if record["labels"]["model"] == "otcfm":
             record["results"] = [row | {"value": row["value"] - 0.5 * (row["nfe"] == 4)} for row in record["results"]]
+        elif record["labels"]["model"] == "nsf":
+            record["results"] = [row | {"value": row["value"] - 1.5, "nfe": 8.0} for row in record["results"]]
     (tmp_path / "near").mkdir()
     rows = {
         row.label: [cell.text for cell in row.cells] for row in cost_table(board_of(tmp_path / "near", near), 20).rows
     }
-    assert (rows["otcfm"][1:], rows["cfm"][1:]) == (["4", "4"], [">4", ">4"])
+    nfe = [float(text) for text in rows["otcfm"][1:]]  # the excess falls from 2.5 at NFE 1 to 1.0 at NFE 4
+    assert nfe == pytest.approx([(2.5 / 1.1) ** (math.log(4) / math.log(2.5))] * 2, abs=0.15)
+    assert rows["cfm"][1:] == ["≤50", "≤50"]
+    assert rows["nsf"][1:] == ["8", "8"]  # exact: each sample takes 8 evaluations
 
 
 def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_path):
