@@ -4,6 +4,7 @@ python -m benchmarks.readme    # writes README.md and results/rankings.md
 """
 
 import argparse
+import re
 import textwrap
 from collections.abc import Sequence
 from functools import partial
@@ -12,10 +13,12 @@ from pathlib import Path
 from benchmarks import equal_time, tuning_effect
 from genbench.analysis.labels import counted
 from genbench.analysis.track_runs import Chosen
+from genbench.analysis.values import group_by
+from genbench.report.blocks import Row
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import budget, sentences, unscored
-from genbench.report.track_table import first_heats, first_table
+from genbench.report.track_sentences import budget, places, sentences, separations, unscored
+from genbench.report.track_table import MAIN, first_heats, first_table, other_rows
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -24,10 +27,17 @@ TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
     "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
-    "nothing here says what happens at scale ([methods](docs/models.md), [how to read it](docs/read_a_leaderboard.md), "
-    "[protocol](docs/tables.md#the-tables-of-a-track))."
+    "nothing here says what happens at scale ([protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
+SEPARATED = """## Separated methods
+
+Methods of [plane-v1](plane-v1/table.md), each with its own sampler. Letters in the README's table say the same of the
+methods that it shows.
+
+"""
+AFTER = "\n\n`genbench leaderboard` adds"
+"""What follows the leaderboard in the README."""
 BETWEEN = """## From one data set to another
 
 In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
@@ -48,7 +58,7 @@ def read_board(results: Path, settings: Chosen | None = None, track: str = TRACK
 
 def items(board: TrackBoard, default: TrackBoard) -> list[str]:
     """Return what the README says about the leaderboard; what it says on equal time is about default settings."""
-    return [*sentences(board), equal_time.sentence(default)]
+    return [*places(board), equal_time.sentence(default)]
 
 
 def caption(board: TrackBoard) -> str:
@@ -57,19 +67,27 @@ def caption(board: TrackBoard) -> str:
     metrics = " or ".join(dict.fromkeys(f"`{contest.metric}`" for contest in heats[0].contests))
     tasks = sorted({len(heat.effects.scored) for heat in heats})
     over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
-    marked = any(cell.sign for row in first_table(board).rows for cell in row.cells)
-    settings = {budget(heat): heat.settings for heat in heats}
-    columns = " and ".join(
-        f"columns of {steps} have {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
-        for steps, chosen in settings.items()
+    rows = first_table(board).rows
+    marked = any(cell.sign for row in rows for cell in row.cells)
+    plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
+    other = (f"; {' and '.join(own)} trained with other {names} than {board.baseline}" for names, own in plans.items())
+    settings = {(heat.steps, counted(len(heat.seeds), "seed")): heat.settings for heat in heats}
+    columns = "; ".join(
+        f"after {steps:,} steps: {seeds}, {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
+        for (steps, seeds), chosen in settings.items()
     )
-    mixed = ", so they differ in more than steps" if len({*settings.values()}) > 1 else ""
+    mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
     timed = f"; seconds: default settings, {board.seconds.first.task}" if board.seconds else ""
     return (
-        f"Each ratio is a method's excess over real data in {metrics}, divided by {board.baseline}'s in the same "
-        f"column: the geometric mean over {over} with its 95 % interval; methods that share a letter are not separated"
-        f"{', and ° marks the floor' if marked else ''}. {columns[0].upper()}{columns[1:]}{mixed}{timed}."
+        f"Excess over real data in {metrics} divided by {board.baseline}'s: geometric mean over {over} with 95 % "
+        f"interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
+        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join(other)}."
     )
+
+
+def _names(recipe: str) -> list[str]:
+    """Return the names of the settings that a recipe states with their values."""
+    return re.findall(r"(\w+)=", recipe)
 
 
 def left_out(board: TrackBoard) -> str:
@@ -79,29 +97,61 @@ def left_out(board: TrackBoard) -> str:
     return f"Left out, because {why}: {tasks}." if tasks else ""
 
 
+def not_shown(board: TrackBoard) -> str:
+    """Return which methods the first table leaves out, with their ratios, and by which rule; empty without any."""
+    found = group_by(other_rows(board), lambda row: ", ".join(_ratios(row)))
+    if not found:
+        return ""
+    left = "; ".join(f"{', '.join(row.label for row in rows)} ({texts})" for texts, rows in found.items())
+    if {*found} == {"unsupported"}:
+        return f"Not shown: {left}."
+    models = dict.fromkeys(row.label.split()[0] for row in first_table(board).rows)
+    always = [model for model in MAIN if model in models]
+    return (
+        f"Always shown: {', '.join(always[:-1])} and {always[-1]}; of the others, the best by the first column. Not "
+        f"shown (ratios of these columns): {left}."
+    )
+
+
+def _ratios(row: Row) -> list[str]:
+    """Return the ratios of a row; one word instead of them if it has none."""
+    texts = [cell.text if cell.mean is None else f"{cell.mean:.2f}{cell.sign}" for cell in row.cells]
+    return texts if any(cell.mean is not None for cell in row.cells) else [*dict.fromkeys(texts)]
+
+
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:
-    """Return the README with the sentences, the table and the caption of a track, up to the end of the caption."""
+    """Return the README with the sentences, the table and the caption of a track, up to the methods not shown."""
     head, _, rest = text.partition("## Leaderboard\n\n")
-    _, _, tail = rest.partition(SCALE.split()[-1])
-    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + tail
+    _, after, tail = rest.partition(AFTER)
+    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + after + tail
 
 
 def shown(board: TrackBoard, said: Sequence[str], last: str = "") -> str:
-    """Return sentences about a track as a list, its first table, and the caption, which ends with `last`."""
+    """Return sentences about a track as a list, its first table, the caption, which ends with `last`, and the rest."""
     listed = [fill(f"- {text}", subsequent_indent="  ") for text in said]
     _, _, table = markdown(first_table(board), width=WIDE).partition("\n\n")
-    return "\n".join([*listed, "", table.strip(), "", fill(f"{caption(board)} {last}".rstrip())])
+    below = [f"{caption(board)} {last}".rstrip(), not_shown(board)]
+    return "\n".join([*listed, "", table.strip(), "", "\n\n".join(fill(text) for text in below if text)])
 
 
 def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: TrackBoard) -> str:
     """Return the page of rankings with its last sections.
 
-    They are equal time, tuned settings once the track is tuned, and the track between data sets.
+    They are equal time, tuned settings once the track is tuned, separated methods, and the track between data sets.
     """
     head, _, _ = text.partition(equal_time.TITLE)
     tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
     between = f"{BETWEEN}{shown(transport, sentences(transport), left_out(transport))}\n"
-    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, between])])
+    return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, separated(board), between])])
+
+
+def separated(board: TrackBoard) -> str:
+    """Return the section on the methods of a track that are separated from the baseline."""
+    said = []
+    for steps, text in separations(board).items():
+        heat = board.heat(steps, None)
+        said.append(fill(f"- **{budget(heat)}, {heat.settings} settings.** {text}", subsequent_indent="  "))
+    return SEPARATED + "\n".join(said) + "\n"
 
 
 def main() -> None:

@@ -112,7 +112,7 @@ ONE_SIGNAL = 0.5
 def root(
     show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Train, sample, measure and compare generative models under equal conditions.
+    """Train, sample, measure and compare generative models on equal tasks.
 
     Begin with: genbench run --model wcfm --dataset moons
     """

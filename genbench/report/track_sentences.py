@@ -18,15 +18,19 @@ NOISY = 1 / 3
 
 
 def sentences(board: TrackBoard) -> list[str]:
-    """Return what the table across tasks says at the first of the leading budgets that ranks methods.
+    """Return what the table across tasks says at the budgets shown that rank methods, the leading budget first.
 
     Returns:
-        Which method comes first with its own sampler; what would refute this; which methods are separated from the
-        baseline or not ranked. Then, for each other budget shown, which comes first, what would refute this, and which
-        are separated. Empty for a track that does not rank methods.
+        For the leading budget what `places` and what `separations` says; for each other budget both in one. Empty for
+        a track that does not rank methods.
     """
-    ranking = [heat for heat in board.leading() if len(_ranked(heat)) > 1]
-    if not ranking:
+    said = [[part for part in pair if part] for pair in zip(places(board), separations(board).values(), strict=True)]
+    return [*said[0], *(" ".join(pair) for pair in said[1:])] if said else []
+
+
+def places(board: TrackBoard) -> list[str]:
+    """Return, for each of these budgets, which method comes first with its own sampler, and what would refute this."""
+    if not (ranking := _ranking(board)):
         return []
     heat, *others = ranking
     unequal = heat.settings == "tuned" or _mixed(board.heats)
@@ -35,29 +39,45 @@ def sentences(board: TrackBoard) -> list[str]:
     longer = [f"{steps:,}" for steps in board.budgets if steps > max(each.steps for each in ranking)]
     later = f" Nothing is claimed for {' and '.join(longer)} steps, where cells are missing." if longer else ""
     return [
-        " ".join([_first(heat, f"{when} each method's own sampler"), *_excess(board, heat)]),
-        f"{_refuted(heat)}{later}",
-        " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)]),
-        *(
-            " ".join(
-                [_first(each, _at(each, unequal)), _likewise(each, heat), *_apart(board, each), *_left(board, each)]
-            )
-            for each in others
+        " ".join(
+            [_first(heat, f"{when} each method's own sampler"), *_excess(board, heat), f"{_refuted(heat)}{later}"]
         ),
+        *(f"{_first(each, _at(each, unequal))} {_likewise(each, heat)}" for each in others),
     ]
 
 
+def separations(board: TrackBoard) -> dict[int, str]:
+    """Return {steps: which methods are separated from the baseline, and which are not ranked}, for each of these."""
+    ranking = _ranking(board)
+    return {
+        heat.steps: " ".join(
+            [*_apart(board, heat), *(_single(board, heat) if heat is ranking[0] else []), *_left(board, heat)]
+        )
+        for heat in ranking
+    }
+
+
+def _ranking(board: TrackBoard) -> list[Heat]:
+    return [heat for heat in board.leading() if len(_ranked(heat)) > 1]
+
+
 def _refuted(heat: Heat) -> str:
-    first = _ranked(heat)[0].method
-    refuted = f"better than {first} and separated from it" if _alike(heat) else f"not separated from {first}"
-    return f"A repeat with {len(heat.seeds)} other seeds refutes this if another method is then {refuted}."
+    """Return what would refute the sentence on the first method: seeds test its place, and tasks what is separated."""
+    first, alike = _ranked(heat)[0].method, _alike(heat)
+    place = f"Refuted if another method has a lower ratio in a repeat with {counted(len(heat.seeds), 'other seed')}"
+    tests = f"tests over {counted(len(heat.effects.scored), 'other task')}"
+    if not alike:
+        return f"{place}, or is not separated from {first} in {tests}."
+    any_of = "one of these " if len(alike) > NAMED else ""
+    return f"{place}, or if {tests} separate {first} from {any_of}{_named(alike)}."
 
 
 def _likewise(heat: Heat, first: Heat) -> str:
     """Return what would refute the place of a method, after it was said of another budget."""
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
-    return f"A repeat with {len(heat.seeds)} other seeds refutes this likewise."
+    seeds, tasks = counted(len(heat.seeds), "other seed"), counted(len(heat.effects.scored), "other task")
+    return f"Refuted likewise, by {seeds} or {tasks}."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:
@@ -77,8 +97,7 @@ def _ranked(heat: Heat) -> list[Summary]:
 def _first(heat: Heat, when: str) -> str:
     first = _ranked(heat)[0]
     if alike := _alike(heat):
-        named = _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
-        return f"{when}, {first.method} comes first but is not separated from {named}."
+        return f"{when}, {first.method} comes first but is not separated from {_named(alike)}."
     return f"{when}, {first.method} wins: it is separated from every other ranked method."
 
 
@@ -95,6 +114,10 @@ def _excess(board: TrackBoard, heat: Heat) -> list[str]:
 def _listed(names: Sequence[str], word: str = "and") -> str:
     """Return names as a list in a sentence: a, b and c."""
     return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _named(alike: Sequence[str]) -> str:
+    return _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
 
 
 def _are(names: Sequence[str]) -> str:

@@ -30,8 +30,9 @@ from genbench.report.track_sentences import (
 REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
-MAIN = ("cfm", "otcfm", "wcfm", "starflow")
-"""Models that the first table shows wherever they stand: they are the first that genbench was made to compare."""
+MAIN = ("cfm", "otcfm", "wcfm", "meanflow", "starflow")
+"""Models that the first table shows wherever they stand: those of the README's picture, and STARFlow, which the first
+column alone would leave out."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 TUNED = (
@@ -88,6 +89,13 @@ def first_heats(board: TrackBoard) -> list[Heat]:
 def first_table(board: TrackBoard) -> Table:
     """Return the table of the README: ten rows, at most seven columns; its page writes the caption."""
     return _across(board, first_heats(board), METHODS)[0]
+
+
+def other_rows(board: TrackBoard) -> list[Row]:
+    """Return the rows for which the table of the README has no place, without their seconds."""
+    heats = first_heats(board)
+    every, rest = _across(board, heats, None)[0], _across(board, heats, METHODS)[1]
+    return [replace(row, cells=row.cells[: len(heats)]) for row in every.rows if row.label in rest]
 
 
 def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:

@@ -7,6 +7,7 @@ import pytest
 from helpers.tracks import EXCESS, TRACK, board_of, planted
 
 from benchmarks import readme
+from genbench.report import track_table
 from genbench.report.track_cells import read_seconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
@@ -18,9 +19,11 @@ BASE = "cfm"
 
 def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
-    assert "excess over real data in `sliced_w2`, divided by cfm's in the same column: " in said
-    assert "the geometric mean over 2 tasks with its 95 % interval" in said
-    assert said.endswith("are not separated. Columns of 20 steps (5 seeds) have default settings.")
+    assert (
+        "Excess over real data in `sliced_w2` divided by cfm's: geometric mean over 2 tasks with 95 % interval; "
+        in said
+    )
+    assert said.endswith("are not separated. After 20 steps: 5 seeds, default settings.")
     records = planted()
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
@@ -35,29 +38,77 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     assert ", and ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
 
 
+def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp_path, monkeypatch):
+    board = board_of(tmp_path, planted())
+    assert readme.not_shown(board) == ""
+    assert readme.shown(board, ["Said."]).endswith(" default settings.")
+    monkeypatch.setattr(track_table, "METHODS", 3)
+    own = readme.not_shown(board)
+    assert own == (
+        "Always shown: cfm, otcfm and wcfm; of the others, the best by the first column. Not shown (ratios of these "
+        f"columns): nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2, 1.00); vp (4 of 5 seeds); "
+        "reflow (unsupported)."
+    )
+    assert readme.shown(board, ["Said."], "Last.").endswith(f" default settings. Last.\n\n{readme.fill(own)}")
+    monkeypatch.setattr(track_table, "METHODS", 5)
+    assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
+
+
+def test_the_readme_shows_or_lists_every_method_of_the_track():
+    records = read_published(FOLDER / readme.TRACK / "records.jsonl.gz")
+    models = {place["row"] for record in records for place in record["track"]}
+    rows = [line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")][3:]
+    text = " ".join(SECTION.split())
+    listed = text.partition("Not shown (ratios of these columns): ")[2].partition("`genbench")[0]
+    left = [model for part in listed.split("; ") for model in part.partition(" (")[0].split(", ")]
+    assert len(rows) + len(left) == len(models)
+    assert {*rows, *left} == models
+    always = text.partition("Always shown: ")[2].partition(";")[0].replace(" and ", ", ").split(", ")
+    assert {*always} <= {row.split()[0] for row in rows}
+    assert "meanflow" in always  # a few-step method
+
+
+def test_the_caption_names_the_settings_of_training_that_are_not_the_baselines(tmp_path):
+    own = '{ name = "nsf", plan = { betas = [0.9, 0.95], warmup = 7 } }, { name = "otcfm", plan = { clip = 1.0 } }'
+    said = readme.caption(board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own)))
+    assert "; nsf trained with other betas, warmup than cfm" in said
+    assert "; otcfm trained with other clip than cfm" in said
+
+
+def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
+    plans = {}
+    for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):
+        if any("default" in place["tables"] for place in record["track"]) and record["labels"]["data"] == "moons":
+            plans[record["track"][0]["row"]] = record["spec"]["plan"]
+    rows = {line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")}
+    found = re.findall(r"; ([\w= ]+) trained with other ([\w, ]+) than cfm", " ".join(SECTION.split()))
+    told = {model: {*names.split(", ")} for models, names in found for model in models.split(" and ")}
+    keys = {"lr", "weight_decay", "betas", "warmup", "lr_min", "clip", "ema", "batch_size", "schedule"}
+    differs = {model: {key for key in keys if own.get(key) != plans[BASE].get(key)} for model, own in plans.items()}
+    assert told == {model: names for model, names in differs.items() if names and model in rows}
+    assert "starflow width=16" in told
+
+
 def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_steps(tmp_path):
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
     track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
-    for settings, end in (
-        (
-            "tuned",
-            "tuned settings (for own samplers) and columns of 50 steps (5 seeds) have default settings, so they diff",
-        ),
-        ("default", "default settings and columns of 50 steps (5 seeds) have default settings."),
+    for settings, said in (
+        ("tuned", "tuned settings (for own samplers); after 50 steps: 5 seeds, default settings, so columns differ in"),
+        ("default", "default settings; after 50 steps: 5 seeds, default settings."),
     ):
         board = board_of(tmp_path, [*planted(), *planted(50)], track=track, settings=settings)
-        assert f" Columns of 20 steps (5 seeds) have {end}" in readme.caption(board)
+        assert f" After 20 steps: 5 seeds, {said}" in readme.caption(board)
 
 
 def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     caption = " ".join(SECTION.split())
     track = tomllib.loads(find(readme.TRACK).read_text("utf-8"))
-    columns = re.findall(r"olumns of ([\d,]+) steps \((\d+) seeds\) have (\w+) settings", caption)
+    columns = re.findall(r"fter ([\d,]+) steps: (\d+) seeds, (\w+) settings", caption)
     stated = [(budget["steps"], len(budget["seeds"]), budget.get("tuned", True)) for budget in track["budgets"]]
     assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
     assert stated[0][2] != stated[-1][2]
-    assert "so they differ in more than steps" in caption
-    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).first.task}. " in caption
+    assert "so columns differ in more than steps" in caption
+    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).first.task}; " in caption
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
     assert "learn points in 2, 8 and 50 dimensions" in caption
     assert dims == {2, 8, 50}
@@ -70,17 +121,14 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert max(max(own) for own in sizes.values()) < 1_000_000  # small
 
 
-@pytest.mark.parametrize(
-    ("column", "sentence"), [("2,000 steps, tuned", "- Separated"), ("20,000 steps, own", "- After")]
-)
-def test_methods_that_share_no_letter_with_the_baseline_are_said_to_be_separated(column, sentence):
+@pytest.mark.parametrize(("steps", "settings"), [("2,000 steps", "tuned, "), ("20,000 steps", "")])
+def test_methods_that_share_no_letter_with_the_baseline_are_said_to_be_separated(steps, settings):
     """The table and the sentences come from one board; a reader compares them by letters and ratios."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in SECTION.splitlines() if line.startswith("|")]
-    index = next(i for i, head in enumerate(lines[0]) if head.startswith(column))
+    index = lines[0].index(f"{steps}, {settings}own sampler ↓")
     rows = {row[0]: row[index].split() for row in lines[3:]}
-    (said,) = (
-        item for item in " ".join(SECTION.partition("\n|")[0].split()).split(" - ") if f"- {item}".startswith(sentence)
-    )
+    page = readme.RANKINGS.read_text("utf-8").partition("## Separated methods\n")[2].partition("\n## ")[0]
+    said = " ".join(page.partition(f"- **{steps}")[2].partition("\n- **")[0].split())
     (sides,) = re.findall(r"Separated from cfm across tasks: ([^.]*)\.", said)
     apart = {model for model, (*_, letters) in rows.items() if not {*letters} & {*rows[BASE][-1]}}
     for model in rows:

@@ -9,7 +9,7 @@ from helpers.tracks import EXCESS, board_of, planted, texts
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Contest
 from genbench.report.track_cells import Cell
-from genbench.report.track_sentences import flipped, sentences
+from genbench.report.track_sentences import flipped, places, sentences, separations
 from genbench.report.track_table import across_table
 
 
@@ -19,25 +19,31 @@ def board(tmp_path):
 
 
 def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
-    wins, refuted, *_ = sentences(board)
+    wins, *_ = sentences(board)
+    assert places(board) == [wins]
     assert sentences(board._replace(shown=(20, 50))) == sentences(board)  # a budget that ranks nobody hides no other
     low, high = texts(across_table(board), "otcfm")[0].split()[1].strip("()").split("-")
     assert wins.startswith(
         "On some after 20 training steps with each method's own sampler, otcfm wins: it is separated from every "
     )
-    assert f" 0.49 times cfm's (geometric mean over 2 tasks, 95 % interval {low}-{high})." in wins
-    assert refuted == (
-        "A repeat with 5 other seeds refutes this if another method is then not separated from "
-        "otcfm. Nothing is claimed for 50 steps, where cells are missing."
+    assert f" 0.49 times cfm's (geometric mean over 2 tasks, 95 % interval {low}-{high}). " in wins
+    assert wins.endswith(
+        " Refuted if another method has a lower ratio in a repeat with 5 other seeds, or is not separated from "
+        "otcfm in tests over 2 other tasks. Nothing is claimed for 50 steps, where cells are missing."
     )
 
 
 def test_the_sentences_names_no_winner_where_the_first_is_not_separated(tmp_path, monkeypatch):
     monkeypatch.setitem(EXCESS, "nsf", EXCESS["otcfm"])
-    wins, refuted, *_ = sentences(board_of(tmp_path, planted()))
+    board = board_of(tmp_path, planted())
+    wins, *_ = sentences(board)
     found = re.match("On some .*, (otcfm|nsf) comes first but is not separated from (nsf|otcfm)\\. ", wins)
     assert found is not None
-    assert f" if another method is then better than {found[1]} and separated from it. " in refuted
+    assert f"ther seeds, or if tests over 2 other tasks separate {found[1]} from {found[2]}. " in wins
+    monkeypatch.setattr("genbench.report.track_sentences.NAMED", 0)  # too many to name
+    (wins,) = places(board)
+    assert "t is not separated from 1 other. Its " in wins
+    assert f" separate {found[1]} from one of these 1 other. " in wins
 
 
 def test_a_first_method_at_the_floor_is_said_to_be_there(tmp_path, monkeypatch):
@@ -46,7 +52,7 @@ def test_a_first_method_at_the_floor_is_said_to_be_there(tmp_path, monkeypatch):
     assert said not in sentences(board_of(tmp_path, planted()))[0]
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
     (tmp_path / "near").mkdir()
-    assert sentences(board_of(tmp_path / "near", planted()))[0].endswith(said)
+    assert f"{said} " in sentences(board_of(tmp_path / "near", planted()))[0]
 
 
 @pytest.mark.parametrize("kind", [{"model": "cfm"}, {"data": "moons"}])
@@ -66,10 +72,13 @@ def test_the_sentences_say_of_each_column_what_its_letters_say(board):
 
 
 def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
-    both = sentences(board_of(tmp_path, [*planted(), *planted(50)]))
-    assert both[3] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. A repeat with 5 other seeds "
-        "refutes this likewise. Separated from cfm across tasks: otcfm is better; nsf is worse. "
+    board = board_of(tmp_path, [*planted(), *planted(50)])
+    both = sentences(board)
+    assert [*separations(board)] == [50, 20]
+    assert both[2] == " ".join([places(board)[1], separations(board)[20]])
+    assert both[2] == (
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. Refuted likewise, by 5 other "
+        "seeds or 2 other tasks. Separated from cfm across tasks: otcfm is better; nsf is worse. "
         "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
 
@@ -78,7 +87,7 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     (heat,) = [heat for heat in board.heats if (heat.steps, heat.nfe) == (20, None)]
     alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
     same = heat._replace(effects=heat.effects._replace(summaries=alike))
-    first, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
+    first, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
     assert first.startswith("On some ")
     assert ", otcfm comes first but is not separated from cfm or nsf. " in first
     assert own.startswith(
@@ -87,7 +96,7 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     )
     worse = tuple(each._replace(letters="b") if each.method == "nsf" else each for each in alike)
     one = heat._replace(effects=heat.effects._replace(summaries=worse))
-    _, _, own, *_ = sentences(board._replace(heats=tuple(one if each is heat else each for each in board.heats)))
+    _, own, *_ = sentences(board._replace(heats=tuple(one if each is heat else each for each in board.heats)))
     assert own.startswith(
         "Separated from cfm across tasks: nsf is worse. "
         "Separated from cfm on single tasks only: otcfm is better. Not ranked: vp"
@@ -95,26 +104,26 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
     last = heat.contests[-1]
     turned = last.pairs._replace(p={(b, a) if "otcfm" in (a, b) else (a, b): p for (a, b), p in last.pairs.p.items()})
     mixed = same._replace(contests=(*heat.contests[:-1], last._replace(pairs=turned)))
-    _, _, own, *_ = sentences(board._replace(heats=tuple(mixed if each is heat else each for each in board.heats)))
+    _, own, *_ = sentences(board._replace(heats=tuple(mixed if each is heat else each for each in board.heats)))
     assert own.startswith(
         "No method is separated from cfm across tasks. "
         "Separated from cfm on single tasks only: nsf is worse; otcfm is better on some and worse on others. Not "
     )
     near = {c.data: c._replace(pairs=c.pairs._replace(p=dict.fromkeys(c.pairs.p, 1.0))) for c in heat.contests}
     same = same._replace(contests=tuple(near[c.data] for c in heat.contests))
-    _, _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
+    _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
     assert own.startswith("No method is separated from cfm across tasks. Not ranked: vp")
 
 
 def test_a_method_that_lacks_a_task_is_named_with_its_wins_over_the_one_that_is_said_to_lead(tmp_path):
     """The spline flow was separated as better than the method that the sentence named, and the sentence left it out."""
     records = [r for r in planted() if (r["labels"]["model"], r["labels"]["data"]) not in {("otcfm", "pinwheel")}]
-    first, refuted, own, *_ = sentences(board_of(tmp_path, records))
+    first, own, *_ = sentences(board_of(tmp_path, records))
     assert first.startswith(
         "On some after 20 training steps with each method's own sampler, cfm wins: it is separated from every"
     )
     assert "Its excess" not in first  # it would be compared with itself
-    assert " if another method is then not separated from cfm. " in refuted
+    assert ", or is not separated from cfm in tests over 2 other tasks. " in first
     assert "otcfm (lacks pinwheel; better than cfm on 1 of 1), " in own
 
 

@@ -24,7 +24,7 @@ from genbench.report.formats import figures
 from genbench.report.formats.writers import cell_text, heading, main_columns, number, panels
 from genbench.report.pictures import excerpt, small
 from genbench.report.track_board import TrackBoard
-from genbench.report.track_sentences import sentences
+from genbench.report.track_sentences import places, sentences
 from genbench.report.track_table import track_tables
 from genbench.runs.monitoring.sample_files import SCALE
 from genbench.storage import files
@@ -78,7 +78,7 @@ def pages(
         name: page(
             "home.html",
             report.title,
-            said=sentences(boards[0])[:2] if boards else [],
+            said=places(boards[0])[:1] if boards else [],
             strip=[(data, picture.title, _inline(excerpt(picture), "png")) for data, picture in _strip(report)],
             drawn=drawn,
             tracks=[(sentences(board), list(track_tables(board))) for board in boards if _ranks(board)],
