@@ -6,6 +6,7 @@ PLANE = tasks("plane-v1")
 PAIRS = ("8gaussians-moons", "moons-8gaussians", "gaussians-5gaussians", "tori")
 EPSILONS = {"1": "0.01804", "2": "0.03608", "3": "0.05413", "5": "0.0902", "7.5": "0.1353"}
 """{epsilon of the CIFAR-10 table of W-CFM: kappa}, in 3,072 dimensions."""
+MID = {"steps": 5000}
 LONG = {"steps": 20_000}
 FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"
 PIXELS = "cifar10-small", "cifar10*"
@@ -48,7 +49,7 @@ DIFFERENCES = [
     *(
         ("W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
         for metric, plan in (
-            *(("sliced_w2", {}), ("straightness", {})),
+            *((metric, plan) for plan in ({}, MID) for metric in ("sliced_w2", "straightness")),
             *((metric, plan) for metric in ("sliced_w2", "straightness") for plan in (LONG, {"table": "tuned"})),
         )
     ),
@@ -64,14 +65,16 @@ DIFFERENCES = [
     *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PAIRS[:3]),
     ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
     ("W7", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
-    ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", LONG)),
+    *(("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
     ("W7", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
     ("W7", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
     ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
     *(
         ("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", plan))
-        for plan in ({"table": "tuned"}, LONG)
-        for data in PAIRS[:3]
+        for data, plan in (
+            *((data, {"table": "tuned"}) for data in PAIRS[:3]),
+            *((data, plan) for data in PAIRS[:3] for plan in (MID, LONG)),
+        )
     ),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
@@ -95,7 +98,7 @@ DIFFERENCES = [
         for kappa in (0.5, 1.0, 2.0, 4.0)
     ),
     *(("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", other)) for other in ("otcfm", "cfm")),
-    ("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm")),
+    *(("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm", plan)) for plan in ({}, MID)),
     *(
         ("W12", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), other))
         for other in (*map(pixel_wcfm, ("1", "2", "3", "7.5")), "cfm *")

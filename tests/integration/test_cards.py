@@ -5,11 +5,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from helpers.paper_differences import EPSILONS, PIXELS, RE_WEIGHTED, pixel_wcfm
+from helpers.paper_differences import EPSILONS, LONG, MID, PIXELS, RE_WEIGHTED, pixel_wcfm
 from helpers.published import CARDS, RESULTS, by_metric, difference, halved, rows, signed, values
 from scipy import stats
 
-LONG = {"steps": 20_000}
 OWN_WEIGHTS = {"stop": "steps"}
 
 STAR = "starflow noise=0.1 conditional=true"
@@ -109,7 +108,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         *(
             (31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", other, plan))
             for other in ("cfm", "otcfm")
-            for plan in ({}, LONG, {"table": "tuned"})
+            for plan in ({}, MID, LONG, {"table": "tuned"})
         ),
         *(
             (
@@ -149,7 +148,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         ("couplings.md", 3, ("balanced", "8gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm")),
         *(
             ("rankings.md", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "sdcfm", "wcfm-balanced", plan))
-            for plan in ({}, LONG, {"table": "tuned"})
+            for plan in ({}, MID, LONG, {"table": "tuned"})
         ),
     ],
     ids=str,

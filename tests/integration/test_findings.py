@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 from helpers.boards import pairs_of, published
-from helpers.paper_differences import EFFICIENT, EPSILONS, PIXELS, RE_WEIGHTED, pixel_wcfm
+from helpers.paper_differences import EFFICIENT, EPSILONS, PAIRS, PIXELS, RE_WEIGHTED, pixel_wcfm
 from helpers.published import CARDS, RESULTS, by_metric, difference, halved, in_order, rows, signed, values
 from scipy.stats import ttest_ind, ttest_rel
 
@@ -179,6 +179,10 @@ def test_on_tori_otcfm_is_at_the_floor_before_wcfm_and_in_the_end_holm_separates
     assert {"otcfm", "wcfm"} & short.at_floor == {"otcfm"}
     assert {"otcfm", "wcfm"} <= long.at_floor
     assert not any(long.apart(model, "cfm") for model in ("otcfm", "wcfm"))
+    middle = pairs_of(board, "tori", steps=5000)
+    assert middle.apart("wcfm", "cfm")
+    assert not middle.apart("wcfm", "otcfm")
+    assert all(pairs_of(board, data, steps=5000).apart("cfm", "wcfm") for data in PAIRS[:3])
     tuned = published("transport-v1", tmp_path, "tuned")
     assert not any(own.p["otcfm", "wcfm"] <= 0.05 for own in (long, pairs_of(tuned, "tori")))
     for own in (pairs_of(board, "gaussians-5gaussians", steps=20_000), pairs_of(tuned, "gaussians-5gaussians")):

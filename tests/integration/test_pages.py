@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import tomllib
+from collections import Counter
 from fnmatch import fnmatch
 from statistics import mean
 
@@ -325,13 +326,14 @@ def test_a_change_that_alters_a_ranking_is_stated_with_the_values_of_the_records
 
 
 def test_provenance_counts_the_records_that_were_trained_with_uncommitted_changes():
-    found = {}
+    found, commits = {}, Counter()
     for track in ("plane-v1", "transport-v1"):
         dirty = [record for record in records(track) if record["provenance"]["training"]["code"].get("dirty")]
-        assert {record["spec"]["plan"]["steps"] for record in dirty} == {2000}
-        assert {record["provenance"]["training"]["code"]["commit"][:7] for record in dirty} == {"755c81b"}
+        for record in dirty:
+            commits[record["provenance"]["training"]["code"]["commit"][:7], record["spec"]["plan"]["steps"]] += 1
         found[track] = f"{len(dirty)} of {len(records(track)):,} records of `{track}`"
     assert " and ".join(found.values()) in (RESULTS / "provenance.md").read_text("utf-8")
+    assert commits == {("755c81b", 2000): 470, ("60cc367", 5000): 360}
     others = {folder.parent.name for folder in RESULTS.glob("*/records.jsonl.gz")} - found.keys()
     assert not [own for own in others for r in records(own) if r["provenance"]["training"].get("code", {}).get("dirty")]
 
