@@ -56,6 +56,10 @@ def _measured(board: TrackBoard) -> list[ShapeSeconds]:
     return [shape for shape in _timed(board).shapes if board.baseline in shape.seconds]
 
 
+def _is_timed(board: TrackBoard, model: str) -> bool:
+    return any(model in shape.seconds for shape in _measured(board))
+
+
 def _costs(board: TrackBoard, shape: ShapeSeconds, model: str) -> list[Budget]:
     """Return the budgets that are trained, up to the longest shown, with the seconds of a method."""
     shown = (steps for steps in board.budgets if steps <= board.shown[-1])
@@ -65,7 +69,7 @@ def _costs(board: TrackBoard, shape: ShapeSeconds, model: str) -> list[Budget]:
 def equal_time(board: TrackBoard, given: Given) -> Heat:
     """Return the contests of methods with their own budgets and samplers, on the seeds of the longest budget."""
     longest = board.heat(board.shown[-1], None)
-    methods = [model for model in board.models if any(model in shape.seconds for shape in _measured(board))]
+    methods = [model for model in board.models if _is_timed(board, model)]
     contests = []
     for index, contest in enumerate(longest.contests):
         if contest.data not in given:
@@ -194,6 +198,8 @@ class Bracket(NamedTuple):
 def bracket(board: TrackBoard, heat: Heat, given: Given) -> Bracket | None:
     """Return the comparison of equal steps with equal time; None if the first method has no scored task there."""
     first = _first(board, heat)
+    if not _is_timed(board, first.method):
+        return None
     part = heat.on([c.data for c in heat.contests if not c.cells[first.method].word], board.baseline)
     if (now := _ranked(part, first.method)) is None:
         return None
@@ -226,7 +232,9 @@ def _first(board: TrackBoard, heat: Heat) -> Summary:
 
 def without(board: TrackBoard, heat: Heat) -> str:
     """Return that the first method at equal steps has no ratio at equal time."""
-    return f"{_first(board, heat).method} has no ratio: it is too slow for every trained budget, or lacks seeds."
+    first = _first(board, heat).method
+    why = "it is too slow for every trained budget, or lacks seeds"
+    return f"{first} has no ratio: {why if _is_timed(board, first) else 'its seconds were not measured'}."
 
 
 def _ranked(heat: Heat, method: str) -> Summary | None:

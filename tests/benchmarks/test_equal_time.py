@@ -209,6 +209,20 @@ def test_a_first_method_without_a_ratio_at_equal_time_is_said_to_have_none(board
     assert " at 20,000 steps; it is too slow where 2,000 steps take more. " in said
 
 
+def test_a_first_method_whose_seconds_were_not_measured_is_said_to_lack_them(board):
+    """The page could not be made: the method was looked up among the methods with seconds."""
+    shape = board.seconds.first
+    others = {model: seconds for model, seconds in shape.seconds.items() if model != "nsf"}
+    shapes = [ShapeSeconds(tasks=shape.tasks, seconds=others)]
+    changed = board._replace(seconds=board.seconds.model_copy(update={"shapes": shapes}))
+    said = "nsf has no ratio: its seconds were not measured."
+    assert equal_time.sentence(changed).endswith(f", {said}")
+    section = equal_time.section(changed)
+    assert section.endswith(f"\nAt nearly equal time, {said}\n")
+    assert "| nsf |" not in section
+    assert "| cfm | 20,000 in " in section
+
+
 def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     (index,) = (i for i, c in enumerate(board.heat(2000, None).contests) if c.data == "rings")
     heats = []
