@@ -181,8 +181,8 @@ def merge(
 ) -> None:
     """Copy the results of other machines into --results.
 
-    A run is not copied if it is damaged, or if one of its values differs from the value in --results; the exit code is
-    then 1. Records that name files or downloads need --trust.
+    A run is not copied if it is unfinished, damaged or in use, if one of its values differs from the value in
+    --results, or if it names files or downloads without --trust; the exit code is then 1.
     """
     for source in sources:
         if source.is_file() and source.name.endswith(SUFFIX):
