@@ -59,6 +59,5 @@ def test_the_file_has_the_models_that_can_be_trained_on_each_shape(tmp_path, mon
     models = [["cfm", "reflow pairs=100000", "vp"]] * 2 + [["cfm", "reflow pairs=100000"]]
     assert [each.tasks for each in found.shapes] == tasks
     assert [[*each.seconds] for each in found.shapes] == models
-    assert all(seconds != 0 for each in found.shapes for seconds in each.seconds.values())
     assert {pairs for _, model, _, pairs in trained if model == "reflow"} == {16}
     assert [steps for task, model, steps, _ in trained if (task, model) == ("moons", "cfm")] == [1, 2, 6]
