@@ -40,6 +40,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (42, 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
         (42, 2, ("digits-long", "digits", FD, "wcfm kappa=0.5", "cfm")),
         *((42, 1, ("digits", "digits", FD, f"wcfm kappa={kappa}", "cfm")) for kappa in (0.5, 0.0902)),
+        (42, 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"table": "tuned"})),
         (42, 0, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": 1})),
         *(
             (43, 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
@@ -91,13 +92,16 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         (22, 1, ("digits", "digits", FD, "starflow", "cfm")),
         (22, 3, ("digits", "digits", "bits_per_dim", "starflow", "cfm")),
         (22, 1, ("digits-long", "digits", FD, "starflow", "cfm", OWN_WEIGHTS, {})),
-        (22, 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
+        *((22, 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", plan)) for plan in ({}, {"table": "tuned"})),
         (22, 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
         (23, 1, ("digits-long", "digits", FD, "starflow", "starflow", OWN_WEIGHTS, {"stop": "validation"})),
         (23, 2, ("digits-long", "digits", "bits_per_dim", "starflow", "starflow", OWN_WEIGHTS, {"stop": "validation"})),
         (24, 1, ("mnist5k", "mnist5k", "fd-mnist5k_cnn", DEEP, EQUAL)),
         (25, 0, ("mnist5k", "mnist5k", "fd-mnist5k_cnn", DIT, UNET)),
-        (26, 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "tarflow noise=0.1")),
+        *(
+            (26, 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "tarflow noise=0.1", plan))
+            for plan in ({}, {"table": "tuned"})
+        ),
         (26, 1, ("digits", "digits", FD, "starflow", "tarflow")),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", STAR)),
         (27, 1, ("guidance", "digits", FD, f"{STAR} guidance=1.0", STAR)),
