@@ -131,7 +131,8 @@ def _how(board: TrackBoard) -> str:
     return (
         f"Seconds: processor time on one thread, measured on {_listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, without work that each training does once, such as "
-        f"the pairs of reflow{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
+        "the pairs of reflow and the potentials of sdcfm"
+        f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {_listed(left)}.' if left else ''}"
     )
 
@@ -152,9 +153,9 @@ def _times(ratios: list[float]) -> str:
     return f"{least} times" if least == most else f"{least}-{most} times"
 
 
-def _share(board: TrackBoard, given: Given, model: str) -> str:
-    """Return the seconds of a method as multiples of the baseline's."""
-    return _times([own[model].seconds / own[board.baseline].seconds for own in given.values() if model in own])
+def _share(board: TrackBoard, given: Given, model: str, heat: Heat) -> str:
+    """Return the seconds of a method on the scored tasks of some contests, as multiples of the baseline's."""
+    return _times([given[task][model].seconds / given[task][board.baseline].seconds for task in heat.effects.scored])
 
 
 def interval(each: Summary) -> str:
@@ -258,13 +259,13 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
     steps = _times([shape.seconds[best] / shape.seconds[base] for shape in _measured(board) if best in shape.seconds])
-    start, later = f"At nearly equal time ({_share(board, given, best)} the seconds of {base}), it", ""
+    start, later = f"At nearly equal time ({_share(board, given, best, part)} the seconds of {base}), it", ""
     if gaps:
         start += f" {gaps}. {_rest(part)}, it"
     if more:
         over = f", over all {len(more.heat.effects.scored)} tasks," if gaps else ""
         later = (
-            f" With {_share(board, more.given, best)} the seconds, it has{over} {interval(more.now)} and is "
+            f" With {_share(board, more.given, best, more.heat)} the seconds, it has{over} {interval(more.now)} and is "
             f"{_level(more.heat, more.now)}."
         )
     return (
@@ -298,11 +299,11 @@ def sentence(board: TrackBoard) -> str:
         near = any(each.method == base and not each.apart(more.now) for each in more.heat.effects.summaries)
         alike = f", not separated from {base}" if near else ""
         over = f" on all {len(more.heat.effects.scored)}" if gaps else ""
-        later = f"; with {_share(board, more.given, first.method)}, {interval(more.now)}{over}{alike}"
+        later = f"; with {_share(board, more.given, first.method, more.heat)}, {interval(more.now)}{over}{alike}"
     over = f"{counted(len(part.effects.scored), 'task')}{f'; {first.method} {gaps}' if gaps else ''}"
     return (
-        f"{start}, {said} ({over}). With {_share(board, given, first.method)} the seconds of {base}, {first.method} "
-        f"has {interval(now)} times its excess{later}."
+        f"{start}, {said} ({over}). With {_share(board, given, first.method, part)} the seconds of {base}, "
+        f"{first.method} has {interval(now)} times its excess{later}."
     )
 
 

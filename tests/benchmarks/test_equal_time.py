@@ -167,32 +167,35 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     assert rows["nsf, above the limit"] == [*spent("nsf", longer), ratio(("nsf", longer["nsf"]), scored)]
     assert rows["tarflow width=16"][-1] == "lacks rings"
 
-    def times(steps):
-        shares = [seconds[data]["nsf"] * n / (seconds[data]["cfm"] * 20_000) for data, n in steps.items()]
+    def times(steps, tasks):
+        shares = [seconds[data]["nsf"] * steps[data] / (seconds[data]["cfm"] * 20_000) for data in tasks]
         least, most = f"{min(shares):.1f}", f"{max(shares):.1f}"
         return f"{least} times" if least == most else f"{least}-{most} times"
 
     whole = dict.fromkeys(records()[1], 20_000)
     first = ratio(("nsf", whole), [*filter(is_scored, whole)])
-    slower = times(dict.fromkeys(seconds, 20_000))
+    slower = times(dict.fromkeys(seconds, 20_000), seconds)
     assert f" steps each, nsf has {first} times the excess of cfm and comes first, as the README says, but " in words
     assert f" but takes {slower} the seconds. " in words
     part = [data for data in scored if data in given["nsf"]]
     slow = ", ".join(data for data in scored if data not in part)
     near, others = alike(given, part)
-    start = f"At nearly equal time ({times(given['nsf'])} the seconds of cfm), it"
+    start = f"At nearly equal time ({times(given['nsf'], part)} the seconds of cfm), it"
     start += f" is too slow on {slow}. On the other {len(part)} tasks, it" if slow else ""
     own = ratio(("nsf", given["nsf"]), part)
     assert f"{start} has {own} and is not separated from {len(near)} of {others} other methods; its mean" in words
     over = f"{len(part)} tasks; nsf is too slow on {slow}" if slow else f"{len(part)} tasks"
-    assert f" separated from no other ({over}). With {times(given['nsf'])} the seconds of cfm, nsf has {own} t" in said
+    assert (
+        f" separated from no other ({over}). With {times(given['nsf'], part)} the seconds of cfm, nsf has {own} t"
+        in said
+    )
     tasks = [data for data in seconds if data in given["nsf"]]
     better = sum(above("nsf", data, given["nsf"][data]) < above("cfm", data, 20_000) for data in tasks)
     assert f" mean is better than the mean of cfm on {better} of {len(tasks)} tasks (separated on " in words
     near, others = alike(given | {"nsf": longer["nsf"]}, scored)
     own = ratio(("nsf", longer["nsf"]), scored)
     over = (f", over all {len(scored)} tasks,", f" on all {len(scored)}") if slow else ("", "")
-    more = f"ith {times(longer['nsf'])}"
+    more = f"ith {times(longer['nsf'], scored)}"
     assert f" W{more} the seconds, it has{over[0]} {own} and is not separated from {len(near)} of {others} " in words
     assert said.endswith(f"; w{more}, {own}{over[1]}{', not separated from cfm' if 'cfm' in near else ''}.")
 
@@ -258,7 +261,7 @@ def test_a_busy_machine_is_stated_and_an_idle_one_is_not(board):
     for load, end in ((1.2, "; the machine was busy (load 1.2 on 2 cores at the start)."), (0.9, ".")):
         timed = board._replace(seconds=board.seconds.model_copy(update={"load": load, "cores": 2}))
         words = " ".join(equal_time.section(timed).split())
-        assert f"such as the pairs of reflow{end} " in words
+        assert f"such as the pairs of reflow and the potentials of sdcfm{end} " in words
 
 
 def test_tasks_on_which_the_first_method_is_separated_are_counted_by_their_direction(board):

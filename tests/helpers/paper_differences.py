@@ -145,6 +145,7 @@ DIFFERENCES = [
     ("F5", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
+    ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
     ("F5", 3, ("plane-v1", "mixture dims=50", "sliced_w2", "starflow *", "cfm")),
     *(("T1", 1, ("starflow", "digits", FD, f"{flow} noise=0.1", flow)) for flow in ("tarflow", "starflow")),
     *(("T1", 1, ("starflow", "digits", FD, f"{one} denoise=true", f"{one} denoise=false")) for one in (PLAIN, TUNED)),

@@ -184,6 +184,8 @@ def check_sdcfm(said):
     others = {labels["model"] for labels, _, result in rows("digits-v1") if result["nfe"] == 1} - {"sdcfm"}
     ahead = {other for other in others if below("digits-v1", "digits", FD, other, "sdcfm", nfe=1)}
     assert ahead == {"reflow start=anew pairs=10000"}
+    for model, stated in (("otcfm", "(pool of 8) has {:.0f}"), ("meanflow steps=32", "MeanFlow ({:.0f}) is ahead")):
+        assert stated.format(mean(values("digits-v1", "digits", model, FD, nfe=1, table="tuned").values())) in said
 
 
 def check_drifting(_):
@@ -299,11 +301,9 @@ def test_methods_that_plane_v1_lacks_are_listed_with_a_suite_that_measures_them(
         assert name not in known if suites == ["no suite"] else {*suites} <= known[name]
 
 
+BOTH, TUNED = ("cfm", "starflow noise=0.1"), {"table": "tuned"}
 CHANGES = [
-    (
-        *("digits, FD after 800 steps", "digits-v1", "fd-digits_cnn"),
-        *(("cfm", "starflow noise=0.1", "starflow noise=0.1 conditional=true"), {}, {"table": "tuned"}),
-    ),
+    ("digits, FD after 800 steps", "digits-v1", FD, (*BOTH, *(f"{m} conditional=true" for m in BOTH)), {}, TUNED),
     ("8gaussians, energy distance", "synthetic", "energy_distance", ("vp", "cfm"), {"nfe": 1}, {}),
     ("8gaussians, W2", "couplings", "w2", ("wcfm kappa=1.0", "cfm"), {"nfe": 1}, {}),
     *(
@@ -333,8 +333,7 @@ def test_provenance_counts_the_records_that_were_trained_with_uncommitted_change
     found, commits = {}, Counter()
     for track in ("plane-v1", "transport-v1"):
         dirty = [record for record in records(track) if record["provenance"]["training"]["code"].get("dirty")]
-        for record in dirty:
-            commits[record["provenance"]["training"]["code"]["commit"][:7], record["spec"]["plan"]["steps"]] += 1
+        commits.update((r["provenance"]["training"]["code"]["commit"][:7], r["spec"]["plan"]["steps"]) for r in dirty)
         found[track] = f"{len(dirty)} of {len(records(track)):,} records of `{track}`"
     assert " and ".join(found.values()) in (RESULTS / "provenance.md").read_text("utf-8")
     assert commits == {("755c81b", 2000): 470, ("60cc367", 5000): 360}
