@@ -1,9 +1,9 @@
 """Section "Equal time" of results/rankings.md: the methods of the README's track at nearly equal training time.
 
-`benchmarks.readme` writes it. On each task, a method has one of the budgets that the track trains anyway: the longest
-whose training takes at most `MOST` times the seconds of the baseline at the longest budget shown. Seconds are those of
-the task's shape. A method may use much less time than the baseline, never much more; of the method that comes first at
-equal steps, the next budget is stated, too.
+`benchmarks.readme` writes it. The time limit is `MOST` times the seconds of the baseline at the longest budget shown.
+On each task, a method has the longest trained budget within this limit, so it may use much less time than the baseline.
+Seconds are measured on one task of each shape. The method that comes first at equal steps is also shown at its next
+budget.
 """
 
 from collections.abc import Mapping

@@ -4,10 +4,10 @@
 
 Tasks of one shape cost about the same; the first task of each shape is measured. A turn trains each method with default
 settings on these tasks twice: for few steps and for more steps. Work that each training does once cancels in the
-difference. Only a teacher's pairs would not, since a solver's steps depend on its training: here, reflow has one batch
-of them. A first training fills the caches of compilation and of potentials. Training a teacher counts. The figure is
-the median over turns; a turn starts only if it is expected to end within twelve minutes. The file is written after each
-turn.
+difference. A teacher's pairs would not cancel, because a solver takes more or fewer steps for another teacher: reflow
+draws only one batch of them here. The training of a teacher counts. Each method first trains once without being timed,
+which compiles it and computes its potentials. The figure is the median over turns. A turn starts only if it should end
+within twelve minutes, and the file is written after each turn.
 """
 
 import argparse

@@ -135,7 +135,7 @@ def over_seeds(samples: Mapping[Place, Sample]) -> OverSeeds | None:
 
 
 def _names(places: Iterable[Place]) -> dict[Place, str]:
-    """Return the names of places; a tuned and a default row, or two budgets, are told apart by their settings."""
+    """Return a name for each place. Places of equal names also state the settings in which they differ."""
     names: dict[Place, str] = {}
     for name, same in group_by(places, lambda place: f"{place[0]} on {place[1]}, {place[3]}").items():
         settings = [json.loads(str(place[2])) for place in same]
