@@ -106,9 +106,11 @@ def not_shown(board: TrackBoard) -> str:
     if {*found} == {"unsupported"}:
         return f"Not shown: {left}."
     models = {row.label.split()[0] for row in first_table(board).rows}
-    always = [model for model in MAIN if model in models]
-    rule = f"Always shown: {listed(always)}; of the others, the" if always else "Shown: the"
-    return f"{rule} best by the first column. Not shown (ratios of these columns): {left}."
+    always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in models]
+    return (
+        f"Always shown: {listed(always)}; of the others, the best by the first column. Not shown (ratios of these "
+        f"columns): {left}."
+    )
 
 
 def _ratios(row: Row) -> list[str]:

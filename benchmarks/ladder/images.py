@@ -77,25 +77,24 @@ def image(folder: Path, path: Path, name: str) -> str:
 
 
 def network_table(rung: Rung) -> Iterator[str]:
-    """Yield the table of the differences between methods with two networks; nothing if no method has two."""
+    """Yield the table of the differences between methods with two networks; nothing if no two methods share seeds."""
     families: dict[str, dict[str, Mapping[int, float]]] = {}
     for row, own in rung.main.items():
         families.setdefault(without_network(row), {})[network_of(row)] = own
     twice = {method: own for method, own in families.items() if len(own) == 2}
-    if len(twice) < 2:
-        return
     networks = sorted({network for own in twice.values() for network in own})
     names, rows = distinct(twice, LENGTH), []
     for one, other in combinations(twice, 2):
         pairs = [(twice[one][network], twice[other][network]) for network in networks]
-        if not all(first.keys() & second.keys() for first, second in pairs):
+        if not all(len(first.keys() & second.keys()) > 1 for first, second in pairs):  # one seed has no interval
             continue
         found = [paired(*pair) for pair in pairs]
         cells = [format_mean(each.mean, half_width(each.error, each.pairs)) for each in found]
         same = "yes" if len({each.mean < 0 for each in found}) == 1 else "no"
         rows.append((f"{names[one]} - {names[other]}", *cells, same))
-    yield NETWORKS
-    yield markdown(("difference", *networks, "same sign"), rows)
+    if rows:
+        yield NETWORKS
+        yield markdown(("difference", *networks, "same sign"), rows)
 
 
 def on_a_gpu() -> str:

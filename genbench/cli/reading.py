@@ -94,7 +94,7 @@ def leaderboard(
         from genbench.report.plots import track_curves
 
         if (drawn := track_curves(board)) is None:
-            raise ConfigError(f"--figure: there are no values of {board.name} to draw")
+            raise ConfigError(f"--figure: no method of {board.name} has all seeds, so there is nothing to draw")
         typer.echo(f"written: {write_charts(drawn, figure, board.models)}", err=True)
     if as_json:
         options.print_json(board.json() | {"submitted": [each._asdict() for each in submitted]})

@@ -322,17 +322,19 @@ def _is_lacking(word: str) -> bool:
 
 
 def _whole(heats: Sequence[Heat], trained: Collection[str]) -> dict[int, tuple[str, ...]]:
-    """Return {steps: tasks with every cell of these rows that they have at the shortest budget with values}."""
+    """Return {steps: tasks with every cell of these rows that they have at the shortest budget with values}.
+
+    A row counts at its own budgets only.
+    """
     whole: dict[int, tuple[str, ...]] = {}
     first: dict[str, set[str]] = {}
     for heat in sorted(heats, key=lambda heat: heat.steps):
-        there = {
-            contest.data: {row for row in trained if not _is_lacking(contest.cells[row].word)}
-            for contest in heat.contests
-        }
+        words = {c.data: {row: c.cells[row].word for row in trained if c.cells[row] != ABSENT} for c in heat.contests}
+        there = {data: {row for row in own if not _is_lacking(own[row])} for data, own in words.items()}
         if not first and any(there.values()):
             first = there
-        whole[heat.steps] = tuple(data for data, rows in there.items() if first.get(data) and rows >= first[data])
+        asked = {data: first.get(data, set()) & own.keys() for data, own in words.items()}
+        whole[heat.steps] = tuple(data for data, rows in asked.items() if rows and rows <= there[data])
     return whole
 
 

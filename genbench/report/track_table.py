@@ -10,7 +10,7 @@ from genbench.analysis.track_runs import task_of
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.report.tables import AT_FLOOR, compared_cell
-from genbench.report.track_board import REGIMES, TARGET, Contest, Heat, TrackBoard
+from genbench.report.track_board import ABSENT, REGIMES, TARGET, Contest, Heat, TrackBoard
 from genbench.report.track_cells import Cell as Own
 from genbench.report.track_cells import Seconds
 from genbench.report.track_sentences import (
@@ -31,7 +31,7 @@ REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
 MAIN = ("cfm", "otcfm", "wcfm", "meanflow", "starflow")
-"""Models that the first table always shows: those of the README's picture, and STARFlow."""
+"""Models that the first table always shows, beside the baseline: those of the README's picture, and STARFlow."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 TUNED = (
@@ -105,8 +105,9 @@ def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple
     rows = [Row(REAL, tuple(Cell(text="0" if heat.effects.scored else "") for heat in heats), floor=True)]
     listed = [model for model in board.models if model not in board.further]
     every = [contest.cells for heat in heats for contest in heat.contests]
-    idle = {model for model in listed if all(cells[model].word == "unsupported" for cells in every)}
-    chosen = sorted(listed, key=lambda model: (model in idle, model.split()[0] not in MAIN))[:most]
+    idle = {model for model in listed if {cells[model].word for cells in every} <= {"unsupported", ABSENT.word}}
+    first = sorted(listed, key=lambda model: (model != board.baseline, model in idle, model.split()[0] not in MAIN))
+    chosen = first[:most]
     shown = [model for model in board.models if model in chosen or model in board.further]
     for model in shown:
         cells = (_ratio(board, heat, model, own.get(model), notes) for heat, own in zip(heats, summaries, strict=True))

@@ -103,19 +103,21 @@ def test_runs_on_two_copies_of_the_data_are_never_in_one_table(tmp_path):
 def test_ones_own_model_takes_a_path_to_the_data_of_a_track_and_nothing_else(tmp_path):
     counts = {f"{split}/{name}": 1 for split in ("train", "valid", "test") for name in range(10)}
     write_images(tmp_path / "copy", counts, size=(32, 32))
-    path = find("latents-v1")
+    path = tmp_path / "latents.toml"  # has no published runs
+    path.write_bytes(find("latents-v1").read_bytes())
     own = {"path": str(tmp_path / "copy")}
     cells = row_cells(path, "vp", {"data": own, "model": {"net": "dit"}})
     assert {cell.data["path"] for cell in cells} == {own["path"]}
     rows = track_rows(read_track(path)[0])
     records = [
         {"labels": labels_of(cell), "spec": cell.json(), "results": rows_of(9.0, 1.0), "provenance": provenance([])}
-        for cell in cells[:2]
+        for cell in cells[:3]
     ]
+    records[2]["labels"]["data"] = "cifar10 images=f0c7f7bd"
     found = track_runs(path, rows, Store(tmp_path), "default", records)
     assert len(found.further) == 1
     assert {place.data for place in found.runs} == {"cifar10"}
-    assert [*found.sources["cifar10"].values()] == [2, 1]  # the published run is on other images
+    assert [*found.sources["cifar10"].values()] == [2, 1]
     with pytest.raises(ConfigError, match="--set data: the track fixes it"):
         row_cells(path, "vp", {"data": own | {"flip": False}})
 

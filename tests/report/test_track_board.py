@@ -70,6 +70,20 @@ def test_a_longer_budget_that_is_trained_first_is_shown_and_a_task_without_runs_
     assert board.whole[50] == ("moons",)
 
 
+def test_a_budget_at_which_no_row_stands_is_not_whole_and_a_row_of_another_budget_is_not_missing(tmp_path):
+    """latents-v1 showed 27,000 steps without any training: rows that are not at this budget counted as trained."""
+    own = '{ name = "otcfm", budgets = [20] }, { name = "nsf", budgets = [50] }'
+    track = TRACK.replace('"otcfm", "nsf"', own)
+    records = [record for record in planted() if record["labels"]["model"] not in ("nsf", "reflow")]
+    longer = [record for record in planted(50) if record["labels"]["model"] == "cfm"]
+    for seeds, added, shown in ((1, [], (20,)), (5, [], (20,)), (5, longer, (20, 50))):
+        found = [record for record in records if record["spec"]["seed"] < seeds]
+        (folder := tmp_path / f"{seeds}-{len(added)}").mkdir()
+        board = board_of(folder, [*found, *added], track=track)
+        assert board.shown == shown
+        assert [steps for steps, tasks in board.whole.items() if tasks] == ([*shown] if seeds == 5 else [])
+
+
 def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
     (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": {"wcfm": {"model": {"kappa": 0.5}}}}))
     own = [

@@ -71,11 +71,15 @@ def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns
     assert "; not shown: nsf, vp, reflow, wcfm; " in across_table(board, 2).legend[1]
     first = across_table(board, 4)  # wcfm, which is last, is one of the main methods
     assert [row.label for row in first.rows] == ["real data", "otcfm", "cfm", "nsf", "wcfm"]
-    none = {"wcfm": Cell({}, "unsupported")}  # then it leaves its row to another method
-    heats = [h._replace(contests=tuple(c._replace(cells={**c.cells, **none}) for c in h.contests)) for h in board.heats]
-    first = across_table(board._replace(heats=tuple(heats)), 4)
-    assert [row.label for row in first.rows[:4]] == ["real data", "otcfm", "cfm", "nsf"]
-    assert "wcfm" not in {row.label for row in first.rows}
+    for word in ("unsupported", "not at this budget"):  # then it leaves its row to another method
+        none = {"wcfm": Cell({}, word)}
+        heats = [
+            h._replace(contests=tuple(c._replace(cells={**c.cells, **none}) for c in h.contests)) for h in board.heats
+        ]
+        first = across_table(board._replace(heats=tuple(heats)), 4)
+        assert [row.label for row in first.rows[:4]] == ["real data", "otcfm", "cfm", "nsf"]
+        assert "wcfm" not in {row.label for row in first.rows}
+    assert [row.label for row in across_table(board._replace(baseline="vp"), 1).rows] == ["real data", "vp"]
     assert [table.title for table in track_tables(board)][1:] == [
         f"some, default settings: {steps} steps (5 seeds), {what}"
         for steps in (20, 50)
