@@ -208,6 +208,23 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_tabl
     assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
 
 
+def test_the_pattern_of_the_own_row_finds_no_line_of_a_caption(committed):
+    """A wrapped caption had a line that began with "methods in turns"."""
+    from typer.testing import CliRunner
+
+    from genbench.cli.main import app
+
+    patterns = re.findall(r"genbench leaderboard \| grep -E '(.*)'", "\n".join(PAGES.values()))
+    assert len(patterns) == 2
+    assert len({*patterns}) == 1
+    lines = CliRunner().invoke(app, ["leaderboard", "--results", str(committed)]).output.splitlines()
+    found = [number for number, line in enumerate(lines) if re.match(patterns[0], line)]
+    heads = {number for number in found if lines[number].startswith("method ")}
+    assert all(re.fullmatch("─+", lines[number + 1]) for number in heads)
+    assert len(heads) >= 10
+    assert {lines[number].partition(",")[0] for number in found if number not in heads} == {"plane-v1"}
+
+
 def test_blocks_fit_a_page_and_the_readme_is_short():
     prose = [line for line in PAGES["README.md"].splitlines() if not line.startswith("|")]
     assert len(" ".join(prose).split()) <= 900
