@@ -12,15 +12,17 @@ from typing import NamedTuple
 
 from benchmarks import tables
 from genbench.analysis.effects import Summary
-from genbench.analysis.labels import counted
+from genbench.analysis.labels import counted, listed
 from genbench.analysis.significance import compare_all
+from genbench.analysis.values import group_by
+from genbench.errors import ConfigError
 from genbench.report.track_board import Heat, TrackBoard
 from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
-SLOW = "too slow"
-"""Word of a method on a task on which every trained budget takes too long."""
+SLOW, UNTIMED, UNSUPPORTED = "too slow", "not timed", "unsupported"
+"""Words of a method without a budget on a task: every trained budget takes too long, or no seconds were measured."""
 
 
 class Budget(NamedTuple):
@@ -35,9 +37,9 @@ Given = Mapping[str, Mapping[str, Budget]]
 
 
 def budgets(board: TrackBoard) -> Given:
-    """Return the budget of each method on each task, without methods that are too slow for every budget there."""
+    """Return the budget of each method on each task, without methods that are too slow or not timed there."""
     found: dict[str, dict[str, Budget]] = {}
-    for shape in _measured(board):
+    for shape in _timed(board).shapes:
         limit = MOST * shape.seconds[board.baseline] * board.shown[-1] / 1000
         costs = {model: _costs(board, shape, model) for model in shape.seconds}
         allowed = {model: [each for each in own if each.seconds <= limit] for model, own in costs.items()}
@@ -47,17 +49,20 @@ def budgets(board: TrackBoard) -> Given:
 
 
 def _timed(board: TrackBoard) -> Seconds:
-    assert board.seconds is not None
-    return board.seconds
+    """Return the seconds of the shapes on which the baseline was measured.
 
-
-def _measured(board: TrackBoard) -> list[ShapeSeconds]:
-    """Return the shapes on which the baseline was measured."""
-    return [shape for shape in _timed(board).shapes if board.baseline in shape.seconds]
+    Raises:
+        ConfigError: if there are none.
+    """
+    if board.seconds and (shapes := [shape for shape in board.seconds.shapes if board.baseline in shape.seconds]):
+        return board.seconds.model_copy(update={"shapes": shapes})
+    raise ConfigError(
+        f"{board.name}: the seconds of {board.baseline} were not measured (benchmarks/perf/step_seconds.py)"
+    )
 
 
 def _is_timed(board: TrackBoard, model: str) -> bool:
-    return any(model in shape.seconds for shape in _measured(board))
+    return any(model in shape.seconds for shape in _timed(board).shapes)
 
 
 def _costs(board: TrackBoard, shape: ShapeSeconds, model: str) -> list[Budget]:
@@ -78,12 +83,23 @@ def equal_time(board: TrackBoard, given: Given) -> Heat:
         for model in methods:
             own = given[contest.data].get(model)
             cells[model] = (
-                Cell({}, SLOW) if own is None else _on_seeds(board.heat(own.steps, None), index, model, longest)
+                _without(board, contest.data, model)
+                if own is None
+                else _on_seeds(board.heat(own.steps, None), index, model, longest)
             )
         complete = {model: cell.values for model, cell in cells.items() if not cell.word}
         pairs = compare_all(complete, contest.better, contest.floor)
         contests.append(contest._replace(cells=cells, pairs=pairs))
     return longest._replace(contests=tuple(contests)).on([each.data for each in contests], board.baseline)
+
+
+def _without(board: TrackBoard, task: str, model: str) -> Cell:
+    """Return the cell of a method without a budget on a task."""
+    (cells,) = (each.cells for each in board.heat(board.shown[-1], None).contests if each.data == task)
+    if cells[model].word == UNSUPPORTED:
+        return cells[model]
+    timed = any(task in shape.tasks and model in shape.seconds for shape in _timed(board).shapes)
+    return Cell({}, SLOW if timed else UNTIMED)
 
 
 def _on_seeds(heat: Heat, index: int, model: str, longest: Heat) -> Cell:
@@ -110,40 +126,39 @@ def section(board: TrackBoard) -> str:
         f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks; methods that share a letter are not "
         f"separated. {_how(board)}"
     )
-    shapes = _measured(board)
+    shapes = _timed(board).shapes
     excess = {each.method: told(each) for each in heat.effects.summaries}
     methods = list(dict.fromkeys([*excess, *heat.contests[0].cells]))
-    rows = [(model, *_spent(shapes, given, model), excess.get(model, "lacks all tasks")) for model in methods]
+    rows = [(model, *_spent(board, given, model), excess.get(model, "lacks all tasks")) for model in methods]
     found = bracket(board, heat, given)
     if found is not None and found.above is not None:
         best, own = found.steps.method, interval(found.above.own)  # without letters, which compare the other rows
-        rows.append((f"{best}, above the limit", *_spent(shapes, found.above.given, best), own))
+        rows.append((f"{best}, above the limit", *_spent(board, found.above.given, best), own))
     table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in shapes), "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 
 
 def _how(board: TrackBoard) -> str:
     """Return how seconds were measured, and which tasks are left out because their shape was not."""
-    timed, shapes = _timed(board), _measured(board)
+    timed = _timed(board)
+    shapes = timed.shapes
     tasks = [contest.data for contest in board.heat(board.shown[-1], None).contests]
     left = [data for data in tasks if all(data not in shape.tasks for shape in shapes)]
     return (
-        f"Seconds: processor time on one thread, measured on {_listed([shape.task for shape in shapes])} for all tasks "
+        f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, without work that each training does once, such as "
         "the pairs of reflow and the potentials of sdcfm"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
-        f"{f' Left out, because no task of their shape was measured: {_listed(left)}.' if left else ''}"
+        f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _spent(shapes: list[ShapeSeconds], given: Given, model: str) -> list[str]:
+def _spent(board: TrackBoard, given: Given, model: str) -> list[str]:
     """Return the steps and seconds of a method on tasks of each shape."""
-    found = [given[shape.task].get(model) for shape in shapes]
-    return [SLOW if own is None else f"{own.steps:,} in {own.seconds:.0f} s" for own in found]
+    found = [(shape.task, given[shape.task].get(model)) for shape in _timed(board).shapes]
+    return [
+        f"{own.steps:,} in {own.seconds:.0f} s" if own else _without(board, task, model).word for task, own in found
+    ]
 
 
 def _times(ratios: list[float]) -> str:
@@ -212,15 +227,17 @@ def bracket(board: TrackBoard, heat: Heat, given: Given) -> Bracket | None:
     own = [contest.data for contest in heat.contests if not contest.cells[method].word]
     if (within := _case(board, given, heat.on(own, board.baseline), method)) is None:
         return None
-    lacked = [(c.data, c.cells[method].word) for c in heat.contests if c.data in heat.effects.scored]
-    slow, lost = ([data for data, word in lacked if word and (word == SLOW) is so] for so in (True, False))
-    gaps = [f"is {SLOW} on {_listed(slow)}"] if slow else []
-    gaps += [f"lacks seeds on {_listed(lost)}"] if lost else []
+    words = {c.data: c.cells[method].word for c in heat.contests if c.data in heat.effects.scored}
+    lacked = group_by(
+        (data for data, word in words.items() if word),
+        lambda data: f"is {words[data]}" if words[data] in (SLOW, UNTIMED, UNSUPPORTED) else "lacks seeds",
+    )
+    gaps = [f"{what} on {listed(tasks)}" for what, tasks in lacked.items()]
     cases, above, longer = [within], None, _longer(board, given, method)
     if longer != given:
         then = equal_time(board, longer)
         if above := _case(board, longer, then, method):
-            parts = (then.on(tasks, board.baseline) for tasks in (own, [*slow, *lost]))
+            parts = (then.on(tasks, board.baseline) for tasks in (own, [data for data, word in words.items() if word]))
             cases += [case for part in parts if (case := _case(board, longer, part, method))]
     return Bracket(first, " and ".join(gaps), above, cases)
 
@@ -242,7 +259,7 @@ def _case(board: TrackBoard, given: Given, heat: Heat, method: str) -> Case | No
 def _longer(board: TrackBoard, given: Given, model: str) -> Given:
     """Return the same budgets, but a method's next one on each task, where there is one."""
     found = dict(given)
-    for shape in _measured(board):
+    for shape in _timed(board).shapes:
         own = given[shape.task].get(model)
         costs = _costs(board, shape, model) if model in shape.seconds else []
         longer = [each for each in costs if own is None or each.steps > own.steps]
@@ -258,7 +275,7 @@ def _first(board: TrackBoard, heat: Heat) -> Summary:
 def without(board: TrackBoard, heat: Heat) -> str:
     """Return that the first method at equal steps has no ratio within the time limit."""
     first = _first(board, heat).method
-    why = "it is too slow for every trained budget, or lacks seeds"
+    why = "it is too slow for every trained budget, not timed, or lacks seeds"
     return f"{first} has no ratio: {why if _is_timed(board, first) else 'its seconds were not measured'}."
 
 
@@ -271,11 +288,12 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
-    steps = _times([shape.seconds[best] / shape.seconds[base] for shape in _measured(board) if best in shape.seconds])
+    timed = [shape.seconds for shape in _timed(board).shapes if best in shape.seconds]
+    steps = _times([seconds[best] / seconds[base] for seconds in timed])
     others = [each for each in within.heat.effects.summaries if each.ratio is not None and each.method != best]
     alike = sum(not each.apart(within.own) for each in others)
     unscored = [c.data for c in met if c.data not in within.tasks]
-    also = f" Counting also {_listed(unscored)}, which have no ratio, its" if unscored else " Its"
+    also = f" Counting also {listed(unscored)}, which have no ratio, its" if unscored else " Its"
     said = [
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
         f"the README says, but takes {steps} the seconds.",
@@ -298,10 +316,11 @@ def _compared(found: Bracket, base: str, name: str, where: str = "") -> str:
     same, *rest = longer
     said += f"; with {same.share}, {interval(same.own)}."
     for own in rest:
-        said += f" On {_listed([*own.tasks])}, it has {interval(own.own)} with {own.share}."
+        said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
     apart = [case.share for case in found.cases if case.is_apart]
-    never = f"None is separated from {base}."
-    return f"{said} {f'It is separated from {base} with {_listed(apart)} its seconds.' if apart else never}"
+    return (
+        f"{said} {f'It is separated from {base} with {listed(apart)}.' if apart else f'None is separated from {base}.'}"
+    )
 
 
 def sentence(board: TrackBoard) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import equal_time, tuning_effect
-from genbench.analysis.labels import counted
+from genbench.analysis.labels import counted, listed
 from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import group_by
 from genbench.report.blocks import Row
@@ -105,12 +105,10 @@ def not_shown(board: TrackBoard) -> str:
     left = "; ".join(f"{', '.join(row.label for row in rows)} ({texts})" for texts, rows in found.items())
     if {*found} == {"unsupported"}:
         return f"Not shown: {left}."
-    models = dict.fromkeys(row.label.split()[0] for row in first_table(board).rows)
+    models = {row.label.split()[0] for row in first_table(board).rows}
     always = [model for model in MAIN if model in models]
-    return (
-        f"Always shown: {', '.join(always[:-1])} and {always[-1]}; of the others, the best by the first column. Not "
-        f"shown (ratios of these columns): {left}."
-    )
+    rule = f"Always shown: {listed(always)}; of the others, the" if always else "Shown: the"
+    return f"{rule} best by the first column. Not shown (ratios of these columns): {left}."
 
 
 def _ratios(row: Row) -> list[str]:

@@ -27,7 +27,7 @@ from benchmarks.ladder.orders import (
 from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import NOTICED, REGISTERED, scores
 from benchmarks.tables import fill, markdown
-from genbench.analysis.labels import counted
+from genbench.analysis.labels import counted, listed
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record
@@ -256,7 +256,7 @@ def of_differences(main: Sequence[Contest]) -> str:
 
 def lasting(found: Sequence[Contest]) -> str:
     """Return how many large and small differences last on tasks."""
-    names = " and ".join(", ".join(contest.data for contest in found).rsplit(", ", 1))
+    names = listed(contest.data for contest in found)
     return f"{names}, where {count(pairs(found, LARGE))} large and {count(pairs(found, 1.0, LARGE))} small"
 
 

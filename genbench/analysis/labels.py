@@ -89,3 +89,13 @@ def counted(number: int, noun: str) -> str:
     ('1 seed', '3,000 seeds')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Iterable[str], word: str = "and") -> str:
+    """Return names as a list in a sentence; at least one.
+
+    >>> listed(["a"]), listed("abc"), listed("ab", "or")
+    ('a', 'a, b and c', 'a or b')
+    """
+    *most, last = names
+    return f"{', '.join(most)} {word} {last}" if most else last

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from genbench.analysis.labels import counted, shared_words
+from genbench.analysis.labels import counted, listed, shared_words
 from genbench.analysis.values import SuiteResults, Value, by_model, group_by, headlines
 from genbench.errors import ConfigError
 from genbench.report import plots
@@ -109,7 +109,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
         yield f"Shared by every row that has the setting: {', '.join([*labels.split(), *same])}."
     stated = group_by((run for run in runs if run.stated), lambda run: run.stated)
     if stated:
-        of = (f"{text} in {_listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
+        of = (f"{text} in {listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
         yield f"Settings not in the names: {'; '.join(of)}."
     plans = {run.model: run.record["spec"]["plan"] for run in runs}
     # A record may be older than a setting, which had the effect of its default.
@@ -117,7 +117,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     differing = [name for name in TRAINING if len({_setting(plan[name]) for plan in trained.values()}) > 1]
     if differing:
         alike = group_by(trained, lambda model: ", ".join(f"{n} {_setting(trained[model][n])}" for n in differing))
-        of = (f"{text} in {_listed(models)}" for text, models in alike.items())
+        of = (f"{text} in {listed(models)}" for text, models in alike.items())
         yield f"Trained unequally: {'; '.join(of)}."
 
 
@@ -127,11 +127,6 @@ def _setting(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value)
     parts = [f"{key} {_setting(part)}" for key, part in value.items() if key not in ("name", "version")]
     return f"{value.get('name', '')} ({', '.join(parts)})"
-
-
-def _listed(words: Iterable[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else str(last)
 
 
 def methods(runs: Sequence[Run], values: Sequence[Value], suite: str) -> tuple[Method, ...]:

@@ -148,7 +148,8 @@ class TrackBoard(NamedTuple):
     def evaluations(self, steps: int) -> dict[str, dict[str, Reach | None]]:
         """Return {scored task: {model with all seeds: the NFE that reaches the target, None if no sampler does}}.
 
-        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler.
+        The target is the floor plus `TARGET` times the excess of the baseline with its own sampler. A task is left out
+        if its metric is not about samples, so that no NFE is recorded.
         """
         converged = self.heat(steps, None)
         curve = sorted((heat.nfe, heat) for heat in self.heats if heat.steps == steps and heat.nfe)
@@ -158,7 +159,7 @@ class TrackBoard(NamedTuple):
                 continue
             target = TARGET * contest.excess(self.baseline)
             at = [(nfe, heat.contests[index]) for nfe, heat in curve]
-            for model in (model for model in self.models if not contest.cells[model].word):
+            for model in (model for model in self.models if contest.cells[model].nfe):
                 crossing = first_crossing([(n, c.excess(model)) for n, c in at if not c.cells[model].word], target)
                 reached = Reach(crossing) if crossing is not None else None
                 if reached is None and contest.excess(model) <= target:

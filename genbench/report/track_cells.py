@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     """Return the row of a metric in a regime, or {"word": why there is none}.
 
-    A model with a fixed NFE stands in every regime that allows this NFE.
+    A model with a fixed NFE stands in every regime that allows this NFE. A value that is not about samples has no NFE.
     """
     rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
     if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
@@ -50,7 +50,7 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
     curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
     if nfe is None or main["value"] is None:
         return main
-    if curve:
+    if curve or main["nfe"] is None:
         return curve.get(float(nfe), {"word": "not measured"})
     return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from genbench.analysis.effects import Summary
-from genbench.analysis.labels import counted
+from genbench.analysis.labels import counted, listed
 from genbench.analysis.means import LEVEL
 from genbench.analysis.significance import sign_flips
 from genbench.analysis.values import group_by
@@ -111,17 +111,12 @@ def _excess(board: TrackBoard, heat: Heat) -> list[str]:
     return [f"Its excess over real data is {first.ratio:.2f} times {board.baseline}'s ({over}){end}."]
 
 
-def _listed(names: Sequence[str], word: str = "and") -> str:
-    """Return names as a list in a sentence: a, b and c."""
-    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
 def _named(alike: Sequence[str]) -> str:
-    return _listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
+    return listed(alike, "or") if len(alike) <= NAMED else counted(len(alike), "other")
 
 
 def _are(names: Sequence[str]) -> str:
-    return f"{_listed(names)} {'is' if len(names) == 1 else 'are'}"
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _alike(heat: Heat) -> list[str]:

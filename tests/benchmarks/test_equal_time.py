@@ -12,7 +12,8 @@ from scipy.stats import t, ttest_rel
 
 from benchmarks import equal_time, readme
 from genbench.analysis.significance import compare_all, holm
-from genbench.report.track_cells import ShapeSeconds
+from genbench.errors import ConfigError
+from genbench.report.track_cells import Cell, ShapeSeconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER
 
@@ -236,6 +237,38 @@ def test_a_first_method_whose_seconds_were_not_measured_is_said_to_lack_them(boa
     assert section.endswith(f"\nWithin the time limit, {said}\n")
     assert "| nsf |" not in section
     assert "| cfm | 20,000 in " in section
+
+
+@pytest.mark.parametrize(("word", "said"), [("", "not timed"), ("unsupported", "unsupported")])
+def test_a_method_without_seconds_on_a_shape_is_not_said_to_be_too_slow(board, word, said):
+    """In 50 dimensions, nsf was too slow, whatever it lacked there."""
+    board = slower(board, 5.0, 14.0)
+    *most, last = board.seconds.shapes
+    last = last.model_copy(update={"seconds": {m: own for m, own in last.seconds.items() if m != "nsf"}})
+    heats = []
+    for heat in board.heats:
+        *others, contest = heat.contests
+        assert contest.data == last.task
+        cells = contest.cells | ({"nsf": Cell({}, word)} if word else {})
+        heats.append(heat._replace(contests=(*others, contest._replace(cells=cells))))
+    seconds = board.seconds.model_copy(update={"shapes": [*most, last]})
+    section = equal_time.section(board._replace(heats=tuple(heats), seconds=seconds))
+    (row,) = (line for line in section.splitlines() if line.startswith("| nsf |"))
+    assert row.endswith(f" | {said} | lacks {last.task} |")
+    words = " ".join(section.split())
+    assert re.search(
+        rf" it is {said} on {last.task}\. With \S+ times the seconds of cfm, it has .* on the other 5 ", words
+    )
+    assert "too slow" not in section
+
+
+def test_a_baseline_without_seconds_is_an_error(board):
+    """The reason was that a list of shares was empty."""
+    others = [shape.model_copy(update={"seconds": {"nsf": 1.0}}) for shape in board.seconds.shapes]
+    for seconds in (None, board.seconds.model_copy(update={"shapes": others})):
+        for text in (equal_time.section, equal_time.sentence):
+            with pytest.raises(ConfigError, match="plane-v1: the seconds of cfm were not measured"):
+                text(board._replace(seconds=seconds))
 
 
 def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):

@@ -50,6 +50,11 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
         "reflow (unsupported)."
     )
     assert readme.shown(board, ["Said."], "Last.").endswith(f" default settings. Last.\n\n{readme.fill(own)}")
+    monkeypatch.setattr(track_table, "METHODS", 1)
+    for main, start in ((("cfm",), "Always shown: cfm; of the others, the best"), ((), "Shown: the best")):
+        monkeypatch.setattr(track_table, "MAIN", main)
+        monkeypatch.setattr(readme, "MAIN", main)
+        assert readme.not_shown(board).startswith(f"{start} by the first column. Not shown ")
     monkeypatch.setattr(track_table, "METHODS", 5)
     assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
 

@@ -125,6 +125,19 @@ def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
     assert rows["nsf"][1:] == ["8", "8"]  # exact: each sample takes 8 evaluations
 
 
+def test_a_headline_metric_that_is_not_about_samples_has_no_nfe(tmp_path):
+    """The board of a track of likelihoods could not be made: NFE were compared with None, and their mean was taken."""
+    records = planted()
+    for record in records:
+        own = [row | {"nfe": None, "solver": None} for row in record["results"] if row["point"] == "main"]
+        record["results"] = own
+    board = board_of(tmp_path, records)
+    assert [board.heat(20, nfe).contests[0].cells["otcfm"].word for nfe in (1, 4, None)] == ["not measured"] * 2 + [""]
+    table = cost_table(board, 20)
+    assert [column.title for column in table.columns] == ["excess"]
+    assert [cell.text for row in table.rows if row.label == "cfm" for cell in row.cells] == ["1.00"]
+
+
 def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_path):
     records = []
     for old in planted():
