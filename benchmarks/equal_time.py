@@ -318,17 +318,16 @@ def _compared(found: Bracket, base: str, name: str, where: str = "") -> str:
     for own in rest:
         said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
     apart = [case.share for case in found.cases if case.is_apart]
-    return (
-        f"{said} {f'It is separated from {base} with {listed(apart)}.' if apart else f'None is separated from {base}.'}"
-    )
+    none = f"None is separated from {base}."
+    return f"{said} {f'It is separated from {base} with {listed(apart)} the seconds.' if apart else none}"
 
 
 def sentence(board: TrackBoard) -> str:
     """Return the same in a few sentences, for the README."""
     given, base = budgets(board), board.baseline
     heat = equal_time(board, given)
-    limit = f"Within {MOST:g} times {base}'s time for {board.shown[-1]:,} steps"
-    start = f"[{limit}](results/rankings.md#equal-time) with default settings"
+    start = f"[Within {MOST:g} times {base}'s time for {board.shown[-1]:,} steps](results/rankings.md#equal-time) with "
+    start += "default settings"
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
     method, within, gaps = found.steps.method, found.cases[0], found.gaps

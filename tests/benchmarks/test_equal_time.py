@@ -301,7 +301,7 @@ def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
     changed = board._replace(heats=tuple(heats))
     assert changed.heats[0].contests[-1].data == "mixture dims=50"
     (seconds,) = re.findall(r" On mixture dims=50, it has \d+\.\d\d with (\S+ times)\. ", equal_time.sentence(changed))
-    assert equal_time.sentence(changed).endswith(f". It is separated from cfm with {seconds} its seconds.")
+    assert equal_time.sentence(changed).endswith(f". It is separated from cfm with {seconds} the seconds.")
 
 
 def test_seeds_that_are_not_compared_do_not_count(board):
