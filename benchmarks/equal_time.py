@@ -18,6 +18,7 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.track_board import Heat, TrackBoard
 from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
+from genbench.report.track_sentences import why_unscored
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
@@ -112,21 +113,20 @@ def _on_seeds(heat: Heat, index: int, model: str, longest: Heat) -> Cell:
 
 def section(board: TrackBoard) -> str:
     """Return the section, with its title."""
-    given, longest, base = budgets(board), board.shown[-1], board.baseline
+    given, base = budgets(board), board.baseline
     heat = equal_time(board, given)
     shares = [own.seconds / task[base].seconds for task in given.values() for own in task.values()]
     too_slow = any(cell.word == SLOW for contest in heat.contests for cell in contest.cells.values())
     slow = f"; it is {SLOW} where {board.budgets[0]:,} steps take more" if too_slow else ""
+    none = f" No ratio on {listed(near)}: {why_unscored([heat], base)}." if (near := heat.effects.unscored) else ""
     intro = (
         f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, has on each "
-        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {longest:,} "
+        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {heat.steps:,} "
         f"steps{slow}. Few budgets are trained, so methods have {_times(shares)} the seconds of {base}. Excess over "
-        f"real data as a multiple of {base}'s: geometric mean over "
-        f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
-        f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks; methods that share a letter are not "
-        f"separated. {_how(board)}"
+        f"real data as a multiple of {base}'s: geometric mean over {counted(len(heat.effects.scored), 'task')} "
+        f"({', '.join(heat.effects.scored)}) and {counted(len(heat.seeds), 'seed')}, with its 95 % t interval "
+        f"over tasks, uncorrected; {tables.ALIKE}.{none} {_how(board)}"
     )
-    shapes = _timed(board).shapes
     excess = {each.method: told(each) for each in heat.effects.summaries}
     methods = list(dict.fromkeys([*excess, *heat.contests[0].cells]))
     rows = [(model, *_spent(board, given, model), excess.get(model, "lacks all tasks")) for model in methods]
@@ -134,7 +134,7 @@ def section(board: TrackBoard) -> str:
     if found is not None and found.above is not None:
         best, own = found.steps.method, interval(found.above.own)  # without letters, which compare the other rows
         rows.append((f"{best}, above the limit", *_spent(board, found.above.given, best), own))
-    table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in shapes), "excess"), rows)
+    table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in _timed(board).shapes), "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 
 

@@ -158,6 +158,8 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     words, said = " ".join(text.split()), equal_time.sentence(timed)
     scored = [data for data in seconds if is_scored(data)]
     assert f"geometric mean over {len(scored)} tasks ({', '.join(scored)}) and 5 seeds" in words
+    near = " and ".join(data for data in seconds if data not in scored)
+    assert f" No ratio on {near}: cfm is not clearly above the floor. " in words
     left = [data for data in records()[1] if data not in seconds]
     assert ("Left out, because" in words) == bool(left)
     assert all(data in words.partition("Left out")[2].partition("|")[0] for data in left)

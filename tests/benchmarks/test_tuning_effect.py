@@ -3,15 +3,17 @@
 import json
 import math
 import statistics
+import tomllib
 from itertools import combinations
 
 import pytest
 from scipy.stats import t, ttest_rel
 
 from benchmarks import readme, tuning_effect
+from benchmarks.elbow import by_elbow
 from genbench.analysis.significance import holm
 from genbench.runs.record import read_published
-from genbench.suites import FOLDER
+from genbench.suites import FOLDER, find
 
 STEPS, SEEDS = 2000, 10
 
@@ -106,9 +108,19 @@ def test_the_counts_of_chosen_settings_are_those_of_the_file(lines):
     largest = sum(own.get("plan", {}).get("lr") == 0.003 for own in chosen)
     said = f"than the defaults in {changed} of {len(chosen)} cells, and in {largest} of them the largest"
     assert said in " ".join(lines)
-    of_wcfm = [task["wcfm"].get("model", {}).get("kappa", "elbow") for task in choices.values()]
-    said = f"chose kappa 4 instead of the rule's in {of_wcfm.count(4.0)} of {len(of_wcfm)} cells"
-    assert said in " ".join(lines)
+    for name, kappa in (("wcfm", 4.0), ("wcfm-balanced", 0.5)):
+        own = [task[name].get("model", {}).get("kappa", "elbow") for task in choices.values()]
+        assert {*own} <= {kappa, "elbow"}
+        assert f"{name} ({kappa:g}, chosen in {own.count(kappa)} of {len(own)} cells)" in " ".join(lines)
+
+
+def test_no_kappa_of_the_rule_is_larger_than_the_largest_that_tuning_tried(lines):
+    assert "Kappa 4 is also the largest that it tried for wcfm, and a larger" in " ".join(lines)
+    tasks = tomllib.loads(find("plane-v1").read_text(encoding="utf-8"))["datasets"]
+    named = [
+        (task, {}) if isinstance(task, str) else (task["name"], {"data": {"dims": task["dims"]}}) for task in tasks
+    ]
+    assert max(by_elbow(*each).chosen for each in named) < 4
 
 
 def test_columns_on_unequal_tasks_name_the_tasks_of_each(committed):

@@ -198,6 +198,12 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
     assert re.search(r"W-CFM .*\bkappa\b", whole.partition("## Leaderboard")[0], re.DOTALL)
 
 
+def test_the_protocol_names_the_tasks_without_a_ratio_in_the_readme(shown):
+    near = " and ".join(f"`{data}`" for data in shown[1].heat(20_000, None).effects.unscored)
+    said = f"in the README's table after 20,000 steps with the own sampler, {near}."
+    assert said in " ".join(PAGES["docs/tables.md"].split())
+
+
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):
     """OT-CFM was called first where methods with fewer seeds were ahead of it."""
     text, *boards = shown
