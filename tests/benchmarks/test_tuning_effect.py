@@ -108,6 +108,9 @@ def test_the_list_of_results_says_what_tuning_does_for_wcfm(lines, found):
         "tuned settings."
     )
     assert said in (readme.RANKINGS.parent / "README.md").read_text("utf-8")
+    papers = (readme.RANKINGS.parent / "papers.md").read_text("utf-8")
+    assert "in W2, 8gaussians favors it as well after 2,000 steps (-0.028 ± 0.024, not separated with Holm)" in papers
+    assert "pinwheel (sliced W2 -0.0065 ± 0.0036, not separated with Holm; W2 -0.0144 ± 0.0060, separated)" in papers
 
 
 def test_the_counts_of_chosen_settings_are_those_of_the_file(lines):
