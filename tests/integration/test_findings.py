@@ -17,6 +17,7 @@ from helpers.published import (
     rows,
     rows_of,
     signed,
+    step_costs,
     values,
 )
 from scipy.stats import ttest_ind, ttest_rel
@@ -270,3 +271,20 @@ def test_a_tuned_learning_rate_alone_brings_starflow_with_labels_near_its_guided
     said = f"a tuned learning rate alone brings STARFlow to {fd:.1f} without guidance"
     assert said in CARDS["27"]
     assert said in (RESULTS / "papers.md").read_text("utf-8").partition("### F3.")[2].partition("###")[0]
+
+
+def test_pages_state_the_cost_of_a_step_on_an_idle_machine():
+    plane, moons = step_costs("plane-v1"), step_costs("plane-v1")["moons"]
+    transport = sorted(f"{own['wcfm']:.2f}" for own in step_costs("transport-v1").values())
+    in_8d, in_50d, digits = (
+        own["wcfm"] for own in (plane["mixture dims=8"], plane["mixture dims=50"], step_costs("digits-v1")["digits"])
+    )
+    said = (
+        f"{moons['wcfm']:.2f} times a CFM step in 2D, {in_8d:.2f} in 8D, {in_50d:.2f} in 50D (plane-v1), "
+        f"{' to '.join(transport)} from data to data (transport-v1), {digits:.2f} on digits"
+    )
+    assert f"| effect | a step takes {said} |" in (RESULTS / "papers.md").read_text("utf-8")
+    assert f"a step takes {moons['wcfm-balanced']:.1f} times the CPU time of a CFM step in 2D" in CARDS["11"]
+    ratios = ", ".join(f"{moons[model]:.1f} times ({model})" for model in ("otcfm", "wcfm-balanced", "sdcfm"))
+    said = f"a step on moons takes {ratios} and {moons['wcfm']:.2f} times (wcfm) the CPU time of a CFM step"
+    assert said in " ".join((RESULTS / "couplings.md").read_text("utf-8").split())
