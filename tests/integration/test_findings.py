@@ -247,6 +247,7 @@ def test_with_tuned_settings_on_digits_holm_does_not_separate_what_single_interv
         assert abs(mean) > half
         assert not tuned.apart(one, other)
     assert default.beats(*reversed(labeled[0]))
+    assert all(own.beats("cfm", "tarflow noise=0.1") for own in (default, tuned))
     wcfm = [own for own in defaults("digits-v1", "tuned") if "wcfm" in rows_of(own, "tuned")]
     assert {own["spec"]["model"]["kappa"] for own in wcfm} == {"elbow"}
     page = (RESULTS / "papers.md").read_text("utf-8")
