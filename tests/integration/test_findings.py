@@ -1,5 +1,7 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
+import re
+import tomllib
 from itertools import combinations, product
 
 import numpy as np
@@ -289,3 +291,16 @@ def test_pages_state_the_cost_of_a_step_on_an_idle_machine():
     ratios = ", ".join(f"{moons[model]:.1f} times ({model})" for model in ("otcfm", "wcfm-balanced", "sdcfm"))
     said = f"a step on moons takes {ratios} and {moons['wcfm']:.2f} times (wcfm) the CPU time of a CFM step"
     assert said in " ".join((RESULTS / "couplings.md").read_text("utf-8").split())
+
+
+def test_balanced_weights_have_the_kappa_of_a_rule_that_limits_their_lacking_tilt():
+    page = (RESULTS.parent / "docs" / "sweeps.md").read_text("utf-8")
+    for track in ("plane-v1", "transport-v1", "digits-v1"):
+        models = [own["spec"]["model"] for own in defaults(track)]
+        assert {own["kappa"] for own in models if own["name"] == "wcfm-balanced"} == {"elbow"}
+    stated = signed(*difference("digits-v1", "digits", FD, "wcfm-balanced", "cfm"), 1)
+    assert f"On digits it is almost CFM (FD minus CFM's {stated})" in page
+    suite = tomllib.loads((RESULTS.parent / "genbench" / "suites" / "latents-v1.toml").read_text("utf-8"))
+    (kappa,) = {own["kappa"] for own in suite["models"] if own["name"] == "wcfm-balanced"}
+    assert f"In `latents-v1` its kappa is\n{kappa}, not the rule's 0.354." in page
+    assert re.search(r"^\| CIFAR-10, latents of `cifar10-8x8x8` \| 0.5 \| 0.354 ", page, re.M)
