@@ -118,6 +118,20 @@ def signed(mean, half, digits):
     return f"{mean:+.{digits}f} ± {half:.{digits}f}"
 
 
+@cache
+def step_costs(track):
+    """Return {task: {row: CPU time of a training step as a multiple of CFM's}} on an idle machine.
+
+    Only the first task of each shape was measured.
+    """
+    measured = json.loads((RESULTS.parent / "genbench" / "suites" / f"{track}.seconds.json").read_text("utf-8"))
+    assert measured["load"] <= measured["cores"] / 2
+    return {
+        shape["tasks"][0]: {row: seconds / shape["seconds"]["cfm"] for row, seconds in shape["seconds"].items()}
+        for shape in measured["shapes"]
+    }
+
+
 def below(*models, **settings):
     """Return whether the interval of a `difference` lies below 0."""
     mean, half = difference(*models, **settings)

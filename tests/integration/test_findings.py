@@ -1,5 +1,7 @@
 """Findings of tracks and studies, from their published records, with what would refute them."""
 
+import re
+import tomllib
 from itertools import combinations, product
 
 import numpy as np
@@ -17,6 +19,7 @@ from helpers.published import (
     rows,
     rows_of,
     signed,
+    step_costs,
     values,
 )
 from scipy.stats import ttest_ind, ttest_rel
@@ -246,6 +249,7 @@ def test_with_tuned_settings_on_digits_holm_does_not_separate_what_single_interv
         assert abs(mean) > half
         assert not tuned.apart(one, other)
     assert default.beats(*reversed(labeled[0]))
+    assert all(own.beats("cfm", "tarflow noise=0.1") for own in (default, tuned))
     wcfm = [own for own in defaults("digits-v1", "tuned") if "wcfm" in rows_of(own, "tuned")]
     assert {own["spec"]["model"]["kappa"] for own in wcfm} == {"elbow"}
     page = (RESULTS / "papers.md").read_text("utf-8")
@@ -270,3 +274,33 @@ def test_a_tuned_learning_rate_alone_brings_starflow_with_labels_near_its_guided
     said = f"a tuned learning rate alone brings STARFlow to {fd:.1f} without guidance"
     assert said in CARDS["27"]
     assert said in (RESULTS / "papers.md").read_text("utf-8").partition("### F3.")[2].partition("###")[0]
+
+
+def test_pages_state_the_cost_of_a_step_on_an_idle_machine():
+    plane, moons = step_costs("plane-v1"), step_costs("plane-v1")["moons"]
+    transport = sorted(f"{own['wcfm']:.2f}" for own in step_costs("transport-v1").values())
+    in_8d, in_50d, digits = (
+        own["wcfm"] for own in (plane["mixture dims=8"], plane["mixture dims=50"], step_costs("digits-v1")["digits"])
+    )
+    said = (
+        f"{moons['wcfm']:.2f} times a CFM step in 2D, {in_8d:.2f} in 8D, {in_50d:.2f} in 50D (plane-v1), "
+        f"{' to '.join(transport)} from data to data (transport-v1), {digits:.2f} on digits"
+    )
+    assert f"| effect | a step takes {said} |" in (RESULTS / "papers.md").read_text("utf-8")
+    assert f"a step takes {moons['wcfm-balanced']:.1f} times the CPU time of a CFM step in 2D" in CARDS["11"]
+    ratios = ", ".join(f"{moons[model]:.1f} times ({model})" for model in ("otcfm", "wcfm-balanced", "sdcfm"))
+    said = f"a step on moons takes {ratios} and {moons['wcfm']:.2f} times (wcfm) the CPU time of a CFM step"
+    assert said in " ".join((RESULTS / "couplings.md").read_text("utf-8").split())
+
+
+def test_balanced_weights_have_the_kappa_of_a_rule_that_limits_their_lacking_tilt():
+    page = (RESULTS.parent / "docs" / "sweeps.md").read_text("utf-8")
+    for track in ("plane-v1", "transport-v1", "digits-v1"):
+        models = [own["spec"]["model"] for own in defaults(track)]
+        assert {own["kappa"] for own in models if own["name"] == "wcfm-balanced"} == {"elbow"}
+    stated = signed(*difference("digits-v1", "digits", FD, "wcfm-balanced", "cfm"), 1)
+    assert f"On digits it is almost CFM (FD minus CFM's {stated})" in page
+    suite = tomllib.loads((RESULTS.parent / "genbench" / "suites" / "latents-v1.toml").read_text("utf-8"))
+    (kappa,) = {own["kappa"] for own in suite["models"] if own["name"] == "wcfm-balanced"}
+    assert f"In `latents-v1` its kappa is\n{kappa}, not the rule's 0.354." in page
+    assert re.search(r"^\| CIFAR-10, latents of `cifar10-8x8x8` \| 0.5 \| 0.354 ", page, re.M)
