@@ -16,6 +16,14 @@ CARDS = dict(
     re.findall(r"^### (\d+)\. (.*?)(?=^##)", (RESULTS / "findings.md").read_text("utf-8") + "\n##", re.M | re.S)
 )
 """{number: title, table and quote} of the findings."""
+PAPERS = dict(
+    re.findall(
+        r"^### ([A-Z]\d+)\. (.*?)(?=^##|^Not measured here)",
+        (RESULTS / "papers.md").read_text("utf-8") + "\n##",
+        re.M | re.S,
+    )
+)
+"""{number: title and table} of the claims of papers."""
 
 
 @cache

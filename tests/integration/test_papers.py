@@ -9,11 +9,10 @@ from itertools import product
 import numpy as np
 import pytest
 from helpers.paper_differences import CFM_LATENT, DIFFERENCES, EFFICIENT, FD, LABELED, LATENTS, LONG, MID, PAIRS, PLANE
+from helpers.published import PAPERS as CARDS
 from helpers.published import RESULTS, below, defaults, difference, differences, halved, rows, signed, tasks, values
 
 PAGE = (RESULTS / "papers.md").read_text("utf-8")
-CARDS = dict(re.findall(r"^### ([A-Z]\d+)\. (.*?)(?=^##|^Not measured here)", PAGE + "\n##", re.M | re.S))
-"""{number: title and table}."""
 TASKS = [*product(["plane-v1"], PLANE), *product(["transport-v1"], PAIRS)]
 SIGNED = re.compile(r"[-+]\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
 
@@ -73,31 +72,6 @@ def test_on_every_task_paths_are_straighter_with_wcfm_and_straightest_with_otcfm
             assert below(suite, data, "straightness", *two, **plan)
     assert not below("transport-v1", "tori", "straightness", "otcfm", "wcfm", **MID)
     assert "(but not on tori after 5,000 or 20,000 steps or with tuned settings: W5)" in CARDS["W1"]
-
-
-BOTH = ["mixture dims=8", "mixture dims=50"]
-
-
-@pytest.mark.parametrize(
-    ("card", "metric", "pair", "ahead", "behind", "said"),
-    [
-        ("W7", "sliced_w2", ("wcfm", "cfm"), ["pinwheel"], ["moons", "checkerboard", "rings", "spirals", *BOTH],
-         "separated), but in sliced W2 worse on moons, checkerboard, rings, spirals and both mixtures"),
-        ("O5", "sliced_w2", ("otcfm", "cfm"), [d for d in PLANE if d not in ("rings", *BOTH)], ["rings", *BOTH],
-         "is ahead on moons, 8gaussians, checkerboard, pinwheel and spirals, and behind on rings and both mixtures"),
-        ("S1", "sliced_w2", ("sdcfm", "otcfm"), ["moons", "8gaussians", "checkerboard"], ["spirals"],
-         "with dopri5, ahead of OT-CFM on moons, 8gaussians and checkerboard only, behind it on spirals"),
-        ("S1", "sliced_w2", ("sdcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel"], ["rings", *BOTH],
-         "behind it on spirals, and behind CFM on rings and both mixtures"),
-        ("T3", "nll", ("tarflow *", "cfm"), [data for data in PLANE if data != "8gaussians"], ["8gaussians"],
-         "with tuned settings, it is behind on 8gaussians"),
-    ],
-)  # fmt: skip
-def test_a_card_says_what_tuned_settings_change(card, metric, pair, ahead, behind, said):
-    one, other = pair
-    assert [data for data in PLANE if below("plane-v1", data, metric, one, other, table="tuned")] == ahead
-    assert [data for data in PLANE if below("plane-v1", data, metric, other, one, table="tuned")] == behind
-    assert said in CARDS[card][CARDS[card].index("with tuned settings") :]
 
 
 def test_tuning_chose_kappa_4_on_each_task_but_tori():
@@ -203,28 +177,6 @@ def test_otcfm_gains_more_from_few_steps_than_wcfm_except_in_50_dimensions():
             models = f"mixture dims={dims} *", "sliced_w2", "otcfm *", "wcfm *kappa=1.0"
             assert below("couplings-dims", *models, nfe=nfe) == (dims == 8 or nfe < 4)
             assert not below("couplings-dims", models[0], models[1], models[3], models[2], nfe=nfe)
-
-
-def test_after_20000_steps_otcfm_is_ahead_on_five_tasks_and_behind_on_two():
-    ahead = {data for data in PLANE if below("plane-v1", data, "sliced_w2", "otcfm", "cfm", **LONG)}
-    behind = {data for data in PLANE if below("plane-v1", data, "sliced_w2", "cfm", "otcfm", **LONG)}
-    assert ahead == {"moons", "checkerboard", "pinwheel", "rings", "spirals"}
-    assert behind == {"mixture dims=8", "mixture dims=50"}
-
-
-def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_steps():
-    for data in PLANE:
-        assert all(below("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", nfe=nfe) for nfe in (1, 4, None))
-        for plan in ({}, LONG):
-            assert all(below("plane-v1", data, "sliced_w2", "sdcfm", "cfm", nfe=nfe, **plan) for nfe in (1, 4))
-        assert not any(below("plane-v1", data, "sliced_w2", "sdcfm", other, **LONG) for other in ("cfm", "otcfm"))
-    for other, nfe, expected in (
-        ("cfm", None, {"rings", "mixture dims=8", "mixture dims=50"}),
-        ("otcfm", None, {"moons", "checkerboard", "pinwheel", "rings", "spirals", "mixture dims=8"}),
-        ("otcfm", 4, {"moons", "pinwheel", "rings", "spirals"}),
-    ):
-        behind = {data for data in PLANE if below("plane-v1", data, "sliced_w2", other, "sdcfm", nfe=nfe, **LONG)}
-        assert behind == expected
 
 
 def test_likelihoods_of_nsf_are_ahead_of_tarflow_and_after_2000_steps_tarflow_is_ahead_of_cfm():
