@@ -1,4 +1,4 @@
-"""Section "Equal time" of results/rankings.md: the methods of the README's track at nearly equal training time.
+"""Section "Equal time" of results/rankings.md: the methods of the README's track within one limit of training time.
 
 `benchmarks.readme` writes it. The time limit is `MOST` times the seconds of the baseline at the longest budget shown.
 On each task, a method has the longest trained budget within this limit, so it may use much less time than the baseline.
@@ -18,6 +18,7 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.track_board import Heat, TrackBoard
 from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
+from genbench.report.track_sentences import why_unscored
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
@@ -112,30 +113,28 @@ def _on_seeds(heat: Heat, index: int, model: str, longest: Heat) -> Cell:
 
 def section(board: TrackBoard) -> str:
     """Return the section, with its title."""
-    given, longest, base = budgets(board), board.shown[-1], board.baseline
+    given, base = budgets(board), board.baseline
     heat = equal_time(board, given)
     shares = [own.seconds / task[base].seconds for task in given.values() for own in task.values()]
     too_slow = any(cell.word == SLOW for contest in heat.contests for cell in contest.cells.values())
     slow = f"; it is {SLOW} where {board.budgets[0]:,} steps take more" if too_slow else ""
+    none = f" No ratio on {listed(near)}: {why_unscored([heat], base)}." if (near := heat.effects.unscored) else ""
     intro = (
         f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, has on each "
-        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {longest:,} "
-        f"steps{slow}. Few budgets are trained, so methods have {min(shares):.1f} to {max(shares):.1f} times the "
-        f"seconds of {base}. Excess over real data as a multiple of {base}'s: geometric mean over "
-        f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
-        f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks; methods that share a letter are not "
-        f"separated. {_how(board)}"
+        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {heat.steps:,} "
+        f"steps{slow}. Few budgets are trained, so methods have {_times(shares)} the seconds of {base}. Excess over "
+        f"real data as a multiple of {base}'s: geometric mean over {counted(len(heat.effects.scored), 'task')} "
+        f"({', '.join(heat.effects.scored)}) and {counted(len(heat.seeds), 'seed')}, with its 95 % t interval "
+        f"over tasks, uncorrected; {tables.ALIKE}.{none} {_how(board)}"
     )
-    shapes = _timed(board).shapes
     excess = {each.method: told(each) for each in heat.effects.summaries}
     methods = list(dict.fromkeys([*excess, *heat.contests[0].cells]))
     rows = [(model, *_spent(board, given, model), excess.get(model, "lacks all tasks")) for model in methods]
     found = bracket(board, heat, given)
-    if found is not None and found.more is not None:
-        best = found.steps.method
-        own = interval(found.more.now)  # without letters, which compare the other rows
-        rows.append((f"{best}, above the limit", *_spent(board, found.more.given, best), own))
-    table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in shapes), "excess"), rows)
+    if found is not None and found.above is not None:
+        best, own = found.steps.method, interval(found.above.own)  # without letters, which compare the other rows
+        rows.append((f"{best}, above the limit", *_spent(board, found.above.given, best), own))
+    table = tables.markdown(("method", *(f"steps, {shape.task}" for shape in _timed(board).shapes), "excess"), rows)
     return f"{TITLE}{tables.fill(intro)}\n\n{table}\n{tables.fill(verdict(board, heat, given))}\n"
 
 
@@ -168,11 +167,6 @@ def _times(ratios: list[float]) -> str:
     return f"{least} times" if least == most else f"{least}-{most} times"
 
 
-def _share(board: TrackBoard, given: Given, model: str, heat: Heat) -> str:
-    """Return the seconds of a method on the scored tasks of some contests, as multiples of the baseline's."""
-    return _times([given[task][model].seconds / given[task][board.baseline].seconds for task in heat.effects.scored])
-
-
 def interval(each: Summary) -> str:
     """Return the ratio of a method with its interval, if it has any."""
     if each.ratio is None or each.low is None or each.low == each.high:
@@ -185,51 +179,81 @@ def told(each: Summary) -> str:
     return f"{interval(each)} {each.letters}" if each.ratio is not None else f"lacks {', '.join(each.lacks)}"
 
 
-class Longer(NamedTuple):
-    """A method with its next budget on each task: all budgets, the contests there, and its summary."""
+class Case(NamedTuple):
+    """A method on some tasks, with its own budgets there.
+
+    Args:
+        given: all budgets.
+        heat: the contests on these tasks.
+        own: its summary.
+        share: its seconds on the scored tasks, as multiples of the baseline's.
+        is_apart: whether it is separated from the baseline: across tasks, or within the task if only one is scored.
+    """
 
     given: Given
     heat: Heat
-    now: Summary
+    own: Summary
+    share: str
+    is_apart: bool
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The scored tasks."""
+        return self.heat.effects.scored
 
 
 class Bracket(NamedTuple):
-    """The method that comes first at equal steps, as the README says, around the time of the baseline.
+    """The method that comes first at equal steps, as the README says, within the time limit and above it.
 
     Args:
         steps: its summary after as many steps as the baseline.
-        part: the contests at nearly equal time, on the tasks that it does not lack there.
-        now: its summary there.
-        gaps: why it lacks scored tasks at nearly equal time, in words; empty if it lacks none.
-        more: its next budgets; None if it has none, or no ratio there.
+        gaps: why it lacks scored tasks within the limit, in words; empty if it lacks none.
+        above: its next budgets on all tasks; None if it has none, or lacks a scored task there.
+        cases: within the limit; if it has next budgets, these on the same tasks and on the scored tasks that it lacks.
     """
 
     steps: Summary
-    part: Heat
-    now: Summary
     gaps: str
-    more: Longer | None
+    above: Case | None
+    cases: list[Case]
 
 
 def bracket(board: TrackBoard, heat: Heat, given: Given) -> Bracket | None:
-    """Return the comparison of equal steps with equal time; None if the first method has no scored task there."""
+    """Return the comparison of equal steps with the time limit; None if the first method has no scored task there."""
     first = _first(board, heat)
-    if not _is_timed(board, first.method):
+    method = first.method
+    if not _is_timed(board, method):
         return None
-    part = heat.on([c.data for c in heat.contests if not c.cells[first.method].word], board.baseline)
-    if (now := _ranked(part, first.method)) is None:
+    own = [contest.data for contest in heat.contests if not contest.cells[method].word]
+    if (within := _case(board, given, heat.on(own, board.baseline), method)) is None:
         return None
-    words = {c.data: c.cells[first.method].word for c in heat.contests if c.data in heat.effects.scored}
+    words = {c.data: c.cells[method].word for c in heat.contests if c.data in heat.effects.scored}
     lacked = group_by(
         (data for data, word in words.items() if word),
         lambda data: f"is {words[data]}" if words[data] in (SLOW, UNTIMED, UNSUPPORTED) else "lacks seeds",
     )
     gaps = [f"{what} on {listed(tasks)}" for what, tasks in lacked.items()]
-    longer, more = _longer(board, given, first.method), None
+    cases, above, longer = [within], None, _longer(board, given, method)
     if longer != given:
         then = equal_time(board, longer)
-        more = Longer(longer, then, own) if (own := _ranked(then, first.method)) else None
-    return Bracket(first, part, now, " and ".join(gaps), more)
+        if above := _case(board, longer, then, method):
+            parts = (then.on(tasks, board.baseline) for tasks in (own, [data for data, word in words.items() if word]))
+            cases += [case for part in parts if (case := _case(board, longer, part, method))]
+    return Bracket(first, " and ".join(gaps), above, cases)
+
+
+def _case(board: TrackBoard, given: Given, heat: Heat, method: str) -> Case | None:
+    """Return a method on the tasks of some contests; None without a ratio."""
+    own = next((each for each in heat.effects.summaries if each.method == method and each.ratio is not None), None)
+    if own is None:
+        return None
+    scored, base = heat.effects.scored, board.baseline
+    share = _times([given[task][method].seconds / given[task][base].seconds for task in scored])
+    if len(scored) == 1:  # nothing is tested over tasks
+        is_apart = next(c.pairs.apart(method, base) for c in heat.contests if c.data in scored)
+    else:
+        is_apart = next(each.apart(own) for each in heat.effects.summaries if each.method == base)
+    return Case(given, heat, own, share, is_apart)
 
 
 def _longer(board: TrackBoard, given: Given, model: str) -> Given:
@@ -249,86 +273,78 @@ def _first(board: TrackBoard, heat: Heat) -> Summary:
 
 
 def without(board: TrackBoard, heat: Heat) -> str:
-    """Return that the first method at equal steps has no ratio at equal time."""
+    """Return that the first method at equal steps has no ratio within the time limit."""
     first = _first(board, heat).method
     why = "it is too slow for every trained budget, not timed, or lacks seeds"
     return f"{first} has no ratio: {why if _is_timed(board, first) else 'its seconds were not measured'}."
 
 
-def _ranked(heat: Heat, method: str) -> Summary | None:
-    """Return the summary of a method; None without a ratio."""
-    return next((each for each in heat.effects.summaries if each.method == method and each.ratio is not None), None)
-
-
-def _level(heat: Heat, own: Summary) -> str:
-    others = [each for each in heat.effects.summaries if each.ratio is not None and each.method != own.method]
-    alike = sum(not each.apart(own) for each in others)
-    return f"not separated from {alike} of {len(others)} other methods"
-
-
 def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
-    """Return sentences that compare the first method at equal steps, which the README names, with equal time."""
+    """Return sentences that compare the first method at equal steps, which the README names, with the time limit."""
     if (found := bracket(board, heat, given)) is None:
-        return f"At nearly equal time, {without(board, heat)}"
-    first, part, now, gaps, more = found
+        return f"Within the time limit, {without(board, heat)}"
+    first, gaps, above, (within, *_) = found
     best, base = first.method, board.baseline
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
     better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
-    steps = _times(
-        [shape.seconds[best] / shape.seconds[base] for shape in _timed(board).shapes if best in shape.seconds]
-    )
-    start, later = f"At nearly equal time ({_share(board, given, best, part)} the seconds of {base}), it", ""
-    if gaps:
-        start += f" {gaps}. {_rest(part)}, it"
-    if more:
-        over = f", over all {len(more.heat.effects.scored)} tasks," if gaps else ""
-        later = (
-            f" With {_share(board, more.given, best, more.heat)} the seconds, it has{over} {interval(more.now)} and is "
-            f"{_level(more.heat, more.now)}."
-        )
-    return (
+    timed = [shape.seconds for shape in _timed(board).shapes if best in shape.seconds]
+    steps = _times([seconds[best] / seconds[base] for seconds in timed])
+    others = [each for each in within.heat.effects.summaries if each.ratio is not None and each.method != best]
+    alike = sum(not each.apart(within.own) for each in others)
+    unscored = [c.data for c in met if c.data not in within.tasks]
+    also = f" Counting also {listed(unscored)}, which have no ratio, its" if unscored else " Its"
+    said = [
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
-        f"the README says, but takes {steps} the seconds. {start} has {interval(now)} and is {_level(part, now)}; its "
-        f"mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and "
-        f"worse on {len(met) - better} (separated on {behind}).{later}"
-    )
+        f"the README says, but takes {steps} the seconds.",
+        *([f"Within the time limit, it {gaps}."] if gaps else []),
+        _compared(found, base, "it", f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
+        *([f"Over all {len(above.tasks)}, above the limit, it has {interval(above.own)}."] if gaps and above else []),
+        f"Within the limit, it is not separated from {alike} of {len(others)} other methods.{also} mean is better than "
+        f"the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse on "
+        f"{len(met) - better} (separated on {behind}).",
+    ]
+    return " ".join(said)
+
+
+def _compared(found: Bracket, base: str, name: str, where: str = "") -> str:
+    """Return the ratios and seconds of all cases, and in which the method is separated from the baseline."""
+    within, *longer = found.cases
+    said = f"With {within.share} the seconds of {base}, {name} has {interval(within.own)} times its excess{where}"
+    if not longer:
+        return f"{said}."
+    same, *rest = longer
+    said += f"; with {same.share}, {interval(same.own)}."
+    for own in rest:
+        said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
+    apart = [case.share for case in found.cases if case.is_apart]
+    none = f"None is separated from {base}."
+    return f"{said} {f'It is separated from {base} with {listed(apart)} the seconds.' if apart else none}"
 
 
 def sentence(board: TrackBoard) -> str:
     """Return the same in a few sentences, for the README."""
-    given = budgets(board)
+    given, base = budgets(board), board.baseline
     heat = equal_time(board, given)
-    start = "[At nearly equal training time](results/rankings.md#equal-time) with default settings"
+    start = f"[Within {MOST:g} times {base}'s time for {board.shown[-1]:,} steps](results/rankings.md#equal-time) with "
+    start += "default settings"
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
-    first, part, now, gaps, more = found
-    ranked = [each for each in part.effects.summaries if each.ratio is not None]
-    place = ranked.index(now)
-    worse, better = ([each.method for each in side if each.apart(now)] for side in (ranked[:place], ranked[place:]))
-    sides = [f"{side} than {_counted(own)}" for side, own in (("better", better), ("worse", worse)) if own]
+    method, within, gaps = found.steps.method, found.cases[0], found.gaps
+    ranked = [each for each in within.heat.effects.summaries if each.ratio is not None]
+    place = ranked.index(within.own)
+    sides = (("better", ranked[place:]), ("worse", ranked[:place]))
+    apart = [(side, [each.method for each in some if each.apart(within.own)]) for side, some in sides]
+    told = [f"{side} than {_counted(methods)}" for side, methods in apart if methods]
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
-    elif not sides:
-        said = f"{first.method} is separated from no other method"
+    elif not told:
+        said = f"{method} is separated from no other method"
     else:
-        said = f"{first.method} is {', '.join(sides)} and separated from no other"
-    base, later = board.baseline, ""
-    if more:
-        near = any(each.method == base and not each.apart(more.now) for each in more.heat.effects.summaries)
-        alike = f", not separated from {base}" if near else ""
-        over = f" on all {len(more.heat.effects.scored)}" if gaps else ""
-        later = f"; with {_share(board, more.given, first.method, more.heat)}, {interval(more.now)}{over}{alike}"
-    over = f"{counted(len(part.effects.scored), 'task')}{f'; {first.method} {gaps}' if gaps else ''}"
-    return (
-        f"{start}, {said} ({over}). With {_share(board, given, first.method, part)} the seconds of {base}, "
-        f"{first.method} has {interval(now)} times its excess{later}."
-    )
+        said = f"{method} is {', '.join(told)} and separated from no other"
+    over = f"{counted(len(within.tasks), 'task')}{f'; {method} {gaps}' if gaps else ''}"
+    return f"{start}, {said} ({over}). {_compared(found, base, method)}"
 
 
 def _counted(methods: list[str]) -> str:
     return methods[0] if len(methods) == 1 else f"{len(methods)} others"
-
-
-def _rest(part: Heat) -> str:
-    return f"On the other {counted(len(part.effects.scored), 'task')}"

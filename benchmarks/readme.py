@@ -11,13 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import equal_time, tuning_effect
+from benchmarks.tables import ALIKE
 from genbench.analysis.labels import counted, listed
 from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import group_by
+from genbench.registry import models
 from genbench.report.blocks import Row
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import budget, places, sentences, separations, unscored
+from genbench.report.track_sentences import budget, places, sentences, separations, unscored, why_unscored
 from genbench.report.track_table import MAIN, first_heats, first_table, other_rows
 from genbench.runs.store import Store
 from genbench.suites import find
@@ -26,8 +28,9 @@ ROOT = Path(__file__).parents[1]
 TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
-    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) learn points in 2, 8 and 50 dimensions: "
-    "nothing here says what happens at scale ([protocol](docs/tables.md#the-tables-of-a-track))."
+    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) (nsf: 2.5-32 times cfm's parameters; "
+    "starflow: 2.3-3.1) learn points in 2, 8 and 50 dimensions: nothing here says what happens at scale "
+    "([protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
 SEPARATED = """## Separated methods
@@ -66,23 +69,36 @@ def caption(board: TrackBoard) -> str:
     heats = first_heats(board)
     metrics = " or ".join(dict.fromkeys(f"`{contest.metric}`" for contest in heats[0].contests))
     tasks = sorted({len(heat.effects.scored) for heat in heats})
-    over = f"{tasks[0]} to {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
+    to = "or" if tasks[-1] == tasks[0] + 1 else "to"
+    over = f"{tasks[0]} {to} {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
     rows = first_table(board).rows
+    teachers = (f"; {row.label} first trains a teacher for as many steps" for row in rows if _has_teacher(row))
     marked = any(cell.sign for row in rows for cell in row.cells)
     plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
-    other = (f"; {' and '.join(own)} trained with other {names} than {board.baseline}" for names, own in plans.items())
+    other = (
+        f"; {listed(own)} train{'' if len(own) > 1 else 's'} differently from {board.baseline} ({names})"
+        for names, own in plans.items()
+    )
     settings = {(heat.steps, counted(len(heat.seeds), "seed")): heat.settings for heat in heats}
     columns = "; ".join(
-        f"after {steps:,} steps: {seeds}, {chosen} settings" + (" (for own samplers)" if chosen == "tuned" else "")
+        f"after {steps:,} steps: {seeds}, "
+        + ("settings tuned for each method's own sampler" if chosen == "tuned" else f"{chosen} settings")
         for (steps, seeds), chosen in settings.items()
     )
     mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
     timed = f"; seconds: default settings, {board.seconds.first.task}" if board.seconds else ""
     return (
-        f"Excess over real data in {metrics} divided by {board.baseline}'s: geometric mean over {over} with 95 % "
-        f"interval; methods that share a letter are not separated{', and ° marks the floor' if marked else ''}. "
-        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join(other)}."
+        f"Excess over real data in {metrics} divided by {board.baseline}'s: geometric mean over {over} with "
+        f"uncorrected 95 % interval; {ALIKE}{'; ° marks the floor' if marked else ''}. "
+        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join([*teachers, *other])}."
     )
+
+
+def _has_teacher(row: Row) -> bool:
+    """Return whether a method with values first trains another one."""
+    name = row.label.split()[0]
+    measured = any(cell.mean is not None for cell in row.cells)
+    return measured and name in models and "teacher" in models[name].traits
 
 
 def _names(recipe: str) -> list[str]:
@@ -93,7 +109,7 @@ def _names(recipe: str) -> list[str]:
 def left_out(board: TrackBoard) -> str:
     """Return which tasks a column of the first table leaves out; empty without any."""
     tasks = unscored(first_heats(board))
-    why = f"{board.baseline} is not clearly above the floor or lacks seeds"
+    why = why_unscored(first_heats(board), board.baseline)
     return f"Left out, because {why}: {tasks}." if tasks else ""
 
 
@@ -105,8 +121,8 @@ def not_shown(board: TrackBoard) -> str:
     left = "; ".join(f"{', '.join(row.label for row in rows)} ({texts})" for texts, rows in found.items())
     if {*found} == {"unsupported"}:
         return f"Not shown: {left}."
-    models = {row.label.split()[0] for row in first_table(board).rows}
-    always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in models]
+    names = {row.label.split()[0] for row in first_table(board).rows}
+    always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in names]
     return (
         f"Always shown: {listed(always)}; of the others, the best by the first column. Not shown (ratios of these "
         f"columns): {left}."

@@ -3,6 +3,9 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
+ALIKE = "methods that share a letter are not separated after Holm's correction, even if an interval excludes 1"
+"""What letters say. Intervals are not corrected for the number of comparisons."""
+
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table, its first column aligned left, the others right.

@@ -127,12 +127,16 @@ class ByEvent:
     """Marks, inside Annotated, a setting whose default None stands for a value that depends on the event.
 
     Args:
-        rule: event -> plain JSON value, which the spec records.
+        rule: event -> plain JSON value, which the spec records; or the value itself, if it is the same for all events.
         unless: name of an alternative setting; if that is given, None stays None.
     """
 
-    rule: Callable[[Any], Any]
+    rule: Callable[[Any], Any] | str
     unless: str = ""
+
+    def value(self, event: Any) -> Any:
+        """Return the value that None stands for."""
+        return self.rule(event) if callable(self.rule) else self.rule
 
 
 @dataclass(frozen=True)
@@ -247,7 +251,7 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
             raise ConfigError(f"{what} needs the setting '{name}': {setting.meaning or setting.type}")
         by_event = marker_in(setting.type, ByEvent)
         if value is None and context is not None and by_event and settings.get(by_event.unless) is None:
-            value = by_event.rule(context)
+            value = by_event.value(context)
         if setting.nested is not None:
             bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
         else:

@@ -1,4 +1,4 @@
-"""What the published results say about a component: ranks and samples of models, defects that metrics detect."""
+"""What the published results say about a component: ratios and samples of models, defects that metrics detect."""
 
 import io
 import json

@@ -13,7 +13,7 @@ from rich.console import Console
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, datasets, models
 from genbench.runs.component import sampler
-from genbench.settings import Setting, settings_of
+from genbench.settings import ByEvent, Setting, marker_in, settings_of
 from genbench.training.plan import Plan
 
 BOUNDS = {Gt: ">", Ge: ">=", Lt: "<", Le: "<="}
@@ -57,9 +57,12 @@ def describe_section(section: str) -> dict[str, Any]:
 
 
 def _setting(setting: Setting) -> dict[str, Any]:
+    default, by_event = None if setting.required else setting.default, marker_in(setting.type, ByEvent)
+    if default is None and by_event is not None and isinstance(by_event.rule, str):
+        default = by_event.rule
     return {
         "type": _type(setting.type),
-        "default": None if setting.required else setting.default,
+        "default": default,
         "required": setting.required,
         "meaning": setting.meaning,
     }

@@ -52,7 +52,7 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
         return main
     if curve or main["nfe"] is None:
         return curve.get(float(nfe), {"word": "not measured"})
-    return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f}"}
+    return main if main["nfe"] <= nfe else {"word": f"takes {main['nfe']:.0f} NFE"}
 
 
 def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[str, dict[Key, dict[str, Any]]]:

@@ -48,12 +48,9 @@ def places(board: TrackBoard) -> list[str]:
 
 def separations(board: TrackBoard) -> dict[int, str]:
     """Return {steps: which methods are separated from the baseline, and which are not ranked}, for each of these."""
-    ranking = _ranking(board)
     return {
-        heat.steps: " ".join(
-            [*_apart(board, heat), *(_single(board, heat) if heat is ranking[0] else []), *_left(board, heat)]
-        )
-        for heat in ranking
+        heat.steps: " ".join([*_apart(board, heat), *_single(board, heat), *_left(board, heat)])
+        for heat in _ranking(board)
     }
 
 
@@ -77,7 +74,7 @@ def _likewise(heat: Heat, first: Heat) -> str:
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
     seeds, tasks = counted(len(heat.seeds), "other seed"), counted(len(heat.effects.scored), "other task")
-    return f"Refuted likewise, by {seeds} or {tasks}."
+    return f"The same outcomes with {seeds} or over {tasks} would refute this."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:
@@ -201,11 +198,11 @@ def lacks(heat: Heat, model: str, summary: Summary | None) -> str:
     if len(words) == 1 and (word := words.pop()):
         return word
     if words and all(word.startswith("takes ") for word in words):
-        return "takes more"
+        return "takes more NFE"
     if summary is None or not scored:
         return "lacks all tasks" if scored else "not scored"
     if all(contest.cells[model].word.startswith("takes ") for contest in scored if contest.data in summary.lacks):
-        return f"takes more on {counted(len(summary.lacks), 'task')}"
+        return f"takes more NFE on {counted(len(summary.lacks), 'task')}"
     return f"lacks {summary.lacks[0] if len(summary.lacks) == 1 else counted(len(summary.lacks), 'task')}"
 
 
@@ -215,8 +212,8 @@ def reading(board: TrackBoard, heats: Sequence[Heat]) -> str:
         f"geometric mean over {_scored(heats)} with its 95 % t interval, uncorrected; methods that share a letter are "
         "not separated (paired t over tasks, Holm's correction over all pairs), even if their intervals are disjoint"
     )
-    why = f"; not scored, because {board.baseline} is not clearly above the floor or lacks seeds: "
     without = unscored(heats)
+    why = f"; not scored, because {why_unscored(heats, board.baseline)}: "
     return (
         f"Values after {_budgets(heats)}: excess (value minus floor of real data) as a multiple of the excess of "
         f"{board.baseline}{_alike_in(heats)}, {across if _several(heats) else f'on {_scored(heats)}'}"
@@ -248,6 +245,12 @@ def unscored(heats: Sequence[Heat]) -> str:
     return _by_column(
         heats, lambda heat: [c.data for c in heat.contests if c.floor and c.data in heat.effects.unscored]
     )
+
+
+def why_unscored(heats: Sequence[Heat], baseline: str) -> str:
+    """Return why the tasks of `unscored` are not scored."""
+    cells = (c.cells[baseline] for heat in heats for c in heat.contests if c.data in heat.effects.unscored)
+    return f"{baseline} is not clearly above the floor{' or lacks seeds' if any(cell.word for cell in cells) else ''}"
 
 
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:

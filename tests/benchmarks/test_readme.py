@@ -2,13 +2,16 @@
 
 import re
 import tomllib
+from itertools import product
 
 import pytest
 from helpers.tracks import EXCESS, TRACK, board_of, planted
 
 from benchmarks import readme
+from genbench.registry import models
 from genbench.report import track_table
 from genbench.report.track_cells import read_seconds
+from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
 
@@ -20,36 +23,36 @@ BASE = "cfm"
 def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
     assert (
-        "Excess over real data in `sliced_w2` divided by cfm's: geometric mean over 2 tasks with 95 % interval; "
-        in said
+        "Excess over real data in `sliced_w2` divided by cfm's: geometric mean over 2 tasks with uncorrected 95 % "
+        "interval; methods that share a letter are not separated after Holm's correction, even if " in said
     )
-    assert said.endswith("are not separated. After 20 steps: 5 seeds, default settings.")
+    assert said.endswith(" if an interval excludes 1. After 20 steps: 5 seeds, default settings.")
     records = planted()
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
             record["results"] = [row for row in record["results"] if row["nfe"] != 1]
     (tmp_path / "fewer").mkdir()
     fewer = board_of(tmp_path / "fewer", records)
-    assert "geometric mean over 1 to 2 tasks" in readme.caption(fewer)
+    assert "geometric mean over 1 or 2 tasks" in readme.caption(fewer)
     assert readme.left_out(fewer).endswith(" or lacks seeds: pinwheel (NFE 1).")
     assert not readme.left_out(board_of(tmp_path, planted()))
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
     (tmp_path / "near").mkdir()
-    assert ", and ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
+    assert " excludes 1; ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
 
 
 def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp_path, monkeypatch):
     board = board_of(tmp_path, planted())
     assert readme.not_shown(board) == ""
-    assert readme.shown(board, ["Said."]).endswith(" default settings.")
+    assert readme.shown(board, ["Said."]).endswith("settings.")
     monkeypatch.setattr(track_table, "METHODS", 3)
     own = readme.not_shown(board)
     assert own == (
         "Always shown: cfm, otcfm and wcfm; of the others, the best by the first column. Not shown (ratios of these "
-        f"columns): nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2, 1.00); vp (4 of 5 seeds); "
+        f"columns): nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (4 of 5 seeds); "
         "reflow (unsupported)."
     )
-    assert readme.shown(board, ["Said."], "Last.").endswith(f" default settings. Last.\n\n{readme.fill(own)}")
+    assert readme.shown(board, ["Said."], "Last.").endswith(f"settings. Last.\n\n{readme.fill(own)}")
     monkeypatch.setattr(track_table, "METHODS", 1)
     for main in (("cfm",), ()):
         monkeypatch.setattr(track_table, "MAIN", main)
@@ -76,8 +79,8 @@ def test_the_readme_shows_or_lists_every_method_of_the_track():
 def test_the_caption_names_the_settings_of_training_that_are_not_the_baselines(tmp_path):
     own = '{ name = "nsf", plan = { betas = [0.9, 0.95], warmup = 7 } }, { name = "otcfm", plan = { clip = 1.0 } }'
     said = readme.caption(board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own)))
-    assert "; nsf trained with other betas, warmup than cfm" in said
-    assert "; otcfm trained with other clip than cfm" in said
+    assert "; nsf trains differently from cfm (betas, warmup)" in said
+    assert "; otcfm trains differently from cfm (clip)" in said
 
 
 def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
@@ -86,7 +89,7 @@ def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
         if any("default" in place["tables"] for place in record["track"]) and record["labels"]["data"] == "moons":
             plans[record["track"][0]["row"]] = record["spec"]["plan"]
     rows = {line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")}
-    found = re.findall(r"; ([\w= ]+) trained with other ([\w, ]+) than cfm", " ".join(SECTION.split()))
+    found = re.findall(r"; ([\w= ]+) trains? differently from cfm \(([\w, ]+)\)", " ".join(SECTION.split()))
     told = {model: {*names.split(", ")} for models, names in found for model in models.split(" and ")}
     keys = {"lr", "weight_decay", "betas", "warmup", "lr_min", "clip", "ema", "batch_size", "schedule"}
     differs = {model: {key for key in keys if own.get(key) != plans[BASE].get(key)} for model, own in plans.items()}
@@ -98,7 +101,10 @@ def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_s
     (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
     track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
     for settings, said in (
-        ("tuned", "tuned settings (for own samplers); after 50 steps: 5 seeds, default settings, so columns differ in"),
+        (
+            "tuned",
+            "settings tuned for each method's own sampler; after 50 steps: 5 seeds, default settings, so columns ",
+        ),
         ("default", "default settings; after 50 steps: 5 seeds, default settings."),
     ):
         board = board_of(tmp_path, [*planted(), *planted(50)], track=track, settings=settings)
@@ -108,9 +114,12 @@ def test_the_caption_says_that_columns_with_other_settings_differ_in_more_than_s
 def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     caption = " ".join(SECTION.split())
     track = tomllib.loads(find(readme.TRACK).read_text("utf-8"))
-    columns = re.findall(r"fter ([\d,]+) steps: (\d+) seeds, (\w+) settings", caption)
+    columns = re.findall(r"fter ([\d,]+) steps: (\d+) seeds, (settings tuned|default settings)", caption)
     stated = [(budget["steps"], len(budget["seeds"]), budget.get("tuned", True)) for budget in track["budgets"]]
-    assert [(int(n.replace(",", "")), int(k), word == "tuned") for n, k, word in columns] == [stated[0], stated[-1]]
+    assert [(int(n.replace(",", "")), int(k), word == "settings tuned") for n, k, word in columns] == [
+        stated[0],
+        stated[-1],
+    ]
     assert stated[0][2] != stated[-1][2]
     assert "so columns differ in more than steps" in caption
     assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).first.task}; " in caption
@@ -122,8 +131,36 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
         place = record["labels"]["data"], record["spec"]["plan"]["steps"]
         values = [row["value"] for row in record["results"] if row["metric"] == "parameters"]
         sizes.setdefault(place, set()).update(values)
-    assert all(len(own) > 1 for own in sizes.values())  # of unequal size
     assert max(max(own) for own in sizes.values()) < 1_000_000  # small
+
+
+def test_the_caption_says_which_methods_have_larger_networks_than_the_baseline():
+    rows = {line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")}
+    sizes, ratios = {}, {}
+    for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):
+        data, steps = record["labels"]["data"], record["spec"]["plan"]["steps"]
+        for place, row in product(record["track"], record.get("results", ())):
+            shown = {2000: "tuned", 20_000: "default"}.get(steps) in place["tables"]
+            if shown and row["metric"] == "parameters" and row["value"] is not None:
+                sizes.setdefault((place["row"], data), set()).add(row["value"])
+    for (model, data), own in sizes.items():
+        (base,) = sizes[BASE, data]
+        ratios.setdefault(model, []).extend(size / base for size in own)
+    larger = {model: own for model, own in ratios.items() if model in rows and max(own) > 1.05}
+    assert [*larger] == ["nsf", "starflow width=16"]
+    assert min(map(min, ratios.values())) == 1
+    nsf, starflow = (f"{min(own):.2g}-{max(own):.2g}" for own in larger.values())
+    assert f"(nsf: {nsf} times cfm's parameters; starflow: {starflow})" in " ".join(SECTION.split())
+
+
+def test_the_caption_says_which_method_trains_a_teacher(tmp_path):
+    names = {model["name"] for model in tomllib.loads(find(readme.TRACK).read_text("utf-8"))["models"]}
+    assert {name for name in names if "teacher" in models[name].traits} == {"reflow"}
+    spec = make_spec("reflow", "moons", metrics=[], settings={"plan": {"steps": 20}})
+    assert spec.prerequisites["teacher"].plan == spec.plan
+    for page in (SECTION, readme.RANKINGS.read_text("utf-8").partition("## From one data set to another")[2]):
+        assert "; reflow first trains a teacher for as many steps" in " ".join(page.split())
+    assert "teacher" not in readme.caption(board_of(tmp_path, planted()))  # reflow has no values there
 
 
 @pytest.mark.parametrize(("steps", "settings"), [("2,000 steps", "tuned, "), ("20,000 steps", "")])

@@ -21,4 +21,6 @@ def test_every_component_has_a_description_that_is_json(kind):
 def test_a_setting_has_its_default_and_its_type():
     steps = describe_section("plan")["settings"]["plan"]["steps"]
     assert (steps["default"], steps["type"]) == (5000, "int >= 0")
-    assert describe("wcfm", ALL["models"])["settings"]["model"]["kappa"]["type"] == "float > 0 | elbow | none"
+    model = describe("wcfm", ALL["models"])["settings"]["model"]
+    assert (model["kappa"]["default"], model["kappa"]["type"]) == ("elbow", "float > 0 | elbow | none")
+    assert model["epsilon"]["default"] is None

@@ -13,6 +13,7 @@ from benchmarks.readme import caption, items, leaderboard_section, read_board
 from genbench.cli.reading import WIDE
 from genbench.report.formats.writers import markdown
 from genbench.report.track_table import first_table
+from genbench.suites import find
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -197,6 +198,12 @@ def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
     assert re.search(r"W-CFM .*\bkappa\b", whole.partition("## Leaderboard")[0], re.DOTALL)
 
 
+def test_the_protocol_names_the_tasks_without_a_ratio_in_the_readme(shown):
+    near = " and ".join(f"`{data}`" for data in shown[1].heat(20_000, None).effects.unscored)
+    said = f"in the README's table after 20,000 steps with the own sampler, {near}."
+    assert said in " ".join(PAGES["docs/tables.md"].split())
+
+
 def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):
     """OT-CFM was called first where methods with fewer seeds were ahead of it."""
     text, *boards = shown
@@ -206,6 +213,31 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_tabl
     for sentence in said:
         before = before.replace(sentence, "")
     assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
+
+
+def test_the_pattern_of_the_own_row_finds_no_line_of_a_caption(committed):
+    """A wrapped caption had a line that began with "methods in turns"."""
+    from typer.testing import CliRunner
+
+    from genbench.cli.main import app
+
+    patterns = re.findall(r"genbench leaderboard \| grep -E '(.*)'", "\n".join(PAGES.values()))
+    assert len(patterns) == 2
+    assert len({*patterns}) == 1
+    lines = CliRunner().invoke(app, ["leaderboard", "--results", str(committed)]).output.splitlines()
+    found = [number for number, line in enumerate(lines) if re.match(patterns[0], line)]
+    heads = {number for number in found if lines[number].startswith("method ")}
+    assert all(re.fullmatch("─+", lines[number + 1]) for number in heads)
+    assert len(heads) >= 10
+    assert {lines[number].partition(",")[0] for number in found if number not in heads} == {"plane-v1"}
+
+
+def test_the_quickstart_verifies_all_records_of_its_submission():
+    """It verified 60 of 80, so no row had all its seeds confirmed."""
+    track = tomllib.loads(find("plane-v1").read_text("utf-8"))
+    count = len(track["datasets"]) * len(track["budgets"][0]["seeds"])
+    assert PAGES["docs/quickstart.md"].count(f"all {count} records\ngenbench verify ") == 1
+    assert f" --sample {count}\n" in PAGES["docs/quickstart.md"]
 
 
 def test_blocks_fit_a_page_and_the_readme_is_short():

@@ -66,15 +66,17 @@ DIFFERENCES = [
     ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
     ("W7", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
     *(("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
+    *(("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm", plan)) for plan in ({}, MID, LONG)),
     ("W7", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
     ("W7", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
+    *(("W7", 4, ("plane-v1", "pinwheel", own, "wcfm", "cfm", {"table": "tuned"})) for own in ("sliced_w2", "w2")),
     ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
+    *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", {"table": "tuned"})) for data in PAIRS[:3]),
+    ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"table": "tuned"})),
     *(
         ("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", plan))
-        for data, plan in (
-            *((data, {"table": "tuned"}) for data in PAIRS[:3]),
-            *((data, plan) for data in PAIRS[:3] for plan in (MID, LONG)),
-        )
+        for data in PAIRS[:3]
+        for plan in (MID, LONG)
     ),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
@@ -112,6 +114,7 @@ DIFFERENCES = [
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
     *(("O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm")) for data in PLANE),
     *(("O5", 1, (suite, "digits", FD, "otcfm", "cfm")) for suite in ("digits", "digits-long")),
+    ("O5", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
     *(
         ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
         for data in ("8gaussians", "mixture dims=50")
@@ -144,8 +147,8 @@ DIFFERENCES = [
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
     ("F5", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
-    ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
+    ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
     ("F5", 3, ("plane-v1", "mixture dims=50", "sliced_w2", "starflow *", "cfm")),
     *(("T1", 1, ("starflow", "digits", FD, f"{flow} noise=0.1", flow)) for flow in ("tarflow", "starflow")),
     *(("T1", 1, ("starflow", "digits", FD, f"{one} denoise=true", f"{one} denoise=false")) for one in (PLAIN, TUNED)),
@@ -173,5 +176,6 @@ DIFFERENCES = [
     ("T4", 1, (*LATENTS, EFFICIENT, "tarflow *", CFM_LATENT)),
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
+    *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
 ]
 """Card, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted."""

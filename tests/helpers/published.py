@@ -16,6 +16,14 @@ CARDS = dict(
     re.findall(r"^### (\d+)\. (.*?)(?=^##)", (RESULTS / "findings.md").read_text("utf-8") + "\n##", re.M | re.S)
 )
 """{number: title, table and quote} of the findings."""
+PAPERS = dict(
+    re.findall(
+        r"^### ([A-Z]\d+)\. (.*?)(?=^##|^Not measured here)",
+        (RESULTS / "papers.md").read_text("utf-8") + "\n##",
+        re.M | re.S,
+    )
+)
+"""{number: title and table} of the claims of papers."""
 
 
 @cache
@@ -116,6 +124,20 @@ def difference(*models, **settings):
 def signed(mean, half, digits):
     """Write a difference as pages state it: "-0.12 ± 0.03"."""
     return f"{mean:+.{digits}f} ± {half:.{digits}f}"
+
+
+@cache
+def step_costs(track):
+    """Return {task: {row: CPU time of a training step as a multiple of CFM's}} on an idle machine.
+
+    Only the first task of each shape was measured.
+    """
+    measured = json.loads((RESULTS.parent / "genbench" / "suites" / f"{track}.seconds.json").read_text("utf-8"))
+    assert measured["load"] <= measured["cores"] / 2
+    return {
+        shape["tasks"][0]: {row: seconds / shape["seconds"]["cfm"] for row, seconds in shape["seconds"].items()}
+        for shape in measured["shapes"]
+    }
 
 
 def below(*models, **settings):

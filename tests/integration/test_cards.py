@@ -59,6 +59,7 @@ AT_ONE = {"nfe": 1, "steps": 1600}, {"steps": 2050}
         ),
         (12, 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm-balanced", "cfm", LONG)),
         *((13, 1, (suite, "digits", FD, "otcfm", "cfm")) for suite in ("digits", "digits-long")),
+        (13, 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
         (14, 3, ("tutorial", "8gaussians", "w2", "otcfm *", "cfm *")),
         (14, 3, ("tutorial", "moons-8gaussians", "w2", "otcfm *", "cfm *")),
         (14, 3, ("tutorial", "8gaussians-moons", "w2", "otcfm *", "cfm *")),

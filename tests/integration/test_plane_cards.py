@@ -1,14 +1,27 @@
-"""Cards of findings on the track plane-v1, from its published records."""
+"""Cards of findings and papers on the track plane-v1, from its published records."""
 
 import pytest
 from helpers.boards import pairs_of, published
-from helpers.published import CARDS, RESULTS, below, difference, differences, halved, in_order, signed, tasks, values
+from helpers.published import (
+    CARDS,
+    PAPERS,
+    RESULTS,
+    below,
+    difference,
+    differences,
+    halved,
+    in_order,
+    signed,
+    tasks,
+    values,
+)
 
 from genbench.report.plots import budget_curves, track_curves
 
 RANKINGS = " ".join((RESULTS / "rankings.md").read_text("utf-8").split())
 PLANAR = ("checkerboard", "moons", "pinwheel", "8gaussians", "spirals", "rings")
 EIGHT, FIFTY = "mixture dims=8", "mixture dims=50"
+TASKS, MIXTURES = tasks("plane-v1"), [EIGHT, FIFTY]
 LONG = {"steps": 20_000}
 
 
@@ -147,3 +160,63 @@ def test_in_50_dimensions_tuning_changes_only_the_learning_rate_of_cfm(tuned):
     assert stated == "model.sigma=0.0 plan.lr=0.003"  # sigma is the default
     before, after = (in_order("plane-v1", FIFTY, "cfm", "sliced_w2", table=t).mean() for t in ("default", "tuned"))
     assert f"to 0.003, which lowers CFM from {before:.3f} to {after:.3f}" in CARDS["41"]
+
+
+@pytest.mark.parametrize(
+    ("card", "metric", "pair", "ahead", "behind", "said"),
+    [
+        ("W7", "sliced_w2", ("wcfm", "cfm"), ["pinwheel"], ["moons", "checkerboard", "rings", "spirals", *MIXTURES],
+         "separated), but in sliced W2 worse on moons, checkerboard, rings, spirals and both mixtures"),
+        ("O5", "sliced_w2", ("otcfm", "cfm"), [d for d in TASKS if d not in ("rings", *MIXTURES)], ["rings", *MIXTURES],
+         "is ahead on moons, 8gaussians, checkerboard, pinwheel and spirals, and behind on rings and both mixtures"),
+        ("S1", "sliced_w2", ("sdcfm", "otcfm"), ["moons", "8gaussians", "checkerboard"], ["spirals"],
+         "with dopri5, ahead of OT-CFM on moons, 8gaussians and checkerboard only, behind it on spirals"),
+        ("S1", "sliced_w2", ("sdcfm", "cfm"), ["moons", "8gaussians", "checkerboard", "pinwheel"], ["rings", *MIXTURES],
+         "behind it on spirals, and behind CFM on rings and both mixtures"),
+        ("O5", "w2", ("otcfm", "cfm"), ["moons", "checkerboard", "pinwheel", "spirals"], MIXTURES,
+         "and behind on rings and both mixtures (in W2, neither ahead on 8gaussians nor behind on rings)"),
+        ("S1", "w2", ("sdcfm", "otcfm"), ["moons", "checkerboard", "pinwheel"], [],
+         "in W2, ahead of OT-CFM on moons, checkerboard and pinwheel, behind it on no task, and behind CFM on both"),
+        ("S1", "w2", ("sdcfm", "cfm"), ["moons", "checkerboard", "pinwheel", "spirals"], MIXTURES,
+         "behind it on no task, and behind CFM on both mixtures"),
+        ("T3", "nll", ("tarflow *", "cfm"), [data for data in TASKS if data != "8gaussians"], ["8gaussians"],
+         "with tuned settings, it is behind on 8gaussians"),
+    ],
+)  # fmt: skip
+def test_a_card_says_what_tuned_settings_change(card, metric, pair, ahead, behind, said):
+    one, other = pair
+    assert [data for data in TASKS if below("plane-v1", data, metric, one, other, table="tuned")] == ahead
+    assert [data for data in TASKS if below("plane-v1", data, metric, other, one, table="tuned")] == behind
+    assert said in PAPERS[card][PAPERS[card].index("with tuned settings") :]
+
+
+def test_after_20000_steps_otcfm_is_ahead_on_five_tasks_and_behind_on_two_and_in_w2_on_fewer():
+    behind = {}
+    for metric, never in (("sliced_w2", ()), ("w2", ("checkerboard",))):
+        ahead = [data for data in TASKS if below("plane-v1", data, metric, "otcfm", "cfm", **LONG)]
+        assert {*ahead} == {"moons", "checkerboard", "pinwheel", "rings", "spirals"} - {*never}
+        behind[metric] = {data for data in TASKS if below("plane-v1", data, metric, "cfm", "otcfm", **LONG)}
+    assert behind == {"sliced_w2": {*MIXTURES}, "w2": {EIGHT}}
+    said = "both mixtures (in W2, neither ahead on checkerboard nor behind on mixture dims=50)"
+    assert f"ahead on moons, checkerboard, pinwheel, rings and spirals, and behind on {said}" in PAPERS["O5"]
+
+
+def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_steps():
+    for data in TASKS:
+        assert all(below("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", nfe=nfe) for nfe in (1, 4, None))
+        for plan in ({}, LONG):
+            assert all(below("plane-v1", data, "sliced_w2", "sdcfm", "cfm", nfe=nfe, **plan) for nfe in (1, 4))
+        for metric in ("sliced_w2", "w2"):
+            assert not any(below("plane-v1", data, metric, "sdcfm", other, **LONG) for other in ("cfm", "otcfm"))
+        assert below("plane-v1", data, "w2", "sdcfm", "otcfm")
+    for metric, other, nfe, expected in (
+        ("sliced_w2", "cfm", None, {"rings", *MIXTURES}),
+        ("sliced_w2", "otcfm", None, {"moons", "checkerboard", "pinwheel", "rings", "spirals", EIGHT}),
+        ("sliced_w2", "otcfm", 4, {"moons", "pinwheel", "rings", "spirals"}),
+        ("w2", "cfm", None, set()),
+        ("w2", "otcfm", None, {"moons", "8gaussians"}),
+    ):
+        behind = {data for data in TASKS if below("plane-v1", data, metric, other, "sdcfm", nfe=nfe, **LONG)}
+        assert behind == expected
+    said = "after 20,000 steps in W2, behind CFM on no task, and behind OT-CFM on moons and 8gaussians only"
+    assert said in PAPERS["S1"]

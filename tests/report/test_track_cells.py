@@ -26,7 +26,7 @@ def test_each_cell_has_its_value_or_says_what_it_lacks(board):
 
 
 def test_a_method_of_fixed_cost_stands_where_that_is_allowed(board):
-    assert [board.heat(20, nfe).contests[0].cells["nsf"].word for nfe in (1, 4, None)] == ["takes 2", "", ""]
+    assert [board.heat(20, nfe).contests[0].cells["nsf"].word for nfe in (1, 4, None)] == ["takes 2 NFE", "", ""]
     one = board.heat(20, 1).contests[0]
     assert one.cells["cfm"].values[0] == pytest.approx(board.heat(20, None).contests[0].cells["cfm"].values[0] + 2)
 

@@ -77,10 +77,15 @@ def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     assert [*separations(board)] == [50, 20]
     assert both[2] == " ".join([places(board)[1], separations(board)[20]])
     assert both[2] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. Refuted likewise, by 5 other "
-        "seeds or 2 other tasks. Separated from cfm across tasks: otcfm is better; nsf is worse. "
-        "Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. The same outcomes with 5 other "
+        "seeds or over 2 other tasks would refute this. Separated from cfm across tasks: otcfm is better; nsf is "
+        "worse. Not ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
+    heat = board.heat(20, None)
+    alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
+    same = heat._replace(effects=heat.effects._replace(summaries=alike))
+    changed = board._replace(heats=tuple(same if each is heat else each for each in board.heats))
+    assert "Separated from cfm on single tasks only: otcfm is better; nsf is worse. Not " in sentences(changed)[2]
 
 
 def test_tasks_that_separate_no_pair_are_too_few_for_that(board):

@@ -34,7 +34,7 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board, tmp_path):
     assert texts(table, "cfm")[:3] == ["1.00"] * 3
     wins = {row.label: row.cells[3].text for row in table.rows[1:]}  # of three methods, all separated on both tasks
     assert wins == {"otcfm": "100 %", "cfm": "50 %", "nsf": "0 %"} | dict.fromkeys(("vp", "reflow", "wcfm"), "")
-    assert texts(table, "nsf")[1] == "takes 2"
+    assert texts(table, "nsf")[1] == "takes 2 NFE"
     vp, reflow, wcfm = ([c.text for c in r.cells[:3]] for r in table.rows if r.label in ("vp", "reflow", "wcfm"))
     assert (vp, reflow, wcfm) == (["4 of 5 seeds"] * 3, ["unsupported"] * 3, ["missing"] * 3)
     assert table.notes == ("no teacher",)

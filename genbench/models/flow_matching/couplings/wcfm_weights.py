@@ -66,7 +66,7 @@ class KernelSettings:
             transport for W2.
     """
 
-    kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent(lambda event: "elbow", unless="epsilon")] = None
+    kappa: Annotated[Positive | Literal["elbow"] | None, ByEvent("elbow", unless="epsilon")] = None
     epsilon: Positive | None = None
     cost: Cost = "norm"
 

@@ -1,0 +1,55 @@
+"""Where published records come from, and which test results were known before the trials of a track were listed."""
+
+from collections import Counter
+from statistics import mean
+
+from helpers.published import RESULTS, defaults, records, values
+
+PROVENANCE = " ".join((RESULTS / "provenance.md").read_text("utf-8").split())
+TRACKS = "plane-v1", "transport-v1"
+
+
+def test_provenance_counts_the_records_that_were_trained_with_uncommitted_changes():
+    found, commits = {}, Counter()
+    for track in TRACKS:
+        dirty = [record for record in records(track) if record["provenance"]["training"]["code"].get("dirty")]
+        commits.update((r["provenance"]["training"]["code"]["commit"][:7], r["spec"]["plan"]["steps"]) for r in dirty)
+        found[track] = f"{len(dirty)} of {len(records(track)):,} records of `{track}`"
+    assert " and ".join(found.values()) in PROVENANCE
+    assert commits == {("755c81b", 2000): 470, ("60cc367", 5000): 360}
+    others = {folder.parent.name for folder in RESULTS.glob("*/records.jsonl.gz")} - found.keys()
+    assert not [own for own in others for r in records(own) if r["provenance"]["training"].get("code", {}).get("dirty")]
+
+
+def test_only_two_tracks_start_the_student_of_reflow_from_its_teacher_and_not_with_tuned_settings_on_tori():
+    found = {}
+    for path in RESULTS.glob("*/records.jsonl.gz"):
+        suite = path.parent.name
+        for record in records(suite):
+            if record["spec"]["model"]["name"] == "reflow":
+                found.setdefault(record["spec"]["model"]["start"], []).append((suite, record))
+    assert {suite for suite, _ in found["teacher"]} == {*TRACKS}
+    anew = [record for suite, record in found["anew"] if suite in TRACKS]
+    assert {record["labels"]["data"] for record in anew} == {"tori"}
+    assert not any(place["tables"] != ["tuned"] for record in anew for place in record["track"])
+    assert {suite for suite, _ in found["anew"] if suite.endswith("-v1")} == {"digits-v1", "transport-v1"}
+    assert "from scratch in `digits-v1` and in the studies (`model.start=anew`)." in PROVENANCE
+    assert "only with tuned settings on `tori` does it start anew." in PROVENANCE
+
+
+def test_on_digits_test_results_of_second_trials_were_known():
+    """The tuned runs of OT-CFM are those of the study, to the last bit."""
+    fd, study = ("digits", "fd-digits_cnn"), "couplings-digits"
+
+    def fds(suite, model, **settings):
+        return values(suite, fd[0], model, fd[1], **settings)
+
+    own, other = (fds(study, model) for model in ("otcfm pool=8", "otcfm"))
+    assert own == fds("digits-v1", "otcfm", table="tuned")
+    assert other == fds("digits-v1", "otcfm")
+    page = " ".join((RESULTS.parent / "docs" / "tables.md").read_text("utf-8").split())
+    assert f"({mean(own.values()):.1f} vs. {mean(other.values()):.1f}), on the same seeds and test data." in page
+    for model in ("wcfm", "wcfm-balanced"):
+        assert mean(fds(study, f"{model} kappa=0.0902").values()) > mean(fds("digits-v1", model).values())
+    kappas = {r["spec"]["model"]["kappa"] for r in defaults("digits-v1") if r["spec"]["model"]["name"] == "wcfm"}
+    assert kappas == {"elbow"}
