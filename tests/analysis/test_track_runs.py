@@ -46,7 +46,7 @@ def test_runs_with_the_settings_of_a_track_are_a_row_which_says_what_it_lacks(sa
     assert moons.pairs.letters["sbcfm"]
     assert pinwheel.cells["sbcfm"].word == "missing"
     shown = {row.label: row.cells[0].text for row in across_table(board, 1).rows}
-    assert shown == {"real data": "0", "otcfm": shown["otcfm"], "sbcfm": "lacks pinwheel"}
+    assert shown == {"real data": "0", "cfm": "1.00", "sbcfm": "lacks pinwheel"}
     save("sbcfm", "pinwheel")
     ratios = {s.method: s.ratio for s in board_of(tmp_path, planted()).heat(20, None).effects.summaries}
     assert ratios["sbcfm"] == pytest.approx(0.4, rel=0.1)
