@@ -146,8 +146,8 @@ def _how(board: TrackBoard) -> str:
     left = [data for data in tasks if all(data not in shape.tasks for shape in shapes)]
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
-        f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, without work that each training does once, such as "
-        "the pairs of reflow and the potentials of sdcfm"
+        f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
+        "work that each training does once, such as the pairs of reflow and the potentials of sdcfm"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
