@@ -18,7 +18,7 @@ from genbench.analysis.values import group_by
 from genbench.errors import ConfigError
 from genbench.report.track_board import Heat, TrackBoard
 from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
-from genbench.report.track_sentences import why_unscored
+from genbench.report.track_sentences import metrics, why_unscored
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
@@ -123,9 +123,10 @@ def section(board: TrackBoard) -> str:
         f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, has on each "
         f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {heat.steps:,} "
         f"steps{slow}. Few budgets are trained, so methods have {_times(shares)} the seconds of {base}. Excess over "
-        f"real data as a multiple of {base}'s: geometric mean over {counted(len(heat.effects.scored), 'task')} "
-        f"({', '.join(heat.effects.scored)}) and {counted(len(heat.seeds), 'seed')}, with its 95 % t interval "
-        f"over tasks, uncorrected; {tables.ALIKE}.{none} {_how(board)}"
+        f"real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
+        f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
+        f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks, uncorrected; {tables.ALIKE}.{none} "
+        f"{_how(board)}"
     )
     excess = {each.method: told(each) for each in heat.effects.summaries}
     methods = list(dict.fromkeys([*excess, *heat.contests[0].cells]))
@@ -146,8 +147,9 @@ def _how(board: TrackBoard) -> str:
     left = [data for data in tasks if all(data not in shape.tasks for shape in shapes)]
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
-        f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, without work that each training does once, such as "
-        "the pairs of reflow and the potentials of sdcfm"
+        f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
+        "work that each training does once, such as the pairs of reflow and the potentials of sdcfm (30 to 50 s, see "
+        "[couplings](couplings.md#what-a-step-costs): with them, it would be above the limit)"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
@@ -298,7 +300,7 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
         f"the README says, but takes {steps} the seconds.",
         *([f"Within the time limit, it {gaps}."] if gaps else []),
-        _compared(found, base, "it", f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
+        _compared(found, base, f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
         *([f"Over all {len(above.tasks)}, above the limit, it has {interval(above.own)}."] if gaps and above else []),
         f"Within the limit, it is not separated from {alike} of {len(others)} other methods.{also} mean is better than "
         f"the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse on "
@@ -307,10 +309,10 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     return " ".join(said)
 
 
-def _compared(found: Bracket, base: str, name: str, where: str = "") -> str:
+def _compared(found: Bracket, base: str, where: str) -> str:
     """Return the ratios and seconds of all cases, and in which the method is separated from the baseline."""
     within, *longer = found.cases
-    said = f"With {within.share} the seconds of {base}, {name} has {interval(within.own)} times its excess{where}"
+    said = f"With {within.share} the seconds of {base}, it has {interval(within.own)} times its excess{where}"
     if not longer:
         return f"{said}."
     same, *rest = longer
@@ -335,7 +337,7 @@ def sentence(board: TrackBoard) -> str:
     place = ranked.index(within.own)
     sides = (("better", ranked[place:]), ("worse", ranked[:place]))
     apart = [(side, [each.method for each in some if each.apart(within.own)]) for side, some in sides]
-    told = [f"{side} than {_counted(methods)}" for side, methods in apart if methods]
+    told = [f"{side} than {counted(len(methods), 'other')}" for side, methods in apart if methods]
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
     elif not told:
@@ -343,8 +345,6 @@ def sentence(board: TrackBoard) -> str:
     else:
         said = f"{method} is {', '.join(told)} and separated from no other"
     over = f"{counted(len(within.tasks), 'task')}{f'; {method} {gaps}' if gaps else ''}"
-    return f"{start}, {said} ({over}). {_compared(found, base, method)}"
-
-
-def _counted(methods: list[str]) -> str:
-    return methods[0] if len(methods) == 1 else f"{len(methods)} others"
+    would = f"Other results with {counted(len(heat.seeds), 'other seed')} or on other tasks would refute this."
+    share = f"With {within.share} the seconds of {base}, {method} has {interval(within.own)} times its excess."
+    return f"{start}, {said} ({over}). {share} {would}"

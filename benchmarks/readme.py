@@ -19,7 +19,15 @@ from genbench.registry import models
 from genbench.report.blocks import Row
 from genbench.report.formats.writers import markdown
 from genbench.report.track_board import TrackBoard, track_board
-from genbench.report.track_sentences import budget, places, sentences, separations, unscored, why_unscored
+from genbench.report.track_sentences import (
+    budget,
+    metrics,
+    places,
+    sentences,
+    separations,
+    unscored,
+    why_unscored,
+)
 from genbench.report.track_table import MAIN, first_heats, first_table, other_rows
 from genbench.runs.store import Store
 from genbench.suites import find
@@ -35,8 +43,8 @@ SCALE = (
 """Last sentence of the caption."""
 SEPARATED = """## Separated methods
 
-Methods of [plane-v1](plane-v1/table.md), each with its own sampler. Letters in the README's table say the same of the
-methods that it shows.
+Methods of [plane-v1](plane-v1/table.md), each with its own sampler, by their excess over real data in sliced W2.
+Letters in the README's table say the same of the methods that it shows.
 
 """
 AFTER = "\n\n`genbench leaderboard` adds"
@@ -49,6 +57,7 @@ one that was among the best in reported test results. These share a task and see
 two methods.
 
 """
+ONCE = ", without work done once, such as sdcfm's potentials"
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
@@ -67,10 +76,9 @@ def items(board: TrackBoard, default: TrackBoard) -> list[str]:
 def caption(board: TrackBoard) -> str:
     """Return what the ratios of the table are, and in what its columns differ; `genbench leaderboard` says more."""
     heats = first_heats(board)
-    metrics = " or ".join(dict.fromkeys(f"`{contest.metric}`" for contest in heats[0].contests))
-    tasks = sorted({len(heat.effects.scored) for heat in heats})
-    to = "or" if tasks[-1] == tasks[0] + 1 else "to"
-    over = f"{tasks[0]} {to} {tasks[-1]} tasks" if len(tasks) > 1 else counted(tasks[0], "task")
+    counts = sorted({len(heat.effects.scored) for heat in heats})
+    to = "or" if counts[-1] == counts[0] + 1 else "to"
+    over = f"{counts[0]} {to} {counts[-1]} tasks" if len(counts) > 1 else counted(counts[0], "task")
     rows = first_table(board).rows
     teachers = (f"; {row.label} first trains a teacher for as many steps" for row in rows if _has_teacher(row))
     marked = any(cell.sign for row in rows for cell in row.cells)
@@ -86,10 +94,12 @@ def caption(board: TrackBoard) -> str:
         for (steps, seeds), chosen in settings.items()
     )
     mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
-    timed = f"; seconds: default settings, {board.seconds.first.task}" if board.seconds else ""
+    timed = f"; seconds: default settings, {board.seconds.first.task}{ONCE}" if board.seconds else ""
+    tasks = unscored(heats)
+    left = f" (left out, because {why_unscored(heats, board.baseline)}: {tasks})" if tasks else ""
     return (
-        f"Excess over real data in {metrics} divided by {board.baseline}'s: geometric mean over {over} with "
-        f"uncorrected 95 % interval; {ALIKE}{'; ° marks the floor' if marked else ''}. "
+        f"Excess over real data in {metrics(heats[0])} divided by {board.baseline}'s: geometric mean over {over}{left} "
+        f"with uncorrected 95 % interval; {ALIKE}{'; ° marks the floor' if marked else ''}. "
         f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join([*teachers, *other])}."
     )
 
@@ -104,13 +114,6 @@ def _has_teacher(row: Row) -> bool:
 def _names(recipe: str) -> list[str]:
     """Return the names of the settings that a recipe states with their values."""
     return re.findall(r"(\w+)=", recipe)
-
-
-def left_out(board: TrackBoard) -> str:
-    """Return which tasks a column of the first table leaves out; empty without any."""
-    tasks = unscored(first_heats(board))
-    why = why_unscored(first_heats(board), board.baseline)
-    return f"Left out, because {why}: {tasks}." if tasks else ""
 
 
 def not_shown(board: TrackBoard) -> str:
@@ -157,7 +160,7 @@ def rankings(text: str, board: TrackBoard, default: TrackBoard, transport: Track
     """
     head, _, _ = text.partition(equal_time.TITLE)
     tuned = [tuning_effect.section(default, board)] if board.settings == "tuned" else []
-    between = f"{BETWEEN}{shown(transport, sentences(transport), left_out(transport))}\n"
+    between = f"{BETWEEN}{shown(transport, sentences(transport))}\n"
     return "\n\n".join([head.rstrip(), "\n".join([equal_time.section(default), *tuned, separated(board), between])])
 
 

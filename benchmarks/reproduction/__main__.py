@@ -71,7 +71,7 @@ class Sample(NamedTuple):
 
 SAMPLES = {
     "plane-v1": Sample({"moons": "tuned", "checkerboard": "default", "pinwheel": "default"}, 2000, (0, 1)),
-    "digits-v1": Sample({"digits": "default"}, 800, (0,)),
+    "digits-v1": Sample({"digits": "tuned"}, 800, (0,)),
 }
 
 

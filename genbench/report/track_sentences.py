@@ -105,7 +105,13 @@ def _excess(board: TrackBoard, heat: Heat) -> list[str]:
         return []
     over = f"geometric mean over {len(heat.effects.scored)} tasks, 95 % interval {first.low:.2f}-{first.high:.2f}"
     end = ", at the floor" if first.at_floor else ""
-    return [f"Its excess over real data is {first.ratio:.2f} times {board.baseline}'s ({over}){end}."]
+    what = f"excess over real data in {metrics(heat)}"
+    return [f"Its {what} is {first.ratio:.2f} times {board.baseline}'s ({over}){end}."]
+
+
+def metrics(heat: Heat) -> str:
+    """Return the headline metrics of the tasks."""
+    return listed(dict.fromkeys(contest.metric for contest in heat.contests), "or")
 
 
 def _named(alike: Sequence[str]) -> str:

@@ -39,6 +39,7 @@ TUNED = (
     "where a column shows another NFE. Notes of the tables of tasks state them."
 )
 CHOSEN = "Notes state the settings that tuning chose; methods without such a note have their default settings."
+LABELS = "conditional=true"
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
 """Columns of the first table beside the column of methods."""
@@ -70,6 +71,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         *origins(board, board.sources),
         *([TUNED] if any(heat.settings == "tuned" for heat in heats) else []),
         *recipes(board, shown),
+        *_labelled(board, shown),
         *imprecise(heats),
         *_signs(rows),
     ]
@@ -225,7 +227,16 @@ def _timed(board: TrackBoard) -> list[str]:
     if (timed := board.seconds) is None:
         return []
     what = f"processor time of one model alone with default settings on {timed.first.task}, methods in turns"
+    what += ", without what a training does once, such as the potentials of sdcfm"
     return [f"Seconds: {what}; {timed.machine} {timed.state.capitalize()}."]
+
+
+def _labelled(board: TrackBoard, models: Sequence[str]) -> list[str]:
+    """Return a sentence on the rows that use labels, where the baseline does not and has such a row, too."""
+    partner = f"{board.baseline} {LABELS}"
+    if partner not in models:
+        return []
+    return [f"Rows with {LABELS} use labels, {board.baseline} does not: compare them with {partner}."]
 
 
 def _share(wins: float | None) -> Cell:

@@ -5,6 +5,7 @@ import math
 import pytest
 from helpers.tracks import EXCESS, FLOOR, OWN, TRACK, board_of, lost, planted, record_of, rows_of, texts
 
+from genbench.report.track_board import track_board
 from genbench.report.track_cells import Cell, Seconds, ShapeSeconds
 from genbench.report.track_table import (
     METHODS,
@@ -15,6 +16,8 @@ from genbench.report.track_table import (
     task_table,
     track_tables,
 )
+from genbench.runs.store import Store
+from genbench.suites import FOLDER, find
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
     assert rows["otcfm"][::2] == ["5", "≤50"]
     assert rows["nsf"][2:] == ["never", "never"]
     assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
-    assert "one model alone with default settings on moons, methods in turns; a machine. Load" in table.legend[1]
+    assert "one model alone with default settings on moons, methods in turns, without what " in table.legend[1]
     assert table.legend[1].endswith(" a machine. Load 0.2 on 2 cores at the start.")
     near = planted()
     for record in near:
@@ -231,3 +234,13 @@ def test_ones_own_row_stands_in_the_tables_of_the_budgets_that_it_tried(tmp_path
     assert f"Without a run at this budget: {own}." in short.legend
     assert not any(line.startswith("Without a run") for line in long.legend)
     assert own not in {row.label for row in cost_table(board, 20).rows}
+
+
+def test_rows_that_use_labels_are_to_be_compared_with_the_baseline_that_does():
+    """STARFlow with labels stood second on digits, far ahead of CFM, whose row with labels is first."""
+    said = "Rows with conditional=true use labels, cfm does not: compare them with cfm conditional=true."
+    table = across_table(track_board(find("digits-v1"), Store(FOLDER)))
+    first, second = (row.label for row in table.rows[1:3])
+    assert (first, second) == ("cfm conditional=true", "starflow noise=0.1 conditional=true")
+    assert said in table.legend
+    assert not any("conditional" in text for text in across_table(track_board(find("plane-v1"), Store(FOLDER))).legend)
