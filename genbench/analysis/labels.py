@@ -1,6 +1,7 @@
 """Labels: make names and reasons from records by others safe to print, and short enough for tables."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 _CONTROL = re.compile(
@@ -55,6 +56,8 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
 
     >>> list(distinct(["gaussian dims=8 std=1", "cfm", "cfm lr=1 steps=9", "cfm lr=2 steps=9"], 8).values())
     ['gaussian', 'cfm', 'cfm lr=1', 'cfm lr=2']
+    >>> list(distinct(["cfm net=dit", "cfm net=dit lr=1", "cfm net=unet"], 12).values())
+    ['cfm net=dit', 'cfm lr=1', 'cfm net=unet']
     >>> list(distinct(["a long name", "a long game"], 7).values())
     ['a long…', 'a lon…2']
     """
@@ -66,6 +69,10 @@ def distinct(labels: Iterable[str], width: int) -> dict[str, str]:
         settings = {
             label: [w for w in text.split() if "=" in w] for label, text in shared_words(labels_of_name)[1].items()
         }
+        counts = Counter(word for words in settings.values() for word in words)
+        settings = {
+            label: sorted(words, key=counts.__getitem__) for label, words in settings.items()
+        }  # rare ones first
         for label, mine in settings.items():
             others = [words for other, words in settings.items() if other != label]
             needed = next((k for k in range(len(mine)) if all(mine[:k] != w[:k] for w in others)), len(mine))
