@@ -148,8 +148,8 @@ def _how(board: TrackBoard) -> str:
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
-        "work that each training does once, such as the pairs of reflow and the potentials of sdcfm (30 to 50 s, see "
-        "[couplings](couplings.md#what-a-step-costs): with them, it would be above the limit)"
+        "its pairs, and without the potentials of sdcfm, found once per data set (in 2D, [30 to 50 s]("
+        "couplings.md#what-a-step-costs): a first training would be above the limit)"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
@@ -189,14 +189,14 @@ class Case(NamedTuple):
         heat: the contests on these tasks.
         own: its summary.
         share: its seconds on the scored tasks, as multiples of the baseline's.
-        is_apart: whether it is separated from the baseline: across tasks, or within the task if only one is scored.
+        side: "better" or "worse" if it is separated from the baseline: across tasks, or within the only scored task.
     """
 
     given: Given
     heat: Heat
     own: Summary
     share: str
-    is_apart: bool
+    side: str
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -222,7 +222,7 @@ class Bracket(NamedTuple):
 
 def bracket(board: TrackBoard, heat: Heat, given: Given) -> Bracket | None:
     """Return the comparison of equal steps with the time limit; None if the first method has no scored task there."""
-    first = _first(board, heat)
+    first = board.heat(heat.steps, None).effects.summaries[0]
     method = first.method
     if not _is_timed(board, method):
         return None
@@ -255,7 +255,8 @@ def _case(board: TrackBoard, given: Given, heat: Heat, method: str) -> Case | No
         is_apart = next(c.pairs.apart(method, base) for c in heat.contests if c.data in scored)
     else:
         is_apart = next(each.apart(own) for each in heat.effects.summaries if each.method == base)
-    return Case(given, heat, own, share, is_apart)
+    side = "better" if (own.ratio or 0.0) < 1 else "worse"
+    return Case(given, heat, own, share, side if is_apart else "")
 
 
 def _longer(board: TrackBoard, given: Given, model: str) -> Given:
@@ -270,13 +271,9 @@ def _longer(board: TrackBoard, given: Given, model: str) -> Given:
     return found
 
 
-def _first(board: TrackBoard, heat: Heat) -> Summary:
-    return board.heat(heat.steps, None).effects.summaries[0]
-
-
 def without(board: TrackBoard, heat: Heat) -> str:
     """Return that the first method at equal steps has no ratio within the time limit."""
-    first = _first(board, heat).method
+    first = board.heat(heat.steps, None).effects.summaries[0].method
     why = "it is too slow for every trained budget, not timed, or lacks seeds"
     return f"{first} has no ratio: {why if _is_timed(board, first) else 'its seconds were not measured'}."
 
@@ -312,15 +309,15 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
 def _compared(found: Bracket, base: str, where: str) -> str:
     """Return the ratios and seconds of all cases, and in which the method is separated from the baseline."""
     within, *longer = found.cases
-    said = f"With {within.share} the seconds of {base}, it has {interval(within.own)} times its excess{where}"
+    said = f"With {within.share} the seconds, it has {interval(within.own)} times the excess of {base}{where}"
     if not longer:
         return f"{said}."
     same, *rest = longer
     said += f"; with {same.share}, {interval(same.own)}."
     for own in rest:
         said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
-    apart = [case.share for case in found.cases if case.is_apart]
-    none = f"None is separated from {base}."
+    apart = [f"{case.share} ({case.side})" for case in found.cases if case.side]
+    none = f"In none of these cases is it separated from {base}."
     return f"{said} {f'It is separated from {base} with {listed(apart)} the seconds.' if apart else none}"
 
 
@@ -336,8 +333,8 @@ def sentence(board: TrackBoard) -> str:
     ranked = [each for each in within.heat.effects.summaries if each.ratio is not None]
     place = ranked.index(within.own)
     sides = (("better", ranked[place:]), ("worse", ranked[:place]))
-    apart = [(side, [each.method for each in some if each.apart(within.own)]) for side, some in sides]
-    told = [f"{side} than {counted(len(methods), 'other')}" for side, methods in apart if methods]
+    apart = {side: sum(each.apart(within.own) for each in some) for side, some in sides}
+    told = [f"{side} than {counted(number, 'other')}" for side, number in apart.items() if number]
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
         said = "no two methods are separated"
     elif not told:
@@ -345,6 +342,9 @@ def sentence(board: TrackBoard) -> str:
     else:
         said = f"{method} is {', '.join(told)} and separated from no other"
     over = f"{counted(len(within.tasks), 'task')}{f'; {method} {gaps}' if gaps else ''}"
-    would = f"Other results with {counted(len(heat.seeds), 'other seed')} or on other tasks would refute this."
-    share = f"With {within.share} the seconds of {base}, {method} has {interval(within.own)} times its excess."
-    return f"{start}, {said} ({over}). {share} {would}"
+    near = len(ranked) - 1 - sum(apart.values())
+    outcome = f"separate {method} from any of the other {near}" if near else "do not"
+    return (
+        f"{start}, {said} ({over}). With {within.share} the seconds of {base}, {method} has {interval(within.own)} "
+        f"times its excess. Refuted if {counted(len(heat.seeds), 'other seed')} or other tasks {outcome}."
+    )

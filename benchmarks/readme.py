@@ -36,11 +36,15 @@ ROOT = Path(__file__).parents[1]
 TRACK, TRANSPORT = "plane-v1", "transport-v1"
 RANKINGS = ROOT / "results" / "rankings.md"
 SCALE = (
-    "Small networks of [unequal size](genbench/suites/plane-v1/table.md) (nsf: 2.5-32 times cfm's parameters; "
-    "starflow: 2.3-3.1) learn points in 2, 8 and 50 dimensions: nothing here says what happens at scale "
-    "([protocol](docs/tables.md#the-tables-of-a-track))."
+    "Networks are small and of [unequal size](genbench/suites/plane-v1/table.md) (nsf: 2.5-32 times cfm's parameters; "
+    "starflow: 2.3-3.1): nothing here says what happens at scale ([protocol](docs/tables.md#the-tables-of-a-track))."
 )
 """Last sentence of the caption."""
+WORDS = (
+    "plane-v1 has 8 tasks: points in 2, 8 and 50 dimensions. sliced_w2 is the sliced Wasserstein-2 distance; excess is "
+    "its part above real data's. nsf is a neural spline flow; sdcfm uses semidiscrete transport."
+)
+"""What comes before the leaderboard in the README."""
 SEPARATED = """## Separated methods
 
 Methods of [plane-v1](plane-v1/table.md), each with its own sampler, by their excess over real data in sliced W2.
@@ -57,7 +61,7 @@ one that was among the best in reported test results. These share a task and see
 two methods.
 
 """
-ONCE = ", without work done once, such as sdcfm's potentials"
+ONCE = ", without sdcfm's potentials"
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
@@ -77,10 +81,12 @@ def caption(board: TrackBoard) -> str:
     """Return what the ratios of the table are, and in what its columns differ; `genbench leaderboard` says more."""
     heats = first_heats(board)
     counts = sorted({len(heat.effects.scored) for heat in heats})
-    to = "or" if counts[-1] == counts[0] + 1 else "to"
+    to = "or" if len(counts) == 2 else "to"
     over = f"{counts[0]} {to} {counts[-1]} tasks" if len(counts) > 1 else counted(counts[0], "task")
     rows = first_table(board).rows
-    teachers = (f"; {row.label} first trains a teacher for as many steps" for row in rows if _has_teacher(row))
+    teachers = (
+        f"; {row.label} first trains a teacher for as many steps (counted)" for row in rows if _has_teacher(row)
+    )
     marked = any(cell.sign for row in rows for cell in row.cells)
     plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
     other = (
@@ -127,8 +133,8 @@ def not_shown(board: TrackBoard) -> str:
     names = {row.label.split()[0] for row in first_table(board).rows}
     always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in names]
     return (
-        f"Always shown: {listed(always)}; of the others, the best by the first column. Not shown (ratios of these "
-        f"columns): {left}."
+        f"Always shown: {listed(always)}; others: the best by the first column. Not shown (ratios of these columns): "
+        f"{left}."
     )
 
 
@@ -142,7 +148,7 @@ def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> st
     """Return the README with the sentences, the table and the caption of a track, up to the methods not shown."""
     head, _, rest = text.partition("## Leaderboard\n\n")
     _, after, tail = rest.partition(AFTER)
-    return f"{head}## Leaderboard\n\n" + shown(board, items(board, default), SCALE) + after + tail
+    return f"{head}## Leaderboard\n\n{fill(WORDS)}\n\n" + shown(board, items(board, default), SCALE) + after + tail
 
 
 def shown(board: TrackBoard, said: Sequence[str], last: str = "") -> str:

@@ -49,8 +49,8 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
     monkeypatch.setattr(track_table, "METHODS", 3)
     own = readme.not_shown(board)
     assert own == (
-        "Always shown: cfm, otcfm and wcfm; of the others, the best by the first column. Not shown (ratios of these "
-        f"columns): nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (4 of 5 seeds); "
+        "Always shown: cfm, otcfm and wcfm; others: the best by the first column. Not shown (ratios of these columns): "
+        f"nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (4 of 5 seeds); "
         "reflow (unsupported)."
     )
     assert readme.shown(board, ["Said."], "Last.").endswith(f"settings. Last.\n\n{readme.fill(own)}")
@@ -58,7 +58,7 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
     for main in (("cfm",), ()):
         monkeypatch.setattr(track_table, "MAIN", main)
         monkeypatch.setattr(readme, "MAIN", main)
-        assert readme.not_shown(board).startswith("Always shown: cfm; of the others, the best by the first column. ")
+        assert readme.not_shown(board).startswith("Always shown: cfm; others: the best by the first column. ")
     monkeypatch.setattr(track_table, "METHODS", 5)
     assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
 
@@ -123,9 +123,14 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     ]
     assert stated[0][2] != stated[-1][2]
     assert "so columns differ in more than steps" in caption
-    assert f"; seconds: default settings, {read_seconds(find(readme.TRACK)).first.task}{readme.ONCE}; " in caption
+    timed, rankings = read_seconds(find(readme.TRACK)).first, " ".join(readme.RANKINGS.read_text("utf-8").split())
+    assert f"; seconds: default settings, {timed.task}{readme.ONCE}; " in caption
+    assert (
+        "(in 2D, [30 to 50 s](couplings.md#what-a-step-costs): a first training would be above the limit)" in rankings
+    )
+    assert 1.5 * 20 * timed.seconds["cfm"] < 30
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
-    assert "learn points in 2, 8 and 50 dimensions" in caption
+    assert f"plane-v1 has {len(track['datasets'])} tasks: points in 2, 8 and 50 dimensions. " in caption
     assert dims == {2, 8, 50}
     sizes = {}
     for record in read_published(FOLDER / readme.TRACK / "records.jsonl.gz"):
