@@ -136,7 +136,7 @@ class ByEvent:
 
     def value(self, event: Any) -> Any:
         """Return the value that None stands for."""
-        return self.rule(event) if callable(self.rule) else self.rule
+        return self.rule if isinstance(self.rule, str) else self.rule(event)
 
 
 @dataclass(frozen=True)

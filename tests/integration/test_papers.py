@@ -45,21 +45,20 @@ def test_the_page_counts_its_intervals():
     assert said in PAGE
 
 
-JUDGED = re.findall(r"[A-Z]\d+", re.findall(r"The effects of (.*) have no differences: their verdicts, from", PAGE)[0])
-
-
 @pytest.mark.parametrize("card", CARDS)
 def test_the_differences_of_an_effect_decide_the_verdict(card):
+    (listed,) = re.findall(r"The effects of (.*) have no differences: we chose their verdicts by judgment\.", PAGE)
+    judged = re.findall(r"[A-Z]\d+", listed)
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in CARDS[card].splitlines()[2:] if line]
     assert [row[0] for row in cells if row[0] != "---"] == ["verdict", "effect", "protocol", "against", "record"]
     table = {row[0]: row[1] for row in cells}
     intervals = measured()[card][: len(SIGNED.findall(table["effect"]))]
-    assert (card in JUDGED) == (not intervals)
+    assert (card in judged) == (not intervals)
     for_it = [mean + half < 0 for _, mean, half in intervals]
     against = [mean - half > 0 for _, mean, half in intervals]
     verdict = "supported" if all(for_it) else "partly" if any(for_it) else "not supported" if any(against) else ""
     known = re.findall(r"^\| ([a-z ]+) \| (?:all|some|none)", PAGE, re.M)
-    assert table["verdict"] in (known if card in JUDGED else [verdict or "inconclusive"])
+    assert table["verdict"] in (known if card in judged else [verdict or "inconclusive"])
 
 
 def test_on_every_task_paths_are_straighter_with_wcfm_and_straightest_with_otcfm():
@@ -135,6 +134,23 @@ def test_path_energy_of_wcfm_is_above_the_path_energy_of_otcfm_at_kappa_2_and_4_
     assert f"(path energy {', '.join(own)}; OT-CFM {plan})" in CARDS["W10"]
     assert all(below(*task, "path_energy", model, "otcfm") for model in models[:2])
     assert all(below(*task, "path_energy", "otcfm", model) for model in models[2:])
+
+
+@pytest.mark.parametrize("card", ["W7", "O5", "S1"])
+def test_a_card_states_the_seeds_of_the_long_budget_and_the_samples_of_each_metric(card):
+    counts = {metric: set() for metric in ("sliced_w2", "w2")}
+    for metric, found in counts.items():
+        found |= {own["n"] for _, _, own in rows("plane-v1") if (own["metric"], own["point"]) == (metric, "main")}
+    assert counts == {"sliced_w2": {16_384}, "w2": {1024}}
+    seeds = {spec["seed"] for _, spec, _ in rows("plane-v1") if spec["plan"]["steps"] == 20_000}
+    assert f"10 seeds (20,000 steps: {len(seeds)}), n = 16,384 (W2: 1,024)" in CARDS[card]
+
+
+def test_the_protocol_of_o2_names_the_budget_of_the_suite_couplings():
+    found = [(spec["plan"], own["n"]) for _, spec, own in rows("couplings") if own["metric"] == "w2"]
+    assert {(plan["steps"], plan["batch_size"], n) for plan, n in found} == {(3000, 256, 1024)}
+    seeds = differences("couplings", "8gaussians", "w2", "otcfm", "cfm", nfe=1)
+    assert f"couplings: 3,000 steps × 256, {len(seeds)} seeds, n = 1,024 |" in CARDS["O2"]
 
 
 def test_small_tilt_in_many_dimensions():
