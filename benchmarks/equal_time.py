@@ -148,7 +148,7 @@ def _how(board: TrackBoard) -> str:
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
-        "its pairs, and without the potentials of sdcfm, found once per data set (in 2D, [30 to 50 s]("
+        "reflow's pairs and sdcfm's potentials, the latter found once per data set (in 2D, [30 to 50 s]("
         "couplings.md#what-a-step-costs): a first training would be above the limit)"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
@@ -309,16 +309,16 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
 def _compared(found: Bracket, base: str, where: str) -> str:
     """Return the ratios and seconds of all cases, and in which the method is separated from the baseline."""
     within, *longer = found.cases
-    said = f"With {within.share} the seconds, it has {interval(within.own)} times the excess of {base}{where}"
+    said = f"With {within.share} {base}'s seconds, it has {interval(within.own)} times {base}'s excess{where}"
     if not longer:
         return f"{said}."
     same, *rest = longer
     said += f"; with {same.share}, {interval(same.own)}."
     for own in rest:
         said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
-    apart = [f"{case.share} ({case.side})" for case in found.cases if case.side]
+    apart = [f"{case.side} with {case.share} the seconds" for case in found.cases if case.side]
     none = f"In none of these cases is it separated from {base}."
-    return f"{said} {f'It is separated from {base} with {listed(apart)} the seconds.' if apart else none}"
+    return f"{said} {f'It is separated from {base}: {listed(apart)}.' if apart else none}"
 
 
 def sentence(board: TrackBoard) -> str:
@@ -336,15 +336,14 @@ def sentence(board: TrackBoard) -> str:
     apart = {side: sum(each.apart(within.own) for each in some) for side, some in sides}
     told = [f"{side} than {counted(number, 'other')}" for side, number in apart.items() if number]
     if not any(one.apart(other) for one, other in combinations(ranked, 2)):
-        said = "no two methods are separated"
+        said, outcome = "no two methods are separated", "separate two methods"
     elif not told:
-        said = f"{method} is separated from no other method"
+        said, outcome = f"{method} is separated from no other method", f"separate {method} from one"
     else:
         said = f"{method} is {', '.join(told)} and separated from no other"
-    over = f"{counted(len(within.tasks), 'task')}{f'; {method} {gaps}' if gaps else ''}"
-    near = len(ranked) - 1 - sum(apart.values())
-    outcome = f"separate {method} from any of the other {near}" if near else "do not"
+        outcome = f"separate {method} from fewer or more methods"
     return (
-        f"{start}, {said} ({over}). With {within.share} the seconds of {base}, {method} has {interval(within.own)} "
-        f"times its excess. Refuted if {counted(len(heat.seeds), 'other seed')} or other tasks {outcome}."
+        f"{start}, {said} ({listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}). With {within.share} {base}'s "
+        f"seconds, {method} has {interval(within.own)} times {base}'s excess. Refuted if "
+        f"{counted(len(heat.seeds), 'other seed')} or other tasks {outcome}."
     )

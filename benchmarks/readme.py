@@ -42,7 +42,8 @@ SCALE = (
 """Last sentence of the caption."""
 WORDS = (
     "plane-v1 has 8 tasks: points in 2, 8 and 50 dimensions. sliced_w2 is the sliced Wasserstein-2 distance; excess is "
-    "its part above real data's. nsf is a neural spline flow; sdcfm uses semidiscrete transport."
+    "this minus the floor, the distance of real data. nsf is a neural spline flow; sdcfm uses semidiscrete transport; "
+    "`genbench show MODEL` explains and cites others."
 )
 """What comes before the leaderboard in the README."""
 SEPARATED = """## Separated methods
@@ -61,7 +62,7 @@ one that was among the best in reported test results. These share a task and see
 two methods.
 
 """
-ONCE = ", without sdcfm's potentials"
+ONCE = ", without sdcfm's potentials or reflow's pairs"
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
 fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
@@ -84,9 +85,7 @@ def caption(board: TrackBoard) -> str:
     to = "or" if len(counts) == 2 else "to"
     over = f"{counts[0]} {to} {counts[-1]} tasks" if len(counts) > 1 else counted(counts[0], "task")
     rows = first_table(board).rows
-    teachers = (
-        f"; {row.label} first trains a teacher for as many steps (counted)" for row in rows if _has_teacher(row)
-    )
+    teachers = (f"; {row.label} trains a teacher equally long (timed)" for row in rows if _has_teacher(row))
     marked = any(cell.sign for row in rows for cell in row.cells)
     plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
     other = (
@@ -133,7 +132,7 @@ def not_shown(board: TrackBoard) -> str:
     names = {row.label.split()[0] for row in first_table(board).rows}
     always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in names]
     return (
-        f"Always shown: {listed(always)}; others: the best by the first column. Not shown (ratios of these columns): "
+        f"Rows: {', '.join(always)}, and the best others by the first column. Not shown (ratios of these columns): "
         f"{left}."
     )
 

@@ -62,7 +62,7 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
         f"each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
         f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
         f"({largest:g}): a wider search may do better. Besides the rule's kappa, it tried one that was among the best "
-        f"in reported test results, which share tasks and seeds with this track: an advantage of {favored}. Kappa "
+        f"in reported test results, which share tasks and seeds with this track: an advantage for {favored}. Kappa "
         f"{second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes wcfm more like cfm. "
         f"The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the same "
         f"settings: geometric mean over {over} with its 95 % t interval, uncorrected; {tables.ALIKE}. The third column "

@@ -198,13 +198,13 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     assert all("cfm" in alike(given | {"nsf": steps}, part)[0] for steps in nsf[:2])
     assert not rest or ttest_rel(in_order("nsf", rest, longer), in_order("cfm", rest, given)).pvalue > 0.05
     where = f" on the other {len(part)} tasks" if rest else ""
-    told = f" With {time[0]} the seconds, it has {own[0]} times the excess of cfm{where}; with {time[1]}, {own[1]}. "
+    told = f" With {time[0]} cfm's seconds, it has {own[0]} times cfm's excess{where}; with {time[1]}, {own[1]}. "
     told += f"On {', '.join(rest)}, it has {own[2]} with {time[2]}. " if rest else ""
     assert f"Within the time limit, it is too slow on {', '.join(rest)}.{told}" in words or not rest
     assert f"{told}In none of these cases is it separated from cfm." in words
-    over = f"{len(part)} tasks; nsf is too slow on {', '.join(rest)}" if rest else f"{len(part)} tasks"
-    told = f"With {time[0]} the seconds of cfm, nsf has {own[0]} times its excess."
-    end = f"Refuted if 5 other seeds or other tasks separate nsf from any of the other {len(near)}."
+    over = " and ".join(", ".join(part).rsplit(", ", 1)) + (f"; nsf is too slow on {', '.join(rest)}" if rest else "")
+    told = f"With {time[0]} cfm's seconds, nsf has {own[0]} times cfm's excess."
+    end = "Refuted if 5 other seeds or other tasks separate nsf from fewer or more methods."
     assert said.endswith(f" separated from no other ({over}). {told} {end}")
     whole = f"cfm. Over all {len(scored)}, above the limit, it has {ratio(('nsf', longer['nsf']), scored)}. Within the"
     assert (whole in words) == bool(rest)
@@ -259,7 +259,7 @@ def test_a_method_without_seconds_on_a_shape_is_not_said_to_be_too_slow(board, w
     (row,) = (line for line in section.splitlines() if line.startswith("| nsf |"))
     assert row.endswith(f" | {said} | lacks {last.task} |")
     words = " ".join(section.split())
-    assert re.search(rf" it is {said} on {last.task}\. With \S+ times the seconds, it has .* on the other 5 ", words)
+    assert re.search(rf" it is {said} on {last.task}\. With \S+ times cfm's seconds, it has .* on the other 5 ", words)
     assert "too slow" not in section
 
 
@@ -286,9 +286,9 @@ def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     changed = board._replace(heats=tuple(heats))
     said = equal_time.sentence(changed)
     words = " ".join(equal_time.section(changed).split())
-    assert re.search(r" it lacks seeds on rings\. With .* times the excess of cfm on the other 5 tasks; with ", words)
+    assert re.search(r" it lacks seeds on rings\. With .* times cfm's excess on the other 5 tasks; with ", words)
     assert re.search(r"\. On rings, it has \d\.\d\d with \d\.\d times\. ", words)
-    assert " (5 tasks; nsf lacks seeds on rings). With " in said
+    assert "; nsf lacks seeds on rings). With " in said
 
 
 def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
@@ -303,7 +303,7 @@ def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
     assert changed.heats[0].contests[-1].data == "mixture dims=50"
     words = " ".join(equal_time.section(changed).split())
     (seconds,) = re.findall(r" On mixture dims=50, it has \d+\.\d\d with (\S+ times)\. ", words)
-    assert f". It is separated from cfm with {seconds} (worse) the seconds. " in words
+    assert f". It is separated from cfm: worse with {seconds} the seconds. " in words
 
 
 def test_seeds_that_are_not_compared_do_not_count(board):

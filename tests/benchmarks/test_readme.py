@@ -49,7 +49,7 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
     monkeypatch.setattr(track_table, "METHODS", 3)
     own = readme.not_shown(board)
     assert own == (
-        "Always shown: cfm, otcfm and wcfm; others: the best by the first column. Not shown (ratios of these columns): "
+        "Rows: cfm, otcfm, wcfm, and the best others by the first column. Not shown (ratios of these columns): "
         f"nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (4 of 5 seeds); "
         "reflow (unsupported)."
     )
@@ -58,7 +58,7 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
     for main in (("cfm",), ()):
         monkeypatch.setattr(track_table, "MAIN", main)
         monkeypatch.setattr(readme, "MAIN", main)
-        assert readme.not_shown(board).startswith("Always shown: cfm; others: the best by the first column. ")
+        assert readme.not_shown(board).startswith("Rows: cfm, and the best others by the first column. ")
     monkeypatch.setattr(track_table, "METHODS", 5)
     assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
 
@@ -72,7 +72,7 @@ def test_the_readme_shows_or_lists_every_method_of_the_track():
     left = [model for part in listed.split("; ") for model in part.partition(" (")[0].split(", ")]
     assert len(rows) + len(left) == len(models)
     assert {*rows, *left} == models
-    always = text.partition("Always shown: ")[2].partition(";")[0].replace(" and ", ", ").split(", ")
+    always = text.partition("Rows: ")[2].partition(", and")[0].split(", ")
     assert {*always} <= {row.split()[0] for row in rows}
     assert "meanflow" in always  # a few-step method
 
@@ -165,7 +165,7 @@ def test_the_caption_says_which_method_trains_a_teacher(tmp_path):
     spec = make_spec("reflow", "moons", metrics=[], settings={"plan": {"steps": 20}})
     assert spec.prerequisites["teacher"].plan == spec.plan
     for page in (SECTION, readme.RANKINGS.read_text("utf-8").partition("## From one data set to another")[2]):
-        assert "; reflow first trains a teacher for as many steps" in " ".join(page.split())
+        assert "; reflow trains a teacher equally long (timed)" in " ".join(page.split())
     assert "teacher" not in readme.caption(board_of(tmp_path, planted()))  # reflow has no values there
 
 
