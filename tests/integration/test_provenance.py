@@ -17,6 +17,8 @@ def test_provenance_counts_the_records_that_were_trained_with_uncommitted_change
         found[track] = f"{len(dirty)} of {len(records(track)):,} records of `{track}`"
     assert " and ".join(found.values()) in PROVENANCE
     assert commits == {("755c81b", 2000): 470, ("60cc367", 5000): 360}
+    for (commit, steps), number in commits.items():
+        assert f"{number} of these have {steps:,} steps and name commit {commit}" in PROVENANCE
     others = {folder.parent.name for folder in RESULTS.glob("*/records.jsonl.gz")} - found.keys()
     assert not [own for own in others for r in records(own) if r["provenance"]["training"].get("code", {}).get("dirty")]
 
@@ -38,7 +40,7 @@ def test_only_two_tracks_start_the_student_of_reflow_from_its_teacher_and_not_wi
 
 
 def test_on_digits_test_results_of_second_trials_were_known():
-    """The tuned runs of OT-CFM are those of the study, to the last bit."""
+    """The tuned runs of OT-CFM have exactly the values of the study."""
     fd, study = ("digits", "fd-digits_cnn"), "couplings-digits"
 
     def fds(suite, model, **settings):
