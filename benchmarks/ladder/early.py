@@ -38,16 +38,21 @@ class Number(NamedTuple):
 
 def of_numbers(found: Sequence[Number]) -> str:
     """Return which metrics predict the headline metric better than itself, and where it predicts itself worst."""
-    gains = {own.name: np.subtract(drawn(own.headline), drawn(own.alone)) for own in found}
-    ahead = [f"`{name}`" for name, gain in gains.items() if np.quantile(gain, 0.025 / len(gains)) > 0]
-    bold = f"{' and '.join(ahead)} predict{'s' * (len(ahead) == 1)}" if ahead else "No other metric is shown to predict"
     least = min(found, key=lambda own: mean_tau(own.alone))
     return (
-        f"**{bold} the headline metric better than the headline metric itself does** (with Bonferroni's correction). "
+        f"**{ahead(found)} the headline metric better than the headline metric itself does** (with Bonferroni's "
+        "correction). "
         "How well the headline metric predicts itself depends on which methods are compared. Among the methods that "
         f"have a value of {least.name}, tau is lowest: {spread(mean_tau(least.alone), drawn(least.alone))}. "
         "Chance is 0."
     )
+
+
+def ahead(found: Sequence[Number]) -> str:
+    """Return the beginning of a sentence: which metrics, if any, predict the headline metric better than itself."""
+    gains = {own.name: np.subtract(drawn(own.headline), drawn(own.alone)) for own in found}
+    names = [f"`{name}`" for name, gain in gains.items() if np.quantile(gain, 0.025 / len(gains)) > 0]
+    return f"{' and '.join(names)} predict{'s' * (len(names) == 1)}" if names else "No other metric is shown to predict"
 
 
 def numbers(found: Sequence[Number]) -> str:

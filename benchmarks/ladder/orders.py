@@ -93,32 +93,25 @@ class Contest(NamedTuple):
     order: Order
 
 
-def rungs(records: Iterable[Record], headline: str = "") -> dict[str, dict[int, Rung]]:
+def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
     """Return the ladder of the default settings of a track.
 
-    All values of a metric (at an NFE) on a data set have one protocol, the commonest over all budgets.
-
-    Args:
-        headline: if given, the headline metric of all records, which then count under the labels of their models,
-            with or without a track. Runs with tuned settings alone, or that stop before the end of their budget, are
-            left out.
+    All values of a metric (at an NFE) on a data set have one protocol, the commonest over all budgets. Runs that stop
+    before the end of their budget are left out.
     """
     found: dict[str, dict[int, Rung]] = {}
     rows: dict[tuple[str, str], dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}
     for record in records:
-        plan, label = record["spec"]["plan"], record["labels"]["model"]
-        places = [
-            (place["row"], place["headline"]) for place in record.get("track", ()) if "default" in place["tables"]
-        ]
-        if headline and (places or "track" not in record):  # tuned settings may have the same label
-            places = [(label, headline)]
-        for row_name, of_track in places:
-            if plan["steps"] and plan.get("stop", "steps") == "steps":
-                data, run = record["labels"]["data"], (plan["steps"], record["spec"]["seed"])
-                found.setdefault(data, {}).setdefault(plan["steps"], Rung(of_track, {}))
+        plan, data = record["spec"]["plan"], record["labels"]["data"]
+        if not plan["steps"] or plan.get("stop", "steps") != "steps":
+            continue
+        for place in record.get("track", ()):
+            if "default" in place["tables"]:
+                found.setdefault(data, {}).setdefault(plan["steps"], Rung(place["headline"], {}))
+                run = plan["steps"], record["spec"]["seed"]
                 for row in record["results"]:
                     if row["value"] is not None and (number := number_of(row)):
-                        rows.setdefault((data, number), {}).setdefault(row_name, {})[run] = dict(row)
+                        rows.setdefault((data, number), {}).setdefault(place["row"], {})[run] = dict(row)
     for (data, number), methods in rows.items():
         for name, own in by_one_protocol(methods).items():
             for (steps, seed), row in own.items():

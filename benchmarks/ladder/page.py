@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.ladder.early import NUMBERS, cheap, numbers, of_numbers
+from benchmarks.ladder.early import NUMBERS, ahead, cheap, numbers, of_numbers
 from benchmarks.ladder.images import network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
     Contest,
@@ -32,14 +32,7 @@ from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.runs.record_types import Record
 
-MAIN, TRANSPORT, LATENTS = "plane-v1", "transport-v1", "latents-v1"
-LADDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    MAIN: ((MAIN,), ""),
-    TRANSPORT: ((TRANSPORT,), ""),
-    "digits": (("digits", "digits-v1", "digits-long"), "fd-digits_cnn"),
-    LATENTS: ((LATENTS,), ""),
-}
-"""{name: suites, and the headline of records outside of tracks}."""
+MAIN, TRANSPORT, _, LATENTS = TRACKS = ("plane-v1", "transport-v1", "digits-v1", "latents-v1")
 LARGE = 2.0
 """Ratio of means from which a difference is large."""
 SIZES = (1.0, 1.25, 1.5, LARGE, 4.0, math.inf)
@@ -56,9 +49,7 @@ ORDERS = """\
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
-- The values of digits come from three suites. [digits](digits/table.md) and [digits-v1](digits-v1/table.md) have the
-  shorter budget; [digits-long](digits-long/table.md) has the longer budget, for few methods. Runs that stop early are
-  left out. On tracks that are not in the table, fewer than five methods have two seeds at two budgets.
+- On tracks that are not in the table, fewer than five methods have two seeds at two budgets.
 """
 LIMITS = """\
 ## Limits
@@ -98,10 +89,8 @@ CAPTION = (
 
 
 def read_ladders(results: Path) -> dict[str, Ladder]:
-    """Return {name: ladder} of the published records."""
-    paths = {name: [results / suite / RECORDS for suite in suites] for name, (suites, _) in LADDERS.items()}
-    records = {name: [one for path in own for one in read_published(path)] for name, own in paths.items()}
-    return {name: rungs(own, LADDERS[name][1]) for name, own in records.items()}
+    """Return {track: ladder} of the published records."""
+    return {track: rungs(read_published(results / track / RECORDS)) for track in TRACKS}
 
 
 def orders(ladder: Ladder) -> list[Contest]:
@@ -131,7 +120,7 @@ def page(results: Path) -> str:
         "Does the order of methods after a short training predict their order after a training several times as long?",
         "`make ladder` makes this page from the published records.\n",
         *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN])),
-        *(fill(on_transport(ladders[name])) + "\n" for name in (TRANSPORT,) if name in ladders),
+        fill(f"These answers are about {MAIN}. {' '.join(on_others(ladders))}") + "\n",
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
         "## Does the order last?\n",
@@ -163,10 +152,13 @@ def registered(results: Path, ladders: Mapping[str, Sequence[Contest]]) -> Itera
 
 
 def early(name: str, own: Sequence[Contest]) -> Iterator[str]:
-    """Yield the table of the metrics of a track; the suites of digits have few methods."""
-    if name in (MAIN, LATENTS):
+    """Yield the table of the metrics of a track, and what it says where the answers do not say it."""
+    if name != TRANSPORT:
+        found = cheap(own)
         yield f"On {name}:\n"
-        yield numbers(cheap(own))
+        yield numbers(found)
+        if name != MAIN:
+            yield fill(f"{ahead(found)} the headline metric better than the headline metric itself does.") + "\n"
 
 
 def images(folder: Path, records: Sequence[Record]) -> Iterator[str]:
@@ -220,14 +212,15 @@ def expected(told: Sequence[Contest]) -> str:
     )
 
 
-def on_transport(found: Sequence[Contest]) -> str:
-    """Return how many large and small differences last on the track that the answers do not use."""
-    fewest = min(found, key=lambda contest: share(pairs([contest], LARGE)))
-    return (
-        f"These answers are about {MAIN}. On {TRANSPORT}, {count(pairs(found, LARGE))} large and "
-        f"{count(pairs(found, 1.0, LARGE))} small differences last. Large differences last least often on "
-        f"{fewest.data}: {count(pairs([fewest], LARGE))}."
-    )
+def on_others(ladders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
+    """Yield how many large and small differences last on each track that the answers do not use."""
+    for track, found in ladders.items():
+        if track != MAIN:
+            large, small = (count(pairs(found, *size)) for size in ((LARGE,), (1.0, LARGE)))
+            yield f"On {track}, {large} large and {small} small differences last."
+            fewest = min(found, key=lambda contest: share(pairs([contest], LARGE)))
+            if len(found) > 1:
+                yield f"Large differences last least often on {fewest.data}: {count(pairs([fewest], LARGE))}."
 
 
 def of_differences(main: Sequence[Contest]) -> str:

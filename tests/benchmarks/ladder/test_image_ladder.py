@@ -88,8 +88,8 @@ def published(results, *rungs):
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Return a folder of results where plane-v1 has five methods on one task, and digits does not exist."""
-    monkeypatch.setattr(pages, "LADDERS", {MAIN: ((MAIN,), ""), LATENTS: ((LATENTS,), "")})
+    """Return a folder of results where plane-v1 has five methods on one task, and other tracks do not exist."""
+    monkeypatch.setattr(pages, "TRACKS", (MAIN, LATENTS))
     monkeypatch.setattr(command, "ROOT", tmp_path)
     (tmp_path / "docs" / "images").mkdir(parents=True)
     plane = tmp_path / "results" / MAIN

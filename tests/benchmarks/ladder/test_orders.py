@@ -98,8 +98,6 @@ def test_records_become_rungs():
     for record in records:
         del record["track"]
     assert not rungs(records)
-    named = rungs([*records, *tuned], "sliced_w2")["moons"]  # of a suite outside of tracks, and of a track
-    assert ([*named], named[20]) == ([20], found["moons"][20])
 
 
 def test_only_values_of_one_protocol_are_joined():
