@@ -25,6 +25,9 @@ PAPERS = dict(
 )
 """{number: title and table} of the claims of papers."""
 
+TUNED_AT = {"plane-v1": 2000, "transport-v1": 2000, "digits-v1": 800}
+"""{track: steps of the budget where its methods are tuned}."""
+
 
 @cache
 def records(suite):
@@ -72,7 +75,7 @@ def by_metric(suite, table="default"):
 
 
 def values(suite, data, model, metric, nfe=None, table="default", **plan):
-    """Return {seed: value} of a model; in plane-v1 and transport-v1, of the first budget.
+    """Return {seed: value} of a model; in a track, at the budget where methods are tuned.
 
     Args:
         model: its label, or its row of a track.
@@ -80,7 +83,7 @@ def values(suite, data, model, metric, nfe=None, table="default", **plan):
         table: of a track: default or tuned settings.
         plan: settings of the plan.
     """
-    found, first = {}, {"steps": 2000} if suite in ("plane-v1", "transport-v1") else {}
+    found, first = {}, {"steps": TUNED_AT[suite]} if suite in TUNED_AT else {}
     for labels, spec, result in by_metric(suite, table)[metric, "main" if nfe is None else "curve"]:
         if (
             (nfe is None or result["nfe"] == nfe)
