@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from benchmarks.ladder.orders import Contest, Order, order, spread
 from benchmarks.tables import markdown
+from genbench.analysis.labels import counted, listed
+from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.significance import LEVEL, paired
 
 NUMBERS = """\
-Each tau is a mean over tasks, with a nominal 95 % interval over seeds. The interval does not include the variation
-between tasks.
+Each tau is a mean over tasks, ± 95 % CI half-width over tasks. With one task, it has an interval over seeds, as above.
 
 - *with itself*: tau between the metric at the shorter budget and the same metric at the longer budget.
 - *with headline*: tau between the metric at the shorter budget and the headline metric at the longer budget.
@@ -36,23 +36,22 @@ class Number(NamedTuple):
     alone: list[Order]
 
 
-def of_numbers(found: Sequence[Number]) -> str:
-    """Return which metrics predict the headline metric better than itself, and where it predicts itself worst."""
-    least = min(found, key=lambda own: mean_tau(own.alone))
+def of_numbers(found: Sequence[Number], headline: str) -> str:
+    """Return which metrics predict the headline metric better or worse than itself, by tests over tasks."""
+    others = [own for own in found if own.name != headline]
+    signs: dict[int, list[str]] = {1: [], -1: [], 0: []}
+    for own in others:
+        gain = paired(taus(own.headline), taus(own.alone))
+        told = gain.p is not None and gain.p * len(others) <= LEVEL
+        signs[(1 if gain.mean > 0 else -1) if told else 0].append(f"`{own.name}`")
+    better, worse, neither = signs.values()
+    bold = f"{listed(better)} predict{'s' * (len(better) == 1)}" if better else "No other metric is shown to predict"
     return (
-        f"**{ahead(found)} the headline metric better than the headline metric itself does** (with Bonferroni's "
-        "correction). "
-        "How well the headline metric predicts itself depends on which methods are compared. Among the methods that "
-        f"have a value of {least.name}, tau is lowest: {spread(mean_tau(least.alone), drawn(least.alone))}. "
-        "Chance is 0."
+        f"**{bold} the headline metric better than the headline metric itself does.** "
+        f"Shown to predict it worse: {listed(worse) if worse else 'none'}. "
+        f"Not separated: {listed(neither) if neither else 'none'} (paired t tests over "
+        f"{counted(max(len(own.alone) for own in found), 'task')}, Bonferroni over {counted(len(others), 'metric')})."
     )
-
-
-def ahead(found: Sequence[Number]) -> str:
-    """Return the beginning of a sentence: which metrics, if any, predict the headline metric better than itself."""
-    gains = {own.name: np.subtract(drawn(own.headline), drawn(own.alone)) for own in found}
-    names = [f"`{name}`" for name, gain in gains.items() if np.quantile(gain, 0.025 / len(gains)) > 0]
-    return f"{' and '.join(names)} predict{'s' * (len(names) == 1)}" if names else "No other metric is shown to predict"
 
 
 def numbers(found: Sequence[Number]) -> str:
@@ -61,7 +60,7 @@ def numbers(found: Sequence[Number]) -> str:
     rows = []
     for name, *orders in found:
         methods = "-".join(str(n) for n in sorted({f(o.methods for o in orders[0]) for f in (min, max)}))
-        itself, headline, alone = (spread(mean_tau(each), drawn(each)) for each in orders)
+        itself, headline, alone = map(mean_tau, orders)
         lasted = f"{sum(one.held for one in orders[1])} of {sum(one.decided for one in orders[1])}"
         rows.append((name, len(orders[0]), methods, itself, headline, lasted, alone))
     return markdown(columns, rows)
@@ -84,11 +83,11 @@ def cheap(found: Sequence[Contest]) -> list[Number]:
     return made
 
 
-def mean_tau(orders: Sequence[Order]) -> float:
-    """Return the mean of tau over tasks."""
-    return float(np.mean([one.tau for one in orders]))
+def taus(orders: Sequence[Order]) -> dict[int, float]:
+    """Return tau of each task."""
+    return dict(enumerate(one.tau for one in orders))
 
 
-def drawn(orders: Sequence[Order]) -> np.ndarray:
-    """Return draws of the mean of tau over tasks."""
-    return np.mean([one.drawn for one in orders], axis=0)
+def mean_tau(orders: Sequence[Order]) -> str:
+    """Return the mean of tau with its interval over tasks, or over seeds for one task."""
+    return spread(orders[0]) if len(orders) == 1 else format_mean(*mean_and_half([one.tau for one in orders]))

@@ -12,7 +12,7 @@ from benchmarks.tables import markdown
 from genbench.analysis import claims
 from genbench.analysis.labels import distinct
 from genbench.analysis.means import format_mean, half_width
-from genbench.analysis.significance import paired
+from genbench.analysis.significance import LEVEL, paired
 from genbench.report.claims_table import seeds_text
 from genbench.runs.record_types import Record
 from genbench.storage import arrays, files
@@ -77,7 +77,10 @@ def image(folder: Path, path: Path, name: str) -> str:
 
 
 def network_table(rung: Rung) -> Iterator[str]:
-    """Yield the table of the differences between methods with two networks; nothing if no two methods share seeds."""
+    """Yield the table of the differences between methods with two networks; nothing if no two methods share seeds.
+
+    A difference whose interval contains 0 has no sign.
+    """
     families: dict[str, dict[str, Mapping[int, float]]] = {}
     for row, own in rung.main.items():
         families.setdefault(without_network(row), {})[network_of(row)] = own
@@ -90,7 +93,8 @@ def network_table(rung: Rung) -> Iterator[str]:
             continue
         found = [paired(*pair) for pair in pairs]
         cells = [format_mean(each.mean, half_width(each.error, each.pairs)) for each in found]
-        same = "yes" if len({each.mean < 0 for each in found}) == 1 else "no"
+        signs = {each.mean > 0 if each.p is not None and each.p <= LEVEL else None for each in found}
+        same = "undecided" if None in signs else "yes" if len(signs) == 1 else "no"
         rows.append((f"{names[one]} - {names[other]}", *cells, same))
     if rows:
         yield NETWORKS
@@ -104,8 +108,8 @@ def on_a_gpu() -> str:
     low, high = found.hours["cifar10"]
     return (
         f"In pixels, a difference of {100 * DIFFERENCE:g} % in FID between two methods takes {seeds_text(found.seeds)} "
-        f"seeds of each method with 50,000 samples. They keep {known.costs['cifar10'].device} busy for {low:.0f} to "
-        f"{high:.0f} hours, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
+        f"seeds of each method with 50,000 samples. {found.seeds[0]} seeds keep {known.costs['cifar10'].device} busy "
+        f"for {low:.0f} to {high:.0f} hours, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
     )
 
 

@@ -1,8 +1,7 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +14,8 @@ from genbench.runs.record_types import Record, Row
 DRAWS = 2000
 LEAST = 5
 """Minimum number of methods for an order."""
-COSTS = {"nfe", "failed"}
-"""Metrics with a better direction that do not measure quality."""
+COSTS = {"nfe", "failed", "tilt"}
+"""Metrics with a better direction that do not measure the quality of samples: tilt is about training pairs."""
 AT = ", NFE "
 """What stands between a metric and the NFE at which it was measured."""
 
@@ -75,11 +74,13 @@ class Margin(NamedTuple):
     Args:
         ratio: ratio of the means at the shorter budget, at least 1 for positive values.
         held: whether the means have the same order at the longer budget.
+        separated: whether the pair is separated at the shorter budget.
     """
 
     pair: tuple[str, str]
     ratio: float
     held: bool
+    separated: bool
 
 
 class Contest(NamedTuple):
@@ -129,21 +130,36 @@ def number_of(row: Row) -> str:
     a loss of its own. Likelihood models also have it as `bits`, whose protocol names the density. Points along a
     training are not the end of its budget.
     """
-    if row["better"] == "none" or row["metric"] in COSTS or row["point"] == "training":
+    if row["better"] == "none" or row["metric"].partition(".")[0] in COSTS or row["point"] == "training":
         return ""
     return f"{row['metric']}{AT}{row['nfe']:.0f}" if row["point"] == "curve" else row["metric"]
 
 
 def complete(*rungs: Values) -> list[Values]:
-    """Return, for each rung, the values of the methods with all seeds, in the same order.
+    """Return, for each rung, the values of the methods over seeds that all of them have, in the same order.
 
-    All seeds: those that most methods of the rung have; the longer list if two are as frequent. Others do not count.
+    Of the lists of seeds that some method has on a rung, those count that keep the most methods, then the most seeds.
+    So a seed on which one method fails is left out for all, and a seed that few methods have is not used. A list has
+    two seeds or more, unless no method has two.
     """
-    lists = [Counter(tuple(sorted(own)) for own in values.values()) for values in rungs]
-    seeds = [max(found, key=lambda own: (found[own], len(own)), default=()) for found in lists]
-    pairs = list(zip(rungs, seeds, strict=True))
-    whole = [name for name in rungs[0] if all(set(own) <= values.get(name, {}).keys() for values, own in pairs)]
-    return [{name: {seed: values[name][seed] for seed in own} for name in whole} for values, own in pairs]
+    found = [options(values) for values in rungs]
+
+    def kept(seeds: tuple[frozenset[int], ...]) -> list[str]:
+        pairs = [*zip(rungs, seeds, strict=True)]
+        return [name for name in rungs[0] if all(own <= values.get(name, {}).keys() for values, own in pairs)]
+
+    best = max(product(*found), key=lambda seeds: (len(kept(seeds)), sum(map(len, seeds))))
+    return [
+        {name: {seed: values[name][seed] for seed in sorted(own)} for name in kept(best)}
+        for values, own in zip(rungs, best, strict=True)
+    ]
+
+
+def options(values: Values) -> list[frozenset[int]]:
+    """Return the lists of seeds of the methods of a rung, and what all methods share."""
+    lists = [*dict.fromkeys(frozenset(own) for own in values.values())]
+    lists.append(frozenset.intersection(*lists) if lists else frozenset())
+    return [own for own in lists if len(own) > 1] or lists[:1]
 
 
 def array(values: Values) -> np.ndarray:
@@ -171,10 +187,7 @@ def means_drawn(*rungs: Values) -> list[np.ndarray]:
     standard error times a t variable. Each method has its own variance: variances differ tenfold. A draw gives a
     seed the same random weight for all methods and rungs, because a seed shifts them together.
 
-    Noise pulls tau toward 0, and draws add noise to means that already have some. Simulations had 5 and 12 methods,
-    with 10 and 5 seeds at the two budgets. The 95 % intervals cover the true tau in at least 92 % of cases if the
-    spread between methods is four times the spread between seeds. If the spreads are equal, intervals are too low:
-    with 12 methods whose true tau is near 1, they cover it in 29 % of cases.
+    Noise pulls tau toward 0, and draws add noise to means that already have some: see `interval`.
     """
     stream = np.random.default_rng(0)
     seeds = sorted({seed for values in rungs for own in values.values() for seed in own})
@@ -196,20 +209,27 @@ def tau(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sign((x[..., one] - x[..., other]) * (y[..., one] - y[..., other])).mean(-1)
 
 
-def interval(drawn: np.ndarray) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of draws."""
+def interval(middle: float, drawn: np.ndarray) -> tuple[float, float]:
+    """Return the ends of a 95 % interval that joins the percentile interval of draws and its mirror image at a value.
+
+    Draws of tau lie lower than tau, which lies lower than the true tau. The percentile interval alone covers a true tau
+    of 1 in 0 to 20 % of cases (15 methods with 5 and 5 seeds). Simulations had normal means of 6 to 15 methods, 3 to 10
+    seeds, and true taus from 0.3 to 1: the joined interval covers the true tau in at least 91 % of cases if the spread
+    between methods is twice the spread between seeds or more, and in at least 73 % if the two are equal.
+    """
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return float(low), float(high)
+    return float(min(low, 2 * middle - high)), float(max(high, 2 * middle - low))
 
 
 def margins(short: Values, long: Values) -> list[Margin]:
     """Return, for each pair of methods, the ratio of its means and whether its order lasts."""
     one, other = complete(short, long)
-    found = []
+    tests, found = compare_all(one, "lower"), []
     for pair in combinations(one, 2):
         ahead, behind = sorted(pair, key=lambda method: mean_of(one[method]))
         ratio = mean_of(one[behind]) / mean_of(one[ahead])
-        found.append(Margin((ahead, behind), ratio, mean_of(other[ahead]) < mean_of(other[behind])))
+        held = mean_of(other[ahead]) < mean_of(other[behind])
+        found.append(Margin((ahead, behind), ratio, held, tests.apart(ahead, behind)))
     return found
 
 
@@ -218,7 +238,12 @@ def mean_of(values: Mapping[int, float]) -> float:
     return mean_and_error(values.values())[0]
 
 
-def spread(middle: float, draws: np.ndarray) -> str:
-    """Return a value with the interval of its draws."""
-    low, high = interval(draws)
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+def spread(own: Order) -> str:
+    """Return tau with its interval over seeds."""
+    low, high = (min(1.0, max(-1.0, end)) for end in interval(own.tau, own.drawn))
+    return f"{own.tau:.2f} ({low:.2f} to {high:.2f})"
+
+
+def named(data: str) -> str:
+    """Return the name of a data set without the hash of its images."""
+    return data.partition(" images=")[0]

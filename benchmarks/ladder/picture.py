@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.ladder.orders import Contest, complete, mean_of
+from benchmarks.ladder.orders import Contest, complete, mean_of, named
 from genbench.analysis.labels import distinct
 from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled
 
@@ -51,7 +51,7 @@ def panel(axes: Any, contest: Contest) -> None:
     turned = {method for pair in contest.order.turned for method in pair}
     ends = {method: (mean_of(one[method]), mean_of(other[method])) for method in one}
     axes.set(xlim=(0, 1), xticks=(0, 1), xticklabels=(f"{contest.short:,} steps", f"{contest.long:,}"), yscale="log")
-    axes.set_title(f"{contest.data}, {contest.first.headline}")
+    axes.set_title(f"{named(contest.data)}, {contest.first.headline}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(ScalarFormatter())

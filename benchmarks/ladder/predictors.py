@@ -1,11 +1,11 @@
 """Predictors of the order of methods at a longer budget, and the score of predictions that were registered in advance.
 
 Each predictor returns {(one, other): probability that the first is better at the longer budget}. It reads the values of
-a metric at the shorter budget, and `known`: the same metric at two budgets, on other data sets or at budgets before.
+a metric at the shorter budget, and `known`: the same metric at two budgets, on other data sets or before.
 """
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,7 +91,7 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     """Return the predictions of the order at a budget from a shorter one, as TOML.
 
     The headline metric is predicted with each model's own sampler and at each NFE of its curve. Data sets that have the
-    longer budget are not predicted. Predictors are fitted to every pair of budgets in the records.
+    longer budget are not predicted.
 
     Raises:
         ConfigError: if no data set can be predicted, or nothing is known that a predictor can be fitted to.
@@ -103,7 +103,7 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     for data, rung in predicted.items():
         others = {other: own for other, own in found.items() if (other, predictor) != (data, "elsewhere")}
         for number in rung.headlines:
-            known = known_of(others, number.removeprefix(rung.headline))
+            known = known_of(others, number.removeprefix(rung.headline), short, long)
             if not known:
                 where = f"no data set{' other than ' + data if data not in others else ''}"
                 raise ConfigError(f"{track}: {where} has two budgets with {number}, so no predictor can be fitted")
@@ -113,8 +113,8 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     return "\n".join(lines) + "\n"
 
 
-def known_of(found: Ladder, at: str) -> list[tuple[Values, Values]]:
-    """Return the headline metric at each two budgets with two or more common methods.
+def known_of(found: Ladder, at: str, short: int, long: int) -> list[tuple[Values, Values]]:
+    """Return the headline metric on other data sets at the same two budgets; if none has them, at budgets before.
 
     Args:
         at: what follows the name of the metric: nothing, or an NFE.
@@ -123,8 +123,9 @@ def known_of(found: Ladder, at: str) -> list[tuple[Values, Values]]:
     def values(rung: Rung) -> Values:
         return rung.numbers.get(f"{rung.headline}{at}", {})
 
-    rungs = ((own[one], own[two]) for own in found.values() for one, two in combinations(sorted(own), 2))
-    known = ((values(one), values(two)) for one, two in rungs)
+    same = [(own[short], own[long]) for own in found.values() if own.keys() >= {short, long}]
+    before = ((own[a], own[b]) for own in found.values() for a, b in combinations(sorted(own), 2) if b <= short)
+    known = ((values(one), values(two)) for one, two in same or before)
     return [pair for pair in known if len(complete(*pair)[0]) > 1]
 
 
@@ -152,15 +153,9 @@ def stated(text: str) -> Stated:
     return Stated(content["to"], pairs)
 
 
-def scored(probabilities: Pairs, values: Values) -> Pairs:
-    """Return the probabilities of the pairs whose methods have all seeds."""
-    (whole,) = complete(values)
-    return {pair: p for pair, p in probabilities.items() if whole.keys() >= {*pair}}
-
-
-def brier(probabilities: Pairs, values: Values) -> float:
-    """Return the mean squared error of the probabilities of one or more pairs."""
-    return float(np.mean([(p - (mean_of(values[a]) < mean_of(values[b]))) ** 2 for (a, b), p in probabilities.items()]))
+def scored(probabilities: Pairs, measured: Container[str]) -> Pairs:
+    """Return the probabilities of the pairs whose methods are measured."""
+    return {(a, b): p for (a, b), p in probabilities.items() if a in measured and b in measured}
 
 
 def read_predictions(folder: Path) -> dict[str, Stated]:

@@ -1,26 +1,32 @@
 """Scores of the predictions that were registered before the longer training, as a part of the page."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from benchmarks.ladder.orders import Contest, Values
-from benchmarks.ladder.predictors import COIN, Pairs, Stated, brier, scored
+import numpy as np
+from jaxtyping import Float
+
+from benchmarks.ladder.orders import Contest, Values, array, complete, named
+from benchmarks.ladder.predictors import COIN, Pairs, Stated, scored
 from benchmarks.tables import fill, markdown
 from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.significance import compare_all
+from genbench.analysis.significance import LEVEL, compare_all
 
 NOTICED = ("checkerboard", "moons")
 """Tasks whose values at both budgets were known before anything was predicted or expected of other tasks."""
 REGISTERED = {
     "plane-v1": f"""\
-The predictions for a task were committed before any value on that task at 20,000 steps was read
-([files](../genbench/suites/plane-v1)). The training of some methods had ended by then. *Known tasks* had values at both
-budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals. The Brier score is the mean
-squared error of the probabilities over the pairs of methods: lower is better, and a coin flip scores 0.25. *pairs*:
-how many of the predicted pairs are scored.
+The predictions for four tasks were committed on 2026-11-29, those for spirals on 2026-11-30, before any value on that
+task at 20,000 steps was read ([files](../genbench/suites/plane-v1)). The training of some methods had ended by then.
+*Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for
+spirals. The Brier score is the mean squared error of the probabilities over the pairs of methods: lower is better, and
+the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicted pairs are scored. *trainings*: of each
+method, at the longer budget.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
   variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
-- `held` predicts the order at 2,000 steps. It assumes that separated pairs last as often as on the known tasks.
+- `held` predicts the order at 2,000 steps. It assumes that a true order lasts as often as the separated pairs of the
+  known tasks did.
 - `ratio` predicts the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the means,
   at a rate that is fitted to the known tasks.
 - `elsewhere` predicts the order on the known tasks at 20,000 steps, without any training on the task itself. Two known
@@ -28,102 +34,123 @@ how many of the predicted pairs are scored.
 """,
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
-before any of their values at 20,000 steps was read ([files](../genbench/suites/transport-v1)). The training of some
-methods on moons-8gaussians had ended by then. A mean over two tasks has an interval with one degree of freedom: it is
-wide, or it is narrow because the two scores happen to be alike. Tests are corrected within each metric, not over the
-six metrics.
+on 2026-11-30, before any of their values at 20,000 steps was read ([files](../genbench/suites/transport-v1)). The
+training of some methods on moons-8gaussians had ended by then. Two tasks allow no test.
 """,
     "digits-v1": """\
 On digits-v1, `held` and `ratio` are fitted to the orders at 200 and 800 steps, and predict the order at 4,000 steps.
-The predictions were committed before any model of this track trained for 4,000 steps
-([files](../genbench/suites/digits-v1)). The order of three of its methods was known from
-[digits-long](digits-long/table.md), but the predictors do not read it.
+The predictions were committed on 2026-11-30, before any model of this track trained for 4,000 steps
+([files](../genbench/suites/digits-v1)): the records of these trainings name a later commit. The order of three of the
+methods was known from [digits-long](digits-long/table.md), but the predictors do not read it. *p* is the share of all
+orders of the methods, each as likely, that give the predictions a score as low. The rule was registered with them: a
+predictor is better than chance if p is below 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors).
 """,
 }
 """{track: what was registered}."""
+LEAST = 3
+"""Minimum number of tasks for a mean with an interval and for a test."""
+ORDERS = 20_000
+"""Number of random orders behind a p value."""
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
-    """Yield the table of the Brier scores of registered predictions, and what they say about a coin and each other.
+    """Yield the table of the Brier scores of registered predictions, and what follows from them.
 
-    Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models.
-    Metrics of which the same is said share a paragraph.
+    Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models. One
+    task has p values instead, and its first metric decides.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = dict.fromkeys(metric for own in registered.values() for _, metric in own.pairs)
     rows: list[tuple[str, ...]] = []
-    said: dict[str, list[str]] = {}
+    said: list[str] = []
     for metric in metrics:
         values: dict[str, dict[int, float]] = {name: {} for name in registered}
-        named = f", {metric}" if len(metrics) > 1 else ""
-        tasks = dict.fromkeys(task for own in registered.values() for task in own.pairs if task[1] == metric)
+        at = f", {metric}" if len(metrics) > 1 else ""
+        tasks = [*dict.fromkeys(task for own in registered.values() for task in own.pairs if task[1] == metric)]
         for number, task in enumerate(tasks):
             predicted = {name: own.pairs[task] for name, own in registered.items() if task in own.pairs}
             measured = {name: last.get((task[0], registered[name].long), {}).get(metric, {}) for name in predicted}
-            pairs, score = score_of(predicted, measured)
-            for name, value in score.items():
-                values[name][number] = value
+            score = score_of(predicted, measured)
+            for name, own in score.items():
+                values[name][number] = own.brier
             missing = {name: "not measured" if name in predicted else "not predicted" for name in registered}
-            cells = (f"{score[name]:.3f}" if name in score else missing[name] for name in registered)
-            rows.append((f"{task[0]}{named}", pairs, *cells))
-        if any(len(own) > 1 for own in values.values()):
-            rows.append((f"mean{named}", "", *means(values)))
-        if told := judged(values):
-            said.setdefault(told, []).append(metric)
-    yield markdown(("task", "pairs", *registered), rows)
-    for told, own in said.items():
-        yield fill(f"{'; '.join(own)}: {told}" if len(metrics) > 1 else told) + "\n"
+            cells = (told(score[name], len(tasks)) if name in score else missing[name] for name in registered)
+            rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score), *cells))
+            if len(tasks) == 1 and score and metric == next(iter(metrics)):
+                better = [f"`{name}`" for name, own in score.items() if own.p < LEVEL / len(registered)]
+                said.append(f"Better than chance: {', '.join(better) or 'none'}.")
+        common = {number for number in range(len(tasks)) if all(number in own for own in values.values())}
+        if len(common) >= LEAST:
+            shared = {name: {number: own[number] for number in common} for name, own in values.items()}
+            means = (format_mean(*mean_and_half(own.values())) for own in shared.values())
+            rows.append((f"mean of {len(common)} tasks{at}", "", "", *means))
+            said.append(f"{metric}, {len(common)} tasks that all predict: {' '.join(verdicts(shared))}")
+    yield markdown(("task", "pairs", "trainings", *registered), rows)
+    yield from (fill(one) + "\n" for one in said)
 
 
-def score_of(predicted: Mapping[str, Pairs], measured: Mapping[str, Values]) -> tuple[str, dict[str, float]]:
-    """Return how many pairs of a task count, and the Brier score of each predictor on them, if its pairs are measured.
+class Score(NamedTuple):
+    """The score of predictions on a task.
 
-    Only pairs that all predictors predict count: scores on different pairs are not comparable.
+    Args:
+        p: share of all orders of the methods that give the predictions a Brier score as low.
+        seeds: seeds of each method.
     """
-    shared = set[tuple[str, str]].intersection(*({*own} for own in predicted.values()))
-    pairs = {
-        name: scored({pair: p for pair, p in own.items() if pair in shared}, measured[name])
-        for name, own in predicted.items()
-    }
-    score = {name: brier(own, measured[name]) for name, own in pairs.items() if own}
-    return f"{max(map(len, pairs.values()))} of {len(shared)}", score
+
+    pairs: int
+    seeds: int
+    brier: float
+    p: float
 
 
-def judged(values: Mapping[str, Mapping[int, float]]) -> str:
-    """Return what the scores of a metric say about a coin and each other; empty without scores."""
-    if several := {name: own for name, own in values.items() if len(own) > 1}:
-        return f"Means are over the tasks with a score, ± 95 % CI half-width. {' '.join(verdicts(several))}"
-    alone = {name: next(iter(own.values())) for name, own in values.items() if own}
-    return on_one_task(alone) if alone else ""
+def told(score: Score, tasks: int) -> str:
+    """Return a score as text, with its p value if no other task tests the predictions."""
+    return f"{score.brier:.3f}" + (f" (p = {score.p:.4f})" if tasks == 1 else "")
 
 
-def means(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
-    """Yield the mean score of each predictor over its tasks; empty for one task, with a count if counts differ.
-
-    Equal scores have no interval: a half-width of 0 would say that any other task has this score too.
-    """
-    counts = {name: len(own) for name, own in values.items()}
-    for name, own in values.items():
-        over = f" ({counts[name]} tasks)" if len({*counts.values()}) > 1 else ""
-        mean, half = mean_and_half(own.values()) if own else (0.0, None)
-        yield f"{format_mean(mean, half or None)}{over}" if counts[name] > 1 else ""
+def of_pairs(predicted: Mapping[str, Pairs], score: Mapping[str, Score]) -> tuple[str, str]:
+    """Return the cells of the number of scored pairs and of seeds."""
+    one = next(iter(score.values()), None)
+    return f"{one.pairs if one else 0} of {len(shared_by(predicted))}", str(one.seeds) if one else ""
 
 
-def on_one_task(score: Mapping[str, float]) -> str:
-    """Return whether any predictor scores better on a single task than a coin."""
-    better = [f"`{name}`" for name, value in score.items() if value < COIN]
-    said = f"Better than a coin: {', '.join(better)}" if better else "No prediction is better than a coin"
-    return f"{said}. One task allows no test."
+def shared_by(predicted: Mapping[str, Pairs]) -> set[tuple[str, str]]:
+    """Return the pairs that all predictors predict: scores on different pairs are not comparable."""
+    return set[tuple[str, str]].intersection(*({*own} for own in predicted.values()))
+
+
+def score_of(predicted: Mapping[str, Pairs], measured: Mapping[str, Values]) -> dict[str, Score]:
+    """Return the score of each predictor on the pairs that all of them predict, if these are measured."""
+    found = {}
+    for name, own in predicted.items():
+        (whole,) = complete(measured[name])
+        pairs = scored({pair: p for pair, p in own.items() if pair in shared_by(predicted)}, whole)
+        if pairs:
+            brier = by_order(pairs, [*whole], array(whole).mean(1)[None])[0]
+            found[name] = Score(len(pairs), array(whole).shape[1], brier, chance(pairs, [*whole], brier))
+    return found
+
+
+def chance(pairs: Pairs, methods: Sequence[str], score: float) -> float:
+    """Return the share of random orders that give the probabilities of pairs a score as low; the real one counts."""
+    drawn = np.random.default_rng(0).random((ORDERS, len(methods)))
+    return (1 + int((by_order(pairs, methods, drawn) <= score + 1e-12).sum())) / (1 + ORDERS)
+
+
+def by_order(pairs: Pairs, methods: Sequence[str], means: Float[np.ndarray, "n methods"]) -> Float[np.ndarray, "n"]:
+    """Return the Brier score of the probabilities of pairs for each row of means of the methods."""
+    place = {method: index for index, method in enumerate(methods)}
+    one, other = np.array([[place[name] for name in pair] for pair in pairs]).T
+    return ((np.array([*pairs.values()]) - (means[:, one] < means[:, other])) ** 2).mean(1)
 
 
 def verdicts(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
-    """Yield which predictors are better and worse than a coin, and than a training on other tasks."""
+    """Yield which predictors are better and worse than the probability 1/2, and than a training on other tasks."""
     coin = {task: COIN for own in values.values() for task in own}
     found = compare_all({**values, "coin": coin}, "lower")
-    for rival, named in (("coin", "a coin"), ("elsewhere", "`elsewhere`")):
-        if rival not in (*values, "coin"):
-            continue
-        better = [f"`{name}`" for name in values if found.beats(name, rival)]
-        worse = [f"`{name}`" for name in values if found.beats(rival, name)]
-        yield f"Better than {named}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."
+    for rival, words in (("coin", "1/2 for each pair"), ("elsewhere", "`elsewhere`")):
+        if rival in (*values, "coin"):
+            better = [f"`{name}`" for name in values if found.beats(name, rival)]
+            worse = [f"`{name}`" for name in values if found.beats(rival, name)]
+            yield f"Better than {words}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."
     yield "Paired t tests over tasks, Holm over all pairs of predictors."

@@ -59,8 +59,13 @@ def test_differences_are_taken_within_a_network_over_seeds():
     _, table = network_table(Rung("fd", {"fd": values}))
     head, _, row = table.splitlines()
     assert head == "| difference | dit | unet | same sign |"
-    assert row == "| cfm - wcfm | -2 ± 13 | 1 ± 0 | no |"
+    assert row == "| cfm - wcfm | -2 ± 13 | 1 ± 0 | undecided |"
     assert [*network_table(Rung("fd", {"fd": {"cfm net=dit": one, "wcfm net=dit": other}}))] == []
+    values["cfm net=dit(width=8)"] = {0: 12.0, 1: 16.01}
+    values["wcfm net=unet(channels=4)"] = {0: 10.0, 1: 12.01}
+    assert [*network_table(Rung("fd", {"fd": values}))][1].splitlines()[2].endswith("| yes |")
+    values["wcfm net=unet(channels=4)"] = {0: 14.0, 1: 16.01}
+    assert [*network_table(Rung("fd", {"fd": values}))][1].splitlines()[2].endswith("| no |")
 
 
 def test_the_cost_on_a_gpu_is_that_of_the_command():
@@ -68,4 +73,5 @@ def test_the_cost_on_a_gpu_is_that_of_the_command():
     (option,) = json.loads(found.stdout)["options"]
     usual, low, high = option["seeds"]
     assert f"takes {usual} ({low} to {high}) seeds" in on_a_gpu()
+    assert f"{usual} seeds keep " in on_a_gpu()
     assert "for {:.0f} to {:.0f} hours".format(*option["hours"]["cifar10"]) in on_a_gpu()

@@ -17,7 +17,7 @@ def run(monkeypatch, *words):
 
 
 def test_predictions_are_printed(monkeypatch, capsys):
-    run(monkeypatch, "--results", str(RESULTS), "--predict", "plane-v1", "2000", "40000", "elsewhere")
+    run(monkeypatch, "--results", str(RESULTS), "--predict", "plane-v1", "20000", "40000", "held")
     found = tomllib.loads(capsys.readouterr().out)
     assert found["to"] == 40_000
     assert "cfm | otcfm" in found["moons"]["sliced_w2"]
@@ -30,7 +30,7 @@ def test_predictions_are_printed(monkeypatch, capsys):
         (("plane-v1", "two", "20000", "ratio"), "numbers of steps"),
         (("plane-v1", "2000", "20000", "luck"), "one of held, ratio, elsewhere"),
         (("plane-v0", "2000", "20000", "ratio"), "no records"),
-        (("digits-v1", "800", "4000", "ratio"), "no data set has two budgets"),
+        (("plane-v1", "20000", "2000", "ratio"), "no data set has values at 20000 steps and none at 2000"),
     ],
 )
 def test_bad_input_gets_one_line(monkeypatch, capsys, words, message):

@@ -6,12 +6,14 @@ from benchmarks.ladder.orders import rungs
 from benchmarks.ladder.page import (
     MAIN,
     TRACKS,
-    answer,
     contests,
+    early,
     elsewhere,
     expected,
+    foretold,
     holds,
     of_differences,
+    of_other_tasks,
     on_others,
     orders,
     page,
@@ -34,60 +36,62 @@ def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
     assert not any(orders(rungs(read_published(path))) for path in others)
 
 
-def test_the_answer_follows_the_values(contest):
+def test_the_answer_counts_the_tasks_that_were_predicted(contest):
     holds, turns = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
-    near = contest("checkerboard", CLOSE, MIXED)
-    assert "**Large differences last, small ones often do not.**" in of_differences([holds, near])
-    assert "**Not even large differences last.**" in of_differences([turns])
-    assert "and so do most small ones.**" in of_differences([holds, contest("checkerboard", CLOSE, CLOSE)])
-    assert "10 of 10 large and" in of_differences([holds, near])
-    assert "Among the 10 large differences, 7 involve " in of_differences([holds, near])
+    near = contest("rings", CLOSE, MIXED)
+    said = of_differences([holds, near], [holds, near, turns])
+    assert said.startswith("**10 of 10 large and 6 of 10 small differences last.**")
+    assert "predicted in advance: moons and rings." in said
+    assert "Of the small differences, 6 of 10 last if they are separated after 100 steps, and 0 of 0 if they" in said
+    assert of_differences([], [holds]) == "**No task that was predicted is measured yet.**"
 
 
-def test_a_track_that_the_answers_do_not_use_names_its_worst_task(contest):
+def test_the_majority_of_the_other_tasks_orders_the_differences_of_a_task(contest):
+    rising, falling = contest("moons", FALLING, RISING), contest("pinwheel", RISING, FALLING)
+    more = contest("rings", CLOSE, RISING)
+    assert foretold(rising, [rising, more], 1.0) == 10
+    assert foretold(rising, [rising, falling], 1.0) == 0
+    assert foretold(rising, [rising, falling, more], 1.0) == 5  # ties
+    assert foretold(rising, [rising, more], 1e9) == 0
+
+
+def test_other_tracks_state_their_budgets(contest):
     moons, pinwheel = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
     assert [*on_others({MAIN: [pinwheel], "one": [moons], "two": [moons, pinwheel]})] == [
-        "On one, 10 of 10 large and 0 of 0 small differences last.",
-        "On two, 10 of 20 large and 0 of 0 small differences last.",
-        "Large differences last least often on pinwheel: 0 of 10.",
+        "On one (100 to 1,000 steps), 10 of 10 large and 0 of 0 small differences last.",
+        "On two (100 to 1,000 steps), 10 of 20 large and 0 of 0 small differences last.",
     ]
 
 
-def test_only_tasks_measured_later_decide(contest):
-    holds, turns = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
-    told = of_differences([holds, turns])
-    assert told.startswith("**Not even large differences last.**")
-    assert "noticed on moons, where 10 of 10 large" in told
-    assert "The test is on pinwheel, where 0 of 10 large" in told
-    assert "No other task is measured yet." in of_differences([holds])
-
-
-def test_expectations_are_refuted_by_the_values(contest):
-    lasts, turns = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
-    assert "the first holds (10 of 10 last) and the second is refuted (10 of 10 last)" in expected(
-        [lasts, contest("rings", CLOSE, CLOSE)]
-    )
-    assert "the first is refuted (0 of 10 last) and the second holds (0 of 0 last)" in expected([turns])
-    assert expected([]).endswith("Neither is tested yet.")
+def test_the_registered_answer_holds_fails_or_is_undecided_over_tasks(contest):
+    """Shares of all pairs were compared with the thresholds, although they have no interval."""
+    lasts = [contest(data, [*RISING[:3], 10.0, 12.0], RISING) for data in ("moons", "pinwheel")]
+    turns = [contest(data, [*RISING[:3], 10.0, 12.0], FALLING) for data in ("moons", "pinwheel")]
+    assert "100 ± 0 % of the large ones (it holds) and 100 ± 0 % of the small ones (it fails)" in expected(lasts)
+    assert "0 ± 0 % of the large ones (it fails) and 0 ± 0 % of the small ones (it holds)" in expected(turns)
+    both = expected([lasts[0], turns[1]])
+    assert both.count("(undecided)") == 2
+    assert "50 ± 640 %" in both
+    assert expected(lasts[:1]).endswith("It is not tested yet.")
 
 
 def test_differences_of_one_size_are_counted_together(contest):
     *_, one, other = sizes([[contest("moons", RISING, RISING)], [contest("rings", CLOSE, MIXED)]]).splitlines()
-    assert one == "| moons | 0 of 0 | 0 of 0 | 0 of 0 | 4 of 4 | 6 of 6 |"
-    assert sum(int(cell.split(" of ")[1]) for cell in other.split("|")[2:-1]) == 10
+    assert one == "| moons | 100 to 1,000 | 0 of 0 | 0 of 0 | 0 of 0 | 4 of 4 | 6 of 6 |"
+    assert sum(int(cell.split(" of ")[1]) for cell in other.split("|")[3:-1]) == 10
 
 
-def test_another_task_is_compared_with_a_short_training(contest):
-    turns, other = contest("moons", RISING, FALLING), contest("pinwheel", RISING, FALLING)
-    taus, draws = elsewhere(turns, other)
-    assert taus == (-1, 1)
-    assert set(draws) == {2}
-    (more,) = (text for text in answer([turns, other]) if "another task predicts more" in text)
-    assert "refute this answer if the interval then includes 0 or lies below it." in more
-    holds = [contest(data, RISING, RISING) for data in ("moons", "pinwheel")]
-    (no,) = (text for text in answer(holds) if "another task is not shown to predict more" in text)
-    assert "refute this answer if the interval then lies above 0." in no
-    assert not any("another task" in text for text in answer(holds[:1]))
+def test_other_tasks_are_compared_with_a_short_training(contest):
+    main = [contest(data, RISING, FALLING) for data in ("moons", "pinwheel", "rings")]
+    assert [elsewhere(own, main) for own in main] == [(-1, 1)] * 3
+    main += [contest("spirals", RISING, [81.0, 27.0, 9.0, 1.0, 3.0])]
+    assert elsewhere(main[-1], main) == (-0.8, 0.8)
+    said = of_other_tasks(main)
+    assert said.startswith("**Long trainings on other tasks predict more than a short training on the task itself.**")
+    assert "is -0.95 for the short training and 0.95 for the mean rank" in said
+    own = [contest(data, *[means] * 2) for data, means in (("moons", RISING), ("rings", FALLING), ("two", CLOSE))]
+    assert elsewhere(own[1], own) == (1, -1)
+    assert "is shown to predict neither more nor less than" in of_other_tasks([main[0], *own])
 
 
 def test_only_data_sets_at_the_longest_budget_are_compared(contest):
@@ -106,12 +110,8 @@ def test_each_two_budgets_have_an_order(contest):
     assert [row.split(" | ")[4] for row in rows] == ["1.00 (1.00 to 1.00)", *["-1.00 (-1.00 to -1.00)"] * 2]
 
 
-def test_another_metric_is_named_only_if_it_predicts_the_headline_metric(contest):
-    turns = contest("moons", RISING, FALLING)
-    turns.first.numbers["oracle"] = turns.last.numbers["oracle"] = turns.last.main
-    assert any(
-        "**`oracle` predicts the headline metric better than the headline metric itself does**" in text
-        for text in answer([turns])
-    )
-    holds = contest("moons", RISING, RISING)
-    assert any("**No other metric is shown" in text for text in answer([holds]))
+def test_each_budget_with_a_longer_one_has_a_table_of_early_metrics(contest):
+    found = contest("moons", RISING, FALLING)
+    ladder = {"moons": {100: found.first, 500: found.first, 1000: found.last}}
+    heads = [text for text in early("some", ladder) if text.startswith("On ")]
+    assert heads == ["On some, 100 to 1,000 steps:\n", "On some, 500 to 1,000 steps:\n"]

@@ -1,85 +1,89 @@
-"""Scores of registered predictions: pairs with all seeds count on measured tasks; verdicts need a corrected test."""
+"""Scores of registered predictions: measured pairs count, one task has a p value, and several have a corrected test."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
 
 from benchmarks.ladder.predictors import Stated
-from benchmarks.ladder.scores import scores, verdicts
+from benchmarks.ladder.scores import by_order, chance, scores, verdicts
 
 RISING = [1.0, 3.0, 9.0, 27.0, 81.0]
+TASKS = ("moons", "rings", "spirals")
+
+
+def rows_of(table):
+    return [line.removeprefix("| ").removesuffix(" |").split(" | ") for line in table.splitlines()[2:]]
 
 
 def test_predictions_are_scored_where_their_task_is_measured(contest):
     pair = "m0", "m1"
-    registered = {"ratio": Stated(1000, {("moons", "w2"): {pair: 0.9}, ("rings", "w2"): {pair: 0.9}})}
-    (table,) = scores(registered, [])
-    assert "| moons | 0 of 1 | not measured |" in table
-    table, said = scores(registered | {"held": registered["ratio"]}, [contest("moons", RISING, RISING)])
-    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
-    assert "| rings | 0 of 1 | not measured | not measured |" in table
-    assert said == "Better than a coin: `ratio`, `held`. One task allows no test.\n"
-    _, said = scores(registered, [contest("moons", RISING[::-1], RISING[::-1])])
-    assert said.startswith("No prediction is better than a coin.")
-    _, said = scores(registered, [contest("rings", RISING, RISING)])  # the second task first
-    assert said.startswith("Better than a coin: `ratio`.")
-    table, means = scores(registered, [contest(data, RISING, RISING) for data in ("moons", "rings")])
-    assert "| mean |  | 0.010" in table
-    assert means.count("Better than") == 1  # without other tasks to learn from
-    fewer = {"seeds": Stated(1000, {("moons", "w2"): {pair: 0.9}})} | registered
-    both = [contest(data, RISING, RISING) for data in ("moons", "rings")]
-    table, said = scores(fewer, both)
-    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
-    assert "| rings | 1 of 1 | not predicted | 0.010 |" in table
-    assert "| mean |  |  | 0.010" in table  # a predictor with one task, or none, does not hide the means of others
-    assert "(2 tasks) |" in table
-    assert said.startswith("Means are over the tasks with a score, ")
-    (table,) = scores({"ratio": registered["ratio"]._replace(long=2000)}, [contest("moons", RISING, RISING)])
-    assert "| moons | 0 of 1 | not measured |" in table
+    ratio = Stated(1000, {(data, "w2"): {pair: 0.9} for data in TASKS})
+    (table,) = scores({"ratio": ratio}, [])
+    assert rows_of(table)[0] == ["moons", "0 of 1", "", "not measured"]
+    fewer = {"seeds": Stated(1000, {("moons", "w2"): {pair: 0.9}}), "ratio": ratio}
+    (table,) = scores(fewer, [contest(data, RISING, RISING) for data in TASKS[:2]])
+    assert rows_of(table) == [
+        ["moons", "1 of 1", "5", "0.010", "0.010"],
+        ["rings", "1 of 1", "5", "not predicted", "0.010"],
+        ["spirals", "0 of 1", "", "not predicted", "not measured"],
+    ]
+    (table,) = scores({"ratio": ratio._replace(long=2000)}, [contest("moons", RISING, RISING)])
+    assert rows_of(table)[0] == ["moons", "0 of 1", "", "not measured"]
+
+
+def test_means_and_tests_need_three_tasks_that_all_predict(contest):
+    """Means of two tasks had intervals beyond all possible scores, and predictors were compared on different tasks."""
+    ratio = Stated(1000, {(data, "w2"): {("m0", "m1"): 0.9} for data in TASKS})
+    both = {"ratio": ratio, "held": Stated(1000, {(data, "w2"): {("m0", "m1"): 0.1} for data in TASKS})}
+    found = [contest(data, RISING, RISING) for data in TASKS]
+    assert len([*scores(both, found[:2])]) == 1
+    table, said = scores(both, found)
+    assert rows_of(table)[-1] == ["mean of 3 tasks", "", "", "0.01000 ± 0", "0.8100 ± 0"]
+    assert said.startswith("w2, 3 tasks that all predict: Better than 1/2 for each pair: ")
+    (table,) = scores(both | {"seeds": Stated(1000, {("moons", "w2"): {("m0", "m1"): 0.9}})}, found)
+    assert not any(row[0].startswith("mean") for row in rows_of(table))
+
+
+def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
+    means = range(5)
+    sure = {(f"m{i}", f"m{j}"): 1.0 for i in means for j in means if i < j}
+    weak = {pair: 0.5 for pair in sure}
+    registered = {
+        name: Stated(1000, dict.fromkeys([("moons", "w2"), ("moons", "w2, NFE 1")], own))
+        for name, own in (("ratio", sure), ("held", weak))
+    }
+    found = contest("moons", RISING, RISING)
+    found.last.numbers["w2, NFE 1"] = dict(zip(found.last.main, reversed(found.last.main.values()), strict=True))
+    table, said = scores(registered, [found])
+    first, second = rows_of(table)
+    assert first[:3] == ["moons, w2", "10 of 10", "5"]
+    assert first[3].startswith("0.000 (p = 0.00")  # one of 120 orders
+    assert first[4] == "0.250 (p = 1.0000)"
+    assert second[3] == "1.000 (p = 1.0000)"
+    assert said == "Better than chance: `ratio`.\n"
+
+
+def test_the_share_of_random_orders_is_that_of_all_orders():
+    stream, methods = np.random.default_rng(0), [f"m{i}" for i in range(5)]
+    pairs = {(one, other): stream.random() for i, one in enumerate(methods) for other in methods[i + 1 :]}
+    every = by_order(pairs, methods, np.array([*permutations(range(5))], dtype=float))
+    for score in np.quantile(every, (0.05, 0.5)):
+        assert chance(pairs, methods, score) == pytest.approx((every <= score + 1e-9).mean(), abs=0.01)
 
 
 def test_predictors_are_scored_on_the_pairs_that_all_of_them_predict(contest):
     """A predictor of the easy pairs alone seemed to be better than one of all pairs."""
     easy, hard = ("m0", "m1"), ("m1", "m2")
     registered = {
-        "ratio": Stated(1000, {("moons", "w2"): {easy: 0.9, hard: 0.1}}),
-        "held": Stated(1000, {("moons", "w2"): {easy: 0.9}}),
+        name: Stated(1000, {(data, "w2"): pairs for data in ("moons", "rings")})
+        for name, pairs in (("ratio", {easy: 0.9, hard: 0.1}), ("held", {easy: 0.9}))
     }
-    table, _ = scores(registered, [contest("moons", RISING, RISING)])
-    assert "| moons | 1 of 1 | 0.010 | 0.010 |" in table
+    (table,) = scores(registered, [contest("moons", RISING, RISING)])
+    assert rows_of(table)[0] == ["moons", "1 of 1", "5", "0.010", "0.010"]
 
 
-def test_each_metric_is_scored_by_its_own_values(contest):
-    """Metrics of a task were merged and scored by the headline metric. Here the other one has the opposite order."""
-    found = [contest(data, RISING, RISING) for data in ("moons", "rings")]
-    for one in found:
-        one.last.numbers["w2, NFE 1"] = dict(zip(one.last.main, reversed(one.last.main.values()), strict=True))
-    pairs = {("m0", "m1"): 0.9, ("m1", "m2"): 0.9}
-    named = [(one.data, metric) for one in found for metric in ("w2", "w2, NFE 1")]
-    table, *said = scores({"ratio": Stated(1000, dict.fromkeys(named, pairs))}, found[:1])
-    assert [line.split(" | ") for line in table.splitlines()[2:]] == [
-        ["| moons, w2", "2 of 2", "0.010 |"],
-        ["| rings, w2", "0 of 2", "not measured |"],
-        ["| moons, w2, NFE 1", "2 of 2", "0.810 |"],
-        ["| rings, w2, NFE 1", "0 of 2", "not measured |"],
-    ]
-    assert said == [
-        "w2: Better than a coin: `ratio`. One task allows no test.\n",
-        "w2, NFE 1: No prediction is better than a coin. One task allows no test.\n",
-    ]
-    table, *said = scores({"ratio": Stated(1000, dict.fromkeys(named, pairs))}, found)
-    means = [line.split(" | ") for line in table.splitlines() if line.startswith("| mean")]
-    assert [(name, float(value.partition(" ")[0])) for name, _, value in means] == [
-        ("| mean, w2", 0.01),
-        ("| mean, w2, NFE 1", 0.81),
-    ]
-    assert [text.partition(": Means are over")[0] for text in said] == ["w2; w2, NFE 1"]  # the same is said of both
-
-
-def test_equal_scores_have_no_interval(contest):
-    """A mean ± 0 over two tasks said that the score of any other task is known."""
-    named = {(data, "w2"): {("m0", "m1"): 0.9} for data in ("moons", "rings")}
-    table, _ = scores({"ratio": Stated(1000, named)}, [contest(data, RISING, RISING) for data in ("moons", "rings")])
-    assert table.splitlines()[-1] == "| mean |  | 0.01000 |"
-
-
-def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
+def test_a_predictor_is_better_only_in_a_corrected_test():
     tasks = range(4)
     values = {
         "ratio": dict(zip(tasks, [0.1, 0.11, 0.12, 0.1], strict=True)),
@@ -87,9 +91,7 @@ def test_a_predictor_beats_a_coin_only_in_a_corrected_test():
         "elsewhere": dict(zip(tasks, [0.3, 0.31, 0.32, 0.31], strict=True)),
     }
     coin, elsewhere, _ = verdicts(values)
-    assert coin == "Better than a coin: `ratio`. Worse: `elsewhere`."
+    assert coin == "Better than 1/2 for each pair: `ratio`. Worse: `elsewhere`."
     assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
-    shorter = {"held": {0: values["held"][0]}} | {"ratio": values["ratio"]}
-    assert next(verdicts(shorter)) == "Better than a coin: `ratio`. Worse: none."
     two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
-    assert next(verdicts(two)) == "Better than a coin: none. Worse: none."
+    assert next(verdicts(two)) == "Better than 1/2 for each pair: none. Worse: none."
