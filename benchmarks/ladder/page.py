@@ -242,7 +242,7 @@ def of_other_tasks(main: Sequence[Contest]) -> str:
         f"**{bold}.** Kendall's tau with the order after the long training is {fmean(own.values()):.2f} for the short "
         f"training and {fmean(there.values()):.2f} for the mean rank on the other tasks after their long trainings. "
         f"The difference is {format_mean(gain.mean, half)} (95 % CI half-width over {gain.pairs} tasks). This "
-        "comparison was chosen after the values were known. Who reads published results has the other tasks already."
+        "comparison was chosen after the values were known. A reader of published results already has the other tasks."
     )
 
 
