@@ -12,9 +12,9 @@ from genbench.report.formats.figures import INK, LIGHT, MUTED, encoded, styled
 
 ACROSS = 2
 """Number of panels in a row."""
-WIDTH, HEIGHT = 3.4, 2.9
+WIDTH, HEIGHT = 3.7, 2.9
 """Inches of a panel with its labels."""
-LEFT, RIGHT, TOP, BOTTOM = 0.42, 1.12, 0.28, 0.28
+LEFT, RIGHT, TOP, BOTTOM = 0.42, 1.42, 0.28, 0.28
 """Inches around the axes of a panel."""
 LENGTH = 25
 """Characters of the name of a method."""
