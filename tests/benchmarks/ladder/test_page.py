@@ -1,6 +1,9 @@
 """The page about short and long trainings matches the records, and its words follow the values."""
 
+import re
 from pathlib import Path
+
+from helpers.published import CARDS
 
 from benchmarks.ladder.orders import rungs
 from benchmarks.ladder.page import (
@@ -34,6 +37,21 @@ def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
     others = [path for path in RESULTS.glob("*-v1/records.jsonl.gz") if path.parent.name not in TRACKS]
     assert {path.parent.name for path in others} == {"maps-v1"}
     assert not any(orders(rungs(read_published(path))) for path in others)
+
+
+def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
+    page = " ".join((RESULTS / "cheap_predicts_dear.md").read_text("utf-8").split())
+    card = " ".join(CARDS["45"].replace("> ", "").split())
+    for numbers in (
+        r"\*\*(\d+ of \d+) large and (\d+ of \d+) small differences last",
+        r"has the right order for (\d+) of the \d+ large and (\d+) of",
+        r"On transport-v1 \(.*?\), (\d+ of \d+) large and (\d+ of \d+) small",
+        r"So far (\S+ ± \S+ %) of the large ones \(undecided\) and (\S+ ± \S+ %) of the small ones \(undecided\)",
+        r"is (\S+) for the short training and (\S+) for the mean rank",
+        r"The difference is (\S+ ± \S+) \(95 % CI half-width over 8 tasks",
+    ):
+        (found,) = re.findall(numbers, page)
+        assert all(number in card for number in ([found] if isinstance(found, str) else found)), found
 
 
 def test_the_answer_counts_the_tasks_that_were_predicted(contest):
