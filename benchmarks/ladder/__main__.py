@@ -5,7 +5,7 @@
 
 Reads the published records of trained models with default settings. Predictions are about the headline metric, with the
 own sampler of each model and at each NFE of its curve. Commit them before the longer budget is trained: the page scores
-the files predictions*.toml of plane-v1, transport-v1 and latents-v1.
+the files predictions*.toml of the tracks.
 """
 
 import argparse

@@ -36,8 +36,12 @@ class Number(NamedTuple):
     alone: list[Order]
 
 
-def of_numbers(found: Sequence[Number], headline: str) -> str:
-    """Return which metrics predict the headline metric better or worse than itself, by tests over tasks."""
+def of_numbers(found: Sequence[Number], headline: str, budgets: str) -> str:
+    """Return which metrics predict the headline metric better or worse than itself, by tests over tasks.
+
+    Args:
+        budgets: the shorter and the longer budget.
+    """
     others = [own for own in found if own.name != headline]
     signs: dict[int, list[str]] = {1: [], -1: [], 0: []}
     for own in others:
@@ -46,12 +50,11 @@ def of_numbers(found: Sequence[Number], headline: str) -> str:
         signs[(1 if gain.mean > 0 else -1) if told else 0].append(f"`{own.name}`")
     better, worse, neither = signs.values()
     bold = f"{listed(better)} predict{'s' * (len(better) == 1)}" if better else "No other metric is shown to predict"
-    return (
-        f"**{bold} the headline metric better than the headline metric itself does.** "
-        f"Shown to predict it worse: {listed(worse) if worse else 'none'}. "
-        f"Not separated: {listed(neither) if neither else 'none'} (paired t tests over "
-        f"{counted(max(len(own.alone) for own in found), 'task')}, Bonferroni over {counted(len(others), 'metric')})."
-    )
+    said = [f"**{bold} the headline metric better than the headline metric itself does** ({budgets})."]
+    said += [f"These metrics predict it worse: {listed(worse)}."] if worse else []
+    said += [f"The tests do not separate these from it: {listed(neither)}."] if neither else []
+    tasks = counted(max(len(own.alone) for own in found), "task")
+    return f"{' '.join(said)} Paired t tests over {tasks}, Bonferroni over {counted(len(others), 'metric')}."
 
 
 def numbers(found: Sequence[Number]) -> str:

@@ -12,7 +12,7 @@ from benchmarks.tables import markdown
 from genbench.analysis import claims
 from genbench.analysis.labels import distinct
 from genbench.analysis.means import format_mean, half_width
-from genbench.analysis.significance import LEVEL, paired
+from genbench.analysis.significance import compare_all, paired
 from genbench.report.claims_table import seeds_text
 from genbench.runs.record_types import Record
 from genbench.storage import arrays, files
@@ -30,7 +30,8 @@ The first 16 samples of seed 0; all methods and budgets start from the same nois
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
-half-width over seeds:
+half-width over seeds. *same sign*: only if both differences are separated (paired t tests, Holm over all pairs of
+methods with the network).
 """
 
 
@@ -79,13 +80,14 @@ def image(folder: Path, path: Path, name: str) -> str:
 def network_table(rung: Rung) -> Iterator[str]:
     """Yield the table of the differences between methods with two networks; nothing if no two methods share seeds.
 
-    A difference whose interval contains 0 has no sign.
+    A difference that is not separated has no sign.
     """
     families: dict[str, dict[str, Mapping[int, float]]] = {}
     for row, own in rung.main.items():
         families.setdefault(without_network(row), {})[network_of(row)] = own
     twice = {method: own for method, own in families.items() if len(own) == 2}
     networks = sorted({network for own in twice.values() for network in own})
+    tests = [compare_all({method: own[network] for method, own in twice.items()}, "lower") for network in networks]
     names, rows = distinct(twice, LENGTH), []
     for one, other in combinations(twice, 2):
         pairs = [(twice[one][network], twice[other][network]) for network in networks]
@@ -93,7 +95,7 @@ def network_table(rung: Rung) -> Iterator[str]:
             continue
         found = [paired(*pair) for pair in pairs]
         cells = [format_mean(each.mean, half_width(each.error, each.pairs)) for each in found]
-        signs = {each.mean > 0 if each.p is not None and each.p <= LEVEL else None for each in found}
+        signs = {each.beats(one, other) if each.apart(one, other) else None for each in tests}
         same = "undecided" if None in signs else "yes" if len(signs) == 1 else "no"
         rows.append((f"{names[one]} - {names[other]}", *cells, same))
     if rows:

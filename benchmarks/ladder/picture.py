@@ -23,7 +23,7 @@ LINE = 0.115
 
 
 def slopes(found: Sequence[Contest]) -> bytes:
-    """Draw one panel for each data set, with a line for each method with all seeds at both budgets. Returns SVG."""
+    """Draw one panel for each data set, with a line for each method that is compared at both budgets. Returns SVG."""
     return encoded(panels(found))
 
 
@@ -52,10 +52,10 @@ def panel(axes: Any, contest: Contest) -> None:
     ends = {method: (mean_of(one[method]), mean_of(other[method])) for method in one}
     axes.set(xlim=(0, 1), xticks=(0, 1), xticklabels=(f"{contest.short:,} steps", f"{contest.long:,}"), yscale="log")
     axes.set_title(f"{named(contest.data)}, {contest.first.headline}")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    every = np.log([value for pair in ends.values() for value in pair])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if np.ptp(every) > np.log(5) else (*range(1, 10),)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(ScalarFormatter())
-    every = np.log([value for pair in ends.values() for value in pair])
     low, high = every.min() - 0.05 * np.ptp(every), every.max() + 0.05 * np.ptp(every)
     axes.set_ylim(np.exp(low), np.exp(high))
     words, names = Counter(method.partition(" ")[0] for method in ends), distinct(ends, LENGTH)

@@ -32,9 +32,15 @@ def by_held(values: Values, known: Known) -> Pairs:
     The first method is better at the shorter budget with probability q, by the paired t distribution over seeds. In
     `known`, d pairs are separated and k of them kept their order: h = (k + 1) / (d + 2), Laplace's rule. The result is
     h q + (1 - h) (1 - q).
+
+    Raises:
+        ConfigError: if no pair is separated: each pair would have the probability 1/2.
     """
     orders = [found for pair in known if (found := order(*pair))]
-    held = (sum(found.held for found in orders) + 1) / (sum(found.decided for found in orders) + 2)
+    decided = sum(found.decided for found in orders)
+    if not decided:
+        raise ConfigError("held: no pair of methods is separated at a budget that is known, so nothing can be fitted")
+    held = (sum(found.held for found in orders) + 1) / (decided + 2)
     (own,) = complete(values)
     return {
         (one, other): 1 - held + (2 * held - 1) * better(own[one], own[other]) for one, other in combinations(own, 2)

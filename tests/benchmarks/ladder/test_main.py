@@ -20,7 +20,7 @@ def test_predictions_are_printed(monkeypatch, capsys):
     run(monkeypatch, "--results", str(RESULTS), "--predict", "plane-v1", "20000", "40000", "held")
     found = tomllib.loads(capsys.readouterr().out)
     assert found["to"] == 40_000
-    assert "cfm | otcfm" in found["moons"]["sliced_w2"]
+    assert found["moons"]["sliced_w2"]["cfm | tarflow width=16"] < 0.2
     assert all(0 < p < 1 for p in found["moons"]["sliced_w2"].values())
 
 

@@ -107,6 +107,16 @@ def test_a_seed_that_one_method_lacks_is_left_out_for_all(measured):
     assert {tuple(own) for own in other.values()} == {(0, 1, 2, 3, 4)}
 
 
+def test_a_method_with_few_seeds_does_not_cost_the_others_theirs(measured):
+    values = measured(np.arange(6.0), seeds=10)
+    few = {**values, "m5": {0: 0.0, 1: 1.0}}
+    (found,) = complete(few)
+    assert ([*found], len(found["m0"])) == ([*values][:5], 10)
+    lacking = {name: {seed: v for seed, v in own.items() if f"m{seed}" != name} for name, own in values.items()}
+    (found,) = complete({name: lacking[name] if name in ("m3", "m4") else own for name, own in few.items()})
+    assert {name: len(own) for name, own in found.items()} == dict.fromkeys([*values][:5], 8)
+
+
 def test_a_rung_in_training_keeps_its_methods(measured):
     """Of six methods with two seeds, four had a third one: these four counted, and an order needs five."""
     values = measured(np.arange(6.0), seeds=3)

@@ -50,7 +50,8 @@ def test_an_order_holds_as_often_as_separated_pairs_did_elsewhere(measured):
     )
     assert (sure, never, half) == pytest.approx((29 / 30, 1 / 30, 1 / 2), abs=1e-4)  # of 28 pairs, and 56
     close = measured(1e-3 * np.arange(8))
-    assert by_held(rising, [(close, close)])["m0", "m1"] == pytest.approx(0.5)  # no pair is separated
+    with pytest.raises(ConfigError, match="no pair of methods is separated"):
+        by_held(rising, [(close, close)])
 
 
 def test_the_ratio_keeps_its_order_as_often_as_equal_ratios_did_elsewhere():
@@ -110,7 +111,7 @@ def test_a_number_that_no_predictor_can_be_fitted_to_is_refused():
     with pytest.raises(ConfigError, match="no data set has two budgets with w2, NFE 1"):
         predictions("ratio", "some", {"moons": {1: one, 2: both}, "rings": {1: both}}, 1, 2)
     ladder = {"moons": {1: one, 2: one}}
-    assert "'m0 | m1'" in predictions("held", "some", ladder, 2, 3)
+    assert "'m0 | m1'" in predictions("ratio", "some", ladder, 2, 3)
     with pytest.raises(ConfigError, match="no data set other than moons has two budgets with w2"):
         predictions("elsewhere", "some", ladder, 2, 3)  # its own order is no order elsewhere
     with pytest.raises(ConfigError, match="no data set has values at 1 steps and none at 2"):
@@ -128,7 +129,7 @@ def test_registered_predictions_are_read_as_they_were_written():
 
 @pytest.mark.parametrize(("track", "known"), [(MAIN, KNOWN), (TRANSPORT, ("8gaussians-moons", "tori"))])
 def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, known):
-    """A method that lacked a seed did not count. Tolerance: methods that were added later change the fits a little."""
+    """A method that lacked a seed did not count. `held` had no Laplace correction for the first tasks of plane-v1."""
     registered = read_predictions(RESULTS / track)
     assert registered.keys() - {"seeds"} == {*PREDICTORS}
     for name in PREDICTORS:
@@ -142,4 +143,16 @@ def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, 
             found = {task: {2000: ladder[task][2000], 20_000: ladder[task][20_000]} for task in tasks}
             again = tomllib.loads(predictions(name, track, found | {data: {2000: ladder[data][2000]}}, 2000, 20_000))
             written = {" | ".join(pair): p for pair, p in pairs.items()}
-            assert {pair: again[data][metric][pair] for pair in written} == pytest.approx(written, abs=0.05)
+            tolerance = 0.0075 if (name, known) == ("held", KNOWN) and data != "spirals" else 0.0006
+            assert {pair: again[data][metric][pair] for pair in written} == pytest.approx(written, abs=tolerance)
+
+
+def test_the_registered_predictions_of_digits_come_from_its_shorter_budgets():
+    registered, ladder = read_predictions(RESULTS / "digits-v1"), read_ladders(RESULTS)["digits-v1"]
+    for own in ladder.values():
+        own.pop(4000, None)
+    for name, own in registered.items():
+        again = stated(predictions(name, "digits-v1", ladder, 800, 4000))
+        assert again.pairs.keys() == own.pairs.keys()
+        for task, pairs in own.pairs.items():
+            assert again.pairs[task] == pytest.approx(pairs, abs=0.0006)

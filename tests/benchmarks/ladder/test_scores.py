@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.ladder.predictors import Stated
-from benchmarks.ladder.scores import by_order, chance, scores, verdicts
+from benchmarks.ladder.scores import Score, by_order, scores, verdicts
 
 RISING = [1.0, 3.0, 9.0, 27.0, 81.0]
 TASKS = ("moons", "rings", "spirals")
@@ -19,16 +19,16 @@ def rows_of(table):
 def test_predictions_are_scored_where_their_task_is_measured(contest):
     pair = "m0", "m1"
     ratio = Stated(1000, {(data, "w2"): {pair: 0.9} for data in TASKS})
-    (table,) = scores({"ratio": ratio}, [])
+    (table,) = scores({"ratio": ratio}, [], {})
     assert rows_of(table)[0] == ["moons", "0 of 1", "", "not measured"]
     fewer = {"seeds": Stated(1000, {("moons", "w2"): {pair: 0.9}}), "ratio": ratio}
-    (table,) = scores(fewer, [contest(data, RISING, RISING) for data in TASKS[:2]])
+    (table,) = scores(fewer, [contest(data, RISING, RISING) for data in TASKS[:2]], {})
     assert rows_of(table) == [
         ["moons", "1 of 1", "5", "0.010", "0.010"],
         ["rings", "1 of 1", "5", "not predicted", "0.010"],
         ["spirals", "0 of 1", "", "not predicted", "not measured"],
     ]
-    (table,) = scores({"ratio": ratio._replace(long=2000)}, [contest("moons", RISING, RISING)])
+    (table,) = scores({"ratio": ratio._replace(long=2000)}, [contest("moons", RISING, RISING)], {})
     assert rows_of(table)[0] == ["moons", "0 of 1", "", "not measured"]
 
 
@@ -37,39 +37,42 @@ def test_means_and_tests_need_three_tasks_that_all_predict(contest):
     ratio = Stated(1000, {(data, "w2"): {("m0", "m1"): 0.9} for data in TASKS})
     both = {"ratio": ratio, "held": Stated(1000, {(data, "w2"): {("m0", "m1"): 0.1} for data in TASKS})}
     found = [contest(data, RISING, RISING) for data in TASKS]
-    assert len([*scores(both, found[:2])]) == 1
-    table, said = scores(both, found)
+    assert len([*scores(both, found[:2], {})]) == 1
+    table, said = scores(both, found, {})
     assert rows_of(table)[-1] == ["mean of 3 tasks", "", "", "0.01000 ± 0", "0.8100 ± 0"]
-    assert said.startswith("w2, 3 tasks that all predict: Better than 1/2 for each pair: ")
-    (table,) = scores(both | {"seeds": Stated(1000, {("moons", "w2"): {("m0", "m1"): 0.9}})}, found)
+    assert said.startswith("On the 3 tasks that all predict: Better than the probability 1/2: ")
+    (table,) = scores(both | {"seeds": Stated(1000, {("moons", "w2"): {("m0", "m1"): 0.9}})}, found, {})
     assert not any(row[0].startswith("mean") for row in rows_of(table))
 
 
 def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     means = range(5)
     sure = {(f"m{i}", f"m{j}"): 1.0 for i in means for j in means if i < j}
-    weak = {pair: 0.5 for pair in sure}
+    lucky = sure | {("m0", "m1"): 0.0}  # five of 120 orders have one pair wrong or none: p = 0.04
     registered = {
         name: Stated(1000, dict.fromkeys([("moons", "w2"), ("moons", "w2, NFE 1")], own))
-        for name, own in (("ratio", sure), ("held", weak))
+        for name, own in (("ratio", sure), ("held", lucky))
     }
     found = contest("moons", RISING, RISING)
     found.last.numbers["w2, NFE 1"] = dict(zip(found.last.main, reversed(found.last.main.values()), strict=True))
-    table, said = scores(registered, [found])
+    table, said = scores(registered, [found], {1000: 5})
     first, second = rows_of(table)
     assert first[:3] == ["moons, w2", "10 of 10", "5"]
-    assert first[3].startswith("0.000 (p = 0.00")  # one of 120 orders
-    assert first[4] == "0.250 (p = 1.0000)"
+    assert first[3].startswith("0.000 (p = 0.00")
+    assert first[4].startswith("0.100 (p = 0.04")
     assert second[3] == "1.000 (p = 1.0000)"
     assert said == "Better than chance: `ratio`.\n"
+    (table,) = scores(registered, [found], {1000: 6})  # a test before the end would be one of several
+    assert rows_of(table)[0] == ["moons, w2", "10 of 10", "5 of 6", "0.000", "0.100"]
 
 
 def test_the_share_of_random_orders_is_that_of_all_orders():
     stream, methods = np.random.default_rng(0), [f"m{i}" for i in range(5)]
     pairs = {(one, other): stream.random() for i, one in enumerate(methods) for other in methods[i + 1 :]}
     every = by_order(pairs, methods, np.array([*permutations(range(5))], dtype=float))
-    for score in np.quantile(every, (0.05, 0.5)):
-        assert chance(pairs, methods, score) == pytest.approx((every <= score + 1e-9).mean(), abs=0.01)
+    for means in permutations(range(5)):
+        score = Score(pairs, 2, dict(zip(methods, map(float, means), strict=True)))
+        assert score.p() == pytest.approx((every <= score.brier + 1e-9).mean(), abs=0.02)
 
 
 def test_predictors_are_scored_on_the_pairs_that_all_of_them_predict(contest):
@@ -79,7 +82,7 @@ def test_predictors_are_scored_on_the_pairs_that_all_of_them_predict(contest):
         name: Stated(1000, {(data, "w2"): pairs for data in ("moons", "rings")})
         for name, pairs in (("ratio", {easy: 0.9, hard: 0.1}), ("held", {easy: 0.9}))
     }
-    (table,) = scores(registered, [contest("moons", RISING, RISING)])
+    (table,) = scores(registered, [contest("moons", RISING, RISING)], {})
     assert rows_of(table)[0] == ["moons", "1 of 1", "5", "0.010", "0.010"]
 
 
@@ -91,7 +94,7 @@ def test_a_predictor_is_better_only_in_a_corrected_test():
         "elsewhere": dict(zip(tasks, [0.3, 0.31, 0.32, 0.31], strict=True)),
     }
     coin, elsewhere, _ = verdicts(values)
-    assert coin == "Better than 1/2 for each pair: `ratio`. Worse: `elsewhere`."
+    assert coin == "Better than the probability 1/2: `ratio`. Worse: `elsewhere`."
     assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
     two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
-    assert next(verdicts(two)) == "Better than 1/2 for each pair: none. Worse: none."
+    assert next(verdicts(two)) == "Better than the probability 1/2: none. Worse: none."
