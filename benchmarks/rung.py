@@ -1,12 +1,12 @@
-"""Train the missing cells of a track at one budget, seed by seed over all methods, and publish each finished cell.
+"""Train the missing cells of a track at one budget, seed by seed over all methods, and publish them every minute.
 
     mkdir FOLDER; cp -rL results/latents-v1 FOLDER    # without the runs: published cells are not trained again
     python -m benchmarks.rung latents-v1 3000 --results FOLDER --set data.path=cifar10.tar.gz
     cp -r FOLDER/latents-v1/. results/latents-v1
 
-The command stops and resumes like `genbench sweep`. FOLDER/TRACK always has the current records and tables; its folder
-`pictures` has the first samples of seed 0. The published cells were trained on the images that their records name: with
-other images, their records would leave the tables.
+The command stops and resumes like `genbench sweep`, and begins by publishing what a killed one has finished. The folder
+`pictures` in FOLDER/TRACK has the first samples of seed 0. The published cells were trained on the images that their
+records name: with other images, their records would leave the tables.
 """
 
 import argparse
@@ -23,6 +23,9 @@ from genbench.sweeps.executors import execute, local
 from genbench.sweeps.jobs import JobEvent
 from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import Sweep, load
+
+PAUSE = 60
+"""Seconds between publications: the tables of a large track take longer to write than a small network to train."""
 
 
 def missing(track: Sweep, steps: int, store: Store) -> list[Spec]:
@@ -48,25 +51,31 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
     arguments = parser.parse_args()
     track, store = load(arguments.track, parse_set_options(arguments.settings)), Store(arguments.results)
+    latest = time.monotonic()
     cells = missing(track, arguments.steps, store)
     print(f"{len(cells)} cells to train", flush=True)
 
     def publish() -> None:
+        nonlocal latest
         publish_suite(track.name, track.specs, store, places=track.places)
         for spec in track.specs:
             if spec.seed == 0 and store.record_path(spec).exists():
                 save_strip(store.record_path(spec).parent, strip_path(store.root / track.name, store.folder(spec).name))
+        latest = time.monotonic()
 
     def on_event(event: JobEvent) -> None:
         if event.kind in ("done", "failed"):
             spec = cells[event.cell]
             what = f"{spec.model_label} on {spec.data_label}, seed {spec.seed}"
             print(f"{time.ctime()}: {what}: {event.kind} {event.message}", flush=True)
-            publish()
+            if time.monotonic() - latest > PAUSE:
+                publish()
 
     if any(store.record_path(spec).exists() for spec in track.specs):
         publish()  # what a command that was killed has finished
     execute(cells, store, local(store, 1), on_event)
+    if cells:
+        publish()
 
 
 if __name__ == "__main__":
