@@ -46,6 +46,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"\*\*(\d+ of \d+) large and (\d+ of \d+) small differences last",
         r"is right for (\d+) of the \d+ large and (\d+) of",
         r"On transport-v1 \(.*?\), (\d+ of \d+) large and (\d+ of \d+) small",
+        r"On digits-v1 \(200 to 4,000 steps\), (\d+ of \d+) large and (\d+ of \d+) small",
         r"refuted: (\S+ %) of the large and (\S+ %) of the small differences last",
         r"Means over 5 tasks are (\S+ ± \S+ %) and (\S+ ± \S+ %) ",
         r"is (\S+) for the short training\. For the mean rank on the other tasks it is (\S+), which is",
