@@ -48,9 +48,9 @@ These and LARGE were chosen on tasks of `NOTICED`, before values of other tasks 
 ORDERS = """\
 - *seeds*: the seeds that all compared methods have at the budget. A seed on which TARFlow fails is left out for all.
 - *methods*: methods that are compared, of those with values at the shorter budget.
-- *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations it covers
-  the true tau in about 90 % of cases or more if the standard deviation of methods is twice that of seeds, and in about
-  70 % or more if they are equal.
+- *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations, about 90 %
+  of the intervals or more hold the true tau if methods differ twice as much as seeds. If methods differ as much as
+  seeds, about 70 % or more do.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
@@ -82,7 +82,8 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
   and at each NFE. `elsewhere` needs a second data set. The files `predictions_*.toml` are to be committed before the
   third training starts. As for digits-v1, only FD with each model's own sampler decides.
-- Density and precision are above those of real images. There, more is not better.
+- Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
+  not better.
 - Methods that are not trained at the third budget are predicted, but not scored.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
@@ -214,9 +215,9 @@ def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
         f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
         f"{MAIN} is large if their means differ by at least a factor of two after {short}. It lasts if the means have "
         f"the same order after {long}. The counts cover the tasks whose order was predicted in advance: "
-        f"{listed(contest.data for contest in told)}. Of the small differences, {count(apart)} last if they are "
-        f"separated after {short}, and {count(close)} if they are not. The order on most of the other tasks after "
-        f"{long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small "
+        f"{listed(contest.data for contest in told)}. Of the small differences that are separated after {short}, "
+        f"{count(apart)} last. Of the other small ones, {count(close)} last. The order on most of the other tasks "
+        f"after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small "
         "differences."
     )
 
@@ -283,7 +284,7 @@ def expected(told: Sequence[Contest]) -> str:
 
 
 def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:
-    """Return the large and the small differences of tasks, without those of a method."""
+    """Return the large and the small differences of tasks. Differences of the method `without` do not count."""
     large, small = (
         [margin for margin in pairs(told, *size) if without not in margin.pair] for size in ((LARGE,), (1.0, LARGE))
     )
@@ -291,7 +292,7 @@ def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], lis
 
 
 def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
-    """Return whether the registered answer is refuted by the pairs of all tasks, without those of a method."""
+    """Return whether the pairs of all tasks refute the registered answer; those of `without` do not count."""
     large, small = sized(told, without)
     return share(large) < SURE or share(small) > CLOSE
 

@@ -18,9 +18,9 @@ REGISTERED = {
     "plane-v1": f"""\
 The predictions for four tasks were committed on 2026-11-29 (1a98cdc7 to b98e5591), those for spirals on 2026-11-30
 (0ca05e5d), before any value on that task at 20,000 steps was read ([files](../genbench/suites/plane-v1)). The training
-of some methods on the four tasks had ended by then, and that of cfm on spirals had begun. `held` was replaced three
-minutes after its first version. *Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the first four
-predicted tasks, all others for spirals.
+of some methods on the four tasks had ended by then. The training of cfm on spirals had begun. A second version of
+`held` replaced the first after three minutes. *Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the
+first four predicted tasks, all others for spirals.
 
 The Brier score is the mean squared error of the probabilities over the pairs of methods: lower is better, and
 the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicted pairs are scored. *trainings*: of each
@@ -48,8 +48,8 @@ The predictions were committed on 2026-11-30 (2d6dd7f3), before any model of thi
 five methods for 4,000 steps with the same or similar settings were known ([digits-long](digits-long/table.md)), but the
 predictors do not read them.
 
-Of all possible orders of the methods, *p* is the share with a score as low as that of the real order, or lower. The
-rule was registered with the predictions: a predictor is better than chance if p is below 0.025 for FD with the own
+*p* is a share of all possible orders of the methods: those with the score of the real order, or a lower one. The rule
+was registered with the predictions: a predictor is better than chance if p is below 0.025 for FD with the own
 sampler (5 %, Bonferroni over two predictors). This is a weak test: who only knows that normalizing flows are behind can
 pass it. It is made once, when all trainings have ended.
 """,
