@@ -238,7 +238,7 @@ def by_budget(
 
 def _shown(each: Value | Failure, table: str, steps: int | None) -> str:
     """Return the name of a row, without the words that the title of its table has."""
-    name = each.model.removesuffix(TUNED_END).removesuffix(f" steps={steps}")
+    name = re.sub(rf" (plan\.)?steps={steps}$", "", each.model.removesuffix(TUNED_END))
     return name + (DEFAULT_END if table == "tuned" and "default" in each.tables else "")
 
 

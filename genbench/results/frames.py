@@ -144,10 +144,15 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     distinguishing = {label: _distinguishing(same) for label, same in of_label.items()}
     return [
         label[0]
-        + "".join(f" {key[1]}={budgets[b][key]}" for key in distinguishing[label] if key in budgets[b])
+        + "".join(f" {_setting(key, label[0])}={budgets[b][key]}" for key in distinguishing[label] if key in budgets[b])
         + label[2]
         for label, b in found
     ]
+
+
+def _setting(key: tuple[str, str], label: str) -> str:
+    """Return the name of a setting, with its section if the label has another setting of this name."""
+    return ".".join(key) if f" {key[1]}=" in label else key[1]
 
 
 def tuned_plans(records: Sequence[Mapping[str, Any]], known: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -51,6 +51,9 @@ def test_models_of_one_label_are_told_apart_by_their_budget(records):
         record["labels"]["model"] = "cfm"
     records[1]["spec"]["plan"]["steps"] = 30
     assert frame(records)["model"].unique().tolist()[:2] == ["cfm steps=3", "cfm steps=30"]
+    for record in records[:2]:
+        record["labels"]["model"] = "meanflow steps=2"
+    assert names_of(records[:2]) == ["meanflow steps=2 plan.steps=3", "meanflow steps=2 plan.steps=30"]
 
 
 def test_runs_with_tuned_settings_say_so_in_their_names_and_leave_the_names_of_default_runs(records):
