@@ -5,7 +5,7 @@
     cp -r FOLDER/latents-v1/. results/latents-v1
 
 The command stops and resumes like `genbench sweep`, and begins by publishing what a killed one has finished. The folder
-`pictures` in FOLDER/TRACK has the first samples of seed 0. The published cells were trained on the images that their
+`pictures` in FOLDER/TRACK has the first samples of one seed. The published cells were trained on the images that their
 records name: with other images, their records would leave the tables.
 """
 
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("track")
     parser.add_argument("steps", type=int)
     parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--pictures", type=int, default=0, metavar="SEED")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="SECTION.NAME=VALUE")
     arguments = parser.parse_args()
     track, store = load(arguments.track, parse_set_options(arguments.settings)), Store(arguments.results)
@@ -59,8 +60,9 @@ def main() -> None:
         nonlocal latest
         publish_suite(track.name, track.specs, store, places=track.places)
         for spec in track.specs:
-            if spec.seed == 0 and store.record_path(spec).exists():
-                save_strip(store.record_path(spec).parent, strip_path(store.root / track.name, store.folder(spec).name))
+            if spec.seed == arguments.pictures and store.record_path(spec).exists():
+                path = strip_path(store.root / track.name, store.folder(spec).name)
+                save_strip(store.record_path(spec).parent, path, spec.data["name"])
         latest = time.monotonic()
 
     def on_event(event: JobEvent) -> None:

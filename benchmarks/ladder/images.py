@@ -15,6 +15,7 @@ from genbench.analysis.means import format_mean, half_width
 from genbench.analysis.significance import compare_all, paired
 from genbench.report.claims_table import seeds_text
 from genbench.runs.record_types import Record
+from genbench.space import Pixels
 from genbench.storage import arrays, files
 
 PICTURES = "pictures"
@@ -25,8 +26,12 @@ DIFFERENCE = 0.03
 """Relative difference whose cost in pixels is stated."""
 LENGTH = 27
 """Characters of the name of a method."""
+SIDE = 24
+"""Pixels that a side of a sample has at least; smaller samples are enlarged."""
+LEVELS = {"digits": 17}
+"""Gray levels of images that do not have 256."""
 SAMPLES = """\
-The first 16 samples of seed 0; all methods and budgets start from the same noise:
+The first 16 samples of one seed. All methods of a track start from the same noise at all its budgets.
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
@@ -35,16 +40,19 @@ methods with the network).
 """
 
 
-def save_strip(evaluation: Path, path: Path) -> None:
-    """Save the first samples of an evaluation in rows, once; do nothing unless they are color images."""
+def save_strip(evaluation: Path, path: Path, data: str) -> None:
+    """Save the first samples of an evaluation on a data set in rows, once; do nothing unless they are images."""
     source = evaluation / "samples.npz"
     if path.exists() or not source.exists():  # samples that are not finite are not saved
         return
     samples = arrays.load(source, "samples")[:SHOWN]
-    if samples.ndim == 4 and samples.shape[1] == 3 and samples.dtype == np.uint8:
-        rows = np.array_split(samples.transpose(0, 2, 3, 1), ROWS)
-        strip = Image.fromarray(np.concatenate([np.concatenate([*row], axis=1) for row in rows]))
-        files.replace(path, lambda temporary: strip.save(temporary, format="PNG", optimize=True))
+    if samples.ndim != 4 or samples.shape[1] not in (1, 3) or samples.dtype != np.uint8:
+        return
+    shades = Pixels(LEVELS.get(data, 256)).gray(samples).transpose(0, 2, 3, 1)
+    whole = np.concatenate([np.concatenate([*row], axis=1) for row in np.array_split(shades, ROWS)])
+    whole = whole.repeat(scale := -(-SIDE // samples.shape[-1]), axis=0).repeat(scale, axis=1)
+    strip = Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole)
+    files.replace(path, lambda temporary: strip.save(temporary, format="PNG", optimize=True))
 
 
 def strip_path(folder: Path, run: str) -> Path:
@@ -52,15 +60,13 @@ def strip_path(folder: Path, run: str) -> Path:
     return folder / PICTURES / f"{run}.png"
 
 
-def sample_table(folder: Path, records: Sequence[Record]) -> Iterator[str]:
-    """Yield the table of strips, rows by method and columns by budget; nothing without strips."""
+def sample_table(folder: Path, records: Sequence[Record]) -> str:
+    """Return the table of strips, rows by method and columns by budget; an empty text without strips."""
     strips: dict[str, dict[int, Path]] = {}
     for record in records:
         if (path := strip_path(folder, record["labels"]["run"])).exists():
             for row in dict.fromkeys(place["row"] for place in record.get("track", ())):
                 strips.setdefault(row, {})[record["spec"]["plan"]["steps"]] = path
-    if not strips:
-        return
     budgets = sorted({steps for own in strips.values() for steps in own})
     names = names_of(strips)
     columns = ("method", *(f"{steps:,} steps" if steps else "without training" for steps in budgets))
@@ -68,8 +74,7 @@ def sample_table(folder: Path, records: Sequence[Record]) -> Iterator[str]:
         (names[row], *(image(folder, own[steps], names[row]) if steps in own else "" for steps in budgets))
         for row, own in strips.items()
     ]
-    yield SAMPLES
-    yield markdown(columns, rows)
+    return markdown(columns, rows) if rows else ""
 
 
 def image(folder: Path, path: Path, name: str) -> str:

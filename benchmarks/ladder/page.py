@@ -1,50 +1,34 @@
 """The page that says whether short trainings predict long ones, from published records."""
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
-from statistics import fmean
 
-import numpy as np
-
-from benchmarks.ladder.early import NUMBERS, cheap, numbers, of_numbers
-from benchmarks.ladder.images import network_table, on_a_gpu, sample_table
+from benchmarks.ladder.answers import LARGE, MAIN, answer, count, on_others, pairs
+from benchmarks.ladder.early import NUMBERS, cheap, numbers
+from benchmarks.ladder.images import SAMPLES, network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
     Contest,
     Ladder,
-    Margin,
     array,
     complete,
-    margins,
-    mean_of,
     named,
     order,
     rungs,
     spread,
-    tau,
 )
 from benchmarks.ladder.predictors import read_predictions
-from benchmarks.ladder.scores import NOTICED, REGISTERED, scores
+from benchmarks.ladder.scores import REGISTERED, scores
 from benchmarks.tables import fill, markdown
-from genbench.analysis.labels import counted, listed
-from genbench.analysis.means import format_mean, mean_and_half
-from genbench.analysis.significance import paired
 from genbench.analysis.track_runs import read_track
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
-from genbench.runs.record_types import Record
 from genbench.suites import find
 
-MAIN, TRANSPORT, _, LATENTS = TRACKS = ("plane-v1", "transport-v1", "digits-v1", "latents-v1")
-LARGE = 2.0
-"""Ratio of means from which a difference is large."""
+LATENTS = "latents-v1"
+TRACKS = (MAIN, "transport-v1", "digits-v1", LATENTS)
 SIZES = (1.0, 1.25, 1.5, LARGE, 4.0, math.inf)
-SURE, CLOSE = 0.9, 0.75
-"""Least share of large differences and largest share of small ones that were expected to last.
-
-These and LARGE were chosen on tasks of `NOTICED`, before values of other tasks at the longer budget were read.
-"""
 ORDERS = """\
 - *seeds*: the seeds that all compared methods have at the budget. A seed on which TARFlow fails is left out for all.
 - *methods*: methods that are compared, of those with values at the shorter budget.
@@ -123,15 +107,15 @@ def page(results: Path) -> str:
     every = read_ladders(results)
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
     predicted = {data for own in read_predictions(results / MAIN).values() for data, _ in own.pairs}
-    latents = read_published(results / LATENTS / RECORDS)
     parts = [
         "# Does a short training predict a long one?\n",
         "`make ladder` makes this page from the published records.\n",
         *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN], predicted)),
         fill(f"These answers are about {MAIN}. {' '.join(on_others(ladders))}") + "\n",
+        *samples(results),
+        "## Does the order last?\n",
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
-        "## Does the order last?\n",
         holds([orders(ladder) for ladder in every.values()]),
         ORDERS,
         "## How large must a difference be?\n",
@@ -144,7 +128,7 @@ def page(results: Path) -> str:
         *registered(results, ladders),
         LIMITS,
         IMAGES,
-        *images(results / LATENTS, latents),
+        *images(results / LATENTS),
         "## On a GPU\n",
         fill(on_a_gpu()) + "\n",
     ]
@@ -173,156 +157,33 @@ def planned(track: str) -> dict[int, int]:
     return {budget.steps: len(budget.seeds) for budget in suite.budgets}
 
 
-def images(folder: Path, records: Sequence[Record]) -> Iterator[str]:
-    """Yield what is known about images: samples, and the same methods with two networks."""
-    ladder = rungs(records)
+def samples(results: Path) -> Iterator[str]:
+    """Yield the samples of the tracks of images."""
+    tables = [
+        (track, table)
+        for track in TRACKS
+        if (table := sample_table(results / track, read_published(results / track / RECORDS)))
+    ]
+    if tables:
+        yield "## Samples\n"
+        yield SAMPLES
+    for track, table in tables:
+        yield f"Of {track}:\n"
+        yield table
+
+
+def images(folder: Path) -> Iterator[str]:
+    """Yield what is known about latents: the same methods with two networks, and the scores of predictions."""
+    ladder = rungs(read_published(folder / RECORDS))
     found = contests(ladder)
     if not found:
         yield UNCOMPARED if ladder else UNTRAINED
-    yield from sample_table(folder, records)
     for own in ladder.values():
         for rung in own.values():
             yield from network_table(rung)
     if registered := read_predictions(folder):
         yield "Scores of the registered predictions, as for digits-v1:\n"
         yield from scores(registered, found, planned(LATENTS))
-
-
-def answer(main: Sequence[Contest], predicted: Container[str]) -> Iterator[str]:
-    """Yield the answers and what would refute them.
-
-    Args:
-        predicted: tasks whose order was predicted; tasks that were known before do not test what was noticed on them.
-    """
-    told = [contest for contest in main if contest.data in predicted]
-    yield of_differences(told, main)
-    if len(main) > 1:
-        yield of_other_tasks(main)
-    budgets = f"{main[0].short:,} to {main[0].long:,} steps"
-    yield of_numbers(cheap(main), main[0].first.headline, budgets)
-    yield expected(told)
-
-
-def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
-    """Return how many differences last, and how many of them the other tasks of the track order rightly."""
-    if not told:
-        return "**No task that was predicted is measured yet.**"
-    short, long = f"{told[0].short:,} steps", f"{told[0].long:,} steps"
-    large, small = sized(told)
-    apart, close = ([margin for margin in small if margin.separated is told_apart] for told_apart in (True, False))
-    of_large, of_small = (sum(foretold(own, main, *size) for own in told) for size in ((LARGE,), (1.0, LARGE)))
-    return (
-        f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
-        f"{MAIN} is large if their means differ by at least a factor of two after {short}. It lasts if the means have "
-        f"the same order after {long}. The counts cover the tasks whose order was predicted in advance: "
-        f"{listed(contest.data for contest in told)}. Of the small differences that are separated after {short}, "
-        f"{count(apart)} last. Of the other small ones, {count(close)} last. The order on most of the other tasks "
-        f"after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small "
-        "differences."
-    )
-
-
-def foretold(contest: Contest, main: Sequence[Contest], low: float, high: float = math.inf) -> float:
-    """Return how many differences of a task the majority of the other tasks orders rightly; a tie counts as half."""
-    right = 0.0
-    for (ahead, behind), _, held, _ in pairs([contest], low, high):
-        others = [other.last.main for other in main if other.data != contest.data]
-        votes = [mean_of(own[ahead]) < mean_of(own[behind]) for own in others if own.keys() >= {ahead, behind}]
-        right += 0.5 if 2 * sum(votes) == len(votes) else (2 * sum(votes) > len(votes)) == held
-    return right
-
-
-def of_other_tasks(main: Sequence[Contest]) -> str:
-    """Return whether long trainings on other tasks predict an order better than a short training on the task."""
-    found = [elsewhere(contest, main) for contest in main]
-    own, there = (dict(enumerate(taus)) for taus in zip(*found, strict=True))
-    gain = paired(there, own)
-    bold = "It is undecided which predicts better: a short training on the task, or long trainings on other tasks"
-    if gain.low is not None and gain.high is not None and gain.low * gain.high > 0:
-        names = ["long trainings on other tasks", "a short training on the task itself"][:: 1 if gain.low > 0 else -1]
-        bold = f"{names[0].capitalize()} predict{'s' * (gain.high < 0)} better than {names[1]}"
-    half = None if gain.high is None else gain.high - gain.mean
-    return (
-        f"**{bold}.** Kendall's tau with the order after the long training is {fmean(own.values()):.2f} for the short "
-        f"training. For the mean rank on the other tasks it is {fmean(there.values()):.2f}, which is more by "
-        f"{format_mean(gain.mean, half)} (nominal 95 % CI half-width over {gain.pairs} tasks). This comparison was "
-        "chosen after the values were known. A reader of published results already has the other tasks."
-    )
-
-
-def elsewhere(contest: Contest, main: Sequence[Contest]) -> tuple[float, float]:
-    """Return tau with the order at the longer budget, of the shorter one and of the mean rank on the other tasks."""
-    others = [other.last.main for other in main if other.data != contest.data]
-    one, last = complete(contest.first.main, contest.last.main)
-    names = [name for name in one if all(name in own for own in others)]
-    short, long, *rest = (np.array([mean_of(own[name]) for name in names]) for own in (one, last, *others))
-    ranks = np.mean([np.argsort(np.argsort(means)) for means in rest], axis=0)
-    return float(tau(short, long)), float(tau(ranks, long))
-
-
-def expected(told: Sequence[Contest]) -> str:
-    """Return what was expected of large and small differences, and whether the tasks that were predicted agree."""
-    names = " and ".join(NOTICED)
-    stated = (
-        f"After the values on {names} were known, an answer was registered: on tasks that are predicted in advance, at "
-        f"least {100 * SURE:g} % of the large differences last and at most {100 * CLOSE:g} % of the small ones. The "
-        "answer is refuted if either share fails. "
-    )
-    if not told:
-        return f"{stated}It is not tested yet."
-    shares, refuted = [share(own) for own in sized(told)], is_refuted(told)
-    methods = dict.fromkeys(name for margin in pairs(told, 1.0) for name in margin.pair)
-    deciding = [f"`{name}`" for name in methods if is_refuted(told, name) != refuted]
-    fragile = f"Without {listed(deciding, 'or')} alone, it would {'not ' if refuted else ''}be. " if deciding else ""
-    halves = [mean_and_half([100 * share(own) for one in told if (own := sized([one])[size])]) for size in (0, 1)]
-    over = " and ".join(f"{format_mean(*each)} %" for each in halves)
-    return (
-        f"{stated}It is {'' if refuted else 'not '}refuted: {100 * shares[0]:.1f} % of the large and "
-        f"{100 * shares[1]:.1f} % of the small differences last. {fragile}Means over {counted(len(told), 'task')} are "
-        f"{over} (± 95 % CI half-width)."
-    )
-
-
-def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:
-    """Return the large and the small differences of tasks. Differences of the method `without` do not count."""
-    large, small = (
-        [margin for margin in pairs(told, *size) if without not in margin.pair] for size in ((LARGE,), (1.0, LARGE))
-    )
-    return large, small
-
-
-def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
-    """Return whether the pairs of all tasks refute the registered answer; those of `without` do not count."""
-    large, small = sized(told, without)
-    return share(large) < SURE or share(small) > CLOSE
-
-
-def on_others(ladders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
-    """Yield how many large and small differences last on each track that the answers do not use."""
-    for track, found in ladders.items():
-        if track != MAIN:
-            large, small = map(count, sized(found))
-            budgets = f"{found[0].short:,} to {found[0].long:,} steps"
-            yield f"On {track} ({budgets}), {large} large and {small} small differences last."
-            if len(found) > 1:
-                right = [sum(foretold(own, found, *size) for own in found) for size in ((LARGE,), (1.0, LARGE))]
-                yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g}."
-
-
-def pairs(found: Sequence[Contest], low: float, high: float = math.inf) -> list[Margin]:
-    """Return the pairs of methods whose ratio of means is at least `low` and below `high`."""
-    each = (margin for contest in found for margin in margins(contest.first.main, contest.last.main))
-    return [margin for margin in each if low <= margin.ratio < high]
-
-
-def share(found: Sequence[Margin]) -> float:
-    """Return the share of pairs whose order lasts; 0 without pairs, which support no claim."""
-    return sum(margin.held for margin in found) / max(1, len(found))
-
-
-def count(found: Sequence[Margin]) -> str:
-    """Return the number of pairs whose order lasts, and the number of pairs."""
-    return f"{sum(margin.held for margin in found)} of {len(found)}"
 
 
 def sizes(ladders: Iterable[Sequence[Contest]]) -> str:

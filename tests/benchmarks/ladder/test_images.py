@@ -1,13 +1,30 @@
 """Images on the page: strips of samples, and methods with two networks."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.command_line import genbench
 from PIL import Image
 
-from benchmarks.ladder.images import ROWS, SHOWN, network_table, on_a_gpu, sample_table, save_strip, strip_path
+from benchmarks.ladder.images import (
+    PICTURES,
+    ROWS,
+    SHOWN,
+    SIDE,
+    network_table,
+    on_a_gpu,
+    sample_table,
+    save_strip,
+    strip_path,
+)
 from benchmarks.ladder.orders import Rung
+from benchmarks.ladder.page import TRACKS
+from genbench.results.reader import RECORDS
+from genbench.runs.record import read_published
+
+RESULTS = Path(__file__).parents[3] / "results"
 
 
 def record(method, steps):
@@ -15,35 +32,52 @@ def record(method, steps):
     return {"labels": labels, "spec": {"plan": {"steps": steps}}, "track": [{"row": f"{method} net=dit(width=8)"}]}
 
 
-def saved(root, one, samples):
+def saved(root, one, samples, data="cifar10"):
     place = root / "runs" / one["labels"]["run"] / "e"
     place.mkdir(parents=True)
     np.savez(place / "samples.npz", samples=samples)
-    save_strip(place, strip_path(root / "track", one["labels"]["run"]))
+    save_strip(place, strip_path(root / "track", one["labels"]["run"]), data)
 
 
 def test_a_strip_holds_the_first_samples_row_by_row(tmp_path):
-    samples = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 6), dtype=np.uint8)
+    samples = np.random.default_rng(0).integers(0, 256, (20, 3, 28, 30), dtype=np.uint8)
     saved(tmp_path, record("cfm", 5), samples)
     strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
-    assert strip.shape == (4 * ROWS, 6 * SHOWN // ROWS, 3)
+    assert strip.shape == (28 * ROWS, 30 * SHOWN // ROWS, 3)
     for number in range(SHOWN):
-        top, left = 4 * (number // (SHOWN // ROWS)), 6 * (number % (SHOWN // ROWS))
-        assert (strip[top : top + 4, left : left + 6] == samples[number].transpose(1, 2, 0)).all()
+        top, left = 28 * (number // (SHOWN // ROWS)), 30 * (number % (SHOWN // ROWS))
+        assert (strip[top : top + 28, left : left + 30] == samples[number].transpose(1, 2, 0)).all()
 
 
-def test_samples_that_are_not_color_images_have_no_strip(tmp_path):
+def test_small_gray_images_are_enlarged_from_black_to_white(tmp_path):
+    digits = np.zeros((SHOWN, 1, 8, 8), np.uint8)
+    digits[0, 0, 2, 5] = 16
+    saved(tmp_path, record("cfm", 5), digits, "digits")
+    strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
+    assert strip.shape == (SIDE * ROWS, SIDE * SHOWN // ROWS)
+    assert (strip[6:9, 15:18] == 240).all()
+    assert (strip > 0).sum() == 9
+
+
+def test_samples_that_are_not_images_have_no_strip(tmp_path):
     saved(tmp_path, record("cfm", 5), np.zeros((20, 2), np.float32))
-    save_strip(tmp_path, strip_path(tmp_path / "track", "without-samples"))
-    assert [*sample_table(tmp_path / "track", [record("cfm", 5)])] == []
+    save_strip(tmp_path, strip_path(tmp_path / "track", "without-samples"), "cifar10")
+    assert sample_table(tmp_path / "track", [record("cfm", 5)]) == ""
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_each_strip_of_a_track_is_of_a_published_run_of_one_seed(track):
+    records = read_published(RESULTS / track / RECORDS)
+    seeds = {record["labels"]["run"]: record["spec"]["seed"] for record in records}
+    strips = [path.stem for path in (RESULTS / track / PICTURES).glob("*.png")]
+    assert len({seeds[name] for name in strips}) == bool(strips)
 
 
 def test_methods_are_rows_and_budgets_are_columns(tmp_path):
     cells = [record("cfm", 0), record("cfm", 50), record("wcfm", 2000)]
     for one in cells:
         saved(tmp_path, one, np.zeros((SHOWN, 3, 2, 2), np.uint8))
-    _, table = sample_table(tmp_path / "track", cells)
-    head, _, first, second = table.splitlines()
+    head, _, first, second = sample_table(tmp_path / "track", cells).splitlines()
     assert head == "| method | without training | 50 steps | 2,000 steps |"
     assert [cell.strip() != "" for cell in first.split("|")[2:5]] == [True, True, False]
     assert second == "| wcfm |  |  | ![Samples of wcfm](track/pictures/wcfm-2000.png) |"

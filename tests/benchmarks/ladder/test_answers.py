@@ -1,0 +1,67 @@
+"""The answers about short and long trainings: counts, the registered answer, other tasks and other tracks."""
+
+from benchmarks.ladder.answers import MAIN, elsewhere, expected, foretold, of_differences, of_other_tasks, on_others
+
+RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
+CLOSE, MIXED = [1.0, 1.1, 1.2, 1.3, 1.4], [1.2, 1.0, 1.4, 1.1, 1.3]
+
+
+def test_the_answer_counts_the_tasks_that_were_predicted(contest):
+    holds, turns = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
+    near = contest("rings", CLOSE, MIXED)
+    said = of_differences([holds, near], [holds, near, turns])
+    assert said.startswith("**10 of 10 large and 6 of 10 small differences last.**")
+    assert "predicted in advance: moons and rings." in said
+    assert "small differences that are separated after 100 steps, 6 of 10 last. Of the other small ones, 0 of 0" in said
+    assert of_differences([], [holds]) == "**No task that was predicted is measured yet.**"
+
+
+def test_the_majority_of_the_other_tasks_orders_the_differences_of_a_task(contest):
+    rising, falling = contest("moons", FALLING, RISING), contest("pinwheel", RISING, FALLING)
+    more = contest("rings", CLOSE, RISING)
+    assert foretold(rising, [rising, more], 1.0) == 10
+    assert foretold(rising, [rising, falling], 1.0) == 0
+    assert foretold(rising, [rising, falling, more], 1.0) == 5  # ties
+    assert foretold(rising, [rising, more], 1e9) == 0
+
+
+def test_other_tracks_state_their_budgets(contest):
+    moons, pinwheel = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
+    assert [*on_others({MAIN: [pinwheel], "one": [moons], "two": [moons, pinwheel]})] == [
+        "On one (100 to 1,000 steps), 10 of 10 large and 0 of 0 small differences last.",
+        "On two (100 to 1,000 steps), 10 of 20 large and 0 of 0 small differences last.",
+        "The order on most of its other tasks is right for 0 and 0.",
+    ]
+
+
+def test_the_registered_answer_is_refuted_by_the_pairs_of_all_tasks(contest):
+    small = [*RISING[:3], 10.0, 12.0]
+    lasts, turns = contest("moons", small, RISING), contest("rings", small, FALLING)
+    said = expected([lasts])
+    assert "It is refuted: 100.0 % of the large and 100.0 % of the small differences last. Means over 1 task" in said
+    assert "It is refuted: 0.0 % of the large and 0.0 % of the small differences last." in expected([turns])
+    close = contest("spirals", CLOSE, MIXED)
+    assert "It is not refuted: 100.0 % of the large and 69.2 % of the small differences last. Without" in expected(
+        [lasts, close]
+    )
+    assert expected([]).endswith("It is not tested yet.")
+
+
+def test_a_method_that_decides_alone_is_named(contest):
+    """Without m0, all pairs last, so that the share of small ones is above the registered one."""
+    assert "70.0 % of the small differences last. Without `m0` alone, it would be." in expected(
+        [contest("moons", CLOSE, [1.35, *CLOSE[1:]]), contest("rings", RISING, RISING)]
+    )
+
+
+def test_other_tasks_are_compared_with_a_short_training(contest):
+    main = [contest(data, RISING, FALLING) for data in ("moons", "pinwheel", "rings")]
+    assert [elsewhere(own, main) for own in main] == [(-1, 1)] * 3
+    main += [contest("spirals", RISING, [81.0, 27.0, 9.0, 1.0, 3.0])]
+    assert elsewhere(main[-1], main) == (-0.8, 0.8)
+    said = of_other_tasks(main)
+    assert said.startswith("**Long trainings on other tasks predict better than a short training on the task itself.**")
+    assert "is -0.95 for the short training. For the mean rank on the other tasks it is 0.95, which is more" in said
+    own = [contest(data, *[means] * 2) for data, means in (("moons", RISING), ("rings", FALLING), ("two", CLOSE))]
+    assert elsewhere(own[1], own) == (1, -1)
+    assert "**It is undecided which predicts better: " in of_other_tasks([main[0], *own])
