@@ -34,8 +34,9 @@ from genbench.sweeps.ensembles import among
 from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import load
 
-STEPS, OF_IMAGES = (100, 600), (10, 60)
-"""Few and more steps; a step of images takes much longer."""
+STEPS, OF_IMAGES, COMPILED = (100, 600), (10, 60), (20, 220)
+"""Few and more steps. A step of images takes much longer; a compiled one needs more steps, because the seconds of the
+compilation, which have to cancel, vary."""
 TURNS = 3
 LIMIT = 700
 """Seconds within which a further turn has to end."""
@@ -73,7 +74,7 @@ def processor_seconds(spec: Spec, steps: int) -> float:
 
 def of_steps(spec: Spec) -> float:
     """Return the processor seconds of 1,000 steps."""
-    few, more = OF_IMAGES if spec.event.is_image else STEPS
+    few, more = COMPILED if plan_of(spec).compile else OF_IMAGES if spec.event.is_image else STEPS
     short, long = (processor_seconds(spec, steps) for steps in (few, more))
     return 1000 * (long - short) / (more - few)
 
