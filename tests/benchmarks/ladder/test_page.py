@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
-from helpers.published import CARDS
+import numpy as np
+from helpers.published import CARDS, difference, signed, step_costs
 
 from benchmarks.ladder.orders import rungs
-from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, sizes
+from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, read_ladders, sizes
+from genbench.analysis.significance import compare_all
 from genbench.runs.record import read_published
 
 RESULTS = Path(__file__).parents[3] / "results"
@@ -45,6 +47,33 @@ def test_differences_of_one_size_are_counted_together(contest):
     *_, one, other = sizes([[contest("moons", RISING, RISING)], [contest("rings", CLOSE, MIXED)]]).splitlines()
     assert one == "| moons | 100 to 1,000 | 0 of 0 | 0 of 0 | 0 of 0 | 4 of 4 | 6 of 6 |"
     assert sum(int(cell.split(" of ")[1]) for cell in other.split("|")[3:-1]) == 10
+
+
+def test_a_flow_that_catches_up_is_told_by_its_card_and_the_page_of_rankings():
+    flow, first = "starflow noise=0.1 conditional=true", "cfm conditional=true"
+    task, card = ("digits-v1", "digits", "fd-digits_cnn"), " ".join(CARDS["46"].split())
+    shown, told, ranks, apart = [], [], [], []
+    for steps, rung in sorted(read_ladders(RESULTS)["digits-v1"]["digits"].items()):
+        means = {name: np.mean([*values.values()]) for name, values in rung.main.items()}
+        ordered = sorted(means, key=means.__getitem__)
+        assert ordered[0] == first
+        ranks.append(ordered.index(flow) + 1)
+        told.append(signed(*difference(*task, flow, first, steps=steps), 1))
+        apart.append(compare_all(rung.main, "lower").apart(flow, first))
+        shown.append(" / ".join(f"{means[name]:.1f}" for name in (first, flow, "sdcfm", "cfm")))
+    assert "is 14th of 15 methods after 200 steps" in card
+    assert (ranks, len(means)) == ([14, 8, 2], 15)
+    assert "{} after 200 steps, {} after 800, {} after 4,000".format(*told) in card
+    assert "separated after 200 and 800 steps, not after 4,000" in card
+    assert apart == [True, True, False]
+    costs = step_costs("digits-v1")["digits"]
+    assert f"a step takes {costs[flow] / costs['cfm']:.1f} times the CPU time of CFM's" in card
+    assert f"the gap is {signed(*difference(*task, flow, first, table='tuned'), 1)};" in card
+    behind = signed(*difference(*task, "starflow noise=0.1", "cfm", steps=4000), 1).removeprefix("+")
+    assert f"STARFlow without labels is 13th after 4,000 steps, with an FD above CFM's by {behind} (not" in card
+    assert ordered.index("starflow noise=0.1") == 12
+    assert not compare_all(rung.main, "lower").apart("starflow noise=0.1", "cfm")
+    assert f"| {shown[0]} | {shown[2]} |" in (RESULTS / "rankings.md").read_text("utf-8")
 
 
 def test_only_data_sets_at_the_longest_budget_are_compared(contest):
