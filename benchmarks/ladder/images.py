@@ -28,6 +28,8 @@ LENGTH = 27
 """Characters of the name of a method."""
 SIDE = 24
 """Pixels that a side of a sample has at least; smaller samples are enlarged."""
+GAP = 2
+"""Pixels between samples."""
 LEVELS = {"digits": 17}
 """Gray levels of images that do not have 256."""
 SAMPLES = """\
@@ -49,8 +51,10 @@ def save_strip(evaluation: Path, path: Path, data: str) -> None:
     if samples.ndim != 4 or samples.shape[1] not in (1, 3) or samples.dtype != np.uint8:
         return
     shades = Pixels(LEVELS.get(data, 256)).gray(samples).transpose(0, 2, 3, 1)
-    whole = np.concatenate([np.concatenate([*row], axis=1) for row in np.array_split(shades, ROWS)])
-    whole = whole.repeat(scale := -(-SIDE // samples.shape[-1]), axis=0).repeat(scale, axis=1)
+    scale = -(-SIDE // shades.shape[2])
+    padding = ((0, 0), (0, GAP), (0, GAP), (0, 0))
+    tiles = np.pad(shades.repeat(scale, axis=1).repeat(scale, axis=2), padding, constant_values=255)
+    whole = np.concatenate([np.concatenate([*row], axis=1) for row in np.array_split(tiles, ROWS)])[:-GAP, :-GAP]
     strip = Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole)
     files.replace(path, lambda temporary: strip.save(temporary, format="PNG", optimize=True))
 

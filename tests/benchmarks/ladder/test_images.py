@@ -9,6 +9,7 @@ from helpers.command_line import genbench
 from PIL import Image
 
 from benchmarks.ladder.images import (
+    GAP,
     PICTURES,
     ROWS,
     SHOWN,
@@ -43,9 +44,9 @@ def test_a_strip_holds_the_first_samples_row_by_row(tmp_path):
     samples = np.random.default_rng(0).integers(0, 256, (20, 3, 28, 30), dtype=np.uint8)
     saved(tmp_path, record("cfm", 5), samples)
     strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
-    assert strip.shape == (28 * ROWS, 30 * SHOWN // ROWS, 3)
+    assert strip.shape == ((28 + GAP) * ROWS - GAP, (30 + GAP) * SHOWN // ROWS - GAP, 3)
     for number in range(SHOWN):
-        top, left = 28 * (number // (SHOWN // ROWS)), 30 * (number % (SHOWN // ROWS))
+        top, left = (28 + GAP) * (number // (SHOWN // ROWS)), (30 + GAP) * (number % (SHOWN // ROWS))
         assert (strip[top : top + 28, left : left + 30] == samples[number].transpose(1, 2, 0)).all()
 
 
@@ -54,9 +55,9 @@ def test_small_gray_images_are_enlarged_from_black_to_white(tmp_path):
     digits[0, 0, 2, 5] = 16
     saved(tmp_path, record("cfm", 5), digits, "digits")
     strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
-    assert strip.shape == (SIDE * ROWS, SIDE * SHOWN // ROWS)
     assert (strip[6:9, 15:18] == 240).all()
-    assert (strip > 0).sum() == 9
+    assert (strip[:SIDE, :SIDE] > 0).sum() == 9
+    assert (strip[:, SIDE : SIDE + GAP] == 255).all()
 
 
 def test_samples_that_are_not_images_have_no_strip(tmp_path):
