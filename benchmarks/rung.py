@@ -5,8 +5,8 @@
     cp -r FOLDER/latents-v1/. results/latents-v1
 
 The command stops and resumes like `genbench sweep`, and begins by publishing what a killed one has finished. The folder
-`pictures` in FOLDER/TRACK has the first samples of one seed. The published cells were trained on the images that their
-records name: with other images, their records would leave the tables.
+`pictures` in FOLDER/TRACK has the first samples of one seed (--pictures SEED, by default 0). The published cells were
+trained on the images that their records name: with other images, their records would leave the tables.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main() -> None:
         for spec in track.specs:
             if spec.seed == arguments.pictures and store.record_path(spec).exists():
                 path = strip_path(store.root / track.name, store.folder(spec).name)
-                save_strip(store.record_path(spec).parent, path, spec.data["name"])
+                save_strip(store.record_path(spec).parent, path, spec)
         latest = time.monotonic()
 
     def on_event(event: JobEvent) -> None:

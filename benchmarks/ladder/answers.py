@@ -133,15 +133,23 @@ def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
     return share(large) < SURE or share(small) > CLOSE
 
 
-def on_others(ladders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
-    """Yield how many large and small differences last on each track that the answers do not use."""
-    for track, found in ladders.items():
-        if track != MAIN:
-            large, small = map(count, sized(found))
-            budgets = f"{found[0].short:,} to {found[0].long:,} steps"
-            yield f"On {track} ({budgets}), {large} large and {small} small differences last."
-            if len(found) > 1:
-                right = [sum(foretold(own, found, *size) for own in found) for size in ((LARGE,), (1.0, LARGE))]
+def on_others(orders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
+    """Yield how many large and small differences last on each track that the answers do not use.
+
+    Args:
+        orders: of each track, at each two budgets.
+    """
+    for track, found in orders.items():
+        ends = max((one.long for one in found), default=0)
+        for number, start in enumerate(sorted({one.short for one in found if one.long == ends and track != MAIN})):
+            own = [one for one in found if (one.short, one.long) == (start, ends)]
+            large, small = map(count, sized(own))
+            if number:
+                yield f"From {start:,} steps, {large} and {small} last."
+                continue
+            yield f"On {track} ({start:,} to {ends:,} steps), {large} large and {small} small differences last."
+            if len(own) > 1:
+                right = [sum(foretold(one, own, *size) for one in own) for size in ((LARGE,), (1.0, LARGE))]
                 yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g}."
 
 

@@ -15,6 +15,7 @@ from genbench.analysis.means import format_mean, half_width
 from genbench.analysis.significance import compare_all, paired
 from genbench.report.claims_table import seeds_text
 from genbench.runs.record_types import Record
+from genbench.runs.spec import Spec
 from genbench.space import Pixels
 from genbench.storage import arrays, files
 
@@ -24,16 +25,14 @@ ROWS, SHOWN = 2, 16
 """Rows of a strip, and its number of samples: weights are not kept, so no more can be shown later."""
 DIFFERENCE = 0.03
 """Relative difference whose cost in pixels is stated."""
-LENGTH = 27
+LENGTH = 35
 """Characters of the name of a method."""
 SIDE = 24
 """Pixels that a side of a sample has at least; smaller samples are enlarged."""
 GAP = 2
 """Pixels between samples."""
-LEVELS = {"digits": 17}
-"""Gray levels of images that do not have 256."""
 SAMPLES = """\
-The first 16 samples of one seed. All methods of a track start from the same noise at all its budgets.
+The first 16 samples of one seed. Within a track, all methods and budgets start from the same noise.
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
@@ -42,15 +41,16 @@ methods with the network).
 """
 
 
-def save_strip(evaluation: Path, path: Path, data: str) -> None:
-    """Save the first samples of an evaluation on a data set in rows, once; do nothing unless they are images."""
+def save_strip(evaluation: Path, path: Path, spec: Spec) -> None:
+    """Save the first samples of an evaluation of a cell in rows, once; do nothing unless they are images."""
     source = evaluation / "samples.npz"
     if path.exists() or not source.exists():  # samples that are not finite are not saved
         return
     samples = arrays.load(source, "samples")[:SHOWN]
     if samples.ndim != 4 or samples.shape[1] not in (1, 3) or samples.dtype != np.uint8:
         return
-    shades = Pixels(LEVELS.get(data, 256)).gray(samples).transpose(0, 2, 3, 1)
+    levels = round(2 / spec.event.bin)  # builds the data, so that it comes last
+    shades = Pixels(levels).gray(samples).transpose(0, 2, 3, 1)
     scale = -(-SIDE // shades.shape[2])
     padding = ((0, 0), (0, GAP), (0, GAP), (0, 0))
     tiles = np.pad(shades.repeat(scale, axis=1).repeat(scale, axis=2), padding, constant_values=255)
@@ -65,25 +65,34 @@ def strip_path(folder: Path, run: str) -> Path:
 
 
 def sample_table(folder: Path, records: Sequence[Record]) -> str:
-    """Return the table of strips, rows by method and columns by budget; an empty text without strips."""
+    """Return the table of strips, rows by method and columns by budget, under a line with the seed.
+
+    The text is empty without strips.
+    """
     strips: dict[str, dict[int, Path]] = {}
+    seeds: set[int] = set()
     for record in records:
         if (path := strip_path(folder, record["labels"]["run"])).exists():
+            seeds.add(record["spec"]["seed"])
             for row in dict.fromkeys(place["row"] for place in record.get("track", ())):
                 strips.setdefault(row, {})[record["spec"]["plan"]["steps"]] = path
     budgets = sorted({steps for own in strips.values() for steps in own})
     names = names_of(strips)
-    columns = ("method", *(f"{steps:,} steps" if steps else "without training" for steps in budgets))
+    words = {steps: f"{steps:,} steps" if steps else "without training" for steps in budgets}
     rows = [
-        (names[row], *(image(folder, own[steps], names[row]) if steps in own else "" for steps in budgets))
+        (
+            names[row],
+            *(image(folder, own[steps], f"{names[row]}, {words[steps]}") if steps in own else "" for steps in budgets),
+        )
         for row, own in strips.items()
     ]
-    return markdown(columns, rows) if rows else ""
+    heading = f"{folder.name}, seed {' and '.join(map(str, sorted(seeds)))}:\n\n"
+    return heading + markdown(("method", *words.values()), rows) if rows else ""
 
 
-def image(folder: Path, path: Path, name: str) -> str:
+def image(folder: Path, path: Path, about: str) -> str:
     """Return a strip in Markdown, for a page beside the folder of the track."""
-    return f"![Samples of {name}]({path.relative_to(folder.parent).as_posix()})"
+    return f"![Samples: {about}]({path.relative_to(folder.parent).as_posix()})"
 
 
 def network_table(rung: Rung) -> Iterator[str]:

@@ -54,8 +54,8 @@ LIMITS = """\
 - Means near the floor are almost equal. Their order at the longer budget is partly chance.
 - Tasks share networks and recipes, which favors `elsewhere`.
 """
-IMAGES = """\
-## Images
+ABOUT_LATENTS = """\
+## Latents of images
 
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
@@ -105,18 +105,19 @@ def contests(ladder: Ladder) -> list[Contest]:
 def page(results: Path) -> str:
     """Return the page in Markdown."""
     every = read_ladders(results)
+    by_track = {name: orders(ladder) for name, ladder in every.items()}
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
     predicted = {data for own in read_predictions(results / MAIN).values() for data, _ in own.pairs}
     parts = [
         "# Does a short training predict a long one?\n",
         "`make ladder` makes this page from the published records.\n",
         *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN], predicted)),
-        fill(f"These answers are about {MAIN}. {' '.join(on_others(ladders))}") + "\n",
+        fill(f"These answers are about {MAIN}. {' '.join(on_others(by_track))}") + "\n",
         *samples(results),
         "## Does the order last?\n",
         "![Each method at both budgets](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
-        holds([orders(ladder) for ladder in every.values()]),
+        holds(by_track.values()),
         ORDERS,
         "## How large must a difference be?\n",
         "Pairs whose order lasts, by the ratio of their means at the shortest budget:\n",
@@ -127,8 +128,8 @@ def page(results: Path) -> str:
         "## Registered predictions\n",
         *registered(results, ladders),
         LIMITS,
-        IMAGES,
-        *images(results / LATENTS),
+        ABOUT_LATENTS,
+        *latents(results / LATENTS),
         "## On a GPU\n",
         fill(on_a_gpu()) + "\n",
     ]
@@ -159,20 +160,14 @@ def planned(track: str) -> dict[int, int]:
 
 def samples(results: Path) -> Iterator[str]:
     """Yield the samples of the tracks of images."""
-    tables = [
-        (track, table)
-        for track in TRACKS
-        if (table := sample_table(results / track, read_published(results / track / RECORDS)))
-    ]
-    if tables:
+    found = [sample_table(results / track, read_published(results / track / RECORDS)) for track in TRACKS]
+    if any(found):
         yield "## Samples\n"
         yield SAMPLES
-    for track, table in tables:
-        yield f"Of {track}:\n"
-        yield table
+    yield from filter(None, found)
 
 
-def images(folder: Path) -> Iterator[str]:
+def latents(folder: Path) -> Iterator[str]:
     """Yield what is known about latents: the same methods with two networks, and the scores of predictions."""
     ladder = rungs(read_published(folder / RECORDS))
     found = contests(ladder)

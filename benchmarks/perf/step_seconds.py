@@ -35,15 +35,15 @@ from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import load
 
 STEPS, OF_IMAGES, COMPILED = (100, 600), (10, 60), (20, 220)
-"""Few and more steps. A step of images takes much longer; a compiled one needs more steps, because the seconds of the
-compilation, which have to cancel, vary."""
+"""Few and more steps. A step of images takes much longer. Compiled steps need more of them, because the seconds of
+compilation cancel only on average."""
 TURNS = 3
 LIMIT = 700
 """Seconds within which a further turn has to end."""
 
 
 def shapes(track: Path, settings: Settings) -> dict[tuple[str, ...], dict[str, Spec]]:
-    """Return {tasks of one shape: {row: its cell with default settings on the first of them}}."""
+    """Return {tasks of one shape: {row that takes steps: its cell with default settings on the first of them}}."""
     found = load(track, settings)
     tasks: dict[tuple[int, ...], list[str]] = {}
     rows: dict[tuple[str, str], Spec] = {}
@@ -51,7 +51,7 @@ def shapes(track: Path, settings: Settings) -> dict[tuple[str, ...], dict[str, S
         own = tasks.setdefault(spec.event.shape, [])
         own += [spec.data_label] if spec.data_label not in own else []
         for place in places:
-            if "default" in place["tables"]:
+            if "default" in place["tables"] and plan_of(spec).steps:
                 rows.setdefault((spec.data_label, place["row"]), among(spec, [spec.seed]))
     return {tuple(own): {row: spec for (task, row), spec in rows.items() if task == own[0]} for own in tasks.values()}
 

@@ -3,6 +3,9 @@
 import shutil
 import sys
 
+import numpy as np
+from PIL import Image
+
 from benchmarks.rung import main, missing
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
@@ -20,6 +23,28 @@ evaluation = { n = 32, curve = [] }
 baseline = "gaussian"
 tuning = { steps = 4, seeds = 1 }
 """
+
+
+IMAGES = """
+datasets = ["digits"]
+models = ["gaussian"]
+metrics = ["failed"]
+budgets = [{ steps = 4, seeds = [0, 1] }]
+evaluation = { n = 32, curve = [] }
+[track]
+baseline = "gaussian"
+tuning = { steps = 4, seeds = 1 }
+"""
+
+
+def test_the_first_samples_of_one_seed_are_saved(tmp_path, monkeypatch):
+    (tmp_path / "some.toml").write_text(IMAGES)
+    command = ["rung", str(tmp_path / "some.toml"), "4", "--results", str(tmp_path / "results"), "--pictures", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    (path,) = (tmp_path / "results" / "some" / "pictures").iterdir()
+    assert path.name.startswith("gaussian-digits-1-")
+    assert np.asarray(Image.open(path)).max() > 0
 
 
 def test_published_cells_are_not_trained_again(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from genbench.suites import find
 
 TRACK = """
 datasets = ["moons", { name = "mixture", dims = 3 }, "tori", "pinwheel"]
-models = ["cfm", { name = "reflow", pairs = 100000 }, "vp"]
+models = ["cfm", { name = "reflow", pairs = 100000 }, "vp", { name = "gaussian", plan = { steps = 0 } }]
 metrics = ["sliced_w2"]
 budgets = [{ steps = 5, seeds = [0, 1] }]
 plan = { batch_size = 16 }
@@ -61,3 +61,12 @@ def test_the_file_has_the_models_that_can_be_trained_on_each_shape(tmp_path, mon
     assert [[*each.seconds] for each in found.shapes] == models
     assert {pairs for _, model, _, pairs in trained if model == "reflow"} == {16}
     assert [steps for task, model, steps, _ in trained if (task, model) == ("moons", "cfm")] == [1, 2, 6]
+
+
+def test_compiled_steps_are_timed_over_more_of_them(monkeypatch, step_seconds):
+    asked = []
+    monkeypatch.setattr(step_seconds, "processor_seconds", lambda spec, steps: asked.append(steps) or steps / 100)
+    (rows,) = step_seconds.shapes(find("latents-v1"), {}).values()
+    assert all(spec.plan["compile"] for spec in rows.values())
+    assert step_seconds.of_steps(next(iter(rows.values()))) == pytest.approx(10)
+    assert asked == [*step_seconds.COMPILED]

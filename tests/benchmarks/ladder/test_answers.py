@@ -27,8 +27,10 @@ def test_the_majority_of_the_other_tasks_orders_the_differences_of_a_task(contes
 
 def test_other_tracks_state_their_budgets(contest):
     moons, pinwheel = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
-    assert [*on_others({MAIN: [pinwheel], "one": [moons], "two": [moons, pinwheel]})] == [
+    later = moons._replace(short=500)
+    assert [*on_others({MAIN: [pinwheel], "one": [moons, later], "two": [moons, pinwheel], "three": []})] == [
         "On one (100 to 1,000 steps), 10 of 10 large and 0 of 0 small differences last.",
+        "From 500 steps, 10 of 10 and 0 of 0 last.",
         "On two (100 to 1,000 steps), 10 of 20 large and 0 of 0 small differences last.",
         "The order on most of its other tasks is right for 0 and 0.",
     ]

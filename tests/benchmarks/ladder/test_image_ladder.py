@@ -10,7 +10,7 @@ import pytest
 import benchmarks.ladder.__main__ as command
 from benchmarks.ladder import page as pages
 from benchmarks.ladder.answers import MAIN
-from benchmarks.ladder.page import LATENTS, UNCOMPARED, UNTRAINED, early, images, orders, read_ladders
+from benchmarks.ladder.page import LATENTS, UNCOMPARED, UNTRAINED, early, latents, orders, read_ladders
 from benchmarks.ladder.predictors import read_predictions
 from genbench.analysis.track_runs import read_track
 from genbench.results.reader import RECORDS
@@ -209,7 +209,7 @@ def test_two_networks_are_compared_after_each_budget(results):
     two, three = [(3000, 3), (9000, 2)], [(3000, 3), (9000, 3), (27_000, 2)]
     for rungs, tables in (([(3000, 3)], 0), ([(3000, 3), (9000, 1)], 0), (two, 1), (three, 1)):
         published(results, *rungs)
-        shown = [*images(results / LATENTS)]
+        shown = [*latents(results / LATENTS)]
         assert sum("| difference | dit | unet | same sign |" in text for text in shown) == tables
     found = orders(read_ladders(results)[LATENTS])
     assert [(one.short, one.long) for one in found] == [(3000, 9000), (3000, 27_000), (9000, 27_000)]

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,16 +29,21 @@ from genbench.runs.record import read_published
 RESULTS = Path(__file__).parents[3] / "results"
 
 
+def cell(levels):
+    return SimpleNamespace(event=SimpleNamespace(bin=2 / levels))
+
+
 def record(method, steps):
     labels = {"run": f"{method}-{steps}", "evaluation": "e"}
-    return {"labels": labels, "spec": {"plan": {"steps": steps}}, "track": [{"row": f"{method} net=dit(width=8)"}]}
+    spec = {"plan": {"steps": steps}, "seed": 3}
+    return {"labels": labels, "spec": spec, "track": [{"row": f"{method} net=dit(width=8)"}]}
 
 
-def saved(root, one, samples, data="cifar10"):
+def saved(root, one, samples, levels=256):
     place = root / "runs" / one["labels"]["run"] / "e"
     place.mkdir(parents=True)
     np.savez(place / "samples.npz", samples=samples)
-    save_strip(place, strip_path(root / "track", one["labels"]["run"]), data)
+    save_strip(place, strip_path(root / "track", one["labels"]["run"]), cell(levels))
 
 
 def test_a_strip_holds_the_first_samples_row_by_row(tmp_path):
@@ -53,7 +59,7 @@ def test_a_strip_holds_the_first_samples_row_by_row(tmp_path):
 def test_small_gray_images_are_enlarged_from_black_to_white(tmp_path):
     digits = np.zeros((SHOWN, 1, 8, 8), np.uint8)
     digits[0, 0, 2, 5] = 16
-    saved(tmp_path, record("cfm", 5), digits, "digits")
+    saved(tmp_path, record("cfm", 5), digits, 17)
     strip = np.asarray(Image.open(strip_path(tmp_path / "track", "cfm-5")))
     assert (strip[6:9, 15:18] == 240).all()
     assert (strip[:SIDE, :SIDE] > 0).sum() == 9
@@ -62,7 +68,7 @@ def test_small_gray_images_are_enlarged_from_black_to_white(tmp_path):
 
 def test_samples_that_are_not_images_have_no_strip(tmp_path):
     saved(tmp_path, record("cfm", 5), np.zeros((20, 2), np.float32))
-    save_strip(tmp_path, strip_path(tmp_path / "track", "without-samples"), "cifar10")
+    save_strip(tmp_path, strip_path(tmp_path / "track", "without-samples"), cell(256))
     assert sample_table(tmp_path / "track", [record("cfm", 5)]) == ""
 
 
@@ -78,10 +84,11 @@ def test_methods_are_rows_and_budgets_are_columns(tmp_path):
     cells = [record("cfm", 0), record("cfm", 50), record("wcfm", 2000)]
     for one in cells:
         saved(tmp_path, one, np.zeros((SHOWN, 3, 2, 2), np.uint8))
-    head, _, first, second = sample_table(tmp_path / "track", cells).splitlines()
+    heading, _, head, _, first, second = sample_table(tmp_path / "track", cells).splitlines()
+    assert heading == "track, seed 3:"
     assert head == "| method | without training | 50 steps | 2,000 steps |"
     assert [cell.strip() != "" for cell in first.split("|")[2:5]] == [True, True, False]
-    assert second == "| wcfm |  |  | ![Samples of wcfm](track/pictures/wcfm-2000.png) |"
+    assert second == "| wcfm |  |  | ![Samples: wcfm, 2,000 steps](track/pictures/wcfm-2000.png) |"
 
 
 def test_differences_are_taken_within_a_network_over_seeds():

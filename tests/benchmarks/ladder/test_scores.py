@@ -61,7 +61,7 @@ def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     assert first[3].startswith("0.000 (p = 0.00")
     assert first[4].startswith("0.100 (p = 0.04")
     assert second[3] == "1.000 (p = 1.0000)"
-    assert said == "Better than chance: `ratio`.\n"
+    assert said == "By the registered rule, on w2: better than chance: `ratio`.\n"
     (table,) = scores(registered, [found], {1000: 6})  # a test before the end would be one of several
     assert rows_of(table)[0] == ["moons, w2", "10 of 10", "5 of 6", "0.000", "0.100"]
 
