@@ -179,7 +179,7 @@ def test_a_lost_or_damaged_step_leaves_the_weights_and_states_why_it_has_no_valu
     record = run(spec, own)
     assert weights.read_bytes() == before
     assert training_values(record, "sliced_w2") == {20: LOST.format(20), 40: at(whole[1], 40)}
-    assert message in caplog.text
+    assert message in caplog.text if message else not caplog.text
     if damage is DAMAGE["changed"][0]:  # it is measured again when its training is repeated
         own.record_path(spec).unlink()
         weights.unlink()
