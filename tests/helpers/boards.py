@@ -1,12 +1,16 @@
 """Tracks of the package with their published records, and their tests of pairs."""
 
+from functools import cache
+
 from genbench.report.track_board import track_board
 from genbench.runs.store import Store
-from genbench.suites import find
+from genbench.suites import FOLDER, find
 
 
-def published(track, folder, settings="default"):
-    return track_board(find(track), Store(folder), settings)
+@cache
+def published(track, settings="default"):
+    """Return the board of a track, without results of this checkout."""
+    return track_board(find(track), Store(FOLDER / "no results"), settings)
 
 
 def pairs_of(board, data, nfe=None, steps=2000):
