@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from helpers.image_trees import write_images
-from helpers.records import provenance
+from helpers.records import edit_record, provenance
 from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
 from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
@@ -176,7 +176,7 @@ def test_the_expected_time_is_that_of_the_published_baseline(tmp_path):
 
 
 def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_what_is_trained_once(
-    cli, swept, first_path, edit_record
+    cli, swept, first_path
 ):
     suite, results = swept
 

@@ -6,6 +6,7 @@ import statistics
 import tomllib
 
 import pytest
+from helpers.boards import with_heat
 from helpers.published import all_pairs
 from scipy.stats import t, ttest_rel
 
@@ -137,8 +138,7 @@ def test_columns_on_unequal_tasks_name_the_tasks_of_each(committed):
     """The page stated the number of tasks of the tuned column, also where the default column had fewer tasks."""
     default, tuned = readme.read_board(committed, "default"), readme.read_board(committed, "tuned")
     heat = default.heat(STEPS, None)
-    fewer = heat._replace(effects=heat.on([each.data for each in heat.contests[:2]], default.baseline).effects)
-    heats = tuple(fewer if own is heat else own for own in default.heats)
-    said = " ".join(tuning_effect.section(default._replace(heats=heats), tuned).split())
-    names = (", ".join(own.effects.scored) for own in (fewer, tuned.heat(STEPS, None)))
+    fewer = heat.on([each.data for each in heat.contests[:2]], default.baseline).effects
+    said = " ".join(tuning_effect.section(with_heat(default, heat, effects=fewer), tuned).split())
+    names = (", ".join(own.scored) for own in (fewer, tuned.heat(STEPS, None).effects))
     assert f"geometric mean over {' and '.join(names)} with its" in said
