@@ -1,5 +1,4 @@
 import gc
-import json
 import os
 import shutil
 import tempfile
@@ -14,7 +13,6 @@ from helpers.command_line import SUITE, begin, genbench
 
 from genbench.core import Model, Samples, Transport
 from genbench.errors import Unsupported
-from genbench.runs.record import format_record, read_record
 
 collect_ignore = ["plugin"]  # a package of its own, installed by the tests that need it
 # Modules of programs, without doctests, that take seconds to import.
@@ -125,6 +123,13 @@ def committed(tmp_path_factory):
 
 
 @pytest.fixture
+def own_home(tmp_path, monkeypatch):
+    """A GENBENCH_HOME of the test's own, with empty caches."""
+    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def cli():
     """Run the command line in this process: cli("report", "--results", path) -> (exit code, stdout, stderr)."""
 
@@ -153,11 +158,10 @@ def swept(finished_sweep, tmp_path):
 
 
 @pytest.fixture
-def forger(swept, tmp_path, monkeypatch):
+def forger(swept, own_home):
     """A finished sweep whose files are changed and sealed again, and a home that remembers no verdicts."""
     from helpers.forger import Forger
 
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     return Forger(swept[1])
 
 
@@ -178,15 +182,3 @@ def first_path():
         return sorted(results.glob(pattern))[0]
 
     return first
-
-
-@pytest.fixture
-def edit_record():
-    """edit_record(path, change) rewrites a record, with its checksum, after change(record)."""
-
-    def edit(path, change):
-        record = json.loads(json.dumps(read_record(path)))
-        change(record)
-        path.write_text(format_record(record))
-
-    return edit

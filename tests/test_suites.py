@@ -39,6 +39,12 @@ def test_suites_name_known_components(name):
     assert read(find(name)).models
 
 
+def test_every_shipped_record_belongs_to_a_track():
+    shipped = [*FOLDER.glob("*/records.jsonl.gz")]
+    assert shipped
+    assert all((FOLDER / f"{path.parent.name}.toml").is_file() for path in shipped)
+
+
 def test_suites_with_a_decoder_tuned_on_noised_latents_say_whether_a_step_along_the_score_comes_before_it():
     """By default the step is taken; STARFlow has either the step or such a decoder."""
     suites = [tomllib.loads(path.read_text()) for path in (*FOLDER.glob("*.toml"), *EARLIER)]

@@ -8,12 +8,13 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from helpers.boards import with_cell
 from scipy.stats import t, ttest_rel
 
 from benchmarks import equal_time, readme
 from genbench.analysis.significance import compare_all, holm
 from genbench.errors import ConfigError
-from genbench.report.track_cells import Cell, ShapeSeconds
+from genbench.report.track_cells import ShapeSeconds
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER
 
@@ -186,29 +187,18 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
 
     whole = dict.fromkeys(records()[1], 20_000)
     first = ratio(("nsf", whole), [*filter(is_scored, whole)])
-    slower = times(dict.fromkeys(seconds, 20_000), seconds)
-    assert f" nsf has {first} times the excess of cfm and comes first, as the README says, but takes {slower}" in words
     part = [data for data in scored if data in given["nsf"]]
     rest = [data for data in scored if data not in part]
     near, others = alike(given, part)
-    nsf = given["nsf"], longer["nsf"], longer["nsf"]
-    parts = part, part, rest
-    own = [ratio(("nsf", steps), tasks) if tasks else "" for steps, tasks in zip(nsf, parts, strict=True)]
-    time = [times(steps, tasks) if tasks else "" for steps, tasks in zip(nsf, parts, strict=True)]
-    assert all("cfm" in alike(given | {"nsf": steps}, part)[0] for steps in nsf[:2])
+    compared = [(given["nsf"], part), (longer["nsf"], part)] + [(longer["nsf"], rest)] * bool(rest)
+    assert all("cfm" in alike(given | {"nsf": steps}, part)[0] for steps, _ in compared[:2])
     assert not rest or ttest_rel(in_order("nsf", rest, longer), in_order("cfm", rest, given)).pvalue > 0.05
-    where = f" on the other {len(part)} tasks" if rest else ""
-    told = f" With {time[0]} cfm's seconds, it has {own[0]} times cfm's excess{where}; with {time[1]}, {own[1]}. "
-    told += f"On {', '.join(rest)}, it has {own[2]} with {time[2]}. " if rest else ""
-    assert f"Within the time limit, it is too slow on {', '.join(rest)}.{told}" in words or not rest
-    assert f"{told}In none of these cases is it separated from cfm." in words
-    over = " and ".join(", ".join(part).rsplit(", ", 1)) + (f"; nsf is too slow on {', '.join(rest)}" if rest else "")
-    told = f"With {time[0]} cfm's seconds, nsf has {own[0]} times cfm's excess."
-    end = "Refuted if 5 other seeds or other tasks separate nsf from fewer or more methods."
-    assert said.endswith(f" separated from no other ({over}). {told} {end}")
-    whole = f"cfm. Over all {len(scored)}, above the limit, it has {ratio(('nsf', longer['nsf']), scored)}. Within the"
-    assert (whole in words) == bool(rest)
-    assert f" Within the limit, it is not separated from {len(near)} of {others} other methods. Counting also " in words
+    numbers = [first, times(dict.fromkeys(seconds, 20_000), seconds), f"{len(near)} of {others} other methods"]
+    numbers += [number for steps, tasks in compared for number in (ratio(("nsf", steps), tasks), times(steps, tasks))]
+    assert [number for number in numbers if f" {number}" not in words] == []
+    assert "In none of these cases is it separated from cfm." in words
+    assert all(f" {number} " in said for number in numbers[3:5])
+    assert all(f" {data}" in words.partition("Within the time limit")[2] for data in rest)
     tasks = [data for data in seconds if data in given["nsf"]]
     better = sum(above("nsf", data, given["nsf"][data]) < above("cfm", data, 20_000) for data in tasks)
     unscored = " and ".join(data for data in tasks if data not in scored)
@@ -248,14 +238,10 @@ def test_a_method_without_seconds_on_a_shape_is_not_said_to_be_too_slow(board, w
     board = slower(board, 5.0, 14.0)
     *most, last = board.seconds.shapes
     last = last.model_copy(update={"seconds": {m: own for m, own in last.seconds.items() if m != "nsf"}})
-    heats = []
-    for heat in board.heats:
-        *others, contest = heat.contests
-        assert contest.data == last.task
-        cells = contest.cells | ({"nsf": Cell({}, word)} if word else {})
-        heats.append(heat._replace(contests=(*others, contest._replace(cells=cells))))
-    seconds = board.seconds.model_copy(update={"shapes": [*most, last]})
-    section = equal_time.section(board._replace(heats=tuple(heats), seconds=seconds))
+    board = board._replace(seconds=board.seconds.model_copy(update={"shapes": [*most, last]}))
+    for heat in board.heats if word else ():
+        board = with_cell(board, heat, last.task, "nsf", values={}, word=word)
+    section = equal_time.section(board)
     (row,) = (line for line in section.splitlines() if line.startswith("| nsf |"))
     assert row.endswith(f" | {said} | lacks {last.task} |")
     words = " ".join(section.split())
@@ -272,18 +258,17 @@ def test_a_baseline_without_seconds_is_an_error(board):
                 text(board._replace(seconds=seconds))
 
 
+def without_a_seed(board, data, seed):
+    """Return the board after a training of nsf for 2,000 steps has failed."""
+    heat = board.heat(2000, None)
+    (cell,) = (contest.cells["nsf"] for contest in heat.contests if contest.data == data)
+    kept = {own: value for own, value in cell.values.items() if own != seed}
+    return with_cell(board, heat, data, "nsf", values=kept, word="failed 1 of 10")
+
+
 def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     board = slower(board, 5.0, 14.0)
-    (index,) = (i for i, c in enumerate(board.heat(2000, None).contests) if c.data == "rings")
-    heats = []
-    for heat in board.heats:
-        cells = heat.contests[index].cells
-        values = {seed: value for seed, value in cells["nsf"].values.items() if seed != 1}
-        failed = cells["nsf"]._replace(word="failed 1 of 10", values=values)
-        contests = [*heat.contests]
-        contests[index] = contests[index]._replace(cells=cells | {"nsf": failed})
-        heats.append(heat._replace(contests=tuple(contests)) if (heat.steps, heat.nfe) == (2000, None) else heat)
-    changed = board._replace(heats=tuple(heats))
+    changed = without_a_seed(board, "rings", 1)
     said = equal_time.sentence(changed)
     words = " ".join(equal_time.section(changed).split())
     assert re.search(r" it lacks seeds on rings\. With .* times cfm's excess on the other 5 tasks; with ", words)
@@ -292,15 +277,8 @@ def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
 
 
 def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
-    heats = []
-    for heat in board.heats:
-        contests = [*heat.contests]
-        cell = contests[-1].cells["nsf"]
-        cells = contests[-1].cells | {"nsf": cell._replace(values={seed: 1 + seed / 100 for seed in cell.values})}
-        contests[-1] = contests[-1]._replace(cells=cells)
-        heats.append(heat._replace(contests=tuple(contests)) if (heat.steps, heat.nfe) == (2000, None) else heat)
-    changed = board._replace(heats=tuple(heats))
-    assert changed.heats[0].contests[-1].data == "mixture dims=50"
+    far = {seed: 1 + seed / 100 for seed in range(10)}
+    changed = with_cell(board, board.heat(2000, None), "mixture dims=50", "nsf", values=far)
     words = " ".join(equal_time.section(changed).split())
     (seconds,) = re.findall(r" On mixture dims=50, it has \d+\.\d\d with (\S+ times)\. ", words)
     assert f". It is separated from cfm: worse with {seconds} the seconds. " in words
@@ -308,16 +286,7 @@ def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
 
 def test_seeds_that_are_not_compared_do_not_count(board):
     """tarflow was said to lack a task on which only seeds failed that no budget of equal time has."""
-    heats = []
-    for heat in board.heats:
-        cell = heat.contests[0].cells["nsf"]
-        kept = {seed: value for seed, value in cell.values.items() if seed != 9}
-        cells = heat.contests[0].cells | {"nsf": cell._replace(values=kept, word="failed 1 of 10")}
-        contests = (heat.contests[0]._replace(cells=cells), *heat.contests[1:])
-        heats.append(heat._replace(contests=contests) if (heat.steps, heat.nfe) == (2000, None) else heat)
-    changed = board._replace(heats=tuple(heats))
-    assert changed.heat(2000, None).contests[0].cells["nsf"].word
-    assert equal_time.section(changed) == equal_time.section(board)
+    assert equal_time.section(without_a_seed(board, board.heats[0].contests[0].data, 9)) == equal_time.section(board)
 
 
 def test_a_busy_machine_is_stated_and_an_idle_one_is_not(board):

@@ -4,14 +4,14 @@ import json
 import math
 import statistics
 import tomllib
-from itertools import combinations
 
 import pytest
+from helpers.boards import with_heat
+from helpers.published import all_pairs
 from scipy.stats import t, ttest_rel
 
 from benchmarks import readme, tuning_effect
 from benchmarks.elbow import by_elbow
-from genbench.analysis.significance import holm
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
 
@@ -79,11 +79,9 @@ def behind_and_ahead(values, settings):
     """Return the tasks on which wcfm is behind cfm and ahead of it, with Holm's correction over all pairs of a task."""
     tasks = [], []
     for data in sorted({place[2] for place in values}):
-        own = {row: [*v.values()] for (s, row, d), v in values.items() if (s, d, len(v)) == (settings, data, SEEDS)}
-        tests = {pair: ttest_rel(*(own[row] for row in pair)) for pair in combinations(sorted(own), 2)}
-        corrected = dict(zip(tests, holm([test.pvalue for test in tests.values()]), strict=True))
-        if corrected["cfm", "wcfm"] <= 0.05:
-            tasks[int(tests["cfm", "wcfm"].statistic > 0)].append(data)
+        own = {row: v for (s, row, d), v in values.items() if (s, d, len(v)) == (settings, data, SEEDS)}
+        if all_pairs(own)["cfm", "wcfm"] <= 0.05:
+            tasks[sum(own["wcfm"].values()) < sum(own["cfm"].values())].append(data)
     return tasks
 
 
@@ -140,8 +138,7 @@ def test_columns_on_unequal_tasks_name_the_tasks_of_each(committed):
     """The page stated the number of tasks of the tuned column, also where the default column had fewer tasks."""
     default, tuned = readme.read_board(committed, "default"), readme.read_board(committed, "tuned")
     heat = default.heat(STEPS, None)
-    fewer = heat._replace(effects=heat.on([each.data for each in heat.contests[:2]], default.baseline).effects)
-    heats = tuple(fewer if own is heat else own for own in default.heats)
-    said = " ".join(tuning_effect.section(default._replace(heats=heats), tuned).split())
-    names = (", ".join(own.effects.scored) for own in (fewer, tuned.heat(STEPS, None)))
+    fewer = heat.on([each.data for each in heat.contests[:2]], default.baseline).effects
+    said = " ".join(tuning_effect.section(with_heat(default, heat, effects=fewer), tuned).split())
+    names = (", ".join(own.scored) for own in (fewer, tuned.heat(STEPS, None).effects))
     assert f"geometric mean over {' and '.join(names)} with its" in said

@@ -1,11 +1,11 @@
 """Printing: states fit a screen, labels do not control the terminal, and the next command can be typed as it is."""
 
-import io
 import re
 import shlex
 
 from helpers.command_line import METRICS, TINY, genbench
-from rich.console import Console
+from helpers.records import edit_record
+from helpers.reports import printed
 
 from genbench.analysis.compare import Change, Comparison, Difference
 from genbench.analysis.significance import paired
@@ -16,30 +16,24 @@ from genbench.runs.record import read_record
 from genbench.runs.store import Store
 
 
-def printed(cells):
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    print_cells(cells, console)
-    return console.file.getvalue()
-
-
 def test_a_large_suite_fits_a_screen():
-    lines = printed([CellStatus(f"cfm on moons, seed {n}", "run", "") for n in range(360)]).splitlines()
+    cells = [CellStatus(f"cfm on moons, seed {n}", "run", "") for n in range(360)]
+    lines = printed(print_cells, cells).splitlines()
     assert len(lines) == SHOWN + 2
     assert lines[-2:] == [f"and {360 - SHOWN} more", "360 run"]
 
 
 def test_no_label_reaches_the_terminal_as_a_command():
     evil = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
-    text = printed([CellStatus(evil, "failed", evil)])
+    text = printed(print_cells, [CellStatus(evil, "failed", evil)])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
     assert text.count("cfm x[bold]") == 2
 
 
-def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatch):
+def test_the_output_of_commands_fits_80_columns(cli, swept, own_home, tmp_path, monkeypatch):
     """Lines with a path, and errors, which are one line each, may be longer."""
     suite, results = swept
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     small = ["--metric", "w2", "--set", "plan.steps=3", "--set", "evaluation.n=64", "--set", "evaluation.curve=[]"]
     calls = [
         ["list"],
@@ -70,9 +64,8 @@ def test_the_output_of_commands_fits_80_columns(cli, swept, tmp_path, monkeypatc
 def compared(*metrics):
     difference = paired({0: 1.0, 1: 2.0, 2: 4.0}, {0: 1.1, 1: 1.9, 2: 4.2})
     values = [Difference(metric, 1.0, 2.0, difference, 0.5, "lower") for metric in metrics]
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
-    print_models(Comparison("cfm on moons", "otcfm on moons", [], [], values, []), console)
-    return " ".join(console.file.getvalue().split())
+    comparison = Comparison("cfm on moons", "otcfm on moons", [], [], values, [])
+    return " ".join(printed(print_models, comparison).split())
 
 
 def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
@@ -86,11 +79,9 @@ def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
 
 
 def test_runs_without_a_common_value_are_named_without_an_empty_table():
-    console = Console(width=80, file=io.StringIO(), force_terminal=False)
     spec = [Change("plan.steps", 1, 2), Change("metrics.w2", None, {"n": 9}), Change("metrics.nll.n", 8, 9)]
     part = Comparison("cfm on moons", "cfm on moons", spec, [], [], ["only the second measured w2"])
-    print_comparison([part], [], console)
-    assert console.file.getvalue().splitlines() == [
+    assert printed(print_comparison, [part], []).splitlines() == [
         "cfm on moons: no value was measured in the same way and with a common seed",
         "spec: plan.steps 1 -> 2",
         "spec: metrics.nll.n 8 -> 9",
@@ -114,7 +105,7 @@ def next_of(done):
     return shlex.split(line)[2:]
 
 
-def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path, edit_record):
+def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path):
     """Also beside runs with another budget."""
     _, results = swept
     store, spec = Store(results), restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])

@@ -4,11 +4,7 @@ import json
 
 import pytest
 
-
-@pytest.fixture(autouse=True)
-def _own_home(tmp_path, monkeypatch):
-    """What is verified is remembered by the content of the file, which tests share."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_home")  # verdicts are remembered by the content of files, which tests share
 
 
 def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
@@ -36,27 +32,6 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
         code, _, err = cli("results", "submit", "tiny", "--to", to, "--results", results)
         assert (code, "exists: remove it, or choose another name" in err, to.read_bytes()) == (2, True, packed)
         to.unlink()
-
-
-def test_verify_measures_records_of_a_folder_again_and_names_other_values(cli, swept, first_path, edit_record):
-    _, results = swept
-    code, out, err = cli("verify", "--results", results, "--sample", "4")
-    assert (code, out.count("no difference"), err) == (0, 4, f"{results}: 4 confirmed\n")
-    path = first_path(results)
-
-    def change(record):
-        row = next(row for row in record["results"] if row["metric"] == "sliced_w2")
-        row["value"] += 0.1
-
-    edit_record(path, change)
-    code, out, err = cli("verify", "--results", results, "--sample", "4", "--json")
-    verdicts = {verdict["name"]: verdict for verdict in json.loads(out)}
-    assert (code, [verdict["state"] for verdict in verdicts.values()].count("confirmed")) == (1, 3)
-    (different,) = verdicts[f"{path.parts[-3]}/{path.parts[-2]}"]["different"]
-    assert different.startswith("sliced_w2")
-    assert "0 records refused, 1 not confirmed" in err
-    path.write_text(path.read_text()[:-9])
-    assert "1 refused" in cli("verify", "--results", results, "--sample", "0")[2]
 
 
 def test_the_folder_is_an_option_and_no_argument(cli, swept, tmp_path):

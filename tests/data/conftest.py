@@ -4,12 +4,6 @@ from scipy.stats import ks_2samp
 
 
 @pytest.fixture
-def own_home(tmp_path, monkeypatch):
-    """Give the test a cache of its own."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
 def assert_same_law():
     """Return an assertion that two samples of the plane have one law, judged by eight projections and the norm."""
 

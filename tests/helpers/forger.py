@@ -5,10 +5,11 @@ import shutil
 
 from genbench.results.archive import zip_folder
 from genbench.runs.make_spec import restore_spec
-from genbench.runs.record import format_record, read_record
+from genbench.runs.record import read_record
 from genbench.runs.store import Store, labels_of, run_name
 from genbench.runs.weights_file import WEIGHTS
 from genbench.storage import tensors
+from helpers.records import edit_record, main_row
 
 
 class Forger:
@@ -23,17 +24,12 @@ class Forger:
     def weights_of(self, model, seed):
         return self.record_of(model, seed).parents[1] / "model.safetensors"
 
-    def edit(self, path, change):
-        record = json.loads(json.dumps(read_record(path)))
-        change(record)
-        path.write_text(format_record(record))
-
     def set_value(self, path, metric, change, field="value"):
         def edit(record):
-            row = next(row for row in record["results"] if row["metric"] == metric and row["point"] == "main")
+            row = main_row(record, metric)
             row[field] = change(row[field])
 
-        self.edit(path, edit)
+        edit_record(path, edit)
 
     def relabel(self, path, change):
         """Change the spec of a run in its record and its weights, and name all folders accordingly."""
@@ -43,7 +39,7 @@ class Forger:
             spec = restore_spec(record["spec"])
             record["labels"] = labels_of(spec)
 
-        self.edit(path, edit)
+        edit_record(path, edit)
         spec = restore_spec(read_record(path)["spec"])
         run = path.parents[1]
         state, header = tensors.load(run / "model.safetensors", WEIGHTS)

@@ -1,4 +1,4 @@
-"""The differences that the cards of results/papers.md state, in the order of the page."""
+"""The differences that the cards of results/papers.md state, in the order of the page, alone or with findings."""
 
 from helpers.published import tasks
 
@@ -33,21 +33,21 @@ DIFFERENCES = [
         for data, digits in (("8gaussians", 3), ("8gaussians-moons", 3), ("mixture dims=8", 3), ("mixture dims=50", 2))
     ),
     *(
-        ("W3", 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
-        for metric in ("tilt.data", "tilt.source", "w2")
+        (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
+        for card, metric in (("W3", "tilt.data"), ("W3", "tilt.source"), ("W3 11", "w2"))
     ),
     ("W3", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm-balanced kappa=2.0", "wcfm kappa=2.0")),
-    *((card, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")) for card in ("W4", "W7")),
+    ("W4 W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")),
     ("W4", 3, ("couplings-dims", "mixture dims=8 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     ("W4", 2, ("couplings-dims", "mixture dims=50 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     *(
-        ("W5", 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
+        ("W5 43", 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
         for metric in ("straightness", "sliced_w2")
         for pool in ("", " pool=4", " pool=16")
     ),
     *(("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm", plan)) for plan in ({}, LONG)),
     *(
-        ("W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
+        ("W5 31" if metric == "sliced_w2" else "W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
         for metric, plan in (
             *((metric, plan) for plan in ({}, MID) for metric in ("sliced_w2", "straightness")),
             *((metric, plan) for metric in ("sliced_w2", "straightness") for plan in (LONG, {"table": "tuned"})),
@@ -63,16 +63,16 @@ DIFFERENCES = [
     ("W6", 3, ("batch", "8gaussians", "w2", "wcfm kappa=2.0", "otcfm", {"batch_size": 16})),
     *(("W7", 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PLANE),
     *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PAIRS[:3]),
-    ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
-    ("W7", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
-    *(("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
+    ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
+    ("W7 10", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
+    *(("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
     *(("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm", plan)) for plan in ({}, MID, LONG)),
-    ("W7", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
-    ("W7", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
+    ("W7 4 5", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
+    ("W7 4", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
     *(("W7", 4, ("plane-v1", "pinwheel", own, "wcfm", "cfm", {"table": "tuned"})) for own in ("sliced_w2", "w2")),
-    ("W7", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
+    ("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
     *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", {"table": "tuned"})) for data in PAIRS[:3]),
-    ("W7", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"table": "tuned"})),
+    ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"table": "tuned"})),
     *(
         ("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", plan))
         for data in PAIRS[:3]
@@ -85,8 +85,8 @@ DIFFERENCES = [
     ),
     ("W8", 3, ("digits-v1", "digits", "class_balance", "wcfm", "cfm")),
     *(
-        ("W9", 3, ("couplings", data, "w2", "wcfm kappa=1.0", "cfm", {"nfe": nfe}))
-        for data in ("8gaussians", "8gaussians-moons")
+        (card, 3, ("couplings", data, "w2", "wcfm kappa=1.0", "cfm", {"nfe": nfe}))
+        for card, data in (("W9 5", "8gaussians"), ("W9", "8gaussians-moons"))
         for nfe in (1, 4, 8)
     ),
     *(
@@ -101,10 +101,8 @@ DIFFERENCES = [
     ),
     *(("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", other)) for other in ("otcfm", "cfm")),
     *(("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm", plan)) for plan in ({}, MID)),
-    *(
-        ("W12", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), other))
-        for other in (*map(pixel_wcfm, ("1", "2", "3", "7.5")), "cfm *")
-    ),
+    *(("W12", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), pixel_wcfm(epsilon))) for epsilon in ("1", "2", "3", "7.5")),
+    ("W12 44", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), "cfm *")),
     *(
         ("O1", digits, ("plane-v1", data, "straightness", "otcfm", "cfm"))
         for data, digits in (("moons", 3), ("8gaussians", 3), ("mixture dims=8", 2), ("mixture dims=50", 2))
@@ -112,23 +110,30 @@ DIFFERENCES = [
     *(("O2", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm", {"nfe": 4})) for data in PLANE),
     ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
-    *(("O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm")) for data in PLANE),
-    *(("O5", 1, (suite, "digits", FD, "otcfm", "cfm")) for suite in ("digits", "digits-long")),
-    ("O5", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
+    *(
+        ("O5 40" if data == "mixture dims=8" else "O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm"))
+        for data in PLANE
+    ),
+    ("O5 13", 1, ("digits", "digits", FD, "otcfm", "cfm")),
+    ("O5", 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
+    ("O5 13", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
     *(
         ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
         for data in ("8gaussians", "mixture dims=50")
         for nfe in (1, 4, None)
     ),
-    *(("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "cfm")) for data in PLANE),
+    *(("S1 40" if "dims" in data else "S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "cfm")) for data in PLANE),
     *(("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", LONG)) for data in ("moons", "pinwheel")),
-    ("F1", 1, (*MNIST, DEEP, EQUAL)),
+    ("F1 24", 1, (*MNIST, DEEP, EQUAL)),
     ("F1", 1, (*LATENTS, EFFICIENT, DEEP_LATENT, EQUAL_LATENT)),
     ("F1", 3, ("mnist5k", "mnist5k", "validation_loss.bits", DEEP, EQUAL)),
     ("F1", 3, (*LATENTS, "latent_bits_per_dim", DEEP_LATENT, EQUAL_LATENT)),
     *(("F2", 1, ("starflow", "digits", FD, f"{one} denoise=true", "starflow noise=0.1")) for one in (TUNED, PLAIN)),
     ("F2", 1, ("starflow", "digits", FD, "cfm encoder=autoencoder", "cfm")),
-    *(("F3", 1, ("guidance", "digits", FD, f"{STAR} guidance={weight}", STAR)) for weight in (0.5, 1.0, 2.0, 4.0)),
+    *(
+        (card, 1, ("guidance", "digits", FD, f"{STAR} guidance={weight}", STAR))
+        for card, weight in (("F3 27", 0.5), ("F3 27", 1.0), ("F3", 2.0), ("F3", 4.0))
+    ),
     *(("F3", 1, (*LATENTS, EFFICIENT, f"{LABELED} guidance={weight}", LABELED)) for weight in (1.0, 2.0)),
     *(
         (
@@ -138,19 +143,20 @@ DIFFERENCES = [
         )
         for weight, digits in ((1.0, 1), (2.0, 0), (4.0, 0))
     ),
-    ("F3", 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", LABELED_CFM)),
-    ("F3", 1, ("guidance", "digits", FD, f"{LABELED_CFM} guidance=0.5", LABELED_CFM)),
+    ("F3 27", 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", LABELED_CFM)),
+    ("F3 27", 1, ("guidance", "digits", FD, f"{LABELED_CFM} guidance=0.5", LABELED_CFM)),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM)),
     *(("F5", 1, (*LATENTS, EFFICIENT, blocks, CFM_LATENT)) for blocks in (EQUAL_LATENT, DEEP_LATENT)),
     ("F5", 0, (*MNIST, DEEP, UNET)),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp")),
-    ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
-    ("F5", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
-    ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
+    ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
+    ("F5 22", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
+    ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
     ("F5", 3, ("plane-v1", "mixture dims=50", "sliced_w2", "starflow *", "cfm")),
-    *(("T1", 1, ("starflow", "digits", FD, f"{flow} noise=0.1", flow)) for flow in ("tarflow", "starflow")),
+    ("T1", 1, ("starflow", "digits", FD, "tarflow noise=0.1", "tarflow")),
+    ("T1 29", 1, ("starflow", "digits", FD, "starflow noise=0.1", "starflow")),
     *(("T1", 1, ("starflow", "digits", FD, f"{one} denoise=true", f"{one} denoise=false")) for one in (PLAIN, TUNED)),
     *(
         (
@@ -178,4 +184,7 @@ DIFFERENCES = [
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
 ]
-"""Card, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted."""
+"""Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
+
+Cards with a number are those of results/findings.md.
+"""

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from fnmatch import fnmatch
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,18 @@ PAPERS = dict(
     )
 )
 """{number: title and table} of the claims of papers."""
+
+
+def text_of(place):
+    """Return the text of a card by its number, or of a page of the results by its name."""
+    return (CARDS | PAPERS).get(str(place)) or (RESULTS / place).read_text("utf-8")
+
+
+def says(place, sentence):
+    """Return whether a card or page has these words, in which # stands for a difference, whatever its number."""
+    words = re.escape(" ".join(sentence.split())).replace(r"\#", r"[-+]\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
+    return re.search(words, " ".join(text_of(place).split())) is not None
+
 
 TUNED_AT = {"plane-v1": 2000, "transport-v1": 2000, "digits-v1": 800}
 """{track: steps of the budget where its methods are tuned}."""
@@ -102,6 +115,11 @@ def in_order(suite, data, model, metric, **settings):
     return np.array([value for _, value in sorted(values(suite, data, model, metric, **settings).items())])
 
 
+def mean(*words, **settings):
+    """Return the mean over seeds of `values`."""
+    return in_order(*words, **settings).mean()
+
+
 def halved(numbers):
     """Return mean and half of the 95 % interval."""
     return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
@@ -127,6 +145,24 @@ def difference(*models, **settings):
 def signed(mean, half, digits):
     """Write a difference as pages state it: "-0.12 ± 0.03"."""
     return f"{mean:+.{digits}f} ± {half:.{digits}f}"
+
+
+def holm(tests):
+    """Return {key: corrected p} of {key: p}."""
+    corrected, highest = {}, 0.0
+    for rank, key in enumerate(sorted(tests, key=tests.get)):
+        corrected[key] = highest = max(highest, min(1.0, tests[key] * (len(tests) - rank)))
+    return corrected
+
+
+def all_pairs(models):
+    """Return {pair in alphabetical order: p} of {model: {seed: value}}, with Holm's correction over all pairs."""
+    tests = {}
+    for pair in combinations(sorted(models), 2):
+        tests[pair] = stats.ttest_rel(
+            *([models[name][seed] for seed in sorted(models[pair[0]])] for name in pair)
+        ).pvalue
+    return holm(tests)
 
 
 @cache

@@ -1,11 +1,12 @@
 """Records that tests write by hand, or compare."""
 
+import copy
 import gzip
 import json
 
 from genbench.results.reader import Run
 from genbench.runs.make_spec import make_spec
-from genbench.runs.record import format_published, read_published, without_metrics
+from genbench.runs.record import format_published, format_record, read_published, read_record, without_metrics
 from genbench.runs.store import labels_of
 
 
@@ -25,6 +26,25 @@ def published(path):
     """Return the records of a published file without their provenance, which may differ between equal sweeps."""
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     return [{name: part for name, part in record.items() if name != "provenance"} for record in lines]
+
+
+def edit_record(path, change):
+    """Rewrite a record, with its checksum, after change(record)."""
+    record = json.loads(json.dumps(read_record(path)))
+    change(record)
+    path.write_text(format_record(record))
+
+
+def main_row(record, metric="sliced_w2"):
+    """Return the row of a metric of a record's samples."""
+    return next(row for row in record["results"] if row["metric"] == metric and row["point"] == "main")
+
+
+def changed(record, change):
+    """Return a copy of a record after change(row of sliced_w2, copy)."""
+    other = copy.deepcopy(record)
+    change(main_row(other), other)
+    return other
 
 
 def edit_published(path, change):

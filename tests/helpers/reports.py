@@ -1,6 +1,9 @@
 """Results folders, measured rows and tables for the tests of reports."""
 
+import io
 from pathlib import Path
+
+from rich.console import Console
 
 import genbench
 from genbench.analysis.values import SuiteResults, Value, load_suites
@@ -104,3 +107,10 @@ def wide_table():
 def text(element):
     """Return the text of an HTML element."""
     return "".join(element.itertext())
+
+
+def printed(show, *arguments, width=80, **options):
+    """Return what a function prints on a console, which is its last argument."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    show(*arguments, console, **options)
+    return console.file.getvalue()

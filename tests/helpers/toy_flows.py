@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from genbench.settings import bind, call
+
 
 def tilted(eps, b):
     """Covariance of (x0, x1) under exp(-|x0-x1|^2 / eps) N(0,1) x N(0,b^2): the inverse of the summed precisions."""
@@ -19,3 +21,9 @@ def gaussian_tilt(epsilon, a, b):
 
 def stream(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def component(registry, name, event, *parts, **settings):
+    """Build a component for an event."""
+    build = registry[name].build
+    return call(build, event, *parts, settings=bind(build, settings, name, context=event))

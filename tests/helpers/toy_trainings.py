@@ -13,12 +13,12 @@ class Stop(Exception):
     """Ends a training where a test says."""
 
 
-def stop_at(last):
+def stop_at(last, error=Stop):
     """Return a progress callback that ends the training at a step."""
 
     def progress(step, steps, logs):
         if step == last:
-            raise Stop
+            raise error
 
     return progress
 

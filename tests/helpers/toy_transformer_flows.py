@@ -5,7 +5,7 @@ import torch
 from genbench.core import Event, Normal
 from genbench.metrics.sampling import noise
 from genbench.registry import models
-from genbench.settings import bind, call
+from helpers.toy_flows import component
 
 IMAGE = Event((2, 4, 6), classes=3)
 VECTOR = Event((4,), classes=3)
@@ -14,8 +14,7 @@ NAMES = ["tarflow", "starflow"]
 
 
 def build(name, event, **settings):
-    builder = models[name].build
-    return call(builder, event, Normal(event.shape), settings=bind(builder, settings, name, context=event))
+    return component(models, name, event, Normal(event.shape), **settings)
 
 
 def perturbed(name, event, by=0.2, **settings):

@@ -1,5 +1,7 @@
 """A track with planted values, of which some are missing, failed or unsupported, and one to train."""
 
+import json
+
 import numpy as np
 
 from genbench.report.publish import write_suite
@@ -70,10 +72,18 @@ def planted(steps=20):
     return records
 
 
-def board_of(folder, records, failures=(), track=TRACK, **options):
-    (folder / "some.toml").write_text(track)
+def written(folder, track=TRACK, chosen=None):
+    """Write some.toml and, if there are any, the settings that tuning has chosen; return the path."""
+    path = folder / "some.toml"
+    path.write_text(track)
+    if chosen is not None:
+        (folder / "some.tuned.json").write_text(json.dumps(chosen))
+    return path
+
+
+def board_of(folder, records, failures=(), track=TRACK, chosen=None, **options):
     write_suite(folder / "results" / "some", records, failures)
-    return track_board(folder / "some.toml", Store(folder / "results"), **options)
+    return track_board(written(folder, track, chosen), Store(folder / "results"), **options)
 
 
 def lost(*runs):

@@ -17,6 +17,11 @@ def metric():
         del metrics._entries[name]
 
 
+@pytest.fixture
+def moons():
+    return datasets["moons"].build()
+
+
 @pytest.fixture(scope="session")
 def digits():
     return datasets["digits"].build()

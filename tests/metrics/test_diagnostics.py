@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers.encoders import Scaled
 from helpers.pixel_features import evaluation, normal_images, task
+from helpers.toy_flows import component
 
 from genbench.errors import Unsupported
 from genbench.metrics.diagnostics import tilt
@@ -22,8 +23,7 @@ from genbench.testing.toys import AffineFlow
 
 def built(model, dataset, settings=None, **of_data):
     data = call(datasets[dataset].build, settings=bind(datasets[dataset].build, of_data, dataset))
-    entry = models[model].build
-    made = call(entry, data.event, data.source, settings=bind(entry, settings or {}, model, context=data.event))
+    made = component(models, model, data.event, data.source, **settings or {})
     made.prepare(data, 0)
     return data, made
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers.toy_flows import stream
+from helpers.toy_flows import component, stream
 from torch import nn
 
 from genbench.core import Truth
@@ -14,7 +14,6 @@ from genbench.metrics.error_budget import error_budget
 from genbench.metrics.evaluation import Evaluation
 from genbench.numerics.weighted_pairs import exponential
 from genbench.registry import datasets, models
-from genbench.settings import bind, call
 
 DOPRI5 = {"method": "dopri5", "steps": 0, "tol": 1e-4}
 
@@ -28,8 +27,7 @@ class Exact(nn.Linear):
 
 
 def built(name, data, **settings):
-    entry = models[name].build
-    return call(entry, data.event, data.source, settings=bind(entry, settings, name, context=data.event))
+    return component(models, name, data.event, data.source, **settings)
 
 
 def exact(name, data, kernel=None, **settings):

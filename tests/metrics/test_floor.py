@@ -8,11 +8,6 @@ from genbench.registry import datasets, metrics
 from genbench.seeds import derive
 
 
-@pytest.fixture
-def moons():
-    return datasets["moons"].build()
-
-
 def test_a_metric_with_settings_of_any_type_has_a_floor(moons, metric):
     def quantiles(evaluation, *, at: tuple[float, ...] = (0.1, 0.9), kind: dict[str, int] | None = None):
         return Value(float(evaluation.x.quantile(at[-1])), len(evaluation.x), "p")

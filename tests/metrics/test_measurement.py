@@ -19,11 +19,6 @@ from genbench.runs.spec import build_data
 from genbench.settings import settings_in
 
 
-@pytest.fixture
-def moons():
-    return datasets["moons"].build()
-
-
 @pytest.mark.parametrize("name", ["moons", "8gaussians", "branches", "digits"])
 def test_data_never_rules_out_its_own_metrics(name):
     data = datasets[name].build()

@@ -35,8 +35,7 @@ def test_an_unfinished_plan_is_an_error(monkeypatch):
         transport_plan(normal(100, 2, 0).double(), normal(100, 2, 1).double())
 
 
-def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_percent_where_not(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
+def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_percent_where_not(tmp_path, own_home):
     known = datasets["gaussian"].build(dims=2, mean=1.0, std=0.7, spread=2.0, correlation=0.3)
     exact = source_to_data(known)
     assert (exact.squared, exact.error) == (known.truth.w2_squared(), 0)
@@ -45,7 +44,7 @@ def test_w2_from_source_to_data_is_exact_where_known_and_estimated_within_2_perc
     assert abs(hidden.squared - exact.squared) < 4 * hidden.error
     read_again = source_to_data(replace(known, truth=Truth()))  # a data set of its own, whose points are the same
     assert read_again == hidden
-    (entry,) = (tmp_path / "distances").glob("*.json")
+    (entry,) = (own_home / "distances").glob("*.json")
     files.write_sealed(entry, "[5.0, 0.5]", entry.name)
     assert source_to_data(replace(known, truth=Truth()))[:2] == (5.0, 0.5)
     np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(400, 2)))

@@ -2,6 +2,7 @@ import html5lib
 import pytest
 from helpers import small_pictures
 from helpers.reports import gathered, make, written
+from helpers.tracks import board_of, planted
 
 from genbench.runs.monitoring import sample_files
 
@@ -31,3 +32,9 @@ def trees(site):
     """The pages, by a parser that forgives nothing."""
     parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
     return {path: parser.parse(text) for path, text in site.items()}
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A track with planted values."""
+    return board_of(tmp_path, planted())

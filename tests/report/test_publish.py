@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import genbench
-from helpers.records import drop_metric, edit_published, provenance
+from helpers.records import drop_metric, edit_published, edit_record, provenance
 from rich.console import Console
 
 from genbench.errors import ConfigError
@@ -75,11 +75,12 @@ def test_cells_that_did_not_run_here_keep_their_published_records(swept, caplog)
     assert files_of(results / "tiny") == published
 
 
-def test_a_failed_cell_keeps_what_was_published(swept):
+def test_a_failed_cell_keeps_what_was_published_and_its_failure_stays_until_it_runs(swept):
     """It was published twice: with its record, and as failed."""
     suite, results = swept
     specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
-    shutil.rmtree(store.record_path(specs[1]).parent)
+    folder = store.record_path(specs[1]).parent
+    folder.rename(results / "kept")
     failed = {store.record_path(specs[1]): "the loss is not finite"}
     publish_suite("tiny", specs, store, failed=failed)
     assert files_of(results / "tiny") == published
@@ -89,10 +90,16 @@ def test_a_failed_cell_keeps_what_was_published(swept):
     assert len(others) == len(specs) - 1
     assert (failure["failure"], failure["spec"]) == ("the loss is not finite", specs[1].json())
     assert (pd.read_csv(results / "tiny/table.csv")["failed_runs"] > 0).sum() == 1
+    stated = files_of(results / "tiny")
+    publish_suite("tiny", specs, store)
+    assert files_of(results / "tiny") == stated
+    (results / "kept").rename(folder)
+    publish_suite("tiny", specs, store)
+    assert files_of(results / "tiny") == published
 
 
 def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replaces_are_reported(
-    swept, edit_record, first_path, caplog
+    swept, first_path, caplog
 ):
     """A record of one metric, measured in a checkout, deleted the published values of all others."""
     suite, results = swept
@@ -111,9 +118,7 @@ def test_published_values_that_a_record_here_lacks_stay_and_those_that_it_replac
     assert {len(record["results"]) for record in read_published(results / "tiny/records.jsonl.gz")} == {3}
 
 
-def test_published_values_keep_their_training_beside_those_of_a_model_that_was_trained_here(
-    swept, edit_record, first_path
-):
+def test_published_values_keep_their_training_beside_those_of_a_model_that_was_trained_here(swept, first_path):
     suite, results = swept
     specs, path = load(suite).specs, results / "tiny/records.jsonl.gz"
     ours, theirs = copy.deepcopy(read_record(first_path(results))["provenance"]["training"]), no_origin()
@@ -132,22 +137,6 @@ def test_published_values_keep_their_training_beside_those_of_a_model_that_was_t
         assert joined["provenance"]["training"] == ours
         stated = {m["metrics"][0]: m.get("training") for m in joined["provenance"]["measurements"]}
         assert stated == {"nfe": None, "sliced_w2": theirs}
-
-
-def test_a_published_failure_stays_until_its_cell_runs(swept):
-    suite, results = swept
-    specs, store = load(suite).specs, Store(results)
-    folder, published = store.record_path(specs[1]).parent, files_of(results / "tiny")
-    kept = shutil.copytree(folder, results / "kept")
-    shutil.rmtree(folder)
-    (results / "tiny/records.jsonl.gz").unlink()  # so that the cell has no published record either
-    publish_suite("tiny", specs, store, failed={store.record_path(specs[1]): "the loss is not finite"})
-    failed = files_of(results / "tiny")
-    publish_suite("tiny", specs, store)
-    assert files_of(results / "tiny") == failed
-    shutil.copytree(kept, folder)
-    publish_suite("tiny", specs, store)
-    assert files_of(results / "tiny") == published
 
 
 def test_records_of_data_from_a_file_stay_without_opening_it(swept, tmp_path):

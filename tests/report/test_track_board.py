@@ -1,11 +1,10 @@
 """Tracks: what a cell says, when it is compared, and that a table of a track is the test of any leaderboard."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
-from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of
+from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of, written
 from rich.console import Console
 
 from genbench.errors import ConfigError
@@ -24,9 +23,7 @@ def test_a_model_stands_at_its_budgets_and_one_without_training_at_all(tmp_path)
         for data in ("moons", "pinwheel")
         for seed in range(5)
     ]
-    board_of(tmp_path, records)
-    (tmp_path / "some.toml").write_text(TRACK.replace('"otcfm"', own))
-    board = track_board(tmp_path / "some.toml", Store(tmp_path / "results"))
+    board = board_of(tmp_path, records, track=TRACK.replace('"otcfm"', own))
     short, long = (board.heat(steps, None).contests[0].cells for steps in (20, 50))
     assert (short["otcfm"].word, long["otcfm"].word) == ("", "not at this budget")
     assert short["gaussian"].values == long["gaussian"].values == dict.fromkeys(range(5), 0.9)
@@ -85,16 +82,20 @@ def test_a_budget_at_which_no_row_stands_is_not_whole_and_a_row_of_another_budge
 
 
 def test_the_tuned_table_has_the_chosen_settings_and_says_them(tmp_path):
-    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": {"wcfm": {"model": {"kappa": 0.5}}}}))
     own = [
         record_of("wcfm", "moons", 20, seed, rows_of(value, FLOOR[seed]), "wcfm", [table], {"kappa": kappa})
         for table, kappa, value in (("tuned", 0.5, 0.7), ("default", "elbow", 0.9))
         for seed in range(5)
     ]
     for settings, value, stated in (("tuned", 0.7, "model.kappa=0.5"), ("default", 0.9, "kappa=elbow")):
-        board = board_of(tmp_path, [*planted(), *own], settings=settings)
+        board = board_of(tmp_path, [*planted(), *own], chosen={"moons": KAPPA}, settings=settings)
         cell = board.heat(20, None).contests[0].cells["wcfm"]
         assert (set(cell.values.values()), stated in cell.stated) == ({value}, True)
+
+
+KAPPA = {"wcfm": {"model": {"kappa": 0.5}}}
+BOTH = {"moons": KAPPA, "pinwheel": KAPPA}
+"""Settings that tuning has chosen."""
 
 
 def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel"), steps=20):
@@ -106,13 +107,17 @@ def tuned(kappa, tables=("tuned",), value=0.7, tasks=("moons", "pinwheel"), step
     ]
 
 
+def tuned_cell(folder, runs, choice):
+    """Return the cell of wcfm on moons in the tuned table, where a setting was chosen."""
+    board = board_of(folder, [*planted(), *runs], chosen={"moons": choice}, settings="tuned")
+    return board.heat(20, None).contests[0].cells["wcfm"]
+
+
 def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path):
     """The tuned table came first after the first choice, with nearly all cells missing."""
-    choices = tmp_path / "some.tuned.json"
     default = [*planted(), *tuned("elbow", ["default"], 0.9)]
     for tasks, shown, number in ((("moons",), "default", 1), (("moons", "pinwheel"), "tuned", 2)):
-        choices.write_text(json.dumps({data: {"wcfm": {"model": {"kappa": 0.5}}} for data in tasks}))
-        board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)])
+        board = board_of(tmp_path, [*default, *tuned(0.5, tasks=tasks)], chosen=dict.fromkeys(tasks, KAPPA))
         assert (board.settings, board.json()["choices"]) == (shown, {"chosen": number, "of": 2, "changed": number})
         where = " (--settings tuned)" if shown == "default" else ""
         assert f"tuning has chosen settings for {number} of 2 cells{where}" in across_table(board).legend[1]
@@ -123,11 +128,9 @@ def test_the_tuned_table_comes_first_once_it_has_every_run_of_the_other(tmp_path
 
 
 def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_which_it_has(tmp_path):
-    choice = {"wcfm": {"model": {"kappa": 0.5}}}
-    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": choice, "pinwheel": choice}))
     track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
     default = [*tuned("elbow", ["default"], 0.9), *tuned("elbow", ["default"], 0.8, steps=50)]
-    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track)
+    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track, chosen=BOTH)
     cells = [board.heat(steps, None).contests[0].cells["wcfm"] for steps in (20, 50)]
     assert [(set(cell.values.values()), cell.stated) for cell in cells] == [
         ({0.7}, "model.kappa=0.5"),
@@ -158,11 +161,9 @@ def test_a_budget_that_is_not_tuned_has_default_settings_and_each_table_says_whi
 
 def test_the_report_of_a_tuned_track_draws_the_default_values_of_all_budgets(tmp_path, monkeypatch):
     """Default values after 2,000 steps were missing, since the track shows tuned ones there."""
-    choice = {"wcfm": {"model": {"kappa": 0.5}}}
-    (tmp_path / "some.tuned.json").write_text(json.dumps({"moons": choice, "pinwheel": choice}))
     track = TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds")
     default = [*tuned("elbow", ["default"], 0.9), *tuned("elbow", ["default"], 0.8, steps=50)]
-    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track)
+    board = board_of(tmp_path, [*planted(), *planted(50), *default, *tuned(0.5)], track=track, chosen=BOTH)
     assert board.settings == "tuned"
     store, page = Store(tmp_path / "results"), tmp_path / "report.html"
     monkeypatch.setattr(publish, "packaged", lambda: ["some"])
@@ -179,16 +180,14 @@ def test_a_track_says_that_its_tuning_is_not_done(tmp_path):
     assert complete(board_of(tmp_path, planted()), []).endswith(said)
     trials = '{ name = "reflow", trials = { model = { start = ["anew", "teacher"] } } }'  # unsupported on both tasks
     assert complete(board_of(tmp_path, planted(), track=TRACK.replace('"reflow"', trials)), []).endswith(said)
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
-    assert "not done" not in complete(board_of(tmp_path, planted()), [])
+    assert "not done" not in complete(board_of(tmp_path, planted(), chosen={"moons": {"wcfm": {}}}), [])
 
 
 def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_chosen(tmp_path):
-    choices = {"moons": {"wcfm": {"model": {"kappa": 0.5}}}, "pinwheel": {"wcfm": {}}}
-    (tmp_path / "some.tuned.json").write_text(json.dumps(choices))
+    choices = {"moons": KAPPA, "pinwheel": {"wcfm": {}}}
     records = [*planted(), *tuned("elbow", ["default"], 0.9), *tuned(0.5, tasks=("moons",))]
     for settings, said in (("tuned", True), ("default", False)):
-        board = board_of(tmp_path, records, settings=settings)
+        board = board_of(tmp_path, records, chosen=choices, settings=settings)
         assert "for 2 of 2 cells" in complete(board, [])
         assert complete(board, []).endswith(", for 1 of them other settings than the defaults")
         assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
@@ -204,28 +203,26 @@ def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_cho
     ],
 )
 def test_a_tuned_run_of_another_model_or_with_a_setting_that_no_longer_exists_is_left_out(tmp_path, change):
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
     other = copy.deepcopy(tuned(0.5, tasks=("moons",)))
     for record in other:
         change(record["spec"])
-    cell = board_of(tmp_path, [*planted(), *other], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    cell = tuned_cell(tmp_path, other, KAPPA)
     assert (cell.values, cell.word) == ({}, "missing")
 
 
 def test_a_tuned_run_that_is_older_than_a_setting_stays_in_its_table(tmp_path):
     """All tuned cells became missing, and the default table came first, as soon as any setting was added."""
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 0.5}}}}')
     old = copy.deepcopy(tuned(0.5, tasks=("moons",)))
     for record in old:
         for section, name in (("model", "prediction"), ("plan", "released"), ("sample", "diffusion")):
             del record["spec"][section][name]
-    cell = board_of(tmp_path, [*planted(), *old], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    cell = tuned_cell(tmp_path, old, KAPPA)
     assert (set(cell.values.values()), cell.word) == ({0.7}, "")
 
 
 def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {}}}')
-    board = board_of(tmp_path, [*planted(), *tuned("elbow", ["default"])], settings="tuned")
+    records = [*planted(), *tuned("elbow", ["default"])]
+    board = board_of(tmp_path, records, chosen={"moons": {"wcfm": {}}}, settings="tuned")
     moons, pinwheel = (contest.cells["wcfm"] for contest in board.heat(20, None).contests)
     assert (moons.values, moons.word) == (dict.fromkeys(range(5), 0.7), "")
     assert pinwheel.word == "missing"  # nothing is chosen there
@@ -233,18 +230,15 @@ def test_default_settings_that_tuning_chose_need_no_run_of_their_own(tmp_path):
 
 def test_runs_with_the_settings_of_an_earlier_tuning_are_in_no_table(tmp_path):
     """They were in the table, among the runs with the new settings."""
-    (tmp_path / "some.tuned.json").write_text('{"moons": {"wcfm": {"model": {"kappa": 2.0}}}}')
-    records = [*planted(), *tuned(0.5), *tuned(2.0, value=0.3)]
-    cell = board_of(tmp_path, records, settings="tuned").heat(20, None).contests[0].cells["wcfm"]
+    choice = {"wcfm": {"model": {"kappa": 2.0}}}
+    cell = tuned_cell(tmp_path, [*tuned(0.5), *tuned(2.0, value=0.3)], choice)
     assert set(cell.values.values()) == {0.3}
-    cell = board_of(tmp_path, [*planted(), *tuned(0.5)], settings="tuned").heat(20, None).contests[0].cells["wcfm"]
-    assert cell.word == "missing"
+    assert tuned_cell(tmp_path, tuned(0.5), choice).word == "missing"
 
 
 def test_a_track_without_records_says_that_all_is_missing_and_a_suite_is_refused(tmp_path):
-    (tmp_path / "some.toml").write_text(TRACK)
-    board = track_board(tmp_path / "some.toml", Store(tmp_path / "results"))
+    board = track_board(written(tmp_path), Store(tmp_path / "results"))
     assert board.json()["cells"] == {20: {"missing": 12}, 50: {"missing": 12}}
-    (tmp_path / "plain.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    path = written(tmp_path, 'datasets = ["moons"]\nmodels = ["cfm"]\n')
     with pytest.raises(ConfigError, match=r"is not a track: it has no \[track\]"):
-        track_board(tmp_path / "plain.toml", Store(tmp_path))
+        track_board(path, Store(tmp_path))

@@ -7,11 +7,6 @@ from genbench.errors import ConfigError
 from genbench.report.track_cells import Seconds, ShapeSeconds, by_one_protocol, cell_of, read_seconds
 
 
-@pytest.fixture
-def board(tmp_path):
-    return board_of(tmp_path, planted())
-
-
 def test_each_cell_has_its_value_or_says_what_it_lacks(board):
     (moons, _) = board.heat(20, None).contests
     assert {model: cell.word for model, cell in moons.cells.items()} == {

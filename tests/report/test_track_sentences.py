@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers.boards import with_heat
 from helpers.tracks import EXCESS, board_of, planted, texts
 
 from genbench.analysis.significance import compare_all
@@ -11,11 +12,6 @@ from genbench.report.track_board import Contest
 from genbench.report.track_cells import Cell
 from genbench.report.track_sentences import flipped, places, sentences, separations
 from genbench.report.track_table import across_table
-
-
-@pytest.fixture
-def board(tmp_path):
-    return board_of(tmp_path, planted())
 
 
 def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
@@ -83,16 +79,15 @@ def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     )
     heat = board.heat(20, None)
     alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
-    same = heat._replace(effects=heat.effects._replace(summaries=alike))
-    changed = board._replace(heats=tuple(same if each is heat else each for each in board.heats))
+    changed = with_heat(board, heat, effects=heat.effects._replace(summaries=alike))
     assert "Separated from cfm on single tasks only: otcfm is better; nsf is worse. Not " in sentences(changed)[2]
 
 
 def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
-    (heat,) = [heat for heat in board.heats if (heat.steps, heat.nfe) == (20, None)]
+    heat = board.heat(20, None)
     alike = tuple(summary._replace(letters="a" if summary.letters else "") for summary in heat.effects.summaries)
-    same = heat._replace(effects=heat.effects._replace(summaries=alike))
-    first, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
+    same = heat.effects._replace(summaries=alike)
+    first, own, *_ = sentences(with_heat(board, heat, effects=same))
     assert first.startswith("On some ")
     assert ", otcfm comes first but is not separated from cfm or nsf. " in first
     assert own.startswith(
@@ -100,23 +95,21 @@ def test_tasks_that_separate_no_pair_are_too_few_for_that(board):
         "Separated from cfm on single tasks only: otcfm is better; nsf is worse. Not ranked: vp"
     )
     worse = tuple(each._replace(letters="b") if each.method == "nsf" else each for each in alike)
-    one = heat._replace(effects=heat.effects._replace(summaries=worse))
-    _, own, *_ = sentences(board._replace(heats=tuple(one if each is heat else each for each in board.heats)))
+    _, own, *_ = sentences(with_heat(board, heat, effects=heat.effects._replace(summaries=worse)))
     assert own.startswith(
         "Separated from cfm across tasks: nsf is worse. "
         "Separated from cfm on single tasks only: otcfm is better. Not ranked: vp"
     )
     last = heat.contests[-1]
     turned = last.pairs._replace(p={(b, a) if "otcfm" in (a, b) else (a, b): p for (a, b), p in last.pairs.p.items()})
-    mixed = same._replace(contests=(*heat.contests[:-1], last._replace(pairs=turned)))
-    _, own, *_ = sentences(board._replace(heats=tuple(mixed if each is heat else each for each in board.heats)))
+    mixed = (*heat.contests[:-1], last._replace(pairs=turned))
+    _, own, *_ = sentences(with_heat(board, heat, effects=same, contests=mixed))
     assert own.startswith(
         "No method is separated from cfm across tasks. "
         "Separated from cfm on single tasks only: nsf is worse; otcfm is better on some and worse on others. Not "
     )
-    near = {c.data: c._replace(pairs=c.pairs._replace(p=dict.fromkeys(c.pairs.p, 1.0))) for c in heat.contests}
-    same = same._replace(contests=tuple(near[c.data] for c in heat.contests))
-    _, own, *_ = sentences(board._replace(heats=tuple(same if each is heat else each for each in board.heats)))
+    near = tuple(c._replace(pairs=c.pairs._replace(p=dict.fromkeys(c.pairs.p, 1.0))) for c in heat.contests)
+    _, own, *_ = sentences(with_heat(board, heat, effects=same, contests=near))
     assert own.startswith("No method is separated from cfm across tasks. Not ranked: vp")
 
 

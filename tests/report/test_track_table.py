@@ -20,11 +20,6 @@ from genbench.runs.store import Store
 from genbench.suites import FOLDER, find
 
 
-@pytest.fixture
-def board(tmp_path):
-    return board_of(tmp_path, planted())
-
-
 def measured(**seconds):
     shapes = [ShapeSeconds(tasks=["moons", "pinwheel"], seconds=seconds), ShapeSeconds(tasks=["tori"], seconds={})]
     return Seconds(machine="a machine.", load=0.2, cores=2, shapes=shapes)

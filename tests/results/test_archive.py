@@ -139,9 +139,8 @@ def test_two_verifies_at_a_time_remember_what_both_find(packed, monkeypatch):
 
 
 @pytest.fixture
-def own_data(tmp_path, monkeypatch):
+def own_data(own_home, tmp_path, monkeypatch):
     """A submission of two runs on a file of the author, the file, and another one."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     author = tmp_path / "author"
     author.mkdir()
     points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).numpy()

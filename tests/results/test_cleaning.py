@@ -1,6 +1,7 @@
 import shutil
 
 import pytest
+from helpers.records import edit_record
 
 from genbench.results import cleaning
 from genbench.results.status import of_suite
@@ -15,7 +16,7 @@ def older(record):
     record["spec"]["model"]["version"] = 0
 
 
-def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_path, edit_record):
+def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_path):
     _, results = swept
     path = first_path(results)
     edit_record(path, older)
@@ -31,7 +32,7 @@ def test_stale_records_stay_out_of_tables_and_can_be_removed(cli, swept, first_p
     assert len(Store(results).record_paths()) == 3
 
 
-def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli, swept, edit_record):
+def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli, swept):
     suite, results = swept
     path, other = sorted(results.glob("runs/*/*/record.json"))[:2]
     before = read_record(path)
@@ -54,7 +55,7 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
 
 
 @pytest.mark.parametrize("during", ["the search", "the wait for the lease"])
-def test_two_processes_clean_at_once(swept, first_path, edit_record, monkeypatch, during):
+def test_two_processes_clean_at_once(swept, first_path, monkeypatch, during):
     """A record that the other one removes is no error, and a run whose last record is new stays."""
     _, results = swept
     paths = sorted(results.glob("runs/*/*/record.json"))[:2]

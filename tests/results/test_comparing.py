@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from helpers.records import changed
 
 from genbench.results.comparing import compare
 from genbench.runs.record import read_record
@@ -11,12 +12,6 @@ from genbench.runs.record import read_record
 @pytest.fixture
 def record(forger):
     return read_record(forger.record_of("cfm", 0))
-
-
-def changed(record, change):
-    other = copy.deepcopy(record)
-    change(next(row for row in other["results"] if row["metric"] == "sliced_w2" and row["point"] == "main"), other)
-    return other
 
 
 def test_equal_records_do_not_differ_and_a_row_that_one_lacks_deviates(record):

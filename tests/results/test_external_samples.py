@@ -145,9 +145,8 @@ def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, mess
         read(place / "samples", datasets["digits"].build(), "digits")
 
 
-def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, place, tmp_path, monkeypatch):
+def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, place, own_home, monkeypatch):
     monkeypatch.setitem(feature_extractor.BATCH, "cpu", 4)
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
     where = ["--set", f"data.path={place / 'real'}", "--set", f"data.size={SIZE}"]
     own = ["--metric", "fd-efficientnet_lite0", "--metric", "norm", "--set", "metric.fd-efficientnet_lite0.n_real=12"]
     code, out, said = inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")
@@ -159,7 +158,7 @@ def test_the_command_line_measures_a_folder_and_keeps_its_reference(inside, plac
     assert rows["fd-efficientnet_lite0"]["value"] > 0
     assert "n=10 against 12 train images" in rows["fd-efficientnet_lite0"]["protocol"]
     assert rows["norm"]["floor"] > 0
-    (path,) = (tmp_path / "home" / "references").glob("*-train-12-*.safetensors")
+    (path,) = (own_home / "references").glob("*-train-12-*.safetensors")
     before = path.stat()
     assert inside("eval", place / "samples", "--dataset", "folder", *where, *own, "--json")[0] == 0
     assert path.stat() == before  # nothing is made again

@@ -99,12 +99,3 @@ def test_a_cost_counts_all_training_and_the_measurements_on_its_device(records):
 def test_a_likelihood_better_than_the_entropy_of_the_data_is_marked_in_words(row, marked):
     row = {"metric": "nll", "protocol": "nats", "details": {"standard_error": 0.1}} | row
     assert ("lower than the entropy of the data" in protocol(row)) == marked
-
-
-def test_a_likelihood_that_no_density_reaches_is_printed_with_the_mark(cli, tmp_path, edit_record, first_path):
-    run = ["run", "--model", "gaussian", "--dataset", "gaussian", "--metric", "nll", "--results", tmp_path]
-    run += ["--set", "evaluation.n=64", "--set", "evaluation.curve=[]", "--set", "plan.steps=1"]
-    assert "entropy" not in cli(*run)[1]
-    edit_record(first_path(tmp_path), lambda record: record["results"][0].update(value=0.1))
-    assert "lower than the entropy of the data" in " ".join(cli(*run)[1].split())
-    assert "lower than the entropy of the data" in " ".join(cli("report", "--results", tmp_path, "--full")[1].split())

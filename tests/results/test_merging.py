@@ -1,8 +1,10 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
+from helpers.records import edit_record
 
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record, without_metrics
@@ -21,7 +23,7 @@ def values(path):
     return {name: part for name, part in read_record(path).items() if name != "provenance"}
 
 
-def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, two, tmp_path, first_path, edit_record):
+def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, two, tmp_path, first_path):
     suite, (results, other) = swept[0], two
     shutil.rmtree(first_path(results, "runs/wcfm-moons-0*"))
     same, extended, different = [
@@ -43,7 +45,7 @@ def test_merging_adds_what_is_new_and_names_what_differs(cli, swept, two, tmp_pa
     assert cli("results", "merge", tmp_path / "nothing", "--results", results)[0] == 2
 
 
-def test_merging_takes_no_weights_that_belong_to_other_values(cli, two, first_path, edit_record):
+def test_merging_takes_no_weights_that_belong_to_other_values(cli, two, first_path):
     results, other = two
     different, renewed = [first_path(other, f"runs/{n}*/*/record.json") for n in ("cfm-moons-1", "wcfm-moons-0")]
     edit_record(different, lambda r: r["results"][0].update(value=1.0))
@@ -123,7 +125,7 @@ def test_weights_that_lack_a_setting_of_their_record_are_taken(cli, swept, tmp_p
     assert ("belongs to another run" in err) != taken
 
 
-def test_nothing_of_a_run_is_copied_when_one_of_its_values_differs(cli, two, first_path, edit_record):
+def test_nothing_of_a_run_is_copied_when_one_of_its_values_differs(cli, two, first_path):
     """Not even a metric that only the other machine measured: its values belong to other weights (C2)."""
     results, other = two
     path = first_path(results)
@@ -156,27 +158,17 @@ def test_values_of_other_weights_are_not_mixed_with_those_here(cli, two, first_p
 
 
 @pytest.mark.parametrize("misfiled", [False, True])
-def test_a_damaged_or_misfiled_record_here_is_set_aside(cli, two, first_path, misfiled):
+@pytest.mark.parametrize("name", ["*/record.json", "model.safetensors"])
+def test_a_damaged_or_misfiled_record_or_weights_here_are_set_aside(cli, two, first_path, name, misfiled):
     results, other = two
-    path = first_path(results)
-    record = read_record(path)
-    content = first_path(results, "runs/wcfm-moons-1*/*/record.json").read_bytes() if misfiled else b"damaged"
+    path = first_path(results, f"runs/cfm-moons-0*/{name}")
+    read = read_record if path.suffix == ".json" else Path.read_bytes
+    good, other_file = read(path), first_path(results, f"runs/wcfm-moons-1*/{name}")
+    content = other_file.read_bytes() if misfiled else path.read_bytes()[:-8]
     path.write_bytes(content)
     assert cli("results", "merge", other, "--results", results)[0] == 0
-    assert read_record(path) == record
-    assert path.with_name("record.json.aside").read_bytes() == content
-
-
-@pytest.mark.parametrize("misfiled", [False, True])
-def test_damaged_or_misfiled_weights_here_are_set_aside(cli, two, first_path, misfiled):
-    results, other = two
-    path = first_path(results, "runs/cfm-moons-0*/model.safetensors")
-    good = path.read_bytes()
-    content = first_path(results, "runs/wcfm-moons-1*/model.safetensors").read_bytes() if misfiled else good[:-8]
-    path.write_bytes(content)
-    assert "4 the same" in cli("results", "merge", other, "--results", results)[1]
-    assert path.read_bytes() == good
-    assert path.with_name("model.safetensors.aside").read_bytes() == content
+    assert read(path) == good
+    assert path.with_name(f"{path.name}.aside").read_bytes() == content
 
 
 ELSEWHERE = {
@@ -190,7 +182,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_values_made_elsewhere_are_not_added_to_a_record(cli, two, first_path, edit_record, name):
+def test_values_made_elsewhere_are_not_added_to_a_record(cli, two, first_path, name):
     """All values that both records have are equal."""
     (results, other), (change, said) = two, ELSEWHERE[name]
     path = first_path(results)
@@ -211,7 +203,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize(("change", "said"), FORGED)
-def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path, edit_record, change, said):
+def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path, change, said):
     _, results = swept
     edit_record(first_path(results), change)
     code, out, err = cli("results", "merge", results, "--results", tmp_path / "mine")
@@ -220,7 +212,7 @@ def test_a_forged_record_leaves_out_itself_only(cli, swept, tmp_path, first_path
 
 
 @pytest.mark.parametrize(("factor", "outcome"), [(1 + 1e-9, "4 the same"), (1.01, "1 different, 3 the same")])
-def test_rounding_is_no_difference(cli, two, first_path, edit_record, factor, outcome):
+def test_rounding_is_no_difference(cli, two, first_path, factor, outcome):
     """The same run on another machine: other rounding, in weights and values."""
     results, other = two
     path = first_path(results)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from helpers.records import drop_metric, edit_published
+from helpers.records import drop_metric, edit_published, edit_record
 
 import genbench
 from genbench.analysis.values import load_suites
@@ -46,7 +46,7 @@ def test_a_run_that_several_suites_list_is_in_all_of_them(swept):
     assert groups["some"].runs[0].record["results"][0]["value"] == 99.0
 
 
-def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swept, edit_record, first_path):
+def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swept, first_path):
     """`genbench run --metric X` in a checkout replaced the published record, whole."""
     suite, results = swept
     store, before = Store(results), read_groups(Store(results))
@@ -63,7 +63,7 @@ def test_a_saved_record_keeps_the_metrics_that_only_its_published_record_has(swe
     assert sorted(load_records(results), key=identity) == sorted((run.record for run in tiny.runs), key=identity)
 
 
-def test_values_of_other_data_do_not_join_a_record(swept, edit_record, first_path, caplog):
+def test_values_of_other_data_do_not_join_a_record(swept, first_path, caplog):
     _, results = swept
     path = results / "tiny/records.jsonl.gz"
     edit_published(path, lambda record: record["provenance"]["data"].update(original=False))
@@ -158,7 +158,7 @@ def test_published_records_keep_what_made_them(cli, swept):
 
 
 @pytest.mark.parametrize("command", ["results status", "report", "leaderboard"])
-def test_reading_builds_no_data(cli, swept, edit_record, tmp_path, command):
+def test_reading_builds_no_data(cli, swept, tmp_path, command):
     """A forged record of a million dimensions was built as a data set, for its label and its key, when it was read."""
     suite, results = swept
     arguments = [*command.split(), "--results"]

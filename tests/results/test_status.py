@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.records import edit_record
 
 from genbench import api
 from genbench.results.status import cell_names, of_suite
@@ -12,7 +13,7 @@ from genbench.runs.store import Store
 from genbench.sweeps.suite import load
 
 
-def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
+def test_running_failed_and_stale_cells_are_told_apart(cli, swept):
     suite, results = swept
     specs = load(suite).specs
     store = Store(results)
@@ -30,7 +31,8 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept, edit_record):
 
 
 @pytest.mark.parametrize(
-    "command", ["results status", "results clean", "report", "leaderboard", "compare cfm otcfm --dataset moons"]
+    "command",
+    ["results status", "results clean", "verify", "report", "leaderboard", "compare cfm otcfm --dataset moons"],
 )
 def test_a_folder_that_is_not_there_is_no_empty_one(cli, tmp_path, command):
     code, _, err = cli(*command.split(), "--results", tmp_path / "resluts")
@@ -77,7 +79,7 @@ def test_a_note_of_a_failure_is_over_when_the_record_came_another_way(cli, swept
     assert "failed:" not in cli("results", "status", "--results", results)[1]
 
 
-def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path, edit_record):
+def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path):
     _, results = swept
     first, second = sorted(results.glob("runs/*/*/record.json"))[:2]
 

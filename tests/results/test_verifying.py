@@ -8,6 +8,7 @@ import shutil
 import pandas as pd
 import pytest
 import torch
+from helpers.records import edit_record, main_row
 
 import genbench
 from genbench.results import verifying
@@ -117,7 +118,7 @@ def first_value(value):
 
 
 def edit(change):
-    return lambda forger: forger.edit(forger.record_of("cfm", 0), change)
+    return lambda forger: edit_record(forger.record_of("cfm", 0), change)
 
 
 def without_seal(forger):
@@ -170,6 +171,7 @@ NOT_CONFIRMED = {
     "an invented row": edit(
         lambda r: r["results"].append({**r["results"][0], "metric": "sliced_w2.best", "value": 0.01})
     ),
+    "another value": edit(lambda record: main_row(record).update(value=0.01)),
     "a row left out": edit(lambda record: record["results"].pop(0)),
     "other weights under the right header": other_weights,
     "weights that are not finite": lambda f: rewrite(f.weights_of("cfm", 0), lambda x: torch.full_like(x, torch.nan)),
@@ -182,8 +184,9 @@ def test_values_that_the_weights_do_not_give_are_not_confirmed(forger, tmp_path,
     NOT_CONFIRMED[name](forger)
     path = forger.submit(tmp_path / "bad.genbench.zip")
     code, out, err = cli("verify", path, "--sample", "9", "--json")
-    (wrong,) = [verdict["name"] for verdict in json.loads(out) if verdict["state"] != "confirmed"]
-    assert wrong.startswith("cfm-moons-1" if name == "another seed" else "cfm-moons-0")
+    (wrong,) = [verdict for verdict in json.loads(out) if verdict["state"] != "confirmed"]
+    assert wrong["name"].startswith("cfm-moons-1" if name == "another seed" else "cfm-moons-0")
+    assert name != "another value" or [told.partition(":")[0] for told in wrong["different"]] == ["sliced_w2"]
     assert (code, "1 not confirmed" in err) == (1, True)
 
 
@@ -209,8 +212,8 @@ def test_a_smaller_budget_than_the_real_one_is_found_by_training_again(forger, t
 
 def test_chosen_seeds_and_other_data_are_labeled_and_values_without_weights_not_measured(forger, tmp_path):
     shutil.rmtree(forger.weights_of("cfm", 0).parent)
-    forger.edit(forger.record_of("wcfm", 0), lambda r: r["provenance"]["data"].update(source="my moons"))
-    forger.edit(forger.record_of("cfm", 1), lambda record: [row.pop("details", 0) for row in record["results"]])
+    edit_record(forger.record_of("wcfm", 0), lambda r: r["provenance"]["data"].update(source="my moons"))
+    edit_record(forger.record_of("cfm", 1), lambda record: [row.pop("details", 0) for row in record["results"]])
     rewrite(forger.weights_of("wcfm", 0), lambda value: value.bfloat16())
     forger.weights_of("wcfm", 1).unlink()
     found = verdicts(forger, tmp_path)
@@ -225,7 +228,7 @@ def test_chosen_seeds_and_other_data_are_labeled_and_values_without_weights_not_
 def test_labels_of_another_model_or_of_other_data_have_no_effect(forger, cli):
     root = forger.store.root
     before = genbench.table(root)
-    forger.edit(forger.record_of("cfm", 0), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
+    edit_record(forger.record_of("cfm", 0), lambda record: record["labels"].update(model="starflow", data="8gaussians"))
     pd.testing.assert_frame_equal(genbench.table(root), before)  # the published record stands in
     code, out, _ = cli("verify", "--results", root, "--sample", 0)
     assert code == 1

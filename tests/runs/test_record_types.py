@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from helpers.records import edit_record
 
 from genbench.runs.record import read_record
 from genbench.storage.files import Damaged
@@ -28,7 +29,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize("change", FORGED)
-def test_what_tables_and_pages_read_is_checked(finished_sweep, first_path, edit_record, tmp_path, change):
+def test_what_tables_and_pages_read_is_checked(finished_sweep, first_path, tmp_path, change):
     path = shutil.copy(first_path(finished_sweep / "r"), tmp_path / "record.json")
     edit_record(path, change)
     with pytest.raises(Damaged):

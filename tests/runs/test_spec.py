@@ -14,7 +14,6 @@ from genbench.core import Data, Event, Normal, Samples, Source
 from genbench.data.splits import Finite
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.models.flow_matching.velocity_model import FlowMatching
 from genbench.registry import datasets, metrics, models
 from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec, restore_spec
@@ -140,72 +139,49 @@ def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_ke
     assert run(of(path), Store(tmp_path / "results"))["provenance"]["data"]["sha256"] == content_hash.sha256(path)
 
 
-def test_a_file_that_a_model_names_counts_by_its_content_within_one_process(tmp_path, monkeypatch):
+class Listed(AffineFlow):
+    def sample(self, x0, *, label=None, table: Annotated[Path | None, "a file"] = None) -> Samples:
+        return super().sample(x0 if table is None else x0 + float(table.read_text()))
+
+
+@pytest.mark.parametrize(("section", "name"), [("model", "start"), ("sample", "table")])
+def test_a_file_that_a_setting_names_counts_by_its_content(tmp_path, monkeypatch, section, name):
     monkeypatch.setattr(models, "_entries", dict(models._entries))
-    known = models["cfm"].build
-
-    @models.register("started", version=1)
-    def started(event: Event, source: Source, *, start: Path | None = None) -> FlowMatching:
-        """Build a model whose start is in a file.
-
-        Args:
-            start: the file.
-        """
-        return known(event, source)
-
-    path, store = tmp_path / "start", Store(tmp_path / "results")
-
-    def spec():
-        settings = {"plan": {"steps": 2, "batch_size": 8}, "model": {"start": str(path)}}
-        return make_spec("started", "moons", metrics=["parameters"], settings=settings)
-
-    with pytest.raises(ConfigError, match=r"^model\.start: .*start does not exist$"):
-        spec()
-    path.write_text("one")
-    one = spec()
-    run(one, store)
-    path.write_text("another")
-    assert spec().train_key != one.train_key
-    store.weights_path(one).unlink()
-    store.record_path(one).unlink()
-    with pytest.raises(
-        ConfigError, match="a file in its settings has changed since the run was requested: run it again"
-    ):
-        run(one, store)
-    path.write_text("one")
-    assert spec().train_key == one.train_key
-
-
-def test_a_file_that_a_sampling_option_names_counts_by_its_content(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "_entries", dict(models._entries))
-
-    class Listed(AffineFlow):
-        def sample(self, x0, *, label=None, table: Annotated[Path | None, "a file"] = None) -> Samples:
-            return super().sample(x0 + float(table.read_text()))
 
     @models.register("listed", version=1)
-    def listed(event: Event, source: Source) -> Listed:
-        """Build a model that samples by a file."""
+    def listed(event: Event, source: Source, *, start: Path | None = None) -> Listed:
+        """Build a model that samples by a file.
+
+        Args:
+            start: another file.
+        """
         return Listed(event, source)
 
     def spec(path):
-        settings = {"plan": {"steps": 0}, "sample": {"table": str(path)}, "evaluation": {"n": 16, "curve": []}}
+        settings = {"plan": {"steps": 0}, section: {name: str(path)}, "evaluation": {"n": 16, "curve": []}}
         return make_spec("listed", "moons", metrics=["norm"], settings=settings)
 
     one, copy, store = tmp_path / "one", tmp_path / "copy", Store(tmp_path / "results")
-    one.write_text("1")
-    copy.write_text("1")
-    first = spec(one)
-    before = run(first, store)
-    assert spec(copy).evaluation_key == first.evaluation_key
+    with pytest.raises(ConfigError, match=rf"^{section}.*\.{name}: .*one does not exist$"):
+        spec(one)
+    for path in (one, copy):
+        path.write_text("1")
+    first, same = spec(one), spec(copy)
+    assert (same.train_key, same.evaluation_key) == (first.train_key, first.evaluation_key)
+    before = run(first, store)["results"][0]["value"]
     one.write_text("5")
-    assert spec(one).train_key == first.train_key
-    assert run(spec(one), store)["results"][0]["value"] > before["results"][0]["value"] + 2
+    other = spec(one)
+    assert (other.train_key == first.train_key) == (section == "sample")
+    assert (other.train_key, other.evaluation_key) != (first.train_key, first.evaluation_key)
+    assert section == "model" or run(other, store)["results"][0]["value"] > before + 2
     store.record_path(first).unlink()
+    store.weights_path(first).unlink()
     with pytest.raises(
         ConfigError, match="a file in its settings has changed since the run was requested: run it again"
     ):
         run(first, store)
+    one.write_text("1")
+    assert spec(one).train_key == first.train_key
 
 
 def test_a_file_that_a_metric_names_counts_by_its_content(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 import torch
-from helpers.toy_trainings import weights
+from helpers.toy_trainings import stop_at, weights
 
 from genbench.errors import RunFailed
 from genbench.metrics.measurement import evaluate
@@ -92,10 +92,7 @@ def test_a_member_that_could_not_be_evaluated_has_failed_also_after_a_resume(tmp
             raise RunFailed("no sample is finite")
         return evaluate(model, *args, **options)
 
-    def stop(step, steps, logs):
-        if step == 130:
-            raise KeyboardInterrupt
-
+    stop = stop_at(130, KeyboardInterrupt)
     members = [Member(spec, build_untrained(spec, data), store, stop) for spec in specs]
     failing = members[1].model
     monkeypatch.setattr(callbacks, "evaluate", evaluated)

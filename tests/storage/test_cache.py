@@ -9,11 +9,7 @@ from helpers.processes import apart
 from genbench.errors import ConfigError
 from genbench.storage import cache, files
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def entry(text="content", calls=None):
@@ -25,53 +21,53 @@ def entry(text="content", calls=None):
     return cache.get("kind", "name", files.read_sealed, make)
 
 
-def test_an_entry_is_made_once(home):
+def test_an_entry_is_made_once(own_home):
     calls = []
     assert [entry(calls=calls) for _ in range(3)] == ["content"] * 3
-    assert calls == [home / "kind" / "name"]
+    assert calls == [own_home / "kind" / "name"]
     assert cache.key(a=1, b=2) == cache.key(b=2, a=1)
     assert len({cache.key(a=1), cache.key(a=2), cache.key(b=1), cache.key(path="\udcff")}) == 4
 
 
 @pytest.mark.parametrize("damage", [b"", b"content", b"cont\xffnt\n0\n"])
-def test_a_damaged_entry_is_reported_in_one_line_and_made_again(home, caplog, damage):
+def test_a_damaged_entry_is_reported_in_one_line_and_made_again(own_home, caplog, damage):
     entry()
-    (home / "kind/name").write_bytes(damage)
+    (own_home / "kind/name").write_bytes(damage)
     assert entry() == "content"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{home / 'kind/name'} is damaged, or a copy of another file: its checksum differs; it is made again"
+        f"{own_home / 'kind/name'} is damaged, or a copy of another file: its checksum differs; it is made again"
     ]
     assert entry(calls=None) == "content"
 
 
-def test_a_text_is_bound_to_its_name_so_that_a_copy_under_another_name_is_made_again(home, caplog):
+def test_a_text_is_bound_to_its_name_so_that_a_copy_under_another_name_is_made_again(own_home, caplog):
     assert cache.text("kind", "one", lambda: "1") == "1"
-    (home / "kind/two").write_bytes((home / "kind/one").read_bytes())
+    (own_home / "kind/two").write_bytes((own_home / "kind/one").read_bytes())
     assert cache.text("kind", "two", lambda: "2") == "2"
     reason = "is damaged, or a copy of another file: its checksum differs; it is made again"
-    assert caplog.messages == [f"{home / 'kind/two'} {reason}"]
+    assert caplog.messages == [f"{own_home / 'kind/two'} {reason}"]
     assert cache.text("kind", "one", lambda: "made again") == "1"
 
 
-def test_what_fails_leaves_nothing_and_keeps_no_lock(home):
+def test_what_fails_leaves_nothing_and_keeps_no_lock(own_home):
     def fail(path):
         raise ConfigError("no")
 
     for _ in range(2):
         with pytest.raises(ConfigError, match="no"):
             cache.get("kind", "name", files.read_sealed, fail)
-    assert [path.name for path in (home / "kind").glob("[!.]*")] == []
+    assert [path.name for path in (own_home / "kind").glob("[!.]*")] == []
     with pytest.raises(files.Damaged):  # it never reads as it was written
         cache.get("kind", "name", files.read_sealed, lambda path: files.write(path, "unsealed"))
     assert entry() == "content"
 
 
 @pytest.mark.parametrize("obstacle", ["the home is a file", "the entry is a folder"])
-def test_where_nothing_can_be_kept_entries_last_as_long_as_the_process(home, caplog, obstacle):
+def test_where_nothing_can_be_kept_entries_last_as_long_as_the_process(own_home, caplog, obstacle):
     if obstacle == "the home is a file":
-        home.write_text("")
+        own_home.write_text("")
     else:
-        (home / "kind/name").mkdir(parents=True)
+        (own_home / "kind/name").mkdir(parents=True)
     calls = []
     assert [entry(calls=calls) for _ in range(2)] == ["content"] * 2
     assert len(calls) == 1
@@ -91,8 +87,8 @@ def made_slowly():
     return cache.get("kind", "name", files.read_sealed, make), len(calls)
 
 
-def test_of_several_processes_one_makes_an_entry(home):
+def test_of_several_processes_one_makes_an_entry(own_home):
     with ThreadPoolExecutor(4) as threads:
-        processes = [threads.submit(apart, made_slowly, GENBENCH_HOME=home) for _ in range(4)]
+        processes = [threads.submit(apart, made_slowly, GENBENCH_HOME=own_home) for _ in range(4)]
     found = [process.result() for process in processes]
     assert sorted(found) == [("content", 0)] * 3 + [("content", 1)]

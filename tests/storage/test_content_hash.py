@@ -13,10 +13,7 @@ from genbench.registry import Registry
 from genbench.settings import Nested, OnDisk, bind
 from genbench.storage import content_hash
 
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 def digest(text):

@@ -45,14 +45,12 @@ def test_every_flipped_bit_and_every_cut_is_noticed(sealed):
             tensors.load(sealed, ("run",))
 
 
-def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
-
+def test_an_entry_of_the_cache_is_made_once_and_a_copy_of_another_is_made_again(own_home, caplog):
     def kept(name, value):
         return tensors.cached("kind", name, lambda: {"x": torch.tensor(value)})["x"].item()
 
     assert [kept("one", 1), kept("one", 2)] == [1, 1]
-    kind = tmp_path / "home/kind"
+    kind = own_home / "kind"
     (kind / "two").write_bytes((kind / "one").read_bytes())
     assert kept("two", 2) == 2
     assert caplog.messages == [f"{kind / 'two'} is a copy of another entry, one; it is made again"]

@@ -1,15 +1,15 @@
 """Suites: which cells a file stands for."""
 
 import pytest
+from helpers.tracks import written
 
 from genbench.errors import ConfigError
 from genbench.sweeps.suite import load
 
 
 def cells(tmp_path, models):
-    path = tmp_path / "some.toml"
-    path.write_text(f'datasets = ["moons"]\nmetrics = ["nfe"]\nseeds = [0, 1]\nmodels = [{models}]\n')
-    return load(path).specs
+    text = f'datasets = ["moons"]\nmetrics = ["nfe"]\nseeds = [0, 1]\nmodels = [{models}]\n'
+    return load(written(tmp_path, text)).specs
 
 
 def test_lists_of_sampling_options_make_a_grid_that_shares_training(tmp_path):
@@ -22,21 +22,18 @@ def test_lists_of_sampling_options_make_a_grid_that_shares_training(tmp_path):
 
 
 def test_a_model_may_have_seeds_of_its_own_and_settings_may_be_laid_over_all(tmp_path):
-    path = tmp_path / "suite.toml"
-    path.write_text(
+    text = (
         'datasets = ["moons"]\nseeds = [0, 1]\nmetrics = ["nfe"]\nplan.steps = 7\n'
         'models = ["cfm", { name = "otcfm", seeds = [5] }]\n'
     )
-    specs = load(path, {"plan": {"steps": 9}}).specs
+    specs = load(written(tmp_path, text), {"plan": {"steps": 9}}).specs
     assert [(spec.model["name"], spec.seed) for spec in specs] == [("cfm", 0), ("cfm", 1), ("otcfm", 5)]
     assert {spec.plan["steps"] for spec in specs} == {9}
 
 
 def write(tmp_path, text):
-    (tmp_path / "suite.toml").write_text(text)
-    return [
-        (s.data["name"], s.model["name"], s.model.get("kappa"), s.seed) for s in load(tmp_path / "suite.toml").specs
-    ]
+    specs = load(written(tmp_path, text)).specs
+    return [(spec.data["name"], spec.model["name"], spec.model.get("kappa"), spec.seed) for spec in specs]
 
 
 BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa = [0.5, 1.0]}]\nmetrics = ["nfe"]\n'
@@ -55,7 +52,7 @@ def test_cells_can_be_included_once(tmp_path):
 
 def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_its_own(tmp_path):
     """So it is measured and trained as the other models on that data set are, and ranked among them."""
-    (tmp_path / "suite.toml").write_text(
+    text = (
         'models = ["cfm"]\nmetrics = ["nfe"]\nplan.steps = 5\n'
         'datasets = [{name = "moons", metrics = ["w2"], plan = {steps = 9, lr = 0.1}}, "mixture",'
         ' {name = "gaussian", dims = [2, 3], plan = {steps = 8}}]\ninclude = ['
@@ -64,7 +61,7 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
         '{model = "otcfm", dataset = {name = "gaussian", dims = 4}},'
         '{model = "wcfm", dataset = {name = "moons", metrics = ["norm"], plan = {steps = 7}}}]'
     )
-    every = load(tmp_path / "suite.toml").specs
+    every = load(written(tmp_path, text)).specs
     own = {(s.data_label, *s.metrics, s.plan["steps"]) for s in every if s.model["name"] == "cfm"}
     assert own == {
         ("moons", "w2", 9),
@@ -82,14 +79,8 @@ def test_an_included_row_has_what_the_suite_gives_its_data_set_unless_it_states_
 
 
 def test_a_cell_that_is_written_in_two_ways_is_one(tmp_path):
-    path = tmp_path / "s.toml"
-    path.write_text(
-        'datasets = ["moons"]\n'
-        'models = ["cfm", {name = "cfm", sigma = 0}, {name = "wcfm", kappa = [2, 0.5, 2.0]}]\n'
-        "seeds = [0, 1]\n"
-    )
-    cells = [(spec.model_label, spec.seed) for spec in load(path).specs]
-    assert cells == [
+    models = '"cfm", {name = "cfm", sigma = 0}, {name = "wcfm", kappa = [2, 0.5, 2.0]}'
+    assert [(spec.model_label, spec.seed) for spec in cells(tmp_path, models)] == [
         ("cfm", 0),
         ("cfm", 1),
         *((f"wcfm kappa={kappa}", seed) for kappa in (2.0, 0.5) for seed in (0, 1)),
@@ -98,14 +89,13 @@ def test_a_cell_that_is_written_in_two_ways_is_one(tmp_path):
 
 def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
     text = 'datasets = ["moons"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\nseeds = [0]\n'
-    path = tmp_path / "s.toml"
-    path.write_text(text + 'include = [{model = "cfm", dataset = {name = "moons", metrics = ["w2", "nfe"]}}]\n')
-    (spec,) = load(path).specs
+    joined = 'include = [{model = "cfm", dataset = {name = "moons", metrics = ["w2", "nfe"]}}]\n'
+    (spec,) = load(written(tmp_path, text + joined)).specs
     assert list(spec.metrics) == ["nfe", "w2"]
     more = '{name = "moons", metrics = ["sliced_w2"], metric = {sliced_w2 = {directions = 7}}}'
-    path.write_text(f'{text.replace("nfe", "sliced_w2")}include = [{{model = "cfm", dataset = {more}}}]\n')
+    text = f'{text.replace("nfe", "sliced_w2")}include = [{{model = "cfm", dataset = {more}}}]\n'
     with pytest.raises(ConfigError, match="cfm on moons measures sliced_w2 with two settings"):
-        load(path)
+        load(written(tmp_path, text))
 
 
 @pytest.mark.parametrize("name", ["runs", "leases", "tuning", "report"])
@@ -125,13 +115,11 @@ budgets = [{ steps = 20, seeds = [0, 1] }, { steps = 50, seeds = [0] }]
 baseline = "cfm"
 tuning = { steps = 20, seeds = 2 }
 """
-CHOICES = '{"moons": {"wcfm": {}}, "mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}'
+CHOICES = {"moons": {"wcfm": {}}, "mixture dims=8": {"wcfm": {"model": {"kappa": 0.5}}}}
 
 
 def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_settings(tmp_path):
-    (tmp_path / "some.toml").write_text(TRACK)
-    (tmp_path / "some.tuned.json").write_text(CHOICES)
-    track = load(tmp_path / "some.toml")
+    track = load(written(tmp_path, TRACK, CHOICES))
     cells = [(s.data["name"], s.model.get("kappa"), s.plan["steps"], s.seed) for s in track.specs]
     assert len(set(cells)) == len(cells)
     assert [place["row"] for (place,) in track.places] == [spec.model["name"] for spec in track.specs]
@@ -145,14 +133,11 @@ def test_a_track_has_every_cell_at_every_budget_with_default_and_with_tuned_sett
     names = '"moons", { name = "mixture", dims = 8 }'
     own = '{ name = "moons", metrics = ["nfe"] }, { name = "mixture", dims = 8, metrics = ["nfe"] }'
     text = TRACK.replace('metrics = ["nfe"]\n', "").replace(names, own).replace("[0, 1]", "[0, 102]")
-    (tmp_path / "some.toml").write_text(text)
-    assert {place["headline"] for (place,) in load(tmp_path / "some.toml").places} == {"nfe"}
+    assert {place["headline"] for (place,) in load(written(tmp_path, text)).places} == {"nfe"}
 
 
 def test_at_a_budget_that_is_not_tuned_the_default_settings_stand_in_both_tables(tmp_path):
-    (tmp_path / "some.tuned.json").write_text(CHOICES)
-    (tmp_path / "some.toml").write_text(TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds"))
-    track = load(tmp_path / "some.toml")
+    track = load(written(tmp_path, TRACK.replace("steps = 50, seeds", "steps = 50, tuned = false, seeds"), CHOICES))
     tables = {
         (spec.model["kappa"], spec.plan["steps"]): place["tables"]
         for spec, (place,) in zip(track.specs, track.places, strict=True)
@@ -162,10 +147,8 @@ def test_at_a_budget_that_is_not_tuned_the_default_settings_stand_in_both_tables
 
 
 def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
-    (tmp_path / "some.toml").write_text(TRACK)
-    for choices, more in (("{}", set()), ('{"moons": {"wcfm": {}}}', {("moons", "wcfm")})):
-        (tmp_path / "some.tuned.json").write_text(choices)
-        track = load(tmp_path / "some.toml")
+    for choices, more in (({}, set()), ({"moons": {"wcfm": {}}}, {("moons", "wcfm")})):
+        track = load(written(tmp_path, TRACK, choices))
         cells = [
             (s.data["name"], s.model["name"], p["tables"]) for s, (p,) in zip(track.specs, track.places, strict=True)
         ]
@@ -173,13 +156,10 @@ def test_only_what_was_chosen_stands_in_the_tuned_table(tmp_path):
 
 
 def test_rows_that_share_a_run_stand_there_both_and_a_row_has_one_name_on_all_data_sets(tmp_path):
-    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {'))
-    track = load(tmp_path / "some.toml")
+    track = load(written(tmp_path, TRACK.replace('"cfm", {', '{ name = "cfm", net = "mlp" }, {')))
     assert {spec.model_label for spec in track.specs} == {"cfm", "cfm net=mlp(width=64)", "wcfm"}
     assert {place["row"] for (place,) in track.places} == {"cfm", "wcfm"}
-    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'))
-    (tmp_path / "some.tuned.json").write_text(CHOICES)
-    track = load(tmp_path / "some.toml")
+    track = load(written(tmp_path, TRACK.replace('"cfm", {', '"cfm", { name = "wcfm", kappa = 0.5 }, {'), CHOICES))
     shared = [
         places
         for spec, places in zip(track.specs, track.places, strict=True)
@@ -191,17 +171,15 @@ def test_rows_that_share_a_run_stand_there_both_and_a_row_has_one_name_on_all_da
 
 def test_a_model_of_a_track_may_stand_at_some_budgets_and_one_without_training_stands_at_all(tmp_path):
     models = '"cfm", { name = "otcfm", budgets = [20] }, { name = "gaussian", plan = { steps = 0 } }, {'
-    (tmp_path / "some.toml").write_text(TRACK.replace('"cfm", {', models))
-    cells = {(spec.model["name"], spec.plan["steps"], spec.seed) for spec in load(tmp_path / "some.toml").specs}
+    specs = load(written(tmp_path, TRACK.replace('"cfm", {', models))).specs
+    cells = {(spec.model["name"], spec.plan["steps"], spec.seed) for spec in specs}
     trained = {("cfm", 20, 0), ("cfm", 20, 1), ("cfm", 50, 0), ("otcfm", 20, 0), ("otcfm", 20, 1)}
     assert {cell for cell in cells if cell[0] != "wcfm"} == trained | {("gaussian", 0, 0), ("gaussian", 0, 1)}
 
 
 def test_a_part_of_a_track_is_a_task_a_budget_or_what_tuning_changed(tmp_path):
     paced = TRACK.replace('{ name = "wcfm",', '{ name = "wcfm", pace = 0.5,')
-    (tmp_path / "some.toml").write_text(paced)
-    (tmp_path / "some.tuned.json").write_text(CHOICES)
-    track = load(tmp_path / "some.toml")
+    track = load(written(tmp_path, paced, CHOICES))
 
     def part(*words):
         chosen = [track.specs[index] for index in sorted(track.part(*words))]
@@ -213,8 +191,8 @@ def test_a_part_of_a_track_is_a_task_a_budget_or_what_tuning_changed(tmp_path):
     assert part(["mixture dims=8"], 50, "default") == [("mixture", "cfm", 50, 0), ("mixture", "wcfm", 25, 0)]
     with pytest.raises(ConfigError, match="did you mean 'mixture dims=8'"):
         track.part(["mixture dims=9"], None, None)
-    (tmp_path / "plain.toml").write_text('datasets = ["moons", "pinwheel"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n')
-    assert load(tmp_path / "plain.toml").part(["pinwheel"], None, None) == {1}
+    plain = written(tmp_path, 'datasets = ["moons", "pinwheel"]\nmodels = ["cfm"]\nmetrics = ["nfe"]\n', {})
+    assert load(plain).part(["pinwheel"], None, None) == {1}
 
 
 @pytest.mark.parametrize(
@@ -271,6 +249,6 @@ def test_a_choice_that_is_none_of_the_trials_is_refused(tmp_path, choices, reaso
 )
 def test_a_track_with_unequal_conditions_is_refused(tmp_path, old, new, reason):
     assert old in TRACK
-    (tmp_path / "some.toml").write_text(TRACK.replace(old, new))
+    path = written(tmp_path, TRACK.replace(old, new))
     with pytest.raises(ConfigError, match=reason):
-        load(tmp_path / "some.toml")
+        load(path)

@@ -3,16 +3,8 @@
 import hashlib
 from dataclasses import replace
 
-import pytest
-
 from genbench.metrics.extractors import dinov2
 from genbench.testing.installation import findings
-
-
-@pytest.fixture
-def own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
-    return tmp_path
 
 
 def found(word):
@@ -37,7 +29,7 @@ def test_a_download_is_found_once_it_is_there(own_home):
 def test_weights_that_differ_from_the_published_ones_are_named(own_home, monkeypatch):
     assert "fd-dinov2 fetches https" in found("fd-dinov2")
     place = dinov2.FILE.place
-    place.parent.mkdir()
+    place.parent.mkdir(parents=True)
     place.write_bytes(b"other weights")
     assert f"{place} differs from the published file (sha256 {dinov2.FILE.sha256}): remove it" in found(str(place))
     monkeypatch.setattr(dinov2, "FILE", replace(dinov2.FILE, sha256=hashlib.sha256(b"other weights").hexdigest()))

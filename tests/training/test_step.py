@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.processes import apart
 from helpers.toy_trainings import Stop, start, stop_at, train, weights
+from helpers.toy_transformer_flows import build
 from torch.testing import assert_close
 
 from genbench.core import Data, Event, Normal
@@ -16,9 +17,7 @@ from genbench.data.splits import Arrays, Finite
 from genbench.errors import ConfigError
 from genbench.models.starflow.transformer_flow import TransformerFlow
 from genbench.numerics.precision import deterministic_kernels
-from genbench.registry import models
 from genbench.runs.make_spec import make_spec
-from genbench.settings import bind, call
 from genbench.space import Pixels
 from genbench.storage import tensors
 from genbench.training import checkpoint
@@ -123,9 +122,7 @@ def test_a_precision_rounds_no_pixel_and_costs_no_bits(monkeypatch, precision):
     arrays = Arrays(torch.full((4096, *event.shape), level, dtype=torch.uint8), torch.zeros(4096), torch.arange(4096))
     split = Finite(lambda: arrays, 4096, Pixels(256))
     data = Data(event, Pixels(256), Normal(event.shape), train=split, valid=split, test=split)
-    settings = {"width": 16, "head": 16, "blocks": [1], "patch": 1, "first": "start"}
-    build = models["tarflow"].build
-    model = call(build, event, data.source, settings=bind(build, settings, "tarflow", context=event))
+    model = build("tarflow", event, width=16, head=16, blocks=[1], patch=1, first="start")
     (block,) = model.flow.blocks
     with torch.no_grad():
         block.net.proj_out.bias.copy_(

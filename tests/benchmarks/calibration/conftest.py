@@ -7,8 +7,8 @@ from benchmarks.calibration.tasks import Task
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+def _home(own_home):
+    """Keep nothing from other tests."""
 
 
 @pytest.fixture

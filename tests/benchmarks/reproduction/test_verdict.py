@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.records import changed, main_row
 
 from benchmarks.reproduction.__main__ import SAMPLES
 from benchmarks.reproduction.over_seeds import LEVEL, Sample, over_seeds
@@ -19,20 +20,13 @@ METRICS = ("sliced_w2", "w2", "nll")
 DATA = ("moons", "checkerboard", "pinwheel")
 
 
-def changed(record, change):
-    other = copy.deepcopy(record)
-    change(next(row for row in other["results"] if row["metric"] == "sliced_w2" and row["point"] == "main"), other)
-    return other
-
-
 @pytest.fixture
 def published(forger):
     return [read_record(path) for path in forger.store.record_paths()]
 
 
 def spread(published):
-    values = [row["value"] for r in published if r["labels"]["model"] == "cfm" for row in r["results"]
-              if row["metric"] == "sliced_w2" and row["point"] == "main"]  # fmt: skip
+    values = [main_row(record)["value"] for record in published if record["labels"]["model"] == "cfm"]
     return abs(values[0] - values[1]) / 2**0.5
 
 

@@ -22,9 +22,8 @@ def test_a_missing_file_is_explained_in_one_line(data):
             assert str(file.place.parent) in row["reason"]
 
 
-def test_a_download_is_verified_before_it_is_kept(monkeypatch, tmp_path, caplog):
+def test_a_download_is_verified_before_it_is_kept(monkeypatch, own_home, caplog):
     monkeypatch.delenv("GENBENCH_OFFLINE")
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     content = b"weights"
     monkeypatch.setattr(weights.urllib.request, "urlopen", lambda *_, **__: contextlib.closing(BytesIO(content)))
     right = weights.WeightFile("a.pt", "https://example.org/a.pt", hashlib.sha256(content).hexdigest())
@@ -32,14 +31,13 @@ def test_a_download_is_verified_before_it_is_kept(monkeypatch, tmp_path, caplog)
     wrong = weights.WeightFile("b.pt", "https://example.org/b.pt", "0" * 64)
     with pytest.raises(Unsupported, match="the downloaded file has the sha256"):
         weights.read(wrong)
-    assert [path.name for path in (tmp_path / "weights").glob("[!.]*")] == ["a.pt"]
+    assert [path.name for path in (own_home / "weights").glob("[!.]*")] == ["a.pt"]
     right.place.write_bytes(b"weight")
     assert weights.read(right).content == right.place.read_bytes() == content
     assert f"{right.place} has the sha256" in caplog.text
 
 
-def test_a_file_in_a_shared_folder_is_used_only_with_the_right_content(tmp_path, monkeypatch):
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path / "home"))
+def test_a_file_in_a_shared_folder_is_used_only_with_the_right_content(tmp_path, own_home):
     (tmp_path / "a.pt").write_bytes(b"weights")
     sha256 = hashlib.sha256(b"weights").hexdigest()
     assert weights.read(weights.WeightFile("a.pt", "", sha256, elsewhere=(tmp_path,))).sha256 == sha256

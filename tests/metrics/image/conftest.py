@@ -5,9 +5,8 @@ from genbench.registry import extractors
 
 
 @pytest.fixture(autouse=True)
-def _pixels(monkeypatch, tmp_path):
+def _pixels(own_home):
     """Register the extractor "pixels", and start with an empty cache."""
-    monkeypatch.setenv("GENBENCH_HOME", str(tmp_path))
     extractors.register("pixels", version=1)(lambda data: PixelExtractor())
     PixelExtractor.batches.clear()
     yield

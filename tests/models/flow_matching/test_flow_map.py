@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from helpers.flow_maps import SHORT
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, Unsupported
@@ -57,15 +58,20 @@ def test_members_of_an_ensemble_take_the_steps_that_they_take_alone(built, name)
             assert_close(b, a, rtol=1e-3, atol=1e-5, msg=key)
 
 
+LONG = SHORT | {"steps": 600, "lr": 3e-3}
+
+
 @pytest.mark.parametrize(
-    ("name", "model", "steps", "error"),
+    ("name", "model", "plan", "steps", "error"),
     [
-        ("consistency", {"end_steps": 300}, (0,), 0.03),
-        ("shortcut", {"share": 0.25, "finest": 32}, (1, 2, 4), 0.06),
+        ("consistency", {"end_steps": 300}, LONG, (0,), 0.03),
+        ("shortcut", {"share": 0.25, "finest": 32}, LONG, (1, 2, 4), 0.06),
+        *((name, {"ratio": 0.5}, SHORT, (1, 3), 0.06) for name in ("lagrangian", "tvm", "eulerian", "progressive")),
+        ("alphaflow", {"anneal_steps": 100}, SHORT, (1, 3), 0.06),
     ],
 )
-def test_training_finds_the_flow_of_gaussians(trained, drawn, name, model, steps, error):
-    plan = {"steps": 600, "batch_size": 256, "lr": 3e-3, "schedule": "cosine", "ema": 0.99}
+def test_training_finds_the_flow_of_gaussians(trained, drawn, name, model, plan, steps, error):
+    """Some steps take noise x to 1 + 0.4 x."""
     model, _ = trained(name, "gaussian", data={"mean": 1.0, "std": 0.4}, model=model, plan=plan)
     due = 1 + 0.4 * noise(model.source, 4096, seed=1)
     for number in steps:

@@ -83,8 +83,14 @@ def test_times_are_ordered_and_equal_for_their_share(built):
         assert (t >= 0).all() and (end <= 1).all()  # noqa: PT018
         share = (end > t).float().mean().item()
         assert share == pytest.approx(0.25, abs=0.01) if not settings else share <= 0.26
-    both = torch.cat([t, end]).logit()  # of ordered pairs; where both are equal they are the earlier one
-    assert -1.0 < both.mean().item() < -0.4
+
+
+def test_equal_times_are_the_earlier_of_two(built):
+    model, _ = built("meanflow", "gaussian", ratio=0.25, state=[-0.4, 1.0])
+    t, end = model.draw_times(20_000, torch.Generator().manual_seed(0))
+    earlier = -0.4 - 1 / math.sqrt(math.pi)
+    both = torch.cat([t, end]).logit().mean().item()
+    assert both == pytest.approx(0.25 * -0.4 + 0.75 * earlier, abs=0.03)
 
 
 def test_guidance_in_the_target_is_that_of_the_formula(built):

@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
+from helpers.toy_flows import component
 
 from genbench.data.digits import digits
 from genbench.models.latent.encoder import TuningSettings
 from genbench.registry import encoders
-from genbench.settings import bind, call
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
@@ -24,8 +24,7 @@ def build_encoder():
     """build_encoder(event, name, **settings) returns an untrained encoder; by default an autoencoder."""
 
     def build(event, name="autoencoder", **settings):
-        entry = encoders[name]
-        return call(entry.build, event, settings=bind(entry.build, settings, name, context=event))
+        return component(encoders, name, event, **settings)
 
     return build
 

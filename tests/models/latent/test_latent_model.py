@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toy_flows import component
 from helpers.toy_trainings import Stop, stop_at
 from torch import nn
 from torch.testing import assert_close
@@ -18,7 +19,6 @@ from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import encoders, models
 from genbench.seeds import derive
-from genbench.settings import bind, call
 from genbench.space import Real
 from genbench.training.loop import fit
 from genbench.training.plan import Plan
@@ -64,16 +64,13 @@ class Spread(Halves):
 
 
 def build(name, event, **settings):
-    entry = models[name]
-    bound = bind(entry.build, {**SMALL.get(name, {}), **settings}, name, context=event)
-    return call(entry.build, event, Normal(event.shape), settings=bound)
+    return component(models, name, event, Normal(event.shape), **{**SMALL.get(name, {}), **settings})
 
 
 def latent(name, data, **settings):
     """Return a model of latents of a small random autoencoder."""
     torch.manual_seed(0)
-    entry = encoders["autoencoder"]
-    encoder = call(entry.build, data.event, settings=bind(entry.build, {"width": 8}, "", context=data.event))
+    encoder = component(encoders, "autoencoder", data.event, width=8)
     return Latent(data.event, build(name, encoder.latent, **settings), encoder)
 
 

@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from helpers.toy_flows import stream
+from helpers.toy_flows import component, stream
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genbench.core import Event
 from genbench.models.flow_matching.couplings.base import Independent, PilotPairs
 from genbench.registry import couplings
-from genbench.settings import bind, call
 
 LABEL = torch.arange(32) % 2
 
@@ -33,8 +32,7 @@ class Waits(TorchDispatchMode):
 
 
 def built(name, conditions=0, classes=0, **settings):
-    build, event = couplings[name].build, Event((3,), 2, conditions=conditions)
-    return call(build, event, classes, settings=bind(build, settings, name, context=event))
+    return component(couplings, name, Event((3,), 2, conditions=conditions), classes, **settings)
 
 
 @pytest.mark.parametrize("label", [None, LABEL])
