@@ -78,6 +78,7 @@ DIFFERENCES = [
         for data in PAIRS[:3]
         for plan in (MID, LONG)
     ),
+    ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"steps": 4000})),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
         for kappa in (0.5, 0.125)
@@ -151,6 +152,7 @@ DIFFERENCES = [
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp")),
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
     ("F5 22", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
+    *(("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"steps": steps})) for steps in (800, 4000)),
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
@@ -180,6 +182,8 @@ DIFFERENCES = [
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm")),
     ("T4", 1, (*MNIST, "tarflow *", UNET)),
     ("T4", 1, (*LATENTS, EFFICIENT, "tarflow *", CFM_LATENT)),
+    *(("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", other, {"steps": 4000})) for other in ("cfm", "vp")),
+    ("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"steps": 4000})),
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),

@@ -12,6 +12,7 @@ PLANE, TRANSPORT, DIGITS, MAPS = (("plane-v1",), ("transport-v1",), ("digits-v1"
 PLANE_TUNED, TRANSPORT_TUNED, DIGITS_TUNED = ((*track, "tuned") for track in (PLANE, TRANSPORT, DIGITS))
 MIXTURE, MOONS, GAUSSIANS, TORI = PAIRS
 MID, LONG, SHORT = {"steps": 5000}, {"steps": 20_000}, {"steps": 800}
+LATE = {"steps": 4000}
 LABELED, STAR, TAR = (f"{name} conditional=true" for name in ("cfm", "starflow noise=0.1", "tarflow noise=0.1"))
 LOSSES = ("meanflow", "shortcut", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow", "consistency")
 PROGRESSIVE, LAGRANGIAN = "progressive steps=32", "lagrangian steps=32"
@@ -24,6 +25,17 @@ def semidiscrete(said, data, nfe, relation, *losses):
 
 
 SEPARATED = [
+    *(
+        (
+            "15",
+            "reflow (19), MeanFlow (40) and shortcut (64) are ahead of SD-CFM (79)",
+            DIGITS,
+            "digits",
+            {"nfe": 1, "steps": 4000},
+            f"{name} > sdcfm",
+        )
+        for name in ("reflow start=anew pairs=10000", "meanflow steps=32", "shortcut steps=32")
+    ),
     ("20", "vp has no lead at NFE 16", PLANE_TUNED, "8gaussians", {"nfe": 16}, "vp = cfm"),
     ("20", "CFM leads with dopri5 in sliced W2, but not in W2", PLANE_TUNED, "8gaussians", {}, "cfm > vp"),
     ("31", "neither is separated from the floor or, with Holm, from CFM", TRANSPORT, TORI, LONG, "wcfm = cfm"),
@@ -83,6 +95,13 @@ SEPARATED = [
     ("T4", "and minus `vp` # (not separated with Holm)", DIGITS_TUNED, "digits", SHORT, "vp = tarflow noise=0.1"),
     ("T4", "with labels, FD minus CFM is # with default settings and #", DIGITS, "digits", SHORT, f"{LABELED} > {TAR}"),
     ("T4", "# with tuned ones (not separated with Holm)", DIGITS_TUNED, "digits", SHORT, f"{LABELED} = {TAR}"),
+    ("F5", "with labels from # to # (not separated with Holm;", DIGITS, "digits", LATE, f"{LABELED} = {STAR}"),
+    ("T4", "4,000 steps on digits, FD minus CFM is #,", DIGITS, "digits", LATE, "cfm = tarflow noise=0.1"),
+    ("T4", "minus `vp` # and, with labels,", DIGITS, "digits", LATE, "vp = tarflow noise=0.1"),
+    ("T4", "minus CFM # (none separated with Holm)", DIGITS, "digits", LATE, f"{LABELED} = {TAR}"),
+    ("W7", "on digits, the two are not separated (FD #;", DIGITS, "digits", LATE, "cfm = wcfm"),
+    ("README.md", "nor after 4,000 steps with default settings", DIGITS, "digits", LATE, "cfm = tarflow noise=0.1"),
+    ("README.md", "with default settings (25.1 vs. 10.2, with labels", DIGITS, "digits", LATE, f"{LABELED} = {TAR}"),
     ("README.md", "After 20,000, they are not separated from CFM's", TRANSPORT, TORI, LONG, "wcfm = cfm"),
     ("README.md", "but not separated when tuned with labels", DIGITS_TUNED, "digits", SHORT, f"{LABELED} = {TAR}"),
 ]
