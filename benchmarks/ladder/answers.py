@@ -51,8 +51,8 @@ def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
         f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
         f"{MAIN} is large if their means differ by at least a factor of two after {short}. It lasts if the means have "
         f"the same order after {long}. The counts cover the tasks whose order was predicted in advance: "
-        f"{listed(contest.data for contest in told)}. Of the small differences that are separated after {short}, "
-        f"{count(apart)} last. Of the other small ones, {count(close)} last. The order on most of the other tasks "
+        f"{listed(contest.data for contest in told)}. Small differences: {count(apart)} last if the two methods are "
+        f"separated after {short}, {count(close)} if they are not. The order on most of the other tasks "
         f"after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small "
         "differences."
     )
@@ -128,7 +128,7 @@ def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], lis
 
 
 def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
-    """Return whether the pairs of all tasks refute the registered answer; those of `without` do not count."""
+    """Return whether the registered answer is refuted by the pairs of all tasks, without those of one method."""
     large, small = sized(told, without)
     return share(large) < SURE or share(small) > CLOSE
 

@@ -17,9 +17,9 @@ NOTICED = ("checkerboard", "moons")
 REGISTERED = {
     "plane-v1": f"""\
 The predictions for four tasks were committed on 2026-11-29 (1a98cdc7 to b98e5591), those for spirals on 2026-11-30
-(0ca05e5d), before any value on that task at 20,000 steps was read ([files](../genbench/suites/plane-v1)). The training
-of some methods on the four tasks had ended by then. The training of cfm on spirals had begun. A second version of
-`held` replaced the first after three minutes. *Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the
+(0ca05e5d), before any value on that task at 20,000 steps was read ([files](../genbench/suites/plane-v1)). By then,
+some methods had finished training on the four tasks, and cfm had begun on spirals. A second version of `held` replaced
+the first after three minutes. *Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the
 first four predicted tasks, all others for spirals.
 
 The Brier score is the mean squared error of the probabilities over the pairs of methods: lower is better, and
@@ -38,7 +38,7 @@ method, at the longer budget.
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
 on 2026-11-30 (99e3e919), before any of their values at 20,000 steps was read
-([files](../genbench/suites/transport-v1)). The training of some methods on moons-8gaussians had ended by then. Two
+([files](../genbench/suites/transport-v1)). By then, some methods had finished training on moons-8gaussians. Two
 tasks are too few for a test.
 """,
     "digits-v1": """\

@@ -190,5 +190,5 @@ DIFFERENCES = [
 ]
 """Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
 
-Cards with a number are those of results/findings.md.
+A number is a card of results/findings.md, a letter with a number one of results/papers.md.
 """

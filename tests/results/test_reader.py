@@ -180,7 +180,7 @@ def test_reading_builds_no_data(cli, swept, monkeypatch, command):
     monkeypatch.setattr(spec_module, "build_component", lambda *parts: built.append(parts[1]) or before(*parts))
     assert cli(*arguments, results)[0] == 0
     forged = [part for part in built if part.get("dims") == 1_000_000]
-    assert len(forged) <= 4 * (command == "report")  # for the command that repeats each of the four runs
+    assert len(forged) <= 4 * (command == "report")  # refused, for the commands that repeat the four runs
     began = time.process_time()
     assert len(list(store.saved())) == 4
     assert len(read_groups(store)) == 1

@@ -12,7 +12,10 @@ def test_the_answer_counts_the_tasks_that_were_predicted(contest):
     said = of_differences([holds, near], [holds, near, turns])
     assert said.startswith("**10 of 10 large and 6 of 10 small differences last.**")
     assert "predicted in advance: moons and rings." in said
-    assert "small differences that are separated after 100 steps, 6 of 10 last. Of the other small ones, 0 of 0" in said
+    assert (
+        "Small differences: 6 of 10 last if the two methods are separated after 100 steps, 0 of 0 if they are not"
+        in said
+    )
     assert of_differences([], [holds]) == "**No task that was predicted is measured yet.**"
 
 
