@@ -19,7 +19,7 @@ from genbench.results.reader import RECORDS
 from genbench.runs.record import identity, read_published
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, labels_of
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 from genbench.sweeps.jobs import JobEvent
 from genbench.sweeps.set_options import parse_set_options
 from genbench.sweeps.suite import Sweep, load
@@ -75,7 +75,7 @@ def main() -> None:
 
     if any(store.record_path(spec).exists() for spec in track.specs):
         publish()  # what a command that was killed has finished
-    execute(cells, store, local(store, 1), on_event)
+    execute(cells, store, 1, on_event)
     if cells:
         publish()
 

@@ -22,7 +22,7 @@ from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.sweeps import suite, user_files
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 from genbench.sweeps.jobs import JobEvent
 
 log = logging.getLogger("genbench")
@@ -78,7 +78,7 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
     cells = suite.load(Path(path)).specs
     kept = store.writable_store(Path(results))
     missing = [spec for spec in cells if not kept.is_complete(spec, kept.record(spec))]
-    reasons = execute(missing, kept, local(kept, jobs), _log_warning)
+    reasons = execute(missing, kept, jobs, _log_warning)
     for spec, reason in zip(missing, reasons, strict=True):
         if reason is not None:
             log.warning("%s on %s, seed %d failed: %s", spec.model_label, spec.data_label, spec.seed, reason)

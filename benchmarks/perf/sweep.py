@@ -9,14 +9,16 @@ The suite is a part of synthetic.toml.
 
 import argparse
 import json
+import multiprocessing
 import os
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -27,8 +29,8 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, run_name
-from genbench.sweeps.executors import Executor, ProcessPool, SequentialExecutor, execute
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.executors import ProcessPool, execute, run_here
+from genbench.sweeps.jobs import Job, JobEvent, OnEvent, make_jobs
 from genbench.sweeps.suite import load
 
 TINY = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
@@ -41,24 +43,25 @@ def tiny(seeds: range) -> list[Spec]:
 
 
 @contextmanager
-def executor(store: Store, jobs: int) -> Iterator[Executor]:
-    """Yield an executor whose worker processes are running: each has run one tiny cell."""
+def runner(store: Store, jobs: int) -> Iterator[Callable[[Sequence[Job], OnEvent], None]]:
+    """Yield what runs jobs, with worker processes that are running: each has run one tiny cell."""
     if jobs == 1:
-        yield SequentialExecutor(store)
+        yield partial(run_here, store)
         return
     with ProcessPool(store, jobs) as pool:
         for attempt in range(20):
-            execute(tiny(range(10_000 + 50 * attempt, 10_050 + 50 * attempt)), store, nullcontext(pool), ignore)
+            pool.run(make_jobs(tiny(range(10_000 + 50 * attempt, 10_050 + 50 * attempt))), ignore)
             if len(pool.workers) == jobs:
                 break
-        yield pool
+        yield pool.run
 
 
 def timed(specs: Sequence[Spec], store: Store, jobs: int) -> float:
     """Run cells and return the elapsed time in seconds."""
-    with executor(store, jobs) as place:
+    failed = []
+    with runner(store, jobs) as run:
         began = time.perf_counter()
-        failed = [why for why in execute(specs, store, nullcontext(place), ignore) if why]
+        run(make_jobs(specs), lambda event: failed.append(event.message) if event.kind == "failed" else None)
         seconds = time.perf_counter() - began
     assert not failed, failed
     return seconds
@@ -72,19 +75,21 @@ def worked(store: Store, spec: Spec) -> float:
 
 def overhead(store: Store, cells: int, jobs: int) -> None:
     """Print the overhead per cell, and the memory of parent and workers during the sweep."""
-    specs, done = tiny(range(cells)), 0
+    specs, done, failed = tiny(range(cells)), 0, []
     resident: dict[int, list[float]] = {}
-    with executor(store, jobs) as place:
 
-        def count(event: JobEvent) -> None:
-            nonlocal done
-            done += event.kind == "done"
-            if event.kind == "done" and done in (cells // 10, cells // 2, cells):
-                workers = [worker.process.pid for worker in getattr(place, "workers", ())]
-                resident[done] = [mebibytes(pid) for pid in (os.getpid(), *workers)]
+    def count(event: JobEvent) -> None:
+        nonlocal done
+        done += event.kind == "done"
+        if event.kind == "failed":
+            failed.append(event.message)
+        if event.kind == "done" and done in (cells // 10, cells // 2, cells):
+            workers = [process.pid for process in multiprocessing.active_children()]
+            resident[done] = [mebibytes(pid) for pid in (os.getpid(), *workers)]
 
+    with runner(store, jobs) as run:
         began, busy = time.perf_counter(), time.process_time()
-        failed = [why for why in execute(specs, store, nullcontext(place), count) if why]
+        run(make_jobs(specs), count)
         seconds, busy = time.perf_counter() - began, time.process_time() - busy
     assert not failed, failed
     work = sum(worked(store, spec) for spec in specs)
@@ -115,7 +120,7 @@ def many(store: Store, count: int) -> None:
     settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
     metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
     kinds = [make_spec("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "mixture", "8gaussians")]
-    execute(kinds, store, nullcontext(SequentialExecutor(store)), ignore)
+    execute(kinds, store, 1, ignore)
     made = [read_record(store.record_path(spec)) for spec in kinds]
     for number in range(len(kinds), count):
         spec = replace(kinds[number % len(kinds)], seed=number)

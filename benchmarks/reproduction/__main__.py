@@ -34,7 +34,7 @@ from genbench.storage.memory import keep_freed
 from genbench.suites import FOLDER, find
 from genbench.sweeps import suite, suite_file
 from genbench.sweeps.ensembles import among
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 from genbench.sweeps.progress import ProgressDisplay
 
 
@@ -122,7 +122,7 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
         file=sys.stderr,
     )
     with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped=len(specs) - len(missing)) as display:
-        execute(missing, store, local(store, jobs), display.on_event)
+        execute(missing, store, jobs, display.on_event)
     again = [record for spec in specs if (record := store.record(spec)) is not None]
     found = reproduction(again, published, every)
     for sentence in found.sentences():

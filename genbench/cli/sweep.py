@@ -67,7 +67,7 @@ def sweep(
     from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.executors import execute
     from genbench.sweeps.progress import ProgressDisplay
 
     with paused_collection():
@@ -94,7 +94,7 @@ def sweep(
         require_own_folder(results / loaded.name)
     labels = cell_names(missing)
     with ProgressDisplay(labels, options.stderr(), skipped=len(part) - len(missing)) as display:
-        reasons = execute(missing, store, local(store, jobs), display.on_event, check_kinds(log or ()))
+        reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)

@@ -134,9 +134,9 @@ def _mark(specs: Sequence["Spec"]) -> str:
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
     """Run what is missing of a search; a run that fails is excluded later."""
     from genbench.analysis.labels import counted
-    from genbench.sweeps.executors import execute, local
+    from genbench.sweeps.executors import execute
     from genbench.sweeps.progress import ProgressDisplay
 
     typer.echo(f"{counted(len(missing), 'run')} to do", err=True)
     with ProgressDisplay(list(missing), stderr()) as display:
-        execute(list(missing.values()), store, local(store, jobs), display.on_event)
+        execute(list(missing.values()), store, jobs, display.on_event)

@@ -1,4 +1,4 @@
-"""Executors: where the jobs of a sweep run; results never depend on the executor.
+"""Where the jobs of a sweep run: in this process, or in a pool of processes. Results never depend on it.
 
 The processes of a pool run one job after the other, and do not outlive their parent.
 """
@@ -11,10 +11,10 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from types import FrameType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
@@ -32,42 +32,14 @@ GRACE = 60.0
 """Seconds in which a stopped worker may save the checkpoint of its training before it is killed."""
 
 
-class Executor(Protocol):
-    """Runs jobs, in this process or in others."""
-
-    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs until every cell has ended with an event "done" or "failed"."""
-        ...
-
-
-class SequentialExecutor:
-    """Runs jobs in this process, one after the other."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-
-    def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs; a job that another process holds is tried again after the others."""
-        waiting = deque(jobs)
-        while waiting:
-            left = run_job(waiting.popleft(), self.store, on_event)
-            if left is not None:
-                waiting.append(left)
-
-
-def local(store: Store, processes: int) -> AbstractContextManager[Executor]:
-    """Return the executor for a number of processes on this machine; one process means this process."""
-    return nullcontext(SequentialExecutor(store)) if processes == 1 else ProcessPool(store, processes)
-
-
 def execute(
-    specs: Sequence[Spec],
-    store: Store,
-    executor: AbstractContextManager[Executor],
-    on_event: OnEvent,
-    loggers: Sequence[str] = (),
+    specs: Sequence[Spec], store: Store, processes: int, on_event: OnEvent, loggers: Sequence[str] = ()
 ) -> list[str | None]:
-    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others."""
+    """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
+
+    Args:
+        processes: number of processes; 1 runs the cells in this process.
+    """
     reasons: dict[int, str | None] = {}
 
     def watch(event: JobEvent) -> None:
@@ -75,12 +47,25 @@ def execute(
             reasons[event.cell] = event.message if event.kind == "failed" else None
         on_event(event)
 
+    jobs = make_jobs(specs, loggers)
     try:
-        with executor as entered:
-            entered.run(make_jobs(specs, loggers), watch)
+        if processes == 1:
+            run_here(store, jobs, watch)
+        else:
+            with ProcessPool(store, processes) as pool:
+                pool.run(jobs, watch)
     finally:
         store.remove_leftovers()
     return [reasons[index] for index in range(len(specs))]
+
+
+def run_here(store: Store, jobs: Sequence[Job], on_event: OnEvent) -> None:
+    """Run jobs in this process; a job that another process holds is tried again after the others."""
+    waiting = deque(jobs)
+    while waiting:
+        left = run_job(waiting.popleft(), store, on_event)
+        if left is not None:
+            waiting.append(left)
 
 
 class Finished(NamedTuple):
@@ -132,7 +117,7 @@ class Worker:
 
 
 class ProcessPool:
-    """Executor that runs jobs in several processes on this machine.
+    """Runs jobs in several processes on this machine.
 
     Args:
         processes: number of processes; fewer run at a time if the threads of their jobs would exceed the cores. Each
@@ -160,7 +145,10 @@ class ProcessPool:
             self.workers.pop().stop()
 
     def run(self, jobs: Sequence[Job], on_event: OnEvent) -> None:
-        """Run jobs. If the process of a job is killed, the job is tried again, at most `MAX_TRIES` times in all."""
+        """Run jobs until every cell has ended with an event "done" or "failed".
+
+        If the process of a job is killed, the job is tried again, at most `MAX_TRIES` times in all.
+        """
         waiting, kills = deque(jobs), Counter()
         while waiting or any(worker.job for worker in self.workers):
             self._distribute(waiting)

@@ -22,7 +22,7 @@ from genbench.runs.run import Launch, run
 from genbench.runs.store import Store, spec_at
 from genbench.runs.weights_file import read_weights
 from genbench.storage.lease import Busy
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 
 NET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
@@ -217,7 +217,7 @@ def test_a_failed_encoder_can_be_retried(tmp_path, processes, forked_workers):
         run(spec, store)
     failed = [restore_spec(failure["spec"]) for _, failure in store.failures()]
     assert "encoder" in {one.kind for one in failed}
-    reasons = execute(failed, store, local(store, processes), lambda event: None)
+    reasons = execute(failed, store, processes, lambda event: None)
     assert all("not finite" in reason for reason in reasons)
 
 

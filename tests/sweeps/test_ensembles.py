@@ -8,7 +8,7 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.run import train
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 from genbench.sweeps.jobs import make_jobs
 from genbench.sweeps.suite import load
 from genbench.training.process_group import Group
@@ -96,7 +96,7 @@ def rows(store, specs):
 
 def run(specs, folder, jobs=1):
     store, said = Store(folder), []
-    return store, execute(specs, store, local(store, jobs), said.append), said
+    return store, execute(specs, store, jobs, said.append), said
 
 
 def test_which_cells_are_missing_changes_nothing(tmp_path):
@@ -130,7 +130,7 @@ def test_a_stack_that_does_not_go_with_its_data_is_unsupported_and_no_failure(tm
     cells = [s for s in suite(tmp_path, 'stack = ["seed"]', text) if s.model["name"] in ("starflow", "vp")]
     assert len(cells) == 4
     store, said = Store(tmp_path / "results"), []
-    assert execute(cells, store, local(store, jobs), said.append) == [None] * 4
+    assert execute(cells, store, jobs, said.append) == [None] * 4
     assert sorted(event.cell for event in said if event.kind == "done") == [0, 1, 2, 3]
     for spec in cells:
         (row,) = store.record(spec)["results"]

@@ -5,7 +5,7 @@ import pytest
 import genbench
 from genbench import RunFailed
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 from genbench.sweeps.suite import load
 from genbench.training.train_log import TRIAL, steps_per_row
 
@@ -40,7 +40,7 @@ stack = ["kappa"]
 """
     )
     specs, store = load(tmp_path / "suite.toml").specs, Store(tmp_path / "results")
-    reasons = execute(specs, store, local(store, 1), lambda event: None)
+    reasons = execute(specs, store, 1, lambda event: None)
     assert reasons[0].startswith(f"it learned nothing in {TRIAL} steps")
     assert reasons[1] is None
     assert [store.has_weights(spec) for spec in specs] == [False, True]

@@ -15,7 +15,7 @@ from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
 
@@ -43,7 +43,7 @@ def without_test(monkeypatch):
 
 
 def measured(search, store):
-    execute(list(search.missing(store).values()), store, local(store, 1), lambda event: None)
+    execute(list(search.missing(store).values()), store, 1, lambda event: None)
     return search.measured(store)
 
 

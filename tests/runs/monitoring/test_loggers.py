@@ -11,7 +11,7 @@ from genbench.runs.monitoring import loggers
 from genbench.runs.monitoring.loggers import Loggers
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute, local
+from genbench.sweeps.executors import execute
 
 
 def spec(steps=30):
@@ -32,8 +32,8 @@ def shown(folder):
 
 def test_tensorboard_logs_training_and_results_and_changes_neither(tmp_path):
     quiet, loud = Store(tmp_path / "quiet"), Store(tmp_path / "loud")
-    assert execute([spec()], quiet, local(quiet, 1), lambda event: None) == [None]
-    assert execute([spec()], loud, local(loud, 1), lambda event: None, ["tensorboard"]) == [None]
+    assert execute([spec()], quiet, 1, lambda event: None) == [None]
+    assert execute([spec()], loud, 1, lambda event: None, ["tensorboard"]) == [None]
     record = read_record(loud.record_path(spec()))
     assert record["results"] == read_record(quiet.record_path(spec()))["results"]
     found, spec_shown = shown(loud.root / "logs" / record["labels"]["run"])
@@ -103,7 +103,7 @@ def test_a_logger_that_fails_is_reported_once_and_fails_no_cell(monkeypatch, tmp
     monkeypatch.setattr(loggers, "_imported", lambda package: None)
     monkeypatch.setitem(loggers.OPEN, "wandb", unreachable)
     store, cells = Store(tmp_path), [spec(3), spec(4)]
-    assert execute(cells, store, local(store, 1), lambda event: None, ["wandb", "tensorboard"]) == [None, None]
+    assert execute(cells, store, 1, lambda event: None, ["wandb", "tensorboard"]) == [None, None]
     assert [record.getMessage() for record in caplog.records] == ["wandb is not used from now on: no answer"]
     assert len(asked) == 1
     assert len(list(tmp_path.glob("logs/*/events*"))) == 2
