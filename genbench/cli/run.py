@@ -27,7 +27,6 @@ def run(
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness; 0-4 runs five seeds. Default: 0.")
     ] = None,
     set_: options.Set = None,
-    preset: Annotated[str | None, typer.Option(help="quick: a first look at cifar10 or digits.")] = None,
     metric: options.Metric = None,
     results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Device to use.")] = "auto",
@@ -47,13 +46,10 @@ def run(
     with uncollected_imports():
         from genbench.sweeps import user_files
 
-        model, dataset, asked, settings = user_files.request(model, dataset, metric, settings)
-        metric = asked
+        model, dataset, metric, settings = user_files.request(model, dataset, metric, settings)
 
-        from genbench.runs.make_spec import make_spec, with_preset
+        from genbench.runs.make_spec import make_spec
 
-        if preset is not None:
-            metric, settings = with_preset(preset, model, dataset, metric, settings)
         specs = [make_spec(model, dataset, seed=seed, metrics=metric or None, settings=settings) for seed in seeds]
 
         # A wrong setting is refused before anything but the models and metrics is imported.
@@ -64,7 +60,7 @@ def run(
         from genbench.runs.store import Store
         from genbench.runs.train_or_resume import build_untrained
 
-    require_measurable(build_data(specs[0].data), specs[0].metrics, asked or ())
+    require_measurable(build_data(specs[0].data), specs[0].metrics, metric or ())
     store, kinds = Store(results), check_kinds(log or ())
     plan_of(specs[0]).parts(devices)
     if dry_run:

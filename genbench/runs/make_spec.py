@@ -16,7 +16,7 @@ from genbench.runs.component import component, model_class, sampler, with_conten
 from genbench.runs.memory_estimate import check_memory
 from genbench.runs.spec import ENCODER, SPEC, Spec, build_data, content_of, encoder_spec, latent_event
 from genbench.runs.versions import differences
-from genbench.settings import Settings, bind, merge, settings_in, settings_of
+from genbench.settings import Settings, bind, merge, settings_in
 from genbench.storage import content_hash
 from genbench.training.plan import Plan
 from genbench.validation import explain
@@ -28,27 +28,6 @@ VALIDATION = "validation_loss"
 
 SECTIONS = ("data", "model", "plan", "sample", "evaluation", "metric")
 """Sections of the settings of a run."""
-
-
-SMALL = {"name": "unet", "channels": 24, "multipliers": [1, 2, 2], "blocks": 1, "attention": [8], "dropout": 0.0}
-
-PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "quick": {
-        "cifar10": {
-            "plan": {"steps": 500, "batch_size": 32, "lr": 1e-3, "warmup": 50, "ema": 0.99, "grid_every": 100},
-            "model": {"net": SMALL},
-            "evaluation": {"n": 64, "batch": 64},
-            "metrics": ["norm", "nfe", "parameters", "failed"],
-        },
-        "digits": {
-            "plan": {"steps": 300, "grid_every": 100},
-            "model": {},
-            "evaluation": {"curve": []},
-            "metrics": ["fd-digits_cnn", "nfe", "parameters", "failed"],
-        },
-    }
-}
-"""{preset: {data set: its settings by section, and its metrics}}: shorter trainings of data sets, for a quick look."""
 
 
 def make_spec(
@@ -78,29 +57,6 @@ def make_spec(
     for line in spec.build_data().remarks:
         log.warning("%s", line)
     return replace(spec, metrics={name: with_content(registry.metrics, part) for name, part in spec.metrics.items()})
-
-
-def with_preset(
-    preset: str, model: str, dataset: str, metrics: list[str] | None, settings: Mapping[str, Any]
-) -> tuple[list[str], dict[str, Any]]:
-    """Return the metrics and the settings of a request, completed by a preset, which overrides nothing in the request.
-
-    Settings of the preset that the model does not have are left out.
-
-    Raises:
-        ConfigError: if there is no such preset of the data set.
-    """
-    if preset not in PRESETS:
-        raise unknown("no preset", preset, PRESETS)
-    if dataset not in PRESETS[preset]:
-        raise ConfigError(f"--preset {preset} is for {' and '.join(PRESETS[preset])}, not for {dataset}: leave it out")
-    chosen = PRESETS[preset][dataset]
-    known = settings_of(models[model].build)
-    usual = {section: values for section, values in chosen.items() if section != "metrics"}
-    if models[model].traits.get("plan", {}).get("steps") == 0:  # it is not trained
-        del usual["plan"]
-    usual["model"] = {name: value for name, value in chosen["model"].items() if name in known}
-    return metrics or list(chosen["metrics"]), merge(usual, settings)
 
 
 def complete_spec(model: str, dataset: str, seed: int, metrics: Iterable[str] | None, settings: Settings) -> Spec:

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from genbench.errors import ConfigError
-from genbench.runs.make_spec import PRESETS, make_spec, repeatable_spec, restore_spec, with_preset
+from genbench.runs.make_spec import make_spec, repeatable_spec, restore_spec
 
 
 def test_the_settings_of_a_spec_request_the_same_run():
@@ -83,26 +83,6 @@ def test_a_model_that_has_no_loss_to_choose_weights_by_is_refused(model, setting
     with pytest.raises(ConfigError, match=rf"{message}[^\n]*; choose plan\.stop=steps$"):
         make_spec(model, "digits", metrics=[], settings=plan | {"model": settings})
     make_spec(model, "digits", metrics=[], settings={"model": settings, "plan": {"validate_every": 10}})
-
-
-@pytest.mark.parametrize("model", ["cfm", "wcfm", "meanflow", "starflow", "gaussian"])
-def test_a_quick_look_is_a_valid_request(model):
-    metrics, settings = with_preset("quick", model, "digits", None, {"plan": {"steps": 7}})
-    spec = make_spec(model, "digits", metrics=metrics, settings=settings)
-    assert spec.plan["steps"] == 7
-    assert {*spec.metrics} == {*PRESETS["quick"]["digits"]["metrics"]}
-
-
-def test_what_is_stated_stays_and_what_a_preset_does_not_know_is_left_out_or_refused():
-    metrics, settings = with_preset("quick", "cfm", "cifar10", ["w2"], {"evaluation": {"n": 3}})
-    assert metrics == ["w2"]
-    assert settings["evaluation"] == {"n": 3, "batch": 64}
-    assert settings["model"]["net"]["channels"] == 24
-    assert with_preset("quick", "gaussian", "cifar10", None, {})[1]["model"] == {}
-    with pytest.raises(ConfigError, match="no preset 'quik'; did you mean 'quick'"):
-        with_preset("quik", "cfm", "digits", None, {})
-    with pytest.raises(ConfigError, match="--preset quick is for cifar10 and digits, not for moons: leave it out"):
-        with_preset("quick", "cfm", "moons", None, {})
 
 
 def test_released_weights_are_trained_for_no_steps():
