@@ -1,6 +1,5 @@
 """Commands on components, saved runs and the installation: list, show, check, new, doctor."""
 
-import logging
 import re
 import shlex
 import shutil
@@ -12,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from genbench.cli.options import AsJson, Open, Results, open_file, print_json, print_plain, print_wrapped, stdout
-from genbench.errors import ConfigError, RunFailed, first_line
+from genbench.errors import ConfigError, RunFailed
 from genbench.storage import files
 
 if TYPE_CHECKING:
     from genbench.registry import Registry
     from genbench.runs.record_types import Record
-
-log = logging.getLogger("genbench")
 
 SECTIONS = ("plan", "evaluation")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -234,29 +231,13 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
         for line in textwrap.wrap(f"{section}: {text}", console.width, subsequent_indent="  "):
             print_line(console, line)
     print_line(console, f"saved in {run / 'record.json'}")
-    for path in sorted([*run.glob("*.png"), *draw_curves(run, record)]):
+    for path in sorted(run.glob("*.png")):
         print_line(console, f"picture: {path}")
     try:
         place = [] if results == Path("results") else [f"--results {shlex.quote(str(results))}"]
         print_line(console, " ".join(["repeat:", command(repeatable_spec(record["spec"])), *place]))
     except ConfigError as error:
         print_line(console, f"no command repeats this run: {error}")
-
-
-def draw_curves(run: Path, record: "Record") -> list[Path]:
-    """Draw the learning curves of a run beside its record; return their path, or nothing if writing fails."""
-    from genbench.analysis.values import read_values
-    from genbench.report.formats.figures import write_charts
-    from genbench.report.plots import learning_curves
-    from genbench.results.reader import Run
-
-    own = Run(record, record["labels"]["model"], run)
-    drawn = learning_curves(own.model, [own], read_values([record]))
-    try:
-        return [] if drawn is None else [write_charts(drawn, run / "learning.svg")]
-    except OSError as error:
-        log.warning("%s has no picture of its learning curves: %s", own.record["labels"]["run"], first_line(error))
-        return []
 
 
 def _settings(record: "Record") -> dict[str, dict[str, Any]]:
