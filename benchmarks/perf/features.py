@@ -130,7 +130,7 @@ def images(n: int, folder: Path) -> tuple[Tensor, Data]:
 
 
 def network() -> Sides:
-    """Return Inception features with equal weights: genbench in batches of 16, torch-fidelity in its batches of 64."""
+    """Return Inception features with equal weights: genbench in batches of 4, torch-fidelity of 64."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         weights, sha256 = inception(folder)
