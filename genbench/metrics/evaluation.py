@@ -158,6 +158,8 @@ class Evaluation:
             raise Unsupported("its paths, if it has any, are in latent space")
         if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
+        if self.options.get("diffusion"):
+            raise Unsupported("its samples follow an SDE: set sample.diffusion=0")
         return self.density_model()
 
     @cached_property

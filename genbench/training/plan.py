@@ -36,9 +36,9 @@ class Plan:
         lr_min: final learning rate of the cosine, as a fraction of the peak.
         clip: largest norm of the gradient; 0 does not clip.
         ema: decay of the averaged weights that are evaluated, ramped as (1 + step) / (10 + step); 0 averages nothing.
-        precision: arithmetic of products and convolutions: fp32 (IEEE), tf32 (GPUs only) or bf16 autocast. It never
-            rounds the data, the noise or the times. Samples are drawn in fp32; models that learn from differences of
-            predictions (`consistency`, `meanflow`) are trained in fp32.
+        precision: arithmetic of products and convolutions: fp32 (IEEE), tf32 (GPUs only) or bf16 autocast. Paths and
+            losses are computed in fp32; a network's products round their inputs, the time included. Samples are drawn
+            in fp32; models that learn from differences of predictions (`consistency`, `meanflow`) are trained in fp32.
         accumulate: number of parts in which a batch is processed, to save memory.
         threads: CPU threads of a run; one is fastest for small networks; data sets of large images default to more.
         compile: whether the training step is compiled (needs a C++ compiler on CPU).

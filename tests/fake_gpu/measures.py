@@ -32,7 +32,6 @@ FEATURES: dict[str, dict[str, Any]] = {
     "precision_recall": FEW,
     "density_coverage": FEW,
     "memorization": {"n": 60, "n_real": 300},
-    "fld": {"n": 60, "n_real": 300},
     "torchmetrics:FID": FEW,
     "torchmetrics:KID": FEW | {"subset_size": 20},
     "torchmetrics:IS": FEW | {"splits": 2},

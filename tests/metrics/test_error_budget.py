@@ -79,6 +79,11 @@ def test_the_parts_add_up_and_a_coarse_solver_shows(ring):
     assert found["solver"][0] > 0.5 > abs(found["network"][0])
 
 
+def test_the_noise_of_an_sde_is_an_error_of_the_solver(ring):
+    found = parts(exact("cfm", ring), ring, {"method": "euler", "steps": 3, "tol": 1e-5, "diffusion": 5.0})
+    assert abs(found["network"][0]) < 1e-5 < found["solver"][0]
+
+
 @pytest.mark.parametrize("name", ["otcfm", "wcfm-balanced"])
 def test_couplings_that_keep_the_marginals_have_no_error(ring, name):
     settings = {"kappa": 1.0} if name == "wcfm-balanced" else {}
@@ -99,6 +104,8 @@ def test_the_exact_minimizer_of_few_points_samples_these(ring, count, low, high)
     rows = Arrays(ring.train.take(count, 5).x, torch.zeros(count, dtype=torch.long), torch.arange(count))
     data = replace(ring, truth=Truth(), train=Finite(lambda: rows, count, ring.space))
     assert low < parts(exact("cfm", ring), data)["coupling"][0] < high
+    with pytest.raises(Unsupported, match=r"evaluation\.split=test"):  # measured on the validation split
+        parts(exact("cfm", ring), replace(data, test=data.valid))
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,12 @@ def test_gaussian_to_gaussian_is_the_closed_form(s, energy, straight, npe, evalu
     torch.testing.assert_close(read("detour", where), 1 - abs(s - 1) / length, atol=2e-3, rtol=0)
 
 
+def test_samples_of_an_sde_have_no_paths_to_measure(evaluation):
+    where = replace(evaluation(gaussian_field(0.5)), options={"diffusion": 1.0})
+    with pytest.raises(Unsupported, match=r"sample\.diffusion=0"):
+        read("straightness", where)
+
+
 def test_the_paths_of_a_rotation_are_arcs(evaluation):
     turn, angle = torch.tensor([[0.0, -1.0], [1.0, 0.0]]), 2.0
     where = evaluation(lambda t, x: angle * x @ turn.T, d=2)

@@ -199,3 +199,9 @@ def test_models_learn_by_another_prediction_and_keep_conditions(prediction, task
 def test_flow_maps_predict_mean_velocities_only():
     with pytest.raises(ConfigError, match=r"model\.prediction=velocity"):
         make_spec("meanflow", "moons", metrics=[], settings={"model": {"prediction": "edm"}})
+
+
+@pytest.mark.parametrize(("name", "settings"), [("vp", {}), ("sbcfm", {}), ("cfm", {"sigma": 0.1})])
+def test_other_predictions_are_for_straight_paths_without_noise(name, settings):
+    with pytest.raises(ConfigError, match="straight paths without noise"):
+        make_spec(name, "moons", metrics=[], settings={"model": {"prediction": "data", **settings}})

@@ -28,10 +28,12 @@ from genbench.space import Space
 T = TypeVar("T")
 
 Samples = Annotated[
-    Count | None, "number of samples; by default all, up to 50,000 (10,000 for metrics of nearest neighbors)"
+    Count | None, "number of samples; by default all, up to 50,000 (10,000 for metrics that compare all pairs)"
 ]
 Real = Annotated[
-    Count, "largest number of real images per split; metrics with the same number share the stored features"
+    Count,
+    "largest number of real images per split (metrics that compare all pairs use 10,000 of them at most); metrics with "
+    "the same number share the stored features",
 ]
 
 

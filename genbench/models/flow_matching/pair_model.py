@@ -11,12 +11,15 @@ from torch import Tensor
 from genbench.core import CPU, Batch, Data, Event, Model, Source, Split
 from genbench.errors import ConfigError
 from genbench.models.flow_matching.couplings.base import Coupled, Coupling, Pairs, pilot_pairs
-from genbench.models.flow_matching.paths import Path
+from genbench.models.flow_matching.paths import Lipman, Path, Straight
 from genbench.nets.presets import Net, Prediction, build
 from genbench.numerics.weighted_pairs import relative_ess
 from genbench.seeds import derive
 from genbench.settings import Fraction, Positive
 from genbench.space import dequantize
+
+STRAIGHT = 1e-3
+"""Largest noise of paths that count as straight for predictions of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +30,8 @@ class SharedSettings:
         conditional: whether the model is trained on labels; couplings then pair within each class.
         label_dropout: share of labels dropped in conditional training, for guidance.
         dequantize: whether quantized data is spread uniformly over its bins, as bits/dim require.
-        prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual. The loss is
-            always computed on the velocity.
+        prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual; the last two
+            only on straight paths without noise. The loss is always computed on the velocity.
         data_std: standard deviation of the data in model space, for model.prediction=edm; 0.5 suits images.
     """
 
@@ -97,6 +100,11 @@ class PairModel(Model, Coupled):
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         self.event, self.source, self.conditional = event, source, shared.conditional
         prediction, std = shared.prediction, shared.data_std
+        straight = isinstance(path, (Straight, Lipman)) and path.sigma <= STRAIGHT
+        if prediction != "velocity" and not straight:
+            raise ConfigError(
+                f"model.prediction={prediction} is for straight paths without noise: set model.prediction=velocity"
+            )
         self.net = build(event, shared.classes(event), net, times=times, prediction=prediction, std=std)
         self.coupling, self.draws = coupling, coupling.draws
         self.path, self.label_dropout = path, shared.label_dropout

@@ -138,7 +138,9 @@ class TerminalVelocityLoss(LagrangianLoss):
             self.average.update(model.net)
         t, end, x, label = example.t, example.end, example.x, example.label
         assert end is not None
-        there = moved(model, t, end, x, label)
+        training = model.training
+        there = moved(model.eval(), t, end, x, label)  # dropout would draw from no stream of the step
+        model.train(training)
         own = self.average(model.net, end, there, label, torch.zeros_like(end))
         return example._replace(velocity=torch.where(expand(end > t, x), own, example.velocity))
 

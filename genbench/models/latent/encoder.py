@@ -116,7 +116,14 @@ class DecoderTuning(Model):
     def __init__(self, encoder: Encoder, noise: float) -> None:
         super().__init__()
         self.event, self.source = encoder.event, Normal(encoder.latent.shape)
-        self.encoder, self.noise = encoder, noise
+        self.encoder, self.noise = encoder.eval(), noise
+
+    def train(self, mode: bool = True) -> "DecoderTuning":
+        """Set the mode of the decoder; the rest of the encoder stays in evaluation mode."""
+        super().train(mode)
+        self.encoder.eval()
+        self.encoder.decoder.train(mode)
+        return self
 
     def prepare(self, data: Data, seed: int) -> None:
         """Calibrate the latents, since their scale determines the relative size of the noise."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Trainable, Truth
+from genbench.errors import ConfigError
 from genbench.models.latent.encoder import Encoder
 from genbench.seeds import generator
 from genbench.space import Real
@@ -36,7 +37,13 @@ class Latent(Model):
         self.conditional, self.nfe_curve = model.conditional, model.nfe_curve
         self.model, self.full_precision = model, model.full_precision
         self.draws, self.not_compiled = model.draws, model.not_compiled
-        self.encoder = encoder.requires_grad_(False)
+        self.encoder = encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "Latent":
+        """Set the mode of the model; the encoder stays in evaluation mode."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
 
     @property
     def chosen(self) -> dict[str, float]:
@@ -151,8 +158,14 @@ class PosteriorSamples(Split):
     def take(self, n: int, seed: int) -> Batch:
         return self._drawn(self._moments.take(n, seed), generator(seed, "posterior"))
 
+    def stand_in(self, n: int, seed: int) -> Batch:
+        raise ConfigError(
+            "a coupling with fixed data points cannot use latents that are drawn anew at each step: set "
+            "model.encoder.posterior=mean"
+        )
+
     def views(self, seed: int) -> Batch:
-        return self._drawn(self._moments.views(seed), generator(seed, "posterior"))
+        return self.stand_in(0, seed)
 
     def on(self, device: torch.device) -> Split:
         return PosteriorSamples(self._moments.on(device))

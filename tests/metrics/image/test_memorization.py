@@ -5,8 +5,7 @@ import torch
 from helpers.pixel_features import evaluation, measured, normal_images, task
 from helpers.processes import apart
 
-from genbench.metrics.image import memorization, precision_recall
-from genbench.metrics.image.memorization import CenteredMixture, fld
+from genbench.metrics.image import precision_recall
 from genbench.metrics.image.precision_recall import nearest
 from genbench.metrics.measurement import measure
 
@@ -41,63 +40,18 @@ def test_test_images_that_are_training_images_are_no_baseline():
 
 
 def growth():
-    """Return by how many MB the peak of a process grows, in a search of neighbors and in the fit of a mixture."""
+    """Return by how many MB the peak of a process grows in a search of neighbors."""
 
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
     train, samples = torch.randn(50_000, 128), torch.randn(1500, 128)
-    CenteredMixture.EPOCHS = 1
-    precision_recall.ROWS = memorization.ROWS = 100
-    peaks = [peak()]
+    precision_recall.ROWS = 100
+    before = peak()
     nearest(samples, train)
-    peaks.append(peak())
-    CenteredMixture(samples, train, torch.Generator()).nats(samples[:1000])
-    return peaks[1] - peaks[0], peak() - peaks[1]
+    return peak() - before
 
 
 def test_fifty_thousand_images_are_compared_in_blocks():
-    """Their distances from 1,500 samples take 600 MB; a mixture keeps them in single precision."""
-    search, fit = apart(growth)
-    assert search < 200
-    assert fit < 500
-
-
-def test_the_density_of_a_centered_mixture_is_that_of_torch():
-    stream = torch.Generator().manual_seed(0)
-    centers, points, x = (torch.randn(n, 3, generator=stream, dtype=torch.float64) for n in (5, 200, 40))
-    mixture = CenteredMixture(centers, points, stream)
-    own = torch.distributions.Normal(centers, (mixture.log_variance / 2).exp()[:, None].expand(-1, 3))
-    exact = torch.distributions.MixtureSameFamily(
-        torch.distributions.Categorical(torch.ones(5)), torch.distributions.Independent(own, 1)
-    )
-    assert mixture.nats(x) == pytest.approx(-float(exact.log_prob(x).mean()) / 3, rel=1e-6)
-
-
-def test_the_variance_around_one_center_is_the_mean_square_of_the_points():
-    stream = torch.Generator().manual_seed(0)
-    points = 0.3 * torch.randn(4000, 8, generator=stream, dtype=torch.float64)
-    far = torch.full((1, 8), 5.0, dtype=torch.float64)  # so far that only one component is near the points
-    mixture = CenteredMixture(torch.cat([points.mean(0, keepdim=True), far]), points, stream)
-    # The broad component, at 0.9 of the distance, explains most points: the variance is that of those it leaves.
-    assert 0.05 < float(mixture.log_variance[0].exp()) < 0.12
-
-
-def test_fld_is_small_for_fresh_images_larger_for_wrong_ones_and_its_gap_shows_copies(data, monkeypatch):
-    monkeypatch.setattr(CenteredMixture, "EPOCHS", 20)
-
-    def values(raw):
-        return [value.value for value in fld(evaluation(data, raw), features="pixels")]
-
-    fresh, copies = values(normal_images(200, 5)), values(normal_images(3000, 1)[:200])
-    shifted = values((normal_images(200, 5).float() + 20).clamp(max=255).byte())
-    assert abs(fresh[0]) < 0.1 * abs(shifted[0])
-    assert copies[0] > 10 * abs(fresh[0])
-    assert copies[1] < -10 * abs(fresh[1])
-
-
-def test_fld_of_equal_samples_is_the_same_whatever_was_measured_before(data, monkeypatch):
-    monkeypatch.setattr(CenteredMixture, "BATCH", 100)  # of 3,000 images, so that their order counts
-    monkeypatch.setattr(CenteredMixture, "EPOCHS", 3)
-    first, second = (fld(evaluation(data, normal_images(80, 5)), features="pixels") for _ in range(2))
-    assert first == second
+    """Their distances from 1,500 samples take 600 MB."""
+    assert apart(growth) < 200

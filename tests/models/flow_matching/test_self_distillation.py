@@ -28,3 +28,19 @@ def test_on_an_interval_of_length_zero_the_error_is_that_of_the_velocity(built, 
     shifted = example._replace(end=example.t, velocity=example.velocity + 0.5)
     put(model, Biased(gaussian_flow, 3.0))
     assert_close(error(model, shifted).detach(), torch.tensor(0.25, dtype=torch.float64))
+
+
+def test_the_targets_of_tvm_do_not_depend_on_dropout(built):
+    """Otherwise a resumed run, whose global random state differs, would learn from others."""
+    net = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": [], "dropout": 0.5}
+    model, data = built("tvm", "digits", net=net)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    targets = []
+    for seed in (0, 1):
+        model.map_loss.attach(model)
+        torch.manual_seed(seed)
+        targets.append(model.train().example(data.train, 0, 16, 0, torch.Generator()).velocity)
+    assert_close(*targets, rtol=0, atol=0)
+    assert model.training

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from genbench.core import Batch, Data, Event, Normal, Split, Transport
 from genbench.data.splits import Endless, Finite
+from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.metrics.sampling import draw, drawn_labels, noise
@@ -263,6 +264,24 @@ def test_a_posterior_is_sampled_anew_at_each_step_around_its_mean(data, stored):
     assert_close(samples.train.on(torch.device("cpu")).batch(0, 64, 3).x, first, rtol=0, atol=0)
     error = samples.test.take(32, 0).x - means.test.take(32, 0).x
     assert float(error.std()) == pytest.approx(0.1, abs=0.01)
+    fixed = Latent(data.event, build("sdcfm", samples.event), Spread(data.event))
+    with pytest.raises(ConfigError, match=r"encoder\.posterior=mean"):  # it would train on one sample of each
+        fixed.batch_source(task)
+
+
+class Moody(Halves):
+    """The same, with another latent in training mode."""
+
+    def encode(self, x):
+        return super().encode(x) + 9 * self.training
+
+
+def test_the_encoder_is_never_in_training_mode(data):
+    model = Latent(data.event, build("cfm", (plain := Halves(data.event)).latent), Moody(data.event)).train()
+    model.prepare(data, 0)
+    batch = model.batch_source(data).batch(0, 8, 0)
+    assert_close(batch.x, plain.encode(data.train.batch(0, 8, 0).x))
+    assert model.model.training
 
 
 @pytest.mark.parametrize(("name", "settings"), [("otcfm", {"pool": 4}), ("consistency", {"end_steps": 30})])
