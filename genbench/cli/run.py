@@ -238,8 +238,10 @@ def _eval_run(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
     require_measurable(build_data(spec.data), spec.metrics, metric or ())
-    # A run, its evaluation or its record; a folder further up may be called runs as well.
-    root = next((above.parent for above in path.resolve().parents[:3] if above.name == "runs"), results)
+    # A run, its evaluation or its record; a folder further up may be called runs as well. The path as it is written
+    # comes first: `runs` may be a link to another disk, and the leases are beside the link.
+    above = *path.absolute().parents[:3], *path.resolve().parents[:3]
+    root = next((folder.parent for folder in above if folder.name == "runs"), results)
     store = Store(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())

@@ -121,15 +121,21 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
     ]
 
 
-def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch):
+@pytest.mark.parametrize("disk", ["", "disk/runs", "disk/of_runs"])
+def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch, disk):
+    """And writes it with the lease of its results folder, also if the runs are a link to another disk."""
     (place := tmp_path / "runs" / "monday").mkdir(parents=True)
     shutil.move(swept[1], place / "results")
-    monkeypatch.chdir(place)
-    run = next(path.name for path in sorted(Path("results/runs").iterdir()))
-    for words in ([run], [Path("results/runs") / run]):
-        code, out, err = cli("eval", *words, "--metric", "norm")
+    if disk:
+        (tmp_path / "disk").mkdir()
+        (place / "results/runs").rename(tmp_path / disk)
+        (place / "results/runs").symlink_to(tmp_path / disk)
+    run = next(path.name for path in sorted((place / "results/runs").iterdir()))
+    for folder, what in ((place, run), (place, f"results/runs/{run}"), (tmp_path, f"runs/monday/results/runs/{run}")):
+        monkeypatch.chdir(folder)
+        code, out, err = cli("eval", what, "--metric", "norm")
         assert code == 0, err
-        assert f"\nsaved in results/runs/{run}/" in out
+        assert f"\nsaved in {what if '/' in what else f'results/runs/{run}'}/" in out
         assert str(tmp_path) not in out
 
 
