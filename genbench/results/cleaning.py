@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 
 from genbench.runs.record import failure_line, format_record, read_kept, without_metrics
@@ -36,7 +36,6 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
             yield f"{path}: {standing.get(path, 'it has succeeded since')}"
             if remove:
                 path.unlink(missing_ok=True)
-    yield from _empty(store, remove)
 
 
 def _outdated(store: Store, remove: bool) -> Iterator[str]:
@@ -83,13 +82,3 @@ def _current(path: Path) -> tuple[Record | None, list[str]]:
         return None, [why]
     reasons = outdated_metrics(record)
     return without_metrics(record, reasons), [f"{metric}, {text}" for metric, text in reasons.items()]
-
-
-def _empty(store: Store, remove: bool) -> Iterator[str]:
-    """Remove folders without files."""
-    for folder in sorted(store.runs.glob("*/"), reverse=True):
-        if not any(path.is_file() for path in folder.rglob("*")):
-            yield f"{folder}: empty"
-            for place in sorted([folder, *folder.rglob("*/")], reverse=True) if remove else ():
-                with suppress(OSError):  # another process has just written into it
-                    place.rmdir()

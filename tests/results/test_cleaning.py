@@ -84,9 +84,11 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
     run = first_path(results).parents[1]
     (results / "leases" / run.name / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)
     (run / ".record.json.x.tmp").write_text("half")
+    (begun := run.with_name("begun")).mkdir()  # another process has not yet written into it
     assert "whose owner (process 999999999" in cli("results", "clean", "--results", results)[1]
     assert not (results / "leases").exists()
     assert not list(results.rglob("*.tmp"))
+    assert begun.is_dir()
 
 
 def test_reasons_of_others_cannot_write_to_the_terminal(cli, swept, first_path):
