@@ -23,7 +23,7 @@ from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs import provenance
-from genbench.runs.record import failure_line, format_published, identity, read_published
+from genbench.runs.record import failure_line, format_published, identity, read_kept, read_published
 from genbench.runs.record_types import Place, Record, SpecJson
 from genbench.runs.spec import Spec, without_folders
 from genbench.runs.store import Store, failed_record, labels_of
@@ -55,7 +55,8 @@ def publish_suite(
 
     A cell shows its record in the store, plus the metrics that only its published record has. Without a record in the
     store, the cell shows its published record. A cell without either is shown as failed if it failed, and is left out
-    otherwise. Warnings report replaced published values, and published records that match no cell of this suite.
+    otherwise. Warnings report replaced published values, and published records that match no cell of this suite. If the
+    store lacks such a record, or metrics of it, the published files are set aside.
 
     Args:
         specs: cells of the suite, in the order of the tables.
@@ -95,8 +96,9 @@ def publish_suite(
             log.warning("%s: %d of %d cells have no record here; their published records are kept", *counts)
         if replaced:
             log.warning("%s: values of %d of %d cells replace published ones that differ", name, replaced, len(specs))
-        if dropped := len(earlier.keys() - cells):
-            log.warning("%s: %d published records match no cell of this suite and leave its tables", name, dropped)
+        dropped = [record for cell, record in earlier.items() if cell not in cells]
+        if dropped:
+            log.warning("%s: %d published records match no cell of this suite and leave its tables", name, len(dropped))
         if not records and not failed_here:
             return []
         if console is not None and not places:  # first, in case the disk is full
@@ -106,10 +108,20 @@ def publish_suite(
             print_suite(SuiteResults(name, tuple(runs), tuple(failures_of(failures, cells))), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
-            for path in (folder / file for file in (RECORDS, *VIEWS)):
+        if damaged is not None or not all(_is_saved(store, record) for record in dropped):
+            for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
                 if path.exists():
                     files.set_aside(path)
         return write_suite(folder, records, failed_here)
+
+
+def _is_saved(store: Store, published: Record) -> bool:
+    """Return whether a record in the store has all metrics of a published one."""
+    try:
+        saved = read_kept(store.runs / Path(*identity(published)) / "record.json")
+    except (FileNotFoundError, Damaged):
+        return False
+    return published["spec"]["metrics"].keys() <= saved["spec"]["metrics"].keys()
 
 
 def _placed(record: Record, places: list[Place] | None) -> Record:

@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -161,6 +162,19 @@ metrics = ["norm"]
 [plan]
 steps = 0
 """
+
+
+@pytest.mark.parametrize("lose", [lambda path: edit_record(path, drop_metric("sliced_w2")), Path.unlink])
+def test_published_values_that_exist_nowhere_else_are_set_aside_once_their_suite_has_no_such_cell(swept, lose):
+    suite, results = swept
+    specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
+    publish_suite("tiny", specs[:3], store)
+    assert files_of(results / "tiny").keys() == published.keys()
+    publish_suite("tiny", specs, store)
+    lose(store.record_path(specs[3]))
+    publish_suite("tiny", specs[:3], store)
+    aside = {name: content for name, content in files_of(results / "tiny").items() if name not in published}
+    assert aside == {f"{name}.aside": content for name, content in published.items()}
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b""])
