@@ -13,7 +13,7 @@ from genbench.errors import ConfigError
 from genbench.report.blocks import Charts, Table
 from genbench.report.content import gather
 from genbench.report.formats.terminal import print_suite, show
-from genbench.report.formats.writers import COLUMNS, csv, markdown, means
+from genbench.report.formats.writers import csv, markdown, means
 from genbench.report.plots import budget_curves, track_curves
 from genbench.report.tables import cost_tables, quality_tables
 from genbench.report.track_board import TrackBoard, track_board
@@ -130,14 +130,14 @@ def _placed(record: Record, places: list[Place] | None) -> Record:
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse a folder whose table.csv was not written by genbench, since a sweep would overwrite it.
+    """Refuse a folder with tables but without records: genbench did not write them, and a sweep would overwrite them.
 
     Raises:
-        ConfigError: if table.csv was not written by genbench.
+        ConfigError: if there is such a table.
     """
-    path, head = folder / "table.csv", ",".join(COLUMNS[:3]).encode()
-    if path.is_file() and not (folder / RECORDS).exists() and not files.read(path).startswith(head):
-        raise ConfigError(f"{path} would be overwritten: rename the suite, or choose another --results folder")
+    found = [path for name in VIEWS if (path := folder / name).exists()]
+    if found and not (folder / RECORDS).exists():
+        raise ConfigError(f"{found[0]} would be overwritten: rename the suite, or choose another --results folder")
 
 
 def _published(folder: Path) -> tuple[list[Record], Damaged | None]:

@@ -111,14 +111,18 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
     assert "results" in said
 
 
-def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path):
+@pytest.mark.parametrize("name", ["table.csv", "table.md", "cost.md"])
+def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path, name):
     (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/table.csv").write_text("my own data")
+    (tmp_path / "mine" / name).write_text("my own data")
     code, err = inside("sweep", "mine.toml", "--results", ".")
     assert code == 2
-    assert "mine/table.csv would be overwritten: rename the suite, or choose another --results folder" in err
-    assert (tmp_path / "mine/table.csv").read_text() == "my own data"
+    assert f"mine/{name} would be overwritten: rename the suite, or choose another --results folder" in err
+    assert (tmp_path / "mine" / name).read_text() == "my own data"
+
+
+def test_settings_that_a_track_fixes_are_refused(inside, tmp_path):
     code, err = inside("sweep", "plane-v1", "--set", "plan.lr=0.02", "--results", tmp_path / "r")
     assert (code, "plane-v1 fixes all settings except data.*" in err) == (2, True)
     assert not (tmp_path / "r").exists()
