@@ -139,9 +139,9 @@ def parse_seeds(text: str) -> list[int]:
             raise ConfigError(f"--seed / --seeds {text}: write a whole number from 0 on, or several as 0-4 or 0,2,5")
         if len(first) > 40 or int(last or first) - int(first) > 10_000:
             raise ConfigError(f"--seed / --seeds {text}: too many seeds")
+        if int(last or first) < int(first):
+            raise ConfigError(f"--seed / --seeds {text}: the last seed is smaller than the first")
         seeds += range(int(first), int(last or first) + 1)
-    if not seeds:
-        raise ConfigError(f"--seed / --seeds {text}: the last seed is smaller than the first")
     return list(dict.fromkeys(seeds))
 
 

@@ -9,7 +9,7 @@ from genbench.cli import options
 from genbench.errors import ConfigError
 
 
-@pytest.mark.parametrize("text", ["", "1,", "-1", "1.5", "x", "1-2-3", "9" * 50, "0-99999", "5-2"])
+@pytest.mark.parametrize("text", ["", "1,", "-1", "1.5", "x", "1-2-3", "9" * 50, "0-99999", "5-2", "0,5-2"])
 def test_wrong_seeds_are_refused(text):
     with pytest.raises(ConfigError, match=r"^--seed / --seeds "):
         options.parse_seeds(text)
