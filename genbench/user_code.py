@@ -8,6 +8,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 from genbench.errors import USER_MODULE, ConfigError
 
 FILES = "GENBENCH_FILES"
-"""Environment variable that passes the paths of the user's Python files to child processes."""
+"""Environment variable that passes the paths of the user's Python files to child processes, as JSON."""
 
 executing: list[str] = []
 """Hashes of the files that are being executed."""
@@ -31,13 +32,13 @@ _helpers: set[str] = set()
 
 def named_files() -> list[Path]:
     """Return the files that the user has named, in this process or in the one that started it."""
-    return list(map(Path, filter(None, os.environ.get(FILES, "").split(os.pathsep))))
+    return list(map(Path, json.loads(os.environ.get(FILES) or "[]")))
 
 
 def load_file(path: Path) -> str:
     """Execute a Python file, here and in the processes that this one starts; see `execute_file`."""
     digest = execute_file(path)
-    os.environ[FILES] = os.pathsep.join(dict.fromkeys(map(str, [*named_files(), path.resolve()])))
+    os.environ[FILES] = json.dumps([*dict.fromkeys(map(str, [*named_files(), path.resolve()]))])
     return digest
 
 

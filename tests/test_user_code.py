@@ -66,6 +66,13 @@ def test_an_edit_to_a_helper_is_another_model_with_its_own_numbers(tmp_path, imp
     assert found[1][1] > found[0][1] + 5
 
 
+def test_processes_are_told_each_file_once_whatever_its_folder_is_called(tmp_path):
+    paths = [written(tmp_path / name / "mine.py") for name in ("2026-11-30T21:13", "a\nb")]
+    for path in (*paths, *paths):
+        user_code.load_file(path)
+    assert user_code.named_files() == paths
+
+
 def test_a_file_of_a_package_is_known_with_the_modules_of_its_folder(tmp_path, monkeypatch):
     """And no library below the folder of a file is: a home may hold Python itself."""
     monkeypatch.syspath_prepend(tmp_path)
