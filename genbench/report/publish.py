@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -166,7 +167,9 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
     made = f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
     drawn = track_charts(boards[0], store) if boards else []
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made, drawn).items()}
-    with store.lock_tables():  # another process that holds it removes temporary files
+    # Another process that holds the lock removes temporary files in the results folder.
+    shared = page.parent.resolve().is_relative_to(store.root.resolve())
+    with store.lock_tables() if shared else nullcontext():
         for path, text in texts.items():
             files.write(path, text, durable=False)
     if full:

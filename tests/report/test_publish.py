@@ -231,6 +231,13 @@ def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypat
     assert "report.html" in written
 
 
+def test_a_page_elsewhere_is_written_also_if_nothing_can_be_written_in_the_results_folder(swept, tmp_path):
+    _, results = swept
+    (results / "leases").touch()
+    publish_report(Store(results), tmp_path / "elsewhere.html", Console(quiet=True))
+    assert (tmp_path / "elsewhere.html").exists()
+
+
 def test_a_published_protocol_states_an_outdated_version_once_however_often_it_is_published(swept):
     """After three publications it read "version 0 of sliced_w2" three times, and matched no other value."""
     suite, results = swept
