@@ -190,7 +190,11 @@ def _eval_samples(
     data, metrics = task_without_model(dataset, metric or None, settings)
     require_measurable(build_data(data), metrics, metric or ())
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
-    pages = save_metric_grids(results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", evaluation, evaluation.data)
+    folder, pages = results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", []
+    try:
+        pages = save_metric_grids(folder, evaluation, evaluation.data)
+    except OSError as error:  # the values are saved nowhere else
+        typer.echo(f"no pictures of the samples: {error}", err=True)
     real = dict(evaluation.data.provenance)
     if as_json:
         here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}

@@ -1,6 +1,7 @@
 """Samples that come without a model, and reference statistics, from the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -59,6 +60,11 @@ def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(ins
     _, out, _ = inside(*asked)
     assert "data: real, sha256" in out
     assert page in out
+    shutil.rmtree(tmp_path / "results/foreign")
+    (tmp_path / "results/foreign").touch()
+    code, out, err = inside(*asked, "--json")
+    assert (code, json.loads(out)["results"]) == (0, said["results"])
+    assert (json.loads(out)["pages"], "no pictures of the samples: " in err) == ([], True)
 
 
 def test_a_tree_of_several_parts_is_not_taken_for_one_set_of_samples(place, data):
