@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def _folder(value: Path) -> Path:
-    """Check a results folder, before torch is imported."""
+    """Return a checked results folder, before torch is imported; shells leave the ~ of --results=~/out as it is."""
+    value = Path(os.path.expanduser(value))
     files.require_folder(value)
     return value
 

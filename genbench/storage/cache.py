@@ -29,7 +29,7 @@ Content = TypeVar("Content")
 
 def home() -> Path:
     """Return the folder of downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
-    return Path(os.environ.get("GENBENCH_HOME") or Path.home() / ".cache" / "genbench")
+    return Path(os.environ.get("GENBENCH_HOME") or "~/.cache/genbench").expanduser()
 
 
 def key(**determinants: Any) -> str:

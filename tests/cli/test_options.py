@@ -15,13 +15,15 @@ def test_wrong_seeds_are_refused(text):
         options.parse_seeds(text)
 
 
-def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path):
+def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     run = ["run", "--model", "cfm", "--dataset", "moons", "--set", "plan.steps=2", "--set", "evaluation.n=16"]
-    run += ["--metric", "nfe", "--json", "--results", tmp_path]
+    run += ["--metric", "nfe", "--json", "--results=~/r"]
     code, out, err = cli(*run, "--quiet")
     assert (code, err) == (0, "")
     assert json.loads(out)["results"][0]["metric"] == "nfe"
     assert "step 2 of 2" in cli(*run, "--seed", "1")[2]
+    assert len([*(tmp_path / "r/runs").iterdir()]) == 2
 
 
 def test_seeds_are_each_used_once_and_a_closed_stream_has_a_console(monkeypatch):

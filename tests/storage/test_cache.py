@@ -21,6 +21,13 @@ def entry(text="content", calls=None):
     return cache.get("kind", "name", files.read_sealed, make)
 
 
+@pytest.mark.parametrize(("given", "folder"), [("~/mine", "mine"), ("", ".cache/genbench")])
+def test_the_home_of_the_user_is_written_as_a_tilde(tmp_path, monkeypatch, given, folder):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GENBENCH_HOME", given)
+    assert cache.home() == tmp_path / folder
+
+
 def test_an_entry_is_made_once(own_home):
     calls = []
     assert [entry(calls=calls) for _ in range(3)] == ["content"] * 3
