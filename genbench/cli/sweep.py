@@ -77,30 +77,29 @@ def sweep(
                 raise ConfigError(f"--set: {suite} fixes all settings except data.*: to change others, copy {path}")
         else:
             loaded = suites.Sweep(path.stem, row_cells(path, model, changes))
-        part = loaded.part(dataset or (), budget, settings)
+        chosen = [loaded.specs[index] for index in sorted(loaded.part(dataset or (), budget, settings))]
         store = Store(results) if dry_run else writable_store(results)
-        records = [kept if store.is_complete(spec, kept := store.record(spec)) else None for spec in loaded.specs]
-    missing = [loaded.specs[index] for index in sorted(part) if records[index] is None]
-    typer.echo(f"{suite}: {counted(len(part), 'cell')}, {len(missing)} to run", err=True)
+        missing = [spec for spec in chosen if not store.is_complete(spec, store.record(spec))]
+    typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
     if seconds := usual_seconds(path, store, missing):
         options.say_time(seconds / min(jobs, len(missing)))
     if dry_run:
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite
 
-        print_cells(of_suite([loaded.specs[index] for index in sorted(part)], store), options.stdout())
+        print_cells(of_suite(chosen, store), options.stdout())
         return
     if model is None:
         require_own_folder(results / loaded.name)
     labels = cell_names(missing)
-    with ProgressDisplay(labels, options.stderr(), skipped=len(part) - len(missing)) as display:
+    with ProgressDisplay(labels, options.stderr(), skipped=len(chosen) - len(missing)) as display:
         reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
-        publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, records, loaded.places)
+        publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, loaded.places)
     if model is not None or loaded.places:
         steps = loaded.specs[0].plan["steps"] if model is not None else budget
-        tasks = {loaded.specs[index].data_label for index in part} if model is not None or dataset else set()
+        tasks = {spec.data_label for spec in chosen} if model is not None or dataset else set()
         _print_board(suite, store, steps, tasks, settings)
     options.check_failures(reasons, f"of {counted(len(missing), 'cell')} failed; the same command tries them again")
 

@@ -49,7 +49,6 @@ def publish_suite(
     store: Store,
     console: Console | None = None,
     failed: Mapping[Path, str] | None = None,
-    known: Sequence[Record | None] = (),
     places: Sequence[list[Place]] = (),
 ) -> list[Path]:
     """Write the records and tables of a suite to RESULTS/NAME, print a summary, and return the files.
@@ -64,7 +63,6 @@ def publish_suite(
         console: where to print the summary of a suite that is not a track; None prints nothing.
         failed: reasons of failures in this sweep, by the path of the missing record. Reasons from earlier sweeps are
             read from the store.
-        known: records that were read already, one per cell; None for a cell without a record.
         places: places of each cell in a track.
     """
     with store.lock_tables():
@@ -75,12 +73,12 @@ def publish_suite(
         records: list[Record] = []
         failed_here: list[Record] = []
         left_out: list[LeftOut] = []
-        kept, replaced, cells, nothing = 0, 0, set(), [None] * len(specs)
-        for spec, record, its_places in zip(specs, known or nothing, places or nothing, strict=True):
+        kept, replaced, cells = 0, 0, set()
+        for spec, its_places in zip(specs, places or [None] * len(specs), strict=True):
             labels = labels_of(spec)
             cell = labels["run"], labels["evaluation"]
             cells.add(cell)
-            here, before = record or store.record(spec), earlier.get(cell)
+            here, before = store.record(spec), earlier.get(cell)
             chosen, parts = standing(here, before)
             left_out += parts
             if chosen is not None:

@@ -42,6 +42,18 @@ def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path,
     assert "9 cells, 3 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
 
 
+def test_tables_show_what_another_command_measured_during_the_sweep(swept, first_path, monkeypatch):
+    suite, results = swept
+
+    def meanwhile(*_):
+        genbench("eval", first_path(results).parents[1], "--metric", "norm")
+        return []
+
+    monkeypatch.setattr("genbench.sweeps.executors.execute", meanwhile)
+    genbench("sweep", suite, "--results", results)
+    assert "moons,cfm,norm," in (results / "tiny/table.csv").read_text()
+
+
 def test_a_failed_cell_is_shown_retried_and_leaves_the_others_alone(tmp_path):
     suite = tmp_path / "bad.toml"
     suite.write_text(SUITE.replace('"cfm"', '{name = "cfm", plan = {lr = 1e30}}'))
