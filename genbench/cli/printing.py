@@ -22,6 +22,7 @@ from genbench.runs.record import read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec, own_data_name
 from genbench.runs.store import Store, labels_of, run_name
+from genbench.storage import files
 from genbench.storage.files import Damaged
 from genbench.sweeps.shell_commands import baseline
 
@@ -63,7 +64,8 @@ def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
     `compare` chooses the budget with most common seeds, and says so if there are several.
     """
     data, own = own_data_name(spec.data) or spec.data["name"].partition("@")[0], spec.json()
-    paths = sorted(store.runs.glob(f"*-{data}-*/*/record.json"))  # reading all others would take too long
+    # Reading all others would take too long.
+    paths = sorted(store.runs.glob(f"*-{files.filename(data)}-*/*/record.json"))
     found = [record for record in map(_measured, paths) if record is not None]
     others = [
         record

@@ -28,7 +28,7 @@ from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import cache, content_hash, files, tensors
 from genbench.storage.files import Damaged
 
-MEMBER = re.compile(r"runs/[\w.-]{1,200}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
+MEMBER = re.compile(r"runs/[\w.-]{1,255}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
 MAX_WEIGHTS = 64 << 20
 """Largest size in bytes of the weights of a run; values of a run without its weights cannot be measured again."""
 MAX_BYTES, MAX_MEMBERS, MAX_RECORD, MAX_RECORDS = 4 << 30, 20_000, 4 << 20, 256 << 20
@@ -62,13 +62,8 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
                 _copy_weights(weights, target / weights.name)
             else:
                 without.add(record.parts[-3])
-        try:
-            _check_members(path, [info for _, info in _members(folder)])
-        except ConfigError as error:
-            raise ConfigError(f"{error}; submit fewer runs at a time") from error
+        _check_members(path, [info for _, info in _members(folder)])
         found = read(Store(folder), Guest(data, trusted=True))
-        if not found:
-            raise ConfigError("there are no records to submit")
         for verdict in (each.verdict for each in found if each.verdict.state == "refused"):
             raise ConfigError(f"genbench verify would refuse {verdict.name}: {verdict.reason}")
         files.replace(path, lambda temporary: zip_folder(folder, temporary))
@@ -139,12 +134,13 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def _check_members(path: Path, members: list[ZipInfo]) -> None:
-    if not members or len({info.filename for info in members}) < len(members) or len(members) > MAX_MEMBERS:
-        raise ConfigError(f"{path} is not a submission: it is empty, has a member twice, or has too many members")
-    if sum(info.file_size for info in members) > MAX_BYTES:
-        raise ConfigError(f"{path} would unpack to more than {MAX_BYTES / 2**30:g} GiB")
-    if sum(info.file_size for info in members if info.filename.endswith(".json")) > MAX_RECORDS:
-        raise ConfigError(f"{path} would unpack to more than {MAX_RECORDS / 2**20:g} MiB of records")
+    if not members or len({info.filename for info in members}) < len(members):
+        raise ConfigError(f"{path} is not a submission: it is empty, or has a member twice")
+    size = sum(info.file_size for info in members)
+    of_records = sum(info.file_size for info in members if info.filename.endswith(".json"))
+    if len(members) > MAX_MEMBERS or size > MAX_BYTES or of_records > MAX_RECORDS:
+        most = f"{MAX_MEMBERS:,} files, {MAX_BYTES / 2**30:g} GiB or {MAX_RECORDS / 2**20:g} MiB of records"
+        raise ConfigError(f"{path} would unpack to more than {most}: submit fewer runs at a time")
     for info in members:
         name, kind = info.filename, stat.S_IFMT(info.external_attr >> 16)
         if not MEMBER.fullmatch(name) or kind not in (0, stat.S_IFREG):

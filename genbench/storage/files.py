@@ -71,8 +71,8 @@ def require_folder(path: Path, *, there: bool = False) -> None:
 
 
 def filename(text: str) -> str:
-    """Return a text as part of a file name."""
-    return re.sub(r"[^\w.-]", "_", text)
+    """Return a text as part of a file name, in ASCII: other letters have several encodings."""
+    return re.sub(r"[^\w.-]", "_", text, flags=re.ASCII)
 
 
 def write(path: Path, content: bytes | str, *, durable: bool = True) -> None:

@@ -122,16 +122,16 @@ def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path):
 def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(OWN)
-    (tmp_path / "people.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 11}\n" for k in range(400)))
+    (tmp_path / "données.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 11}\n" for k in range(400)))
     tiny = [*TINY[:2], "--set", "evaluation.n=40", "--set", "evaluation.curve=[]"]
-    first = genbench("run", "--model", "mine.py", "--dataset", "people.csv", *tiny, *METRICS, "--results", "r")
-    assert "mine on people, seed 0" in first.stdout
+    first = genbench("run", "--model", "mine.py", "--dataset", "données.csv", *tiny, *METRICS, "--results", "r")
+    assert "mine on données, seed 0" in first.stdout
     second = genbench(*next_of(first))
     words = next_of(second)
-    assert words == ["compare", "mine", "cfm", "--dataset", "people", "--results", "r"]
+    assert words == ["compare", "mine", "cfm", "--dataset", "données", "--results", "r"]
     compared = genbench(*words).stdout
-    assert compared == genbench("compare", "mine.py", "cfm", "--dataset", "people.csv", "--results", "r").stdout
-    assert "mine on people  ->  cfm on people" in compared
+    assert compared == genbench("compare", "mine.py", "cfm", "--dataset", "données.csv", "--results", "r").stdout
+    assert "mine on données  ->  cfm on données" in compared
     printed = genbench("list", "runs", "--results", "r").stdout
     assert "mine" in printed
     assert "@" not in printed

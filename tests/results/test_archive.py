@@ -48,15 +48,15 @@ def test_large_weights_are_left_out_and_named(forger, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("bound", "most", "said"),
     [
-        ("MAX_BYTES", 1000, "would unpack to more than"),
-        ("MAX_RECORDS", 1000, "MiB of records"),
-        ("MAX_RECORD", 1000, "more than 1,000"),
-        ("MAX_MEMBERS", 3, "has too many members"),
+        ("MAX_BYTES", 1000, "submit fewer runs"),
+        ("MAX_RECORDS", 1000, "submit fewer runs"),
+        ("MAX_RECORD", 1000, "more than 1,000$"),
+        ("MAX_MEMBERS", 3, "submit fewer runs"),
     ],
 )
 def test_what_would_not_be_read_is_not_written(forger, tmp_path, monkeypatch, bound, most, said):
     monkeypatch.setattr(f"genbench.results.archive.{bound}", most)
-    with pytest.raises(ConfigError, match=f"{said}.*submit fewer runs"):
+    with pytest.raises(ConfigError, match=said):
         pack(forger.store.record_paths(), tmp_path / "y.genbench.zip")
     assert not (tmp_path / "y.genbench.zip").exists()
 
@@ -144,11 +144,11 @@ def own_data(own_home, tmp_path, monkeypatch):
     author = tmp_path / "author"
     author.mkdir()
     points = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).numpy()
-    np.save(author / "people.npy", points)
+    np.save(author / "données.npy", points)
     np.save(tmp_path / "other.npy", points + 1)
     settings = {"plan": {"steps": 5, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
     monkeypatch.chdir(tmp_path)
-    for seed, path in enumerate((str(author / "people.npy"), "author/people.npy")):
+    for seed, path in enumerate((str(author / "données.npy"), "author/données.npy")):
         settings["data"] = {"path": path}
         genbench.run("cfm", "points", seed=seed, metrics=["sliced_w2"], settings=settings, results=author / "r")
     return author
@@ -161,13 +161,13 @@ def test_a_submission_on_own_data_holds_no_path_and_is_confirmed_where_the_file_
     with zipfile.ZipFile(path) as archive:
         assert not any(b"author/" in archive.read(name) for name in archive.namelist())
     moved = tmp_path / "elsewhere.npy"
-    (own_data / "people.npy").rename(moved)
+    (own_data / "données.npy").rename(moved)
     shutil.rmtree(own_data)
     specs._built.clear()
     for arguments in ((), ("--dataset", tmp_path / "other.npy")):
         code, out, err = cli("verify", path, *arguments)
         assert (code, "2 not measured" in err) == (1, True)
-        assert "its data people.npy (sha256" in " ".join(out.split())
+        assert "its data données.npy (sha256" in " ".join(out.split())
         assert "add --dataset FILE" in " ".join(out.split())
     code, out, err = cli("verify", path, "--dataset", tmp_path / "other.npy", "--dataset", moved)
     assert (code, "2 confirmed" in err) == (0, True), out + err
