@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from helpers.command_line import METRICS, TINY, genbench
