@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.records import run
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from helpers.tracks import lost, planted, record_of, rows_of
 from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
-from genbench.analysis.values import Cost, Failure, failures_of, read_values
+from genbench.analysis.values import Cost, Failure, read_failures, read_values
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
+
+
+def tables_of(records, failed=()):
+    return comparison_tables(read_values(records, failed), read_failures(records, failed))
 
 
 def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
@@ -112,8 +117,8 @@ def test_letters_never_compare_two_budgets_of_a_track():
     gaussian = [record_of("gaussian", "moons", 0, seed, rows_of(0.9, 0.1)) for seed in range(5)]
     failures = lost(("wcfm", 0))
     parts = ([*planted(), *gaussian], [*planted(50), *gaussian])
-    alone = [comparison_tables(read_values(part)) for part in parts]
-    both = comparison_tables(read_values([*planted(), *planted(50), *gaussian]), failures_of(failures, []))
+    alone = [tables_of(part) for part in parts]
+    both = tables_of([*planted(), *planted(50), *gaussian], failures)
     assert [table.title for table in both] == [
         f"{data}, {steps} steps" for steps in (20, 50) for data in ("moons", "pinwheel")
     ]
@@ -145,7 +150,7 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
     records += [record_of("otcfm", "moons", 20, s, rows_of(0.7 + 0.01 * s, 0.1), tables=both) for s in range(3)]
     tuned = [{"row": "cfm", "headline": "sliced_w2", "tables": ["tuned"]}]
     failed = [{**with_rate(lost(("cfm", 4))[0], 3e-3), "track": tuned}]
-    tables = comparison_tables(read_values(records), failures_of(failed, records))
+    tables = tables_of(records, failed)
     found = {
         table.title: {r.label: (round(r.cells[0].mean, 2), r.cells[0].letters) for r in table.rows[1:]}
         for table in tables
@@ -156,7 +161,7 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
         "moons, 50 steps, default settings": {"cfm": (0.42, "")},
     }
     assert [DEFAULT_ROWS in table.legend for table in tables] == [False, True, False]
-    again = comparison_tables(read_values(records), failures_of([*failed, *lost(("otcfm", 4))], records))
+    again = tables_of(records, [*failed, *lost(("otcfm", 4))])
     assert [[r.label for r in table.rows] for table in again] == [[r.label for r in table.rows] for table in tables]
 
 
@@ -167,8 +172,21 @@ def test_seeds_of_a_tuned_row_share_a_row_with_those_that_failed_if_all_default_
     failed[1]["track"][0]["tables"] = ["tuned"]
     for record in (tuned, failed[1]):
         record["spec"]["plan"]["lr"] = 3e-3
-    *_, table = comparison_tables(read_values([tuned]), failures_of(failed, [tuned]))
-    assert [row.label for row in table.rows if not row.floor] == ["cfm"]
+    *_, table = tables_of([tuned], failed)
+    assert [row.label for row in table.rows if not row.floor] == ["cfm lr=0.003"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_failed_run_has_the_name_of_the_seeds_that_its_setting_has(whole):
+    """Two settings of cfm were told apart by values alone: the failed seeds made a row that no setting has."""
+    rates = (1e-3, 0.1)
+    records = [run("cfm", seed, 1.0 + seed, plan={"lr": lr}).record for lr in rates for seed in range(3)]
+    failed = [{**records.pop(at), "failure": "the loss is not finite"} for at in ((5,) if whole else (5, 4, 3, 2))]
+    (table,) = tables_of(records, failed)
+    cells = {row.label: row.cells[0] for row in table.rows if not row.floor}
+    assert [*cells] == ["cfm lr=0.001", "cfm lr=0.1"]
+    assert [cells[name].aside for name in cells] == ([False, True] if whole else [True, False])
+    assert cells["cfm lr=0.1"].text == ("" if whole else "failed (3)")
 
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
