@@ -148,15 +148,17 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
         better, text = "none" if metric in COUNTS else part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
-        steps = sorted(group_by(part, attrgetter("share" if shares else "step")).items())
+        at_step = attrgetter("share" if shares else "step")
+        steps = sorted(group_by(part, at_step).items())
         every = math.ceil(len(steps) / MAX_STEPS)
-        steps = steps[::-1][::every][::-1]  # evenly spread, with the last one
-        columns = [Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text) for at, _ in steps]
-        contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
+        missing, contents = [v for v in same if v.value is None], []
+        for at, rows in steps[::-1][::every][::-1]:  # evenly spread, with the last one
+            lost = [v for v in missing if v.point == "training" and at_step(v) == at]
+            contents.append(_content(Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text), rows, lost))
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
-        contents.append(_content(Column("end", better, text), main, []))
-        here = [f for f in failures if f.data == data]
-        tables.append(_table(f"{data}: {metric} vs. training steps", same, contents, here, [f"{metric}: {text}"]))
+        contents.append(_content(Column("end", better, text), main, [v for v in missing if v.point == "main"]))
+        failed = [f for f in failures if f.data == data]
+        tables.append(_table(f"{data}: {metric} vs. training steps", same, contents, failed, [f"{metric}: {text}"]))
     return tables
 
 

@@ -261,6 +261,19 @@ def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps()
     assert thinned == ["5", "10", "15", "20", "25", "30", "35", "40", "end"]
 
 
+def test_a_model_without_a_seed_during_training_is_compared_with_no_other():
+    """Its remaining seeds had letters, and no note gave the reason."""
+    values = {"cfm": 1.0, "otcfm": 2.0, "mine": 0.5}
+    points = [{"point": "training", "step": 10}, {"point": "training", "step": 20}, {}]
+    rows = [row(m, s, value + s**2 / 99, **at) for at in points for m, value in values.items() for s in range(6)]
+    why = "9 of 512 samples are not finite"
+    for lost in (0, 2):  # at step 10 and at the end
+        rows[18 * lost + 12] = refusal("mine", 0, why, **points[lost])
+    (table,) = training_tables(rows)
+    assert [(cell.aside, cell.letters) for cell in cells_of(table, "mine")] == [(True, ""), (False, "a"), (True, "")]
+    assert table.notes == (f"without 1 of 6 seeds: {why}",)
+
+
 def test_settings_that_all_long_labels_share_are_stated_once():
     shared = "encoder=autoencoder(width=16,steps=5000,batch_size=32) noise=0.3"
     values = [row(f"{model} {shared}", 0, 1.0) for model in ("tarflow", "starflow kappa=1")]
