@@ -4,7 +4,7 @@ Seconds of training, measured alone, come from a file beside the track.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,22 +75,32 @@ def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[st
     return {model: {run: alike(row) for run, row in own.items()} for model, own in rows.items()}
 
 
-def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
-    """Return the cell of a model on a task, from the results of `row_of` by seed and the seeds of its budget."""
+def cell_of(
+    rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Mapping[int, str], stated: str
+) -> Cell:
+    """Return the cell of a model on a task.
+
+    Args:
+        rows: {seed: result of `row_of`}.
+        seeds: of the budget.
+        failed: {seed: reason} of failed runs.
+    """
     found = {seed: rows[seed] for seed in seeds if seed in rows}
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]
     errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
-    absent = len(seeds) - len(found)
-    lost = len(set(failed) & set(seeds) - found.keys())
-    if without and not (values or lost) and all(map(is_unsupported, without)):
-        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
-    if lost or without:
-        more = f", missing {absent - lost}" if absent > lost else ""
-        reason = without[0].get("reason", "") if without else ""
-        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
+    lost = [row.get("reason", "") for row in without if not is_unsupported(row)]
+    lost += [failed[seed] for seed in seeds if seed in failed and seed not in found]
+    absent = len(seeds) - len(values) - len(lost)
+    if lost:
+        more = f", missing {absent}" if absent else ""
+        return Cell(values, f"failed {len(lost)}{more} of {len(seeds)}", lost[0], stated)
+    whys = [(row.get("word", "unsupported"), row.get("reason", "")) for row in without]
+    if whys and not values:
+        return Cell({}, *whys[0])
     if absent:
-        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
+        reason = ": ".join(filter(None, whys[0])) if whys else ""
+        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", reason, stated)
     nfe = tuple(row["nfe"] for row in found.values() if row.get("nfe") is not None)
     return Cell(values, "", stated=stated, errors=errors, nfe=nfe)
 

@@ -78,8 +78,11 @@ def test_a_value_by_another_protocol_is_a_word():
     found = by_one_protocol(rows | {"meanflow": {0: {"word": "unsupported", "value": None}}})
     assert {model: found[model] for model in ("cfm", "nsf")} == {model: rows[model] for model in ("cfm", "nsf")}
     assert found["meanflow"][0]["word"] == "unsupported"
-    cell = cell_of(found["starflow"], (0, 1), (), "noise=0.05")
+    cell = cell_of(found["starflow"], (0, 1), {}, "noise=0.05")
     assert (cell.word, cell.reason, cell.values) == ("other protocol", "density of noisy data", {})
+    half = {0: {"value": 1.0}, 1: found["starflow"][1]}  # seeds of another protocol have not failed
+    assert cell_of(half, (0, 1), {}, "")[:3] == ({0: 1.0}, "1 of 2 seeds", "other protocol: density of noisy data")
+    assert cell_of(half, (0, 1, 2), {2: "why"}, "")[:3] == ({0: 1.0}, "failed 1, missing 1 of 3", "why")
 
 
 def test_values_of_two_versions_of_a_metric_are_not_compared(tmp_path):

@@ -166,7 +166,9 @@ def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):
     cells = {row.label: row.cells[0] for row in table.rows}
     vp, reflow = cells["vp"], cells["reflow"]
     assert (vp.aside, vp.letters, vp.mean) == (True, "", pytest.approx(0.3))
-    assert [table.notes[i - 1] for i in vp.notes] == ["failed 1 of 5"]
+    why = "the loss is not finite at step 3"
+    assert [table.notes[i - 1] for i in vp.notes] == [why, "failed 1 of 5"]
+    assert [table.notes[i - 1] for i in cells["wcfm"].notes] == [why]
     assert (reflow.text, table.notes[reflow.notes[0] - 1]) == ("unsupported", "no teacher")
     assert cells["wcfm"].text == "failed 1, missing 4 of 5"
     assert cells["real data"].mean == pytest.approx(0.1, abs=0.01)
