@@ -239,6 +239,5 @@ def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str,
         split = [part for group in groups for part in ((group - {a}, group - {b}) if {a, b} <= group else (group,))]
         groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
     groups.sort(key=lambda group: sorted(map(order.index, group)))
-    short = len(groups) <= len(string.ascii_letters)
-    names = string.ascii_letters if short else [f"({number})" for number in range(len(groups))]
+    names = [*string.ascii_letters, *map(chr, range(0x100, 0x100 + len(groups)))]  # Ā, ā, ... follow Z
     return {item: "".join(name for name, group in zip(names, groups, strict=False) if item in group) for item in order}
