@@ -276,9 +276,9 @@ def _cells(
         texts = []
         if missing:
             part = f"without {len(missing)} of {len(missing) + len(seeds)} seeds: " if seeds else ""
-            texts.append(part + _distinct(missing))
+            texts.append(part + distinct_reasons(missing))
         if failed:
-            texts.append(f"{counted(len(failed), 'run')} failed: {_distinct(f.reason for f in failed)}")
+            texts.append(f"{counted(len(failed), 'run')} failed: {distinct_reasons(f.reason for f in failed)}")
         if seeds and len(seeds) < usual and not texts:
             texts.append(f"{counted(len(seeds), 'seed')} only{', too few to compare' if len(seeds) == 1 else ''}")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
@@ -340,7 +340,7 @@ def _seeds(seeds: Sequence[int], usual: int) -> str:
     return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
 
 
-def _distinct(reasons: Iterable[str]) -> str:
+def distinct_reasons(reasons: Iterable[str]) -> str:
     """Return each reason once; reasons that differ in numbers only count as equal."""
     kinds: dict[str, dict[str, None]] = {}
     for reason in reasons:
