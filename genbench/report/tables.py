@@ -118,7 +118,7 @@ def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> l
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (part[0].protocol, part[0].n)]
         better, protocol = part[0].better, _protocol(part[0])
         legend, contents = [f"{metric}: {protocol}"], []
-        fixed = {m: ["its NFE cannot be set"] for m in _models(main) if m not in _models(part)}
+        fixed = {v.model: ["its NFE cannot be set"] for v in main if v.solver is None and v.model not in _models(part)}
         for nfe, rows in sorted(group_by(part, lambda v: v.nfe or 0).items()):
             here = [v for v in missing if (v.point, v.solver, v.nfe) == ("curve", solver, nfe)]
             content = _content(Column(f"{nfe:g}", better, protocol), rows, here)
@@ -334,9 +334,10 @@ def _protocol(value: Value) -> str:
 
 
 def _seeds(seeds: Sequence[int], usual: int) -> str:
-    if len(seeds) == 1:
-        return f"One seed ({seeds[0]}): no interval, and too few seeds to compare models."
     listed = ", ".join(map(str, seeds))
+    if usual == 1:
+        which = "One seed" if len(seeds) == 1 else "One seed for each model"
+        return f"{which} ({listed}): no interval, and too few seeds to compare models."
     return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
 
 

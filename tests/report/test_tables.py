@@ -11,6 +11,7 @@ from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
 from genbench.analysis.values import Cost, Failure, read_failures, read_values
+from genbench.report.blocks import Cell
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
 
@@ -51,6 +52,8 @@ def test_one_seed_has_no_interval():
     assert "±" not in markdown(table).partition("\n- ")[0]
     assert not any(r.cells[0].letters for r in table.rows)
     assert SEPARATION not in table.legend
+    table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 4, 0.25)])
+    assert table.legend[0] == "One seed for each model (3, 4): no interval, and too few seeds to compare models."
 
 
 def test_an_unsupported_metric_is_a_dash_with_its_reason():
@@ -215,14 +218,15 @@ def test_floors_that_differ_between_models_have_a_note():
 
 
 def test_a_curve_has_a_column_for_each_nfe_and_the_main_solver():
-    (table,) = curve_tables(curve_rows())
+    (table,) = curve_tables([*curve_rows(), row("vp", 0, 1.0)])  # vp was measured without a curve
     assert table.title == "moons: w2 vs. NFE (euler)"
     assert [c.title for c in table.columns] == ["1", "2", "16", "main solver", "its NFE"]
     assert [cell.mean for cell in cells_of(table, "cfm")] == pytest.approx([9, 5, 1.5, 1.1, 100])
     assert [cell.text for cell in cells_of(table, "flow")][:3] == ["-"] * 3
     assert cells_of(table, "flow")[4].mean == 64
-    assert table.notes == ("its NFE cannot be set",)
-    assert "Main solver: cfm dopri5, flow its own." in table.legend
+    assert cells_of(table, "vp")[0] == Cell()
+    assert table.notes == ("its NFE cannot be set", "1 seed only, too few to compare")
+    assert "Main solver: cfm dopri5, flow its own, vp dopri5." in table.legend
     assert cells_of(comparison_table(curve_rows()), "cfm")[0].mean == pytest.approx(1.1)  # without points of curves
 
 
