@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.significance import POWER, Paired, detectable, holm, paired
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
-from genbench.results.frames import names_of
+from genbench.results.frames import names_of, protocols
 from genbench.results.names import metric_names
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
@@ -68,7 +69,7 @@ class Difference(NamedTuple):
             return f"{self.metric}: {one} and {other} are equal."
         low, high = (one, other) if self.paired.mean > 0 else (other, one)
         if self.p is None or verdict == "too few seeds":
-            seeds = "one common seed" if self.p is None else f"each of {self.paired.pairs} common seeds"
+            seeds = "one run of each" if self.p is None else f"each of {self.paired.pairs} common seeds"
             return f"{self.metric}: {low} is lower than {high} by {size} with {seeds}: too few seeds."
         if self.paired.low is None or self.paired.high is None:
             test = f"with each of {self.paired.pairs} common seeds, p <= {self.p:.2g}"
@@ -100,7 +101,7 @@ class Comparison(NamedTuple):
         spec: settings that differ.
         code: code, libraries and machine that differ.
         values: the metrics that both measured in the same way.
-        only: metrics that only one side measured, or that both measured differently, and a note on the chosen budget.
+        only: metrics that one side measured alone or differently, seeds without a value, and a note on the budget.
     """
 
     one: str
@@ -168,7 +169,7 @@ def compare_models(
     known = [value.metric for value in difference.values]
     for name in metrics:
         if not any(_asked(metric, [name]) for metric in known):
-            raise unknown(f"{first[0]} and {second[0]} do not both have a value of", name, known)
+            raise unknown(f"{first[0]} and {second[0]} have no comparable values of", name, known)
     if metrics:
         kept = [value for value in difference.values if _asked(value.metric, metrics)]
         difference = difference._replace(values=kept)
@@ -270,7 +271,7 @@ def _compared(
     ignored: dict[str, Any] = {} if single else {"seed": 0}
     spec = _changes(first["spec"] | ignored, second["spec"] | ignored)
     code = _changes(_made_by(first), _made_by(second))
-    left, right = _values(ones, main, single), _values(others, main, single)
+    (left, lost), (right, missing) = _values(ones, main, single), _values(others, main, single)
     values, only = [], []
     for key in left:
         seeds = [seed for seed in left[key] if seed in right.get(key, {})]
@@ -284,22 +285,34 @@ def _compared(
     for which, side, beside in (("first", left, right), ("second", right, left)):
         alone = (key for key in side if key not in beside and (not metrics or _asked(key[0], metrics)))
         only += [f"only the {which} measured {key[0]} ({key[1]}, n={key[2]})" for key in alone]
+    measured = dict.fromkeys(key[0] for key in (*left, *right) if not metrics or _asked(key[0], metrics))
+    for (model, _), reasons in ((one, lost), (other, missing)):
+        for metric in filter(reasons.get, measured):
+            which, why = counted(len(reasons[metric]), "seed"), "; ".join(dict.fromkeys(reasons[metric]))
+            only.append(f"{model}: {metric} has no value for {which}: {why}")
     return Comparison(_label(one), _label(other), spec, code, values, only)
 
 
-def _values(records: Sequence[Record], main: bool, single: bool) -> dict[tuple, dict[int, float]]:
-    """Return {metric, point and protocol: {seed: value}}, with seed 0 for a single run."""
+def _values(
+    records: Sequence[Record], main: bool, single: bool
+) -> tuple[dict[tuple, dict[int, float]], dict[str, list[str]]]:
+    """Return {metric, point and protocol: {seed: value}}, seed 0 for a single run, and {metric and point: reasons}."""
     values: dict[tuple, dict[int, float]] = {}
+    missing: dict[str, list[str]] = {}
     shown = metric_names({row["metric"] for record in records for row in record["results"]})
     for record in records:
-        for row in record["results"]:
-            if row["value"] is None or (main and row["point"] != "main"):
+        for row, protocol in zip(record["results"], protocols(record), strict=True):
+            if main and row["point"] != "main":
                 continue
             point = f" at {row['nfe']:g} NFE" if row["point"] == "curve" and row["nfe"] is not None else ""
             point = f" after {row['step']} steps" if row["point"] == "training" else point
-            key = (shown[row["metric"]] + point, row["protocol"], row["n"], row["better"])
+            metric = shown[row["metric"]] + point
+            if row["value"] is None:
+                missing.setdefault(metric, []).append(row["reason"] or "no reason was recorded")
+                continue
+            key = (metric, protocol, row["n"], row["better"])
             values.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
-    return values
+    return values, missing
 
 
 def _corrected(part: Comparison) -> Comparison:

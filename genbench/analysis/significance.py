@@ -49,13 +49,18 @@ class Paired(NamedTuple):
 def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Paired:
     """Compare two models {seed: value} over their common seeds: the first minus the second.
 
+    Differences that are equal up to the rounding of the values count as equal.
+
     Raises:
         ValueError: if they have no seed in common.
     """
-    differences = np.array([one[seed] - other[seed] for seed in one if seed in other], dtype=np.float64)
-    pairs = len(differences)
+    values = np.array([(one[seed], other[seed]) for seed in one if seed in other], dtype=np.float64)
+    pairs = len(values)
     if not pairs:
         raise ValueError("no common seeds")
+    differences, rounding = values[:, 0] - values[:, 1], 1e-12 * np.abs(values).max()
+    if np.ptp(differences) < rounding:
+        differences[:] = differences[0] if abs(differences[0]) > rounding else 0.0
     mean, error = mean_and_error(differences)
     half = half_width(error, pairs)
     if error is None or half is None:
@@ -234,6 +239,5 @@ def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str,
         split = [part for group in groups for part in ((group - {a}, group - {b}) if {a, b} <= group else (group,))]
         groups = [group for group in dict.fromkeys(split) if not any(group < other for other in split)]
     groups.sort(key=lambda group: sorted(map(order.index, group)))
-    short = len(groups) <= len(string.ascii_letters)
-    names = string.ascii_letters if short else [f"({number})" for number in range(len(groups))]
+    names = [*string.ascii_letters, *map(chr, range(0x100, 0x100 + len(groups)))]  # Ā, ā, ... follow Z
     return {item: "".join(name for name, group in zip(names, groups, strict=False) if item in group) for item in order}

@@ -59,9 +59,9 @@ def record_paths(store: Store, name: str) -> list[Path]:
 
 
 def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], list[Submitted]]:
-    """Return the records of a submission that this machine confirmed, and the number of confirmed seeds per method.
+    """Return the records of a submission's confirmed seeds, and the number of confirmed seeds per method.
 
-    A seed is confirmed if all of its records are, including records with other numbers of samples.
+    A seed is confirmed if this machine confirmed all of its records, also at other budgets and numbers of samples.
     The methods are called NAME:METHOD, after the file. Records that `own` also contains are left out.
 
     Args:
@@ -72,7 +72,7 @@ def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], 
     """
     name, states = submission_name(path), remembered(path)
     known = {(record["labels"]["run"], json.dumps(record["results"])) for record in own}
-    confirmed, repeated, seeds, missing = [], 0, defaultdict(set), defaultdict(set)
+    repeated, seeds, missing, confirmed = 0, defaultdict(set), defaultdict(set), defaultdict(list)
     read: list[tuple[str, Record]] = []
     with opened(path) as store:
         for place in store.record_paths():
@@ -90,16 +90,17 @@ def read_submission(path: Path, own: Collection[Record]) -> tuple[list[Record], 
             if record["results"]:
                 read.append((evaluation_name(place), record))
     for (evaluation, _), record in zip(read, named([record for _, record in read], own), strict=True):
-        method = f"{name}:{record['labels']['model']}", record["labels"]["data"]
-        seeds[method].add(record["spec"]["seed"])
+        method, seed = (f"{name}:{record['labels']['model']}", record["labels"]["data"]), record["spec"]["seed"]
+        seeds[method].add(seed)
         current = without_outdated([record]) if states.get(evaluation) == "confirmed" else []
-        confirmed += current
+        confirmed[method, seed] += current
         if not current:
-            missing[method].add(record["spec"]["seed"])
+            missing[method].add(seed)
     if repeated:
         log.warning("%s: %s of its records are also here, and count once", path.name, repeated)
     rows = [Submitted(model, data, len(own - missing[model, data]), len(own)) for (model, data), own in seeds.items()]
-    return [_renamed(record, name) for record in confirmed], rows
+    whole = (own for (method, seed), own in confirmed.items() if seed not in missing[method])
+    return [_renamed(record, name) for own in whole for record in own], rows
 
 
 def submission_name(path: Path) -> str:

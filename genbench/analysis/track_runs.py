@@ -24,7 +24,7 @@ from genbench.results.names import OF_FILE, named
 from genbench.results.reader import Group, Run, read_groups, suite_names
 from genbench.runs.component import differing, sampler
 from genbench.runs.make_spec import complete_spec, make_spec
-from genbench.runs.record import identity
+from genbench.runs.record import failure_line, identity
 from genbench.runs.record_types import Record, by_content, same_component
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, labels_of, run_name
@@ -55,24 +55,24 @@ class TrackRuns(NamedTuple):
 
     Args:
         runs: {place: {seed: run}}.
-        failures: seeds of failed runs.
+        failures: {place: {seed: reason}} of failed runs.
         further: rows that the track does not list.
         sources: {task: {source of its data: number of runs}}, the source of the table first; "" is the data set's own.
     """
 
     runs: dict[Place, dict[int, Run]]
-    failures: dict[Place, set[int]]
+    failures: dict[Place, dict[int, str]]
     further: tuple[str, ...]
     sources: dict[str, dict[str, int]]
 
 
 class _Candidate(NamedTuple):
-    """A run for a place, if its source is the source of the table. Without a run, the run failed."""
+    """A run for a place, or the reason of its failure, if its source is the source of the table."""
 
     place: Place
     seed: int
     source: str
-    run: Run | None
+    run: Run | str
 
 
 def read_track(path: Path) -> tuple[Suite, Track]:
@@ -103,8 +103,8 @@ def track_runs(
             known.add(identity(run.record))
             found += (_candidate(run.record, place, run) for place in _places(run.record, tasks, changed))
         for record in group.failures:
-            found += (_candidate(record, place, None) for place in _places(record, tasks, changed))
-    beside = [each.run.record for each in found if each.run is not None]
+            found += (_candidate(record, place) for place in _places(record, tasks, changed))
+    beside = [each.run.record for each in found if isinstance(each.run, Run)]
     saved = [record for record in store.records() if record["results"] and identity(record) not in known]
     own = [*named(without_outdated(saved), beside), *added]
     failed = named([record for _, record in store.failures() if identity(record) not in known], [*beside, *own])
@@ -128,10 +128,10 @@ def track_runs(
     return _of_one_source(found, listed)
 
 
-def _candidate(record: Record, place: Place, run: Run | None) -> _Candidate:
+def _candidate(record: Record, place: Place, run: Run | None = None) -> _Candidate:
     label = record["labels"]["data"]
     source = OF_FILE.search(label) if label != place.data else None
-    return _Candidate(place, record["spec"]["seed"], source[0].strip() if source else "", run)
+    return _Candidate(place, record["spec"]["seed"], source[0].strip() if source else "", run or failure_line(record))
 
 
 def _of_one_source(candidates: Iterable[_Candidate], listed: Collection[str]) -> TrackRuns:
@@ -144,8 +144,8 @@ def _of_one_source(candidates: Iterable[_Candidate], listed: Collection[str]) ->
     for place, seed, source, run in candidates:
         if source != next(iter(found.sources[place.data])):
             continue
-        if run is None:
-            found.failures.setdefault(place, set()).add(seed)
+        if isinstance(run, str):
+            found.failures.setdefault(place, {}).setdefault(seed, run)
         else:
             found.runs.setdefault(place, {}).setdefault(seed, run)  # published runs come first
     rows = dict.fromkeys(place.row for place in (*found.runs, *found.failures))

@@ -13,7 +13,7 @@ from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.comparing import agree
-from genbench.results.frames import DEFAULT_END, TUNED_END, cost_of, names_of, protocols, tables_of, tuned_plans
+from genbench.results.frames import DEFAULT_END, TUNED_END, cost_of, names_of, protocols, tables_of
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
@@ -94,17 +94,20 @@ COSTS = {
 """Titles and directions of the fields of `Cost` that are shown."""
 
 
-def read_values(records: Sequence[Record]) -> list[Value]:
+def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> list[Value]:
     """Return each value of the records once.
 
     If a model has two values of a metric for one seed, the first is returned. If they differ by more than rounding, a
     warning names the run of the other one.
+
+    Args:
+        failed: records of failed runs in the same tables, whose settings count for the names of models.
     """
     kept: dict[tuple, Value] = {}
     contradictory: dict[str, Value] = {}
     shown = metric_names({row["metric"] for record in records for row in record["results"]})
     several = _has_budgets(records)
-    for record, model in zip(records, names_of(records), strict=True):
+    for record, model in zip(records, names_of([*records, *failed]), strict=False):
         labels, spec = record["labels"], record["spec"]
         original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
         for row, protocol in zip(record["results"], protocols(record), strict=True):
@@ -149,15 +152,28 @@ def half_interval(row: Row | Mapping[str, Any]) -> float | None:
     return details.get("half_interval", half_width(error, int(n)) if error and n > 1 else None)
 
 
-def read_costs(records: Sequence[Record]) -> list[Cost]:
-    """Return the costs of the runs that have them; a prerequisite, which is only trained, is not listed."""
+def read_costs(records: Sequence[Record], failed: Sequence[Record] = ()) -> list[Cost]:
+    """Return the costs of the runs that have them; a prerequisite, which is only trained, is not listed.
+
+    Args:
+        failed: as for `read_values`.
+    """
     costs = []
-    for record, model in zip(records, names_of(records), strict=True):
+    for record, model in zip(records, names_of([*records, *failed]), strict=False):
         if record["results"] and (spent := cost_of(record)):
             labels, seed = record["labels"], record["spec"]["seed"]
             known: list[Any] = [spent.get(name) for name in Cost._fields[4:]]
             costs.append(Cost(labels["run"], model, labels["data"], seed, *known))
     return costs
+
+
+def read_failures(records: Sequence[Record], failed: Sequence[Record]) -> list[Failure]:
+    """Return the failed runs, named as `read_values` names the records in the same tables."""
+    failures = []
+    for record, model in zip(failed, names_of([*records, *failed])[len(records) :], strict=True):
+        data, spec, reason = record["labels"]["data"], record["spec"], failure_line(record)
+        failures.append(Failure(model, data, spec["seed"], reason, spec["plan"].get("steps"), tables_of(record)))
+    return failures
 
 
 def headline_metric(data: str, values: Sequence[Value]) -> str:
@@ -254,30 +270,32 @@ class SuiteResults:
 
     Args:
         runs: without outdated ones.
+        failed: records of failed runs.
     """
 
     name: str
     runs: tuple[Run, ...]
-    failures: tuple[Failure, ...]
+    failed: tuple[Record, ...]
 
     @cached_property
     def values(self) -> list[Value]:
         """All measured values."""
-        return read_values([run.record for run in self.runs])
+        return read_values([run.record for run in self.runs], self.failed)
 
     @cached_property
     def costs(self) -> list[Cost]:
         """The costs of all runs."""
-        return read_costs([run.record for run in self.runs])
+        return read_costs([run.record for run in self.runs], self.failed)
+
+    @cached_property
+    def failures(self) -> list[Failure]:
+        """The failed runs."""
+        return read_failures([run.record for run in self.runs], self.failed)
 
 
 def load_suites(store: Store, only: Collection[str] = ()) -> list[SuiteResults]:
     """Read the suites of a results folder, then its other runs. See `genbench.results.reader.read_groups`."""
-    groups = read_groups(store, only)
-    return [
-        SuiteResults(group.name, group.runs, tuple(failures_of(group.failures, [run.record for run in group.runs])))
-        for group in groups
-    ]
+    return [SuiteResults(group.name, group.runs, group.failures) for group in read_groups(store, only)]
 
 
 def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
@@ -286,17 +304,6 @@ def headlines(suites: Iterable[SuiteResults]) -> dict[str, str]:
     names = {run.data: run.record["spec"]["data"]["name"] for suite in suites for run in suite.runs}
     values = group_by((value for suite in suites for value in suite.values), lambda value: value.data)
     return {data: headline_metric(name, values[data]) for data, name in names.items()}
-
-
-def failures_of(failed: Sequence[Record], records: Sequence[Record]) -> list[Failure]:
-    """Return the rows of runs that failed, named as `names_of` names the other records of their suite."""
-    failures = []
-    for record, chosen in zip(failed, tuned_plans(failed, records), strict=True):
-        labels, spec, tables = record["labels"], record["spec"], tables_of(record)
-        name = labels["model"] + chosen + (TUNED_END if tables == {"tuned"} else "")
-        steps = spec["plan"].get("steps")
-        failures.append(Failure(name, labels["data"], spec["seed"], failure_line(record), steps, tables))
-    return failures
 
 
 def digest(*parts: Any) -> str:

@@ -92,7 +92,7 @@ class Crossed(NamedTuple):
         evaluated = min(found.evaluation / found.total, 1.0) if found.evaluation and found.total else 0.0
         own = found.low, found.own, found.high
         evaluation, training = ([(part * variance) ** 0.5 for variance in own] for part in (evaluated, 1 - evaluated))
-        saved = 1 - found.own / found.total if found.total else 0.0
+        saved = max(0.0, 1 - found.own / found.total) if found.total else 0.0
         note = f"paired by seed, which removes {100 * saved:.0f} % of the variance"
         note += "" if found.evaluation else "; evaluations state no interval, so they count as training"
         return Spread(
@@ -154,8 +154,11 @@ def _tables(group: Group, data: str, metric: str) -> Iterator[Crossed]:
                 table = cells.setdefault((plan["steps"], plan["batch_size"], protocol, row.get("n") or 1), {})
                 table.setdefault(run.model, {})[run.seed] = row, run
     for (steps, _, _, samples), models in cells.items():
-        seeds = sorted(max((found.keys() for found in models.values()), key=len))
-        full = {model: [found[seed] for seed in seeds] for model, found in models.items() if found.keys() >= set(seeds)}
+        own = list(dict.fromkeys(frozenset(found) for found in models.values()))
+        shared = dict.fromkeys(one & other for one in own for other in own)
+        tables = (({m: f for m, f in models.items() if f.keys() >= seeds}, sorted(seeds)) for seeds in shared)
+        found, seeds = max(tables, key=lambda table: (len(table[0]) - 1) * (len(table[1]) - 1))
+        full = {model: [rows[seed] for seed in seeds] for model, rows in found.items()}
         if len(full) > 1 and len(seeds) > 1:
             values = np.array([[row["value"] for row, _ in cell] for cell in full.values()], dtype=np.float64)
             errors = [[_error(row) for row, _ in cell] for cell in full.values()]

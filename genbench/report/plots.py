@@ -18,7 +18,7 @@ from genbench.storage import files
 
 log = logging.getLogger("genbench")
 
-INTERVAL = "95 % t intervals over seeds"
+INTERVAL = "95 % t intervals over the seeds that have a value"
 BARS = f"Bars: {INTERVAL}; dashed: the floor, real vs. real."
 ARROWS = {"lower": " ↓", "higher": " ↑"}
 TASKS = 3

@@ -9,7 +9,7 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.values import SuiteResults, failures_of, load_suites, read_costs, read_values
+from genbench.analysis.values import SuiteResults, load_suites, read_costs, read_failures, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Charts, Table
 from genbench.report.content import gather
@@ -102,9 +102,8 @@ def publish_suite(
             return []
         if console is not None and not places:  # first, in case the disk is full
             shown = named([*records, *failed_here])
-            cells, failures = shown[: len(records)], shown[len(records) :]
-            runs = (Run(record, model, None) for record, model in zip(cells, names_of(cells), strict=True))
-            print_suite(SuiteResults(name, tuple(runs), tuple(failures_of(failures, cells))), folder, console)
+            runs = tuple(Run(*each, None) for each in zip(shown[: len(records)], names_of(shown), strict=False))
+            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
         if damaged is not None or not all(_is_saved(store, record) for record in dropped):
@@ -194,8 +193,8 @@ def track_charts(board: TrackBoard, store: Store) -> list[Charts]:
 def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
     """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
     shown = named([*records, *failures])
-    values, spent = read_values(shown[: len(records)]), read_costs(shown[: len(records)])
-    failed_runs = failures_of(shown[len(records) :], shown[: len(records)])
+    parts = shown[: len(records)], shown[len(records) :]
+    values, spent, failed_runs = read_values(*parts), read_costs(*parts), read_failures(*parts)
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),

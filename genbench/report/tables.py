@@ -118,7 +118,7 @@ def curve_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -> l
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (part[0].protocol, part[0].n)]
         better, protocol = part[0].better, _protocol(part[0])
         legend, contents = [f"{metric}: {protocol}"], []
-        fixed = {m: ["its NFE cannot be set"] for m in _models(main) if m not in _models(part)}
+        fixed = {v.model: ["its NFE cannot be set"] for v in main if v.solver is None and v.model not in _models(part)}
         for nfe, rows in sorted(group_by(part, lambda v: v.nfe or 0).items()):
             here = [v for v in missing if (v.point, v.solver, v.nfe) == ("curve", solver, nfe)]
             content = _content(Column(f"{nfe:g}", better, protocol), rows, here)
@@ -148,15 +148,17 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
         better, text = "none" if metric in COUNTS else part[0].better, _protocol(part[0])
         same = [v for v in values if (v.data, v.metric) == (data, metric) and v.point != "curve"]
         shares = all(v.share for v in part) and len({round((v.step or 0) / (v.share or 1)) for v in part}) > 1
-        steps = sorted(group_by(part, attrgetter("share" if shares else "step")).items())
+        at_step = attrgetter("share" if shares else "step")
+        steps = sorted(group_by(part, at_step).items())
         every = math.ceil(len(steps) / MAX_STEPS)
-        steps = steps[::-1][::every][::-1]  # evenly spread, with the last one
-        columns = [Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text) for at, _ in steps]
-        contents = [_content(column, rows, []) for column, (_, rows) in zip(columns, steps, strict=True)]
+        missing, contents = [v for v in same if v.value is None], []
+        for at, rows in steps[::-1][::every][::-1]:  # evenly spread, with the last one
+            lost = [v for v in missing if v.point == "training" and at_step(v) == at]
+            contents.append(_content(Column(f"{100 * at:.3g} %" if shares else f"{at:g}", better, text), rows, lost))
         main = [v for v in same if v.point == "main" and (v.protocol, v.n) == (protocol, n)]
-        contents.append(_content(Column("end", better, text), main, []))
-        here = [f for f in failures if f.data == data]
-        tables.append(_table(f"{data}: {metric} vs. training steps", same, contents, here, [f"{metric}: {text}"]))
+        contents.append(_content(Column("end", better, text), main, [v for v in missing if v.point == "main"]))
+        failed = [f for f in failures if f.data == data]
+        tables.append(_table(f"{data}: {metric} vs. training steps", same, contents, failed, [f"{metric}: {text}"]))
     return tables
 
 
@@ -274,9 +276,9 @@ def _cells(
         texts = []
         if missing:
             part = f"without {len(missing)} of {len(missing) + len(seeds)} seeds: " if seeds else ""
-            texts.append(part + _distinct(missing))
+            texts.append(part + distinct_reasons(missing))
         if failed:
-            texts.append(f"{counted(len(failed), 'run')} failed: {_distinct(f.reason for f in failed)}")
+            texts.append(f"{counted(len(failed), 'run')} failed: {distinct_reasons(f.reason for f in failed)}")
         if seeds and len(seeds) < usual and not texts:
             texts.append(f"{counted(len(seeds), 'seed')} only{', too few to compare' if len(seeds) == 1 else ''}")
         numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
@@ -332,13 +334,14 @@ def _protocol(value: Value) -> str:
 
 
 def _seeds(seeds: Sequence[int], usual: int) -> str:
-    if len(seeds) == 1:
-        return f"One seed ({seeds[0]}): no interval, and too few seeds to compare models."
     listed = ", ".join(map(str, seeds))
+    if usual == 1:
+        which = "One seed" if len(seeds) == 1 else "One seed for each model"
+        return f"{which} ({listed}): no interval, and too few seeds to compare models."
     return f"Mean ± half its 95 % interval over {usual} seeds {'' if usual == len(seeds) else 'out of '}({listed})."
 
 
-def _distinct(reasons: Iterable[str]) -> str:
+def distinct_reasons(reasons: Iterable[str]) -> str:
     """Return each reason once; reasons that differ in numbers only count as equal."""
     kinds: dict[str, dict[str, None]] = {}
     for reason in reasons:

@@ -227,7 +227,7 @@ def track_board(path: Path, store: Store, settings: Chosen | None = None, added:
             lengths |= {row: {"plan": {"steps": budget.steps}} for row in further}
             places = {row: Place(data, row, length["plan"]["steps"]) for row, length in lengths.items() if length}
             own = {row: [*runs.get(place, {}).values()] for row, place in places.items()}
-            lost = {row: failures.get(place, set()) for row, place in places.items()}
+            lost = {row: failures.get(place, {}) for row, place in places.items()}
             chosen = suite.chosen.get(data, {}) if settings_at(budget) == "tuned" else {}
             recipes = {row: _stated(chosen.get(row, {})) for row in models}
             for place in places.values():
@@ -287,7 +287,7 @@ def _contest(
     nfe: int | None,
     seeds: Sequence[int],
     runs: Mapping[str, Sequence[Run]],
-    failed: Mapping[str, Collection[int]],
+    failed: Mapping[str, Mapping[int, str]],
     recipes: Mapping[str, str],
 ) -> Contest:
     rows = by_one_protocol(

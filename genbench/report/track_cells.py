@@ -3,7 +3,8 @@
 Seconds of training, measured alone, come from a file beside the track.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genbench.analysis.labels import counted
 from genbench.errors import ConfigError
-from genbench.results.frames import doubtful_density, is_unsupported
+from genbench.results.frames import doubtful_density, is_unsupported, protocols
 from genbench.runs.record_types import Record
 from genbench.validation import explain
 
@@ -40,11 +41,12 @@ class Cell(NamedTuple):
 
 
 def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
-    """Return the row of a metric in a regime, or {"word": why there is none}.
+    """Return the row of a metric in a regime, with its whole protocol, or {"word": why there is none}.
 
     A model with a fixed NFE stands in every regime that allows this NFE. A value that is not about samples has no NFE.
     """
-    rows: list[dict[str, Any]] = [dict(row) for row in record["results"] if row["metric"] == metric]
+    stated = zip(record["results"], protocols(record), strict=True)
+    rows: list[dict[str, Any]] = [{**row, "protocol": text} for row, text in stated if row["metric"] == metric]
     if (main := next((row for row in rows if row["point"] == "main"), None)) is None:
         return {"word": "not measured"}
     curve = {row["nfe"]: row for row in rows if row["point"] == "curve"}
@@ -58,10 +60,12 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
 def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[str, dict[Key, dict[str, Any]]]:
     """Return rows by model and run, with a word for each value that was not measured by the commonest protocol.
 
-    A flow that is trained with noise has the likelihood of noisy data. Likelihoods of clean data are not comparable.
+    A flow that is trained with noise has the likelihood of noisy data. Likelihoods of clean data are not comparable,
+    nor are impossible ones or values of another version of the metric.
     """
-    protocols = [row.get("protocol") for own in rows.values() for row in own.values() if row.get("value") is not None]
-    commonest = max(protocols, key=protocols.count, default=None)
+    measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
+    counts = Counter(row.get("protocol") for row in measured if not doubtful_density(row))
+    commonest = max(counts, key=counts.__getitem__, default=None)
 
     def alike(row: dict[str, Any]) -> dict[str, Any]:
         if row.get("value") is None or row.get("protocol") == commonest:
@@ -71,25 +75,32 @@ def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[st
     return {model: {run: alike(row) for run, row in own.items()} for model, own in rows.items()}
 
 
-def cell_of(rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Collection[int], stated: str) -> Cell:
-    """Return the cell of a model on a task, from the results of `row_of` by seed and the seeds of its budget."""
+def cell_of(
+    rows: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], failed: Mapping[int, str], stated: str
+) -> Cell:
+    """Return the cell of a model on a task.
+
+    Args:
+        rows: {seed: result of `row_of`}.
+        seeds: of the budget.
+        failed: {seed: reason} of failed runs.
+    """
     found = {seed: rows[seed] for seed in seeds if seed in rows}
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]
     errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
-    doubts = {why for row in found.values() if row.get("value") is not None and (why := doubtful_density(row))}
-    absent = len(seeds) - len(found)
-    lost = len(set(failed) & set(seeds) - found.keys())
-    if without and not (values or lost) and all(map(is_unsupported, without)):
-        return Cell({}, without[0].get("word", "unsupported"), without[0].get("reason", ""))
-    if lost or without:
-        more = f", missing {absent - lost}" if absent > lost else ""
-        reason = without[0].get("reason", "") if without else ""
-        return Cell(values, f"failed {lost + len(without)}{more} of {len(seeds)}", reason, stated)
+    lost = [row.get("reason", "") for row in without if not is_unsupported(row)]
+    lost += [failed[seed] for seed in seeds if seed in failed and seed not in found]
+    absent = len(seeds) - len(values) - len(lost)
+    if lost:
+        more = f", missing {absent}" if absent else ""
+        return Cell(values, f"failed {len(lost)}{more} of {len(seeds)}", lost[0], stated)
+    whys = [(row.get("word", "unsupported"), row.get("reason", "")) for row in without]
+    if whys and not values:
+        return Cell({}, *whys[0])
     if absent:
-        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", stated=stated)
-    if doubts:
-        return Cell(values, "doubtful", doubts.pop(), stated)
+        reason = ": ".join(filter(None, whys[0])) if whys else ""
+        return Cell(values, f"{len(values)} of {len(seeds)} seeds" if values else "missing", reason, stated)
     nfe = tuple(row["nfe"] for row in found.values() if row.get("nfe") is not None)
     return Cell(values, "", stated=stated, errors=errors, nfe=nfe)
 

@@ -255,8 +255,10 @@ def unscored(heats: Sequence[Heat]) -> str:
 
 def why_unscored(heats: Sequence[Heat], baseline: str) -> str:
     """Return why the tasks of `unscored` are not scored."""
-    cells = (c.cells[baseline] for heat in heats for c in heat.contests if c.data in heat.effects.unscored)
-    return f"{baseline} is not clearly above the floor{' or lacks seeds' if any(cell.word for cell in cells) else ''}"
+    left = [c for heat in heats for c in heat.contests if c.data in heat.effects.unscored]
+    why = f"{baseline} is not clearly above the floor"
+    why += " or lacks seeds" if any(c.cells[baseline].word for c in left) else ""
+    return f"{why} or the floor is constant" if any(len(c.floor) > len({*c.floor.values()}) == 1 for c in left) else why
 
 
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:

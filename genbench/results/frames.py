@@ -131,7 +131,7 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     budgets: dict[str, dict[tuple[str, str], str]] = {}
     found: list[tuple[tuple[str, str, str], str]] = []
-    for record, chosen in zip(records, tuned_plans(records, records), strict=True):
+    for record, chosen in zip(records, _tuned_plans(records), strict=True):
         spec, labels = record["spec"], record["labels"]
         budget = json.dumps([spec["plan"], spec["evaluation"]])  # few differ
         if budget not in budgets:
@@ -155,17 +155,14 @@ def _setting(key: tuple[str, str], label: str) -> str:
     return ".".join(key) if f" {key[1]}=" in label else key[1]
 
 
-def tuned_plans(records: Sequence[Mapping[str, Any]], known: Iterable[Mapping[str, Any]]) -> list[str]:
+def _tuned_plans(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the tuned settings of each record's plan, as the end of its name; labels state all other settings.
 
     A setting is named if it differs from the default run of the same row and data set. If no such run is known, a
     default run of the row on another data set is taken.
-
-    Args:
-        known: the records among which default runs are looked up.
     """
     usual: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for record in known:
+    for record in records:
         for place in record.get("track", ()):
             if "default" in place["tables"]:
                 for data in (record["labels"]["data"], ""):

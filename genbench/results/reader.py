@@ -145,10 +145,10 @@ def read_groups(store: Store, only: Collection[str] = ()) -> list[Group]:
     shown = iter(named([record for _, kept, failures in groups for record in (*(r for r, _ in kept), *failures)]))
     found = []
     for name, kept, failures in groups:
-        records = [next(shown) for _ in kept]
+        records, failed = [next(shown) for _ in kept], tuple(next(shown) for _ in failures)
         folders = (folder for _, folder in kept)
-        runs = tuple(map(Run, records, names_of(records), folders))
-        found.append(Group(name, runs, tuple(next(shown) for _ in failures)))
+        runs = tuple(map(Run, records, names_of([*records, *failed]), folders))
+        found.append(Group(name, runs, failed))
     return found
 
 

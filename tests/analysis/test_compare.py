@@ -77,6 +77,31 @@ def test_only_metrics_that_were_asked_for_are_named_as_measured_by_one_side():
     assert not compare_models(records, "cfm", "wcfm", "moons", ["w2"]).only
 
 
+def test_seeds_without_a_value_are_stated_with_their_reason():
+    """The mean of the other seeds was compared without a word."""
+    records, why = sweep(5), "7 of 64 samples are not finite"
+    records[1]["results"][0] |= {"value": None, "reason": why}  # w2 of wcfm, seed 0
+    part = compare_models(records, "cfm", "wcfm", "moons")
+    assert value_of(part, "w2").paired.pairs == 4
+    assert part.only == [f"wcfm: w2 has no value for 1 seed: {why}"]
+    assert not compare_models(records, "cfm", "wcfm", "moons", ["norm"]).only
+
+
+@pytest.mark.parametrize("outdated", [False, True])
+def test_a_value_of_another_version_or_below_the_entropy_is_not_compared(outdated):
+    """A density that is wrong was better, with p < 1e-9, and an outdated W2 stood beside W2."""
+    name = "w2" if outdated else "nll"
+    records = [record(m, s, {name: (v + s**2 / 99, "lower")}) for m, v in (("cfm", 2), ("wcfm", 1)) for s in range(3)]
+    for each in records[3:]:
+        each["results"] = [row | {"floor": 1.9} for row in each["results"][:1]]
+        if outdated:
+            each["spec"]["metrics"]["w2"]["version"] = 0
+    (part,), _ = compare_records(records[:3], records[3:])
+    assert not part.values
+    said = "version 0 of w2" if outdated else "lower than the entropy of the data"
+    assert any(said in line and line.startswith(f"only the second measured {name} ") for line in part.only)
+
+
 def test_sentences_name_the_better_model_or_the_detectable_difference():
     w2, coverage, norm = (v.sentence("cfm", "wcfm") for v in compare_models(sweep(), "cfm", "wcfm", "moons").values)
     assert w2.startswith("w2: cfm is better than wcfm, lower by 0.5 (95 % int")
@@ -91,7 +116,7 @@ def test_sentences_name_the_better_model_or_the_detectable_difference():
     part = compare_models(sweep(), "cfm", "wcfm kappa=.5", "moons")
     assert value_of(part, "mode_coverage").sentence("A", "B").endswith("are equal.")
     (w2,) = compare_models(sweep(1), "cfm", "wcfm", "moons", ["w2"]).values
-    assert w2.sentence("cfm", "wcfm").endswith("with one common seed: too few seeds.")
+    assert w2.sentence("cfm", "wcfm").endswith("with one run of each: too few seeds.")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +141,7 @@ def test_impossible_comparisons_are_refused_with_a_suggestion():
         (("cfm", "cfm", "moons"), "cfm and cfm are both cfm: nothing to compare"),
         (
             ("cfm", "wcfm", "moons", ["w3"]),
-            "cfm and wcfm do not both have a value of 'w3'; known: mode_coverage, norm, w2",
+            "cfm and wcfm have no comparable values of 'w3'; known: mode_coverage, norm, w2",
         ),
     ):
         with pytest.raises(ConfigError) as refused:

@@ -91,7 +91,7 @@ def test_two_submissions_of_one_name_are_refused(forger, tmp_path, cli):
     assert "two submissions are called mine: rename one" in err
 
 
-def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, board, cli):
+def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, rows, board, cli):
     """A further record of seed 0, with other samples, holds a value that its weights do not give."""
     path = forger.record_of("cfm", 0)
     shutil.copytree(path.parent, later := path.parents[1] / "later")
@@ -102,6 +102,7 @@ def test_a_seed_is_confirmed_only_with_all_of_its_records(forger, tmp_path, boar
     path = forger.submit(tmp_path / "theirs.genbench.zip")
     assert cli("verify", path, "--sample", "9")[0] == 1
     assert "theirs:cfm on moons: 1 of 2 seeds confirmed." in board(tmp_path / "nothing", "--add", path).stdout
+    assert rows(tmp_path / "nothing", "--add", path)["theirs:cfm"]["word"] == "1 of 2 seeds"
 
 
 def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):

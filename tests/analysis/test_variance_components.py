@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tracks import board_of, planted
+from helpers.tracks import board_of, planted, record_of
 
 from genbench.analysis.claims import options
 from genbench.analysis.significance import paired
@@ -84,8 +84,22 @@ def test_values_of_two_budgets_are_never_in_one_table(tmp_path):
     board_of(tmp_path, [*planted(20), *planted(50)])
     found = crossed(read_groups(Store(tmp_path / "results")), "moons", "sliced_w2")
     assert {run.record["spec"]["plan"]["steps"] for run in found.runs} == {found.steps}
-    assert found.values.shape == (3, 5)
-    assert found.spread().source == f"3 models x 5 seeds of some, {found.steps} steps"
+    assert found.values.shape == (4, 4)  # vp lacks a seed: 3 x 3 degrees of freedom, and 2 x 4 without it
+    assert found.spread().source == f"4 models x 4 seeds of some, {found.steps} steps"
+
+
+def test_a_further_seed_of_one_model_makes_no_table_smaller(tmp_path):
+    """The seeds of the model with most seeds decided: no other model had them all, and the suite had no table."""
+    records = [record for record in planted() if record["labels"]["model"] in ("cfm", "otcfm")]
+    for model, seed in (("cfm", 5), ("otcfm", 6)):
+        records.append(record_of(model, "moons", 20, seed, records[0]["results"]))
+        board_of(tmp_path, records)
+        assert crossed(read_groups(Store(tmp_path / "results")), "moons", "sliced_w2").values.shape == (2, 5)
+
+
+def test_pairing_removes_no_negative_share_of_the_variance():
+    values = np.exp([[0.0, 1.0], [1.0, 0.0]])  # the models of a seed go opposite ways
+    assert "which removes 0 % of the variance" in crossed_table(values).spread().note
 
 
 def test_what_cannot_be_estimated_is_refused():

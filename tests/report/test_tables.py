@@ -4,14 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.records import run
 from helpers.reports import cells_of, comparison_table, curve_rows, refusal, row, three_seeds
 from helpers.tracks import lost, planted, record_of, rows_of
 from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
-from genbench.analysis.values import Cost, Failure, failures_of, read_values
+from genbench.analysis.values import Cost, Failure, read_failures, read_values
+from genbench.report.blocks import Cell
 from genbench.report.formats.writers import markdown
 from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
+
+
+def tables_of(records, failed=()):
+    return comparison_tables(read_values(records, failed), read_failures(records, failed))
 
 
 def test_a_cell_has_mean_and_interval_and_the_floor_is_the_first_row():
@@ -46,6 +52,8 @@ def test_one_seed_has_no_interval():
     assert "±" not in markdown(table).partition("\n- ")[0]
     assert not any(r.cells[0].letters for r in table.rows)
     assert SEPARATION not in table.legend
+    table = comparison_table([row("cfm", 3, 0.5), row("otcfm", 4, 0.25)])
+    assert table.legend[0] == "One seed for each model (3, 4): no interval, and too few seeds to compare models."
 
 
 def test_an_unsupported_metric_is_a_dash_with_its_reason():
@@ -112,8 +120,8 @@ def test_letters_never_compare_two_budgets_of_a_track():
     gaussian = [record_of("gaussian", "moons", 0, seed, rows_of(0.9, 0.1)) for seed in range(5)]
     failures = lost(("wcfm", 0))
     parts = ([*planted(), *gaussian], [*planted(50), *gaussian])
-    alone = [comparison_tables(read_values(part)) for part in parts]
-    both = comparison_tables(read_values([*planted(), *planted(50), *gaussian]), failures_of(failures, []))
+    alone = [tables_of(part) for part in parts]
+    both = tables_of([*planted(), *planted(50), *gaussian], failures)
     assert [table.title for table in both] == [
         f"{data}, {steps} steps" for steps in (20, 50) for data in ("moons", "pinwheel")
     ]
@@ -145,7 +153,7 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
     records += [record_of("otcfm", "moons", 20, s, rows_of(0.7 + 0.01 * s, 0.1), tables=both) for s in range(3)]
     tuned = [{"row": "cfm", "headline": "sliced_w2", "tables": ["tuned"]}]
     failed = [{**with_rate(lost(("cfm", 4))[0], 3e-3), "track": tuned}]
-    tables = comparison_tables(read_values(records), failures_of(failed, records))
+    tables = tables_of(records, failed)
     found = {
         table.title: {r.label: (round(r.cells[0].mean, 2), r.cells[0].letters) for r in table.rows[1:]}
         for table in tables
@@ -156,7 +164,7 @@ def test_tuned_and_default_settings_of_a_track_have_tables_of_their_own():
         "moons, 50 steps, default settings": {"cfm": (0.42, "")},
     }
     assert [DEFAULT_ROWS in table.legend for table in tables] == [False, True, False]
-    again = comparison_tables(read_values(records), failures_of([*failed, *lost(("otcfm", 4))], records))
+    again = tables_of(records, [*failed, *lost(("otcfm", 4))])
     assert [[r.label for r in table.rows] for table in again] == [[r.label for r in table.rows] for table in tables]
 
 
@@ -167,8 +175,21 @@ def test_seeds_of_a_tuned_row_share_a_row_with_those_that_failed_if_all_default_
     failed[1]["track"][0]["tables"] = ["tuned"]
     for record in (tuned, failed[1]):
         record["spec"]["plan"]["lr"] = 3e-3
-    *_, table = comparison_tables(read_values([tuned]), failures_of(failed, [tuned]))
-    assert [row.label for row in table.rows if not row.floor] == ["cfm"]
+    *_, table = tables_of([tuned], failed)
+    assert [row.label for row in table.rows if not row.floor] == ["cfm lr=0.003"]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_failed_run_has_the_name_of_the_seeds_that_its_setting_has(whole):
+    """Two settings of cfm were told apart by values alone: the failed seeds made a row that no setting has."""
+    rates = (1e-3, 0.1)
+    records = [run("cfm", seed, 1.0 + seed, plan={"lr": lr}).record for lr in rates for seed in range(3)]
+    failed = [{**records.pop(at), "failure": "the loss is not finite"} for at in ((5,) if whole else (5, 4, 3, 2))]
+    (table,) = tables_of(records, failed)
+    cells = {row.label: row.cells[0] for row in table.rows if not row.floor}
+    assert [*cells] == ["cfm lr=0.001", "cfm lr=0.1"]
+    assert [cells[name].aside for name in cells] == ([False, True] if whole else [True, False])
+    assert cells["cfm lr=0.1"].text == ("" if whole else "failed (3)")
 
 
 @pytest.mark.parametrize("other", [{"protocol": "sliced"}, {"n": 512}])
@@ -197,14 +218,15 @@ def test_floors_that_differ_between_models_have_a_note():
 
 
 def test_a_curve_has_a_column_for_each_nfe_and_the_main_solver():
-    (table,) = curve_tables(curve_rows())
+    (table,) = curve_tables([*curve_rows(), row("vp", 0, 1.0)])  # vp was measured without a curve
     assert table.title == "moons: w2 vs. NFE (euler)"
     assert [c.title for c in table.columns] == ["1", "2", "16", "main solver", "its NFE"]
     assert [cell.mean for cell in cells_of(table, "cfm")] == pytest.approx([9, 5, 1.5, 1.1, 100])
     assert [cell.text for cell in cells_of(table, "flow")][:3] == ["-"] * 3
     assert cells_of(table, "flow")[4].mean == 64
-    assert table.notes == ("its NFE cannot be set",)
-    assert "Main solver: cfm dopri5, flow its own." in table.legend
+    assert cells_of(table, "vp")[0] == Cell()
+    assert table.notes == ("its NFE cannot be set", "1 seed only, too few to compare")
+    assert "Main solver: cfm dopri5, flow its own, vp dopri5." in table.legend
     assert cells_of(comparison_table(curve_rows()), "cfm")[0].mean == pytest.approx(1.1)  # without points of curves
 
 
@@ -241,6 +263,19 @@ def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps()
     assert titles(cfm[0], ("flow", 650, None)) == ["650", "1000", "end"]
     thinned = titles(*(("cfm", step, step / 40) for step in range(1, 41)))
     assert thinned == ["5", "10", "15", "20", "25", "30", "35", "40", "end"]
+
+
+def test_a_model_without_a_seed_during_training_is_compared_with_no_other():
+    """Its remaining seeds had letters, and no note gave the reason."""
+    values = {"cfm": 1.0, "otcfm": 2.0, "mine": 0.5}
+    points = [{"point": "training", "step": 10}, {"point": "training", "step": 20}, {}]
+    rows = [row(m, s, value + s**2 / 99, **at) for at in points for m, value in values.items() for s in range(6)]
+    why = "9 of 512 samples are not finite"
+    for column in (0, 2):  # at step 10 and at the end
+        rows[18 * column + 12] = refusal("mine", 0, why, **points[column])
+    (table,) = training_tables(rows)
+    assert [(cell.aside, cell.letters) for cell in cells_of(table, "mine")] == [(True, ""), (False, "a"), (True, "")]
+    assert table.notes == (f"without 1 of 6 seeds: {why}",)
 
 
 def test_settings_that_all_long_labels_share_are_stated_once():

@@ -68,7 +68,7 @@ def test_seconds_are_those_of_the_file_beside_a_track(tmp_path):
 def test_a_value_by_another_protocol_is_a_word():
     """Likelihoods of noisy data stood beside likelihoods of data, with letters over both."""
     rows = {
-        model: {seed: {"value": 1.0 + seed, "protocol": protocol} for seed in (0, 1)}
+        model: {seed: {"metric": "nll", "value": 1.0 + seed, "protocol": protocol} for seed in (0, 1)}
         for model, protocol in (
             ("cfm", "density of data"),
             ("starflow", "density of noisy data"),
@@ -78,5 +78,19 @@ def test_a_value_by_another_protocol_is_a_word():
     found = by_one_protocol(rows | {"meanflow": {0: {"word": "unsupported", "value": None}}})
     assert {model: found[model] for model in ("cfm", "nsf")} == {model: rows[model] for model in ("cfm", "nsf")}
     assert found["meanflow"][0]["word"] == "unsupported"
-    cell = cell_of(found["starflow"], (0, 1), (), "noise=0.05")
+    cell = cell_of(found["starflow"], (0, 1), {}, "noise=0.05")
     assert (cell.word, cell.reason, cell.values) == ("other protocol", "density of noisy data", {})
+    half = {0: {"value": 1.0}, 1: found["starflow"][1]}  # seeds of another protocol have not failed
+    assert cell_of(half, (0, 1), {}, "")[:3] == ({0: 1.0}, "1 of 2 seeds", "other protocol: density of noisy data")
+    assert cell_of(half, (0, 1, 2), {2: "why"}, "")[:3] == ({0: 1.0}, "failed 1, missing 1 of 3", "why")
+
+
+def test_values_of_two_versions_of_a_metric_are_not_compared(tmp_path):
+    """Published values of an outdated metric had letters together with own values of the installed version."""
+    records = planted()
+    for record in records:
+        if record["labels"]["model"] == "nsf":
+            record["spec"]["metrics"]["sliced_w2"]["version"] = 0
+    contest = board_of(tmp_path, records).heat(20, None).contests[0]
+    assert contest.cells["nsf"][:3] == ({}, "other protocol", "64 directions, version 0 of sliced_w2")
+    assert set(contest.pairs.letters) == {"cfm", "otcfm"}

@@ -103,12 +103,12 @@ def test_a_cell_with_a_record_and_a_failure_counts_once(swept):
         held.write_failure(more, "the machine was on fire")
     assert len(list(store.failures())) == 1
     (tiny,) = load_suites(store)
-    assert (len(tiny.runs), tiny.failures) == (4, ())
+    assert (len(tiny.runs), tiny.failed) == (4, ())
     publish_suite("tiny", specs, store)
     assert len(read_published(results / "tiny/records.jsonl.gz")) == 4
     store.record_path(specs[0]).unlink()
     (tiny,) = load_suites(store)
-    assert (len(tiny.runs), tiny.failures) == (4, ())
+    assert (len(tiny.runs), tiny.failed) == (4, ())
 
 
 def test_failures_are_read_with_the_suite_that_lists_them_until_their_runs_succeed(swept):

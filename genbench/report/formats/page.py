@@ -85,9 +85,11 @@ def pages(
             empty=[board.name for board in boards if not _ranks(board)],
             folder=folder,
             values=[
-                _values(suite, data, report.headlines.get(data.title, ""))
+                _values(suite, data, table, report.headlines.get(data.title, ""))
                 for suite in report.sections
                 for data in suite.sections
+                for table in data.blocks
+                if isinstance(table, Table)
             ],
         )
     }
@@ -124,20 +126,17 @@ def _name(*titles: str) -> str:
     return f"{slug(' '.join(titles))[:WIDEST_NAME]}-{digest(*titles)[:8]}".strip("-")
 
 
-def _values(suite: Section, data: Section, headline: str) -> dict[str, Any]:
-    """Return the tables of a data set as plain JSON, for the pickers of the home."""
-    columns: list[list[str]] = []
-    rows: dict[str, dict[str, Any]] = {}
-    links = _files(suite, data)
-    for table in (block for block in data.blocks if isinstance(block, Table)):
-        for index, column in enumerate(table.columns):
-            if any(row.cells[index].mean is not None for row in table.rows):
-                columns.append([column.title, column.better, column.protocol])
-                for row in table.rows:
-                    own = rows.setdefault(row.label, {"floor": row.floor, "page": links.get(row.label), "cells": {}})
-                    if (cell := row.cells[index]).mean is not None:
-                        own["cells"][len(columns) - 1] = [cell_text(replace(cell, notes=())), cell.mean]
-    place = {"data": data.title, "suite": suite.title, "page": f"{_file(suite.title)}#data-{_name(data.title)}"}
+def _values(suite: Section, data: Section, table: Table, headline: str) -> dict[str, Any]:
+    """Return a table of a data set as plain JSON, for the pickers of the home; its place names its budget."""
+    shown = [i for i in range(len(table.columns)) if any(row.cells[i].mean is not None for row in table.rows)]
+    columns = [(table.columns[i].title, table.columns[i].better, table.columns[i].protocol) for i in shown]
+    links, rows = _files(suite, data), {}
+    for row in table.rows:
+        means = {at: row.cells[i] for at, i in enumerate(shown) if row.cells[i].mean is not None}
+        cells = {at: [cell_text(replace(cell, notes=())), cell.mean] for at, cell in means.items()}
+        rows[row.label] = {"floor": row.floor, "page": links.get(row.label), "cells": cells}
+    place = {"data": data.title, "suite": f"{suite.title}{table.title.removeprefix(data.title)}"}
+    place["page"] = f"{_file(suite.title)}#data-{_name(data.title)}"
     return place | {"headline": headline, "columns": columns, "rows": rows}
 
 

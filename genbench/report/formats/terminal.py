@@ -18,7 +18,7 @@ from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import SuiteResults, group_by, half_interval, headlines
 from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
-from genbench.report.tables import comparison_tables
+from genbench.report.tables import NO_REASON, comparison_tables, distinct_reasons
 from genbench.results.frames import cost_of, doubtful_density, protocol
 from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
@@ -155,14 +155,14 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, 
 def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tuple[str, ...]:
     """Return the reasons of missing values, doubts, the protocols on request, and what ± means."""
     texts: dict[str, list[str]] = {}
-    for metric, (first, *_) in main.items():
-        if first["value"] is None:
-            texts.setdefault(first["reason"], []).append(metric)
-        elif full:
-            text = protocol(first) or ""
-            texts.setdefault(text if "n=" in text else f"{text}, n={first['n']}", []).append(metric)
-        elif doubt := doubtful_density(first):
-            texts.setdefault(doubt, []).append(metric)
+    for metric, rows in main.items():
+        known = [row for row in rows if row["value"] is not None]
+        if missing := [row["reason"] or NO_REASON for row in rows if row["value"] is None]:
+            part = f"without {len(missing)} of {len(rows)} seeds: " if known else ""
+            texts.setdefault(part + distinct_reasons(missing), []).append(metric)
+        for text in filter(None, dict.fromkeys(map(protocol if full else doubtful_density, known))):
+            more = f", n={known[0]['n']}" if full and "n=" not in text else ""
+            texts.setdefault(text + more, []).append(metric)
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
     if max(map(len, main.values()), default=1) > 1:
         legend.append("±: half the 95 % interval over seeds.")
@@ -180,6 +180,8 @@ def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
         return text_row(label, "-", _number(floor), "")
     mean, half = (known[0], half_interval(rows[0])) if len(rows) == 1 else mean_and_half(known)
     text = _number(mean) if half is None else format_mean(mean, half)
+    if len(known) < len(rows):  # the mean of the other seeds is not the mean of the model
+        return text_row(label, f"({text})", _number(floor), "")
     return text_row(label, text, _number(floor), _verdict(mean, half, floor, better))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import html5lib
 import pytest
-from helpers.reports import blocks, gathered, text
+from helpers.reports import blocks, comparison_table, gathered, text, three_seeds
 from helpers.tracks import board_of, planted
 from PIL import Image
 
@@ -153,10 +153,24 @@ def test_the_page_of_a_method_has_its_curves_its_command_and_its_origin(trees, r
     assert "steps 12, batch_size 32" in text(page)
 
 
+def to_look_up(home):
+    (content,) = [e.text for e in home.iter("script") if e.get("type") == "application/json"]
+    return json.loads(content)
+
+
+def test_each_budget_of_a_track_is_looked_up_apart():
+    """Columns of several budgets had one title, and only the first of them was found."""
+    values = {20: [2.0, 3.0], 50: [1.0, 1.5]}
+    tables = [replace(comparison_table(three_seeds(cfm=v)), title=f"moons, {n} steps") for n, v in values.items()]
+    suite = Section("Suite tiny", (), (Section("moons", tuple(tables)),))
+    found = to_look_up(parsed(pages(Report("title", "", (), (suite,)), (), "report.html")["report.html"]))
+    means = {each["suite"]: each["rows"]["cfm"]["cells"]["0"][1] for each in found}
+    assert means == {"Suite tiny, 20 steps": 2.5, "Suite tiny, 50 steps": 1.25}
+
+
 def test_the_home_has_every_data_set_and_every_value_to_look_up(trees, report):
     home = trees["report.html"]
-    (content,) = [e.text for e in home.iter("script") if e.get("type") == "application/json"]
-    found = {(each["data"], each["suite"]): each for each in json.loads(content)}
+    found = {(each["data"], each["suite"]): each for each in to_look_up(home)}
     assert list(found) == [(data.title, suite.title) for suite in report.sections for data in suite.sections]
     assert f"{len({data for data, _ in found})} data sets" in report.summary
     for suite in report.sections:

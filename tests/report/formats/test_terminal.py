@@ -57,6 +57,16 @@ def test_protocols_and_the_curve_are_printed_on_request():
     assert all(text in long for text in ("w2: exact, n=100", "(euler)", "NFE"))
 
 
+def test_seeds_without_a_value_are_counted_with_their_reason_beside_the_mean_of_the_others():
+    """A reason was printed only if the first seed had no value, and the mean was judged against the floor."""
+    why = "7 of 64 samples are not finite"
+    rows = [row(2.0 + s / 99, None, 1.0) if s in (0, 2) else row(None, None, None, reason=why) for s in range(4)]
+    text = printed(print_rows, rows, "title")
+    assert f"w2: without 2 of 4 seeds: {why}" in text
+    assert "(2.01±" in text
+    assert "worse" not in text
+
+
 EVIL = "cfm\x1b[31m\x1b]0;title\x07\r\nx\x9b2J\u202e[bold]"
 
 
