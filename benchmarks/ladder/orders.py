@@ -9,6 +9,7 @@ import numpy as np
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.significance import compare_all
 from genbench.report.track_cells import by_one_protocol
+from genbench.results.frames import protocols
 from genbench.runs.record_types import Record, Row
 
 DRAWS = 2000
@@ -110,9 +111,10 @@ def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
             if "default" in place["tables"]:
                 found.setdefault(data, {}).setdefault(plan["steps"], Rung(place["headline"], {}))
                 run = plan["steps"], record["spec"]["seed"]
-                for row in record["results"]:
+                for row, protocol in zip(record["results"], protocols(record), strict=True):
                     if row["value"] is not None and (number := number_of(row)):
-                        rows.setdefault((data, number), {}).setdefault(place["row"], {})[run] = dict(row)
+                        own = rows.setdefault((data, number), {}).setdefault(place["row"], {})
+                        own[run] = {**row, "protocol": protocol}
     for (data, number), methods in rows.items():
         for name, own in by_one_protocol(methods).items():
             for (steps, seed), row in own.items():
