@@ -255,10 +255,12 @@ def unscored(heats: Sequence[Heat]) -> str:
 
 def why_unscored(heats: Sequence[Heat], baseline: str) -> str:
     """Return why the tasks of `unscored` are not scored."""
-    left = [c for heat in heats for c in heat.contests if c.data in heat.effects.unscored]
+    without = [c for heat in heats for c in heat.contests if c.data in heat.effects.unscored]
     why = f"{baseline} is not clearly above the floor"
-    why += " or lacks seeds" if any(c.cells[baseline].word for c in left) else ""
-    return f"{why} or the floor is constant" if any(len(c.floor) > len({*c.floor.values()}) == 1 for c in left) else why
+    why += " or lacks seeds" if any(c.cells[baseline].word for c in without) else ""
+    return why + (
+        " or the floor does not vary" if any(len(c.floor) > len({*c.floor.values()}) == 1 for c in without) else ""
+    )
 
 
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:

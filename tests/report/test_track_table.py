@@ -52,10 +52,6 @@ def test_across_tasks_a_method_has_its_ratio_or_one_word(board, tmp_path):
     text = across_table(board_of(tmp_path, records)).legend[0]
     assert "geometric mean over 2 tasks (moons, pinwheel) with" in text
     assert text.endswith("not scored, because cfm is not clearly above the floor or lacks seeds: pinwheel (NFE 1).")
-    for record in (each for each in records if each["labels"]["data"] == "pinwheel"):
-        record["results"] = [row | {"floor": 0.1} for row in record["results"]]
-    text = across_table(board_of(tmp_path, records)).legend[0]
-    assert " above the floor or lacks seeds or the floor is constant: pinwheel (own sampler; NFE 1; NFE 4)." in text
 
 
 def test_the_shortest_and_the_longest_budget_stand_side_by_side_in_seven_columns(tmp_path):
