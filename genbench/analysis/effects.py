@@ -2,9 +2,8 @@
 
 Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. Intervals and tests are t over
 tasks, because a bootstrap over four to eight tasks covers only 84 to 91 % at a nominal 95 %. A task is scored if the
-baseline's excess exceeds three of its standard errors, and the floor has a spread over seeds. An excess below one
-standard error of the floor is set to this error, so a method at the floor gets the best score that the measurement
-supports.
+baseline's excess exceeds three of its standard errors. An excess below one standard error of the floor is set to this
+error, so a method at the floor gets the best score that the measurement supports.
 """
 
 import math
@@ -98,9 +97,9 @@ def excess(task: Task, method: str) -> Excess | None:
 
 
 def is_scored(task: Task, baseline: str) -> bool:
-    """Return whether the baseline is clearly above the floor, and the floor has the spread that a score needs."""
+    """Return whether the baseline is clearly above the floor."""
     base = excess(task, baseline)
-    return base is not None and base.value > SCORED * base.error and bool(mean_and_error(task.floor.values())[1])
+    return base is not None and base.value > SCORED * base.error > 0
 
 
 def effects(tasks: Sequence[Task], baseline: str) -> Effects:
@@ -113,7 +112,7 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
         base = excess(task, baseline)
         for method in methods:
             own = excess(task, method)
-            if base is not None and own is not None:
+            if base is not None and own is not None and own.value > 0:
                 logs[method][index] = math.log(own.value / base.value)
                 clipped[method] += [task.name] if own.clipped else []
     complete = [method for method in methods if scored and len(logs[method]) == len(scored)]

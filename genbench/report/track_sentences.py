@@ -255,12 +255,8 @@ def unscored(heats: Sequence[Heat]) -> str:
 
 def why_unscored(heats: Sequence[Heat], baseline: str) -> str:
     """Return why the tasks of `unscored` are not scored."""
-    without = [c for heat in heats for c in heat.contests if c.data in heat.effects.unscored]
-    why = f"{baseline} is not clearly above the floor"
-    why += " or lacks seeds" if any(c.cells[baseline].word for c in without) else ""
-    return why + (
-        " or the floor does not vary" if any(len(c.floor) > len({*c.floor.values()}) == 1 for c in without) else ""
-    )
+    cells = (c.cells[baseline] for heat in heats for c in heat.contests if c.data in heat.effects.unscored)
+    return f"{baseline} is not clearly above the floor{' or lacks seeds' if any(cell.word for cell in cells) else ''}"
 
 
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:

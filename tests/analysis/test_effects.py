@@ -121,12 +121,16 @@ def test_an_added_method_changes_no_ratio_and_turns_no_pair_over():
     assert kept
 
 
+def test_a_floor_of_the_same_real_images_for_all_seeds_is_constant_and_scores_all_above_it():
+    task = make("images", {"cfm": [3.0, 3.02, 2.98], "m": [2.0, 2.01, 1.99]}, [1.0, 1.0, 1.0])
+    assert effects([task], "cfm").summaries[0].ratio == pytest.approx(0.5)
+
+
 def test_a_task_on_which_the_baseline_is_not_clear_of_the_floor_scores_nobody():
     near = make("near", {"cfm": [1.01, 1.0, 1.02], "m": [1.0, 1.01, 0.99]})
     far = make("far", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})
-    flat = make("flat", {"cfm": [0.90, 0.91, 0.92], "m": [1.0, 1.0, 1.0]}, [1.0, 1.0, 1.0], "higher")
-    found = effects([near, far, flat], "cfm")  # m is at the floor of the last: no ratio is small enough
-    assert (found.scored, found.unscored) == (("far",), ("near", "flat"))
+    found = effects([near, far], "cfm")
+    assert (found.scored, found.unscored) == (("far",), ("near",))
     assert found.summaries[0].ratio == pytest.approx(0.5)
     assert found.summaries[0].low is None  # one task has no interval
     assert effects([far], "missing").scored == ()
