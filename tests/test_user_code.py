@@ -107,7 +107,7 @@ def test_an_edit_that_keeps_size_and_time_is_executed_anew(tmp_path):
 
 
 def test_a_copy_of_a_file_with_its_modules_has_its_hash(tmp_path):
-    """As for the machines of a sweep, which may have the file in different folders."""
+    """Machines that share a sweep may have the file in different folders."""
     path = written(tmp_path / "mine.py", "import helper", "helper.NUMBER")
     (tmp_path / "helper.py").write_text("NUMBER = 1.0\n")
     sources = user_code.sources(path)

@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genbench.analysis.labels import counted
 from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.significance import POWER, Paired, detectable, holm, paired
 from genbench.analysis.values import group_by
@@ -145,7 +144,8 @@ def compare_models(
 
     Args:
         records: the records of both models, among others; outdated ones are ignored.
-        one, other, dataset: labels in tables, or as many of their words as identify them ("wcfm kappa=0.5").
+        one, other, dataset: labels in tables (without a setting in which only failed runs differ), or as many of their
+            words as identify them ("wcfm kappa=0.5").
         metrics: names of metrics; by default all that both models measured. Holm's correction covers these metrics.
 
     Raises:
@@ -282,23 +282,23 @@ def _compared(
         difference = paired(right[key], left[key])
         p = difference.p if difference.mean or difference.error else None
         values.append(Difference(key[0], before, after, difference, p, key[-1]))
-    for which, side, beside in (("first", left, right), ("second", right, left)):
-        alone = (key for key in side if key not in beside and (not metrics or _asked(key[0], metrics)))
-        only += [f"only the {which} measured {key[0]} ({key[1]}, n={key[2]})" for key in alone]
     measured = dict.fromkeys(key[0] for key in (*left, *right) if not metrics or _asked(key[0], metrics))
-    for (model, _), reasons in ((one, lost), (other, missing)):
+    for which, side, beside, reasons in (("first", left, right, lost), ("second", right, left, missing)):
+        alone = (key for key in side if key not in beside and key[0] in measured)
+        only += [f"only the {which} measured {key[0]} ({key[1]}, n={key[2]})" for key in alone]
         for metric in filter(reasons.get, measured):
-            which, why = counted(len(reasons[metric]), "seed"), "; ".join(dict.fromkeys(reasons[metric]))
-            only.append(f"{model}: {metric} has no value for {which}: {why}")
+            own = reasons[metric]
+            seeds = "" if single else f" for seed{'s' * (len(own) > 1)} {', '.join(map(str, sorted(own)))}"
+            only.append(f"the {which} has no {metric}{seeds}: {'; '.join(dict.fromkeys(own.values()))}")
     return Comparison(_label(one), _label(other), spec, code, values, only)
 
 
 def _values(
     records: Sequence[Record], main: bool, single: bool
-) -> tuple[dict[tuple, dict[int, float]], dict[str, list[str]]]:
-    """Return {metric, point and protocol: {seed: value}}, seed 0 for a single run, and {metric and point: reasons}."""
+) -> tuple[dict[tuple, dict[int, float]], dict[str, dict[int, str]]]:
+    """Return {metric, point and protocol: {seed: value}} and {metric and point: {seed: why it has no value}}."""
     values: dict[tuple, dict[int, float]] = {}
-    missing: dict[str, list[str]] = {}
+    missing: dict[str, dict[int, str]] = {}
     shown = metric_names({row["metric"] for record in records for row in record["results"]})
     for record in records:
         for row, protocol in zip(record["results"], protocols(record), strict=True):
@@ -306,12 +306,12 @@ def _values(
                 continue
             point = f" at {row['nfe']:g} NFE" if row["point"] == "curve" and row["nfe"] is not None else ""
             point = f" after {row['step']} steps" if row["point"] == "training" else point
-            metric = shown[row["metric"]] + point
+            metric, seed = shown[row["metric"]] + point, 0 if single else record["spec"]["seed"]
             if row["value"] is None:
-                missing.setdefault(metric, []).append(row["reason"] or "no reason was recorded")
+                missing.setdefault(metric, {})[seed] = row["reason"] or "no reason was recorded"
                 continue
             key = (metric, protocol, row["n"], row["better"])
-            values.setdefault(key, {})[0 if single else record["spec"]["seed"]] = row["value"]
+            values.setdefault(key, {})[seed] = row["value"]
     return values, missing
 
 

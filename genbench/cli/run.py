@@ -245,7 +245,8 @@ def _eval_run(
     # A run, its evaluation or its record; a folder further up may be called runs as well. The path as it is written
     # comes first: `runs` may be a link to another disk, and the leases are beside the link.
     above = *path.absolute().parents[:3], *path.resolve().parents[:3]
-    root = next((folder.parent for folder in above if folder.name == "runs"), results)
+    roots = (folder.parent for folder in above if folder.name == "runs")
+    root = next((root for root in roots if Store(root).folder(spec).exists()), results)
     store = Store(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())

@@ -150,6 +150,8 @@ class Evaluation:
             raise Unsupported("samples alone have no density")
         if self.options.get("guidance"):
             raise Unsupported("only the model without guidance has a density: set sample.guidance=0")
+        if self.options.get("diffusion"):
+            raise Unsupported("its samples follow an SDE: set sample.diffusion=0")
         return self.model
 
     def ode_model(self) -> Model:
@@ -158,8 +160,6 @@ class Evaluation:
             raise Unsupported("its paths, if it has any, are in latent space")
         if not isinstance(self.model, Transport):
             raise Unsupported("its samples do not follow an ODE")
-        if self.options.get("diffusion"):
-            raise Unsupported("its samples follow an SDE: set sample.diffusion=0")
         return self.density_model()
 
     @cached_property

@@ -106,10 +106,11 @@ def publish_suite(
             print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
-        if damaged is not None or not all(_is_saved(store, record) for record in dropped):
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
                 if path.exists():
                     files.set_aside(path)
+        elif not all(_is_saved(store, record) for record in dropped):
+            files.set_aside(folder / RECORDS, keep=True)  # the kept records are nowhere else until they are written
         return write_suite(folder, records, failed_here)
 
 

@@ -60,8 +60,8 @@ def row_of(record: Record, metric: str, nfe: int | None) -> dict[str, Any]:
 def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[str, dict[Key, dict[str, Any]]]:
     """Return rows by model and run, with a word for each value that was not measured by the commonest protocol.
 
-    A flow that is trained with noise has the likelihood of noisy data. Likelihoods of clean data are not comparable,
-    nor are impossible ones or values of another version of the metric.
+    Likelihoods of noisy data (of a flow that is trained with noise) and of clean data are not comparable. Nor are
+    impossible likelihoods, and values of another version of the metric.
     """
     measured = [row for own in rows.values() for row in own.values() if row.get("value") is not None]
     counts = Counter(row.get("protocol") for row in measured if not doubtful_density(row))
@@ -70,7 +70,7 @@ def by_one_protocol(rows: Mapping[str, Mapping[Key, dict[str, Any]]]) -> dict[st
     def alike(row: dict[str, Any]) -> dict[str, Any]:
         if row.get("value") is None or row.get("protocol") == commonest:
             return row
-        return {"word": "other protocol", "reason": row.get("protocol")}
+        return {"word": "impossible" if doubtful_density(row) else "other protocol", "reason": row.get("protocol")}
 
     return {model: {run: alike(row) for run, row in own.items()} for model, own in rows.items()}
 
@@ -93,7 +93,8 @@ def cell_of(
     lost += [failed[seed] for seed in seeds if seed in failed and seed not in found]
     absent = len(seeds) - len(values) - len(lost)
     if lost:
-        more = f", missing {absent}" if absent else ""
+        missing = sum(seed not in found and seed not in failed for seed in seeds)
+        more = f", missing {missing}" if missing else ""
         return Cell(values, f"failed {len(lost)}{more} of {len(seeds)}", lost[0], stated)
     whys = [(row.get("word", "unsupported"), row.get("reason", "")) for row in without]
     if whys and not values:

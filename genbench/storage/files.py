@@ -5,9 +5,11 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -128,16 +130,22 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, *, keep: bool = False) -> Path:
     """Rename a file to make place for another one, report it, and return its new path.
 
     The new name is NAME.aside, or NAME.aside2 and so on if that exists.
+
+    Args:
+        keep: copy the file, because another one will replace it later.
     """
     aside, number = path.with_name(f"{path.name}.aside"), 1
     while os.path.lexists(aside):
         number += 1
         aside = path.with_name(f"{path.name}.aside{number}")
-    path.replace(aside)
+    if keep:
+        replace(aside, partial(shutil.copyfile, path))
+    else:
+        path.replace(aside)
     log.warning("%s was set aside as %s", shown(path), aside.name)
     return aside
 

@@ -83,7 +83,7 @@ def test_seeds_without_a_value_are_stated_with_their_reason():
     records[1]["results"][0] |= {"value": None, "reason": why}  # w2 of wcfm, seed 0
     part = compare_models(records, "cfm", "wcfm", "moons")
     assert value_of(part, "w2").paired.pairs == 4
-    assert part.only == [f"wcfm: w2 has no value for 1 seed: {why}"]
+    assert part.only == [f"the second has no w2 for seed 0: {why}"]
     assert not compare_models(records, "cfm", "wcfm", "moons", ["norm"]).only
 
 

@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -165,16 +166,22 @@ steps = 0
 
 
 @pytest.mark.parametrize("lose", [lambda path: edit_record(path, drop_metric("sliced_w2")), Path.unlink])
-def test_published_values_that_exist_nowhere_else_are_set_aside_once_their_suite_has_no_such_cell(swept, lose):
+def test_published_records_that_exist_nowhere_else_are_set_aside_once_their_suite_has_no_such_cell(
+    swept, lose, monkeypatch
+):
     suite, results = swept
     specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
     publish_suite("tiny", specs[:3], store)
     assert files_of(results / "tiny").keys() == published.keys()
     publish_suite("tiny", specs, store)
     lose(store.record_path(specs[3]))
+    with monkeypatch.context() as full:
+        full.setattr("genbench.report.publish.write_suite", Mock(side_effect=OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            publish_suite("tiny", specs[:3], store)
+    assert files_of(results / "tiny") == published | {"records.jsonl.gz.aside": published["records.jsonl.gz"]}
     publish_suite("tiny", specs[:3], store)
-    aside = {name: content for name, content in files_of(results / "tiny").items() if name not in published}
-    assert aside == {f"{name}.aside": content for name, content in published.items()}
+    assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b""])

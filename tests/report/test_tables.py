@@ -272,7 +272,7 @@ def test_a_model_without_a_seed_during_training_is_compared_with_no_other():
     rows = [row(m, s, value + s**2 / 99, **at) for at in points for m, value in values.items() for s in range(6)]
     why = "9 of 512 samples are not finite"
     for column in (0, 2):  # at step 10 and at the end
-        rows[18 * column + 12] = refusal("mine", 0, why, **points[lost])
+        rows[18 * column + 12] = refusal("mine", 0, why, **points[column])
     (table,) = training_tables(rows)
     assert [(cell.aside, cell.letters) for cell in cells_of(table, "mine")] == [(True, ""), (False, "a"), (True, "")]
     assert table.notes == (f"without 1 of 6 seeds: {why}",)

@@ -82,7 +82,8 @@ def test_a_value_by_another_protocol_is_a_word():
     assert (cell.word, cell.reason, cell.values) == ("other protocol", "density of noisy data", {})
     half = {0: {"value": 1.0}, 1: found["starflow"][1]}  # seeds of another protocol have not failed
     assert cell_of(half, (0, 1), {}, "")[:3] == ({0: 1.0}, "1 of 2 seeds", "other protocol: density of noisy data")
-    assert cell_of(half, (0, 1, 2), {2: "why"}, "")[:3] == ({0: 1.0}, "failed 1, missing 1 of 3", "why")
+    assert cell_of(half, (0, 1, 2), {2: "why"}, "")[:3] == ({0: 1.0}, "failed 1 of 3", "why")
+    assert cell_of(half, (0, 1, 2, 3), {2: "why"}, "")[:3] == ({0: 1.0}, "failed 1, missing 1 of 4", "why")
 
 
 def test_values_of_two_versions_of_a_metric_are_not_compared(tmp_path):

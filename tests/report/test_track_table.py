@@ -156,7 +156,7 @@ def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_
     moons = {row.label: row.cells[0] for row in table.rows}
     assert moons["real data"].mean == pytest.approx(1.02)
     assert (moons["otcfm"].letters, moons["nsf"].letters, moons["reflow"].text) == ("a", "b", "none")
-    assert (moons["cfm"].text, moons["cfm"].mean) == ("other protocol", None)  # no density is better than the entropy
+    assert (moons["cfm"].text, moons["cfm"].mean) == ("impossible", None)  # no density is better than the entropy
     assert any("lower than the entropy of the data" in table.notes[number - 1] for number in moons["cfm"].notes)
     assert (moons["wcfm"].text, table.title in [t.title for t in track_tables(board)]) == ("missing", True)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genbench.core import CPU, Batch, Data, Encode, Event, Example, Model, Normal, Samples, Split, Trainable, Truth
 from genbench.errors import ConfigError
+from genbench.models.flow_matching.couplings.base import Coupled
 from genbench.models.latent.encoder import Encoder
 from genbench.seeds import generator
 from genbench.space import Real
@@ -33,6 +34,11 @@ class Latent(Model):
 
     def __init__(self, event: Event, model: Model, encoder: Encoder) -> None:
         super().__init__()
+        if encoder.samples_posterior and isinstance(model, Coupled) and model.coupling.fixed_points:
+            raise ConfigError(
+                "a coupling with fixed data points cannot use latents that are drawn anew at each step: set "
+                "model.encoder.posterior=mean"
+            )
         self.event, self.source = event, model.source
         self.conditional, self.nfe_curve = model.conditional, model.nfe_curve
         self.model, self.full_precision = model, model.full_precision
@@ -157,15 +163,6 @@ class PosteriorSamples(Split):
 
     def take(self, n: int, seed: int) -> Batch:
         return self._drawn(self._moments.take(n, seed), generator(seed, "posterior"))
-
-    def stand_in(self, n: int, seed: int) -> Batch:
-        raise ConfigError(
-            "a coupling with fixed data points cannot use latents that are drawn anew at each step: set "
-            "model.encoder.posterior=mean"
-        )
-
-    def views(self, seed: int) -> Batch:
-        return self.stand_in(0, seed)
 
     def on(self, device: torch.device) -> Split:
         return PosteriorSamples(self._moments.on(device))

@@ -48,3 +48,5 @@ def test_latents_of_the_tuning_are_noised_by_the_deviation_that_is_said(plain, d
     moved = example.z - plain.encode(x)
     assert_close(moved.std(), torch.tensor(0.25), rtol=0.02, atol=0)
     assert_close(example.x, x)
+    assert not model.train().encoder.training
+    assert model.encoder.decoder.training

@@ -264,9 +264,8 @@ def test_a_posterior_is_sampled_anew_at_each_step_around_its_mean(data, stored):
     assert_close(samples.train.on(torch.device("cpu")).batch(0, 64, 3).x, first, rtol=0, atol=0)
     error = samples.test.take(32, 0).x - means.test.take(32, 0).x
     assert float(error.std()) == pytest.approx(0.1, abs=0.01)
-    fixed = Latent(data.event, build("sdcfm", samples.event), Spread(data.event))
     with pytest.raises(ConfigError, match=r"encoder\.posterior=mean"):  # it would train on one sample of each
-        fixed.batch_source(task)
+        Latent(data.event, build("sdcfm", samples.event), Spread(data.event))
 
 
 class Moody(Halves):

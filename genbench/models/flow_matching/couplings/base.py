@@ -48,11 +48,13 @@ class Coupling(nn.Module, ABC):
         draws: when batches are paired; see `core.Draws`.
         pilot_size: number of independent pairs that `prepare` needs; 0 for none.
         pool: number of batches that are paired together.
+        fixed_points: whether noise is paired with data points that are chosen before training.
     """
 
     draws: Draws = "step"
     pilot_size = 0
     pool = 1
+    fixed_points = False
 
     @abstractmethod
     def forward(

@@ -20,8 +20,8 @@ class EntropicSettings:
     Args:
         epsilon: temperature, in units of the standard deviation of 2 <x0, x1> over all centered pairs (the spread of
             the cost).
-        penalty: weight of the KL divergence between the marginals of the plan and the batch, in the unit of
-            epsilon; none keeps both marginals.
+        penalty: weight of the KL divergence between the marginals of the plan and the batch, in units of the spread of
+            the cost, as epsilon is; none keeps both marginals.
         pool: number of batches that share a plan.
     """
 

@@ -62,6 +62,8 @@ class Semidiscrete(Coupling):
     in 784 dimensions takes three minutes on one core. `data.flip` has no effect unless `mirrored` is set.
     """
 
+    fixed_points = True
+
     def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
         super().__init__()
         self.settings, self.classes = settings, classes
