@@ -128,7 +128,7 @@ def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], lis
 
 
 def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
-    """Return whether the registered answer is refuted by the pairs of all tasks, without those of one method."""
+    """Return whether the pairs of methods on all tasks refute the registered answer; `without` is left out."""
     large, small = sized(told, without)
     return share(large) < SURE or share(small) > CLOSE
 

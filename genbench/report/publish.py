@@ -56,7 +56,7 @@ def publish_suite(
     A cell shows its record in the store, plus the metrics that only its published record has. Without a record in the
     store, the cell shows its published record. A cell without either is shown as failed if it failed, and is left out
     otherwise. Warnings report replaced published values, and published records that match no cell of this suite. If the
-    store lacks such a record, or metrics of it, the published files are set aside.
+    store lacks such a record, or metrics of it, a copy of the published records is kept.
 
     Args:
         specs: cells of the suite, in the order of the tables.
