@@ -12,13 +12,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.ladder.orders import rungs
-from benchmarks.ladder.page import contests, page, read_ladders
+from benchmarks.ladder.page import contests, page, read_ladder, read_ladders
 from benchmarks.ladder.picture import slopes
 from benchmarks.ladder.predictors import PREDICTORS, predictions
 from genbench.errors import ConfigError
-from genbench.results.reader import RECORDS
-from genbench.runs.record import read_published
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +31,7 @@ def main() -> None:
         if predictor not in PREDICTORS or not (short.isdecimal() and long.isdecimal()):
             parser.error(f"FROM and TO are numbers of steps, PREDICTOR is one of {', '.join(PREDICTORS)}")
         try:
-            found = rungs(read_published(options.results / track / RECORDS))
+            found = read_ladder(options.results, track)
             sys.stdout.write(predictions(predictor, track, found, int(short), int(long)))
         except ConfigError as error:
             parser.error(str(error))

@@ -1,13 +1,13 @@
 """The answers of the page: how many differences between methods last, in sentences with what would refute them."""
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
 
 from benchmarks.ladder.early import cheap, of_numbers
-from benchmarks.ladder.orders import Contest, Margin, complete, margins, mean_of, tau
+from benchmarks.ladder.orders import Contest, Margin, among, complete, margins, mean_of, tau
 from benchmarks.ladder.scores import NOTICED
 from genbench.analysis.labels import counted, listed
 from genbench.analysis.means import format_mean, mean_and_half
@@ -24,13 +24,14 @@ These and LARGE were chosen on tasks of `NOTICED`, before values of other tasks 
 """
 
 
-def answer(main: Sequence[Contest], predicted: Container[str]) -> Iterator[str]:
+def answer(main: Sequence[Contest], predicted: Mapping[str, Collection[str]]) -> Iterator[str]:
     """Yield the answers and what would refute them.
 
     Args:
-        predicted: tasks whose order was predicted; tasks that were known before do not test what was noticed on them.
+        predicted: methods whose order was predicted on each task. Tasks that were known before do not test what was
+            noticed on them, and a method that lacked a seed was not predicted.
     """
-    told = [contest for contest in main if contest.data in predicted]
+    told = [among(contest, predicted[contest.data]) for contest in main if contest.data in predicted]
     yield of_differences(told, main)
     if len(main) > 1:
         yield of_other_tasks(main)
@@ -50,19 +51,25 @@ def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
     return (
         f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
         f"{MAIN} is large if their means differ by at least a factor of two after {short}. It lasts if the means have "
-        f"the same order after {long}. The counts cover the tasks whose order was predicted in advance: "
-        f"{listed(contest.data for contest in told)}. Small differences: {count(apart)} last if the two methods are "
-        f"separated after {short}, {count(close)} if they are not. The order on most of the other tasks "
-        f"after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small "
-        "differences."
+        f"the same order after {long}. The counts cover the pairs whose order was predicted in advance, on "
+        f"{listed(contest.data for contest in told)}.{unpredicted(told, main)} Small differences: {count(apart)} last "
+        f"if the two methods are separated after {short}, {count(close)} if they are not. The order on most of the "
+        f"other tasks after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the "
+        f"{len(small)} small differences."
     )
+
+
+def unpredicted(told: Sequence[Contest], main: Sequence[Contest]) -> str:
+    """Return which tasks do not count although they were not known before, as a sentence; empty without any."""
+    names = [contest.data for contest in main if contest.data not in {*NOTICED, *(own.data for own in told)}]
+    return f" No order was predicted on {listed(names)}." if names else ""
 
 
 def foretold(contest: Contest, main: Sequence[Contest], low: float, high: float = math.inf) -> float:
     """Return how many differences of a task the majority of the other tasks orders rightly; a tie counts as half."""
     right = 0.0
     for (ahead, behind), _, held, _ in pairs([contest], low, high):
-        others = [other.last.main for other in main if other.data != contest.data]
+        others = [complete(other.last.main)[0] for other in main if other.data != contest.data]
         votes = [mean_of(own[ahead]) < mean_of(own[behind]) for own in others if own.keys() >= {ahead, behind}]
         right += 0.5 if 2 * sum(votes) == len(votes) else (2 * sum(votes) > len(votes)) == held
     return right
@@ -88,7 +95,7 @@ def of_other_tasks(main: Sequence[Contest]) -> str:
 
 def elsewhere(contest: Contest, main: Sequence[Contest]) -> tuple[float, float]:
     """Return tau with the order at the longer budget, of the shorter one and of the mean rank on the other tasks."""
-    others = [other.last.main for other in main if other.data != contest.data]
+    others = [complete(other.last.main)[0] for other in main if other.data != contest.data]
     one, last = complete(contest.first.main, contest.last.main)
     names = [name for name in one if all(name in own for own in others)]
     short, long, *rest = (np.array([mean_of(own[name]) for name in names]) for own in (one, last, *others))
@@ -143,11 +150,21 @@ def on_others(orders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
         ends = max((one.long for one in found), default=0)
         for number, start in enumerate(sorted({one.short for one in found if one.long == ends and track != MAIN})):
             own = [one for one in found if (one.short, one.long) == (start, ends)]
-            large, small = map(count, sized(own))
-            if number:
-                yield f"From {start:,} steps, {large} and {small} last."
+            large, small = sized(own)
+            if not large:
+                apart, close = ([one for one in small if one.separated is told_apart] for told_apart in (True, False))
+                yield (
+                    f"On {track} ({start:,} to {ends:,} steps), no difference is large. {count(apart)} differences "
+                    f"last between separated methods, {count(close)} between others."
+                )
                 continue
-            yield f"On {track} ({start:,} to {ends:,} steps), {large} large and {small} small differences last."
+            if number:
+                yield f"From {start:,} steps, {count(large)} and {count(small)} last."
+                continue
+            yield (
+                f"On {track} ({start:,} to {ends:,} steps), {count(large)} large and {count(small)} small differences "
+                "last."
+            )
             if len(own) > 1:
                 right = [sum(foretold(one, own, *size) for one in own) for size in ((LARGE,), (1.0, LARGE))]
                 yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g}."

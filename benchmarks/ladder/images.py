@@ -1,6 +1,6 @@
 """Images on the page: samples of each method at each budget, and differences between methods with two networks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -95,8 +95,8 @@ def image(folder: Path, path: Path, about: str) -> str:
     return f"![Samples: {about}]({path.relative_to(folder.parent).as_posix()})"
 
 
-def network_table(rung: Rung) -> Iterator[str]:
-    """Yield the table of the differences between methods with two networks; nothing if no two methods share seeds.
+def network_table(rung: Rung) -> str:
+    """Return the table of the differences between methods with two networks; empty if no two methods share seeds.
 
     A difference that is not separated has no sign.
     """
@@ -116,9 +116,7 @@ def network_table(rung: Rung) -> Iterator[str]:
         signs = {each.beats(one, other) if each.apart(one, other) else None for each in tests}
         same = "undecided" if None in signs else "yes" if len(signs) == 1 else "no"
         rows.append((f"{names[one]} - {names[other]}", *cells, same))
-    if rows:
-        yield NETWORKS
-        yield markdown(("difference", *networks, "same sign"), rows)
+    return markdown(("difference", *networks, "same sign"), rows) if rows else ""
 
 
 def on_a_gpu() -> str:

@@ -1,11 +1,13 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations, product
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from genbench.analysis.labels import listed
 from genbench.analysis.means import mean_and_error
 from genbench.analysis.significance import compare_all
 from genbench.report.track_cells import by_one_protocol
@@ -17,6 +19,8 @@ LEAST = 5
 """Minimum number of methods for an order."""
 COSTS = {"nfe", "failed", "tilt"}
 """Metrics with a better direction that do not measure the quality of samples: tilt is about training pairs."""
+BEYOND = {"precision_recall.precision", "density_coverage.density"}
+"""Metrics in which blurred images exceed real ones, so that higher is not better."""
 AT = ", NFE "
 """What stands between a metric and the NFE at which it was measured."""
 
@@ -29,10 +33,13 @@ class Rung(NamedTuple):
 
     Args:
         numbers: {metric: values}, each with the model's own sampler or at an NFE.
+        unfinished: methods of which a training has not ended, with its seeds. Nothing is compared at such a budget:
+            methods that train first would decide alone.
     """
 
     headline: str
     numbers: dict[str, dict[str, dict[int, float]]]
+    unfinished: tuple[str, ...] = ()
 
     @property
     def main(self) -> Values:
@@ -48,6 +55,8 @@ class Rung(NamedTuple):
 
 Ladder = Mapping[str, Mapping[int, Rung]]
 """{data set: {steps: rung}}."""
+Planned = Mapping[tuple[str, int], Mapping[str, Collection[int]]]
+"""{(data set, steps): {method: its seeds}}."""
 
 
 class Order(NamedTuple):
@@ -95,13 +104,17 @@ class Contest(NamedTuple):
     order: Order
 
 
-def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
+def rungs(records: Iterable[Record], planned: Planned = MappingProxyType({})) -> dict[str, dict[int, Rung]]:
     """Return the ladder of the default settings of a track.
 
     All values of a metric (at an NFE) on a data set have one protocol, the commonest over all budgets. Runs that stop
-    before the end of their budget are left out.
+    before the end of their budget are left out. A training has ended if it has a record: values, or its failure.
+
+    Args:
+        planned: the trainings of the track.
     """
     found: dict[str, dict[int, Rung]] = {}
+    ended: dict[tuple[str, int], set[tuple[str, int]]] = {}
     rows: dict[tuple[str, str], dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}
     for record in records:
         plan, data = record["spec"]["plan"], record["labels"]["data"]
@@ -111,6 +124,7 @@ def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
             if "default" in place["tables"]:
                 found.setdefault(data, {}).setdefault(plan["steps"], Rung(place["headline"], {}))
                 run = plan["steps"], record["spec"]["seed"]
+                ended.setdefault((data, plan["steps"]), set()).add((place["row"], record["spec"]["seed"]))
                 for row, protocol in zip(record["results"], protocols(record), strict=True):
                     if row["value"] is not None and (number := number_of(row)):
                         own = rows.setdefault((data, number), {}).setdefault(place["row"], {})
@@ -122,7 +136,32 @@ def rungs(records: Iterable[Record]) -> dict[str, dict[int, Rung]]:
                     sign = -1 if row["better"] == "higher" else 1
                     values = found[data][steps].numbers.setdefault(number, {})
                     values.setdefault(name, {})[seed] = sign * float(row["value"])
-    return found
+    return {
+        data: {
+            steps: rung._replace(unfinished=unfinished(planned.get((named(data), steps), {}), ended[data, steps]))
+            for steps, rung in own.items()
+        }
+        for data, own in found.items()
+    }
+
+
+def unfinished(planned: Mapping[str, Collection[int]], ended: Collection[tuple[str, int]]) -> tuple[str, ...]:
+    """Return the methods of which a planned training has not ended, with its seeds."""
+    found = {method: [seed for seed in seeds if (method, seed) not in ended] for method, seeds in planned.items()}
+    return tuple(f"{method} (seed {listed(map(str, seeds))})" for method, seeds in found.items() if seeds)
+
+
+def among(contest: Contest, methods: Collection[str]) -> Contest:
+    """Return the values of some methods on a task; the order stays that of all."""
+
+    def of(rung: Rung) -> Rung:
+        numbers = {
+            number: {method: own for method, own in values.items() if method in methods}
+            for number, values in rung.numbers.items()
+        }
+        return rung._replace(numbers=numbers)
+
+    return contest._replace(first=of(contest.first), last=of(contest.last))
 
 
 def number_of(row: Row) -> str:
@@ -132,7 +171,8 @@ def number_of(row: Row) -> str:
     a loss of its own. Likelihood models also have it as `bits`, whose protocol names the density. Points along a
     training are not the end of its budget.
     """
-    if row["better"] == "none" or row["metric"].partition(".")[0] in COSTS or row["point"] == "training":
+    unordered = row["metric"] in BEYOND or row["metric"].partition(".")[0] in COSTS
+    if unordered or row["better"] == "none" or row["point"] == "training":
         return ""
     return f"{row['metric']}{AT}{row['nfe']:.0f}" if row["point"] == "curve" else row["metric"]
 

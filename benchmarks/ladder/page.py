@@ -1,16 +1,17 @@
 """The page that says whether short trainings predict long ones, from published records."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 from benchmarks.ladder.answers import LARGE, MAIN, answer, count, on_others, pairs
 from benchmarks.ladder.early import NUMBERS, cheap, numbers
-from benchmarks.ladder.images import SAMPLES, network_table, on_a_gpu, sample_table
+from benchmarks.ladder.images import NETWORKS, SAMPLES, network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
     Contest,
     Ladder,
+    Planned,
     array,
     complete,
     named,
@@ -25,12 +26,14 @@ from genbench.analysis.track_runs import read_track
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.suites import find
+from genbench.sweeps.suite import track_rows
 
 LATENTS = "latents-v1"
 TRACKS = (MAIN, "transport-v1", "digits-v1", LATENTS)
 SIZES = (1.0, 1.25, 1.5, LARGE, 4.0, math.inf)
 ORDERS = """\
-- *seeds*: the seeds that all compared methods have at the budget. A seed on which TARFlow fails is left out for all.
+- *seeds*: the seeds that all compared methods have at the budget. A seed on which a method fails may be left out for
+  all, and so may a method that fails on many.
 - *methods*: methods that are compared, of those with values at the shorter budget.
 - *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations, about 90 %
   of the intervals or more hold the true tau if methods differ twice as much as seeds. If methods differ as much as
@@ -38,7 +41,8 @@ ORDERS = """\
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
-- On tracks that are not in the table, fewer than five methods have two seeds at two budgets.
+- A budget counts once all its trainings have ended. Tracks that are not in the table have fewer than two such budgets,
+  or fewer than five methods with two seeds at both.
 """
 LIMITS = """\
 ## Limits
@@ -61,19 +65,19 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
-- Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM and
-  STARFlow. This favors what learns fast.
+- Learning rates were tried with 3,000 steps and the DiT, for three methods: 4e-3, the largest that was tried, was best
+  for CFM and STARFlow. This favors what learns fast.
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
-  and at each NFE. `elsewhere` needs a second data set. The files `predictions_*.toml` are to be committed before the
-  third training starts. As for digits-v1, only FD with each model's own sampler decides.
+  and at each NFE. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
-  not better.
+  not better, so that no order of them is compared.
 - Methods that are not trained at the third budget are predicted, but not scored.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
 UNTRAINED = "Its models are not trained yet.\n"
-UNCOMPARED = "Fewer than five of its methods have two seeds at two budgets: nothing is compared yet.\n"
+UNCOMPARED = "Nothing is compared yet: the trainings of fewer than two budgets have all ended.\n"
+TO_PREDICT = "The predictions are to be committed before the third training starts.\n"
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
     "methods of pairs that are separated at both budgets, with the order reversed.*"
@@ -82,15 +86,35 @@ CAPTION = (
 
 def read_ladders(results: Path) -> dict[str, Ladder]:
     """Return {track: ladder} of the published records."""
-    return {track: rungs(read_published(results / track / RECORDS)) for track in TRACKS}
+    return {track: read_ladder(results, track) for track in TRACKS}
+
+
+def read_ladder(results: Path, track: str) -> Ladder:
+    """Return the ladder of the published records of a track.
+
+    Raises:
+        ConfigError: if the track has no records, or no suite file.
+    """
+    return rungs(read_published(results / track / RECORDS), planned(track))
+
+
+def planned(track: str) -> Planned:
+    """Return the trainings of a track."""
+    suite, _ = read_track(find(track))
+    found: dict[tuple[str, int], dict[str, Collection[int]]] = {}
+    for row, budget in product(track_rows(suite), suite.budgets):
+        length = row.model.at(budget)
+        if length is not None and (steps := length["plan"]["steps"]):
+            found.setdefault((row.dataset, steps), {})[row.label] = budget.seeds
+    return found
 
 
 def orders(ladder: Ladder) -> list[Contest]:
-    """Return each data set at each two budgets where enough methods have all seeds."""
+    """Return each data set at each two finished budgets where enough methods have the same seeds."""
     return [
         Contest(data, short, long, own[short], own[long], found)
         for data, own in ladder.items()
-        for short, long in combinations(sorted(own), 2)
+        for short, long in combinations(sorted(steps for steps, rung in own.items() if not rung.unfinished), 2)
         if (found := order(own[short].main, own[long].main))
     ]
 
@@ -107,7 +131,10 @@ def page(results: Path) -> str:
     every = read_ladders(results)
     by_track = {name: orders(ladder) for name, ladder in every.items()}
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
-    predicted = {data for own in read_predictions(results / MAIN).values() for data, _ in own.pairs}
+    predicted: dict[str, set[str]] = {}
+    for own in read_predictions(results / MAIN).values():
+        for (data, _), pairs_of_task in own.pairs.items():
+            predicted.setdefault(data, set()).update(*pairs_of_task)
     parts = [
         "# Does a short training predict a long one?\n",
         "`make ladder` makes this page from the published records.\n",
@@ -129,7 +156,8 @@ def page(results: Path) -> str:
         *registered(results, ladders),
         LIMITS,
         ABOUT_LATENTS,
-        *latents(results / LATENTS),
+        *([] if read_predictions(results / LATENTS) else [TO_PREDICT]),
+        *latents(every[LATENTS]),
         "## On a GPU\n",
         fill(on_a_gpu()) + "\n",
     ]
@@ -141,7 +169,7 @@ def registered(results: Path, ladders: Mapping[str, Sequence[Contest]]) -> Itera
     for name, text in REGISTERED.items():
         if name in ladders:
             yield text
-            yield from scores(read_predictions(results / name), ladders[name], planned(name))
+            yield from scores(read_predictions(results / name), ladders[name])
 
 
 def early(name: str, ladder: Ladder) -> Iterator[str]:
@@ -150,12 +178,6 @@ def early(name: str, ladder: Ladder) -> Iterator[str]:
     for short, long in dict.fromkeys((one.short, one.long) for one in every):
         yield f"On {name}, {short:,} to {long:,} steps:\n"
         yield numbers(cheap([one for one in every if (one.short, one.long) == (short, long)]))
-
-
-def planned(track: str) -> dict[int, int]:
-    """Return the number of seeds of each budget of a track."""
-    suite, _ = read_track(find(track))
-    return {budget.steps: len(budget.seeds) for budget in suite.budgets}
 
 
 def samples(results: Path) -> Iterator[str]:
@@ -167,18 +189,16 @@ def samples(results: Path) -> Iterator[str]:
     yield from filter(None, found)
 
 
-def latents(folder: Path) -> Iterator[str]:
-    """Yield what is known about latents: the same methods with two networks, and the scores of predictions."""
-    ladder = rungs(read_published(folder / RECORDS))
-    found = contests(ladder)
-    if not found:
+def latents(ladder: Ladder) -> Iterator[str]:
+    """Yield what is known about latents: whether budgets are compared, and the same methods with two networks."""
+    if not contests(ladder):
         yield UNCOMPARED if ladder else UNTRAINED
     for own in ladder.values():
-        for rung in own.values():
-            yield from network_table(rung)
-    if registered := read_predictions(folder):
-        yield "Scores of the registered predictions, as for digits-v1:\n"
-        yield from scores(registered, found, planned(LATENTS))
+        for steps, rung in own.items():
+            if not rung.unfinished and (table := network_table(rung)):
+                yield f"Two networks, after {steps:,} steps:\n"
+                yield table
+                yield NETWORKS
 
 
 def sizes(ladders: Iterable[Sequence[Contest]]) -> str:

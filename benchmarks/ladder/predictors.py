@@ -20,6 +20,10 @@ from genbench.errors import ConfigError
 
 COIN = 0.25
 """Brier score of the probability 0.5 for each pair."""
+PSEUDO = 1
+"""Pairs that `ratio` adds to those it is fitted to, as in Laplace's rule; the files registered in 2026 had none."""
+BOUND = 1000
+"""Largest exponent of `ratio`."""
 
 Pairs = Mapping[tuple[str, str], float]
 Known = Sequence[tuple[Values, Values]]
@@ -33,13 +37,12 @@ def by_held(values: Values, known: Known) -> Pairs:
     `known`, d pairs are separated and k of them kept their order: h = (k + 1) / (d + 2), Laplace's rule. The result is
     h q + (1 - h) (1 - q).
 
-    Raises:
-        ConfigError: if no pair is separated: each pair would have the probability 1/2.
+    There are no pairs if d is 0: each would have the probability 1/2.
     """
     orders = [found for pair in known if (found := order(*pair))]
     decided = sum(found.decided for found in orders)
     if not decided:
-        raise ConfigError("held: no pair of methods is separated at a budget that is known, so nothing can be fitted")
+        return {}
     held = (sum(found.held for found in orders) + 1) / (decided + 2)
     (own,) = complete(values)
     return {
@@ -58,11 +61,14 @@ def by_ratio(values: Values, known: Known) -> Pairs:
     """Return b^k / (a^k + b^k) for methods whose means a and b at the shorter budget are positive.
 
     This is the model of Bradley and Terry (1952), whose strengths are powers of the means. The exponent k has the
-    largest likelihood on `known`.
+    largest likelihood on `known` and on `PSEUDO` further pairs of each kind, those whose order lasts and those whose
+    order turns, with the median ratio: otherwise, if each order in `known` lasts, each pair is certain.
     """
     both = [complete(*pair) for pair in known]
     margin = np.concatenate([log_ratios(short) * np.sign(log_ratios(long)) for short, long in both])
-    fitted: Any = minimize_scalar(lambda k: np.logaddexp(0, -k * margin).sum(), bounds=(0, 100), method="bounded")
+    usual = np.median(np.abs(margin))
+    margin = np.concatenate([margin, np.repeat([usual, -usual], PSEUDO)])
+    fitted: Any = minimize_scalar(lambda k: np.logaddexp(0, -k * margin).sum(), bounds=(0, BOUND), method="bounded")
     (own,) = complete(values)
     return dict(zip(combinations(own, 2), map(float, expit(fitted.x * log_ratios(own))), strict=True))
 
@@ -96,16 +102,20 @@ PREDICTORS: Mapping[str, Callable[[Values, Known], Pairs]] = {
 def predictions(predictor: str, track: str, found: Ladder, short: int, long: int) -> str:
     """Return the predictions of the order at a budget from a shorter one, as TOML.
 
-    The headline metric is predicted with each model's own sampler and at each NFE of its curve. Data sets that have the
-    longer budget are not predicted.
+    The headline metric is predicted with each model's own sampler and at each NFE of its curve, if the predictor can
+    be fitted there. Data sets that have any value at the longer budget are not predicted.
 
     Raises:
-        ConfigError: if no data set can be predicted, or nothing is known that a predictor can be fitted to.
+        ConfigError: if no data set can be predicted, trainings of one have not ended, or the predictor cannot be fitted
+            for the headline metric with each model's own sampler.
     """
     lines = [f'track = "{track}"', f"from = {short}", f"to = {long}"]
     predicted = {data: own[short] for data, own in found.items() if short in own and long not in own}
     if not predicted:
         raise ConfigError(f"{track}: no data set has values at {short} steps and none at {long}")
+    for data, rung in predicted.items():
+        if rung.unfinished:
+            raise ConfigError(f"{data}: trainings of {short} steps have not ended: {', '.join(rung.unfinished)}")
     for data, rung in predicted.items():
         others = {other: own for other, own in found.items() if (other, predictor) != (data, "elsewhere")}
         for number in rung.headlines:
@@ -113,8 +123,12 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
             if not known:
                 where = f"no data set{' other than ' + data if data not in others else ''}"
                 raise ConfigError(f"{track}: {where} has two budgets with {number}, so no predictor can be fitted")
-            lines += ["", "# the probability that the first is better", f'["{data}"."{number}"]']
             pairs = PREDICTORS[predictor](rung.numbers[number], known)
+            if not pairs and number == rung.headline:
+                raise ConfigError(f"{predictor}: no pair of methods is separated in {number} at a budget that is known")
+            about = "the probability that the first is better" if pairs else "no separated pair, so no prediction"
+            lines += ["", f"# {number}: {about}"]
+            lines += [f'["{data}"."{number}"]'] if pairs else []
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"
 
@@ -129,8 +143,9 @@ def known_of(found: Ladder, at: str, short: int, long: int) -> list[tuple[Values
     def values(rung: Rung) -> Values:
         return rung.numbers.get(f"{rung.headline}{at}", {})
 
-    same = [(own[short], own[long]) for own in found.values() if own.keys() >= {short, long}]
-    before = ((own[a], own[b]) for own in found.values() for a, b in combinations(sorted(own), 2) if b <= short)
+    ended = [{steps: rung for steps, rung in own.items() if not rung.unfinished} for own in found.values()]
+    same = [(own[short], own[long]) for own in ended if own.keys() >= {short, long}]
+    before = ((own[a], own[b]) for own in ended for a, b in combinations(sorted(own), 2) if b <= short)
     known = ((values(one), values(two)) for one, two in same or before)
     return [pair for pair in known if len(complete(*pair)[0]) > 1]
 

@@ -61,14 +61,11 @@ DRAWN = 9999
 """Number of random orders behind a p value."""
 
 
-def scores(registered: Mapping[str, Stated], found: Sequence[Contest], planned: Mapping[int, int]) -> Iterator[str]:
+def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
     """Yield the table of the Brier scores of registered predictions, and what follows from them.
 
     Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models. One
     task has p values instead, and its first metric decides.
-
-    Args:
-        planned: seeds of each budget of the track. Before each compared method has them, nothing is tested.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = dict.fromkeys(metric for own in registered.values() for _, metric in own.pairs)
@@ -84,11 +81,10 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest], planned: 
             score = score_of(predicted, measured)
             for name, own in score.items():
                 values[name][number] = own.brier
-            seeds = planned.get(next(iter(registered.values())).long, 0)
-            tested = len(tasks) == 1 and all(own.seeds >= seeds for own in score.values())
+            tested = len(tasks) == 1
             missing = {name: "not measured" if name in predicted else "not predicted" for name in registered}
             cells = [told(score[name], tested) if name in score else missing[name] for name in registered]
-            rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score, seeds), *cells))
+            rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score), *cells))
             if tested and score and metric == next(iter(metrics)):
                 better = [f"`{name}`" for name, own in score.items() if own.p() < LEVEL / len(registered)]
                 said.append(f"By the registered rule, on {metric}: better than chance: {', '.join(better) or 'none'}.")
@@ -130,11 +126,10 @@ def told(score: Score, tested: bool) -> str:
     return f"{score.brier:.3f}" + (f" (p = {score.p():.4f})" if tested else "")
 
 
-def of_pairs(predicted: Mapping[str, Pairs], score: Mapping[str, Score], planned: int) -> tuple[str, str]:
+def of_pairs(predicted: Mapping[str, Pairs], score: Mapping[str, Score]) -> tuple[str, str]:
     """Return the cells of the number of scored pairs and of trainings."""
     one = next(iter(score.values()), None)
-    trainings = "" if one is None else f"{one.seeds} of {planned}" if one.seeds < planned else str(one.seeds)
-    return f"{len(one.pairs) if one else 0} of {len(shared_by(predicted))}", trainings
+    return f"{len(one.pairs) if one else 0} of {len(shared_by(predicted))}", str(one.seeds) if one else ""
 
 
 def shared_by(predicted: Mapping[str, Pairs]) -> set[tuple[str, str]]:

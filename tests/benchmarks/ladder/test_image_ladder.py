@@ -10,13 +10,20 @@ import pytest
 import benchmarks.ladder.__main__ as command
 from benchmarks.ladder import page as pages
 from benchmarks.ladder.answers import MAIN
-from benchmarks.ladder.page import LATENTS, UNCOMPARED, UNTRAINED, early, latents, orders, read_ladders
+from benchmarks.ladder.page import (
+    LATENTS,
+    TO_PREDICT,
+    UNCOMPARED,
+    UNTRAINED,
+    early,
+    latents,
+    orders,
+    planned,
+    read_ladders,
+)
 from benchmarks.ladder.predictors import read_predictions
-from genbench.analysis.track_runs import read_track
 from genbench.results.reader import RECORDS
 from genbench.runs.record import format_published, read_published
-from genbench.suites import find
-from genbench.sweeps.suite import track_rows
 
 RESULTS = Path(__file__).parents[3] / "results"
 FD, DATA, SHOWN = "fd-efficientnet_lite0", "cifar10 images=f0c7f7bd", "cifar10"
@@ -36,6 +43,7 @@ ROWS = {
     **{f"{name} {UNET}": BUDGETS[1:2] for name in ("cfm", "otcfm", "wcfm", "wcfm-balanced kappa=0.0625")},
 }
 """Budgets of each row."""
+PLANNED = {(SHOWN, steps): {row: range(3) for row, own in ROWS.items() if steps in own} for steps in BUDGETS}
 FLOWS, TILT = ("starflow", "tarflow"), ("tilt.data", "tilt.ess", "tilt.source")
 NUMBERS = [FD, *(f"{FD}, NFE {nfe}" for nfe in (1, 2, 4, 8))]
 GAUSSIAN = next(r for r in read_published(RESULTS / LATENTS / RECORDS) if r["spec"]["model"]["name"] == "gaussian")
@@ -78,11 +86,16 @@ def trained(row, steps, seed, data=DATA):
     return record
 
 
-def published(results, *rungs):
-    """Publish the Gaussian with three seeds, and rungs, given as (steps, seeds)."""
+def published(results, *rungs, failed=None):
+    """Publish the Gaussian with three seeds, and rungs, given as (steps, seeds); `failed` is (row, steps, seed)."""
     records = [GAUSSIAN | {"spec": GAUSSIAN["spec"] | {"seed": seed}} for seed in range(3)]
     for steps, seeds in rungs:
-        records += [trained(row, steps, seed) for seed in range(seeds) for row, own in ROWS.items() if steps in own]
+        for row, seed in ((row, seed) for seed in range(seeds) for row, own in ROWS.items() if steps in own):
+            record = trained(row, steps, seed)
+            if (row, steps, seed) == failed:
+                record |= {"results": [], "failure": "no"}
+                record["provenance"] |= {"measurements": []}
+            records.append(record)
     (results / LATENTS).mkdir(parents=True, exist_ok=True)
     (results / LATENTS / RECORDS).write_bytes(format_published(records))
 
@@ -91,6 +104,8 @@ def published(results, *rungs):
 def results(tmp_path, monkeypatch):
     """Return a folder of results where plane-v1 has five methods on one task, and other tracks do not exist."""
     monkeypatch.setattr(pages, "TRACKS", (MAIN, LATENTS))
+    monkeypatch.setattr(pages, "planned", lambda track: PLANNED if track == LATENTS else {})
+    monkeypatch.setattr(pages, "REGISTERED", {LATENTS: "Registered for latents-v1.\n"})
     monkeypatch.setattr(command, "ROOT", tmp_path)
     (tmp_path / "docs" / "images").mkdir(parents=True)
     plane = tmp_path / "results" / MAIN
@@ -121,24 +136,29 @@ def refused(monkeypatch, capsys, results, *words):
 
 
 def test_the_rows_are_those_of_the_track():
-    suite, _ = read_track(find(LATENTS))
-    at = {row.label: tuple(one.steps for one in suite.budgets if row.model.at(one)) for row in track_rows(suite)}
-    declared = sorted((row.partition(" ")[0], own) for row, own in at.items() if not row.startswith("gaussian"))
-    assert declared == sorted((row.partition(" ")[0], own) for row, own in ROWS.items())
+    """The Gaussian, which is not trained, is at no budget."""
+    found = planned(LATENTS)
+    assert [*found] == [*PLANNED]
+    for rung, own in found.items():
+        assert [row.partition(" ")[0] for row in own] == [row.partition(" ")[0] for row in PLANNED[rung]]
+        assert all([*seeds] == [0, 1, 2] for seeds in own.values())
 
 
 def test_one_budget_is_compared_with_nothing(monkeypatch, capsys, results):
     published(results)
     page = run(monkeypatch, results)
     assert UNTRAINED in page
-    for rungs in ([(3000, 1)], [(3000, 3)], [(3000, 3), (9000, 1)]):
+    for rungs in ([(3000, 1)], [(3000, 3)], [(3000, 3), (9000, 2)]):
         published(results, *rungs)
         page = run(monkeypatch, results)
         assert UNCOMPARED in page
         assert UNTRAINED not in page
         assert compared(page) == {}
         assert "On latents-v1, " not in page
-        assert "Scores of the registered predictions" not in page
+        assert TO_PREDICT in page
+        assert "Registered for latents-v1" not in page
+    words = refused(monkeypatch, capsys, results, "9000", "27000", "ratio")
+    assert f"trainings of 9000 steps have not ended: {next(iter(ROWS))} (seed 2), " in words
     published(results, (3000, 3))
     assert "no data set has two budgets" in refused(monkeypatch, capsys, results, "3000", "9000", "ratio")
     assert "no data set has values at 9000 steps" in refused(monkeypatch, capsys, results, "9000", "27000", "ratio")
@@ -161,6 +181,8 @@ def test_two_budgets_are_compared_and_predict_the_third_in_all_numbers(monkeypat
     assert methods[DATA, f"{FD}, NFE 4"] == {row for row in ROWS if not row.startswith(FLOWS)}
     page = run(monkeypatch, results)
     assert UNCOMPARED not in page
+    assert TO_PREDICT not in page
+    assert "Registered for latents-v1" in page
     assert compared(page) == {"3,000 to 9,000": ("3 and 3", "9 of 9")}
     assert f"| {SHOWN}, {FD} | 0 of 78 |  | not measured | not measured |" in page
     assert f"| {SHOWN}, {FD}, NFE 1 | 0 of 45 |  | not measured | not measured |" in page
@@ -171,10 +193,15 @@ def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all
     for predictor in ("held", "ratio"):
         run(monkeypatch, results, "--predict", LATENTS, "9000", "27000", predictor)
         (results / LATENTS / f"predictions_{predictor}.toml").write_text(capsys.readouterr().out)
-    published(results, (3000, 3), (9000, 3), (27_000, 1))  # in training: one seed orders nothing
+    published(results, (3000, 3), (9000, 3), (27_000, 2))  # in training: the methods that come first decide nothing
     page = run(monkeypatch, results)
     assert compared(page).keys() == {"3,000 to 9,000"}
     assert page.count("not measured | not measured |") == 5
+    assert "none at 27000" in refused(monkeypatch, capsys, results, "9000", "27000", "ratio")
+    published(results, (3000, 3), (9000, 3), (27_000, 3), failed=([*ROWS][5], 27_000, 2))
+    page = run(monkeypatch, results)
+    assert compared(page)["3,000 to 27,000"] == ("3 and 2", "6 of 9")
+    assert f"By the registered rule, on {FD}: better than chance: " in page  # a failed training has ended too
     published(results, (3000, 3), (9000, 3), (27_000, 3))
     page = run(monkeypatch, results)
     assert compared(page) == {
@@ -202,14 +229,17 @@ def test_early_metrics_of_latents_are_those_that_order_methods(results):
     assert rows["latent_bits_per_dim"] == "5"
     assert "| straightness | 1 | 5 | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) | 0 of 0 |" in table
     no_quality = {"validation_loss", "validation_loss.bits", "norm", "parameters", "nfe", *TILT}
+    no_quality |= {"precision_recall.precision", "density_coverage.density"}
+    assert {"precision_recall.recall", "density_coverage.coverage"} < rows.keys()
     assert rows.keys().isdisjoint(no_quality)
 
 
 def test_two_networks_are_compared_after_each_budget(results):
-    two, three = [(3000, 3), (9000, 2)], [(3000, 3), (9000, 3), (27_000, 2)]
-    for rungs, tables in (([(3000, 3)], 0), ([(3000, 3), (9000, 1)], 0), (two, 1), (three, 1)):
+    short, two, three = [(3000, 3), (9000, 2)], [(3000, 3), (9000, 3)], [(3000, 3), (9000, 3), (27_000, 3)]
+    for rungs, tables in ((short[:1], 0), (short, 0), (two, 1), (three, 1)):
         published(results, *rungs)
-        shown = [*latents(results / LATENTS)]
+        shown = [*latents(read_ladders(results)[LATENTS])]
         assert sum("| difference | dit | unet | same sign |" in text for text in shown) == tables
+        assert shown.count("Two networks, after 9,000 steps:\n") == tables
     found = orders(read_ladders(results)[LATENTS])
     assert [(one.short, one.long) for one in found] == [(3000, 9000), (3000, 27_000), (9000, 27_000)]

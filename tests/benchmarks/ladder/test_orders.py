@@ -152,6 +152,23 @@ def test_records_become_rungs():
     assert not rungs(records)
 
 
+def test_a_budget_is_finished_once_each_planned_training_has_values_or_has_failed():
+    records = planted()
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        seeds.setdefault(record["track"][0]["row"], set()).add(record["spec"]["seed"])
+    plan = {("moons", 20): seeds, ("pinwheel", 20): {"cfm": range(7)}}
+    failed = next(n for n, record in enumerate(records) if record["labels"]["data"] == "moons")
+    records[failed] = records[failed] | {"results": [], "failure": "no"}
+    found = rungs(records, plan)
+    assert found["moons"][20].unfinished == ()
+    assert found["pinwheel"][20].unfinished == ("cfm (seed 5 and 6)",)
+    lost = records[failed]["spec"]["seed"], records[failed]["track"][0]["row"]
+    assert rungs(records[:failed] + records[failed + 1 :], plan)["moons"][20].unfinished == (
+        f"{lost[1]} (seed {lost[0]})",
+    )
+
+
 def test_only_values_of_one_protocol_are_joined():
     """Bits of noisy data stood beside bits of data. Here nsf has another protocol at both budgets, cfm at one.
 

@@ -10,6 +10,8 @@ from helpers.published import CARDS, difference, signed, step_costs
 from benchmarks.ladder.answers import LARGE, pairs
 from benchmarks.ladder.orders import rungs
 from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, read_ladders, sizes
+from benchmarks.ladder.predictors import read_predictions
+from benchmarks.ladder.scores import REGISTERED
 from genbench.analysis.significance import compare_all
 from genbench.runs.record import read_published
 
@@ -26,6 +28,11 @@ def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
     others = [path for path in RESULTS.glob("*-v1/records.jsonl.gz") if path.parent.name not in TRACKS]
     assert {path.parent.name for path in others} == {"maps-v1"}
     assert not any(orders(rungs(read_published(path))) for path in others)
+
+
+def test_each_track_with_predictions_says_what_was_registered():
+    registered = {track for track in TRACKS if read_predictions(RESULTS / track)}
+    assert registered == REGISTERED.keys()
 
 
 def test_the_card_of_the_ladder_has_the_numbers_of_the_page():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from benchmarks.ladder import predictors
 from benchmarks.ladder.answers import MAIN
 from benchmarks.ladder.orders import Rung
 from benchmarks.ladder.page import read_ladders
@@ -51,15 +52,17 @@ def test_an_order_holds_as_often_as_separated_pairs_did_elsewhere(measured):
     )
     assert (sure, never, half) == pytest.approx((29 / 30, 1 / 30, 1 / 2), abs=1e-4)  # of 28 pairs, and 56
     close = measured(1e-3 * np.arange(8))
-    with pytest.raises(ConfigError, match="no pair of methods is separated"):
-        by_held(rising, [(close, close)])
+    assert by_held(rising, [(close, close)]) == {}
 
 
 def test_the_ratio_keeps_its_order_as_often_as_equal_ratios_did_elsewhere():
+    """With Laplace's rule: all orders that lasted, and few ones with almost equal means, gave certainty."""
     held, turned = (exact(1.0, 3.0), exact(1.0, 2.0)), (exact(1.0, 3.0), exact(2.0, 1.0))
     own = by_ratio(exact(2.0, 6.0, 54.0), [held, held, held, turned])
-    assert own["m0", "m1"] == pytest.approx(0.75, abs=1e-4)
-    assert own["m1", "m2"] == pytest.approx(0.9, abs=1e-4)  # odds of 3 for a ratio of 3, so 9 for 9
+    assert own["m0", "m1"] == pytest.approx(4 / 6, abs=1e-4)
+    assert own["m1", "m2"] == pytest.approx(0.8, abs=1e-4)  # odds of 2 for a ratio of 3, so 4 for 9
+    near = exact(1.0, 1.01), exact(1.0, 2.0)
+    assert by_ratio(exact(2.0, 2.02), [near] * 3)["m0", "m1"] == pytest.approx(4 / 5, abs=1e-4)
 
 
 def test_elsewhere_counts_the_other_data_sets_and_not_the_values():
@@ -103,8 +106,8 @@ def test_each_number_of_the_headline_is_predicted_from_its_own_values():
     read = stated(text)
     assert read.long == 2
     assert [*read.pairs] == [("some data, d=2", name) for name in names]
-    assert [p["m0", "m1"] > 0.9 for p in read.pairs.values()] == [True, False, True, True]
-    assert [p["m0", "m1"] < 0.1 for p in read.pairs.values()] == [False, True, False, False]
+    assert [p["m0", "m1"] > 0.7 for p in read.pairs.values()] == [True, False, True, True]
+    assert [p["m0", "m1"] < 0.3 for p in read.pairs.values()] == [False, True, False, False]
 
 
 def test_a_number_that_no_predictor_can_be_fitted_to_is_refused():
@@ -119,6 +122,27 @@ def test_a_number_that_no_predictor_can_be_fitted_to_is_refused():
         predictions("ratio", "some", ladder, 1, 2)
 
 
+def test_a_number_without_separated_pairs_has_no_prediction_unless_it_is_the_headline(measured):
+    """One of five numbers without a separated pair left the four others, the headline among them, unpredicted."""
+    rising, close = measured(100.0 * np.arange(6)), measured(1e-3 * np.arange(6))
+    rung = Rung("w2", {"w2": rising, "w2, NFE 1": close})
+    text = predictions("held", "some", {"moons": {1: rung, 2: rung}}, 2, 3)
+    assert [*tomllib.loads(text)["moons"]] == ["w2"]
+    assert "# w2, NFE 1: no separated pair, so no prediction" in text
+    with pytest.raises(ConfigError, match="held: no pair of methods is separated in w2 at a budget that is known"):
+        predictions("held", "some", {"moons": dict.fromkeys((1, 2), Rung("w2", {"w2": close}))}, 2, 3)
+
+
+def test_a_budget_in_training_is_not_predicted_from_and_not_fitted_to():
+    """Of 78 pairs, one was predicted: that of the two methods whose second seed was trained first."""
+    rung = Rung("w2", {"w2": exact(1.0, 2.0)})
+    begun = rung._replace(unfinished=("m2 (seed 1)",))
+    with pytest.raises(ConfigError, match=r"moons: trainings of 2 steps have not ended: m2 \(seed 1\)"):
+        predictions("ratio", "some", {"moons": {1: rung, 2: begun}}, 2, 3)
+    with pytest.raises(ConfigError, match="no data set has two budgets"):
+        predictions("ratio", "some", {"moons": {1: begun, 2: rung}}, 2, 3)
+
+
 def test_registered_predictions_are_read_as_they_were_written():
     read = read_predictions(RESULTS / MAIN)
     for name, own in read.items():
@@ -129,8 +153,9 @@ def test_registered_predictions_are_read_as_they_were_written():
 
 
 @pytest.mark.parametrize(("track", "known"), [(MAIN, KNOWN), ("transport-v1", ("8gaussians-moons", "tori"))])
-def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, known):
+def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, known, monkeypatch):
     """A method that lacked a seed did not count. `held` had no Laplace correction for the first tasks of plane-v1."""
+    monkeypatch.setattr(predictors, "PSEUDO", 0)
     registered = read_predictions(RESULTS / track)
     assert registered.keys() - {"seeds"} == {*PREDICTORS}
     for name in PREDICTORS:
@@ -148,7 +173,8 @@ def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, 
             assert {pair: again[data][metric][pair] for pair in written} == pytest.approx(written, abs=tolerance)
 
 
-def test_the_registered_predictions_of_digits_come_from_its_shorter_budgets():
+def test_the_registered_predictions_of_digits_come_from_its_shorter_budgets(monkeypatch):
+    monkeypatch.setattr(predictors, "PSEUDO", 0)
     registered, ladder = read_predictions(RESULTS / "digits-v1"), read_ladders(RESULTS)["digits-v1"]
     for own in ladder.values():
         own.pop(4000, None)
