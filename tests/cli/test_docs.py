@@ -237,6 +237,16 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_tabl
     assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
 
 
+def test_each_word_in_place_of_a_value_is_explained(shown, committed):
+    boards = [*shown[1:], read_board(committed, track="latents-v1")]
+    contests = [contest for board in boards for heat in board.heats for contest in heat.contests]
+    words = {re.sub(r"\d+", "N", cell.word) for contest in contests for cell in contest.cells.values() if cell.word}
+    assert "not at this budget" in words
+    rows = re.findall(r"^\| ([^|]+) \|", PAGES["docs/read_a_leaderboard.md"], re.MULTILINE)
+    known = {re.sub(r"\d+", "N", word) for row in rows for word in row.split(", ")}
+    assert words <= known
+
+
 def test_the_pattern_of_the_own_row_finds_no_line_of_a_caption(committed):
     """A wrapped caption had a line that began with "methods in turns"."""
     from typer.testing import CliRunner
