@@ -44,13 +44,6 @@ def _set_quiet(value: bool) -> bool:
 
 Results = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting: section.name=value. Repeatable.")]
-Metric = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metric",
-        help="A metric; by default, the metrics of the data set. Repeatable.",
-    ),
-]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of processes.")]
 Log = Annotated[list[Logger] | None, typer.Option(help="Also log to TensorBoard or Weights & Biases. Repeatable.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]

@@ -56,7 +56,7 @@ def leaderboard(
         typer.Option(help="Settings of the methods; default: tuned once every run has its tuned counterpart."),
     ] = None,
     add: Annotated[
-        list[Path] | None, typer.Option(help="A submission to include (see genbench results submit).")
+        list[Path] | None, typer.Option(help="A submission to include (see genbench results submit). Repeatable.")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Also draw quality against NFE: FILE.svg, FILE.pdf or FILE.png.")

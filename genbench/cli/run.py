@@ -27,7 +27,10 @@ def run(
         str | None, typer.Option("--seed", "--seeds", help="Seed of all randomness; 0-4 runs five seeds. Default: 0.")
     ] = None,
     set_: options.Set = None,
-    metric: options.Metric = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A metric; by default, the metrics of the data set. Repeatable."),
+    ] = None,
     results: options.Results = Path("results"),
     accelerator: Annotated[Literal["auto", "cpu", "cuda", "gpu"], typer.Option(help="Device to use.")] = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Number of processes that share each batch.")] = 1,
@@ -133,7 +136,10 @@ def eval_command(
         str,
         typer.Argument(help="A saved run (folder, or beginning of its name); with --dataset, samples from other code."),
     ],
-    metric: options.Metric = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A metric; by default, the metrics of the run, or of --dataset. Repeatable."),
+    ] = None,
     set_: options.Set = None,
     dataset: Annotated[str | None, typer.Option(help="Data set with which the samples are compared.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed for samples from other code; default: 0.")] = None,

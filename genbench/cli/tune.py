@@ -48,7 +48,7 @@ def tune(
 ) -> None:
     """Choose settings on the validation split, with equal budgets.
 
-    For example: genbench tune cfm --dataset moons --over plan.lr=[0.001,0.003]
+    For example: genbench tune cfm --dataset moons --over 'plan.lr=[0.001,0.003]'
     """
     if track is not None:
         if over or metric or seeds or set_:
@@ -68,7 +68,7 @@ def tune(
         own = re.findall(r"^(?:.+\.py(?::[^:/.]+)?(?=\.|$)|[^.]*)", metric)[0]  # the rest names a part, such as .recall
         metric = user_files.component_name("metrics", own)[0] + metric.removeprefix(own)
     if not over:
-        raise ConfigError("name the candidates with --over, such as --over plan.lr=[0.001, 0.003]")
+        raise ConfigError("name the candidates with --over, such as --over 'plan.lr=[0.001,0.003]'")
 
     from genbench.analysis.tuning.grid_search import grid_search
     from genbench.report.formats.terminal import show

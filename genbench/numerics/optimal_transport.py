@@ -75,7 +75,7 @@ def assignment(cost: Float64[Tensor, "n n"]) -> Int[Tensor, " n"]:
 
     Subtracting potentials of rows and columns changes no optimum. The potentials of entropic transport at falling
     temperatures leave costs near zero along the optimal matching, where SciPy's shortest augmenting paths find it
-    sooner than POT's network simplex does (`make bench`).
+    sooner than POT's network simplex does.
 
     Raises:
         RunFailed: if a cost is not finite.

