@@ -68,8 +68,8 @@ def unpredicted(told: Sequence[Contest], main: Sequence[Contest]) -> str:
 def foretold(contest: Contest, main: Sequence[Contest], low: float, high: float = math.inf) -> float:
     """Return how many differences of a task the majority of the other tasks orders rightly; a tie counts as half."""
     right = 0.0
+    others = [complete(other.last.main)[0] for other in main if other.data != contest.data]
     for (ahead, behind), _, held, _ in pairs([contest], low, high):
-        others = [complete(other.last.main)[0] for other in main if other.data != contest.data]
         votes = [mean_of(own[ahead]) < mean_of(own[behind]) for own in others if own.keys() >= {ahead, behind}]
         right += 0.5 if 2 * sum(votes) == len(votes) else (2 * sum(votes) > len(votes)) == held
     return right
@@ -150,24 +150,21 @@ def on_others(orders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
         ends = max((one.long for one in found), default=0)
         for number, start in enumerate(sorted({one.short for one in found if one.long == ends and track != MAIN})):
             own = [one for one in found if (one.short, one.long) == (start, ends)]
-            large, small = sized(own)
-            if not large:
-                apart, close = ([one for one in small if one.separated is told_apart] for told_apart in (True, False))
-                yield (
-                    f"On {track} ({start:,} to {ends:,} steps), no difference is large. {count(apart)} differences "
-                    f"last between separated methods, {count(close)} between others."
-                )
-                continue
-            if number:
-                yield f"From {start:,} steps, {count(large)} and {count(small)} last."
-                continue
-            yield (
-                f"On {track} ({start:,} to {ends:,} steps), {count(large)} large and {count(small)} small differences "
-                "last."
-            )
-            if len(own) > 1:
+            most = counted(max(one.order.methods for one in own), "method")
+            where = f"From {start:,} steps" if number else f"On {track} ({start:,} to {ends:,} steps, {most})"
+            yield f"{where}, {lasting(own)}."
+            if len(own) > 1 and not number:
                 right = [sum(foretold(one, own, *size) for one in own) for size in ((LARGE,), (1.0, LARGE))]
                 yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g}."
+
+
+def lasting(found: Sequence[Contest]) -> str:
+    """Return how many large and small differences last; without large ones, those between separated methods."""
+    large, small = sized(found)
+    if large:
+        return f"{count(large)} large and {count(small)} small differences last"
+    apart, close = ([margin for margin in small if margin.separated is told_apart] for told_apart in (True, False))
+    return f"no difference is large: {count(apart)} last between separated methods, {count(close)} between others"
 
 
 def pairs(found: Sequence[Contest], low: float, high: float = math.inf) -> list[Margin]:

@@ -11,8 +11,8 @@ from genbench.analysis.significance import LEVEL, paired
 
 NUMBERS = """\
 Each tau is a mean over tasks, ± 95 % CI half-width over tasks. With one task, it has an interval over seeds, as above,
-and nothing is tested. Intervals are not corrected for the number of metrics: the best of many metrics is best in part
-by chance.
+and metrics are not tested against each other. Intervals are not corrected for the number of metrics: the best of many
+is best in part by chance.
 
 - *with itself*: tau between the metric at the shorter budget and the same metric at the longer budget.
 - *with headline*: tau between the metric at the shorter budget and the headline metric at the longer budget.

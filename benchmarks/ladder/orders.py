@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations, product
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +103,7 @@ class Contest(NamedTuple):
     order: Order
 
 
-def rungs(records: Iterable[Record], planned: Planned = MappingProxyType({})) -> dict[str, dict[int, Rung]]:
+def rungs(records: Iterable[Record], planned: Planned) -> dict[str, dict[int, Rung]]:
     """Return the ladder of the default settings of a track.
 
     All values of a metric (at an NFE) on a data set have one protocol, the commonest over all budgets. Runs that stop
@@ -167,9 +166,9 @@ def among(contest: Contest, methods: Collection[str]) -> Contest:
 def number_of(row: Row) -> str:
     """Return the name of a metric, with the NFE on a curve; an empty text if its values order no methods.
 
-    A loss on validation data has no better direction, although its protocol is equal for all methods: each method has
-    a loss of its own. Likelihood models also have it as `bits`, whose protocol names the density. Points along a
-    training are not the end of its budget.
+    Costs and metrics that blur improves order none. A loss on validation data has no better direction, although its
+    protocol is equal for all methods: each method has a loss of its own. Likelihood models also have it as `bits`,
+    whose protocol names the density. Points along a training are not the end of its budget.
     """
     unordered = row["metric"] in BEYOND or row["metric"].partition(".")[0] in COSTS
     if unordered or row["better"] == "none" or row["point"] == "training":

@@ -23,6 +23,7 @@ from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import REGISTERED, scores
 from benchmarks.tables import fill, markdown
 from genbench.analysis.track_runs import read_track
+from genbench.errors import ConfigError
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
 from genbench.suites import find
@@ -41,8 +42,8 @@ ORDERS = """\
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
-- A budget counts once all its trainings have ended. Tracks that are not in the table have fewer than two such budgets,
-  or fewer than five methods with two seeds at both.
+- A budget of a task counts once all its trainings have ended. Tracks that are not in the table have fewer than two such
+  budgets, or fewer than five methods with two seeds at both.
 """
 LIMITS = """\
 ## Limits
@@ -105,7 +106,7 @@ def planned(track: str) -> Planned:
     for row, budget in product(track_rows(suite), suite.budgets):
         length = row.model.at(budget)
         if length is not None and (steps := length["plan"]["steps"]):
-            found.setdefault((row.dataset, steps), {})[row.label] = budget.seeds
+            found.setdefault((named(row.dataset), steps), {})[row.label] = budget.seeds
     return found
 
 
@@ -120,17 +121,26 @@ def orders(ladder: Ladder) -> list[Contest]:
 
 
 def contests(ladder: Ladder) -> list[Contest]:
-    """Return the data sets at the shortest budget and at the ladder's longest budget that has an order."""
-    found = [one for one in orders(ladder) if one.short == min(ladder[one.data])]
+    """Return the data sets at the shortest finished budget and at the ladder's longest budget that has an order."""
+    every = orders(ladder)
+    shortest = {data: min(one.short for one in every if one.data == data) for data in {one.data for one in every}}
+    found = [one for one in every if one.short == shortest[one.data]]
     longest = max((one.long for one in found), default=0)
     return [one for one in found if one.long == longest]
 
 
 def page(results: Path) -> str:
-    """Return the page in Markdown."""
+    """Return the page in Markdown.
+
+    Raises:
+        ConfigError: if trainings of the track that the answers are about have not ended.
+    """
     every = read_ladders(results)
     by_track = {name: orders(ladder) for name, ladder in every.items()}
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
+    if MAIN not in ladders:
+        lacking = [name for own in every[MAIN].values() for rung in own.values() for name in rung.unfinished]
+        raise ConfigError(f"{MAIN}: no two budgets can be compared; trainings have not ended: {', '.join(lacking)}")
     predicted: dict[str, set[str]] = {}
     for own in read_predictions(results / MAIN).values():
         for (data, _), pairs_of_task in own.pairs.items():
@@ -147,7 +157,7 @@ def page(results: Path) -> str:
         holds(by_track.values()),
         ORDERS,
         "## How large must a difference be?\n",
-        "Pairs whose order lasts, by the ratio of their means at the shortest budget:\n",
+        "Pairs whose order lasts, by the ratio of their means at the shortest budget, with those not predicted:\n",
         sizes(ladders.values()),
         "## Which early metric predicts the headline metric?\n",
         *(line for name, ladder in every.items() for line in early(name, ladder)),
@@ -156,8 +166,8 @@ def page(results: Path) -> str:
         *registered(results, ladders),
         LIMITS,
         ABOUT_LATENTS,
-        *([] if read_predictions(results / LATENTS) else [TO_PREDICT]),
         *latents(every[LATENTS]),
+        *([] if read_predictions(results / LATENTS) else [TO_PREDICT]),
         "## On a GPU\n",
         fill(on_a_gpu()) + "\n",
     ]

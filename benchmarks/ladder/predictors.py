@@ -15,15 +15,16 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from benchmarks.ladder.orders import Ladder, Rung, Values, array, complete, mean_of, order
+from genbench.analysis.labels import listed
 from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
 
 COIN = 0.25
 """Brier score of the probability 0.5 for each pair."""
-PSEUDO = 1
-"""Pairs that `ratio` adds to those it is fitted to, as in Laplace's rule; the files registered in 2026 had none."""
+ADDED = 1
+"""Pairs of each kind that `ratio` adds; 0 for the registered files of plane-v1, transport-v1 and digits-v1."""
 BOUND = 1000
-"""Largest exponent of `ratio`."""
+"""Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""
 
 Pairs = Mapping[tuple[str, str], float]
 Known = Sequence[tuple[Values, Values]]
@@ -61,16 +62,19 @@ def by_ratio(values: Values, known: Known) -> Pairs:
     """Return b^k / (a^k + b^k) for methods whose means a and b at the shorter budget are positive.
 
     This is the model of Bradley and Terry (1952), whose strengths are powers of the means. The exponent k has the
-    largest likelihood on `known` and on `PSEUDO` further pairs of each kind, those whose order lasts and those whose
-    order turns, with the median ratio: otherwise, if each order in `known` lasts, each pair is certain.
+    largest likelihood on the n pairs of `known`. As in Laplace's rule, one pair whose order lasts and one whose order
+    turns are added, with the median ratio, and the result lies between 1 / (n + 2) and (n + 1) / (n + 2): no pair is
+    certain because few orders lasted.
     """
     both = [complete(*pair) for pair in known]
     margin = np.concatenate([log_ratios(short) * np.sign(log_ratios(long)) for short, long in both])
     usual = np.median(np.abs(margin))
-    margin = np.concatenate([margin, np.repeat([usual, -usual], PSEUDO)])
+    least = ADDED / (len(margin) + 2 * ADDED)
+    margin = np.concatenate([margin, np.repeat([usual, -usual], ADDED)])
     fitted: Any = minimize_scalar(lambda k: np.logaddexp(0, -k * margin).sum(), bounds=(0, BOUND), method="bounded")
     (own,) = complete(values)
-    return dict(zip(combinations(own, 2), map(float, expit(fitted.x * log_ratios(own))), strict=True))
+    chances = expit(fitted.x * log_ratios(own)).clip(least, 1 - least)
+    return dict(zip(combinations(own, 2), map(float, chances), strict=True))
 
 
 def log_ratios(values: Values) -> np.ndarray:
@@ -103,7 +107,7 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     """Return the predictions of the order at a budget from a shorter one, as TOML.
 
     The headline metric is predicted with each model's own sampler and at each NFE of its curve, if the predictor can
-    be fitted there. Data sets that have any value at the longer budget are not predicted.
+    be fitted there. Data sets that have any record at the longer budget are not predicted.
 
     Raises:
         ConfigError: if no data set can be predicted, trainings of one have not ended, or the predictor cannot be fitted
@@ -128,6 +132,8 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
                 raise ConfigError(f"{predictor}: no pair of methods is separated in {number} at a budget that is known")
             about = "the probability that the first is better" if pairs else "no separated pair, so no prediction"
             lines += ["", f"# {number}: {about}"]
+            absent = rung.numbers[number].keys() - {name for pair in pairs for name in pair}
+            lines += [f"# left out, since seeds failed: {listed(sorted(absent))}"] if pairs and absent else []
             lines += [f'["{data}"."{number}"]'] if pairs else []
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"

@@ -23,8 +23,8 @@ the first after three minutes. *Known tasks* had values at both budgets: {" and 
 first four predicted tasks, all others for spirals.
 
 The Brier score is the mean squared error of the probabilities over the pairs of methods: lower is better, and
-the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicted pairs are scored. *trainings*: of each
-method, at the longer budget.
+the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicted pairs are scored. *common
+seeds*: those that all scored methods have at the longer budget. A seed on which one of them failed is left out.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
   variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
@@ -94,7 +94,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
             means = (format_mean(*mean_and_half(own.values())) for own in shared.values())
             rows.append((f"mean of {len(common)} tasks{at}", "", "", *means))
             said.append(f"On the {len(common)} tasks that all predict: {' '.join(verdicts(shared))}")
-    yield markdown(("task", "pairs", "trainings", *registered), rows)
+    yield markdown(("task", "pairs", "common seeds", *registered), rows)
     yield from (fill(one) + "\n" for one in said)
 
 
@@ -127,7 +127,7 @@ def told(score: Score, tested: bool) -> str:
 
 
 def of_pairs(predicted: Mapping[str, Pairs], score: Mapping[str, Score]) -> tuple[str, str]:
-    """Return the cells of the number of scored pairs and of trainings."""
+    """Return the cells of the number of scored pairs and of seeds."""
     one = next(iter(score.values()), None)
     return f"{len(one.pairs) if one else 0} of {len(shared_by(predicted))}", str(one.seeds) if one else ""
 

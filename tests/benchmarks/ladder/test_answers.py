@@ -49,9 +49,9 @@ def test_other_tracks_state_their_budgets(contest):
     moons, pinwheel = contest("moons", RISING, RISING), contest("pinwheel", RISING, FALLING)
     later = moons._replace(short=500)
     assert [*on_others({MAIN: [pinwheel], "one": [moons, later], "two": [moons, pinwheel], "three": []})] == [
-        "On one (100 to 1,000 steps), 10 of 10 large and 0 of 0 small differences last.",
-        "From 500 steps, 10 of 10 and 0 of 0 last.",
-        "On two (100 to 1,000 steps), 10 of 20 large and 0 of 0 small differences last.",
+        "On one (100 to 1,000 steps, 5 methods), 10 of 10 large and 0 of 0 small differences last.",
+        "From 500 steps, 10 of 10 large and 0 of 0 small differences last.",
+        "On two (100 to 1,000 steps, 5 methods), 10 of 20 large and 0 of 0 small differences last.",
         "The order on most of its other tasks is right for 0 and 0.",
     ]
 
@@ -59,9 +59,8 @@ def test_other_tracks_state_their_budgets(contest):
 def test_a_track_without_large_differences_says_which_small_ones_last(contest):
     near = contest("moons", CLOSE, MIXED)
     assert [*on_others({"one": [near, near._replace(short=500)]})] == [
-        f"On one ({steps} to 1,000 steps), no difference is large. 6 of 10 differences last between separated "
-        "methods, 0 of 0 between others."
-        for steps in (100, 500)
+        f"{where}, no difference is large: 6 of 10 last between separated methods, 0 of 0 between others."
+        for where in ("On one (100 to 1,000 steps, 5 methods)", "From 500 steps")
     ]
 
 

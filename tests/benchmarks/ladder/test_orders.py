@@ -117,8 +117,8 @@ def test_a_method_with_few_seeds_does_not_cost_the_others_theirs(measured):
     assert {name: len(own) for name, own in found.items()} == dict.fromkeys([*values][:5], 8)
 
 
-def test_a_rung_in_training_keeps_its_methods(measured):
-    """Of six methods with two seeds, four had a third one: these four counted, and an order needs five."""
+def test_a_seed_that_two_of_six_methods_lack_is_left_out_for_all(measured):
+    """The four methods with all seeds counted alone, and an order needs five."""
     values = measured(np.arange(6.0), seeds=3)
     begun = {name: own if name < "m4" else {0: own[0], 1: own[1]} for name, own in values.items()}
     (found,) = complete(begun)
@@ -140,7 +140,7 @@ def test_records_become_rungs():
         record["track"][0]["tables"] = ["tuned"]
     later[0]["results"] += [later[0]["results"][0] | {"metric": "nfe"}]
     later[0]["results"] += [later[0]["results"][0] | {"metric": "recall", "better": "higher", "value": 0.75}]
-    found = rungs([*records, *later, *untrained, *stopped, *tuned])
+    found = rungs([*records, *later, *untrained, *stopped, *tuned], {})
     assert {data: [*own] for data, own in found.items()} == {"moons": [20, 50], "pinwheel": [20, 50]}
     rung = found["moons"][50]
     assert isinstance(rung, Rung)
@@ -149,7 +149,7 @@ def test_records_become_rungs():
     assert rung.numbers["recall"] == {"cfm": {0: -0.75}}
     for record in records:
         del record["track"]
-    assert not rungs(records)
+    assert not rungs(records, {})
 
 
 def test_a_budget_is_finished_once_each_planned_training_has_values_or_has_failed():
@@ -188,7 +188,7 @@ def test_only_values_of_one_protocol_are_joined():
         kid = given | {"metric": "kid", "protocol": f"n={64 if few else 512}"}
         curve = [row | {"protocol": "32 directions"} for row in rows if row["nfe"] == 4 and name == "otcfm"]
         record["results"] = [*(row for row in rows if row["nfe"] != 4 or name != "otcfm"), *curve, bits, kid]
-    rung = rungs([*records, *later])["moons"]
+    rung = rungs([*records, *later], {})["moons"]
     assert [[*rung[steps].numbers["bits_per_dim"]] for steps in (20, 50)] == [
         ["cfm", "otcfm", "vp", "reflow"],
         ["otcfm", "vp", "reflow"],
@@ -210,7 +210,7 @@ def test_losses_order_methods_only_where_they_are_likelihoods():
         bits |= {"protocol": f"density of {'noisy data' if name == 'vp' else 'data'}"}
         during = [each | {"point": "training", "step": 9, "value": 7.0} for each in (loss, bits)]
         record["results"] += [loss, *([bits] if name in ("nsf", "vp") else []), *during]
-    rung = rungs(records)["moons"][20]
+    rung = rungs(records, {})["moons"][20]
     assert set(rung.numbers) == {"sliced_w2", "sliced_w2, NFE 1", "sliced_w2, NFE 4", "validation_loss.bits"}
     assert rung.numbers["validation_loss.bits"] == {"nsf": dict.fromkeys(range(5), 2.0)}
 
@@ -219,6 +219,6 @@ def test_a_budget_without_values_of_the_headline_has_no_order():
     records = planted()
     for record in records:
         record["results"] = [row | {"metric": "nll"} for row in record["results"]]
-    rung = rungs(records)["moons"][20]
+    rung = rungs(records, {})["moons"][20]
     assert (rung.main, rung.headlines) == ({}, [])
     assert order(rung.main, rung.main) is None

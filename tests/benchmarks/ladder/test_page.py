@@ -5,11 +5,12 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from helpers.published import CARDS, difference, signed, step_costs
 
-from benchmarks.ladder.answers import LARGE, pairs
-from benchmarks.ladder.orders import rungs
-from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, read_ladders, sizes
+from benchmarks.ladder.answers import LARGE, MAIN, pairs
+from benchmarks.ladder.orders import among, array, complete, named, rungs
+from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, planned, read_ladders, sizes
 from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import REGISTERED
 from genbench.analysis.significance import compare_all
@@ -27,12 +28,21 @@ def test_the_page_is_made_from_the_records():
 def test_tracks_that_are_not_in_the_table_have_too_few_methods_at_two_budgets():
     others = [path for path in RESULTS.glob("*-v1/records.jsonl.gz") if path.parent.name not in TRACKS]
     assert {path.parent.name for path in others} == {"maps-v1"}
-    assert not any(orders(rungs(read_published(path))) for path in others)
+    assert not any(orders(rungs(read_published(path), {})) for path in others)
 
 
 def test_each_track_with_predictions_says_what_was_registered():
     registered = {track for track in TRACKS if read_predictions(RESULTS / track)}
     assert registered == REGISTERED.keys()
+
+
+@pytest.mark.parametrize("track", TRACKS)
+def test_the_trainings_of_each_budget_of_a_track_are_known(track):
+    """A task that the plan calls by another name would count as finished after one training."""
+    plan = planned(track)
+    for data, ladder in read_ladders(RESULTS)[track].items():
+        for steps, rung in ladder.items():
+            assert {*rung.main} <= plan[named(data), steps].keys()
 
 
 def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
@@ -42,8 +52,8 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"\*\*(\d+ of \d+) large and (\d+ of \d+) small differences last",
         r"is right for (\d+) of the \d+ large and (\d+) of",
         r"On transport-v1 \(.*?\), (\d+ of \d+) large and (\d+ of \d+) small",
-        r"On digits-v1 \(200 to 4,000 steps\), (\d+ of \d+) large and (\d+ of \d+) small",
-        r"small differences last\. From 800 steps, (\d+ of \d+) and (\d+ of \d+) last\.",
+        r"On digits-v1 \(200 to 4,000 steps, 15 methods\), (\d+ of \d+) large and (\d+ of \d+) small",
+        r"small differences last\. From 800 steps, (\d+ of \d+) large and (\d+ of \d+) small differences last\.",
         r"refuted: (\S+ %) of the large and (\S+ %) of the small differences last",
         r"Means over 5 tasks are (\S+ ± \S+ %) and (\S+ ± \S+ %) ",
         r"is (\S+) for the short training\. For the mean rank on the other tasks it is (\S+), which is",
@@ -51,6 +61,17 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     ):
         (found,) = re.findall(numbers, page)
         assert all(number in card for number in ([found] if isinstance(found, str) else found)), found
+    predicted = read_predictions(RESULTS / MAIN)["ratio"].pairs
+    told = [
+        among(one, {name for pair in predicted[one.data, one.first.headline] for name in pair})
+        for one in contests(read_ladders(RESULTS)[MAIN])
+        if (one.data, one.first.headline) in predicted
+    ]
+    seeds = {tuple(array(own).shape for own in complete(one.first.main, one.last.main)) for one in told}
+    assert {first for (_, first), _ in seeds} == {10}
+    assert {last for _, (_, last) in seeds} == {4, 5}
+    assert {methods for (methods, _), _ in seeds} == {11, 12, 13}
+    assert "(11 to 13, default settings), sliced W2, 10 and 4 to 5 seeds" in card
     (of_digits,) = (one for one in orders(read_ladders(RESULTS)["digits-v1"]) if (one.short, one.long) == (200, 4000))
     turned = [margin.pair for margin in pairs([of_digits], LARGE) if not margin.held]
     assert "all 11 large ones that do not last involve TARFlow or STARFlow with labels" in card
@@ -104,8 +125,15 @@ def test_only_data_sets_at_the_longest_budget_are_compared(contest):
     ladder = {"moons": {100: long.first, 1000: long.last}, "rings": {100: short.first, 500: short.last}}
     assert [own.data for own in contests(ladder)] == ["moons"]
     assert contests({}) == contests({"moons": {100: long.first}}) == []
-    few = long.last._replace(numbers={"w2": {"m0": long.last.main["m0"]}})  # a training has begun
+    few = long.last._replace(numbers={"w2": {"m0": long.last.main["m0"]}})  # all others failed
     assert [own.long for own in contests({"moons": {**ladder["moons"], 2000: few}})] == [1000]
+
+
+def test_the_shortest_budget_that_is_finished_counts(contest):
+    found = contest("moons", RISING, RISING)
+    begun = found.first._replace(unfinished=("m0 (seed 1)",))
+    ladder = {50: begun, 100: found.first, 1000: found.last, 2000: begun}
+    assert [(own.short, own.long) for own in contests({"moons": ladder})] == [(100, 1000)]
 
 
 def test_each_two_budgets_have_an_order(contest):

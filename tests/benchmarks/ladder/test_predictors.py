@@ -63,6 +63,7 @@ def test_the_ratio_keeps_its_order_as_often_as_equal_ratios_did_elsewhere():
     assert own["m1", "m2"] == pytest.approx(0.8, abs=1e-4)  # odds of 2 for a ratio of 3, so 4 for 9
     near = exact(1.0, 1.01), exact(1.0, 2.0)
     assert by_ratio(exact(2.0, 2.02), [near] * 3)["m0", "m1"] == pytest.approx(4 / 5, abs=1e-4)
+    assert by_ratio(exact(1.0, 9.0), [near] * 3)["m0", "m1"] == pytest.approx(4 / 5)
 
 
 def test_elsewhere_counts_the_other_data_sets_and_not_the_values():
@@ -155,7 +156,7 @@ def test_registered_predictions_are_read_as_they_were_written():
 @pytest.mark.parametrize(("track", "known"), [(MAIN, KNOWN), ("transport-v1", ("8gaussians-moons", "tori"))])
 def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, known, monkeypatch):
     """A method that lacked a seed did not count. `held` had no Laplace correction for the first tasks of plane-v1."""
-    monkeypatch.setattr(predictors, "PSEUDO", 0)
+    monkeypatch.setattr(predictors, "ADDED", 0)
     registered = read_predictions(RESULTS / track)
     assert registered.keys() - {"seeds"} == {*PREDICTORS}
     for name in PREDICTORS:
@@ -174,7 +175,7 @@ def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, 
 
 
 def test_the_registered_predictions_of_digits_come_from_its_shorter_budgets(monkeypatch):
-    monkeypatch.setattr(predictors, "PSEUDO", 0)
+    monkeypatch.setattr(predictors, "ADDED", 0)
     registered, ladder = read_predictions(RESULTS / "digits-v1"), read_ladders(RESULTS)["digits-v1"]
     for own in ladder.values():
         own.pop(4000, None)
