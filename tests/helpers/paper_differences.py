@@ -13,6 +13,7 @@ PIXELS = "cifar10-small", "cifar10*"
 RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
 """The control of PIXELS that only re-weights images, at epsilon 5."""
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
+LATENTS_V1, SHORT = ("latents-v1", "cifar10*"), {"steps": 3000}
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"
 DEEP_LATENT, EQUAL_LATENT = "starflow width=112 head=28 *", "starflow blocks=?2,2,2,2? width=112 head=28 *"
@@ -65,6 +66,7 @@ DIFFERENCES = [
     *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PAIRS[:3]),
     ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
     ("W7 10", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
+    ("W7 10", 1, (*LATENTS_V1, EFFICIENT, f"w{CFM_LATENT}", CFM_LATENT, SHORT)),
     *(("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
     *(("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm", plan)) for plan in ({}, MID, LONG)),
     ("W7 4 5", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
@@ -127,6 +129,7 @@ DIFFERENCES = [
     *(("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", LONG)) for data in ("moons", "pinwheel")),
     ("F1 24", 1, (*MNIST, DEEP, EQUAL)),
     ("F1", 1, (*LATENTS, EFFICIENT, DEEP_LATENT, EQUAL_LATENT)),
+    ("F1 24", 1, (*LATENTS_V1, EFFICIENT, DEEP_LATENT, EQUAL_LATENT, SHORT)),
     ("F1", 3, ("mnist5k", "mnist5k", "validation_loss.bits", DEEP, EQUAL)),
     ("F1", 3, (*LATENTS, "latent_bits_per_dim", DEEP_LATENT, EQUAL_LATENT)),
     *(("F2", 1, ("starflow", "digits", FD, f"{one} denoise=true", "starflow noise=0.1")) for one in (TUNED, PLAIN)),
