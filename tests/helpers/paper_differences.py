@@ -15,6 +15,10 @@ RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
 LATENTS_V1, SHORT = ("latents-v1", "cifar10*"), {"steps": 3000}
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
+WCFM_LATENT, OT_LATENT, CONTROL = f"w{CFM_LATENT}", f"ot{CFM_LATENT}", "wcfm net=* weigh=data *"
+"""W-CFM, OT-CFM and the control that only re-weights images, in LATENTS_V1."""
+HALF_KAPPA = "wcfm net=* kappa=0.5 *"
+"""W-CFM in LATENTS."""
 DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"
 DEEP_LATENT, EQUAL_LATENT = "starflow width=112 head=28 *", "starflow blocks=?2,2,2,2? width=112 head=28 *"
 LABELED = "starflow blocks=?2,2,2,2? width=112 noise=0.3 conditional=true encoder=*5000,batch_size=32)"
@@ -32,6 +36,10 @@ DIFFERENCES = [
     *(
         ("W1", digits, ("transport-v1" if "-" in data else "plane-v1", data, "straightness", "wcfm", "cfm"))
         for data, digits in (("8gaussians", 3), ("8gaussians-moons", 3), ("mixture dims=8", 3), ("mixture dims=50", 2))
+    ),
+    *(
+        ("W1", 1, (*LATENTS_V1, "straightness", one, other, SHORT))
+        for one, other in ((WCFM_LATENT, CFM_LATENT), (CONTROL, CFM_LATENT), (WCFM_LATENT, CONTROL))
     ),
     *(
         (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
@@ -65,8 +73,8 @@ DIFFERENCES = [
     *(("W7", 3, ("plane-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PLANE),
     *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm")) for data in PAIRS[:3]),
     ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
-    ("W7 10", 1, (*LATENTS, EFFICIENT, "wcfm net=* kappa=0.5 *", CFM_LATENT)),
-    ("W7 10", 1, (*LATENTS_V1, EFFICIENT, f"w{CFM_LATENT}", CFM_LATENT, SHORT)),
+    ("W7 10", 1, (*LATENTS, EFFICIENT, HALF_KAPPA, CFM_LATENT)),
+    ("W7 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT)),
     *(("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
     *(("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm", plan)) for plan in ({}, MID, LONG)),
     ("W7 4 5", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
@@ -86,6 +94,13 @@ DIFFERENCES = [
         for kappa in (0.5, 0.125)
         for metric in ("precision", "recall")
     ),
+    *(
+        ("W8", digits, (*LATENTS_V1, metric, CFM_LATENT, WCFM_LATENT, SHORT))
+        for metric, digits in (
+            *(("precision_recall.precision", 3), ("precision_recall.recall", 4)),
+            ("density_coverage.coverage", 3),
+        )
+    ),
     ("W8", 3, ("digits-v1", "digits", "class_balance", "wcfm", "cfm")),
     *(
         (card, 3, ("couplings", data, "w2", "wcfm kappa=1.0", "cfm", {"nfe": nfe}))
@@ -97,6 +112,11 @@ DIFFERENCES = [
         for dims in (8, 50)
         for nfe in (1, 4)
     ),
+    *(("W9", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"nfe": nfe})) for nfe in (1, 4, 8)),
+    *(("W9", 1, (*LATENTS, EFFICIENT, HALF_KAPPA, CFM_LATENT, {"nfe": nfe})) for nfe in (1, 4, 8)),
+    ("W9 47", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT | {"nfe": 1})),
+    ("W9", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT | {"nfe": 4})),
+    ("W9 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT | {"nfe": 8})),
     ("W9", 3, ("couplings", "8gaussians", "w2", "wcfm kappa=1.0", "otcfm", {"nfe": 1})),
     *(
         ("W10", 3, ("wcfm-toys", "8gaussians-moons", "w2", "otcfm", f"wcfm kappa={kappa}"))
@@ -111,6 +131,12 @@ DIFFERENCES = [
         for data, digits in (("moons", 3), ("8gaussians", 3), ("mixture dims=8", 2), ("mixture dims=50", 2))
     ),
     *(("O2", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm", {"nfe": 4})) for data in PLANE),
+    *(
+        ("O2 47" if (suite, nfe) == (LATENTS, 1) else "O2", digits, (*suite, EFFICIENT, OT_LATENT, CFM_LATENT, plan))
+        for suite, steps in ((LATENTS, {}), (LATENTS_V1, SHORT))
+        for nfe, digits in ((1, 0), (4, 1), (8, 1))
+        for plan in (steps | {"nfe": nfe},)
+    ),
     ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
     *(
@@ -118,6 +144,8 @@ DIFFERENCES = [
         for data in PLANE
     ),
     ("O5 13", 1, ("digits", "digits", FD, "otcfm", "cfm")),
+    ("O5", 1, (*LATENTS, EFFICIENT, OT_LATENT, CFM_LATENT)),
+    ("O5 47", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, SHORT)),
     ("O5", 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
     ("O5 13", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
     *(
@@ -132,6 +160,7 @@ DIFFERENCES = [
     ("F1 24", 1, (*LATENTS_V1, EFFICIENT, DEEP_LATENT, EQUAL_LATENT, SHORT)),
     ("F1", 3, ("mnist5k", "mnist5k", "validation_loss.bits", DEEP, EQUAL)),
     ("F1", 3, (*LATENTS, "latent_bits_per_dim", DEEP_LATENT, EQUAL_LATENT)),
+    ("F1", 3, (*LATENTS_V1, "latent_bits_per_dim", DEEP_LATENT, EQUAL_LATENT, SHORT)),
     *(("F2", 1, ("starflow", "digits", FD, f"{one} denoise=true", "starflow noise=0.1")) for one in (TUNED, PLAIN)),
     ("F2", 1, ("starflow", "digits", FD, "cfm encoder=autoencoder", "cfm")),
     *(
@@ -152,6 +181,7 @@ DIFFERENCES = [
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM)),
     *(("F5", 1, (*LATENTS, EFFICIENT, blocks, CFM_LATENT)) for blocks in (EQUAL_LATENT, DEEP_LATENT)),
     ("F5", 0, (*MNIST, DEEP, UNET)),
+    *(("F5", 1, (*LATENTS_V1, EFFICIENT, blocks, CFM_LATENT, SHORT)) for blocks in (DEEP_LATENT, EQUAL_LATENT)),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp")),
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
     ("F5 22", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
@@ -185,6 +215,7 @@ DIFFERENCES = [
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm")),
     ("T4", 1, (*MNIST, "tarflow *", UNET)),
     ("T4", 1, (*LATENTS, EFFICIENT, "tarflow *", CFM_LATENT)),
+    ("T4", 1, (*LATENTS_V1, EFFICIENT, "tarflow *", CFM_LATENT, SHORT)),
     *(("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", other, {"steps": 4000})) for other in ("cfm", "vp")),
     ("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"steps": 4000})),
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),

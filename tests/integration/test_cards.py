@@ -7,12 +7,10 @@ import pytest
 from helpers.paper_differences import (
     DIFFERENCES,
     EPSILONS,
-    LATENTS_V1,
     LONG,
     MID,
     PIXELS,
     RE_WEIGHTED,
-    SHORT,
     pixel_wcfm,
 )
 from helpers.published import (
@@ -56,12 +54,6 @@ OWN = [
     (7, 2, ("couplings-dims", "mixture dims=8 *", "straightness", "wcfm *kappa=0.5", "otcfm *")),
     (8, 3, ("couplings-dims", "mixture dims=8 *", "w2", "wcfm *kappa=2.0", "cfm *")),
     (10, 1, ("images", LATENTS, EFFICIENT, "wcfm net=* kappa=0.125 *", LATENT)),
-    (10, 1, (*LATENTS_V1, EFFICIENT, f"w{LATENT}", "wcfm net=* weigh=data *", SHORT)),
-    *(
-        (47, 1, (*LATENTS_V1, EFFICIENT, model, LATENT, SHORT | {"nfe": 1}))
-        for model in ("meanflow *", f"ot{LATENT}", "wcfm-balanced *", f"w{LATENT}")
-    ),
-    *((47, 1, (*LATENTS_V1, EFFICIENT, model, LATENT, SHORT)) for model in (f"ot{LATENT}", "meanflow *")),
     (9, 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), RE_WEIGHTED)),
     *((9, 2, (*PIXELS, "norm", pixel_wcfm("5"), other)) for other in (RE_WEIGHTED, "cfm *")),
     *((44, 1, (*PIXELS, EFFICIENT, pixel_wcfm(epsilon), "cfm *")) for epsilon in EPSILONS if epsilon != "5"),
