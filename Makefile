@@ -88,7 +88,7 @@ check: lint ## lint and every test: what a change must pass
 lint: $(READY) ## style, format, types, layers of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
 
 test-wheel: ## install the wheel into an empty environment, and rank a model of one's own with it in an empty folder

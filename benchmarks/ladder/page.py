@@ -66,8 +66,8 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
 
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
-- Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM, with
-  both networks, and for STARFlow. This favors what learns fast.
+- Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM
+  with both networks and for STARFlow. This favors what learns fast.
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
   and at each NFE. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is

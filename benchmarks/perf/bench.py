@@ -17,6 +17,7 @@ import torch
 from harness import Measured, Row, Spread, measure
 from machine import described
 
+from genbench.errors import first_line
 from genbench.storage.memory import keep_freed
 
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
@@ -106,7 +107,7 @@ def main() -> None:
         try:
             found: Measured | str = measure(row)
         except (ImportError, AssertionError) as error:
-            found = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            found = f"{type(error).__name__}: {first_line(error)}"
         results.append((row, found))
         print(markdown([cells(found, row)]).splitlines()[-1], flush=True)
     if options.results:

@@ -248,11 +248,12 @@ def _eval_run(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
     require_measurable(build_data(spec.data), spec.metrics, metric or ())
-    # A run, its evaluation or its record; a folder further up may be called runs as well. The path as it is written
-    # comes first: `runs` may be a link to another disk, and the leases are beside the link.
+    # A run, its evaluation or its record; a folder further up may be called runs as well. `runs` may be a link to
+    # another disk, and the leases are beside the link: --results comes first, then the path as it is written.
     above = *path.absolute().parents[:3], *path.resolve().parents[:3]
-    roots = (folder.parent for folder in above if folder.name == "runs")
-    root = next((root for root in roots if Store(root).folder(spec).exists()), results)
+    roots = (results, *(folder.parent for folder in above if folder.name == "runs"))
+    places = {path.resolve(), *path.resolve().parents[:2]}
+    root = next((root for root in roots if Store(root).folder(spec).resolve() in places), results)
     store = Store(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())

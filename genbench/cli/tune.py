@@ -1,6 +1,7 @@
 """The command tune."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -112,6 +113,10 @@ def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: i
         say_time(seconds / min(jobs, len(missing)))
     mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(
+            f"{path.parent} cannot be written, and {choices.name} belongs there: copy {path.name} elsewhere"
+        )
     _run(missing, store, jobs)
     found = tuning.ended(store)
     if found.trials:

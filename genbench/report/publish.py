@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -109,7 +108,9 @@ def publish_suite(
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
                 if path.exists():
                     files.set_aside(path)
-        elif not all(_is_saved(store, record) for record in dropped):
+        written = {identity(record) for record in records}
+        lost = [record for cell, record in earlier.items() if cell not in written and not _is_saved(store, record)]
+        if lost and damaged is None:
             files.set_aside(folder / RECORDS, keep=True)  # the kept records are nowhere else until they are written
         return write_suite(folder, records, failed_here)
 
@@ -165,11 +166,8 @@ def publish_report(store: Store, page: Path, console: Console, only: str = "", *
     made = f"version {code['genbench']}{commit}, on {date.today().isoformat()}"
     drawn = track_charts(boards[0], store) if boards else []
     texts = {page.parent / name: text for name, text in pages(report, boards, page.name, made, drawn).items()}
-    # Another process that holds the lock removes temporary files in the results folder.
-    shared = page.parent.resolve().is_relative_to(store.root.resolve())
-    with store.lock_tables() if shared else nullcontext():
-        for path, text in texts.items():
-            files.write(path, text, durable=False)
+    for path, text in texts.items():
+        files.write(path, text, durable=False)
     if full:
         show((table for section in report.sections for table in section.tables()), console)
     show(map(across_table, boards), console)

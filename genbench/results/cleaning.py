@@ -1,5 +1,6 @@
 """Cleaning: remove what dead processes left in a results folder and, on request, outdated records and failures."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -11,6 +12,8 @@ from genbench.runs.store import FAILURE, Store
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
+
+log = logging.getLogger("genbench")
 
 
 def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterator[str]:
@@ -42,6 +45,9 @@ def _outdated(store: Store, remove: bool) -> Iterator[str]:
     for run in sorted({path.parents[1] for path in store.record_paths()}):
         if not any(reasons for _, _, reasons in _records(run)):
             continue
+        if run.is_symlink():
+            log.warning("%s: stays, it is a link", run)
+            continue
         try:
             with lease.hold(store.root / "leases", run.name) if remove else nullcontext():
                 found = _records(run)  # read again: another process may have changed the run before the lease was held
@@ -58,7 +64,7 @@ def _outdated(store: Store, remove: bool) -> Iterator[str]:
                     elif reasons:
                         shutil.rmtree(path.parent)
         except lease.Busy as reason:
-            yield f"{run}: stays, {reason}"
+            log.warning("%s: stays, %s", run, reason)
 
 
 def _records(run: Path) -> list[tuple[Path, Record | None, list[str]]]:

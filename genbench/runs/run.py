@@ -77,7 +77,7 @@ class Launch(NamedTuple):
 LAUNCH = Launch()
 
 ATTEMPTS = 2
-"""Number of attempts: saved weights that turn out to be damaged are removed, and trained once more."""
+"""Number of attempts: saved weights that turn out to be damaged are trained once more."""
 
 
 def run(

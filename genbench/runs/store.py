@@ -109,7 +109,6 @@ class Store:
     def lock_tables(self) -> Iterator[None]:
         """Keep other processes from writing tables."""
         with lease.hold(self.root / "leases", "tables", wait=math.inf):
-            files.drop_temporary(self.root)
             yield
 
     def record_path(self, spec: Spec) -> Path:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from genbench.errors import ConfigError, RunFailed, Unsupported, described
+from genbench.errors import ConfigError, RunFailed, Unsupported, described, first_line
 from genbench.registry import ALL, Registry, datasets, metrics, models
 from genbench.settings import settings_of
 from genbench.testing.datasets import check_dataset
@@ -33,8 +33,8 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     else:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise ConfigError(f"{module} cannot be imported: {error}") from error
+        except Exception as error:  # the module may raise anything
+            raise ConfigError(f"{module} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
     components = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
     # genbench's own metrics have toy tasks instead.
     added = [] if module.partition(".")[0] == "genbench" else components[datasets.kind]

@@ -136,6 +136,9 @@ def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swep
         assert code == 0, err
         assert f"\nsaved in {what if '/' in what else f'results/runs/{run}'}/" in out
         assert str(tmp_path) not in out
+    if disk:
+        out = cli("eval", tmp_path / disk / run, "--metric", "norm", "--results", place / "results")[1]
+        assert f"\nsaved in runs/monday/results/runs/{run}/" in out
     if disk == "disk/of_runs":
         return  # no folder of its path tells where the leases are
     (tmp_path / "runs/best").symlink_to(place / "results/runs" / run)

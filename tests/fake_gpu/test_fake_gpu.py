@@ -25,7 +25,7 @@ NEEDS_MORE = {
 }
 """Components that a case below proves, whose spec cannot be made here."""
 
-pytestmark = pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable()))
+needs_device = pytest.mark.skipif(library.unavailable() is not None, reason=str(library.unavailable()))
 
 
 def prove(groups):
@@ -39,11 +39,13 @@ def prove(groups):
 
 
 # Each half of this file goes to a process of xdist, from which no other takes the last test: one proof in each.
+@needs_device
 @pytest.mark.slow
 def test_on_the_device_trainings_and_measures_are_what_they_are_on_the_cpu():
     prove("trainings,measures")
 
 
+@needs_device
 @pytest.mark.slow
 def test_on_the_device_models_and_their_parts_are_what_they_are_on_the_cpu():
     prove("rules,models,parts")

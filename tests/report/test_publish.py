@@ -20,7 +20,6 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_published, read_published, read_record
 from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store, failed_record
-from genbench.storage import lease
 from genbench.sweeps.suite import load
 
 POINT = {"value": 1.0, "floor": 0.2, "n": 64, "protocol": "exact", "better": "lower", "solver": "dopri5", "nfe": 20.0}
@@ -184,6 +183,25 @@ def test_published_records_that_exist_nowhere_else_are_set_aside_once_their_suit
     assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
 
 
+def test_published_records_that_no_longer_count_are_set_aside(swept, monkeypatch):
+    """A cell stays in its suite, but a later bound of a metric refuses its record, whose run is on another machine."""
+    suite, results = swept
+    specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
+    shutil.rmtree(store.record_path(specs[3]).parents[1])
+    monkeypatch.setattr("genbench.report.publish.standing", lambda here, before: (here, []))
+    publish_suite("tiny", specs, store)
+    assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
+
+
+def test_publishing_removes_no_file_of_the_user(swept):
+    suite, results = swept
+    names = [".notes.tmp", ".tmpAb12Cd", ".mine.zip.s05r98hd.tmp"]
+    for name in names:
+        (results / name).write_text("mine")
+    publish_suite("tiny", load(suite).specs, Store(results))
+    assert all((results / name).read_text() == "mine" for name in names)
+
+
 @pytest.mark.parametrize("damage", [b"damaged", b""])
 def test_damaged_published_records_are_set_aside_with_the_tables_made_from_them(swept, caplog, damage):
     suite, results = swept
@@ -220,22 +238,6 @@ def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog)
     suite.write_text("")
     err = cli("report", "--results", results, "--suite", suite)[2]
     assert f"has no tables of tiny: run genbench sweep {suite}" in err
-
-
-def test_pages_are_written_while_no_other_process_writes_tables(swept, monkeypatch):
-    """A sweep that published removed the temporary file of a page, since it took it for one of a dead process."""
-    _, results = swept
-    store = Store(results)
-
-    def write(path, text, **_):
-        with pytest.raises(lease.Busy), lease.hold(store.root / "leases", "tables"):
-            pass
-        written.append(path.name)
-
-    written = []
-    monkeypatch.setattr("genbench.report.publish.files.write", write)
-    publish_report(store, results / "report.html", Console(quiet=True))
-    assert "report.html" in written
 
 
 def test_a_page_elsewhere_is_written_also_if_nothing_can_be_written_in_the_results_folder(swept, tmp_path):

@@ -42,8 +42,8 @@ def test_stale_metrics_are_taken_out_of_records_that_are_not_stale_otherwise(cli
     assert (cell.state, cell.note) == ("stale", "made with version 0 of model 'cfm', which is now 1")
     holding = Store(results).hold(load(suite).specs[1])
     with holding:  # runs that a process holds stay as they are
-        out = cli("results", "clean", "--results", results, "--stale")[1]
-    assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in out
+        _, out, err = cli("results", "clean", "--results", results, "--stale")
+    assert f"{other.parents[1]}: stays, {other.parents[1].name} is being run by" in err
     assert f"{path}: nfe, made with version 0 of metric 'nfe'" in out
     now = read_record(path)
     assert now["results"] == [row for row in before["results"] if row["metric"] != "nfe"]
@@ -77,6 +77,23 @@ def test_two_processes_clean_at_once(swept, first_path, monkeypatch, during):
     assert [line for line in said if str(paths[1]) in line]
     assert not paths[1].exists()
     assert new.read_bytes() == good
+
+
+def test_clean_counts_what_it_removes(cli, swept):
+    """One outdated run is in use, and another is a link: both stay, and the others are removed."""
+    _, results = swept
+    paths = sorted(results.glob("runs/*/*/record.json"))
+    for path in paths:
+        edit_record(path, older)
+    held, linked = (path.parents[1] for path in paths[:2])
+    linked.rename(results / "elsewhere")
+    linked.symlink_to(results / "elsewhere")
+    with lease.hold(results / "leases", held.name):
+        err = cli("results", "clean", "--results", results, "--stale")[2]
+    assert (held.exists(), linked.exists()) == (True, True)
+    assert f"{linked}: stays, it is a link" in err
+    assert f"{held}: stays, " in err
+    assert f"{len(paths) - 2} removed" in err
 
 
 def test_clean_removes_what_the_dead_left(cli, swept, first_path):

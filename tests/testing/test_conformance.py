@@ -48,6 +48,13 @@ def test_a_module_without_components_raises_a_config_error(module, sentence):
         list(check_module(module))
 
 
+def test_an_error_in_a_module_is_the_users(tmp_path, monkeypatch):
+    (tmp_path / "wrong_module.py").write_text("undefined_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="wrong_module cannot be imported: NameError: name 'undefined_name' is not"):
+        list(check_module("wrong_module"))
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """What commands say where the example package is installed, from a copy since building leaves traces."""
