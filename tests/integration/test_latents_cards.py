@@ -1,5 +1,6 @@
 """What cards say about latents-v1 after 3,000 steps, from its records."""
 
+import json
 import tomllib
 from fnmatch import fnmatch
 
@@ -137,3 +138,10 @@ def test_recall_in_latents_is_near_0():
         assert max(max(values(*suite, model, recall, **plan).values()) for model in models) < 0.02
         floors += {f"{own['floor']:.2f}" for _, _, own in rows(suite[0]) if own["metric"] == recall}
     assert "recall is below 0.02 for every model (floor {}, in latents-v1 {})".format(*floors) in PAPERS["W8"]
+
+
+def test_the_card_states_the_cost_of_a_step_of_meanflow():
+    (shape,) = json.loads((RESULTS.parent / "genbench" / "suites" / "latents-v1.seconds.json").read_text())["shapes"]
+    (flow,) = (seconds for row, seconds in shape["seconds"].items() if row.startswith("meanflow"))
+    (cfm,) = (seconds for row, seconds in shape["seconds"].items() if fnmatch(row, CFM_LATENT))
+    assert f"a step of MeanFlow takes {flow / cfm:.1f} times as long as CFM's" in CARDS["47"]
