@@ -151,7 +151,7 @@ def unfinished(planned: Mapping[str, Collection[int]], ended: Collection[tuple[s
 
 
 def among(contest: Contest, methods: Collection[str]) -> Contest:
-    """Return the values of some methods on a task; the order stays that of all."""
+    """Return a task with the values of some methods only; its field `order` still compares all methods."""
 
     def of(rung: Rung) -> Rung:
         numbers = {

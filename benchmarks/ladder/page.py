@@ -71,7 +71,7 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
   and at each NFE. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
-  not better, so that no order of them is compared.
+  not better, so their orders are not compared.
 - Methods that are not trained at the third budget are predicted, but not scored.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
@@ -157,7 +157,7 @@ def page(results: Path) -> str:
         holds(by_track.values()),
         ORDERS,
         "## How large must a difference be?\n",
-        "Pairs whose order lasts, by the ratio of their means at the shortest budget, with those not predicted:\n",
+        "All pairs, predicted or not: how many keep their order, by the ratio of their means at the shortest budget.\n",
         sizes(ladders.values()),
         "## Which early metric predicts the headline metric?\n",
         *(line for name, ladder in every.items() for line in early(name, ladder)),

@@ -135,7 +135,7 @@ def test_a_number_without_separated_pairs_has_no_prediction_unless_it_is_the_hea
 
 
 def test_a_budget_in_training_is_not_predicted_from_and_not_fitted_to():
-    """Of 78 pairs, one was predicted: that of the two methods whose second seed was trained first."""
+    """With a second seed of two methods only, one pair of 78 was predicted."""
     rung = Rung("w2", {"w2": exact(1.0, 2.0)})
     begun = rung._replace(unfinished=("m2 (seed 1)",))
     with pytest.raises(ConfigError, match=r"moons: trainings of 2 steps have not ended: m2 \(seed 1\)"):
