@@ -27,7 +27,7 @@ the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicte
 seeds*: those that all scored methods have at the longer budget. A seed on which one of them failed is left out.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
-  variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
+  variance. The seeds contradict the second assumption, so `seeds` was dropped before spirals were predicted.
 - `held` predicts the order at 2,000 steps. It assumes that a true order lasts as often as the separated pairs of the
   known tasks did. This share has Laplace's correction for spirals, and none for the first four tasks.
 - `ratio` predicts the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the means,
@@ -51,7 +51,7 @@ predictors do not read them.
 *p* is estimated from 9,999 random orders of the methods and the real one: it is the share with the score of the real
 order, or a lower one. The rule was registered with the predictions: a predictor is better than chance if p is below
 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar: the test says that short
-trainings predict something, not how much. It was made once, after all trainings had ended.
+trainings predict something, not how much. The test was made once, after all trainings had ended.
 """,
 }
 """{track: what was registered}."""
@@ -87,13 +87,15 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
             rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score), *cells))
             if tested and score and metric == next(iter(metrics)):
                 better = [f"`{name}`" for name, own in score.items() if own.p() < LEVEL / len(registered)]
-                said.append(f"By the registered rule, on {metric}: better than chance: {', '.join(better) or 'none'}.")
+                said.append(f"By the registered rule, better than chance on {metric}: {', '.join(better) or 'none'}.")
         common = {number for number in range(len(tasks)) if all(number in own for own in values.values())}
         if len(common) >= FEWEST:
             shared = {name: {number: own[number] for number in common} for name, own in values.items()}
             means = (format_mean(*mean_and_half(own.values())) for own in shared.values())
             rows.append((f"mean of {len(common)} tasks{at}", "", "", *means))
-            said.append(f"On the {len(common)} tasks that all predict: {' '.join(verdicts(shared))}")
+            said.append(
+                f"The tests use the {len(common)} tasks that every predictor predicts. {' '.join(verdicts(shared))}"
+            )
     yield markdown(("task", "pairs", "common seeds", *registered), rows)
     yield from (fill(one) + "\n" for one in said)
 
@@ -164,5 +166,5 @@ def verdicts(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
         if rival in (*values, "coin"):
             better = [f"`{name}`" for name in values if found.beats(name, rival)]
             worse = [f"`{name}`" for name in values if found.beats(rival, name)]
-            yield f"Better than {words}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."
+            yield f"Better than {words}: {', '.join(better) or 'none'}; worse: {', '.join(worse) or 'none'}."
     yield "Paired t tests over tasks, Holm over all pairs of predictors and of 1/2."

@@ -40,7 +40,7 @@ def test_means_and_tests_need_three_tasks_that_all_predict(contest):
     assert len([*scores(both, found[:2])]) == 1
     table, said = scores(both, found)
     assert rows_of(table)[-1] == ["mean of 3 tasks", "", "", "0.01000 ± 0", "0.8100 ± 0"]
-    assert said.startswith("On the 3 tasks that all predict: Better than the probability 1/2: ")
+    assert said.startswith("The tests use the 3 tasks that every predictor predicts. Better than the probability 1/2: ")
     (table,) = scores(both | {"seeds": Stated(1000, {("moons", "w2"): {("m0", "m1"): 0.9}})}, found)
     assert not any(row[0].startswith("mean") for row in rows_of(table))
 
@@ -61,7 +61,7 @@ def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     assert first[3].startswith("0.000 (p = 0.00")
     assert first[4].startswith("0.100 (p = 0.04")
     assert second[3] == "1.000 (p = 1.0000)"
-    assert said == "By the registered rule, on w2: better than chance: `ratio`.\n"
+    assert said == "By the registered rule, better than chance on w2: `ratio`.\n"
 
 
 def test_the_share_of_random_orders_is_that_of_all_orders():
@@ -92,7 +92,7 @@ def test_a_predictor_is_better_only_in_a_corrected_test():
         "elsewhere": dict(zip(tasks, [0.3, 0.31, 0.32, 0.31], strict=True)),
     }
     coin, elsewhere, _ = verdicts(values)
-    assert coin == "Better than the probability 1/2: `ratio`. Worse: `elsewhere`."
-    assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
+    assert coin == "Better than the probability 1/2: `ratio`; worse: `elsewhere`."
+    assert elsewhere == "Better than `elsewhere`: `ratio`; worse: none."
     two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
-    assert next(verdicts(two)) == "Better than the probability 1/2: none. Worse: none."
+    assert next(verdicts(two)) == "Better than the probability 1/2: none; worse: none."
