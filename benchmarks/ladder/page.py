@@ -42,7 +42,7 @@ ORDERS = """\
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
-- A budget of a task counts once all its trainings have ended. Tracks that are not in the table have fewer than two such
+- A budget of a task counts once all its runs have ended. Tracks that are not in the table have fewer than two such
   budgets, or fewer than five methods with two seeds at both.
 """
 LIMITS = """\
@@ -50,7 +50,7 @@ LIMITS = """\
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
 - On points and digits, each method has one small network. Other networks may order the methods differently.
-- Each training takes at most a few hours. Nothing here says whether such trainings predict trainings of days.
+- Each training run takes at most a few hours. Nothing here says whether such runs predict runs of days.
 - Methods have default settings on all tracks but latents-v1.
 - Pairs are not independent: one method that improves late reverses many pairs. So intervals are over tasks. With few
   tasks that share methods, they are rough.
@@ -65,7 +65,7 @@ ABOUT_LATENTS = """\
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
 
-- Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
+- Each of its three budgets needs separate training runs, because the learning rate decays to zero at the last step.
 - Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM
   with both networks and for STARFlow. This favors methods that learn fast.
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
@@ -77,8 +77,8 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
 UNTRAINED = "Its models are not trained yet.\n"
-UNCOMPARED = "Nothing is compared yet, because fewer than two budgets have all their trainings.\n"
-TO_PREDICT = "The predictions will be committed before the third training starts.\n"
+UNCOMPARED = "Nothing is compared yet, because fewer than two budgets are finished.\n"
+TO_PREDICT = "The predictions will be committed before any run at the third budget starts.\n"
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
     "methods of pairs that are separated at both budgets, with the order reversed.*"

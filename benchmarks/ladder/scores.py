@@ -44,14 +44,14 @@ tasks are too few for a test.
     "digits-v1": """\
 On digits-v1, `held` and `ratio` are fitted to the orders at 200 and 800 steps, and predict the order at 4,000 steps.
 The predictions were committed on 2026-11-30 (2d6dd7f3), before any model of this track had trained for 4,000 steps
-([files](../genbench/suites/digits-v1)): the records of these trainings name that commit or a later one. Trainings of
-five methods for 4,000 steps with the same or similar settings were known ([digits-long](digits-long/table.md)), but the
+([files](../genbench/suites/digits-v1)): the records of these runs name that commit or a later one. Runs of five
+methods for 4,000 steps with the same or similar settings were known ([digits-long](digits-long/table.md)), but the
 predictors do not read them.
 
 *p* is estimated from 9,999 random orders of the methods and the real one: it is the share with the score of the real
 order, or a lower one. The rule was registered with the predictions: a predictor is better than chance if p is below
 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar: the test says that short
-trainings predict something, not how much. The test was made once, after all trainings had ended.
+runs predict something, not how much. The test was made once, after all runs had ended.
 """,
 }
 """{track: what was registered}."""

@@ -90,8 +90,8 @@ def test_other_tasks_are_compared_with_a_short_training(contest):
     main += [contest("spirals", RISING, [81.0, 27.0, 9.0, 1.0, 3.0])]
     assert elsewhere(main[-1], main) == (-0.8, 0.8)
     said = of_other_tasks(main)
-    assert said.startswith("**Long trainings on other tasks predict better than a short training on the task itself.**")
-    assert "is -0.95 for the short training. For the mean rank on the other tasks it is 0.95, which is higher" in said
+    assert said.startswith("**Long training runs on other tasks predict better than a short run on the task itself.**")
+    assert "is -0.95 for the short run. For the mean rank on the other tasks it is 0.95, which is higher" in said
     own = [contest(data, *[means] * 2) for data, means in (("moons", RISING), ("rings", FALLING), ("two", CLOSE))]
     assert elsewhere(own[1], own) == (1, -1)
     assert "**It is undecided which predicts better: " in of_other_tasks([main[0], *own])
