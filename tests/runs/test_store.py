@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -121,6 +122,18 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
         named = {what for what, path in paths.items() if str(path) in out + err}
         assert named | {"link to nothing"} == {*kinds, "link to nothing"}  # before Python 3.13, glob() passes it over
     assert cli("results", "clean", "--dry-run", "--results", results) == (0, "", f"{results}: 0 would be removed\n")
+
+
+def test_a_process_that_dies_while_it_writes_a_record_leaves_no_failure(runs, monkeypatch):
+    store, (spec, *_) = runs
+    record = store.record(spec)
+    store.record_path(spec).unlink()
+    store.write_failure(spec, "on fire")
+    assert store.failure(spec) == "on fire"
+    monkeypatch.setattr("genbench.storage.files.write", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        store.write_record(spec, record)
+    assert (store.failure(spec), [*store.failures()]) == (None, [])
 
 
 def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, caplog):
