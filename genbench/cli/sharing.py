@@ -153,7 +153,7 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 def clean(
     results: options.Results = Path("results"),
     stale: Annotated[
-        bool, typer.Option("--stale", help="Also remove outdated records, and models without another record.")
+        bool, typer.Option("--stale", help="Also remove outdated records and metrics, and outdated models.")
     ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
     dry_run: options.DryRun = False,
