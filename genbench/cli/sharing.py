@@ -238,4 +238,4 @@ def import_command(
     spec = import_released(kind, file, store, model=model, data=dataset, settings=settings)
     run = store.folder(spec)
     print_wrapped(f"written: {run}, {spec.model_label} on {spec.data_label}")
-    print_wrapped(f"measure it: {shlex.join(['genbench', 'eval', str(run)])}")
+    print_wrapped(f"measure it: genbench eval {run.name} --results {shlex.quote(str(results))}")

@@ -98,7 +98,7 @@ def test_eval_measures_more_without_training(kept):
         r for r in record["results"] if r["metric"] == "sliced_w2"
     ]
     heun = ["--set", "sample.method=heun", "--set", "sample.steps=3"]
-    other = genbench("eval", results / "runs" / run, *heun, "--metric", "nfe", "--json")
+    other = genbench("eval", results / "runs" / run, *heun, "--metric", "nfe", "--json", "--results", results)
     assert json.loads(other.stdout)["results"][0]["value"] == 6.0
     done = genbench("eval", "cfm-moons", "--metric", "norm", "--results", results, "--json")  # beginning of the name
     assert json.loads(done.stdout)["spec"]["sample"] == record["spec"]["sample"]  # not of the last evaluation
@@ -121,8 +121,8 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
 
 
 @pytest.mark.parametrize("disk", ["", "disk/runs", "disk/of_runs"])
-def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch, disk):
-    """And writes it with the lease of its results folder, also if the runs are a link to another disk."""
+def test_eval_finds_a_run_in_its_results_folder_and_refuses_any_other_path(cli, swept, tmp_path, monkeypatch, disk):
+    """The leases are beside `runs`, which may be a link to another disk: no other path tells where they are."""
     (place := tmp_path / "runs" / "monday").mkdir(parents=True)
     shutil.move(swept[1], place / "results")
     if disk:
@@ -130,19 +130,20 @@ def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swep
         (place / "results/runs").rename(tmp_path / disk)
         (place / "results/runs").symlink_to(tmp_path / disk)
     run = next(path.name for path in sorted((place / "results/runs").iterdir()))
-    for folder, what in ((place, run), (place, f"results/runs/{run}"), (tmp_path, f"runs/monday/results/runs/{run}")):
-        monkeypatch.chdir(folder)
+    monkeypatch.chdir(place)
+    for what in (run, f"results/runs/{run}", (tmp_path / disk if disk else place / "results/runs") / run):
         code, out, err = cli("eval", what, "--metric", "norm")
         assert code == 0, err
-        assert f"\nsaved in {what if '/' in what else f'results/runs/{run}'}/" in out
-        assert str(tmp_path) not in out
-    if disk:
-        out = cli("eval", tmp_path / disk / run, "--metric", "norm", "--results", place / "results")[1]
-        assert f"\nsaved in runs/monday/results/runs/{run}/" in out
-    if disk == "disk/of_runs":
-        return  # no folder of its path tells where the leases are
-    (tmp_path / "runs/best").symlink_to(place / "results/runs" / run)
-    assert cli("eval", "runs/best", "--metric", "norm")[0] == 0
+        assert f"\nsaved in results/runs/{run}/" in out
+    shutil.copytree(place / "results/runs" / run, tmp_path / "runs/best")
+    shutil.copytree(place / "results/runs" / run, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for what, said in (
+        (f"runs/monday/results/runs/{run}", "is not in results/runs: add --results runs/monday/results"),
+        ("runs/best", "is not in results/runs: add --results ."),
+        ("mine", "is not a saved run in results/runs: see genbench list runs"),
+    ):
+        assert cli("eval", what, "--metric", "norm") == (2, "", f"genbench: {what} {said}\n")
 
 
 def test_eval_measures_samples_in_a_file_as_those_of_a_run(kept):

@@ -46,7 +46,7 @@ def test_tables_show_what_another_command_measured_during_the_sweep(swept, first
     suite, results = swept
 
     def meanwhile(*_):
-        genbench("eval", first_path(results).parents[1], "--metric", "norm")
+        genbench("eval", first_path(results).parents[1], "--metric", "norm", "--results", results)
         return []
 
     monkeypatch.setattr("genbench.sweeps.executors.execute", meanwhile)
