@@ -168,6 +168,10 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)
     except UsageError as error:
         return _usage(error)
+    except SystemExit as error:  # torchrun's processes end with their own code
+        if not (place := place_in_user_file(error)):
+            raise
+        return _fail(f"{place}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 

@@ -320,13 +320,15 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
             yield
     except (ConfigError, Busy):  # not a failure of the run
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a component that calls sys.exit fails like any other
         if (why := exhausted(error, specs[0].model)) is not None:
             raise ConfigError(why) from error
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)
         of_files = [name.partition("@")[0] for name in names if "@" in name]
-        if of_files and not isinstance(error, (RunFailed, Unsupported, OSError, MemoryError)):
-            raise RunFailed(f"{described(error)} (genbench check FILE.py tests your {', '.join(of_files)})") from error
+        hint = f" (genbench check FILE.py tests your {', '.join(of_files)})" if of_files else ""
+        known = isinstance(error, (RunFailed, Unsupported, OSError, MemoryError))
+        if isinstance(error, SystemExit) or (of_files and not known):
+            raise RunFailed(f"{described(error)}{hint}") from error
         raise

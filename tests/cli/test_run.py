@@ -58,6 +58,7 @@ def broken(event, source) -> Broken:
     "Broken."
     return Broken(event, source)
 """
+EXIT = "__import__('sys').exit(0)"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def broken(event, source) -> Broken:
     [
         ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
         ("None", "Error: "),
+        (EXIT, "broken.py:7, in loss: SystemExit: 0"),
     ],
 )
 def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body, message):
@@ -74,6 +76,23 @@ def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body
     assert message in err
     assert "(genbench check FILE.py tests your broken)" in err
     assert "this is a bug" not in err
+
+
+def test_code_that_ends_the_process_fails_alone(inside, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN.replace("{BODY}", EXIT))
+    (tmp_path / "s.toml").write_text(
+        'datasets = ["moons"]\nmodels = ["broken.py:broken", "gaussian"]\nmetrics = ["norm"]\n'
+        "[plan]\nsteps = 2\n[evaluation]\nn = 16\n"
+    )
+    code, err = inside("sweep", "s.toml")
+    assert (code, "broken.py:7, in loss: SystemExit: 0" in err) == (1, True)
+    assert "moons,gaussian,norm," in (tmp_path / "results/s/table.csv").read_text()
+    assert inside("check", "broken.py")[0] == 1
+    (tmp_path / "data.py").write_text(
+        f"from genbench.registry import datasets\n@datasets.register('mine')\ndef mine():\n    {EXIT}\n"
+    )
+    code, err = inside("run", "--model", "gaussian", "--dataset", "data.py")
+    assert (code, "data.py:4, in mine: this code ends the process" in err) == (1, True)
 
 
 @pytest.mark.parametrize("line", ["import sys; sys.exit(0)", "raise SystemExit"])
