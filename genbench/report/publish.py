@@ -1,6 +1,7 @@
 """Publishing: the records and tables of a suite, and the report of a results folder, written to files."""
 
 import logging
+import os
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -131,11 +132,13 @@ def _placed(record: Record, places: list[Place] | None) -> Record:
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse a folder with tables but without records: genbench did not write them, and a sweep would overwrite them.
+    """Refuse a folder that cannot be written, or has tables but no records: a sweep would overwrite tables of others.
 
     Raises:
-        ConfigError: if there is such a table.
+        ConfigError: if it is such a folder.
     """
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise ConfigError(f"{folder} is no folder that can be written: rename the suite, or choose another --results")
     found = [path for name in VIEWS if (path := folder / name).exists()]
     if found and not (folder / RECORDS).exists():
         raise ConfigError(f"{found[0]} would be overwritten: rename the suite, or choose another --results folder")

@@ -123,6 +123,14 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
     assert "results" in said
 
 
+def test_a_file_in_place_of_the_tables_is_refused_before_any_cell_starts(inside, tmp_path):
+    (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    (tmp_path / "mine").touch()
+    code, err = inside("sweep", "mine.toml", "--results", ".")
+    assert code == 2
+    assert "mine is no folder that can be written: rename the suite, or choose another --results" in err
+
+
 @pytest.mark.parametrize("name", ["table.csv", "table.md", "cost.md"])
 def test_a_sweep_does_not_overwrite_tables_of_others(inside, tmp_path, name):
     (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
