@@ -22,6 +22,7 @@ from genbench.runs.versions import impossible, outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged
+from genbench.training import checkpoint
 
 log = logging.getLogger("genbench")
 
@@ -110,6 +111,7 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
         if os.path.lexists(folder / WEIGHTS):
             files.set_aside(folder / WEIGHTS)
         _copy(run / WEIGHTS, folder / WEIGHTS)
+        checkpoint.drop(folder)  # of a training that was interrupted here and finished elsewhere
     beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
     for path in (run / "train.csv", *beside) if plans else ():
         with _left_out_if(Damaged):

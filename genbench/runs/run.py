@@ -33,6 +33,7 @@ from genbench.settings import settings_in
 from genbench.storage import content_hash, files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.lease import Busy
+from genbench.training import checkpoint
 from genbench.training.loop import Progress, no_progress
 from genbench.training.process_group import Group, start_group
 
@@ -249,7 +250,7 @@ def _measure(
     model.eval().to(group.device)
     rows, cost = [], {}
     if group.is_first:
-        held.drop_checkpoints(spec)
+        checkpoint.drop(held.folder(spec))
     if isinstance(model, Model) and missing:
         chosen = {name: settings_in(part) for name, part in missing.items()}
         with provenance.Meter(group.device) as meter:

@@ -170,12 +170,7 @@ class Store:
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], training: Origin) -> None:
         """Write the trained weights with the spec and the origin of training, and remove the checkpoints."""
         save_weights(self.weights_path(spec), run_name(spec), spec, state, training)
-        self.drop_checkpoints(spec)
-
-    def drop_checkpoints(self, spec: Spec) -> None:
-        """Remove the checkpoints of a run whose trained weights are saved."""
-        for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
-            files.discard(leftover)
+        checkpoint.drop(self.folder(spec))
 
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
