@@ -41,6 +41,8 @@ log = logging.getLogger("genbench")
 FAILURE = "failure.json"
 """File of a failure, beside record.json."""
 
+TABLES = "tables"
+"""Name of the lease under which tables are written."""
 
 OnDamage = Callable[[Path, Damaged], None]
 """Callback for a file that cannot be read."""
@@ -109,7 +111,7 @@ class Store:
     @contextmanager
     def lock_tables(self) -> Iterator[None]:
         """Keep other processes from writing tables."""
-        with lease.hold(self.root / "leases", "tables", wait=math.inf):
+        with lease.hold(self.root / "leases", TABLES, wait=math.inf):
             yield
 
     def record_path(self, spec: Spec) -> Path:

@@ -6,7 +6,7 @@ import pytest
 from helpers.records import edit_record
 
 from genbench import api
-from genbench.results.status import cell_names, of_suite
+from genbench.results.status import cell_names, of_folder, of_suite
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_published
 from genbench.runs.store import Store
@@ -28,6 +28,8 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept):
     assert list(folder["running"]) == [held.folder(specs[0]).name]
     assert list(folder["failed"].values()) == ["TypeError: it did"]
     assert sum(folder["stale"].values()) == 1
+    with store.lock_tables():  # which is no run
+        assert of_folder(store).running == {}
 
 
 @pytest.mark.parametrize(
