@@ -160,7 +160,7 @@ def clean(
 ) -> None:
     """Remove leftovers and, on request, outdated or failed runs.
 
-    Leftovers are leases and temporary files of dead processes.
+    Leftovers are leases of dead processes, and temporary files in their runs.
     """
     files.require_folder(results, there=True)
 
