@@ -1,18 +1,18 @@
 """Report whether the order of methods after a short training predicts their order after a longer one.
 
     python -m benchmarks.ladder    # writes results/cheap_predicts_dear.md and docs/images/slopes.svg
-    python -m benchmarks.ladder --predict latents-v1 9000 27000 ratio > results/latents-v1/predictions_ratio.toml
+    python -m benchmarks.ladder --predict latents-v1 9000 27000 ratio
 
 Reads the published records of tracks that come with genbench: trained models with default settings. Predictions are
-about the headline metric, with the own sampler of each model and at each NFE of its curve. Commit them before the
-longer budget is trained. The page scores the files predictions*.toml of the tracks.
+about the headline metric, with the own sampler of each model and at each NFE of its curve. They are written once, to
+results/TRACK/predictions_PREDICTOR.toml. Commit them with an entry in `REGISTERED` (scores.py) and a test that repeats
+them, and train the longer budget in a checkout of that commit or a later one. The page scores these files.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from benchmarks.ladder.page import contests, page, read_ladder, read_ladders
+from benchmarks.ladder.page import contests, page, planned, read_ladder, read_ladders
 from benchmarks.ladder.picture import slopes
 from benchmarks.ladder.predictors import PREDICTORS, predictions
 from genbench.errors import ConfigError
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Write the page and its picture, or print predictions for a longer budget."""
+    """Write the page and its picture, or predictions for a longer budget."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=ROOT / "results")
     parser.add_argument("--predict", nargs=4, metavar=("TRACK", "FROM", "TO", "PREDICTOR"))
@@ -31,8 +31,12 @@ def main() -> None:
             track, short, long, predictor = options.predict
             if predictor not in PREDICTORS or not (short.isdecimal() and long.isdecimal()):
                 parser.error(f"FROM and TO are numbers of steps, PREDICTOR is one of {', '.join(PREDICTORS)}")
+            path = options.results / track / f"predictions_{predictor}.toml"
             found = read_ladder(options.results, track)
-            sys.stdout.write(predictions(predictor, track, found, int(short), int(long)))
+            text = predictions(predictor, track, found, int(short), int(long), planned(track))
+            if path.exists():
+                raise ConfigError(f"{path} exists: predictions are registered once")
+            path.write_text(text, encoding="utf-8")
         else:
             text = page(options.results)
             found = [contest for ladder in read_ladders(options.results).values() for contest in contests(ladder)]

@@ -49,7 +49,7 @@ class Rung(NamedTuple):
     def headlines(self) -> list[str]:
         """The headline metric with the model's own sampler, then at each NFE of its curve, as far as it has values."""
         names = [name for name in self.numbers if name.partition(AT)[0] == self.headline]
-        return sorted(names, key=lambda name: (len(name), name))  # NFE 8 before NFE 16
+        return sorted(names, key=by_length)
 
 
 Ladder = Mapping[str, Mapping[int, Rung]]
@@ -284,6 +284,11 @@ def spread(own: Order) -> str:
     """Return tau with its interval over seeds."""
     low, high = (min(1.0, max(-1.0, end)) for end in interval(own.tau, own.drawn))
     return f"{own.tau:.2f} ({low:.2f} to {high:.2f})"
+
+
+def by_length(number: str) -> tuple[int, str]:
+    """Return the key that sorts the headline metric before its values at an NFE, and NFE 8 before NFE 16."""
+    return len(number), number
 
 
 def named(data: str) -> str:

@@ -68,11 +68,11 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 - Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
 - Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM
   with both networks and for STARFlow. This favors what learns fast.
-- `held` and `ratio` are fitted to the first two budgets and predict FD at the third: with each model's own sampler,
-  and at each NFE. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
+- `held` and `ratio` are fitted to the first two budgets and predict FD at the third, for the methods that are trained
+  at all three: with each model's own sampler, and at each NFE. `held` predicts nothing at an NFE where no pair was
+  separated. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
   not better, so their orders are not compared.
-- Methods that are not trained at the third budget are predicted, but not scored.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from benchmarks.ladder.orders import Ladder, Rung, Values, array, complete, mean_of, order
+from benchmarks.ladder.orders import Ladder, Planned, Rung, Values, array, complete, mean_of, named, order
 from genbench.analysis.labels import listed
 from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
@@ -23,6 +23,14 @@ COIN = 0.25
 """Brier score of the probability 0.5 for each pair."""
 ADDED = 1
 """Pairs of each kind that `ratio` adds; 0 for the registered files of plane-v1, transport-v1 and digits-v1."""
+HEADER = """\
+# The order after {long:,} steps, predicted from records after {short:,} steps by by_{predictor} of benchmarks/ladder,
+# and registered before any training for {long:,} steps. It covers the methods that are trained so long.
+# The rule, if one data set is predicted: a predictor is better than chance if fewer than 5 % of all orders of these
+# methods, divided by the number of predictors, give it a Brier score as low as that of the real order, for the
+# headline metric with the own sampler of each model. A seed on which a method fails is left out for all methods;
+# if a method then has fewer than two seeds, nothing is tested.
+"""
 BOUND = 1000
 """Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""
 
@@ -103,17 +111,22 @@ PREDICTORS: Mapping[str, Callable[[Values, Known], Pairs]] = {
 }
 
 
-def predictions(predictor: str, track: str, found: Ladder, short: int, long: int) -> str:
+def predictions(predictor: str, track: str, found: Ladder, short: int, long: int, planned: Planned) -> str:
     """Return the predictions of the order at a budget from a shorter one, as TOML.
 
     The headline metric is predicted with each model's own sampler and at each NFE of its curve, if the predictor can
     be fitted there. Data sets that have any record at the longer budget are not predicted.
 
+    Args:
+        planned: the trainings of the track. Methods that it does not train for the longer budget are not predicted:
+            one of their seeds that fails would leave out this seed for all methods.
+
     Raises:
-        ConfigError: if no data set can be predicted, trainings of one have not ended, or the predictor cannot be fitted
-            for the headline metric with each model's own sampler.
+        ConfigError: if no data set can be predicted, trainings of one have not ended, no method is trained for the
+            longer budget, or the predictor cannot be fitted for the headline metric with each model's own sampler.
     """
-    lines = [f'track = "{track}"', f"from = {short}", f"to = {long}"]
+    lines = [HEADER.format(long=long, short=short, predictor=predictor)]
+    lines += [f'track = "{track}"', f"from = {short}", f"to = {long}"]
     predicted = {data: own[short] for data, own in found.items() if short in own and long not in own}
     if not predicted:
         raise ConfigError(f"{track}: no data set has values at {short} steps and none at {long}")
@@ -121,18 +134,24 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
         if rung.unfinished:
             raise ConfigError(f"{data}: trainings of {short} steps have not ended: {', '.join(rung.unfinished)}")
     for data, rung in predicted.items():
+        trained = planned.get((named(data), long), {})
+        if not trained:
+            raise ConfigError(f"{track}: no method is trained on {named(data)} for {long} steps")
         others = {other: own for other, own in found.items() if (other, predictor) != (data, "elsewhere")}
         for number in rung.headlines:
             known = known_of(others, number.removeprefix(rung.headline), short, long)
             if not known:
                 where = f"no data set{' other than ' + data if data not in others else ''}"
                 raise ConfigError(f"{track}: {where} has two budgets with {number}, so no predictor can be fitted")
-            pairs = PREDICTORS[predictor](rung.numbers[number], known)
+            values = {method: own for method, own in rung.numbers[number].items() if method in trained}
+            pairs = PREDICTORS[predictor](values, known)
             if not pairs and number == rung.headline:
                 raise ConfigError(f"{predictor}: no pair of methods is separated in {number} at a budget that is known")
             about = "the probability that the first is better" if pairs else "no separated pair, so no prediction"
             lines += ["", f"# {number}: {about}"]
-            absent = rung.numbers[number].keys() - {name for pair in pairs for name in pair}
+            (common,) = complete(values)
+            lines += [f"# seeds: {listed(map(str, next(iter(common.values()))))}"] if pairs else []
+            absent = values.keys() - common.keys()
             lines += [f"# left out, since seeds failed: {listed(sorted(absent))}"] if pairs and absent else []
             lines += [f'["{data}"."{number}"]'] if pairs else []
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]

@@ -1,12 +1,14 @@
 """Scores of the predictions that were registered before the longer training, as a part of the page."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from benchmarks.ladder.orders import Contest, Values, array, complete, named
+from benchmarks.ladder.orders import Contest, Values, array, by_length, complete, named
 from benchmarks.ladder.predictors import COIN, Pairs, Stated, scored
 from benchmarks.tables import fill, markdown
 from genbench.analysis.means import format_mean, mean_and_half
@@ -57,8 +59,11 @@ trainings predict something, not how much. It was made once, after all trainings
 """{track: what was registered}."""
 FEWEST = 3
 """Minimum number of tasks for a mean with an interval and for a test."""
+LISTED = 50_000
+"""Maximum number of orders for which a p value counts all of them: those of eight methods."""
 DRAWN = 9999
-"""Number of random orders behind a p value."""
+"""Number of random orders behind a p value of more methods."""
+NOT_TESTED = "nothing is tested, because a predicted method has failed"
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
@@ -68,10 +73,10 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
     task has p values instead, and its first metric decides.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
-    metrics = dict.fromkeys(metric for own in registered.values() for _, metric in own.pairs)
+    metrics = {metric for own in registered.values() for _, metric in own.pairs}
     rows: list[tuple[str, ...]] = []
     said: list[str] = []
-    for metric in metrics:
+    for metric in sorted(metrics, key=by_length):
         values: dict[str, dict[int, float]] = {name: {} for name in registered}
         at = f", {metric}" if len(metrics) > 1 else ""
         tasks = [*dict.fromkeys(task for own in registered.values() for task in own.pairs if task[1] == metric)]
@@ -81,13 +86,16 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
             score = score_of(predicted, measured)
             for name, own in score.items():
                 values[name][number] = own.brier
-            tested = len(tasks) == 1
+            pairs = shared_by(predicted)
+            tested = len(tasks) == 1 and all(own.pairs.keys() == pairs for own in score.values())
             missing = {name: "not measured" if name in predicted else "not predicted" for name in registered}
             cells = [told(score[name], tested) if name in score else missing[name] for name in registered]
             rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score), *cells))
-            if tested and score and metric == next(iter(metrics)):
+            if len(tasks) == 1 and metric == min(metrics, key=by_length):
+                said += [met_by(name, own, LEVEL / len(registered)) for name, own in predicted.items()]
                 better = [f"`{name}`" for name, own in score.items() if own.p() < LEVEL / len(registered)]
-                said.append(f"By the registered rule, on {metric}: better than chance: {', '.join(better) or 'none'}.")
+                verdict = f"better than chance: {', '.join(better) or 'none'}" if tested else NOT_TESTED
+                said += [f"By the registered rule, on {metric}: {verdict}."] if score else []
         common = {number for number in range(len(tasks)) if all(number in own for own in values.values())}
         if len(common) >= FEWEST:
             shared = {name: {number: own[number] for number in common} for name, own in values.items()}
@@ -95,7 +103,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
             rows.append((f"mean of {len(common)} tasks{at}", "", "", *means))
             said.append(f"On the {len(common)} tasks that all predict: {' '.join(verdicts(shared))}")
     yield markdown(("task", "pairs", "common seeds", *registered), rows)
-    yield from (fill(one) + "\n" for one in said)
+    yield from (fill(one) + "\n" for one in said if one)
 
 
 class Score(NamedTuple):
@@ -116,9 +124,34 @@ class Score(NamedTuple):
         return by_order(self.pairs, [*self.means], np.array([[*self.means.values()]]))[0]
 
     def p(self) -> float:
-        """Return the share of random orders that give the predictions a score as low, or lower; the real one counts."""
+        """Return the share of all orders that give the predictions a score as low, or lower.
+
+        It is exact for few methods, and estimated from random orders and the real one for many.
+        """
+        if math.factorial(len(self.means)) <= LISTED:
+            every = np.array([*permutations(range(len(self.means)))])
+            return float((by_order(self.pairs, [*self.means], every) <= self.brier + 1e-12).mean())
         drawn = np.random.default_rng(0).random((DRAWN, len(self.means)))
         return (1 + int((by_order(self.pairs, [*self.means], drawn) <= self.brier + 1e-12).sum())) / (1 + DRAWN)
+
+
+def met_by(predictor: str, pairs: Pairs, level: float) -> str:
+    """Return how many orders of few methods meet the rule, and who is first or last in all of them.
+
+    The rule says little else than the place of such a method, whatever is measured; nothing is said of many methods.
+    """
+    methods = sorted({name for pair in pairs for name in pair})
+    if math.factorial(len(methods)) > LISTED:
+        return ""
+    every = np.array([*permutations(range(len(methods)))])
+    briers = by_order(pairs, methods, every)
+    met = every[np.searchsorted(np.sort(briers), briers + 1e-12, "right") < level * len(every)]
+    text = f"With `{predictor}`, {len(met)} of the {len(every):,} orders of these methods meet the rule."
+    for index, method in enumerate(methods):
+        for place, word in ((0, "first"), (len(methods) - 1, "last")):
+            if len(met) and (met[:, index] == place).all():
+                text += f" In all of them, {method} is {word}."
+    return text
 
 
 def told(score: Score, tested: bool) -> str:

@@ -1,12 +1,12 @@
 """Scores of registered predictions: measured pairs count, one task has a p value, and several have a corrected test."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 
 from benchmarks.ladder.predictors import Stated
-from benchmarks.ladder.scores import Score, by_order, scores, verdicts
+from benchmarks.ladder.scores import Score, by_order, met_by, scores, verdicts
 
 RISING = [1.0, 3.0, 9.0, 27.0, 81.0]
 TASKS = ("moons", "rings", "spirals")
@@ -55,7 +55,9 @@ def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     }
     found = contest("moons", RISING, RISING)
     found.last.numbers["w2, NFE 1"] = dict(zip(found.last.main, reversed(found.last.main.values()), strict=True))
-    table, said = scores(registered, [found])
+    table, *met, said = scores(registered, [found])
+    assert all("1 of the 120 orders of these methods meet the rule" in own for own in met)
+    assert len(met) == 2
     first, second = rows_of(table)
     assert first[:3] == ["moons, w2", "10 of 10", "5"]
     assert first[3].startswith("0.000 (p = 0.00")
@@ -64,13 +66,34 @@ def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     assert said == "By the registered rule, on w2: better than chance: `ratio`.\n"
 
 
-def test_the_share_of_random_orders_is_that_of_all_orders():
+def test_p_counts_all_orders_of_few_methods_and_draws_orders_of_many(monkeypatch):
+    """With random orders alone, 19 of 720 orders of six methods met a rule that 17 meet."""
     stream, methods = np.random.default_rng(0), [f"m{i}" for i in range(5)]
     pairs = {(one, other): stream.random() for i, one in enumerate(methods) for other in methods[i + 1 :]}
     every = by_order(pairs, methods, np.array([*permutations(range(5))], dtype=float))
-    for means in permutations(range(5)):
-        score = Score(pairs, 2, dict(zip(methods, map(float, means), strict=True)))
-        assert score.p() == pytest.approx((every <= score.brier + 1e-9).mean(), abs=0.02)
+    for tolerance in (0, 0.02):
+        for means in permutations(range(5)):
+            score = Score(pairs, 2, dict(zip(methods, map(float, means), strict=True)))
+            assert score.p() == pytest.approx((every <= score.brier + 1e-9).mean(), abs=tolerance)
+        monkeypatch.setattr("benchmarks.ladder.scores.LISTED", 1)
+
+
+def test_who_decides_the_rule_is_said_before_anything_is_measured():
+    """Pairs with m4 are sure, others are not: each order that meets the rule has m4 last."""
+    methods = [f"m{i}" for i in range(5)]
+    pairs = {pair: 0.97 if "m4" in pair else 0.55 for pair in combinations(methods, 2)}
+    said = met_by("ratio", pairs, 0.05)
+    every = [dict(zip(methods, map(float, means), strict=True)) for means in permutations(range(5))]
+    met = [means for means in every if Score(pairs, 2, means).p() < 0.05]
+    assert (
+        said
+        == f"With `ratio`, {len(met)} of the 120 orders of these methods meet the rule. In all of them, m4 is last."
+    )
+    assert all(means["m4"] == 4 for means in met)
+    fair = dict.fromkeys(pairs, 0.5)
+    assert met_by("held", fair, 0.05) == "With `held`, 0 of the 120 orders of these methods meet the rule."
+    many = {(f"m{i}", f"m{i + 1}"): 0.9 for i in range(9)}
+    assert met_by("ratio", many, 0.05) == ""
 
 
 def test_predictors_are_scored_on_the_pairs_that_all_of_them_predict(contest):
