@@ -120,10 +120,10 @@ def section(board: TrackBoard) -> str:
     slow = f"; it is {SLOW} where {board.budgets[0]:,} steps take more" if too_slow else ""
     none = f" No ratio on {listed(near)}: {why_unscored([heat], base)}." if (near := heat.effects.unscored) else ""
     intro = (
-        f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, has on each "
-        f"task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at {heat.steps:,} "
-        f"steps{slow}. Few budgets are trained, so methods have {_times(shares)} the seconds of {base}. Excess over "
-        f"real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
+        f"Each method of [{board.name}]({board.name}/table.md), with default settings and its own sampler, is given on "
+        f"each task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at "
+        f"{heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the seconds of "
+        f"{base}. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
         f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
         f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks, uncorrected; {tables.ALIKE}.{none} "
         f"{_how(board)}"
@@ -148,8 +148,8 @@ def _how(board: TrackBoard) -> str:
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
-        "reflow's pairs and sdcfm's potentials, the latter found once per data set (in 2D, [30 to 50 s]("
-        "couplings.md#what-a-step-costs): a first training would be above the limit)"
+        "reflow's pairs and sdcfm's potentials, which are computed once per data set (in 2D, [30 to 50 s]("
+        "couplings.md#what-a-step-costs) would put a first training above the limit)"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
@@ -299,8 +299,8 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
         *([f"Within the time limit, it {gaps}."] if gaps else []),
         _compared(found, base, f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
         *([f"Over all {len(above.tasks)}, above the limit, it has {interval(above.own)}."] if gaps and above else []),
-        f"Within the limit, it is not separated from {alike} of {len(others)} other methods.{also} mean is better than "
-        f"the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse on "
+        f"Within the limit, {best} is not separated from {alike} of {len(others)} other methods.{also} mean is better "
+        f"than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse on "
         f"{len(met) - better} (separated on {behind}).",
     ]
     return " ".join(said)
@@ -315,7 +315,7 @@ def _compared(found: Bracket, base: str, where: str) -> str:
     same, *rest = longer
     said += f"; with {same.share}, {interval(same.own)}."
     for own in rest:
-        said += f" On {listed(own.tasks)}, it has {interval(own.own)} with {own.share}."
+        said += f" On {listed(own.tasks)}, it has {interval(own.own)} times the excess with {own.share} the seconds."
     apart = [f"{case.side} with {case.share} the seconds" for case in found.cases if case.side]
     none = f"In none of these cases is it separated from {base}."
     return f"{said} {f'It is separated from {base}: {listed(apart)}.' if apart else none}"

@@ -42,8 +42,9 @@ SCALE = (
 """Last sentence of the caption."""
 WORDS = (
     "plane-v1 has 8 tasks: points in 2, 8 and 50 dimensions. sliced_w2 is the sliced Wasserstein-2 distance; excess is "
-    "this minus the floor, the distance of real data. nsf is a neural spline flow; sdcfm uses semidiscrete transport; "
-    "`genbench show MODEL` explains and cites others."
+    "this minus the floor, the distance of real data. Own samplers: dopri5 for ODEs, 32 jumps for few-step models, the "
+    "inverse for normalizing flows. nsf is a neural spline flow; sdcfm uses semidiscrete transport; "
+    "`genbench show MODEL` explains the others."
 )
 """What comes before the leaderboard in the README."""
 SEPARATED = """## Separated methods
@@ -58,8 +59,8 @@ BETWEEN = """## From one data set to another
 
 In [transport-v1](../genbench/suites/transport-v1/table.md), the source is a data set instead of noise. Methods that
 need noise do not take part: vp and the normalizing flows. For wcfm and wcfm-balanced, tuning tried the rule's kappa and
-one that was among the best in reported test results. These share a task and seeds with this track, which favors the
-two methods.
+one that was among the best in reported test results. These results share a task and seeds with this track, which favors
+the two methods.
 
 """
 ONCE = ", without sdcfm's potentials or reflow's pairs"
@@ -85,7 +86,7 @@ def caption(board: TrackBoard) -> str:
     to = "or" if len(counts) == 2 else "to"
     over = f"{counts[0]} {to} {counts[-1]} tasks" if len(counts) > 1 else counted(counts[0], "task")
     rows = first_table(board).rows
-    teachers = (f"; {row.label} trains a teacher equally long (timed)" for row in rows if _has_teacher(row))
+    teachers = (f"; {row.label} first trains a teacher equally long (included)" for row in rows if _has_teacher(row))
     marked = any(cell.sign for row in rows for cell in row.cells)
     plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
     other = (

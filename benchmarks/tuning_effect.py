@@ -58,17 +58,17 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
     scored = [own.effects.scored for own in heats]
     over = counted(len(scored[1]), "task") if scored[0] == scored[1] else " and ".join(map(", ".join, scored))
     intro = (
-        f"[{tuned.name}]({tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with as many trials for "
-        f"each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
+        f"[{tuned.name}]({tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with equally many trials "
+        f"for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
         f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
-        f"({largest:g}): a wider search may do better. Besides the rule's kappa, it tried one that was among the best "
-        f"in reported test results, which share tasks and seeds with this track: an advantage for {favored}. Kappa "
-        f"{second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes wcfm more like cfm. "
-        f"The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the same "
-        f"settings: geometric mean over {over} with its 95 % t interval, uncorrected; {tables.ALIKE}. The third column "
-        f"compares each method with itself, on the tasks where its default is clearly above the floor, with their "
-        f"number if it is not all; where tuning chose the defaults, the ratio is 1. The last column counts tasks on "
-        f"which tuned values are better or worse than default values (paired t over "
+        f"({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa that was among the "
+        f"best in reported test results, which share tasks and seeds with this track: an advantage for {favored}. "
+        f"Kappa {second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes wcfm more "
+        f"like cfm. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "
+        f"same settings: geometric mean over {over} with its 95 % t interval, uncorrected; {tables.ALIKE}. The third "
+        f"column compares each method with itself, on the tasks where its default is clearly above the floor, whose "
+        f"number is given if it is not all; where tuning chose the defaults, the ratio is 1. The last column counts "
+        f"tasks on which tuned values are better or worse than default values (paired t over "
         f"{counted(len(heat.seeds), 'seed')}, single tests), of the tasks where tuning chose other settings and all "
         f"seeds have values."
     )

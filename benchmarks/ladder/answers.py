@@ -80,14 +80,14 @@ def of_other_tasks(main: Sequence[Contest]) -> str:
     found = [elsewhere(contest, main) for contest in main]
     own, there = (dict(enumerate(taus)) for taus in zip(*found, strict=True))
     gain = paired(there, own)
-    bold = "It is undecided which predicts better: a short training on the task, or long trainings on other tasks"
+    bold = "It is undecided which predicts better: a short training run on the task, or long runs on other tasks"
     if gain.low is not None and gain.high is not None and gain.low * gain.high > 0:
-        names = ["long trainings on other tasks", "a short training on the task itself"][:: 1 if gain.low > 0 else -1]
+        names = ["long training runs on other tasks", "a short run on the task itself"][:: 1 if gain.low > 0 else -1]
         bold = f"{names[0].capitalize()} predict{'s' * (gain.high < 0)} better than {names[1]}"
     half = None if gain.high is None else gain.high - gain.mean
     return (
-        f"**{bold}.** Kendall's tau with the order after the long training is {fmean(own.values()):.2f} for the short "
-        f"training. For the mean rank on the other tasks it is {fmean(there.values()):.2f}, which is more by "
+        f"**{bold}.** Kendall's tau with the order after the long runs is {fmean(own.values()):.2f} for the short "
+        f"run. For the mean rank on the other tasks it is {fmean(there.values()):.2f}, which is higher by "
         f"{format_mean(gain.mean, half)} (nominal 95 % CI half-width over {gain.pairs} tasks). This comparison was "
         "chosen after the values were known. A reader of published results already has the other tasks."
     )
@@ -116,7 +116,7 @@ def expected(told: Sequence[Contest]) -> str:
     shares, refuted = [share(own) for own in sized(told)], is_refuted(told)
     methods = dict.fromkeys(name for margin in pairs(told, 1.0) for name in margin.pair)
     deciding = [f"`{name}`" for name in methods if is_refuted(told, name) != refuted]
-    fragile = f"Without {listed(deciding, 'or')} alone, it would {'not ' if refuted else ''}be. " if deciding else ""
+    fragile = f"Leaving out {listed(deciding, 'or')} alone would reverse this. " if deciding else ""
     halves = [mean_and_half([100 * share(own) for one in told if (own := sized([one])[size])]) for size in (0, 1)]
     over = " and ".join(f"{format_mean(*each)} %" for each in halves)
     return (

@@ -125,9 +125,10 @@ def on_a_gpu() -> str:
     (found,) = claims.options(DIFFERENCE, known.spreads["fid"], [50_000], {"cifar10": known.costs["cifar10"]})
     low, high = found.hours["cifar10"]
     return (
-        f"In pixels, a difference of {100 * DIFFERENCE:g} % in FID between two methods takes {seeds_text(found.seeds)} "
-        f"seeds of each method with 50,000 samples. {found.seeds[0]} seeds keep {known.costs['cifar10'].device} busy "
-        f"for {low:.0f} to {high:.0f} hours, estimated and not measured (`genbench plan --difference 3% --metric fid`)."
+        f"In pixels, detecting a difference of {100 * DIFFERENCE:g} % in FID between two methods takes "
+        f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. {found.seeds[0]} seeds keep "
+        f"{known.costs['cifar10'].device} busy for {low:.0f} to {high:.0f} hours, estimated and not "
+        "measured (`genbench plan --difference 3% --metric fid`)."
     )
 
 

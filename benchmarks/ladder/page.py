@@ -36,13 +36,13 @@ ORDERS = """\
 - *seeds*: the seeds that all compared methods have at the budget. A seed on which a method fails may be left out for
   all, and so may a method that fails on many.
 - *methods*: methods that are compared, of those with values at the shorter budget.
-- *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations, about 90 %
-  of the intervals or more hold the true tau if methods differ twice as much as seeds. If methods differ as much as
-  seeds, about 70 % or more do.
+- *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations, at least
+  about 90 % of the intervals contain the true tau if methods differ twice as much as seeds, and at least about 70 % if
+  methods differ as much as seeds.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
-- A budget of a task counts once all its trainings have ended. Tracks that are not in the table have fewer than two such
+- A budget of a task counts once all its runs have ended. Tracks that are not in the table have fewer than two such
   budgets, or fewer than five methods with two seeds at both.
 """
 LIMITS = """\
@@ -50,7 +50,7 @@ LIMITS = """\
 
 - Points in up to 50 dimensions and images of 8x8 pixels say nothing about what happens at scale.
 - On points and digits, each method has one small network. Other networks may order the methods differently.
-- Each training takes at most a few hours. Nothing here says whether such trainings predict trainings of days.
+- Each training run takes at most a few hours. Nothing here says whether such runs predict runs of days.
 - Methods have default settings on all tracks but latents-v1.
 - Pairs are not independent: one method that improves late reverses many pairs. So intervals are over tasks. With few
   tasks that share methods, they are rough.
@@ -65,9 +65,9 @@ ABOUT_LATENTS = """\
 The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same question about CIFAR-10 latents, with the FD of
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE.
 
-- Each of its three budgets needs a separate training, because the learning rate decays to zero at the last step.
+- Each of its three budgets needs separate training runs, because the learning rate decays to zero at the last step.
 - Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM
-  with both networks and for STARFlow. This favors what learns fast.
+  with both networks and for STARFlow. This favors methods that learn fast.
 - `held` and `ratio` are fitted to the first two budgets and predict FD at the third, for the methods that are trained
   at all three: with each model's own sampler, and at each NFE. `held` predicts nothing at an NFE where no pair was
   separated. `elsewhere` needs a second data set. As for digits-v1, only FD with each model's own sampler decides.
@@ -77,8 +77,8 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
 UNTRAINED = "Its models are not trained yet.\n"
-UNCOMPARED = "Nothing is compared yet: the trainings of fewer than two budgets have all ended.\n"
-TO_PREDICT = "The predictions are to be committed before the third training starts.\n"
+UNCOMPARED = "Nothing is compared yet, because fewer than two budgets are finished.\n"
+TO_PREDICT = "The predictions will be committed before any run at the third budget starts.\n"
 CAPTION = (
     "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
     "methods of pairs that are separated at both budgets, with the order reversed.*"

@@ -29,7 +29,7 @@ the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicte
 seeds*: those that all scored methods have at the longer budget. A seed on which one of them failed is left out.
 
 - `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
-  variance. The seeds contradict the second assumption, so it was given up before spirals were predicted.
+  variance. The seeds contradict the second assumption, so `seeds` was dropped before spirals were predicted.
 - `held` predicts the order at 2,000 steps. It assumes that a true order lasts as often as the separated pairs of the
   known tasks did. This share has Laplace's correction for spirals, and none for the first four tasks.
 - `ratio` predicts the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the means,
@@ -46,14 +46,14 @@ tasks are too few for a test.
     "digits-v1": """\
 On digits-v1, `held` and `ratio` are fitted to the orders at 200 and 800 steps, and predict the order at 4,000 steps.
 The predictions were committed on 2026-11-30 (2d6dd7f3), before any model of this track had trained for 4,000 steps
-([files](../genbench/suites/digits-v1)): the records of these trainings name that commit or a later one. Trainings of
-five methods for 4,000 steps with the same or similar settings were known ([digits-long](digits-long/table.md)), but the
+([files](../genbench/suites/digits-v1)): the records of these runs name that commit or a later one. Runs of five
+methods for 4,000 steps with the same or similar settings were known ([digits-long](digits-long/table.md)), but the
 predictors do not read them.
 
 *p* is estimated from 9,999 random orders of the methods and the real one: it is the share with the score of the real
 order, or a lower one. The rule was registered with the predictions: a predictor is better than chance if p is below
 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar: the test says that short
-trainings predict something, not how much. It was made once, after all trainings had ended.
+runs predict something, not how much. The test was made once, after all runs had ended.
 """,
 }
 """{track: what was registered}."""
@@ -101,7 +101,9 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
             shared = {name: {number: own[number] for number in common} for name, own in values.items()}
             means = (format_mean(*mean_and_half(own.values())) for own in shared.values())
             rows.append((f"mean of {len(common)} tasks{at}", "", "", *means))
-            said.append(f"On the {len(common)} tasks that all predict: {' '.join(verdicts(shared))}")
+            said.append(
+                f"The tests use the {len(common)} tasks that every predictor predicts. {' '.join(verdicts(shared))}"
+            )
     yield markdown(("task", "pairs", "common seeds", *registered), rows)
     yield from (fill(one) + "\n" for one in said if one)
 
@@ -197,5 +199,5 @@ def verdicts(values: Mapping[str, Mapping[int, float]]) -> Iterator[str]:
         if rival in (*values, "coin"):
             better = [f"`{name}`" for name in values if found.beats(name, rival)]
             worse = [f"`{name}`" for name in values if found.beats(rival, name)]
-            yield f"Better than {words}: {', '.join(better) or 'none'}. Worse: {', '.join(worse) or 'none'}."
+            yield f"Better than {words}: {', '.join(better) or 'none'}; worse: {', '.join(worse) or 'none'}."
     yield "Paired t tests over tasks, Holm over all pairs of predictors and of 1/2."

@@ -5,7 +5,7 @@
 # %% [markdown]
 # # Add a method
 #
-# OT-CFM solves an assignment for each batch. A cheaper idea is to project noise and data on one random direction, sort
+# OT-CFM solves an assignment for each batch. A cheaper idea is to project noise and data onto one random direction, sort
 # both, and pair equal ranks. Along that direction, this pairing is optimal transport, and it costs only a sort. This
 # page turns the idea into a method, checks it, and compares it with CFM and OT-CFM.
 #

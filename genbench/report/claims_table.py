@@ -24,9 +24,9 @@ def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Tab
     columns = tuple(map(Column, ("against", "difference", "verdict", "error: training", "evaluation")))
     for study, own in group_by(audits, lambda audit: audit.study).items():
         seeds = (
-            f"{study.seeds} trainings per value"
+            f"{study.seeds} training runs per value"
             if study.seeds > 1
-            else "One training per value, as far as the source says"
+            else "One training run per value, as far as the source says"
         )
         spread = (
             f"spread: {study.spread} (see the table of spreads)" if study.spread else study.note or "no spread is known"
@@ -38,7 +38,7 @@ def claims_tables(audits: Sequence[Audit], published: Published) -> Iterator[Tab
     if named:
         rows = [text_row(name, *_deviations(spread), f"{spread.samples:,}") for name, spread in named.items()]
         legend = [f"{name}: {spread.source}, grade {spread.grade}; {spread.note}." for name, spread in named.items()]
-        columns = tuple(map(Column, ("over trainings, %", "over evaluations, %", "samples")))
+        columns = tuple(map(Column, ("over training runs, %", "over evaluations, %", "samples")))
         yield Table("Spreads, as shares of a value", columns, tuple(rows), tuple(legend), head="spread")
 
 
@@ -91,8 +91,8 @@ def plan_table(title: str, found: Sequence[Option], spread: Spread, costs: Mappi
     training, evaluation = _deviations(spread)
     legend = [f"{SETTLED}, paired t test over seeds."]
     legend.append(
-        f"Spread, usual (lowest to highest): {training} % over trainings, {evaluation} % over evaluations with "
-        f"{spread.samples:,} samples; {spread.source}, grade {spread.grade}; {spread.note}."
+        f"Spread, usual (lowest to highest): {training} % over training runs, {evaluation} % over evaluations "
+        f"with {spread.samples:,} samples; {spread.source}, grade {spread.grade}; {spread.note}."
     )
     legend += [f"Hours, for both methods together: {cost.source}." for cost in costs.values()]
     return Table(title, tuple(columns), tuple(rows), tuple(legend), head="samples")

@@ -74,7 +74,7 @@ def _likewise(heat: Heat, first: Heat) -> str:
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
     seeds, tasks = counted(len(heat.seeds), "other seed"), counted(len(heat.effects.scored), "other task")
-    return f"Refutable likewise by {seeds} or {tasks}."
+    return f"Refutable as above, with {seeds} or {tasks}."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:

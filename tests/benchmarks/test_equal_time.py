@@ -272,7 +272,7 @@ def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     said = equal_time.sentence(changed)
     words = " ".join(equal_time.section(changed).split())
     assert re.search(r" it lacks seeds on rings\. With .* times cfm's excess on the other 5 tasks; with ", words)
-    assert re.search(r"\. On rings, it has \d\.\d\d with \d\.\d times\. ", words)
+    assert re.search(r"\. On rings, it has \d\.\d\d times the excess with \d\.\d times the seconds\. ", words)
     assert "; nsf lacks seeds on rings). With " in said
 
 
@@ -280,7 +280,9 @@ def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):
     far = {seed: 1 + seed / 100 for seed in range(10)}
     changed = with_cell(board, board.heat(2000, None), "mixture dims=50", "nsf", values=far)
     words = " ".join(equal_time.section(changed).split())
-    (seconds,) = re.findall(r" On mixture dims=50, it has \d+\.\d\d with (\S+ times)\. ", words)
+    (seconds,) = re.findall(
+        r" On mixture dims=50, it has \d+\.\d\d times the excess with (\S+ times) the seconds\. ", words
+    )
     assert f". It is separated from cfm: worse with {seconds} the seconds. " in words
 
 
@@ -293,7 +295,7 @@ def test_a_busy_machine_is_stated_and_an_idle_one_is_not(board):
     for load, end in ((1.2, "; the machine was busy (load 1.2 on 2 cores at the start)."), (0.9, ".")):
         timed = board._replace(seconds=board.seconds.model_copy(update={"load": load, "cores": 2}))
         words = " ".join(equal_time.section(timed).split())
-        assert f"a first training would be above the limit){end} " in words
+        assert f" would put a first training above the limit){end} " in words
 
 
 def test_tasks_on_which_the_first_method_is_separated_are_counted_by_their_direction(board):

@@ -126,7 +126,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     timed, rankings = read_seconds(find(readme.TRACK)).first, " ".join(readme.RANKINGS.read_text("utf-8").split())
     assert f"; seconds: default settings, {timed.task}{readme.ONCE}; " in caption
     assert (
-        "(in 2D, [30 to 50 s](couplings.md#what-a-step-costs): a first training would be above the limit)" in rankings
+        "(in 2D, [30 to 50 s](couplings.md#what-a-step-costs) would put a first training above the limit)" in rankings
     )
     assert 1.5 * 20 * timed.seconds["cfm"] < 30
     dims = {data["dims"] if isinstance(data, dict) else 2 for data in track["datasets"]}
@@ -165,7 +165,7 @@ def test_the_caption_says_which_method_trains_a_teacher(tmp_path):
     spec = make_spec("reflow", "moons", metrics=[], settings={"plan": {"steps": 20}})
     assert spec.prerequisites["teacher"].plan == spec.plan
     for page in (SECTION, readme.RANKINGS.read_text("utf-8").partition("## From one data set to another")[2]):
-        assert "; reflow trains a teacher equally long (timed)" in " ".join(page.split())
+        assert "; reflow first trains a teacher equally long (included)" in " ".join(page.split())
     assert "teacher" not in readme.caption(board_of(tmp_path, planted()))  # reflow has no values there
 
 

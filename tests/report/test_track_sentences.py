@@ -73,7 +73,7 @@ def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     assert [*separations(board)] == [50, 20]
     assert both[2] == " ".join([places(board)[1], separations(board)[20]])
     assert both[2] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. Refutable likewise by 5 "
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. Refutable as above, with 5 "
         "other seeds or 2 other tasks. Separated from cfm across tasks: otcfm is better; nsf is worse. Not "
         "ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )

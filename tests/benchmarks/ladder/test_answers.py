@@ -71,7 +71,7 @@ def test_the_registered_answer_is_refuted_by_the_pairs_of_all_tasks(contest):
     assert "It is refuted: 100.0 % of the large and 100.0 % of the small differences last. Means over 1 task" in said
     assert "It is refuted: 0.0 % of the large and 0.0 % of the small differences last." in expected([turns])
     close = contest("spirals", CLOSE, MIXED)
-    assert "It is not refuted: 100.0 % of the large and 69.2 % of the small differences last. Without" in expected(
+    assert "It is not refuted: 100.0 % of the large and 69.2 % of the small differences last. Leaving out" in expected(
         [lasts, close]
     )
     assert expected([]).endswith("It is not tested yet.")
@@ -79,7 +79,7 @@ def test_the_registered_answer_is_refuted_by_the_pairs_of_all_tasks(contest):
 
 def test_a_method_that_decides_alone_is_named(contest):
     """Without m0, all pairs last, so that the share of small ones is above the registered one."""
-    assert "70.0 % of the small differences last. Without `m0` alone, it would be." in expected(
+    assert "70.0 % of the small differences last. Leaving out `m0` alone would reverse this." in expected(
         [contest("moons", CLOSE, [1.35, *CLOSE[1:]]), contest("rings", RISING, RISING)]
     )
 
@@ -90,8 +90,8 @@ def test_other_tasks_are_compared_with_a_short_training(contest):
     main += [contest("spirals", RISING, [81.0, 27.0, 9.0, 1.0, 3.0])]
     assert elsewhere(main[-1], main) == (-0.8, 0.8)
     said = of_other_tasks(main)
-    assert said.startswith("**Long trainings on other tasks predict better than a short training on the task itself.**")
-    assert "is -0.95 for the short training. For the mean rank on the other tasks it is 0.95, which is more" in said
+    assert said.startswith("**Long training runs on other tasks predict better than a short run on the task itself.**")
+    assert "is -0.95 for the short run. For the mean rank on the other tasks it is 0.95, which is higher" in said
     own = [contest(data, *[means] * 2) for data, means in (("moons", RISING), ("rings", FALLING), ("two", CLOSE))]
     assert elsewhere(own[1], own) == (1, -1)
     assert "**It is undecided which predicts better: " in of_other_tasks([main[0], *own])

@@ -56,8 +56,8 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"small differences last\. From 800 steps, (\d+ of \d+) large and (\d+ of \d+) small differences last\.",
         r"refuted: (\S+ %) of the large and (\S+ %) of the small differences last",
         r"Means over 5 tasks are (\S+ ± \S+ %) and (\S+ ± \S+ %) ",
-        r"is (\S+) for the short training\. For the mean rank on the other tasks it is (\S+), which is",
-        r"which is more by (\S+ ± \S+) \(nominal 95 % CI half-width over 8 tasks",
+        r"is (\S+) for the short run\. For the mean rank on the other tasks it is (\S+), which is",
+        r"which is higher by (\S+ ± \S+) \(nominal 95 % CI half-width over 8 tasks",
     ):
         (found,) = re.findall(numbers, page)
         assert all(number in card for number in ([found] if isinstance(found, str) else found)), found

@@ -40,7 +40,7 @@ def test_means_and_tests_need_three_tasks_that_all_predict(contest):
     assert len([*scores(both, found[:2])]) == 1
     table, said = scores(both, found)
     assert rows_of(table)[-1] == ["mean of 3 tasks", "", "", "0.01000 ± 0", "0.8100 ± 0"]
-    assert said.startswith("On the 3 tasks that all predict: Better than the probability 1/2: ")
+    assert said.startswith("The tests use the 3 tasks that every predictor predicts. Better than the probability 1/2: ")
     (table,) = scores(both | {"seeds": Stated(1000, {("moons", "w2"): {("m0", "m1"): 0.9}})}, found)
     assert not any(row[0].startswith("mean") for row in rows_of(table))
 
@@ -115,7 +115,7 @@ def test_a_predictor_is_better_only_in_a_corrected_test():
         "elsewhere": dict(zip(tasks, [0.3, 0.31, 0.32, 0.31], strict=True)),
     }
     coin, elsewhere, _ = verdicts(values)
-    assert coin == "Better than the probability 1/2: `ratio`. Worse: `elsewhere`."
-    assert elsewhere == "Better than `elsewhere`: `ratio`. Worse: none."
+    assert coin == "Better than the probability 1/2: `ratio`; worse: `elsewhere`."
+    assert elsewhere == "Better than `elsewhere`: `ratio`; worse: none."
     two = {name: {task: own[task] for task in range(2)} for name, own in values.items()}
-    assert next(verdicts(two)) == "Better than the probability 1/2: none. Worse: none."
+    assert next(verdicts(two)) == "Better than the probability 1/2: none; worse: none."
