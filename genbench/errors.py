@@ -70,7 +70,7 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """Return in one line why something failed: the first line of the error's message."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.path.normpath(error.filename)}"
@@ -88,13 +88,13 @@ def place_in_user_file(error: BaseException) -> str:
     return place
 
 
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """Return in one line what failed in the code of a component, and where, if it was in a file of the user."""
     place = place_in_user_file(error)
     return f"{place}: {reason_of(error)}" if place else reason_of(error)
 
 
-def full_reason(error: Exception) -> str:
+def full_reason(error: BaseException) -> str:
     """Return the text stored with a failed run: the reason, after the traceback if the error was a bug."""
     reason = reason_of(error)
     return reason if isinstance(error, (RunFailed, OSError)) else f"{traceback.format_exc()}\n{reason}"

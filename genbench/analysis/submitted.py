@@ -11,7 +11,7 @@ from genbench.errors import ConfigError, unknown
 from genbench.results.archive import opened, remembered
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
-from genbench.runs.record import identity, read_kept, read_published
+from genbench.runs.record import find_run, identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
 from genbench.runs.versions import impossible, without_outdated
@@ -35,21 +35,20 @@ class Submitted(NamedTuple):
 
 
 def record_paths(store: Store, name: str) -> list[Path]:
-    """Return the paths of the records that a name or path stands for: of a run, a record, or a suite that was swept.
+    """Return the paths of the records of a suite that was swept, of a run or of an evaluation.
+
+    Args:
+        name: the name of the suite, its TOML file, or what `find_run` accepts.
 
     Raises:
         ConfigError: if there is no such run or suite, with a suggestion.
     """
-    paths, given = store.record_paths(), Path(name)
-    if given.suffix == ".toml":
-        name = given.stem
-    elif given.resolve().is_relative_to(store.runs.resolve()):
-        name = "/".join(given.resolve().relative_to(store.runs.resolve()).parts[:2])
-    own = [path for path in paths if name in (path.parts[-3], evaluation_name(path))]
-    if own:
-        return own
-    suites = suite_names(store.root)
+    paths, suites = store.record_paths(), suite_names(store.root)
+    name = Path(name).stem if name.endswith(".toml") else name
     if name not in suites:
+        found = find_run(store.root, name)
+        if own := [path for path in paths if found in path.parents]:
+            return own
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
     listed = {identity(record) for record in read_published(store.root / name / RECORDS) if "failure" not in record}
     own = [path for path in paths if path.parts[-3:-1] in listed]

@@ -79,7 +79,7 @@ def show(
     if code := re.fullmatch(r"(.+\.py)(?::([^:/]+))?", name):
         registries, name = _of_file(Path(code[1]).expanduser(), code[2], registries)
     found = next((registered for registered in registries if name in registered), None)
-    if found is None and not kind and (run := find_run(name, results)) is not None:
+    if found is None and not kind and (run := _latest_evaluation(name, results)) is not None:
         show_run(run, results, as_json)
         if open_:
             open_file(run / "samples.png")
@@ -158,26 +158,13 @@ def doctor() -> None:
         print_wrapped(line)
 
 
-def find_run(name: str, results: Path) -> Path | None:
-    """Return the folder of the latest evaluation of a run, given its path or the beginning of its name, or None.
+def _latest_evaluation(name: str, results: Path) -> Path | None:
+    """Return the folder of the latest evaluation of a run, found as by `find_run`; None if nothing was measured."""
+    from genbench.runs.record import find_run
 
-    Raises:
-        ConfigError: if several names have this beginning.
-    """
-    own = Path(name)
-    if not (own / "record.json").is_file() and not list(own.glob("*/record.json")):
-        there = {path.parents[1] for path in (results / "runs").glob("*/*/record.json")}
-        found = sorted(path for path in there if path.name.startswith(name))
-        if len(found) > 1 and own.name not in (path.name for path in found):
-            some = f"{found[0].name} and {found[1].name}"
-            raise ConfigError(f"{len(found)} runs begin with {name}, such as {some}: type more of the name")
-        if not found:
-            return None
-        own = found[0]
-    if (own / "record.json").is_file():
-        return own
-    records = sorted(own.glob("*/record.json"), key=lambda path: path.stat().st_mtime)
-    return records[-1].parent if records else None
+    found = find_run(results, name)
+    records = [*found.glob("record.json"), *found.glob("*/record.json")] if found is not None else []
+    return max(records, key=lambda path: path.stat().st_mtime).parent if records else None
 
 
 def list_runs(results: Path, as_json: bool) -> None:

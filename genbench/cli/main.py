@@ -143,7 +143,7 @@ def _command() -> int:
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
         words = shlex.join(["genbench", *sys.argv[1:]])  # an empty path would be the current folder
         raise ConfigError(f"a word of the command is empty (an unset shell variable?): {words}")
-    trusted, arguments = trusted_files(sys.argv[1:])
+    trusted, arguments = trusted_files(list(map(_expanded, sys.argv[1:])))
     for path in trusted:
         load_file(path)
     # typer returns the code of its exits: 130 on Ctrl-C
@@ -151,6 +151,12 @@ def _command() -> int:
     if code == 130:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
+
+
+def _expanded(word: str) -> str:
+    """Return a word of the command without the ~ that bash leaves in --name=~/path."""
+    option, equals, value = word.partition("=")
+    return f"{option}={os.path.expanduser(value)}" if equals and option.startswith("--") else word
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -168,6 +174,10 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)
     except UsageError as error:
         return _usage(error)
+    except SystemExit as error:  # torchrun's processes end with their own code
+        if not (place := place_in_user_file(error)):
+            raise
+        return _fail(f"{place}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 

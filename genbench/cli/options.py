@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 def _folder(value: Path) -> Path:
-    """Return a checked results folder, before torch is imported; shells leave the ~ of --results=~/out as it is."""
-    value = Path(os.path.expanduser(value))
+    """Return a checked results folder, before torch is imported."""
     files.require_folder(value)
     return value
 

@@ -134,7 +134,7 @@ def _run_several(missing: "Sequence[Spec]", store: "Store", log: Sequence[str]) 
 def eval_command(
     what: Annotated[
         str,
-        typer.Argument(help="A saved run (folder, or beginning of its name); with --dataset, samples from other code."),
+        typer.Argument(help="A saved run (beginning of its name, or folder); with --dataset, samples from other code."),
     ],
     metric: Annotated[
         list[str] | None,
@@ -152,7 +152,7 @@ def eval_command(
 
     Use --metric for other metrics, and --set sample.NAME=VALUE for another solver.
     """
-    from genbench.cli.lookup import find_run
+    from genbench.runs.record import find_run
     from genbench.sweeps import user_files
 
     path, settings = Path(what), parse_set_options(set_ or [])
@@ -166,12 +166,10 @@ def eval_command(
         )
     elif path.suffix in user_files.POINTS:
         raise ConfigError(f"{what} is a file of samples: add --dataset NAME to name the data set to compare it with")
-    elif path.exists() or (results / "runs" / path).exists():
-        _eval_run(path, metric, settings, results, as_json, full)
-    elif (found := find_run(what, results)) is not None:
-        _eval_run(found.parent, metric, settings, results, as_json, full)
+    elif (found := find_run(results, what)) is not None:
+        _eval_run(found, metric, settings, results, as_json, full)
     else:
-        raise ConfigError(f"{what} is not a saved run, neither as a path nor in {results}/runs")
+        raise ConfigError(f"{what} is not a saved run in {results}/runs: see genbench list runs")
 
 
 def _eval_samples(
@@ -228,7 +226,6 @@ def _eval_run(
     from genbench.settings import merge
     from genbench.sweeps.progress import ProgressDisplay
 
-    path = path if path.exists() else results / "runs" / path
     kept = spec_at(path)
     if kept.kind != "model":
         raise ConfigError(f"{path} is an {kept.kind}: it has no samples to measure")
@@ -248,13 +245,7 @@ def _eval_run(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
     require_measurable(build_data(spec.data), spec.metrics, metric or ())
-    # A run, its evaluation or its record; a folder further up may be called runs as well. `runs` may be a link to
-    # another disk, and the leases are beside the link: --results comes first, then the path as it is written.
-    above = *path.absolute().parents[:3], *path.resolve().parents[:3]
-    roots = (results, *(folder.parent for folder in above if folder.name == "runs"))
-    places = {path.resolve(), *path.resolve().parents[:2]}
-    root = next((root for root in roots if Store(root).folder(spec).resolve() in places), results)
-    store = Store(root.relative_to(Path.cwd()) if root.is_relative_to(Path.cwd()) else root)
+    store = Store(results)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())
     if as_json:

@@ -153,14 +153,14 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 def clean(
     results: options.Results = Path("results"),
     stale: Annotated[
-        bool, typer.Option("--stale", help="Also remove outdated records, and models without another record.")
+        bool, typer.Option("--stale", help="Also remove outdated records and metrics, and outdated models.")
     ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Remove leftovers and, on request, outdated or failed runs.
 
-    Leftovers are leases and temporary files of dead processes.
+    Leftovers are leases of dead processes, and temporary files in their runs.
     """
     files.require_folder(results, there=True)
 
@@ -238,4 +238,4 @@ def import_command(
     spec = import_released(kind, file, store, model=model, data=dataset, settings=settings)
     run = store.folder(spec)
     print_wrapped(f"written: {run}, {spec.model_label} on {spec.data_label}")
-    print_wrapped(f"measure it: {shlex.join(['genbench', 'eval', str(run)])}")
+    print_wrapped(f"measure it: genbench eval {run.name} --results {shlex.quote(str(results))}")

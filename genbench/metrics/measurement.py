@@ -181,7 +181,7 @@ def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Ite
         except Unsupported as reason:
             said = f"{reason}{_hint(reason, name, settings)}"
             raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {said}") from reason
-        except Exception:  # most metrics need samples or a model first; measuring reports their errors
+        except (Exception, SystemExit):  # most metrics need samples or a model first; measuring reports their errors
             continue
 
 

@@ -1,7 +1,8 @@
 """Publishing: the records and tables of a suite, and the report of a results folder, written to files."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import cast
@@ -24,7 +25,7 @@ from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs import provenance
 from genbench.runs.record import failure_line, format_published, identity, read_kept, read_published
-from genbench.runs.record_types import Place, Record, SpecJson
+from genbench.runs.record_types import Place, Record, SpecJson, same_component
 from genbench.runs.spec import Spec, without_folders
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.runs.versions import LeftOut, log_left_out
@@ -54,8 +55,9 @@ def publish_suite(
 
     A cell shows its record in the store, plus the metrics that only its published record has. Without a record in the
     store, the cell shows its published record. A cell without either is shown as failed if it failed, and is left out
-    otherwise. Warnings report replaced published values, and published records that match no cell of this suite. If the
-    store lacks such a record, or metrics of it, a copy of the published records is kept.
+    otherwise. Warnings report replaced published values, and published records that match no cell of this suite. If
+    metrics of a published record leave the tables, and its record in the store lacks them, a copy of the published
+    records is kept.
 
     Args:
         specs: cells of the suite, in the order of the tables.
@@ -108,20 +110,20 @@ def publish_suite(
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
                 if path.exists():
                     files.set_aside(path)
-        written = {identity(record) for record in records}
-        lost = [record for cell, record in earlier.items() if cell not in written and not _is_saved(store, record)]
-        if lost and damaged is None:
+        written = {identity(record): record["spec"]["metrics"].keys() for record in records}
+        if any(_lost(record, written.get(cell, ()), store) for cell, record in earlier.items()):
             files.set_aside(folder / RECORDS, keep=True)  # the kept records are nowhere else until they are written
         return write_suite(folder, records, failed_here)
 
 
-def _is_saved(store: Store, published: Record) -> bool:
-    """Return whether a record in the store has all metrics of a published one."""
+def _lost(published: Record, written: Collection[str], store: Store) -> set[str]:
+    """Return the metrics of a published record that are not written now, and that its record in the store lacks."""
+    metrics = published["spec"]["metrics"]
     try:
-        saved = read_kept(store.runs / Path(*identity(published)) / "record.json")
+        saved = read_kept(store.runs / Path(*identity(published)) / "record.json")["spec"]["metrics"]
     except (FileNotFoundError, Damaged):
-        return False
-    return published["spec"]["metrics"].keys() <= saved["spec"]["metrics"].keys()
+        saved = {}
+    return {name for name in metrics.keys() - written if not same_component(saved.get(name), metrics[name])}
 
 
 def _placed(record: Record, places: list[Place] | None) -> Record:
@@ -130,11 +132,13 @@ def _placed(record: Record, places: list[Place] | None) -> Record:
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse a folder with tables but without records: genbench did not write them, and a sweep would overwrite them.
+    """Refuse a folder that cannot be written, or has tables but no records: a sweep would overwrite tables of others.
 
     Raises:
-        ConfigError: if there is such a table.
+        ConfigError: if it is such a folder.
     """
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise ConfigError(f"{folder} is no folder that can be written: rename the suite, or choose another --results")
     found = [path for name in VIEWS if (path := folder / name).exists()]
     if found and not (folder / RECORDS).exists():
         raise ConfigError(f"{found[0]} would be overwritten: rename the suite, or choose another --results folder")
@@ -203,8 +207,9 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
         content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
     else:  # a table of costs shows earlier records
         files.discard(folder / "cost.md")
-    files.drop_temporary(folder)
     for name, text in content.items():
+        for leftover in folder.glob(f".{name}.*.tmp"):  # of a killed publication; others may write here too
+            leftover.unlink(missing_ok=True)
         files.write(folder / name, text)
     return [folder / name for name in content]
 

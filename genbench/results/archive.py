@@ -5,6 +5,7 @@ runs/RUN/model.safetensors          the evaluated weights, up to a size
 """
 
 import json
+import logging
 import re
 import shutil
 import stat
@@ -27,6 +28,8 @@ from genbench.runs.store import Store
 from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import cache, content_hash, files, tensors
 from genbench.storage.files import Damaged
+
+log = logging.getLogger("genbench")
 
 MEMBER = re.compile(r"runs/[\w.-]{1,255}/(?:[0-9a-f]{12}/record\.json|model\.safetensors)", re.ASCII)
 MAX_WEIGHTS = 64 << 20
@@ -156,15 +159,18 @@ def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
     """Yield the verdicts on the records of a submission, and store on this machine which records were confirmed or not.
 
     Each verdict is stored under the hash of the submission as soon as it is found, beside the verdicts of other
-    processes.
+    processes. A warning says that nothing can be stored.
     """
     entry = _entry(path)
-    entry.parent.mkdir(parents=True, exist_ok=True)
     for verdict in verdicts:
         if verdict.state in ("confirmed", "not confirmed"):
-            with FileLock(entry.with_suffix(".lock")):
-                states = _states(entry) | {verdict.name: verdict.state}
-                files.write_sealed(entry, json.dumps(states))
+            try:
+                entry.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(entry.with_suffix(".lock")):
+                    files.write_sealed(entry, json.dumps(_states(entry) | {verdict.name: verdict.state}))
+            except OSError as error:
+                why = f"{entry.parent}: {error.strerror}"
+                log.warning("the verdicts cannot be stored for genbench leaderboard --add: %s", why)
         yield verdict
 
 

@@ -1,14 +1,12 @@
-"""Cleaning: remove what dead processes left in a results folder and, on request, outdated records and failures."""
+"""Cleaning: remove what dead processes left in a results folder and, on request, what is outdated and failures."""
 
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 from genbench.runs.record import failure_line, format_record, read_kept, without_metrics
-from genbench.runs.record_types import Record
-from genbench.runs.store import FAILURE, Store
+from genbench.runs.store import Store
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import files, lease
 from genbench.storage.files import Damaged
@@ -17,11 +15,11 @@ log = logging.getLogger("genbench")
 
 
 def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers and yield a line on each. Runs whose lease is held are not touched.
+    """Remove leftovers and yield a line on each. Of runs whose lease is held, only failures are removed.
 
     Args:
-        outdated: whether to remove outdated records and metrics, and models that have no other record.
-        failed: whether to remove all failures; failures of runs that have succeeded since are always removed.
+        outdated: whether to remove outdated records and metrics, and the runs whose models are outdated.
+        failed: whether to remove all failures.
         remove: False only reports what would be removed.
     """
     for held in lease.leases_in(store.root / "leases"):
@@ -31,60 +29,58 @@ def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterat
         store.remove_leftovers()
     if outdated:
         yield from _outdated(store, remove)
-    damaged: dict[Path, str] = {}
-    failures = store.failures(lambda path, error: damaged.update({path: str(error)}))
-    standing = {path: failure_line(record) for path, record in failures} | damaged
-    for path in sorted(store.runs.glob(f"*/*/{FAILURE}")):
-        if failed or path not in standing:
-            yield f"{path}: {standing.get(path, 'it has succeeded since')}"
+    if failed:
+        damaged: dict[Path, str] = {}
+        found = store.failures(lambda path, error: damaged.update({path: str(error)}))
+        for path, why in sorted([*((path, failure_line(record)) for path, record in found), *damaged.items()]):
+            yield f"{path}: {why}"
             if remove:
                 path.unlink(missing_ok=True)
 
 
 def _outdated(store: Store, remove: bool) -> Iterator[str]:
+    leases = store.root / "leases"
+    used = {held.run: held.owner for held in lease.leases_in(leases) if not held.owner.exited}
     for run in sorted({path.parents[1] for path in store.record_paths()}):
-        if not any(reasons for _, _, reasons in _records(run)):
+        if not (said := _outdated_in(run, remove=False)):
             continue
-        if run.is_symlink():
-            log.warning("%s: stays, it is a link", run)
+        if link := next((path for path in (run, *run.glob("*/")) if path.is_symlink()), None):
+            log.warning("%s: stays, %s", run, "it is a link" if link == run else f"{link.name} is a link")
             continue
         try:
-            with lease.hold(store.root / "leases", run.name) if remove else nullcontext():
-                found = _records(run)  # read again: another process may have changed the run before the lease was held
-                for path, _, reasons in found:
-                    yield from (f"{path}: {why}" for why in reasons)
-                if not remove:
-                    continue
-                if found and all(reasons and current is None for _, current, reasons in found):
-                    shutil.rmtree(run)
-                    continue
-                for path, current, reasons in found:
-                    if reasons and current is not None:
-                        files.write(path, format_record(current))
-                    elif reasons:
-                        shutil.rmtree(path.parent)
+            if remove:
+                with lease.hold(leases, run.name) as lease_path:  # read again: another process may have changed the run
+                    said = _outdated_in(Store(store.root, lease_path).runs / run.name, remove=True)
+            elif run.name in used:
+                raise lease.Busy(f"{run.name} is being run by {used[run.name]}")
         except lease.Busy as reason:
             log.warning("%s: stays, %s", run, reason)
+        else:
+            yield from said
 
 
-def _records(run: Path) -> list[tuple[Path, Record | None, list[str]]]:
-    """Return the path of every record of a run, with `_current`."""
-    return [(path, *_current(path)) for path in sorted(run.glob("*/record.json"))]
+def _outdated_in(run: Path, *, remove: bool) -> list[str]:
+    """Return a line on everything outdated in a run, after removing it if `remove`.
 
-
-def _current(path: Path) -> tuple[Record | None, list[str]]:
-    """Return a record without what is outdated (None if nothing is left), and why.
-
-    A record that is damaged, or that another process has just removed, has no reason.
+    The model is outdated if all records are, and not only their metrics; then the whole run goes.
     """
-    try:
-        record = read_kept(path)
-    except (Damaged, FileNotFoundError):
-        return None, []
-    if unknown_components(record):  # versions of missing components are not known here
-        return record, []
-    why = why_outdated(record)
-    if why is not None:
-        return None, [why]
-    reasons = outdated_metrics(record)
-    return without_metrics(record, reasons), [f"{metric}, {text}" for metric, text in reasons.items()]
+    paths, said, outdated = sorted(run.glob("*/record.json")), [], []
+    for path in paths:
+        try:
+            record = read_kept(path)
+        except (Damaged, FileNotFoundError):  # another process has just removed it
+            continue
+        if unknown_components(record):  # versions of missing components are not known here
+            continue
+        why, metrics = why_outdated(record), outdated_metrics(record)
+        outdated += [path] if why is not None else []
+        reasons = [why] if why is not None else [f"{metric}, {text}" for metric, text in metrics.items()]
+        said += [f"{files.shown(path)}: {reason}" for reason in reasons]
+        left = without_metrics(record, metrics) if why is None else None
+        if remove and reasons and left is not None:
+            files.write(path, format_record(left))
+        elif remove and reasons:
+            shutil.rmtree(path.parent)
+    if remove and paths and outdated == paths:
+        shutil.rmtree(run)
+    return said

@@ -22,6 +22,7 @@ from genbench.runs.versions import impossible, outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged
+from genbench.training import checkpoint
 
 log = logging.getLogger("genbench")
 
@@ -103,12 +104,14 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
             target = folder / path.relative_to(run)
             if outcome.what == "new" and os.path.lexists(target):  # the record here is damaged
                 files.set_aside(target)
+            files.discard(target.with_name(FAILURE))
             files.write(target, format_record(merged))
         yield outcome
     if plans and weights is not None and kept is None:
         if os.path.lexists(folder / WEIGHTS):
             files.set_aside(folder / WEIGHTS)
         _copy(run / WEIGHTS, folder / WEIGHTS)
+        checkpoint.drop(folder)  # of a training that was interrupted here and finished elsewhere
     beside = [file for path in plans for pattern in BESIDE for file in sorted(path.parent.glob(pattern))]
     for path in (run / "train.csv", *beside) if plans else ():
         with _left_out_if(Damaged):

@@ -10,7 +10,7 @@ from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import failure_line, missing_metrics, read_published
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, evaluation_name, run_name
+from genbench.runs.store import TABLES, Store, evaluation_name, run_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
@@ -111,10 +111,8 @@ def of_folder(store: Store) -> FolderStatus:
             continue
         why = why_outdated(record)
         outdated.update([why] if why is not None else outdated_metrics(record).values())
-    leases = lease.leases_in(store.root / "leases")
-    running = {
-        held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases if not held.owner.exited
-    }
+    leases = (held for held in lease.leases_in(store.root / "leases") if held.run != TABLES and not held.owner.exited)
+    running = {held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases}
     failures = store.failures(lambda _, error: damaged.append(str(error)))
     failed = {evaluation_name(path): failure_line(record) for path, record in failures}
     published = {}

@@ -51,7 +51,7 @@ def check_memory(spec: Spec) -> None:
     memory.require(4 * FLOAT * weights, what)  # weights, gradients, and the two moments of Adam
 
 
-def exhausted(error: Exception, model: Mapping[str, Any]) -> str | None:
+def exhausted(error: BaseException, model: Mapping[str, Any]) -> str | None:
     """Return in one line that an allocation failed, and what to set; None for any other error.
 
     Args:

@@ -96,6 +96,34 @@ def read_kept(path: Path) -> Record:
     return record
 
 
+def find_run(results: Path, name: str) -> Path | None:
+    """Return the folder of a saved run or of one of its evaluations in a results folder; None if there is none.
+
+    Args:
+        name: the beginning of the name of the run, RUN/EVALUATION, or the path of such a folder or of a file in it.
+
+    Raises:
+        ConfigError: if several names have this beginning, or if the path is not in this results folder.
+    """
+    given, runs = Path(name), results / "runs"
+    home = next((above for above in given.absolute().parents if above.resolve() == runs.resolve()), None)
+    if home is not None:
+        given = given.absolute().relative_to(home)
+    elif len(given.parts) > 1 and given.exists():
+        other = next((above.parent for above in given.parents if above.name == "runs"), "FOLDER")
+        raise ConfigError(f"{name} is not in {runs}: add --results {other}")
+    run, *below = given.parts or (name,)
+    saved = (*runs.glob("*/model.safetensors"), *runs.glob("*/*/record.json"))
+    names = sorted({found for path in saved if (found := path.relative_to(runs).parts[0]).startswith(run)})
+    if len(names) > 1 and run not in names:
+        some = " and ".join(names[:2])
+        raise ConfigError(f"{len(names)} runs begin with {run}, such as {some}: type more of the name")
+    if not names:
+        return None
+    path = Path(runs, run if run in names else names[0], *below[:1])
+    return path.parent if path.is_file() else path
+
+
 def check_run(path: Path, folder: Path, run: str) -> None:
     """Raise Misfiled if a file is in RESULTS/runs and belongs to another run than its folder.
 

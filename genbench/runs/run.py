@@ -33,6 +33,7 @@ from genbench.settings import settings_in
 from genbench.storage import content_hash, files, lease
 from genbench.storage.files import Damaged
 from genbench.storage.lease import Busy
+from genbench.training import checkpoint
 from genbench.training.loop import Progress, no_progress
 from genbench.training.process_group import Group, start_group
 
@@ -249,7 +250,7 @@ def _measure(
     model.eval().to(group.device)
     rows, cost = [], {}
     if group.is_first:
-        held.drop_checkpoints(spec)
+        checkpoint.drop(held.folder(spec))
     if isinstance(model, Model) and missing:
         chosen = {name: settings_in(part) for name, part in missing.items()}
         with provenance.Meter(group.device) as meter:
@@ -320,13 +321,15 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
             yield
     except (ConfigError, Busy):  # not a failure of the run
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a component that calls sys.exit fails like any other
         if (why := exhausted(error, specs[0].model)) is not None:
             raise ConfigError(why) from error
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)
         of_files = [name.partition("@")[0] for name in names if "@" in name]
-        if of_files and not isinstance(error, (RunFailed, Unsupported, OSError, MemoryError)):
-            raise RunFailed(f"{described(error)} (genbench check FILE.py tests your {', '.join(of_files)})") from error
+        hint = f" (genbench check FILE.py tests your {', '.join(of_files)})" if of_files else ""
+        known = isinstance(error, (RunFailed, Unsupported, OSError, MemoryError))
+        if isinstance(error, SystemExit) or (of_files and not known):
+            raise RunFailed(f"{described(error)}{hint}") from error
         raise

@@ -7,11 +7,12 @@ RESULTS/runs/MODEL-DATA-SEED-TRAINKEY/
         record.json         labels, spec, results, provenance, and their checksum
         samples.npz, samples.png   samples, and a picture of them beside data
         steps/STEP.json, STEP.png   evaluations during training, if the plan has any
-        failure.json        a record of why the last attempt failed; removed once an attempt succeeds
+        failure.json        a record of why the last attempt failed; removed before a record is written
 RESULTS/leases/             which process writes which run; see `genbench.storage.lease`
 
 Records and weights that are damaged, or belong to another folder or request, are reported and count as absent, so that
-the cell runs again. Such a file is set aside before another one replaces it: see `files.set_aside`.
+the cell runs again. Damaged weights are removed, because training again gives the same ones; other such files are set
+aside before another one replaces them: see `files.set_aside`.
 """
 
 import logging
@@ -40,6 +41,8 @@ log = logging.getLogger("genbench")
 FAILURE = "failure.json"
 """File of a failure, beside record.json."""
 
+TABLES = "tables"
+"""Name of the lease under which tables are written."""
 
 OnDamage = Callable[[Path, Damaged], None]
 """Callback for a file that cannot be read."""
@@ -108,7 +111,7 @@ class Store:
     @contextmanager
     def lock_tables(self) -> Iterator[None]:
         """Keep other processes from writing tables."""
-        with lease.hold(self.root / "leases", "tables", wait=math.inf):
+        with lease.hold(self.root / "leases", TABLES, wait=math.inf):
             yield
 
     def record_path(self, spec: Spec) -> Path:
@@ -133,7 +136,7 @@ class Store:
         return record
 
     def write_record(self, spec: Spec, record: Record) -> Path:
-        """Write a record atomically, remove the record of an earlier failure, and return the path.
+        """Remove the record of an earlier failure, write a record atomically, and return the path.
 
         A file that is not a record of this run is set aside first.
         """
@@ -142,8 +145,8 @@ class Store:
             self._requested(spec)
         except Damaged:
             files.set_aside(path)
-        files.write(path, format_record(record))
         files.discard(path.with_name(FAILURE))
+        files.write(path, format_record(record))
         return path
 
     def is_complete(self, spec: Spec, record: Record | None, again: Collection[str] = ()) -> bool:
@@ -153,9 +156,9 @@ class Store:
         return bool(spec.metrics) or self.has_weights(spec)
 
     def failure(self, spec: Spec) -> str | None:
-        """Return why the last attempt at a run failed; None if there was none, or a later one succeeded."""
-        standing = self._standing([self.record_path(spec).with_name(FAILURE)], report_damage)
-        return next((record.get("failure") for _, record in standing), None)
+        """Return why the last attempt at a run failed; None if there was none, or it succeeded."""
+        found = _read([self.record_path(spec).with_name(FAILURE)], report_damage)
+        return next((record.get("failure") for _, record in found), None)
 
     def write_failure(self, spec: Spec, reason: str) -> None:
         """Save why a run failed. A failure is never a result: the next sweep tries again."""
@@ -169,12 +172,7 @@ class Store:
     def save_model(self, spec: Spec, state: Mapping[str, Tensor], training: Origin) -> None:
         """Write the trained weights with the spec and the origin of training, and remove the checkpoints."""
         save_weights(self.weights_path(spec), run_name(spec), spec, state, training)
-        self.drop_checkpoints(spec)
-
-    def drop_checkpoints(self, spec: Spec) -> None:
-        """Remove the checkpoints of a run whose trained weights are saved."""
-        for leftover in self.folder(spec).rglob(f"*{checkpoint.NAME}"):
-            files.discard(leftover)
+        checkpoint.drop(self.folder(spec))
 
     def records(self) -> list[Record]:
         """Read every record, in the order of the paths; damaged ones are reported and left out."""
@@ -190,20 +188,8 @@ class Store:
         return sorted(self.runs.glob("*/*/record.json"))
 
     def failures(self, damaged: OnDamage = report_damage) -> Iterator[tuple[Path, Record]]:
-        """Read the records of runs that failed and have not succeeded since, with their paths."""
-        return self._standing(sorted(self.runs.glob(f"*/*/{FAILURE}")), damaged)
-
-    def _standing(self, paths: Iterable[Path], damaged: OnDamage) -> Iterator[tuple[Path, Record]]:
-        """Read failures, except where the run was completed afterwards.
-
-        The run may have been completed elsewhere, or by a process that died before it removed the failure.
-        """
-        for path, failed in _read(paths, damaged):
-            asked = failed["spec"]["metrics"]
-            kept = [record for _, record in _read([path.with_name("record.json")], lambda *_: None)]  # or damaged
-            measured = any(asked.items() <= record["spec"]["metrics"].items() for record in kept)
-            if not measured or not (asked or (path.parents[1] / "model.safetensors").exists()):
-                yield path, failed
+        """Read the records of the failures that stand, with their paths."""
+        return _read(sorted(self.runs.glob(f"*/*/{FAILURE}")), damaged)
 
     def remove_leftovers(self) -> None:
         """Remove the leases and temporary files of dead processes."""

@@ -145,7 +145,7 @@ def fit_and_save(
                 chosen = member.model.chosen if isinstance(member.model, Model) else {}
                 training = provenance.origin(group.device, cost | chosen, training=training_version(first.plan))
                 member.store.save_model(member.spec, member.model.state_dict(), training)
-        members[0].store.drop_checkpoints(first)
+        checkpoint.drop(folders[0])
         for evaluation in evaluations:
             evaluation.forget_failure()
     group.barrier()

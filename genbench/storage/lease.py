@@ -120,29 +120,14 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 def require(leases: Path) -> None:
     """Raise ConfigError unless the folder of leases exists or can be made, and can be written."""
     try:
-        _make(leases)
-        if leases.is_file():
-            raise NotADirectoryError(errno.ENOTDIR, "a file has the name of a folder that is needed: move or remove it")
+        leases.mkdir(parents=True, exist_ok=True)
         if leases.parent.is_dir() and not os.access(leases.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "its folder cannot be written: change its permissions")
+            raise PermissionError(errno.EACCES, "its folder cannot be written")
     except OSError as error:
         if error.errno in files.FULL:
             raise
-        raise ConfigError(
-            f"{files.shown(leases)}: {error.strerror}; or choose another folder with --results"
-        ) from error
-
-
-def _make(leases: Path) -> None:
-    """Make the folder; try again if another process removed the empty folders above it at this moment."""
-    for attempt in range(5):
-        try:
-            leases.mkdir(parents=True)
-        except FileExistsError:
-            return
-        except FileNotFoundError:  # in /proc, this happens always
-            if attempt == 4:
-                raise
+        advice = "make it a folder that can be written, or choose another --results"
+        raise ConfigError(f"{files.shown(leases)}: {error.strerror}; {advice}") from error
 
 
 def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:
@@ -166,12 +151,11 @@ def remove_leftovers(leases: Path) -> None:
     """Remove empty folders, and leftovers of processes of this machine that ended while they acquired a lease."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in os.listdir(leases):
-            if name.startswith(".") and _exited(name[1:]):
+            if not name.startswith("."):
+                with suppress(OSError):
+                    os.rmdir(leases / name)
+            elif _exited(name[1:]):
                 shutil.rmtree(leases / name, ignore_errors=True)
-            with suppress(OSError):
-                os.rmdir(leases / name)
-    with suppress(OSError):
-        leases.rmdir()
 
 
 def _acquire(leases: Path, run: str) -> Path | None:
@@ -187,9 +171,8 @@ def _acquire(leases: Path, run: str) -> Path | None:
         (staged / mine).mkdir(parents=True)
         staged.rename(place)
     except OSError as error:
-        # Another process was faster, or removed the empty folder of leases at this moment.
         shutil.rmtree(staged, ignore_errors=True)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
             return None
         raise
     return place / mine

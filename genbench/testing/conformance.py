@@ -33,7 +33,7 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     else:
         try:
             importlib.import_module(module)
-        except Exception as error:  # the module may raise anything
+        except (Exception, SystemExit) as error:  # the module may raise anything
             raise ConfigError(f"{module} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
     components = {registry.kind: _registered(registry, module, ending) for registry in (datasets, models, metrics)}
     # genbench's own metrics have toy tasks instead.
@@ -61,7 +61,7 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
             except (Unsupported, ConfigError, RunFailed) as reason:
                 unchecked.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: - {reason}"]
-            except Exception as error:  # the component's own code may raise anything
+            except (Exception, SystemExit) as error:  # the component's own code may raise anything
                 violated.append(f"{kind} {component}")
                 lines = [f"{kind} {component}: VIOLATED: {described(error)}"]
             yield from (line.replace(ending, "") for line in lines)

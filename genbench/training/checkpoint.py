@@ -76,5 +76,11 @@ def read(path: Path, run: str) -> Checkpoint | None:
     return None
 
 
+def drop(run: Path) -> None:
+    """Remove the checkpoints of a run, given its folder, once its trained weights are saved."""
+    for leftover in run.rglob(f"*{NAME}"):
+        files.discard(leftover)
+
+
 def _previous(path: Path) -> Path:
     return path.with_name("previous-" + path.name)

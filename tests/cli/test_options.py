@@ -28,6 +28,15 @@ def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path, 
     assert len([*(tmp_path / "r/runs").iterdir()]) == 2
 
 
+def test_every_path_behind_an_equals_sign_may_begin_at_home(cli, swept, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cli("report", "--results", swept[1], "--html=~/page.html")[0] == 0
+    assert cli("results", "submit", "tiny", "--results", swept[1], "--to=~/mine.genbench.zip")[0] == 0
+    assert {"page.html", "mine.genbench.zip"} <= {path.name for path in tmp_path.iterdir()}
+    assert not (tmp_path / "~").exists()
+
+
 def test_seeds_are_each_used_once_and_a_closed_stream_has_a_console(monkeypatch):
     assert options.parse_seeds("3, 1-4,2") == [3, 1, 2, 4]
     monkeypatch.setattr(sys, "stdout", None)

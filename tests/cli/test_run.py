@@ -58,6 +58,7 @@ def broken(event, source) -> Broken:
     "Broken."
     return Broken(event, source)
 """
+EXIT = "__import__('sys').exit(0)"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def broken(event, source) -> Broken:
     [
         ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
         ("None", "Error: "),
+        (EXIT, "broken.py:7, in loss: SystemExit: 0"),
     ],
 )
 def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body, message):
@@ -74,6 +76,23 @@ def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body
     assert message in err
     assert "(genbench check FILE.py tests your broken)" in err
     assert "this is a bug" not in err
+
+
+def test_code_that_ends_the_process_fails_alone(inside, tmp_path):
+    (tmp_path / "broken.py").write_text(BROKEN.replace("{BODY}", EXIT))
+    (tmp_path / "s.toml").write_text(
+        'datasets = ["moons"]\nmodels = ["broken.py:broken", "gaussian"]\nmetrics = ["norm"]\n'
+        "[plan]\nsteps = 2\n[evaluation]\nn = 16\n"
+    )
+    code, err = inside("sweep", "s.toml")
+    assert (code, "broken.py:7, in loss: SystemExit: 0" in err) == (1, True)
+    assert "moons,gaussian,norm," in (tmp_path / "results/s/table.csv").read_text()
+    assert inside("check", "broken.py")[0] == 1
+    (tmp_path / "data.py").write_text(
+        f"from genbench.registry import datasets\n@datasets.register('mine')\ndef mine():\n    {EXIT}\n"
+    )
+    code, err = inside("run", "--model", "gaussian", "--dataset", "data.py")
+    assert (code, "data.py:4, in mine: this code ends the process" in err) == (1, True)
 
 
 @pytest.mark.parametrize("line", ["import sys; sys.exit(0)", "raise SystemExit"])
@@ -98,7 +117,7 @@ def test_eval_measures_more_without_training(kept):
         r for r in record["results"] if r["metric"] == "sliced_w2"
     ]
     heun = ["--set", "sample.method=heun", "--set", "sample.steps=3"]
-    other = genbench("eval", results / "runs" / run, *heun, "--metric", "nfe", "--json")
+    other = genbench("eval", results / "runs" / run, *heun, "--metric", "nfe", "--json", "--results", results)
     assert json.loads(other.stdout)["results"][0]["value"] == 6.0
     done = genbench("eval", "cfm-moons", "--metric", "norm", "--results", results, "--json")  # beginning of the name
     assert json.loads(done.stdout)["spec"]["sample"] == record["spec"]["sample"]  # not of the last evaluation
@@ -121,8 +140,8 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
 
 
 @pytest.mark.parametrize("disk", ["", "disk/runs", "disk/of_runs"])
-def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swept, tmp_path, monkeypatch, disk):
-    """And writes it with the lease of its results folder, also if the runs are a link to another disk."""
+def test_eval_finds_a_run_in_its_results_folder_and_refuses_any_other_path(cli, swept, tmp_path, monkeypatch, disk):
+    """The leases are beside `runs`, which may be a link to another disk: no other path tells where they are."""
     (place := tmp_path / "runs" / "monday").mkdir(parents=True)
     shutil.move(swept[1], place / "results")
     if disk:
@@ -130,19 +149,20 @@ def test_eval_finds_a_run_by_its_name_below_another_folder_called_runs(cli, swep
         (place / "results/runs").rename(tmp_path / disk)
         (place / "results/runs").symlink_to(tmp_path / disk)
     run = next(path.name for path in sorted((place / "results/runs").iterdir()))
-    for folder, what in ((place, run), (place, f"results/runs/{run}"), (tmp_path, f"runs/monday/results/runs/{run}")):
-        monkeypatch.chdir(folder)
+    monkeypatch.chdir(place)
+    for what in (run, f"results/runs/{run}", (tmp_path / disk if disk else place / "results/runs") / run):
         code, out, err = cli("eval", what, "--metric", "norm")
         assert code == 0, err
-        assert f"\nsaved in {what if '/' in what else f'results/runs/{run}'}/" in out
-        assert str(tmp_path) not in out
-    if disk:
-        out = cli("eval", tmp_path / disk / run, "--metric", "norm", "--results", place / "results")[1]
-        assert f"\nsaved in runs/monday/results/runs/{run}/" in out
-    if disk == "disk/of_runs":
-        return  # no folder of its path tells where the leases are
-    (tmp_path / "runs/best").symlink_to(place / "results/runs" / run)
-    assert cli("eval", "runs/best", "--metric", "norm")[0] == 0
+        assert f"\nsaved in results/runs/{run}/" in out
+    shutil.copytree(place / "results/runs" / run, tmp_path / "runs/best")
+    shutil.copytree(place / "results/runs" / run, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    for what, said in (
+        (f"runs/monday/results/runs/{run}", "is not in results/runs: add --results runs/monday/results"),
+        ("runs/best", "is not in results/runs: add --results ."),
+        ("mine", "is not a saved run in results/runs: see genbench list runs"),
+    ):
+        assert cli("eval", what, "--metric", "norm") == (2, "", f"genbench: {what} {said}\n")
 
 
 def test_eval_measures_samples_in_a_file_as_those_of_a_run(kept):

@@ -46,7 +46,7 @@ def test_tables_show_what_another_command_measured_during_the_sweep(swept, first
     suite, results = swept
 
     def meanwhile(*_):
-        genbench("eval", first_path(results).parents[1], "--metric", "norm")
+        genbench("eval", first_path(results).parents[1], "--metric", "norm", "--results", results)
         return []
 
     monkeypatch.setattr("genbench.sweeps.executors.execute", meanwhile)
@@ -121,6 +121,14 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
     assert code == 2
     assert len(said.splitlines()) == 1
     assert "results" in said
+
+
+def test_a_file_in_place_of_the_tables_is_refused_before_any_cell_starts(inside, tmp_path):
+    (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
+    (tmp_path / "mine").touch()
+    code, err = inside("sweep", "mine.toml", "--results", ".")
+    assert code == 2
+    assert "mine is no folder that can be written: rename the suite, or choose another --results" in err
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.md", "cost.md"])

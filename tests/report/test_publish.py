@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.command_line import genbench
-from helpers.records import drop_metric, edit_published, edit_record, provenance
+from helpers.records import drop_metric, edit_published, edit_record, main_row, provenance
 from rich.console import Console
 
 from genbench.errors import ConfigError
@@ -193,13 +193,52 @@ def test_published_records_that_no_longer_count_are_set_aside(swept, monkeypatch
     assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
 
 
-def test_publishing_removes_no_file_of_the_user(swept):
+def refused(record):
+    main_row(record, "nfe")["value"] = -1.0
+
+
+def of_other_data(record):
+    drop_metric("sliced_w2")(record)
+    record["provenance"]["data"]["sha256"] = "f" * 64
+
+
+def outdated(record):
+    record["spec"]["metrics"]["sliced_w2"]["version"] = 0
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "cells"),
+    [
+        (refused, drop_metric("sliced_w2"), 4),
+        (lambda record: record["provenance"]["data"].update(sha256="e" * 64), of_other_data, 4),
+        (lambda record: None, outdated, 3),
+    ],
+    ids=["impossible", "of other data", "of a newer version, in no cell"],
+)
+def test_a_published_value_is_kept_unless_the_same_is_written_or_saved(swept, there, here, cells):
+    """A poorer record of the same cell is no copy of it."""
+    suite, results = swept
+    specs, store, path = load(suite).specs, Store(results), results / "tiny/records.jsonl.gz"
+    last = store.record_path(specs[3])
+    edit_published(path, lambda record: there(record) if record["labels"]["run"] == last.parts[-3] else None)
+    edit_record(last, here)
+    before = path.read_bytes()
+    publish_suite("tiny", specs[:cells], store)
+    assert path.read_bytes() != before
+    assert files_of(results / "tiny")["records.jsonl.gz.aside"] == before
+
+
+def test_publishing_removes_its_own_leftovers_and_no_file_of_the_user(swept):
+    """A folder of the user may have the name of the suite."""
     suite, results = swept
     names = [".notes.tmp", ".tmpAb12Cd", ".mine.zip.s05r98hd.tmp"]
-    for name in names:
-        (results / name).write_text("mine")
+    mine = [folder / name for folder in (results, results / "tiny") for name in names]
+    for path in mine:
+        path.write_text("mine")
+    (killed := results / "tiny/.table.md.s05r98hd.tmp").touch()
     publish_suite("tiny", load(suite).specs, Store(results))
-    assert all((results / name).read_text() == "mine" for name in names)
+    assert all(path.read_text() == "mine" for path in mine)
+    assert not killed.exists()
 
 
 @pytest.mark.parametrize("damage", [b"damaged", b""])

@@ -79,21 +79,53 @@ def test_two_processes_clean_at_once(swept, first_path, monkeypatch, during):
     assert new.read_bytes() == good
 
 
+def test_a_model_stays_whose_metrics_alone_are_outdated(cli, swept, first_path):
+    _, results = swept
+    path = first_path(results)
+    weights = path.parents[1] / "model.safetensors"
+    before = weights.read_bytes()
+    edit_record(path, lambda record: [part.update(version=0) for part in record["spec"]["metrics"].values()])
+    assert cli("results", "clean", "--results", results, "--stale")[1].count(str(path)) == 2
+    assert (path.parent.exists(), weights.read_bytes()) == (False, before)
+
+
+def test_a_suspended_clean_removes_nothing_of_a_run_that_was_taken_over(swept, first_path, monkeypatch, caplog):
+    _, results = swept
+    path = first_path(results)
+    new = path.read_bytes()
+    edit_record(path, older)
+
+    def taken_over(record, original=cleaning.why_outdated):
+        why = original(record)
+        for own in results.glob("leases/*/*"):
+            own.rename(own.with_name("elsewhere+1.1.2.3"))
+            path.write_bytes(new)
+        return why
+
+    monkeypatch.setattr(cleaning, "why_outdated", taken_over)
+    assert [*cleaning.clean(Store(results), outdated=True, failed=False, remove=True)] == []
+    assert path.read_bytes() == new
+    assert f"{path.parents[1]}: stays, {path.parts[-3]} was taken over" in caplog.text
+
+
 def test_clean_counts_what_it_removes(cli, swept):
-    """One outdated run is in use, and another is a link: both stay, and the others are removed."""
+    """Of outdated runs, one is in use, one is a link and one has a link: they stay, and the others are removed."""
     _, results = swept
     paths = sorted(results.glob("runs/*/*/record.json"))
     for path in paths:
         edit_record(path, older)
-    held, linked = (path.parents[1] for path in paths[:2])
-    linked.rename(results / "elsewhere")
-    linked.symlink_to(results / "elsewhere")
-    with lease.hold(results / "leases", held.name):
-        err = cli("results", "clean", "--results", results, "--stale")[2]
-    assert (held.exists(), linked.exists()) == (True, True)
-    assert f"{linked}: stays, it is a link" in err
-    assert f"{held}: stays, " in err
-    assert f"{len(paths) - 2} removed" in err
+    held, run, evaluation = paths[0].parents[1], paths[1].parents[1], paths[2].parent
+    for linked in (run, evaluation):
+        linked.rename(results / f"far-{linked.name}")
+        linked.symlink_to(results / f"far-{linked.name}")
+    for told, more in (("would be removed", ["--dry-run"]), ("removed", [])):
+        with lease.hold(results / "leases", held.name):
+            code, _, err = cli("results", "clean", "--results", results, "--stale", *more)
+        assert (code, f": {len(paths) - 3} {told}" in err) == (0, True)
+        assert f"{run}: stays, it is a link" in err
+        assert f"{evaluation.parent}: stays, {evaluation.name} is a link" in err
+        assert f"{held}: stays, {held.name} is being run by process" in err
+    assert [path.exists() for path in paths] == [True, True, True, False]
 
 
 def test_clean_removes_what_the_dead_left(cli, swept, first_path):
@@ -103,7 +135,7 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
     (run / ".record.json.x.tmp").write_text("half")
     (begun := run.with_name("begun")).mkdir()  # another process has not yet written into it
     assert "whose owner (process 999999999" in cli("results", "clean", "--results", results)[1]
-    assert not (results / "leases").exists()
+    assert not list((results / "leases").iterdir())
     assert not list(results.rglob("*.tmp"))
     assert begun.is_dir()
 

@@ -1,6 +1,7 @@
 """Released weights become a run that is measured like any other, and whose provenance says where they are from."""
 
 import pickle
+import shlex
 import shutil
 from argparse import Namespace
 from collections import OrderedDict
@@ -88,7 +89,8 @@ def test_an_imported_run_has_the_outputs_of_the_released_network_and_is_measured
     with torch.no_grad():
         torch.testing.assert_close(model.velocity(t, x), theirs(t, x), rtol=1e-5, atol=1e-5)
     solver = ("--set", "sample.method=euler", "--set", "sample.steps=2", "--set", "evaluation.curve=[]")
-    done = begin("eval", run, "--metric", "norm", "--metric", "nfe", "--set", "evaluation.n=4", *solver)
+    said = " ".join(done.stdout.split()).partition("measure it: genbench ")[2]
+    done = begin(*shlex.split(said), "--metric", "norm", "--metric", "nfe", "--set", "evaluation.n=4", *solver)
     assert (done.code, "trained in" in done.stdout) == (0, False), done.stderr
     (path,) = run.glob("*/record.json")
     record = read_kept(path)

@@ -145,6 +145,18 @@ def test_nothing_of_a_run_is_copied_when_one_of_its_values_differs(cli, two, fir
     assert [file.name for file in (results / run).glob("*/")] == [path.parent.name]
 
 
+def test_the_checkpoint_of_a_run_that_another_machine_finished_goes(cli, two, first_path):
+    results, other = two
+    run = first_path(results).parents[1]
+    shutil.rmtree(run)
+    run.mkdir()
+    for name in ("checkpoint.safetensors", "previous-checkpoint.safetensors"):
+        (run / name).touch()
+    assert cli("results", "merge", other, "--results", results)[0] == 0
+    assert (run / "model.safetensors").exists()
+    assert not list(run.glob("*checkpoint*"))
+
+
 def test_values_of_other_weights_are_not_mixed_with_those_here(cli, two, first_path):
     """Another evaluation of a run whose weights differ is left out."""
     results, other = two

@@ -31,6 +31,14 @@ def test_honest_records_are_confirmed_in_every_value(forger, tmp_path, guest):
     assert all(verdict.values == 3 and not verdict.labels and not verdict.worst for verdict in found.values())
 
 
+def test_a_submission_is_verified_also_where_no_verdict_can_be_stored(forger, tmp_path, monkeypatch, cli):
+    path = forger.submit(tmp_path / "x.genbench.zip")
+    monkeypatch.setenv("GENBENCH_HOME", "/proc/nothing")
+    code, _, err = cli("verify", path, "--sample", "1")
+    assert (code, "1 confirmed" in err) == (0, True)
+    assert "cannot be stored for genbench leaderboard --add: /proc/nothing/verified: No such file" in err
+
+
 def test_every_record_has_a_verdict_when_measuring_one_of_them_raises(forger, tmp_path, monkeypatch, cli):
     """Whatever a model raises: the others are measured, and the verdict names the run (C12)."""
     forger.set_value(forger.record_of("wcfm", 1), "sliced_w2", lambda value: value / 2)

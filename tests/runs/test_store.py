@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -82,7 +83,8 @@ def test_a_run_that_was_copied_elsewhere_is_read_under_any_name(runs, tmp_path, 
     assert genbench.load(tmp_path / "mine").sample(torch.zeros(3, 2)).x.shape == (3, 2)
     (tmp_path / "link").symlink_to(store.folder(spec))
     assert genbench.load(tmp_path / "link")
-    assert cli("eval", tmp_path / "mine", "--metric", "nfe", "--results", store.root)[0] == 0
+    refused = cli("eval", tmp_path / "mine", "--metric", "nfe", "--results", store.root)
+    assert (refused[0], "mine is not in" in refused[2]) == (2, True)
 
 
 def put(what, path):
@@ -121,6 +123,18 @@ def test_what_is_no_file_in_place_of_a_record_or_of_weights_ends_at_once(cli, sw
         named = {what for what, path in paths.items() if str(path) in out + err}
         assert named | {"link to nothing"} == {*kinds, "link to nothing"}  # before Python 3.13, glob() passes it over
     assert cli("results", "clean", "--dry-run", "--results", results) == (0, "", f"{results}: 0 would be removed\n")
+
+
+def test_a_process_that_dies_while_it_writes_a_record_leaves_no_failure(runs, monkeypatch):
+    store, (spec, *_) = runs
+    record = store.record(spec)
+    store.record_path(spec).unlink()
+    store.write_failure(spec, "on fire")
+    assert store.failure(spec) == "on fire"
+    monkeypatch.setattr("genbench.storage.files.write", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        store.write_record(spec, record)
+    assert (store.failure(spec), [*store.failures()]) == (None, [])
 
 
 def test_what_is_no_record_of_a_run_is_set_aside_before_another_is_written(runs, caplog):

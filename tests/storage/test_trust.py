@@ -79,7 +79,7 @@ def test_ones_own_results_need_no_permission(cli, copied, tmp_path, command):
     arguments = {
         "verify": ("verify", "--results", results),
         "report": ("report", "--results", results, "--html", tmp_path / "page.html"),
-        "eval": ("eval", run),
+        "eval": ("eval", run, "--results", results),
     }
     if command == "load":
         genbench.load(run)
