@@ -65,6 +65,10 @@ def _close(name: str, known: Iterable[str]) -> list[str]:
     return [folded[text] for text in close or difflib.get_close_matches(wanted, folded, n=1)]
 
 
+class ProcessesEnded(SystemExit):
+    """The processes that torchrun started for this command have ended, with this exit code."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

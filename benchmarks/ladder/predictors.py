@@ -24,12 +24,13 @@ COIN = 0.25
 ADDED = 1
 """Pairs of each kind that `ratio` adds; 0 for the registered files of plane-v1, transport-v1 and digits-v1."""
 HEADER = """\
-# The order after {long:,} steps, predicted from records after {short:,} steps by by_{predictor} of benchmarks/ladder,
-# and registered before any training for {long:,} steps. It covers the methods that are trained so long.
-# The rule, if one data set is predicted: a predictor is better than chance if fewer than 5 % of all orders of these
-# methods, divided by the number of predictors, give it a Brier score as low as that of the real order, for the
-# headline metric with the own sampler of each model. A seed on which a method fails is left out for all methods;
-# if a method then has fewer than two seeds, nothing is tested.
+# The order after {long:,} steps on the data sets below, predicted from records after {short:,} steps by by_{predictor}
+# of benchmarks/ladder, and registered before any training there for {long:,} steps. It covers the methods that the
+# track trains for {long:,} steps. The rule, if one data set is predicted: a predictor is better than chance if p is
+# below 5 % divided by the number of predictors. p is the share of all orders of these methods that give the predictor
+# a Brier score as low as the real order does, or a lower one, for the headline metric with the own sampler of each
+# model. It is estimated from random orders for more than eight methods. A seed on which a method fails is left out for
+# all methods; if a method then has fewer than two seeds, nothing is tested.
 """
 BOUND = 1000
 """Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""

@@ -138,9 +138,9 @@ class Score(NamedTuple):
 
 
 def met_by(predictor: str, pairs: Pairs, level: float) -> str:
-    """Return how many orders of few methods meet the rule, and who is first or last in all of them.
+    """Return how many orders meet the rule, and who is first or last in all of them; empty for more than eight methods.
 
-    The rule says little else than the place of such a method, whatever is measured; nothing is said of many methods.
+    If a method has the same place in all of them, meeting the rule says little more than that place.
     """
     methods = sorted({name for pair in pairs for name in pair})
     if math.factorial(len(methods)) > LISTED:

@@ -44,9 +44,10 @@ def record_paths(store: Store, name: str) -> list[Path]:
         ConfigError: if there is no such run or suite, with a suggestion.
     """
     paths, suites = store.record_paths(), suite_names(store.root)
-    name = Path(name).stem if name.endswith(".toml") else name
+    is_suite = name.endswith(".toml")
+    name = Path(name).stem if is_suite else name
     if name not in suites:
-        found = find_run(store.root, name)
+        found = None if is_suite else find_run(store.root, name)
         if own := [path for path in paths if found in path.parents]:
             return own
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])

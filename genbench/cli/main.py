@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from genbench.cli import lookup, reading, run, sharing, sweep, tune
-from genbench.errors import ConfigError, RunFailed, Unsupported, place_in_user_file
+from genbench.errors import ConfigError, ProcessesEnded, RunFailed, Unsupported, place_in_user_file
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.storage.memory import keep_freed
@@ -154,9 +154,9 @@ def _command() -> int:
 
 
 def _expanded(word: str) -> str:
-    """Return a word of the command without the ~ that bash leaves in --name=~/path."""
+    """Return a word of the command with its ~ expanded, which shells leave in --name=~/path and in quotes."""
     option, equals, value = word.partition("=")
-    return f"{option}={os.path.expanduser(value)}" if equals and option.startswith("--") else word
+    return f"{option}={os.path.expanduser(value)}" if equals and option.startswith("--") else os.path.expanduser(word)
 
 
 def exit_code(command: Callable[[], int]) -> int:
@@ -174,9 +174,10 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)
     except UsageError as error:
         return _usage(error)
-    except SystemExit as error:  # torchrun's processes end with their own code
-        if not (place := place_in_user_file(error)):
-            raise
+    except ProcessesEnded:
+        raise
+    except SystemExit as error:
+        place = place_in_user_file(error) or "a component"
         return _fail(f"{place}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)

@@ -161,15 +161,15 @@ def remembering(path: Path, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
     Each verdict is stored under the hash of the submission as soon as it is found, beside the verdicts of other
     processes. A warning says that nothing can be stored.
     """
-    entry = _entry(path)
+    entry, can_store = _entry(path), True
     for verdict in verdicts:
-        if verdict.state in ("confirmed", "not confirmed"):
+        if can_store and verdict.state in ("confirmed", "not confirmed"):
             try:
                 entry.parent.mkdir(parents=True, exist_ok=True)
                 with FileLock(entry.with_suffix(".lock")):
                     files.write_sealed(entry, json.dumps(_states(entry) | {verdict.name: verdict.state}))
             except OSError as error:
-                why = f"{entry.parent}: {error.strerror}"
+                can_store, why = False, f"{entry.parent}: {error.strerror}"
                 log.warning("the verdicts cannot be stored for genbench leaderboard --add: %s", why)
         yield verdict
 

@@ -110,8 +110,9 @@ def find_run(results: Path, name: str) -> Path | None:
     if home is not None:
         given = given.absolute().relative_to(home)
     elif len(given.parts) > 1 and given.exists():
-        other = next((above.parent for above in given.parents if above.name == "runs"), "FOLDER")
-        raise ConfigError(f"{name} is not in {runs}: add --results {other}")
+        other = next((above.parent for above in given.parents if above.name == "runs"), None)
+        advice = f"add --results {other}" if other else "name one of genbench list runs"
+        raise ConfigError(f"{name} is not a run in {runs}: {advice}")
     run, *below = given.parts or (name,)
     saved = (*runs.glob("*/model.safetensors"), *runs.glob("*/*/record.json"))
     names = sorted({found for path in saved if (found := path.relative_to(runs).parts[0]).startswith(run)})

@@ -161,7 +161,12 @@ class Store:
         return next((record.get("failure") for _, record in found), None)
 
     def write_failure(self, spec: Spec, reason: str) -> None:
-        """Save why a run failed. A failure is never a result: the next sweep tries again."""
+        """Save why a run failed. A failure is never a result: the next sweep tries again.
+
+        If all values are recorded already, measuring some again has failed, and no sweep would try again.
+        """
+        if self.is_complete(spec, self.record(spec)):
+            return
         path = self.record_path(spec).with_name(FAILURE)
         try:
             files.write(path, format_record(failed_record(spec, reason)))

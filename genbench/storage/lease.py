@@ -121,8 +121,9 @@ def require(leases: Path) -> None:
     """Raise ConfigError unless the folder of leases exists or can be made, and can be written."""
     try:
         leases.mkdir(parents=True, exist_ok=True)
-        if leases.parent.is_dir() and not os.access(leases.parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "its folder cannot be written")
+        for folder in (leases, leases.parent):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, f"{files.shown(folder)} cannot be written")
     except OSError as error:
         if error.errno in files.FULL:
             raise

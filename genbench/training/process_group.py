@@ -24,7 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from genbench.errors import ConfigError, RunFailed, first_line
+from genbench.errors import ConfigError, ProcessesEnded, RunFailed, first_line
 from genbench.training.torchrun_variables import by_torchrun, variable
 
 PATIENCE = timedelta(days=7)
@@ -205,8 +205,8 @@ def repeat_in_processes(processes: int) -> None:
         rank, failure = error.get_first_failure()  # the others ended because they lost it, or torchrun stopped them
         if failure.exitcode < 0:
             raise RunFailed(f"process {rank} of {processes} was killed by signal {-failure.exitcode}") from error
-        sys.exit(failure.exitcode)
-    sys.exit(0)
+        raise ProcessesEnded(failure.exitcode) from error
+    raise ProcessesEnded(0)
 
 
 def _device(accelerator: str, rank: int, size: int) -> torch.device:

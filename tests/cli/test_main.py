@@ -10,6 +10,7 @@ import threading
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from helpers.processes import begun
 from genbench import registry
 from genbench.cli import main
 from genbench.core import Data
+from genbench.errors import ProcessesEnded
 
 RUN = ("run", "--model", "wcfm", "--dataset", "moons")
 NAMES = [
@@ -243,3 +245,9 @@ def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monke
     assert sum(map(len, commands.values())) <= 15
     assert len(out.splitlines()) <= 45
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code():
+    assert main.exit_code(lambda: sys.exit(0)) == 1
+    with pytest.raises(ProcessesEnded):
+        main.exit_code(Mock(side_effect=ProcessesEnded(0)))

@@ -28,12 +28,13 @@ def test_a_quiet_command_shows_no_progress_and_the_next_one_does(cli, tmp_path, 
     assert len([*(tmp_path / "r/runs").iterdir()]) == 2
 
 
-def test_every_path_behind_an_equals_sign_may_begin_at_home(cli, swept, tmp_path, monkeypatch):
+def test_every_path_may_begin_at_home(cli, swept, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert cli("report", "--results", swept[1], "--html=~/page.html")[0] == 0
     assert cli("results", "submit", "tiny", "--results", swept[1], "--to=~/mine.genbench.zip")[0] == 0
-    assert {"page.html", "mine.genbench.zip"} <= {path.name for path in tmp_path.iterdir()}
+    assert cli("report", "--results", swept[1], "--html", "~/quoted.html")[0] == 0
+    assert {"page.html", "quoted.html", "mine.genbench.zip"} <= {path.name for path in tmp_path.iterdir()}
     assert not (tmp_path / "~").exists()
 
 

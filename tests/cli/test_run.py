@@ -158,8 +158,8 @@ def test_eval_finds_a_run_in_its_results_folder_and_refuses_any_other_path(cli, 
     shutil.copytree(place / "results/runs" / run, tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
     for what, said in (
-        (f"runs/monday/results/runs/{run}", "is not in results/runs: add --results runs/monday/results"),
-        ("runs/best", "is not in results/runs: add --results ."),
+        (f"runs/monday/results/runs/{run}", "is not a run in results/runs: add --results runs/monday/results"),
+        ("runs/best", "is not a run in results/runs: add --results ."),
         ("mine", "is not a saved run in results/runs: see genbench list runs"),
     ):
         assert cli("eval", what, "--metric", "norm") == (2, "", f"genbench: {what} {said}\n")

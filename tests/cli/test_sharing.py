@@ -18,6 +18,8 @@ def test_submit_takes_names_and_paths_of_suites_runs_and_records_each_once(
     run = record.parents[1]
     monkeypatch.chdir(results.parent)
     to = tmp_path / "x.genbench.zip"
+    code, _, err = cli("results", "submit", "cfm.toml", "--to", to, "--results", results)  # runs begin with cfm
+    assert (code, "no run or suite 'cfm'" in err, to.exists()) == (2, True, False)
     for count, *names in (
         (4, "tiny", run.name),
         (4, "elsewhere/tiny.toml"),

@@ -84,7 +84,7 @@ def test_a_run_that_was_copied_elsewhere_is_read_under_any_name(runs, tmp_path, 
     (tmp_path / "link").symlink_to(store.folder(spec))
     assert genbench.load(tmp_path / "link")
     refused = cli("eval", tmp_path / "mine", "--metric", "nfe", "--results", store.root)
-    assert (refused[0], "mine is not in" in refused[2]) == (2, True)
+    assert (refused[0], "mine is not a run in" in refused[2]) == (2, True)
 
 
 def put(what, path):
@@ -134,6 +134,12 @@ def test_a_process_that_dies_while_it_writes_a_record_leaves_no_failure(runs, mo
     monkeypatch.setattr("genbench.storage.files.write", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.write_record(spec, record)
+    assert (store.failure(spec), [*store.failures()]) == (None, [])
+
+
+def test_measuring_again_in_vain_does_not_mark_a_complete_run_as_failed(runs):
+    store, (spec, *_) = runs
+    store.write_failure(spec, "on fire")
     assert (store.failure(spec), [*store.failures()]) == (None, [])
 
 

@@ -13,7 +13,7 @@ import torch
 from torch.distributed import run as torchrun
 from torch.distributed.launcher.api import LaunchConfig
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, ProcessesEnded
 from genbench.training.process_group import repeat_in_processes, start_group
 
 
@@ -69,7 +69,7 @@ def test_processes_have_ten_minutes_from_a_signal_to_their_checkpoint(monkeypatc
     monkeypatch.delenv("TORCH_ELASTIC_SHUTDOWN_TIMEOUT")  # and what is set below ends with the test
     monkeypatch.setattr(logging, "disable", lambda level: None)
     monkeypatch.setattr(torchrun, "main", launched)
-    with pytest.raises(SystemExit):
+    with pytest.raises(ProcessesEnded):
         repeat_in_processes(2)
     assert [config.shutdown_timeout for config in configured] == [600]
 
