@@ -79,7 +79,7 @@ def test_the_settings_are_the_default_ones_of_the_tracks():
 
 def test_published_values_support_what_the_readme_says_about_the_digits():
     caption = " ".join((ROOT / "README.md").read_text("utf-8").partition("## ")[0].split())
-    said = "After one network evaluation (NFE), MeanFlow's digits have the lowest FD (Frechet distance) of these, after"
+    said = "With one network evaluation (NFE), MeanFlow's digits have the lowest FD (Frechet distance) of these, with"
     assert f"{said} 32 the highest ([" in caption
     records = {record["labels"]["run"]: record for record in read_published(ROOT / "results" / "digits-v1" / RECORDS)}
     fd = {
