@@ -90,6 +90,7 @@ class Registry:
 
         def decorate(build: Builder) -> Builder:
             _check_name(self.kind, name, version)
+            _check_declared(self.kind, name, traits)
             # A component of a package, which the file has imported, keeps its name.
             of_file = user_code.executing and self.module(name) != build.__module__
             full_name = f"{name}@{user_code.executing[-1]}" if of_file else name
@@ -204,6 +205,17 @@ def _check_name(kind: str, name: str, version: object) -> None:
         )
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
+
+
+DECLARED = {"metric": {"better": ("lower", "higher", "none"), "of": ("samples", "model")}}
+"""{kind: {what each of its components declares: the possible values}}; no record could be read with others."""
+
+
+def _check_declared(kind: str, name: str, traits: Mapping[str, Any]) -> None:
+    for trait, possible in DECLARED.get(kind, {}).items():
+        if (value := traits.get(trait)) not in possible:
+            known = " or ".join(f"{trait}={each!r}" for each in possible)
+            raise ConfigError(f"{kind} {name}: {trait}={value!r} is wrong: write {known}")
 
 
 _NAME = re.compile(r"[A-Za-z0-9][\w+:-]{0,79}", re.ASCII)

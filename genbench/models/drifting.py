@@ -109,7 +109,7 @@ class Drifting(Model):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        return settings["net"]["name"] == "mlp"
+        return "net" in settings and settings["net"]["name"] == "mlp"  # methods of users may have no such setting
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         return Example(batch.x, self.source.sample(len(batch.x), generator))

@@ -36,9 +36,6 @@ def check_metric(name: str, settings: Settings | None = None, *, data: Sequence[
     """
     entry = metrics[name]
     assert_documented(entry.build, name)
-    better, of = entry.traits.get("better"), entry.traits.get("of")
-    assert better in ("lower", "higher", "none"), f"{name} must declare better='lower', 'higher' or 'none': {better!r}"
-    assert of in ("samples", "model"), f"{name} must declare of='samples' or of='model': {of!r}"
     bound = bind(entry.build, settings or {}, name)
     builders = {each: datasets[each].build for each in data}
     tasks = toy_tasks() | {each: call(build, settings=bind(build, {}, each)) for each, build in builders.items()}

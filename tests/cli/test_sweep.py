@@ -183,6 +183,26 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
     assert "--model takes neither --budget nor --settings" in err
 
 
+PLAIN = """
+from genbench.models.flow_matching.couplings.base import Independent
+from genbench.models.flow_matching.pair_model import DEFAULTS
+from genbench.models.flow_matching.paths import Straight
+from genbench.models.flow_matching.velocity_model import FlowMatching
+from genbench.registry import models
+@models.register("plain", version=1)
+def plain(event, source) -> FlowMatching:
+    return FlowMatching(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
+"""
+
+
+def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_others(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plain.py").write_text(PLAIN)
+    assert cli("sweep", "plane-v1", "--model", "plain.py", "--dataset", "moons", "--dry-run")[0] == 0
+    code, _, err = cli("run", "--model", "plain.py", "--dataset", "moons", "--set", "sample.guidance=1")
+    assert (code, err.startswith("genbench: sample.guidance needs a conditional model")) == (2, True)
+
+
 def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
     suite, results = tmp_path / "some.toml", tmp_path / "results"
     suite.write_text(TRAINED.replace('"wcfm"', '{ name = "wcfm", trials = { model = { kappa = [0.5, 2.0] } } }'))

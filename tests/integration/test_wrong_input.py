@@ -39,7 +39,7 @@ def numbers() -> Iterator[tuple[str, Request]]:
         data = ("digits", "norm", (*VECTORS, *FLOW)) if flow else ("moons", "sliced_w2", (*VECTORS, *few))
         yield from of("model", found["model"], (name, *data))
         yield from of("sample", found["sample"], (name, *data))
-    for name in datasets:
+    for name in (name for name in datasets if "@" not in name):  # other tests register files of users
         found = describe(name, datasets)["settings"]["data set"]
         if "path" not in found:
             yield from of("data", found, ("cfm", name, "sliced_w2", VECTORS))

@@ -145,8 +145,8 @@ def test_averaged_weights_alone_are_the_same_weights_and_no_import_replaces_thos
     for name in ("their.pt", "averaged.safetensors"):
         done = begin(*request_of(tmp_path / name))
         assert done.code == 0, done.stderr
-        run = done.stdout.split()[-1]  # of the command that measures it
-        assert spec_at(Path(run)).plan["released"] == content_hash.sha256(tmp_path / name)
+        run = done.stdout.partition("genbench eval ")[2].split()[0]
+        assert spec_at(tmp_path / "results" / "runs" / run).plan["released"] == content_hash.sha256(tmp_path / name)
     paths = [*tmp_path.glob("results/runs/*/model.safetensors")]
     one, other = map(load_file, paths)
     assert one.keys() == other.keys()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.evaluation import Value
 from genbench.registry import metrics
 from genbench.testing import check_metric
@@ -84,7 +84,6 @@ def _without_value(evaluation):
     ("metric", "sentence"),
     [
         ((_spread, {"better": "higher", "of": "samples"}), "declared better when higher"),
-        ((_spread, {"better": "smaller", "of": "samples"}), "must declare better"),
         ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_centering, {"better": "lower", "of": "samples"}), r"broken must not write into samples.*a clone\(\)"),
@@ -95,6 +94,20 @@ def _without_value(evaluation):
 def test_a_broken_metric_fails_with_the_violated_requirement(metric, sentence):
     with pytest.raises(AssertionError, match=sentence):
         check_metric(metric)
+
+
+@pytest.mark.parametrize(
+    ("traits", "wrong"),
+    [
+        ({"better": "small", "of": "samples"}, "better='small'"),
+        ({"of": "model"}, "better=None"),
+        ({"better": "none", "of": "sample"}, "of='sample'"),
+    ],
+)
+def test_a_metric_that_no_record_could_hold_is_not_registered(traits, wrong):
+    """A record with better="small" was written, and could not be read again: its other values were lost."""
+    with pytest.raises(ConfigError, match=f"metric broken: {wrong} is wrong: write "):
+        metrics.register("broken", version=1, **traits)(_spread)
 
 
 @pytest.mark.parametrize("metric", [(_without_value, {"better": "lower", "of": "samples"})], indirect=True)

@@ -118,7 +118,7 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        return settings["net"]["name"] == "mlp"
+        return "net" in settings and settings["net"]["name"] == "mlp"  # methods of users may have no such setting
 
     def prepare(self, data: Data, seed: int) -> None:
         self.coupling.choose(data)
@@ -188,7 +188,7 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        if options["guidance"] and not settings["conditional"]:
+        if options["guidance"] and not settings.get("conditional"):
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 
 
