@@ -60,9 +60,9 @@ runs predict something, not how much. The test was made once, after all runs had
 FEWEST = 3
 """Minimum number of tasks for a mean with an interval and for a test."""
 LISTED = 50_000
-"""Maximum number of orders for which a p value counts all of them: those of eight methods."""
+"""Up to this number of orders, a p value counts each of them; eight methods have 40,320."""
 DRAWN = 9999
-"""Number of random orders behind a p value of more methods."""
+"""Number of random orders behind a p value if there are more."""
 NOT_TESTED = "nothing is tested, because a predicted method has failed"
 
 

@@ -10,7 +10,7 @@ of="model"      reads the model (its density, its paths); measured once
 halves=True     gets an interval from random halves of the samples, which takes about six times as long as the value
 halves=False    gets no interval, because counts grow with the number of samples
 drops=True      takes more samples than the n of its values
-bounds=(0, None)                  the possible values; a record with any other value is refused
+bounds=(0, None)                  the possible values; `genbench check` and `verify` refuse others
 bounds={part: (lower, upper)}     the same for each part, "" for all others
 
 A mean, a W2 or a Frechet distance states its standard error in its details.

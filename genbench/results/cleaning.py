@@ -15,7 +15,7 @@ log = logging.getLogger("genbench")
 
 
 def clean(store: Store, *, outdated: bool, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers and yield a line on each. Of runs whose lease is held, only failures are removed.
+    """Remove leftovers and yield a line on each. A run that a process is using loses only its failures.
 
     Args:
         outdated: whether to remove outdated records and metrics, and the runs whose models are outdated.
