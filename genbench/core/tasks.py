@@ -154,7 +154,7 @@ class Split(ABC):
         Args:
             encode: maps samples to latents.
             shape: shape of one latent.
-            key: identifies the encoder and the collection.
+            key: identifies the encoder.
         """
         return None
 

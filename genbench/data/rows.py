@@ -26,6 +26,7 @@ class CachedRows(LazyRows):
     would kill it.
 
     Args:
+        name: file name, which contains the `cache.key` of everything that determines the rows.
         make: function that yields the rows; called only if the file is missing or damaged.
     """
 
@@ -36,7 +37,7 @@ class CachedRows(LazyRows):
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize * math.prod(shape[1:])
         self._make = make
-        self._entry = kind, name
+        self._kind, self.name = kind, name
         self._open()
         self._reader = ThreadPoolExecutor(1)
         self._ahead: tuple[Tensor, Future[Tensor]] | None = None
@@ -52,7 +53,7 @@ class CachedRows(LazyRows):
 
     def _open(self) -> None:
         """Open the file; make it first if it is missing or differs from what was written."""
-        self._file = files.open_regular(content_hash.cached_file(*self._entry, self._write))
+        self._file = files.open_regular(content_hash.cached_file(self._kind, self.name, self._write))
         self._start = os.fstat(self._file.fileno()).st_size - math.prod(self.shape) * self._dtype.itemsize
 
     def _read(self, rows: Tensor) -> Tensor:

@@ -220,7 +220,7 @@ class Finite(Split):
 
         Args:
             encode: from samples in model space to latents.
-            key: identifies the encoder and the collection of raw samples.
+            key: identifies the encoder.
         """
         rows = self._arrays.rows
         views = 2 if self.augmented else 1
@@ -233,8 +233,7 @@ class Finite(Split):
                     z = encode(self._space.encode(raw.flip(-1) if mirrored else raw)).cpu().numpy()
                     yield from zip((view * self.size + part).tolist(), z, strict=True)
 
-        chosen = hashlib.sha256(rows.numpy().data).hexdigest()
-        name = cache.key(latents=key, shape=shape, augmentations=views, rows=chosen)
+        name = cache.key(latents=key, shape=shape, augmentations=views, rows=self._content)
         stored = CachedRows("latents", f"{name}.npy", (views * self.size, *shape), np.float32, latents)
         return Encoded(self, stored, self._arrays.label[rows])
 
@@ -244,6 +243,18 @@ class Finite(Split):
         if len(arrays.rows) != self.size:
             raise RunFailed(f"this split of the data should have {self.size} samples, it has {len(arrays.rows)}")
         return arrays
+
+    @cached_property
+    def _content(self) -> str:
+        """A hash of the samples; rows of the cache, which may be too many to read, are known by the name of their file."""
+        arrays = self._arrays
+        digest = hashlib.sha256(arrays.rows.numpy().data)
+        if isinstance(arrays.raw, CachedRows):
+            digest.update(arrays.raw.name.encode())
+        else:
+            for part in arrays.rows.split(256):
+                digest.update(self._space.encode(arrays.raw[part]).numpy().tobytes())
+        return digest.hexdigest()
 
     def _order(self, epoch: int, seed: int) -> Int[Tensor, " rows"]:
         known = self._orders.get(seed)

@@ -112,8 +112,7 @@ class Latent(Model):
             return PosteriorSamples(encoded) if posterior else encoded
 
         digest = self.encoder.digest() + ("-posterior" if posterior else "")
-        key = f"{data.provenance.get('sha256')}-{digest}"
-        stored = data.train.encoded(encode, (channels * (1 + posterior), *side), key)
+        stored = data.train.encoded(encode, (channels * (1 + posterior), *side), digest)
         train = encoding(data.train) if stored is None else PosteriorSamples(stored) if posterior else stored
         return replace(
             data,
