@@ -300,15 +300,26 @@ def build_component(registry: Registry, component: Settings, *args: Any) -> Any:
 def merge(*layers: Settings) -> dict[str, Any]:
     """Combine nested settings; later ones override earlier ones.
 
+    A name stands for a table with this name. If a later table has another name, the earlier settings do not count.
+
     >>> merge({"plan": {"steps": 5, "lr": 1}}, {"plan": {"steps": 7}})
     {'plan': {'steps': 7, 'lr': 1}}
+    >>> merge({"net": "ddpmpp"}, {"net": {"channels": 64}})
+    {'net': {'name': 'ddpmpp', 'channels': 64}}
+    >>> merge({"net": {"name": "ddpmpp", "channels": 64}}, {"net": {"name": "unet"}})
+    {'net': {'name': 'unet'}}
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             earlier = merged.get(key)
-            both = isinstance(value, Mapping) and isinstance(earlier, Mapping)
-            merged[key] = merge(earlier, value) if both else value  # type: ignore[arg-type]
+            if isinstance(earlier, str):
+                earlier = {"name": earlier}
+            if isinstance(value, Mapping) and isinstance(earlier, Mapping):
+                name = earlier.get("name")
+                if name is None or value.get("name", name) == name:
+                    value = merge(earlier, value)
+            merged[key] = value
     return merged
 
 

@@ -27,7 +27,7 @@ from genbench.runs.memory_estimate import check_memory
 from genbench.runs.record import check_request, read_kept
 from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
-from genbench.runs.spec import SPEC, Spec, build_data
+from genbench.runs.spec import SPEC, Spec, content_of
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
 from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
@@ -199,9 +199,9 @@ def _given(record: Record, given: Sequence[Path]) -> str:
     content, data = record["provenance"]["data"].get("sha256"), record["spec"]["data"]
     for path in given:
         try:
-            if build_data({**data, "path": str(path)}).provenance["sha256"] == content:
+            if content_of({**data, "path": str(path)}) == content:
                 return str(path)
-        except (ConfigError, Unsupported):  # a file of another kind
+        except ConfigError:  # it cannot be read
             continue
     raise ConfigError(f"it needs its data {Path(data['path']).name} (sha256 {str(content)[:8]}...): add --dataset FILE")
 

@@ -263,7 +263,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
     with suppress(OSError, TypeError, ValueError):  # the data set refuses a path that cannot be read
         stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
-    if content not in (None, data.provenance.get("sha256")):
+    if content not in (None, content_of(part)):
         raise ConfigError(f"{path} has changed since the run was requested: run it again")
     return data
 
@@ -287,9 +287,9 @@ def _size(data: Data) -> int:
     return samples * data.event.dims * (1 if data.event.bin else 4)
 
 
-def content_of(data: Component) -> str | None:
-    """Return the sha256 of the file of a data set; None if it has none."""
-    return None if data.get("path") is None else build_data(data).provenance["sha256"]
+def content_of(data: Mapping[str, Any]) -> str | None:
+    """Return the sha256 of the file or folder that the setting `path` of a data set names; None without one."""
+    return None if data.get("path") is None else content_hash.remembered(Path(data["path"]).expanduser())
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:

@@ -100,6 +100,29 @@ def test_a_file_counts_by_what_it_holds(points, tmp_path):
     assert of(path).train_key == before.train_key
 
 
+def test_a_file_of_data_of_the_user_counts_by_what_it_holds(tmp_path, monkeypatch):
+    """Also if the data set states no sha256."""
+    monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
+
+    @datasets.register("mine")
+    def mine(*, path: Path) -> Data:
+        """Build moons."""
+        return datasets["moons"].build()
+
+    def spec():
+        return make_spec("cfm", "mine", metrics=[], settings={"data": {"path": str(file)}})
+
+    file = tmp_path / "moons.txt"
+    file.write_text("1")
+    before = spec()
+    assert before.build_data() is build_data(before.data)
+    assert before.data_label == f"mine file={content_hash.sha256(file)[:8]}"
+    file.write_text("2")
+    with pytest.raises(ConfigError, match="has changed since the run was requested"):
+        before.build_data()
+    assert spec().train_key != before.train_key
+
+
 def test_large_data_sets_do_not_pile_up_in_memory(monkeypatch):
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
     monkeypatch.setattr(specs, "_built", {})
