@@ -201,7 +201,7 @@ def _check_name(kind: str, name: str, version: object) -> None:
     """Refuse names that cannot be parts of file names, labels or settings, and versions that are not numbers."""
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and :_+-, and begins with a letter or digit"
+            f"{kind} {name[:80]!r}: a name has up to 80 letters, digits and _+-, and begins with a letter or digit"
         )
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ConfigError(f"{kind} {name}: version={version!r} is wrong: a version is a whole number from 1 on")
@@ -218,8 +218,8 @@ def _check_declared(kind: str, name: str, traits: Mapping[str, Any]) -> None:
             raise ConfigError(f"{kind} {name}: {trait}={value!r} is wrong: write {known}")
 
 
-_NAME = re.compile(r"[A-Za-z0-9][\w+:-]{0,79}", re.ASCII)
-"""No dots: they separate the parts of a setting, and a metric from its second value."""
+_NAME = re.compile(r"[A-Za-z0-9][\w+-]{0,79}", re.ASCII)
+"""No dots: they separate the parts of a setting, and a metric from its second value. No colons: they follow a family."""
 
 
 @lru_cache

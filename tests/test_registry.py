@@ -125,6 +125,6 @@ def test_a_component_of_the_table_is_imported_by_its_name_and_no_package_replace
         known["square"]
     with pytest.raises(ConfigError, match="no shape 'other:one'"):
         known.require("other:one")
-    for name in ("", "a.b", "-a", "a b", "a" * 81, "../a"):
+    for name in ("", "a.b", "a:b", "-a", "a b", "a" * 81, "../a"):
         with pytest.raises(ConfigError, match="a name has up to 80 letters, digits and"):
             known.register(name)(lambda: None)

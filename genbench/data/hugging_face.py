@@ -18,14 +18,14 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from genbench.data.image_tree import split_of
-from genbench.data.points import LABEL, check_names
+from genbench.data.points import LABEL, check_index, check_names
 from genbench.errors import ConfigError, first_line
 from genbench.storage import cache, content_hash
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-VERSION = 2
+VERSION = 3
 """Version of the export: raise it when the export writes other bytes or refuses other inputs."""
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
@@ -34,7 +34,8 @@ EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "
 def export(name: str, split: str | None, folder: Path = Path()) -> Path:
     """Return a tar archive of images, or an .npz of vectors, with the rows of a data set.
 
-    A feature of type Image makes it a data set of images, whose classes come from its only ClassLabel, or from `label`.
+    A feature of type Image makes it a data set of images. Classes come from the column `label`, or else from the only
+    ClassLabel.
     Otherwise every other column holds coordinates: a number, or a list of the same length in every row.
 
     Args:
@@ -209,7 +210,7 @@ def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
     if several:
         raise ConfigError(f"hf:{name}: {', '.join(several)} hold classes: keep one such column, and call it {LABEL}")
     columns = []
-    for column in table.column_names:
+    for number, column in enumerate(table.column_names):
         if column == label:
             continue
         try:
@@ -218,6 +219,7 @@ def _vectors(rows: "dict[str, Dataset]", name: str) -> dict[str, np.ndarray]:
             raise ConfigError(f"hf:{name}: the rows of {column} differ in length") from error
         if values.dtype.kind not in "fiu" or values.ndim > 2:
             raise ConfigError(f"hf:{name}: {column} holds neither images nor vectors: {some.features[column]}")
+        check_index(f"hf:{name}", table.column_names, number, values)
         columns.append(values.reshape(len(some), -1))
     if not columns or not len(some):
         raise ConfigError(f"hf:{name} holds no images and no vectors")

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -40,7 +40,7 @@ AROUND = " #'\""
 REMEDY = "if it is an index, write the file without it (pandas: index=False)"
 
 COUNTING = ("index", "idx", "id", "row")
-"""Names of a first column that is an index if it counts the rows."""
+"""Names of a column that is an index if it counts the rows."""
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 
@@ -96,6 +96,8 @@ def points(
     found = read(file)
     n, dims = found.values.shape
     counts = round(valid * n), round(test * n)
+    if valid + test >= 1:
+        raise ConfigError(f"{path}: valid={valid} and test={test} leave no training rows: lower them")
     if n - sum(counts) < 2 or not counts[1]:
         raise ConfigError(f"{path}: {n} rows are too few for valid={valid} and test={test}: add rows")
     rows: dict[str, Tensor] = dict(
@@ -189,7 +191,7 @@ def check_names(what: str, names: Iterable[str]) -> str | None:
     return labels[0] if labels else None
 
 
-def _column(names: tuple[str, ...], index: int) -> str:
+def _column(names: Sequence[str], index: int) -> str:
     return f"column {names[index] if names else index + 1}"
 
 
@@ -203,7 +205,8 @@ def _single(path: Path, values: np.ndarray, names: tuple[str, ...]) -> Float[Ten
         value = wide[row, column]
         why = "the value is missing" if np.isnan(value) else f"{value:g} is not a finite number of single precision"
         raise ConfigError(f"{path}: row {row + 1}, {_column(names, column)}: {why}")
-    spread, largest = wide.std(0), np.abs(wide).max(0)
+    # The mean of equal numbers is rounded, so that their deviation may differ from 0.
+    spread, largest = np.where(wide.max(0) == wide.min(0), 0, wide.std(0)), np.abs(wide).max(0)
     column = int(np.argmax(largest))
     if 4 * np.square(largest).sum() > np.finfo(np.float32).max:
         why = f"holds {largest[column]:.2g}, and squared distances overflow single precision: divide it by a constant"
@@ -235,8 +238,7 @@ def read_table(path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ..
         names = tuple(map(str, table)) if table.columns.dtype.kind != "i" else ()
         for number, (_, column) in enumerate(table.items()):
             _refuse_words(path, column, _column(names, number))
-            if number == 0 and (not names or names[0].casefold() in COUNTING) and _counts_rows(column):
-                raise ConfigError(f"{path}: {_column(names, 0)} counts the rows: {REMEDY}, else give it another name")
+            check_index(str(path), names, number, column)
         return table.to_numpy(np.float64, na_value=np.nan), classes, names
     except ConfigError:
         raise
@@ -299,9 +301,12 @@ def _are_numbers(cells: list[str]) -> bool:
         return False
 
 
-def _counts_rows(column: Any) -> bool:
+def check_index(what: str, names: Sequence[str], number: int, column: Any) -> None:
+    """Raise ConfigError for a column that counts the rows and is called so, or is the first and has no name."""
     rows = np.arange(len(column))
-    return any(np.array_equal(column, rows + start) for start in (0, 1))
+    may_be_index = names[number].casefold() in COUNTING if names else number == 0
+    if may_be_index and any(np.array_equal(column, rows + start) for start in (0, 1)):
+        raise ConfigError(f"{what}: {_column(names, number)} counts the rows: {REMEDY}, else give it another name")
 
 
 def _refuse_words(path: Path, column: Any, what: str) -> None:

@@ -246,7 +246,7 @@ class Finite(Split):
 
     @cached_property
     def _content(self) -> str:
-        """A hash of the samples; rows of the cache, which may be too many to read, are known by the name of their file."""
+        """A hash of the samples; rows of the cache, which may be too many to read, count by the name of their file."""
         arrays = self._arrays
         digest = hashlib.sha256(arrays.rows.numpy().data)
         if isinstance(arrays.raw, CachedRows):

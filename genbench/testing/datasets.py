@@ -1,6 +1,8 @@
 """Conformance of data sets: purity, shapes, units, distinct samples, disjoint splits."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from genbench.metrics.sampling import Sampling
 from genbench.registry import Entry, datasets, metrics
 from genbench.seeds import generator
 from genbench.settings import Settings, bind, call
-from genbench.space import dequantize
+from genbench.space import Space, dequantize
 from genbench.testing.assertions import (
     assert_documented,
     assert_equal,
@@ -24,8 +26,12 @@ from genbench.training.plan import Plan
 SIZE = 16
 READ_WHOLE = 5000
 """Finite splits of at most this many samples are checked whole."""
+COMPARED = 50_000
+"""Number of samples of a finite split that are compared with those of the other splits."""
+COUNTED = 1000
+"""Number of samples in which classes are counted."""
 MAX_SHARED = 0.01
-"""Largest share of test samples that may also be in the training split: real collections contain duplicates."""
+"""Largest share of a split that may also be in another one: real collections contain duplicates."""
 
 
 def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None = None) -> list[str]:
@@ -48,11 +54,14 @@ def check_dataset(dataset: str | Callable[..., Data], settings: Settings | None 
     assert isinstance(data, Data), f"{entry.name} must build Data, not {type(data)}"
     _units(data)
     _defaults(data, entry.name)
-    for name, split in {"train": data.train, "valid": data.valid, "test": data.test}.items():
-        if split.size != 0:
-            _batch(split, data, name)
-            _take(split, data, name)
-    _disjoint(data)
+    assert data.train.size != 0, "train must have samples"
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    splits = {name: split for name, split in splits.items() if split.size != 0}
+    for name, split in splits.items():
+        _batch(split, data, name)
+        _take(split, data, name)
+        _frequencies(split, data.event.classes, name)
+    _disjoint(splits, data.space)
     return [f"data set {entry.name}: meanings, units, defaults, splits"]
 
 
@@ -118,6 +127,8 @@ def _take(split: Split, data: Data, name: str) -> None:
         first = split.take(n, 0)
     _shapes(first, n, data, f"{name}.take")
     assert_equal(split.take(n, 0).x, first.x, f"{name}.take must depend on n and seed only")
+    if split.size is None or split.size > 2 * n:
+        assert not torch.equal(split.take(n, 1).x, first.x), f"two seeds must take different samples of {name}"
     if split.size is None:
         assert _distinct(first.x) == n, f"{name}.take must return distinct samples"
         return
@@ -133,11 +144,30 @@ def _take(split: Split, data: Data, name: str) -> None:
         raise AssertionError(f"{name} has {split.size} samples; take({split.size + 1}) must raise Unsupported")
 
 
-def _disjoint(data: Data) -> None:
-    n = min(x for x in (READ_WHOLE, data.train.size, data.test.size) if x is not None)
-    train = {row.numpy().tobytes() for row in data.train.take(n, 0).x}
-    shared = sum(row.numpy().tobytes() in train for row in data.test.take(n, 0).x)
-    assert shared <= MAX_SHARED * n, f"{shared} of {n} test samples lie in the training split"
+def _frequencies(split: Split, classes: int, name: str) -> None:
+    if classes:
+        n = COUNTED if split.size is None else min(COUNTED, split.size)
+        counted, stated = split.take(n, 0).label.bincount(minlength=classes), split.frequencies(classes)
+        error = float((stated / stated.sum() - counted / n).abs().max())
+        # 5 standard errors of a share of 1/2.
+        assert error <= 2.5 / math.sqrt(n), f"{name}.frequencies must be those of its labels"
+
+
+def _disjoint(splits: Mapping[str, Split], space: Space) -> None:
+    seen = {name: _hashes(split, space) for name, split in splits.items()}
+    for one, other in combinations(seen, 2):
+        shared, n = sum(map({*seen[one]}.__contains__, seen[other])), len(seen[other])
+        assert shared <= MAX_SHARED * n, f"{shared} of {n} samples of {other} lie in {one}"
+
+
+def _hashes(split: Split, space: Space) -> list[int]:
+    """Return the hash of each sample; of large splits, of some samples."""
+    n = READ_WHOLE if split.size is None else min(COMPARED, split.size)
+    raw = split.raw(n, 0)
+    x = split.take(n, 0).x if raw is None else None
+    parts = torch.arange(n).split(256)
+    samples = (row for part in parts for row in (space.encode(raw[part]) if x is None else x[part]))
+    return [hash(row.numpy().tobytes()) for row in samples]
 
 
 def _shapes(batch: Batch, n: int, data: Data, what: str) -> None:

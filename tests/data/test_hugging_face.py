@@ -87,6 +87,7 @@ def test_the_content_is_the_name(tmp_path):
         ({"point": [[1.0], [1.0, 2.0]]}, "the rows of point differ in length"),
         ({"label": [0, 1]}, "holds no images and no vectors"),
         ({"a": [1.0, 2.0], "Target": [0, 1]}, "call Target label if it holds classes"),
+        ({"a": np.arange(60.0), "id": range(60)}, "column id counts the rows: if it is an index"),
         ({"__index_level_0__": [0, 1], "a": [1.0, 2.0]}, "column 1 has no name: if it is an index"),
     ],
 )

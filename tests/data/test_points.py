@@ -92,17 +92,23 @@ def test_what_makes_numbers_uncertain_is_said(write):
     assert data.remarks[1:] == (
         f"points.npy: {repeated} test rows are also training rows: values favor models that memorize",
     )
-    rows[:, 1] = 5
-    assert (
-        "points.npy: column 2 is constant in the training rows"
-        in points(path=write("npy", rows), standardize=False).remarks
-    )
-    with pytest.raises(ConfigError, match="column 2 is constant in the training rows: remove it"):
-        points(path=write("npy", rows))
     with pytest.raises(ConfigError, match="2 rows are too few"):
         points(path=write("npy", ROWS[:2]))
+    with pytest.raises(ConfigError, match=r"valid=0.9 and test=0.2 leave no training rows: lower them"):
+        points(path=write("npy"), valid=0.9, test=0.2)
     with pytest.raises(ConfigError, match="does not exist or is not a file"):
         points(path="points\0.csv")
+
+
+@pytest.mark.parametrize("value", [5.0, 0.1, 123.456])
+def test_a_constant_column_is_refused_only_where_it_would_be_divided_by(write, value):
+    """NumPy's standard deviation of 777 numbers 0.1 is not 0."""
+    rows = np.random.default_rng(1).normal(size=(777, 3))
+    rows[:, 1] = value
+    said = "column 2 is constant in the training rows"
+    assert f"points.npy: {said}" in points(path=write("npy", rows), standardize=False).remarks
+    with pytest.raises(ConfigError, match=f"{said}: remove it"):
+        points(path=write("npy", rows))
 
 
 LINES = "".join(f"{i * 0.37 % 1:.4f},{i * 0.61 % 1:.4f}\n" for i in range(40))
@@ -140,6 +146,7 @@ WRONG = {
     "index of shuffled rows": (",a\n" + "".join(COUNTED.splitlines(True)[::-1]), "column 1 has no name"),
     "index written twice": ("Unnamed: 0,a\n" + COUNTED, "column 1 has no name"),
     "index called so": ("Index,a\n" + COUNTED, r"column Index counts the rows: .*index=False"),
+    "index in the last column": ("a,row\n" + "".join(f"{i * 0.61 % 1:.4f},{i}\n" for i in range(40)), "column row counts"),
     "index from 1": ("id,a\n" + COUNTED[7:], "column id counts the rows"),
     "index, no header": (COUNTED, "column 1 counts the rows"),
     "comma at the end of lines": ("a,b,\n" + LINES.replace("\n", ",\n"), "column 3 has no name"),

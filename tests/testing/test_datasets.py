@@ -1,12 +1,12 @@
 """Conformance of data sets: the built-in data sets pass, and each broken one fails with the sentence of its fault."""
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
 
 from genbench.core import Batch, Data, Event, Normal
+from genbench.data.splits import Arrays, Finite
 from genbench.errors import Unsupported
 from genbench.registry import datasets
 from genbench.space import Real
@@ -76,11 +76,55 @@ def test_a_broken_data_set_fails_with_the_violated_requirement(fault, finite, se
         check_dataset(broken)
 
 
-def test_overlap_of_training_and_test_split_fails():
-    def leaking() -> Data:
-        """Show the training data in the test."""
-        data = copy.copy(toy_tasks()["vectors"])
-        return replace(data, test=data.train)
+def finite(numbers):
+    """Return a split of vectors that hold their number twice."""
+    raw = torch.tensor([*numbers]).float()[:, None].repeat(1, 2)
+    return Finite(lambda: Arrays(raw, torch.zeros(len(raw)).long(), torch.arange(len(raw))), len(raw), Real())
 
-    with pytest.raises(AssertionError, match="5000 of 5000 test samples lie in the training split"):
-        check_dataset(leaking)
+
+class Fixed(Blobs):
+    """`Blobs` that are always taken alike."""
+
+    def take(self, n, seed):
+        return super().take(n, 0)
+
+
+class Unequal(Blobs):
+    """`Blobs` whose first class is said to be more frequent."""
+
+    def frequencies(self, classes):
+        return torch.tensor([2.0, 1.0, 1.0]).double()
+
+
+FINITE = {"train": finite(range(15_050)), "valid": finite(range(-2100, 0)), "test": finite(range(-4200, -2100))}
+
+SPLITS = {
+    "test in train": ({"test": toy_tasks()["vectors"].train}, "5000 of 5000 samples of test lie in train"),
+    "valid in train": ({"valid": toy_tasks()["vectors"].train}, "5000 of 5000 samples of valid lie in train"),
+    "test in valid": ({"valid": toy_tasks()["vectors"].test}, "5000 of 5000 samples of test lie in valid"),
+    "some of test in train": (
+        FINITE | {"test": finite([*range(-4200, -2250), *range(150)])},
+        "150 of 2100 samples of test lie in train",
+    ),
+    "no train": (FINITE | {"train": finite([])}, "train must have samples"),
+    "fixed": ({"valid": Fixed("valid", (2,), 0)}, "two seeds must take different samples of valid"),
+    "frequencies": ({"test": Unequal("test", (2,), 3)}, "test.frequencies must be those of its labels"),
+}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_splits_that_share_samples_or_are_not_what_they_say_fail(name):
+    def broken() -> Data:
+        """Have splits that are wrong together."""
+        return replace(toy_tasks()["labeled vectors" if name == "frequencies" else "vectors"], **SPLITS[name][0])
+
+    with pytest.raises(AssertionError, match=SPLITS[name][1]):
+        check_dataset(broken)
+
+
+def test_large_finite_splits_that_share_nothing_conform():
+    def sound() -> Data:
+        """Have other numbers in each split."""
+        return replace(toy_tasks()["vectors"], **FINITE)
+
+    assert check_dataset(sound)

@@ -191,10 +191,12 @@ def gaussian(
         correlation: correlation of every two coordinates.
 
     Raises:
-        ConfigError: if the correlation is 1.
+        ConfigError: if the correlation is above 0.999999.
     """
-    if correlation == 1:
-        raise ConfigError("gaussian.correlation: 1.0 is wrong: it must be below 1 for a density to exist")
+    if correlation > 1 - 1e-6:
+        raise ConfigError(
+            f"gaussian.correlation: {correlation} is wrong: it must be at most 0.999999 to differ from 1 in single precision"
+        )
     memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
     law = Gaussian(torch.full((dims,), mean), stds, correlation)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from genbench.core import Batch, Data, Truth
@@ -26,6 +26,8 @@ EIGHT_STD = 0.1**0.25
 RING_RADII = torch.tensor([0.75, 1.5, 2.25, 3.0])
 RING_STD = 0.08
 """Radii of the rings, and the standard deviation of their noise in each coordinate."""
+EDGE = 2**-21
+"""Width of the border that belongs to a dark square of the board: float32 rounds samples to it."""
 
 
 @datasets.register("moons", version=1, headline="w2")
@@ -103,12 +105,14 @@ def checkerboard() -> Data:
     """
 
     def log_prob(x: Float[Tensor, "b 2"]) -> Float[Tensor, " b"]:
-        cell = torch.floor(x / 2)
-        dark = (x.abs() < 4).all(1) & (cell.sum(1) % 2 == 0)
-        return torch.where(dark, -math.log(32), -math.inf)
+        return torch.where(_is_dark(x - EDGE) | _is_dark(x + EDGE), -math.log(32), -math.inf)
 
     draw, stratified = _by_label(8, _squares)
     return vectors("checkerboard", draw, classes=8, stratified=stratified, truth=Truth(log_prob=log_prob))
+
+
+def _is_dark(x: Float[Tensor, "b 2"]) -> Bool[Tensor, " b"]:
+    return (x.abs() < 4).all(1) & (torch.floor(x / 2).sum(1) % 2 == 0)
 
 
 def _squares(label: Int[Tensor, " n"], generator: torch.Generator) -> Float[Tensor, "n 2"]:

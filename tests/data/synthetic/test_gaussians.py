@@ -120,7 +120,8 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("gaussian", {"correlation": 1.0}, "must be below 1"),
+        ("gaussian", {"correlation": 1.0}, "must be at most 0.999999"),
+        ("gaussian", {"correlation": 0.99999999}, "must be at most 0.999999"),
         ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centers"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0, 1.0),)}, "of 2 coordinates"),
         ("mixture", {"weights": (1.0, 2.0)}, "write 8 weights"),

@@ -80,6 +80,8 @@ def test_the_board_has_two_dark_squares_in_each_row_and_column_and_its_density_i
     assert ((counts == 0) | ((counts - N / 8).abs() < 5 * math.sqrt(N / 8))).all()
     assert len({(int(a), int(b), int(c)) for (a, b), c in zip(cells, label, strict=True)}) == 8
     assert torch.isfinite(data.truth.log_prob(x)).all()
+    rounded = torch.tensor([[4.0, -1.684], [-2.0, -3.654], [-4.0, 0.363], [-3.0, -2.0]])  # as float32 draws them
+    assert torch.isfinite(data.truth.log_prob(rounded)).all()
     middle = 0.01 * torch.arange(-499.5, 500, dtype=torch.float64)
     density = data.truth.log_prob(torch.cartesian_prod(middle, middle)).exp()
     assert float(density.sum() * 0.01**2) == pytest.approx(1, rel=1e-6)
