@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench.core import Data, Event, Normal
 from genbench.data.remarks import listed, remarks
-from genbench.data.rows import stratified
+from genbench.data.rows import require_each_class, stratified
 from genbench.data.splits import Arrays, Finite
 from genbench.data.vectors import DISTANCES, EVALUATION, OF_THE_MODEL, PLAN
 from genbench.errors import ConfigError, first_line
@@ -103,6 +103,7 @@ def points(
     rows: dict[str, Tensor] = dict(
         zip(("train", "valid", "test"), stratified(found.label, counts, seed=0), strict=True)
     )
+    require_each_class(found.label, found.classes or ("",), rows)
     train = found.values[rows["train"]].double()
     mean, std = train.mean(0), train.std(0, correction=0)
     constant = [found.column(int(index)) for index in (std == 0).nonzero()]

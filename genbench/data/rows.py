@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from genbench.core import LazyRows, Rows
+from genbench.errors import ConfigError
 from genbench.seeds import generator
 from genbench.storage import content_hash, files
 
@@ -96,7 +97,9 @@ def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> 
         seed: decides which rows go where.
 
     Returns:
-        Sorted rows of each part. The share of every class in a part is exact to within one row.
+        Sorted rows of each part. The share of every class is exact to within one row in the first part that is held
+        out, and to within two in the others. How many rows of each class a part has depends on the counts of classes
+        only.
     """
     order = torch.randperm(len(label), generator=generator(seed, "split"))
     order = order[torch.sort(label[order], stable=True).indices]
@@ -108,3 +111,20 @@ def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> 
         parts.append(order[chosen].sort().values)
         order = order[~chosen]
     return [order.sort().values, *parts]
+
+
+def require_each_class(label: Int[Tensor, " n"], names: Sequence[str], parts: Mapping[str, Tensor]) -> None:
+    """Raise ConfigError if a class has no row in the training part, or none in a test part that is not empty.
+
+    Args:
+        parts: {"train": its rows, "valid": ..., "test": ...}.
+    """
+    whole = label.bincount(minlength=len(names))
+    for part, rows in parts.items():
+        missing = (whole > 0) & (label[rows].bincount(minlength=len(names)) == 0)
+        if part != "valid" and len(rows) and missing.any():
+            name, n = names[int(missing.int().argmax())], int(whole[missing][0])
+            raise ConfigError(
+                f"class '{name}' has {n} samples, of which none would be in {part}: add some, or change how many are "
+                "held out"
+            )

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
-from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, stratified
+from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, require_each_class, stratified
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -324,7 +324,7 @@ class Collection:
             flip: whether training images are mirrored at random.
 
         Raises:
-            ConfigError: if train has too few images for that.
+            ConfigError: if train has too few images for that, or a class has.
         """
         sizes = {split: sum(counts) for split, counts in self.counts.items()}
         held_out = {split: n for split, n in held_out.items() if split not in sizes}
@@ -332,12 +332,9 @@ class Collection:
         if wanted >= total:
             splits = " and ".join(held_out)
             raise ConfigError(f"{wanted} of {total} training images would be held out for {splits}: hold out fewer")
-        rarest, name = min(zip(self.counts["train"], self.classes, strict=True))
-        if 0 < rarest * held_out.get("test", 0) < total:
-            raise ConfigError(
-                f"class '{name}' has {rarest} images in train, too few for one to be among the {held_out['test']} of "
-                f"{total} that are held out for test"
-            )
+        label = torch.arange(len(self.classes)).repeat_interleave(torch.tensor(self.counts["train"]))
+        cut = dict(zip(("train", *held_out), stratified(label, tuple(held_out.values()), seed=0), strict=True))
+        require_each_class(label, self.classes, cut)
 
         @functools.cache
         def arrays() -> dict[str, Arrays]:
