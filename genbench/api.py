@@ -72,6 +72,11 @@ def sweep(path: str | Path, *, results: str | Path = "results", jobs: int = 1) -
 
     A cell that fails has no row; its reason is logged as a warning.
 
+    Args:
+        path: a suite file.
+        results: as in `run`.
+        jobs: number of processes.
+
     Raises:
         ConfigError: if the suite is wrong.
     """

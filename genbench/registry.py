@@ -219,7 +219,7 @@ def _check_declared(kind: str, name: str, traits: Mapping[str, Any]) -> None:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][\w+-]{0,79}", re.ASCII)
-"""No dots: they separate the parts of a setting, and a metric from its second value. No colons: they follow a family."""
+"""No dots: they separate the parts of a setting, and a metric from its second value. A colon follows a family."""
 
 
 @lru_cache

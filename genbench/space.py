@@ -82,21 +82,19 @@ class Pixels(Space):
 
 @dataclass(frozen=True)
 class Real(Space):
-    """Real vectors divided by a scale: x = raw / scale."""
+    """Real vectors as they are."""
 
-    scale: float = 1.0
-    bin: float = 0.0
+    bin = 0.0
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
-        return raw / self.scale
+        return raw.float()
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        return x * self.scale
+        return x
 
     @property
     def log_scale(self) -> float:
-        """log(scale), from densities of x to densities of raw = scale x."""
-        return math.log(self.scale)
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Standardized(Space):
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    bin: float = 0.0
+    bin = 0.0
 
     def encode(self, raw: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         raw = raw.float()

@@ -137,7 +137,7 @@ class Model(Learner):
     """Where `sample` starts. A latent model has its own source."""
 
     density: str = "data"
-    """The variable of `log_prob`: "data", "dequantized data", "data + N(0, 0.1^2)", "latents"."""
+    """The variable of `log_prob`: "data", "dequantized data", "data + N(0, sigma^2)", "latents"."""
 
     conditional: bool = False
     """Whether the model is trained on labels; `sample` and `log_prob` then get labels, otherwise None."""

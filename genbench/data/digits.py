@@ -158,10 +158,11 @@ def digits_captions(
     every style, each time with one wording; the test split also has the combinations that training lacks.
 
     Args:
-        held_out: combinations of style and class that are missing from training and validation.
+        held_out: combinations of style and class that are missing from training and validation, in the order of labels.
 
     Raises:
-        ConfigError: if there is no such combination, or too much is held out.
+        ConfigError: if there is no such combination, too much is held out, or the list has another order or the same
+            combination twice.
 
     Reference: Alpaydin and Kaynak, 1998.
     """
@@ -203,6 +204,8 @@ def _trained(held_out: tuple[str, ...]) -> Tensor:
             raise unknown(f"{setting}: give a style and a class each, not", combination, style_of)
         if style_of[combination] == "plain":
             raise ConfigError(f"{setting}: '{combination}' is plain; training needs every plain class")
+    if held_out != (ordered := tuple(each for each in style_of if each in held_out)):  # one set, one key
+        raise ConfigError(f"{setting}: list each combination once, in the order {', '.join(ordered)}")
     known = torch.tensor([[f"{style} {name}" not in held_out for style in STYLES] for name in CLASSES])
     for style, any_class in zip(STYLES, known.any(0).tolist(), strict=True):
         if not any_class:

@@ -104,7 +104,8 @@ def cifar10(*, path: str | None = None, flip: bool = True, valid: Size = 1000) -
     Args:
         path: folder or tar archive of the images (train/cat/1.png ...) to use instead of the downloaded original.
         flip: whether training images are mirrored left to right at random.
-        valid: training images held out for validation; 0 trains on all, as published, and leaves none to tune on.
+        valid: training images held out for validation, if the path has no such split; 0 trains on all, as published,
+            and leaves none to tune on.
 
     Raises:
         ConfigError: if the path holds no such images.
@@ -122,7 +123,7 @@ def mnist(*, path: str | None = None, valid: Size = 5000) -> Data:
 
     Args:
         path: folder or tar archive of the images (train/7/1.png ...) to use instead of the downloaded original.
-        valid: training images held out for validation.
+        valid: training images held out for validation, if the path has no such split.
 
     Raises:
         ConfigError: if the path holds no such images.
@@ -161,8 +162,10 @@ def folder(
         test: share of the training images held out for testing, if the tree has no such split.
 
     Raises:
-        ConfigError: if the path holds no such images.
+        ConfigError: if the path holds no such images, or gray images would be repeated as gray images.
     """
+    if channels == 1 and gray == "repeat":
+        raise ConfigError("folder.gray: repeat needs channels=3")
     images = image_decoding.collection(path, ImageFormat(size, channels, resize=True, gray=gray))
     total = sum(images.counts["train"])
     held_out = {"valid": round(valid * total), "test": round(test * total)}

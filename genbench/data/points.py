@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -175,12 +176,15 @@ def check_names(what: str, names: Iterable[str]) -> str | None:
     """Return the name of the labels, if there is one.
 
     Raises:
-        ConfigError: if there are several, or a name may mean labels as well as a coordinate.
+        ConfigError: if there are several, two columns have one name, or a name may mean labels as well as a coordinate.
     """
     names = list(names)
     labels = [name for name in names if name.casefold() == LABEL]
     if len(labels) > 1:
         raise ConfigError(f"{what}: more than one column is called {LABEL}: keep one of them")
+    repeated = [name for name, times in Counter(names).items() if name and times > 1]
+    if repeated:
+        raise ConfigError(f"{what}: several columns are called {repeated[0]}: rename all but one")
     stripped = [name.strip(AROUND).casefold() for name in names]
     for number, (name, bare) in enumerate(zip(names, stripped, strict=True)):
         if INDEX.fullmatch(name):
@@ -274,12 +278,13 @@ def _csv(path: Path) -> Any:
 def _header(path: Path) -> list[str]:
     """Return the names in the first line; empty if it holds numbers only, which makes it a row."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        lines = (line.strip() for line in file if line.strip())
+        lines = (line.rstrip("\n") for line in file if line.strip())
         first, second = next(lines, ""), next(lines, "")
     cells = _cells(first)
     for separator, called in SEPARATORS.items():
         possible = separator in ";\t" or "," not in first  # names may contain blanks and bars
-        if possible and 0 < first.count(separator) == second.count(separator) and not _are_numbers(_cells(second)):
+        one, other = (line.strip().count(separator) for line in (first, second))
+        if possible and 0 < one == other and not _are_numbers(_cells(second)):
             raise ConfigError(f"{path}: values are separated by {called}: write commas (and points in decimal numbers)")
     if cells == [str(number) for number in range(len(cells))]:
         raise ConfigError(

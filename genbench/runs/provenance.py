@@ -16,7 +16,7 @@ import torch
 
 from genbench.runs.record_types import Code, Machine, Origin
 
-LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "scikit-learn", "scipy")
+LIBRARIES = ("torch", "torchvision", "torchdiffeq", "POT", "numpy", "pillow", "scikit-learn", "scipy")
 
 
 @lru_cache

@@ -131,6 +131,8 @@ def test_other_held_out_combinations_are_other_data():
     ("held_out", "message"),
     [
         (("thick sevn",), "not 'thick sevn'; did you mean 'thick seven'"),
+        (("thick six", "inverted two"), "list each combination once, in the order inverted two, thick six"),
+        (("thick six", "thick six"), "list each combination once"),
         (("plain two",), "'plain two' is plain; training needs every plain class"),
         (
             tuple(f"thick {name}" for name in CLASSES),

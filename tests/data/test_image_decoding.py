@@ -100,6 +100,8 @@ def test_gray_images(tmp_path):
     repeated = raw(build(tmp_path / "gray", gray="repeat", test=0.0).train)[0]
     np.testing.assert_array_equal(alone[0, 0], np.asarray(made["0.png"]))
     np.testing.assert_array_equal(repeated, alone.repeat(3, 1))
+    with pytest.raises(ConfigError, match=r"folder\.gray: repeat needs channels=3"):
+        build(tmp_path / "gray", gray="repeat", channels=1)
 
 
 UNDECODABLE = {

@@ -10,7 +10,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
-from genbench.space import Pixels, Real
+from genbench.space import Pixels, Standardized
 
 
 def against(x, y, space=None, seed=0):
@@ -29,7 +29,7 @@ def test_w2_of_a_translation_is_its_length_and_a_permutation_costs_nothing(d):
     order = torch.randperm(200)
     torch.testing.assert_close(read("w2", against(x, x[order] + shift)), float(shift.norm()), atol=1e-6, rtol=0)
     assert read("w2", against(x, x[order])) < 1e-7
-    doubled = read("w2", against(x, x[order] + shift, Real(scale=2.0)))
+    doubled = read("w2", against(x, x[order] + shift, Standardized((0.0,) * d, (2.0,) * d)))
     torch.testing.assert_close(doubled, 2 * float(shift.norm()), atol=2e-6, rtol=0)  # in raw units
 
 

@@ -10,7 +10,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
-from genbench.space import Pixels, Real
+from genbench.space import Pixels, Real, Standardized
 
 
 def evaluate(data, model, batch=512):
@@ -55,7 +55,7 @@ def test_dequantization_is_uniform_and_the_same_for_every_model(fixed_density):
 def test_the_flow_between_gaussians_has_the_likelihood_of_the_target(s, scale, fixed_velocity):
     target = torch.distributions.Normal(0.0, s)
     x = s * torch.randn(2048, 3)
-    data = task_of(x, Real(scale), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
+    data = task_of(x, Standardized((0.0,) * 3, (scale,) * 3), Truth(log_prob=lambda x: target.log_prob(x).sum(1)))
 
     def field(t, x):
         return x * (-(1 - t) + t * s * s) / ((1 - t) ** 2 + t * t * s * s)

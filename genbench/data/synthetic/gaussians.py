@@ -194,9 +194,7 @@ def gaussian(
         ConfigError: if the correlation is above 0.999999.
     """
     if correlation > 1 - 1e-6:
-        raise ConfigError(
-            f"gaussian.correlation: {correlation} is wrong: it must be at most 0.999999 to differ from 1 in single precision"
-        )
+        raise ConfigError(f"gaussian.correlation: {correlation} is wrong: above 0.999999 it is 1 in single precision")
     memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
     law = Gaussian(torch.full((dims,), mean), stds, correlation)
@@ -237,8 +235,11 @@ def mixture(
         weights: the modes' probabilities up to a common factor; all equal by default.
 
     Raises:
-        ConfigError: if there are not `modes` means of `dims` coordinates, or not `modes` weights.
+        ConfigError: if there are not `modes` means of `dims` coordinates, or not `modes` weights, or if means come with
+            settings of drawn centers.
     """
+    if means is not None and (spread, placement) != (2.0, 0):
+        raise ConfigError("mixture.means: omit data.spread and data.placement, which place drawn centers")
     if means is not None and (len(means) != modes or any(len(center) != dims for center in means)):
         raise ConfigError(f"mixture.means: write {modes} centers (data.modes) of {dims} coordinates (data.dims)")
     if weights is not None and len(weights) != modes:

@@ -87,17 +87,15 @@ def test_the_board_has_two_dark_squares_in_each_row_and_column_and_its_density_i
     assert float(density.sum() * 0.01**2) == pytest.approx(1, rel=1e-6)
 
 
-def test_arms_of_the_pinwheel_are_turned_copies():
-    x, label = build("pinwheel").train.batch(0, 5 * N, 0)
+def test_arms_of_the_pinwheel_are_turned_copies_of_one(assert_same_law):
+    x, label = build("pinwheel").train.batch(0, N, 0)
     angle = 2 * math.pi / 5 * label
     cos, sin = angle.cos(), angle.sin()
     back = torch.stack([x[:, 0] * cos - x[:, 1] * sin, x[:, 0] * sin + x[:, 1] * cos], 1)
-    for arm in range(1, 5):
-        error = back.std(0) / math.sqrt(N)
-        assert ((back[label == arm].mean(0) - back[label == 0].mean(0)).abs() < 7 * error).all()
-    # |x / 2|^2 = (1 + 0.3 a)^2 + (0.1 b)^2 with normal a and b: turning keeps it.
-    square = (x / 2).square().sum(1).double()
-    assert abs(float(square.mean()) - 1.1) < 5 * float(square.std()) / math.sqrt(5 * N)
+    arm = np.random.default_rng(0).normal(size=(N, 2)) * [0.3, 0.1] + [1, 0]  # as FFJORD's code draws it
+    angle = 0.25 * np.exp(arm[:, 0])
+    turns = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+    assert_same_law(back.double().numpy(), 2 * np.einsum("ti,tij->tj", arm, turns))
 
 
 def test_rings_have_their_radii_and_their_density_integrates_to_one_and_has_the_entropy_of_samples():
@@ -115,18 +113,13 @@ def test_rings_have_their_radii_and_their_density_integrates_to_one_and_has_the_
     assert abs(float(drawn.mean()) - float((density * log_prob).sum())) < 5 * float(drawn.std()) / math.sqrt(N)
 
 
-def test_arms_of_the_spirals_have_the_moments_of_their_curve():
+def test_arms_of_the_spirals_are_mirrored_copies_of_one(assert_same_law):
     x, label = build("spirals").train.batch(0, N, 0)
-    arm = torch.where(label[:, None] == 0, x, -x).double()
-    # a has the density 2 a / (3 pi)^2: E[-a cos a] = 4 / (3 pi) and E[a sin a] = 2 - 8 / (9 pi^2).
-    middle = torch.tensor([4 / (3 * math.pi), 2 - 8 / (9 * math.pi**2)], dtype=torch.float64)
-    assert ((arm.mean(0) - (middle + 0.25) / 3).abs() < 5 * arm.std(0) / math.sqrt(N)).all()
-    square = arm.square().sum(1)
-    exact = (4.5 * math.pi**2 + 2 * 0.25 * float(middle.sum()) + 1 / 6) / 9 + 2 * 0.1**2
-    assert abs(float(square.mean()) - exact) < 5 * float(square.std()) / math.sqrt(N)
-    halves = [x[label == 0].double(), -x[label == 1].double()]
-    error = arm.std(0) * 2 / math.sqrt(N)
-    assert ((halves[0].mean(0) - halves[1].mean(0)).abs() < 5 * error).all()
+    arm = torch.where(label[:, None] == 0, x, -x).double().numpy()
+    stream = np.random.default_rng(0)
+    angle = np.sqrt(stream.random(N)) * 540 * (2 * np.pi) / 360  # as FFJORD's code draws it
+    curve = np.stack([-np.cos(angle) * angle, np.sin(angle) * angle], 1) + 0.5 * stream.random((N, 2))
+    assert_same_law(arm, curve / 3 + 0.1 * stream.normal(size=(N, 2)))
 
 
 @pytest.mark.parametrize(("name", "classes"), [("checkerboard", 8), ("pinwheel", 5), ("rings", 4), ("spirals", 2)])
