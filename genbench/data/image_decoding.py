@@ -1,5 +1,6 @@
 """Decoding: from the image files of a tree to one cached uint8 array of images of one size."""
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,19 +82,21 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
         label = [torch.arange(len(classes)).repeat_interleave(torch.tensor(split)) for split in counts.values()]
         return raw, torch.cat(label)
 
-    return Collection(counts, classes, load, provenance)
+    return Collection(counts, classes, load, provenance, catalog["copies"])
 
 
 def _catalog(path: Path, sha256: str) -> dict[str, Any]:
-    """Return {"splits": {split: {class: number of images}}, "jpeg": number of JPEG images}, from the cache if known."""
+    """Return {"splits": {split: {class: number of images}}, "jpeg": number of JPEG images, "copies": of others}."""
 
     def listed() -> str:
         by_split = image_tree.layout(path)
         counts = {split: {name: len(images) for name, images in classes.items()} for split, classes in by_split.items()}
-        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in image_tree.names_in(by_split))
-        return json.dumps({"splits": counts, "jpeg": jpeg})
+        names = {*image_tree.names_in(by_split)}
+        jpeg = sum(name.lower().endswith((".jpg", ".jpeg")) for name in names)
+        distinct = {hashlib.sha256(data).digest() for name, data in image_tree.contents(path) if name in names}
+        return json.dumps({"splits": counts, "jpeg": jpeg, "copies": len(names) - len(distinct)})
 
-    name = f"{cache.key(content=sha256, version=VERSION)}.json"
+    name = f"{cache.key(catalog=sha256, version=VERSION)}.json"
     return json.loads(cache.text("images", name, listed))
 
 

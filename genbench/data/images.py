@@ -174,6 +174,8 @@ def folder(
     classes = dict(zip(images.classes, map(sum, counts), strict=True)) if data.event.classes else {}
     what = f"{sum(map(sum, images.counts.values())):,} images"
     said = remarks(what, classes, {"train": data.train, "valid": data.valid, "test": data.test})
+    if images.copies:
+        said.append(f"{images.copies:,} images are copies of others: values favor models that memorize")
     return replace(data, remarks=tuple(f"{images.provenance['source']}: {line}" for line in said))
 
 

@@ -1,5 +1,6 @@
 """Rows of arrays in .npy files of the cache, read when they are indexed, and how rows are cut into parts."""
 
+import hashlib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from torch import Tensor
 from genbench.core import LazyRows, Rows
 from genbench.errors import ConfigError
 from genbench.seeds import generator
+from genbench.space import Space
 from genbench.storage import content_hash, files
 
 NumberedRows = Iterable[tuple[int, np.ndarray]]
@@ -86,6 +88,17 @@ class SelectedRows(LazyRows):
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
         return self._rows[self._indices[rows]]
+
+
+def hash_of(raw: Rows, rows: Int[Tensor, " n"], space: Space) -> str:
+    """Return a hash of samples; rows of the cache, which may be too many to read, count by the name of their file."""
+    digest = hashlib.sha256(rows.numpy().data)
+    if isinstance(raw, CachedRows):
+        digest.update(raw.name.encode())
+    else:
+        for part in rows.split(256):
+            digest.update(space.encode(raw[part]).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def stratified(label: Int[Tensor, " n"], counts: tuple[int, ...], seed: int) -> list[Int[Tensor, " rows"]]:

@@ -1,7 +1,6 @@
 """Splits: fresh draws from a distribution, or rows of a finite array, each visited once per epoch."""
 
 import functools
-import hashlib
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from genbench.core import Batch, Encode, Rows, Split
-from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, require_each_class, stratified
+from genbench.data.rows import CachedRows, NumberedRows, SelectedRows, hash_of, require_each_class, stratified
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
 from genbench.seeds import generator
 from genbench.space import Space
@@ -233,7 +232,9 @@ class Finite(Split):
                     z = encode(self._space.encode(raw.flip(-1) if mirrored else raw)).cpu().numpy()
                     yield from zip((view * self.size + part).tolist(), z, strict=True)
 
-        name = cache.key(latents=key, shape=shape, augmentations=views, rows=self._content)
+        name = cache.key(
+            latents=key, shape=shape, augmentations=views, rows=hash_of(self._arrays.raw, rows, self._space)
+        )
         stored = CachedRows("latents", f"{name}.npy", (views * self.size, *shape), np.float32, latents)
         return Encoded(self, stored, self._arrays.label[rows])
 
@@ -243,18 +244,6 @@ class Finite(Split):
         if len(arrays.rows) != self.size:
             raise RunFailed(f"this split of the data should have {self.size} samples, it has {len(arrays.rows)}")
         return arrays
-
-    @cached_property
-    def _content(self) -> str:
-        """A hash of the samples; rows of the cache, which may be too many to read, count by the name of their file."""
-        arrays = self._arrays
-        digest = hashlib.sha256(arrays.rows.numpy().data)
-        if isinstance(arrays.raw, CachedRows):
-            digest.update(arrays.raw.name.encode())
-        else:
-            for part in arrays.rows.split(256):
-                digest.update(self._space.encode(arrays.raw[part]).numpy().tobytes())
-        return digest.hexdigest()
 
     def _order(self, epoch: int, seed: int) -> Int[Tensor, " rows"]:
         known = self._orders.get(seed)
@@ -307,12 +296,14 @@ class Collection:
 
     Args:
         counts: {split: images of each class}, in the order in which the splits are stored; "train" is one of them.
+        copies: number of images whose files are copies of others.
     """
 
     counts: Mapping[str, tuple[int, ...]]
     classes: tuple[str, ...]
     load: Callable[[], tuple[Rows, Int[Tensor, " n"]]]
     provenance: Mapping[str, Any]
+    copies: int = 0
 
     def splits(self, held_out: Mapping[str, int], space: Space, *, flip: bool) -> dict[str, Finite]:
         """Return the training, validation and test split; a missing one is held out from train.

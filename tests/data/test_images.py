@@ -1,5 +1,6 @@
 """Image data sets: originals and their stand-ins from a folder, and CIFAR-10 from its archive."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_a_folder_unlike_the_original_is_refused(tmp_path):
     data = datasets["cifar10"].build(path=str(tmp_path / "small"), valid=0)
     with pytest.raises(ConfigError, match=r"\.png has 30x32 pixels, not 32x32"):
         data.train.batch(0, 2, 0)
+
+
+@pytest.mark.usefixtures("own_home")
+def test_copies_of_images_are_said(tmp_path):
+    write_images(tmp_path / "tree", {"a": 30, "b": 30})
+    assert not [line for line in datasets["folder"].build(path=str(tmp_path / "tree")).remarks if "copies" in line]
+    for name in ("0.png", "1.png"):
+        shutil.copy(tmp_path / "tree/a" / name, tmp_path / "tree/b" / f"other-{name}")
+    said = "tree: 2 images are copies of others: values favor models that memorize"
+    assert datasets["folder"].build(path=str(tmp_path / "tree")).remarks[-1] == said
 
 
 @pytest.mark.parametrize(("name", "train", "shape"), [("cifar10", 49_000, (3, 32, 32)), ("mnist", 55_000, (1, 28, 28))])
