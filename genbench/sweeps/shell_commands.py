@@ -31,16 +31,17 @@ def command(spec: Spec) -> str:
 def baseline(spec: Spec, model: str, seeds: str) -> str:
     """Return the shell command that runs another model on the data and budget of a cell.
 
-    Of the settings of the cell's model, the command has those that both models have, such as the network: without
-    these, the comparison would be unequal.
+    Of the settings of the cell's model, the command has the encoder and those that both models have, such as the
+    network: without these, the comparison would be unequal.
     """
     data, metrics = _data(spec), list(spec.metrics)
-    default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data})
+    encoder = {"encoder": spec.encoder} if spec.encoder is not None else {}
+    default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data, "model": encoder})
     changes = {part: _changes(spec.settings[part], default.settings[part]) for part in ("plan", "evaluation")}
     own, other = (settings_of(models[name].build) for name in (spec.model["name"], model))
-    both = {"encoder", *(name for name in own.keys() & other.keys() if own[name].type == other[name].type)}
+    both = {name for name in own.keys() & other.keys() if own[name].type == other[name].type}
     shared = {name: value for name, value in spec.settings["model"].items() if name in both}
-    changes["model"] = _changes(shared, default.settings["model"])
+    changes["model"] = encoder | _changes(shared, default.settings["model"])
     usual = {*metrics} == {*build_data(spec.data).metrics}
     return _written(spec, model, seeds, [] if usual else metrics, _sets(spec, data, changes))
 
