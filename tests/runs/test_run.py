@@ -122,6 +122,17 @@ def test_values_keep_the_training_that_made_them_when_weights_are_gone_and_train
     assert run(both, store)["provenance"]["training"] == anew
 
 
+def test_records_name_the_code_that_training_began_with(tmp_path):
+    """A checkout that moved meanwhile was named for a training that it had no part in."""
+    known = []
+    provenance.code.cache_clear()
+    spec = make_spec(
+        "cfm", "moons", metrics=["norm"], settings={"plan": {"steps": 2}, "evaluation": {"n": 64, "curve": []}}
+    )
+    run(spec, Store(tmp_path), progress=lambda *_: known.append(provenance.code.cache_info().currsize))
+    assert known[0] == 1
+
+
 def test_runs_without_metrics_are_no_rows_of_tables(own):
     run(latent(seed=1), own)
     encoder = latent().prerequisites["encoder"]
