@@ -103,6 +103,13 @@ def test_the_difference_that_a_page_prints_is_that_of_its_command(committed, mon
     assert f"lower by {said}" in CliRunner().invoke(app, [*call]).output
 
 
+def test_the_tutorial_on_samples_prints_the_protocols_that_it_asks_to_compare():
+    measured = re.findall(r"^genbench (?:eval|run) .*\n(?: .*\n)?", PAGES["docs/tutorials/own_samples.py"], re.MULTILINE)
+    shown = [call for call in measured if "moons" in call]
+    assert len(shown) == 3
+    assert all(" --full" in call for call in shown)
+
+
 def test_a_suite_is_saved_before_it_is_swept():
     for name, text in PAGES.items():
         suites = re.findall(r"^genbench sweep (\w+\.toml)", text, re.MULTILINE) if "```toml" in text else []
