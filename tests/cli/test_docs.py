@@ -6,6 +6,7 @@ import tomllib
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import genbench
@@ -165,6 +166,21 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     names = {}
     exec(compile(few, "README.md", "exec"), names)
     assert names["samples"].numpy().shape == (100, 2)
+
+
+def test_the_python_of_the_page_on_pandas_runs_in_a_folder_with_other_data_too(committed, monkeypatch):
+    """It paired seeds across data sets."""
+
+    def with_others(read):
+        return lambda path: pd.concat([read(path), read(path).assign(data="others")])
+
+    monkeypatch.chdir(committed.parent)
+    for name in ("frame", "table"):
+        monkeypatch.setattr(genbench, name, with_others(getattr(genbench, name)))
+    names = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", PAGES["docs/pandas.md"], re.DOTALL)), names)
+    assert {*names["main"].data} == {*names["frame"].data} - {"others"}
+    assert len(names["wide"]) == names["frame"].seed.nunique()
 
 
 def test_formulas_belong_to_components_and_are_latex():
