@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -206,6 +207,20 @@ def test_every_make_target_exists():
     assert {"reproduce", "test"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_make_install_shows_its_progress_and_ends_with_how_to_use_what_it_made(tmp_path):
+    """It was silent for minutes, and its genbench was "command not found"."""
+
+    def make(folder, *options):
+        command = ["make", "-C", ROOT, "install", f"VENV={folder}", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / ".installed").touch()
+    assert f"ready: . {tmp_path}/bin/activate\n" in make(tmp_path)
+    planned = make(tmp_path / "new", "--dry-run")
+    assert "--editable '.[dev]'" in planned
+    assert "--quiet" not in planned
 
 
 def component(link):
