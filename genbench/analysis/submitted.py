@@ -41,7 +41,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
         name: the name of the suite, its TOML file, or what `find_run` accepts.
 
     Raises:
-        ConfigError: if there is no such run or suite, with a suggestion, or if a run was stopped before it had a record.
+        ConfigError: if there is no such run or suite, with a suggestion, or if a run has no record yet.
     """
     paths, suites = store.record_paths(), suite_names(store.root)
     is_suite = name.endswith(".toml")

@@ -118,10 +118,12 @@ def test_a_run_that_is_not_measured_is_refused_by_its_name_and_status_lists_it(c
     for run in (trained, begun):
         shutil.rmtree(forger.record_of("cfm", 0 if run == trained else 1).parent)
     (begun / "model.safetensors").rename(begun / "checkpoint.safetensors")
+    folder = ("--results", forger.store.root)
     for run in (trained, begun):
-        code, _, err = cli("results", "submit", run, "--to", tmp_path / "a.genbench.zip", "--results", forger.store.root)
-        assert (code, err) == (2, f"genbench: {run.name} is not measured yet: repeat its run or sweep, or leave it out\n")
-    out = cli("results", "status", "--results", forger.store.root).stdout
+        code, _, err = cli("results", "submit", run, "--to", tmp_path / "a.genbench.zip", *folder)
+        said = f"genbench: {run.name} is not measured yet: repeat its run or sweep, or leave it out\n"
+        assert (code, err) == (2, said)
+    out = cli("results", "status", *folder).stdout
     assert f"interrupted: {begun.name}\ntrained, not measured: {trained.name}\n" in out
 
 

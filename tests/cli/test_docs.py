@@ -106,7 +106,8 @@ def test_the_difference_that_a_page_prints_is_that_of_its_command(committed, mon
 
 
 def test_the_tutorial_on_samples_prints_the_protocols_that_it_asks_to_compare():
-    measured = re.findall(r"^genbench (?:eval|run) .*\n(?: .*\n)?", PAGES["docs/tutorials/own_samples.py"], re.MULTILINE)
+    page = PAGES["docs/tutorials/own_samples.py"]
+    measured = re.findall(r"^genbench (?:eval|run) .*\n(?: .*\n)?", page, re.MULTILINE)
     shown = [call for call in measured if "moons" in call]
     assert len(shown) == 3
     assert all(" --full" in call for call in shown)
