@@ -182,8 +182,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except ProcessesEnded:
         raise
     except SystemExit as error:
-        place = place_in_user_file(error) or "a component"
-        return _fail(f"{place}: this code ends the process: let it return, or raise an error", 1)
+        return _fail(f"{place_in_user_file(error)}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 

@@ -251,7 +251,9 @@ def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monke
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code():
+def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code(capsys):
     assert main.exit_code(lambda: sys.exit(0)) == 1
+    said = r"genbench: test_main\.py:\d+, in <lambda>: this code ends the process: let it return, or raise an error\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
     with pytest.raises(ProcessesEnded):
         main.exit_code(Mock(side_effect=ProcessesEnded(0)))
