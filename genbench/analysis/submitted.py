@@ -41,7 +41,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
         name: the name of the suite, its TOML file, or what `find_run` accepts.
 
     Raises:
-        ConfigError: if there is no such run or suite, with a suggestion.
+        ConfigError: if there is no such run or suite, with a suggestion, or if a run has no record yet.
     """
     paths, suites = store.record_paths(), suite_names(store.root)
     is_suite = name.endswith(".toml")
@@ -50,6 +50,9 @@ def record_paths(store: Store, name: str) -> list[Path]:
         found = None if is_suite else find_run(store.root, name)
         if own := [path for path in paths if found in path.parents]:
             return own
+        stopped = found or store.runs / Path(name).name
+        if stopped in store.runs.glob("*/"):
+            raise ConfigError(f"{stopped.name} is not measured yet: repeat its run or sweep, or leave it out")
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
     listed = {identity(record) for record in read_published(store.root / name / RECORDS) if "failure" not in record}
     own = [path for path in paths if path.parts[-3:-1] in listed]

@@ -64,8 +64,8 @@ def evaluate(
     shared = {"model": model, "label": label, "labels": sampling.labels, "batch": sampling.batch, "group": group}
     with_samples = partial(Evaluation, data, seed, **shared)
 
-    def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
-        activity.report(f"drawing {sampling.n:,} samples")
+    def evaluation_with(options: Mapping[str, Any], errors: bool, where: str = "") -> Evaluation:
+        activity.report(f"drawing {sampling.n:,} samples{where}")
         began = time.perf_counter()
         x, nfe = draw(model, sampling.n, sampling.batch, seed, options, group, label=label)
         seconds = time.perf_counter() - began
@@ -80,7 +80,8 @@ def evaluate(
         rows += measure(main, name, settings, sampling.floor, interval=sampling.interval)
     for nfe in sampling.curve if model.nfe_curve else ():
         try:
-            point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe), errors=False)
+            options = model.at_budget(sample, sampling.curve_method, nfe)
+            point = evaluation_with(options, errors=False, where=f" at NFE {nfe}")
         except Unsupported as reason:
             where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
             rows += [row for name in curve_metrics for row in unsupported(name, str(reason), where)]

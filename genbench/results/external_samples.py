@@ -125,7 +125,7 @@ def _array(path: Path, raw: np.ndarray, label: np.ndarray | None, data: Data, na
         raise ConfigError(f"{path}: samples must be rows of real numbers; this is {raw.shape} of {raw.dtype}")
     if raw.dtype.kind == "f" and not np.isfinite(raw).reshape(len(raw), -1).all(1).any():
         raise ConfigError(f"{path}: not one of {len(raw)} samples is finite, so there is nothing to measure")
-    layout = "as the data"
+    layout = ""
     if len(shape) == 3:
         layout = "channels first"
         if raw.shape[1:] == (*shape[1:], shape[0]):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, metrics, models
-from genbench.runs.spec import OF_DATA, own_data_name
+from genbench.runs.spec import OF_DATA, READERS, own_data_name
 
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
 
@@ -28,7 +28,7 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
         beside: records that are shown beside these.
     """
     everything = [*records, *beside]
-    known = {name for name in (*models, *datasets) if "@" not in name}
+    known = {name for name in (*models, *datasets) if "@" not in name} - {*READERS}
     code, data = defaultdict(set), defaultdict(set)
     for record in everything:
         labels, spec = record["labels"], record["spec"]

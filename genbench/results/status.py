@@ -43,6 +43,7 @@ class FolderStatus:
         prerequisites: number of records of models that were only trained, for others.
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
         begun: interrupted runs: they have a checkpoint, but no process holds their lease.
+        trained: runs that have weights, but neither a record nor a failure, and no process holds their lease.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
         of_files: {components from Python files of users, which status does not execute: number of records}.
@@ -53,6 +54,7 @@ class FolderStatus:
     prerequisites: int
     running: dict[str, str]
     begun: list[str]
+    trained: list[str]
     failed: dict[str, str]
     stale: dict[str, int]
     unknown: dict[str, int]
@@ -127,11 +129,14 @@ def of_folder(store: Store) -> FolderStatus:
         except Damaged as error:
             damaged.append(str(error))
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
+    trained = {path.parts[-2] for path in store.runs.glob("*/model.safetensors")}
+    tried = {path.parts[-3] for path in store.runs.glob("*/*/*.json")}  # a record, or why there is none
     return FolderStatus(
         records=results.count(True),
         prerequisites=results.count(False),
         running=running,
         begun=sorted(begun - running.keys()),
+        trained=sorted(trained - begun - tried - running.keys()),
         failed=failed,
         stale=dict(outdated),
         unknown=dict(unknown),

@@ -112,6 +112,21 @@ def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
     assert record_paths(forger.store, "tiny") == before
 
 
+def test_a_run_that_is_not_measured_is_refused_by_its_name_and_status_lists_it(cli, forger, tmp_path):
+    """A sweep that was stopped leaves weights without a record, or nothing but a checkpoint."""
+    trained, begun = (forger.record_of("cfm", seed).parents[1] for seed in (0, 1))
+    for run in (trained, begun):
+        shutil.rmtree(forger.record_of("cfm", 0 if run == trained else 1).parent)
+    (begun / "model.safetensors").rename(begun / "checkpoint.safetensors")
+    folder = ("--results", forger.store.root)
+    for run in (trained, begun):
+        code, _, err = cli("results", "submit", run, "--to", tmp_path / "a.genbench.zip", *folder)
+        said = f"genbench: {run.name} is not measured yet: repeat its run or sweep, or leave it out\n"
+        assert (code, err) == (2, said)
+    out = cli("results", "status", *folder).stdout
+    assert f"interrupted: {begun.name}\ntrained, not measured: {trained.name}\n" in out
+
+
 def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, board):
     """An unverified submission of w2 = -5 ranked first."""
     forger.set_value(forger.record_of("cfm", 0), "sliced_w2", lambda value: -5.0)

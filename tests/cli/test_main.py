@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -204,12 +205,12 @@ def call_long(said, pipe):
         while True:
             torch.linalg.svd(x)
 
-    def clock():
-        now = 60.0 if said.with_name("a minute later").exists() else 0.0
+    def sleep(seconds):
         said.with_name("a signal was heard").touch()
-        return now
+        while not said.with_name("a minute later").exists():
+            time.sleep(0.01)
 
-    main.time = SimpleNamespace(monotonic=clock)
+    main.time = SimpleNamespace(sleep=sleep)
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     main.app = long_call
     main.main()
@@ -227,11 +228,14 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number)
     busy.join(1)
     assert busy.is_alive()
     (tmp_path / "a minute later").touch()
+    while not (tmp_path / "said").read_text().endswith("\n"):
+        busy.join(0.1)
     os.kill(busy.pid, number)
     busy.join(300)
     assert busy.exitcode == 130
     assert (tmp_path / "said").read_text().splitlines() == [
-        "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint"
+        "genbench: stopping: a training saves its checkpoint first; a second signal ends at once",
+        "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint",
     ]
 
 
@@ -247,7 +251,9 @@ def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monke
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code():
+def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code(capsys):
     assert main.exit_code(lambda: sys.exit(0)) == 1
+    said = r"genbench: test_main\.py:\d+, in <lambda>: this code ends the process: let it return, or raise an error\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
     with pytest.raises(ProcessesEnded):
         main.exit_code(Mock(side_effect=ProcessesEnded(0)))

@@ -65,7 +65,8 @@ EXIT = "__import__('sys').exit(0)"
     ("body", "message"),
     [
         ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
-        ("None", "Error: "),
+        ("None", "TypeError: loss returned a NoneType: return a dict with the scalar 'loss' in it"),
+        ("__import__('torch').zeros(())", "genbench: TypeError: loss returned a Tensor: return a dict"),
         (EXIT, "broken.py:7, in loss: SystemExit: 0"),
     ],
 )

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.calibration import faults, tasks
+from genbench import activity
 from genbench.analysis.values import half_interval
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation, Value
@@ -104,6 +105,14 @@ def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error
         assert row.get("details", {}).keys() == stated
     (row,) = measure(Evaluation(moons, 0, x=x, errors=False), "halved", {}, False)
     assert "details" not in row
+
+
+def test_a_message_says_at_which_nfe_samples_of_the_curve_are_drawn(moons):
+    said, model = [], models["cfm"].build(moons.event, moons.source).eval()
+    with activity.shown_by(lambda what, *counts: said.append(what)):
+        sampling = Sampling(n=32, batch=16, curve=(1,))
+        evaluate(model, moons, {}, sample={"method": "euler", "steps": 2}, sampling=sampling, seed=0)
+    assert said == ["drawing 32 samples", "drawing 32 samples at NFE 1"]
 
 
 def test_a_measured_model_is_not_kept_in_memory(moons):

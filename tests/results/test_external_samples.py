@@ -103,6 +103,7 @@ def test_a_table_with_the_columns_of_the_data_is_read_as_the_same_samples(inside
         json.loads(inside("eval", f"two.{kind}", *asked).stdout)["results"][0]["value"] for kind in ("csv", "npy")
     ]
     assert values[0] == values[1] > 0
+    assert inside("eval", "two.csv", *asked[:-1]).stdout.startswith("400 samples of two.csv against own\n")
     code, _, err = inside("eval", "turned.csv", *asked)
     assert (code, "turned.csv has the columns b, a, but points has a, b" in err) == (2, True)
     code, _, err = inside("eval", "none.csv", *asked)
