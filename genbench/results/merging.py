@@ -18,7 +18,7 @@ from genbench.runs.record import Misfiled, check_request, format_record, merge_r
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import FAILURE, Store
-from genbench.runs.versions import impossible, outdated_metrics
+from genbench.runs.versions import outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged

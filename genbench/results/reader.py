@@ -17,7 +17,7 @@ from genbench.results.names import named
 from genbench.runs.record import identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import LeftOut, current, impossible, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import LeftOut, current, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 

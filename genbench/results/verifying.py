@@ -29,7 +29,6 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, build_data
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
-from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
 from genbench.storage import trust
 
