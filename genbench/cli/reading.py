@@ -31,10 +31,12 @@ def report(
     swept = [path.parent.name for path in results.glob("*/records.jsonl.gz")]
     published = only in swept
     if suite is not None and not published:
+        own = suite.with_suffix(".toml")  # its sweep may have been interrupted before it wrote tables
+        suite = own if own.is_file() else suite
         find(suite, further=swept)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
     if only and not published:
-        raise ConfigError(f"{results} has no tables of {only}: run genbench sweep {suite}")
+        raise ConfigError(f"{results} has no tables of {only} yet: finish genbench sweep {suite}")
     page = html or results / "report.html"
     if page.suffix != ".html" or page.is_dir():
         raise ConfigError(f"--html {page}: name a file that ends with .html, such as {results / 'report.html'}")

@@ -37,10 +37,10 @@ def bounds_of(value: str) -> tuple[float | None, float | None]:
 
 def check_numbers(name: str, value: Any) -> None:
     """Raise RunFailed if a `Value` holds a number that no record can hold: a tensor, NaN or infinity."""
-    details = {f"{detail} of {name}": (number, float) for detail, number in value.details.items()}
-    floor = {f"the floor of {name}": (value.floor, float)} if value.floor is not None else {}
-    numbers = {name: (value.value, float), f"n of {name}": (value.n, int), **floor, **details}
-    for what, (number, type_) in numbers.items():
+    optional = {f"{detail} of {name}": number for detail, number in value.details.items()}
+    optional |= {f"the floor of {name}": value.floor}
+    numbers = {what: (number, float) for what, number in optional.items() if number is not None}
+    for what, (number, type_) in {name: (value.value, float), f"n of {name}": (value.n, int), **numbers}.items():
         if not isinstance(number, (int, type_)):
             raise RunFailed(f"{what} is of type {type(number).__name__}: write {type_.__name__}(...)")
         if not math.isfinite(number):
