@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.results.archive import opened, remembered
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names

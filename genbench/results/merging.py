@@ -12,6 +12,7 @@ from zipfile import BadZipFile, ZipFile
 from torch import Tensor
 
 from genbench.errors import ConfigError, reason_of
+from genbench.metrics.bounds import impossible
 from genbench.results.comparing import compare
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept

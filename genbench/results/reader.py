@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.registry import models
 from genbench.results.frames import names_of
 from genbench.results.names import named

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported, reason_of
+from genbench.metrics.bounds import impossible
 from genbench.results.comparing import Deviation, compare
 from genbench.runs.make_spec import repeatable_spec
 from genbench.runs.memory_estimate import check_memory
