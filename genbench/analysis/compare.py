@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import LEVEL, mean_and_error
@@ -10,9 +10,12 @@ from genbench.analysis.significance import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of, protocols
-from genbench.results.names import metric_names
+from genbench.results.names import meant, metric_names, named
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
+
+FEW = "too few seeds"
+"""Verdict on a difference that no test could tell from chance, whatever its size."""
 
 
 class Change(NamedTuple):
@@ -54,7 +57,7 @@ class Difference(NamedTuple):
         if self.paired.mean == 0 and not self.paired.error:
             return "equal"
         if self.p is None or (self.p > LEVEL and self.paired.low is None):
-            return "too few seeds"
+            return FEW
         if self.p > LEVEL:
             return "not separated"
         if self.better not in ("lower", "higher"):
@@ -67,9 +70,9 @@ class Difference(NamedTuple):
         if verdict == "equal":
             return f"{self.metric}: {one} and {other} are equal."
         low, high = (one, other) if self.paired.mean > 0 else (other, one)
-        if self.p is None or verdict == "too few seeds":
+        if self.p is None or verdict == FEW:
             seeds = "one run of each" if self.p is None else f"each of {self.paired.pairs} common seeds"
-            return f"{self.metric}: {low} is lower than {high} by {size} with {seeds}: too few seeds."
+            return f"{self.metric}: {low} is lower than {high} by {size} with {seeds}: {FEW}."
         if self.paired.low is None or self.paired.high is None:
             test = f"with each of {self.paired.pairs} common seeds, p <= {self.p:.2g}"
         else:
@@ -124,14 +127,19 @@ class Comparison(NamedTuple):
 def compare_records(one: Sequence[Record], other: Sequence[Record]) -> tuple[list[Comparison], list[str]]:
     """Compare each model on each data set that both sides have; if each side has only one model, compare these two.
 
+    A model without its equal on the other side, because its budget or its file differs, has the name that it has
+    among the others of its side without an equal.
+
     Returns:
         The comparisons, and what only one side has.
     """
-    ones, others = _groups(one), _groups(other)
+    ones, others = _groups(one, beside=other), _groups(other, beside=one)
+    left, right = (_renamed(side, without=beside) for side, beside in ((ones, others), (others, ones)))
     if len(ones) == len(others) == 1:
-        pairs = [(next(iter(ones)), next(iter(others)))]
+        pairs = [(*ones, *others)]
     else:
         pairs = [(key, key) for key in ones if key in others]
+        pairs += [(left[name], right[name]) for name in left if name in right]
     unpaired = [f"only the first has {_label(key)}" for key in ones if key not in {a for a, _ in pairs}]
     unpaired += [f"only the second has {_label(key)}" for key in others if key not in {b for _, b in pairs}]
     return [_corrected(_compared(a, b, ones[a], others[b])) for a, b in pairs], unpaired
@@ -151,15 +159,13 @@ def compare_models(
     Raises:
         ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
     """
-    data = _matching(dataset, list(dict.fromkeys(record["labels"]["data"] for record in records)), "no results on")
+    records = named(records)
+    sets = {record["labels"]["data"]: record["spec"]["data"]["name"] for record in records}
+    (data,) = meant([dataset], sets, "no results on")
     on_data = without_outdated(record for record in records if record["labels"]["data"] == data)
     records, budgets = _common_budget(on_data, one, other)
     groups = _groups(records)
-    labels = [model for model, _ in groups]
-    for name in (one, other):
-        if not any(_words(name) <= _words(label) for label in labels):
-            raise unknown(f"no results on {data} of", name, labels)
-    first, second = ((_matching(name, labels, f"no results on {data} of"), data) for name in (one, other))
+    first, second = _two(one, other, groups, f"no results on {data} of")
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
     difference = _compared(first, second, groups[first], groups[second], main=True, metrics=metrics)
@@ -186,12 +192,12 @@ def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Seq
     """
     shared = []
     for same in group_by(records, _budget).values():
-        groups = {label: rows for (label, _), rows in _groups(same).items()}
+        groups = _groups(same)
         try:
-            first, second = (groups[_matching(name, list(groups), "no results of")] for name in (one, other))
+            first, second = _two(one, other, groups, "no results of")
         except ConfigError:
             continue
-        common = len(_seeds(first) & _seeds(second))
+        common = len(_seeds(groups[first]) & _seeds(groups[second]))
         plan = same[0]["spec"]["plan"]
         text = f"{plan['steps']:,} steps of batch {plan['batch_size']} ({common} common seeds)"
         shared.append((common, plan["steps"], text, same))
@@ -216,40 +222,30 @@ def _asked(metric: str, names: Sequence[str]) -> bool:
     return any(metric == name or metric.startswith(f"{name}.") for name in names)
 
 
-def _matching(name: str, labels: Sequence[str], problem: str) -> str:
-    """Return the label with exactly these words, or else the only one that contains them.
+def _two(one: str, other: str, groups: Mapping[tuple[str, str], Sequence[Record]], problem: str) -> list[tuple]:
+    """Return the keys of the groups of two models on one data set. Raises ConfigError as `meant` does."""
+    keys = {key[0]: key for key in groups}
+    models = {key[0]: records[0]["spec"]["model"]["name"] for key, records in groups.items()}
+    return [keys[label] for label in meant([one, other], models, problem)]
 
-    >>> _matching("wcfm kappa=0.5", ["cfm", "wcfm", "wcfm kappa=0.5 sigma=0.1"], "no results of")
-    'wcfm kappa=0.5 sigma=0.1'
+
+def _groups(records: Sequence[Record], beside: Sequence[Record] = ()) -> dict[tuple[str, str], list[Record]]:
+    """Group records by the labels of model and data, as they are called beside others.
+
+    The label of a model names the budget if there are several.
     """
-    words = _words(name)
-    containing = [label for label in labels if words <= _words(label)]
-    exact = [label for label in containing if words == _words(label)]
-    if len(exact or containing) == 1:
-        return (exact or containing)[0]
-    if containing:
-        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(containing)}. Name one of them")
-    raise unknown(problem, name, labels)
-
-
-def _words(label: str) -> frozenset[str | tuple[str, float]]:
-    """Return the words of a label; numbers by their value."""
-    words: list[str | tuple[str, float]] = []
-    for word in label.split():
-        name, _, value = word.partition("=")
-        try:
-            words.append((name, float(value)))
-        except ValueError:
-            words.append(word)
-    return frozenset(words)
-
-
-def _groups(records: Sequence[Record]) -> dict[tuple[str, str], list[Record]]:
-    """Group records by the labels of model and data; the label of a model names the budget if there are several."""
     groups: dict[tuple[str, str], list[Record]] = {}
-    for record, name in zip(records, names_of(records), strict=True):
+    shown = named([*records, *beside])
+    for record, name in zip(shown[: len(records)], names_of(shown), strict=False):
         groups.setdefault((name, record["labels"]["data"]), []).append(record)
     return groups
+
+
+def _renamed(groups: Mapping[tuple, Sequence[Record]], without: Collection[tuple]) -> dict[tuple, tuple[str, str]]:
+    """Return {how a group is called among those that are not in `without`: its key}."""
+    left = [key for key in groups if key not in without]
+    firsts = named([groups[key][0] for key in left])
+    return {(name, each["labels"]["data"]): key for name, each, key in zip(names_of(firsts), firsts, left, strict=True)}
 
 
 def _label(key: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import textwrap
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -168,25 +169,32 @@ def _latest_evaluation(name: str, results: Path) -> Path | None:
 
 
 def list_runs(results: Path, as_json: bool) -> None:
-    """Print the runs of a results folder, each with its headline value and its time, the latest last."""
+    """Print the runs of a results folder, each with its time, its headline value and its settings, the latest last."""
     files.require_folder(results, there=True)
 
+    from genbench.results.frames import names_of
+    from genbench.results.names import metric_names, named
     from genbench.runs.store import Store
 
     saved = sorted(Store(results).saved(), key=lambda pair: pair[0].stat().st_mtime)
-    rows = [_line(path, record) for path, record in saved]
+    records = named([record for _, record in saved])
+    metrics = metric_names({row["metric"] for record in records for row in record["results"]})
+    rows = [_line(path, record, metrics) for (path, _), record in zip(saved, records, strict=True)]
+    rows = [{**row, "model": name} for row, name in zip(rows, names_of(records), strict=True)]
     if as_json:
         print_json(rows)
         return
     if not rows:
         raise ConfigError(f"{results} holds no runs: begin with genbench run --model wcfm --dataset moons")
-    width = max(len(row["run"]) for row in rows)
-    for row in rows:
-        value = "" if row["value"] is None else f"{row['metric']} {row['value']:.4g}"
-        print_plain(f"{row['run']:<{width}}  {row['time']}  {value}".rstrip())
+    values = ["" if row["value"] is None else f"{row['metric']} {row['value']:.4g}" for row in rows]
+    widths = max(len(row["run"]) for row in rows), max(map(len, values))
+    for row, value in zip(rows, values, strict=True):
+        words = f"{row['model']} {row['data']}".split()
+        settings = " ".join(word for word in words if "=" in word or "@" in word)  # the name of the run has the others
+        print_plain(f"{row['run']:<{widths[0]}}  {row['time']}  {value:<{widths[1]}}  {settings}".rstrip())
 
 
-def _line(path: Path, record: "Record") -> dict[str, Any]:
+def _line(path: Path, record: "Record", metrics: Mapping[str, str]) -> dict[str, Any]:
     from genbench.registry import datasets
 
     data = record["spec"]["data"]["name"]
@@ -194,8 +202,9 @@ def _line(path: Path, record: "Record") -> dict[str, Any]:
     known = [row for row in record["results"] if row["point"] == "main" and row["value"] is not None]
     first = next((row for row in known if row["metric"] == headline), known[0] if known else None)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
-    of_row = {"metric": first and first["metric"], "value": first and first["value"]}
-    return {"run": record["labels"]["run"], "time": when, **of_row, "record": str(path)}
+    of_row = {"metric": first and metrics[first["metric"]], "value": first and first["value"]}
+    labels = {"run": record["labels"]["run"], "data": record["labels"]["data"]}
+    return {**labels, "time": when, **of_row, "record": str(path)}
 
 
 def show_run(run: Path, results: Path, as_json: bool) -> None:

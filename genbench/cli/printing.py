@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from genbench.analysis.compare import Change, Comparison
-from genbench.analysis.labels import counted
+from genbench.analysis.compare import FEW, Change, Comparison
+from genbench.analysis.labels import counted, listed
 from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
 from genbench.report.blocks import Column, Table, text_row
@@ -159,9 +159,11 @@ def print_models(part: Comparison, console: Console) -> None:
             least = ", ".join(f"{value.metric} {value.detectable:.2g}" for value in unseen)
             console.print(styled(f"Smallest differences that these seeds detect ({100 * POWER:g} % power): {least}."))
     budgets = [change for change in part.spec if change.name.startswith(("plan.", "evaluation."))]
-    few = ["Too few seeds to test: run both models with more seeds, such as --seeds 0-4."]
-    few = few if any(value.verdict == "too few seeds" for value in part.values) else []
-    for line in [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only, *few]:
+    lines = [*(f"Their budgets differ: {_change(change)}." for change in budgets), *part.only]
+    if few := [value.metric for value in part.values if value.verdict == FEW]:
+        which = f" {listed(few)}" if len(few) < len(part.values) else ""
+        lines.append(f"Too few seeds to test{which}: run both models with more seeds, such as --seeds 0-4.")
+    for line in lines:
         console.print(styled(line))
     _tests([part], console)
 
@@ -176,7 +178,7 @@ def _differences(part: Comparison) -> Table:
     for value in part.values:
         found = value.paired
         interval = "" if found.low is None else f"{found.low:.2g} .. {found.high:.2g}"
-        p = "" if value.p is None else f"{value.p:.2g}"
+        p = "" if value.p is None or value.verdict == FEW else f"{value.p:.2g}"
         numbers = (f"{number:.3g}" for number in (value.one, value.other, found.mean))
         rows.append(text_row(value.metric, *numbers, interval, p, value.verdict))
     return Table(_title(part), columns, tuple(rows), head="metric")

@@ -295,8 +295,6 @@ def complete(board: TrackBoard, rest: Sequence[str]) -> str:
     parts = [f"Cells (a method on a task) with all seeds: {', '.join(parts)}"]
     parts += [f"not shown: {', '.join(rest)}"] if rest else []
     chosen, tried, changed = board.choices
-    if board.further and any(heat.settings == "tuned" for heat in board.heats):
-        parts.append(f"not tuned: {', '.join(board.further)}")  # the track has no trials of these
     if tried and not chosen:
         parts += [f"tuning is declared for {counted(tried, 'cell')}, but not done"]
     elif chosen:

@@ -39,6 +39,7 @@ TUNED = (
     "where a column shows another NFE. Notes of the tables of tasks state them."
 )
 CHOSEN = "Notes state the settings that tuning chose; methods without such a note have their default settings."
+NOT_TUNED = "not tuned, unlike the methods of the track: --settings default compares all without tuning"
 LABELS = "conditional=true"
 SECONDS = "s / 1,000 steps"
 WIDEST = 6
@@ -74,6 +75,7 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         *_labelled(board, shown),
         *imprecise(heats),
         *_signs(rows),
+        *_added(board),
     ]
     titles = (*table.columns[: len(heats)], *columns, *table.columns[len(heats) :])
     return replace(table, columns=titles, rows=tuple(rows), legend=tuple(legend))
@@ -146,7 +148,9 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
     columns = [Column(short[c.data], c.better, f"{c.data}: {c.metric}; {c.protocol}") for c in contests]
     rows = [Row(REAL, tuple(_floor(contest) for contest in contests), floor=True)]
     models, left_out = _tried(board, steps)
-    rows += [Row(model, tuple(_cell(c, model, notes) for c in contests)) for model in models]
+    heat = board.heat(steps, None)
+    untuned = {model: _untuned(board, heat, model) for model in models}
+    rows += [Row(model, tuple(_cell(c, model, notes, untuned[model]) for c in contests)) for model in models]
     legend = [
         "Mean ± half its 95 % interval over seeds; methods of a column that share a letter are not separated (paired "
         f"t, Holm's correction over all pairs, {100 * LEVEL:g} %); in parentheses: not compared.",
@@ -157,7 +161,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
     legend += origins(board, [contest.data for contest in contests])
     measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
     legend += [f"{text}." for text in measured]
-    legend += [CHOSEN] if board.heat(steps, None).settings == "tuned" else []
+    legend += [CHOSEN] if heat.settings == "tuned" else []
     legend += recipes(board, models)
     noise = {short[c.data]: c.noise for c in contests if c.noise is not None}
     if noise:
@@ -165,7 +169,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         part = f" Above a third on {', '.join(high)}: part of the spread there is evaluation error." if high else ""
         shares = ", ".join(f"{data} {share:.2f}" for data, share in noise.items())
         legend.append(f"Evaluation error divided by the spread over seeds, median: {shares}.{part}")
-    name = title(board, [board.heat(steps, None)], what)
+    name = title(board, [heat], what)
     return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
 
 
@@ -239,6 +243,12 @@ def _labelled(board: TrackBoard, models: Sequence[str]) -> list[str]:
     return [f"Rows with {LABELS} use labels, {board.baseline} does not: compare them with {partner}."]
 
 
+def _added(board: TrackBoard) -> list[str]:
+    """Return a sentence on the rows that the track does not list, if there are any."""
+    what = "they add pairs to the correction and opponents to the wins, so published letters and wins may differ"
+    return [f"Beyond the track: {', '.join(board.further)}; {what}."] if board.further else []
+
+
 def _share(wins: float | None) -> Cell:
     return Cell(text="" if wins is None else f"{100 * wins:.0f} %")
 
@@ -263,14 +273,20 @@ def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, n
     interval = "" if None in ends or model == board.baseline else f" ({ends[0]:.2f}-{ends[1]:.2f})"
     letters = summary.letters if len(heat.effects.scored) > 1 else ""  # a single task separates nothing across tasks
     raised = f"{', '.join(summary.clipped)}: excess raised to one standard error of the floor"
-    numbers = (notes.setdefault(raised, len(notes) + 1),) if summary.clipped else ()
+    texts = [*([raised] if summary.clipped else []), *_untuned(board, heat, model)]
+    numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
     sign = "°" if summary.at_floor else ""
     return Cell(summary.ratio, text=f"{summary.ratio:.2f}{interval}", letters=letters, sign=sign, notes=numbers)
 
 
-def _cell(contest: Contest, model: str, notes: dict[str, int]) -> Cell:
+def _untuned(board: TrackBoard, heat: Heat, model: str) -> list[str]:
+    """Return the note of a row beside tuned ones of which the track has no trials."""
+    return [NOT_TUNED] if heat.settings == "tuned" and model in board.further else []
+
+
+def _cell(contest: Contest, model: str, notes: dict[str, int], more: Sequence[str]) -> Cell:
     own = contest.cells[model]
-    texts = [own.reason, own.stated, own.word if own.values else ""]
+    texts = [own.reason, own.stated, own.word if own.values else "", *more]
     numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts if text)
     if not own.values:
         return Cell(text=own.word, notes=numbers)

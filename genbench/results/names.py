@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, metrics, models
 from genbench.runs.spec import OF_DATA, own_data_name
 
@@ -62,9 +63,10 @@ def metric_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def typed_name(text: str, registry: Registry = models) -> str:
-    """Return the name under which results of a component, perhaps given as a file as to `genbench run`, are shown.
+    """Return how records call a component, perhaps given as a file as to `genbench run`; see `meant`.
 
-    A Python file that exists is executed, to find the name of the component of this kind that it registers.
+    A Python file that exists is executed, to find the name of the component of this kind that it registers, with the
+    hash of its present content.
 
     Raises:
         ConfigError: if the file is broken, or registers several such components or none.
@@ -74,9 +76,55 @@ def typed_name(text: str, registry: Registry = models) -> str:
     """
     if code := _PYTHON.fullmatch(text):
         path = Path(f"{code[1]}.py").expanduser()
-        return code[2] or (registry.load(path).partition("@")[0] if path.is_file() else path.stem)
+        return registry.load(path, code[2] or "") if path.is_file() else code[2] or path.stem
     is_path = "/" in text or OF_DATA.search(text)
     return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text
+
+
+def meant(names: Sequence[str], labels: Mapping[str, str], problem: str) -> list[str]:
+    """Return the label that each name means: the one with exactly its words, or else the only one that contains them.
+
+    Args:
+        labels: {label: name of the component in records}. What comes from a file may be called with and without its
+            hash, whether the label has it or not.
+        problem: beginning of the message about a name without a label.
+
+    Raises:
+        ConfigError: if a name means no label, or several.
+
+    >>> meant(["wcfm kappa=0.5"], {"wcfm": "wcfm", "wcfm kappa=0.50 sigma=0.1": "wcfm"}, "no results of")
+    ['wcfm kappa=0.50 sigma=0.1']
+    >>> meant(["ln", "ln@1f2e3d4c"], {"ln": "ln@1f2e3d4c", "ln kappa=2": "ln@1f2e3d4c"}, "no results of")
+    ['ln', 'ln']
+    """
+    found = {name: _meant(_words(name), labels) for name in names}
+    for name, those in found.items():
+        if not those:
+            raise unknown(problem, name, labels)
+    for name, those in found.items():
+        if len(those) > 1:
+            raise ConfigError(f"'{name}' is ambiguous: {'; '.join(those)}. Name one of them")
+    return [found[name][0] for name in names]
+
+
+def _meant(words: frozenset, labels: Mapping[str, str]) -> list[str]:
+    if exact := [label for label in labels if words == _words(label)]:
+        return exact
+    of_file = {label: {own, own.partition("@")[0]} if "@" in own else set() for label, own in labels.items()}
+    containing = [label for label in labels if words <= _words(label) | of_file[label]]
+    return [label for label in containing if len(words) == len(_words(label))] or containing
+
+
+def _words(label: str) -> frozenset[str | tuple[str, float]]:
+    """Return the words of a label; numbers by their value."""
+    words: list[str | tuple[str, float]] = []
+    for word in label.split():
+        name, _, value = word.partition("=")
+        try:
+            words.append((name, float(value)))
+        except ValueError:
+            words.append(word)
+    return frozenset(words)
 
 
 def _without_hash(text: str, plain: set[str]) -> str:

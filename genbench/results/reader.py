@@ -15,7 +15,7 @@ from genbench.metrics.bounds import impossible
 from genbench.registry import models
 from genbench.results.frames import names_of
 from genbench.results.names import named
-from genbench.runs.record import identity, merge_records, read_published, read_record
+from genbench.runs.record import find_run, identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
 from genbench.runs.versions import LeftOut, current, installed_version, log_left_out, outdated_metrics
@@ -215,17 +215,12 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     metrics of its saved record and those that only a published record has.
 
     Args:
-        path: what to read; may be the name of a run in the results folder.
+        path: what to read; a run of the results folder as to `find_run`.
 
     Raises:
-        ConfigError: if there are no records.
+        ConfigError: if there are no records, or several runs have a name that begins so.
     """
-    if not path.exists():
-        run = results / "runs" / path
-        if not run.exists():
-            hint = "" if path == results else "; to compare two models, add --dataset NAME"
-            raise ConfigError(f"{path} is not a folder or run with records{hint}")
-        path = run
+    path = path if path.exists() else _run_called(str(path), results)
     if path.is_file():
         published = path.name.endswith(".jsonl.gz")
         records = read_published(path) if published else [read_record(path)]
@@ -239,7 +234,19 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
     records = [record for record in records if identity(record) not in refused]
     if not records:
         raise ConfigError(f"{path} holds no records")
-    return named(records)
+    return records
+
+
+def _run_called(name: str, results: Path) -> Path:
+    """Return the folder of a run; a name that means none, or several, may be the name of a model."""
+    hint = "to compare two models, add --dataset NAME"
+    try:
+        found = find_run(results, name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {hint}") from error
+    if found is None:
+        raise ConfigError(f"{name} is not a folder or run with records; {hint}")
+    return found
 
 
 def _joined(store: Store, only: Collection[str] = ()) -> list[Record]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genbench.errors import ConfigError
-from genbench.registry import datasets
+from genbench.registry import datasets, models
 from genbench.runs.component import differing
 from genbench.runs.make_spec import complete_spec
 from genbench.runs.spec import Spec, build_data, own_data_name
-from genbench.settings import Settings, merge, settings_in
+from genbench.settings import Settings, merge, settings_in, settings_of
 from genbench.sweeps.set_options import as_set_options, parse_set_options
 
 
@@ -29,10 +29,19 @@ def command(spec: Spec) -> str:
 
 
 def baseline(spec: Spec, model: str, seeds: str) -> str:
-    """Return the shell command that runs another model, with default settings, on the data and budget of a cell."""
+    """Return the shell command that runs another model on the data and budget of a cell.
+
+    Of the settings of the cell's model, the command has the encoder and those that both models have, such as the
+    network: without these, the comparison would be unequal.
+    """
     data, metrics = _data(spec), list(spec.metrics)
-    default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data})
+    encoder = {"encoder": spec.encoder} if spec.encoder is not None else {}
+    default = complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data, "model": encoder})
     changes = {part: _changes(spec.settings[part], default.settings[part]) for part in ("plan", "evaluation")}
+    own, other = (settings_of(models[name].build) for name in (spec.model["name"], model))
+    both = {name for name in own.keys() & other.keys() if own[name].type == other[name].type}
+    shared = {name: value for name, value in spec.settings["model"].items() if name in both}
+    changes["model"] = encoder | _changes(shared, default.settings["model"])
     usual = {*metrics} == {*build_data(spec.data).metrics}
     return _written(spec, model, seeds, [] if usual else metrics, _sets(spec, data, changes))
 

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from helpers.command_line import begin, genbench
+from helpers.records import edit_record
 
 from genbench.cli.descriptions import describe_section
 from genbench.user_code import FILES
@@ -73,6 +74,30 @@ def test_a_run_is_found_by_the_beginning_of_its_name_and_its_command_repeats_it(
     rows = {(row["metric"], row["point"]): row["value"] for row in record["results"]}
     assert (listed["run"], listed["value"]) == (record["labels"]["run"], rows[listed["metric"], "main"])
     assert record["labels"]["run"] in genbench("list", "runs", *place).stdout
+
+
+def test_listed_runs_state_the_settings_and_contents_in_which_they_differ(cli, swept):
+    """Which of ln-points-0-26b1cb20da72 and ln-points-0-d63c4fe5389f had std=0.5? Only `show` told, one by one."""
+    _, results = swept
+
+    def listed():
+        """Return the model, the metric and the settings of each run."""
+        lines = map(str.split, cli("list", "runs", "--results", results)[1].splitlines())
+        return sorted({(words[0].split("-")[0], words[3], *words[5:]) for words in lines})
+
+    def edit(record):
+        record["spec"]["model"]["name"] = record["labels"]["model"] = f"ln@0000000{record['spec']['seed']}"
+        record["results"] = [{**row, "metric": row["metric"].replace("nfe", own)} for row in record["results"]]
+        record["spec"]["metrics"][own] = record["spec"]["metrics"].pop("nfe")
+        for measured in record["provenance"]["measurements"]:
+            measured["metrics"] = [own if name == "nfe" else name for name in measured["metrics"]]
+
+    own = "gap@9caa24b0"
+    assert listed() == [("cfm", "nfe"), ("wcfm", "nfe", "kappa=0.5")]
+    for path in results.glob("runs/cfm-*/*/record.json"):
+        edit_record(path, edit)
+    assert listed() == [("cfm", "gap", "ln@00000000"), ("cfm", "gap", "ln@00000001"), ("wcfm", "nfe", "kappa=0.5")]
+    assert "gap@" not in cli("list", "runs", "--results", results, "--json")[1]
 
 
 def test_a_beginning_of_several_names_is_refused(kept):

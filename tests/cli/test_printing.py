@@ -78,6 +78,21 @@ def test_one_metric_is_compared_in_a_sentence_and_several_in_a_table():
         assert "80 % power" in text
 
 
+def test_the_metrics_with_too_few_seeds_are_named_without_a_p_value():
+    """Too few seeds to test: run both models with more seeds, beside "better" of another metric."""
+    one = {0: 1.0, 1: 2.0, 2: 4.0}
+    equal, apart = ({seed: one[seed] + 1 + k * seed for seed in one} for k in (0, 0.01))
+    values = [
+        Difference(metric, 2.0, 3.0, paired(other, one), p, "lower")
+        for metric, other, p in (("nfe", equal, 0.11), ("w2", apart, 0.0064))
+    ]
+    text = printed(print_models, Comparison("cfm on moons", "otcfm on moons", [], [], values, []))
+    assert "Too few seeds to test nfe: run both models" in " ".join(text.split())
+    assert ("0.11" in text, "0.0064" in text, "worse" in text) == (False, True, True)
+    text = printed(print_models, Comparison("cfm on moons", "otcfm on moons", [], [], values[:1] * 2, []))
+    assert "Too few seeds to test: run both models" in " ".join(text.split())
+
+
 def test_runs_without_a_common_value_are_named_without_an_empty_table():
     spec = [Change("plan.steps", 1, 2), Change("metrics.w2", None, {"n": 9}), Change("metrics.nll.n", 8, 9)]
     part = Comparison("cfm on moons", "cfm on moons", spec, [], [], ["only the second measured w2"])

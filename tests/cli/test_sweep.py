@@ -224,3 +224,15 @@ def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
     assert "12 cells, 0 to run" in sweep("--dataset", "moons", "--dry-run").stderr
     assert "21 cells, 9 to run" in sweep("--dry-run").stderr
     assert len(published(results / "some/records.jsonl.gz")) == 12
+
+
+def test_a_row_of_ones_own_is_compared_with_methods_that_are_not_tuned_either(cli, tmp_path, monkeypatch):
+    """The first table that ranked a method compared its defaults with tuned rivals."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("genbench.sweeps.executors.execute", lambda cells, *_: [None] * len(cells))
+    code, out, err = cli("sweep", "plane-v1", "--model", "cfm", "--set", "model.sigma=0.1", "--dataset", "moons")
+    assert code == 0, err
+    assert [line.partition(" settings")[0] for line in out.splitlines() if line.startswith("plane-v1, ")] == [
+        "plane-v1, default"
+    ] * 2
+    assert out.endswith("next: genbench leaderboard --track plane-v1 --results results --settings default\n")

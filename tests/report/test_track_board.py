@@ -12,7 +12,7 @@ from genbench.report import publish
 from genbench.report.publish import track_charts
 from genbench.report.track_board import track_board
 from genbench.report.track_sentences import complete, sentences
-from genbench.report.track_table import CHOSEN, TUNED, across_table, task_table
+from genbench.report.track_table import CHOSEN, NOT_TUNED, TUNED, across_table, task_table
 from genbench.runs.store import Store
 
 
@@ -186,11 +186,20 @@ def test_a_track_says_that_its_tuning_is_not_done(tmp_path):
 def test_the_tuned_table_says_what_was_not_tuned_and_how_often_defaults_were_chosen(tmp_path):
     choices = {"moons": KAPPA, "pinwheel": {"wcfm": {}}}
     records = [*planted(), *tuned("elbow", ["default"], 0.9), *tuned(0.5, tasks=("moons",))]
+    mine = [
+        record_of("cfm", data, 20, seed, rows_of(0.6, FLOOR[seed]), settings={"sigma": 0.1})
+        for data in ("moons", "pinwheel")
+        for seed in range(5)
+    ]
+    for record in mine:
+        record["spec"]["evaluation"]["curve"] = [1, 4]
     for settings, said in (("tuned", True), ("default", False)):
-        board = board_of(tmp_path, records, chosen=choices, settings=settings)
+        board = board_of(tmp_path, records, chosen=choices, settings=settings, added=mine)
         assert "for 2 of 2 cells" in complete(board, [])
         assert complete(board, []).endswith(", for 1 of them other settings than the defaults")
-        assert ("; not tuned: mine;" in complete(board._replace(further=("mine",)), [])) is said
+        for table in (across_table(board), task_table(board, 20)):
+            marked = [row.label for row in table.rows if NOT_TUNED in (table.notes[n - 1] for n in row.cells[0].notes)]
+            assert marked == (["cfm sigma=0.1"] if said else [])
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ def test_ones_own_row_stands_in_the_tables_of_the_budgets_that_it_tried(tmp_path
     assert (own in {row.label for row in short.rows}, own in {row.label for row in long.rows}) == (False, True)
     assert f"Without a run at this budget: {own}." in short.legend
     assert not any(line.startswith("Without a run") for line in long.legend)
+    for each, said in ((board, 1), (board_of(tmp_path, planted()), 0)):
+        assert sum(line.startswith(f"Beyond the track: {own}; they add") for line in across_table(each).legend) == said
     assert own not in {row.label for row in cost_table(board, 20).rows}
 
 

@@ -1,8 +1,11 @@
 """Users see the names of their files; a hash only where two things share a name."""
 
+import re
+
 import pytest
 
-from genbench.results.names import metric_names, named, typed_name
+from genbench.errors import ConfigError
+from genbench.results.names import meant, metric_names, named, typed_name
 
 
 def record(model="cfm", data="moons", path=None, content=None):
@@ -52,3 +55,25 @@ def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
 )
 def test_a_file_may_be_named_as_in_a_run(typed, name):
     assert typed_name(typed) == name
+
+
+def test_a_file_means_its_present_content_and_a_name_any_content(tmp_path):
+    """After an edit, results of both contents have the hash in their names, and nothing said which one was meant."""
+    (tmp_path / "mine.py").write_text(
+        "from genbench.registry import models\n@models.register('mine')\ndef mine(event, source): 'Mine.'\n"
+    )
+    name = typed_name(str(tmp_path / "mine.py"))
+    assert name == typed_name(str(tmp_path / "mine.py:mine"))
+    assert name.startswith("mine@")
+    old, new = ({label: full} for label, full in (("mine", "mine@00000000"), ("mine", name)))
+    assert meant([name, "mine"], new, "none of") == ["mine", "mine"]
+    both = {name: name, "mine@00000000": "mine@00000000", "cfm": "cfm", "cfm@00000000": "cfm@00000000"}
+    assert meant([name, "cfm"], both, "none of") == [name, "cfm"]
+    assert meant(["mine"], {name: name, f"{name} steps=2": name}, "none of") == [name]
+    for names, labels, message in (
+        (["mine", "cfm"], both, f"'mine' is ambiguous: {name}; mine@00000000. Name one of them"),
+        (["mine", "cf"], both, "none of 'cf'; did you mean"),  # what is missing first
+        ([name], old, f"none of '{name}'; known: mine"),  # what was measured before the edit
+    ):
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            meant(names, labels, "none of")

@@ -139,7 +139,7 @@ def test_a_file_without_records_is_refused(tmp_path):
     path.write_bytes(gzip.compress(b'{"a": 1}\n'))
     with pytest.raises(ConfigError, match=r"x-records\.jsonl\.gz holds no records: labels: field required"):
         load_records(path)
-    with pytest.raises(ConfigError, match=r"nowhere is not a folder or run with records$"):
+    with pytest.raises(ConfigError, match=r"nowhere is not a folder or run with records; to compare"):
         load_records(tmp_path / "nowhere", tmp_path / "nowhere")
 
 

@@ -180,6 +180,7 @@ def test_runs_without_metrics_are_no_rows_of_tables(own):
     assert not folder.stale
     command = next_command(own, latent(), [0])
     assert command.startswith("genbench run --model otcfm ")  # a comparison with the encoder failed
+    assert "--set model.encoder.width=8" in command
     assert sorted(verdict.state for verdict in verify(own, sample=9)) == ["confirmed", "confirmed", "not measured"]
     record = read_record(own.record_path(encoder))
     assert versions.why_outdated(record) is None

@@ -18,7 +18,7 @@ from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import SuiteResults, group_by, half_interval, headlines
 from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
-from genbench.report.tables import NO_REASON, comparison_tables, distinct_reasons
+from genbench.report.tables import NO_REASON, ONE_EVALUATION, comparison_tables, distinct_reasons
 from genbench.results.frames import cost_of, doubtful_density, protocol
 from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
@@ -49,7 +49,8 @@ def _table(table: Table, width: int) -> Group:
         for row, (label, *cells) in zip(panel.rows, body, strict=True):
             drawn.add_row(Text(names[label]), *map(Text, cells), style="dim" if row.floor else "")
         parts.append(drawn)
-    notes = "; ".join(f"[{i}] {note}" for i, note in enumerate(table.notes, 1))
+    used = {number for row in table.rows for cell in row.cells for number in cell.notes}
+    notes = "; ".join(f"[{i}] {note}" for i, note in enumerate(table.notes, 1) if i in used)
     below = [styled(notes)] if notes else []
     below += [styled(line, "dim") for line in table.legend]
     return Group(*parts, *below)
@@ -62,11 +63,19 @@ def _cell(cell: Cell) -> str:
 def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     """Print the main columns of the first tables of a suite, where the rest is, and the next command."""
     chosen = headlines([suite])
-    for table in comparison_tables(suite.values, suite.failures)[:TABLES]:
+    tables = comparison_tables(suite.values, suite.failures)
+    for table in tables[:TABLES]:
         titles = {column.title for column in table.columns}
         legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
+        legend = [line for line in legend if not line.startswith(ONE_EVALUATION)]  # it names columns that are not shown
         show([replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))], console)
-    print_line(console, f"All tables: {folder / 'table.md'}")
+    counts = (
+        (max((len(table.columns) for table in tables), default=0), COLUMNS, "columns"),
+        (len(tables), TABLES, "tables"),
+    )
+    parts = [f"{shown} of {there} {what}" for there, shown, what in counts if there > shown]
+    shown = f"{' and '.join(parts)} are shown. " if parts else ""
+    print_line(console, f"{shown}All tables: {folder / 'table.md'}")
     models = list(dict.fromkeys(run.record["labels"]["model"] for run in suite.runs))
     where = ["--results", str(folder.parent)]
     if len(models) > 1:

@@ -1,10 +1,13 @@
 """The terminal: the same numbers within its width; labels do not control it."""
 
 import re
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.records import run
 from helpers.reports import cells_of, comparison_table, printed, refusal, three_seeds, wide_table
+from helpers.reports import row as measured
 
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import load_suites
@@ -80,11 +83,25 @@ def test_no_label_reaches_the_terminal_as_a_command():
     assert text.count("cfm x[bold]") >= 5
 
 
+def test_a_suite_says_how_much_of_its_tables_is_shown_and_notes_only_that():
+    """The notes below the table were on columns that were not there, and nothing said where these were."""
+    names = ("w2", "sliced_w2", "mmd", "energy_distance", "npe")
+    values = [measured(model, s, 1 + s / 9, name, half=0.1) for name in names for model in ("a", "b") for s in range(3)]
+    values += [refusal("a", 0, "it took too long", "detour")]
+    suite = SimpleNamespace(values=values, failures=[], runs=[run("cfm", 0, 1.0)])
+    text = printed(print_suite, suite, Path("results/tiny"))
+    assert "4 of 6 columns are shown. All tables: results/tiny/table.md" in text
+    assert not [part for part in ("single evaluation", "took too long", "npe", "detour") if part in text]
+    suite.values = [value for value in values if value.metric in names[:4]]
+    assert "shown" not in printed(print_suite, suite, Path("results/tiny"))
+
+
 def test_a_suite_fits_a_screen(finished_sweep):
     (suite,) = load_suites(Store(finished_sweep / "r"))
     *lines, where, compare, report = printed(print_suite, suite, finished_sweep / "r/tiny").splitlines()
     assert len(lines) < 37
     assert all(len(line) <= 80 for line in lines)
     assert where.endswith("table.md")
+    assert "are shown" not in where
     assert compare.startswith("next: genbench compare cfm 'wcfm kappa=0.5' --dataset moons --results ")
     assert report.startswith("next: genbench report --results ")
