@@ -71,6 +71,7 @@ app = typer.Typer(
     cls=ByTask,
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,  # it ends the process by SystemExit, as only faulty components do
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

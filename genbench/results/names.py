@@ -75,7 +75,7 @@ def typed_name(text: str, registry: Registry = models) -> str:
     ('mine', 'other', 'people', 'wcfm kappa=.5')
     """
     if code := _PYTHON.fullmatch(text):
-        path = Path(f"{code[1]}.py").expanduser()
+        path = Path(f"{code[1]}.py")
         return registry.load(path, code[2] or "") if path.is_file() else code[2] or path.stem
     is_path = "/" in text or OF_DATA.search(text)
     return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text

@@ -6,6 +6,7 @@ the published record has. Otherwise, as in a fresh checkout, the published recor
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -226,7 +227,8 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         records = read_published(path) if published else [read_record(path)]
         records = [record for record in records if "failure" not in record] if published else records
     elif (path / RECORDS).exists():
-        records = _joined(Store(path.resolve().parent), [path.resolve().name])
+        place = Path(os.path.abspath(path))  # a suite that is a link stands beside the runs of its results folder
+        records = _joined(Store(place.parent), [place.name])
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
     refused = {identity(record): why for record in records if (why := impossible(record["results"]))}

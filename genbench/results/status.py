@@ -73,8 +73,9 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
 def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
     """Return the state of each cell."""
     outdated = {
-        (record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]): why
+        (labels["model"], labels["data"], own["seed"], own["plan"].get("steps")): why
         for record in store.records()
+        for labels, own in [(record["labels"], record["spec"])]
         if (why := why_outdated(record)) is not None
     }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
@@ -91,7 +92,11 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
             state, note = "failed", failure.splitlines()[-1]
         elif record is not None and (old := outdated_metrics(record).keys() & missing.keys()):
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
-        elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
+        elif (
+            record is None
+            and (why := outdated.get((spec.model_label, spec.data_label, spec.seed, spec.plan.get("steps"))))
+            is not None
+        ):
             state, note = "stale", why
         cells.append(CellStatus(name, state, note))
     return cells

@@ -318,6 +318,7 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     Raises:
         ConfigError: if there is not enough memory; the message says what to set.
     """
+    provenance.code()  # read once, and now: the checkout may change while this process trains
     try:
         # Rounding depends on the number of threads, so the plan sets it, not the machine.
         with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):

@@ -168,6 +168,17 @@ def test_weights_of_networks_are_downloaded_before_the_first_step(tmp_path, own_
     assert rows["norm"]["value"] > 0
 
 
+def test_records_name_the_code_that_training_began_with(tmp_path):
+    """A checkout that moved meanwhile was named for a training that it had no part in."""
+    known = []
+    provenance.code.cache_clear()
+    spec = make_spec(
+        "cfm", "moons", metrics=["norm"], settings={"plan": {"steps": 2}, "evaluation": {"n": 64, "curve": []}}
+    )
+    run(spec, Store(tmp_path), progress=lambda *_: known.append(provenance.code.cache_info().currsize))
+    assert known[0] == 1
+
+
 def test_runs_without_metrics_are_no_rows_of_tables(own):
     run(latent(seed=1), own)
     encoder = latent().prerequisites["encoder"]
