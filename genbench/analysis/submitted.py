@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.results.archive import opened, remembered
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import find_run, identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
-from genbench.runs.versions import impossible, without_outdated
+from genbench.runs.versions import without_outdated
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")

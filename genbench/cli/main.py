@@ -207,6 +207,8 @@ def _usage(error: Any) -> int:
         return 2
     command = error.ctx.command_path if error.ctx is not None else "genbench"
     message = error.format_message().replace("Value error, ", "").removesuffix(".")
+    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in error.ctx.command.params):
+        message += "; settings are written as --set plan.steps=5"
     return _fail(f"{message} ({command} --help)", 2, command)
 
 

@@ -63,8 +63,9 @@ def run(
         from genbench.runs.store import Store
         from genbench.runs.train_or_resume import build_untrained
 
-    require_measurable(build_data(specs[0].data), specs[0].metrics, metric or ())
     store, kinds = Store(results), check_kinds(log or ())
+    to_measure = {name for spec in specs for name in missing_metrics(store.record(spec), spec)}
+    require_measurable(build_data(specs[0].data), specs[0].metrics, to_measure & {*(metric or ())})
     plan_of(specs[0]).parts(devices)
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded

@@ -1,6 +1,5 @@
 """Measurement: the rows of a record, from the chosen metrics of a model, along its NFE curve and on real data."""
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,9 @@ from scipy.special import stdtrit
 from genbench import activity
 from genbench.core import Data, Model
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
+from genbench.metrics.bounds import impossible
 from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.extractors.weights import NotDownloaded
 from genbench.metrics.floor import floor_of
 from genbench.metrics.sampling import Sampling, draw, drawn_labels
 from genbench.numerics.precision import float32_products
@@ -123,11 +124,6 @@ def measure(
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
-        details = {f"{detail} of {name}": number for detail, number in value.details.items()}
-        for what, number in {name: value.value, f"the floor of {name}": floor, **details}.items():
-            if isinstance(number, float) and not math.isfinite(number):
-                why = "samples or data are too large, or the metric must raise Unsupported where it has no value"
-                raise RunFailed(f"{what} is {number}: {why}")
         rows.append(
             row
             | {
@@ -140,6 +136,8 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
+    if why := impossible(rows):
+        raise RunFailed(f"{why}: it is wrong, or the bounds that the metric declares are")
     silent = [row for row in rows if not _SPREAD & row.get("details", {}).keys()]
     if of_samples and silent and entry.traits.get("halves", interval) and (evaluation.errors or interval):
         halves = half_intervals(evaluation, name, settings, rows)
@@ -166,7 +164,7 @@ class _OnlyData(Evaluation):
 
 
 def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str]) -> None:
-    """Refuse metrics that have no value on the data, whatever the model: nothing is trained for them in vain.
+    """Refuse metrics that can have no value here, whatever the model: nothing is trained for them in vain.
 
     Args:
         components: the metrics of a spec.
@@ -178,12 +176,39 @@ def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Ite
     for name in asked:
         settings = settings_in(components[name])
         try:
-            values_of(metrics[name], _OnlyData(data), settings)
+            _call_without_samples(data, name, settings)
         except Unsupported as reason:
             said = f"{reason}{_hint(reason, name, settings)}"
-            raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {said}") from reason
-        except (Exception, SystemExit):  # most metrics need samples or a model first; measuring reports their errors
-            continue
+            raise ConfigError(f"{name.partition('@')[0]} cannot be measured here: {said}") from reason
+
+
+def check_network(data: Data, name: str, settings: Mapping, trains: bool) -> None:
+    """Check the network that a metric of features uses.
+
+    Args:
+        trains: whether a training follows, for which a failed download is an error. A network that is unavailable for
+            another reason is not: the metric will give the reason, and the others are measured.
+
+    Raises:
+        ConfigError: with the reason, or if a file in the settings is wrong.
+    """
+    try:
+        _call_without_samples(data, name, settings)
+    except NotDownloaded as reason:
+        if trains:
+            raise ConfigError(f"{name}: {reason}; GENBENCH_OFFLINE=1 trains without its values") from reason
+    except Unsupported:
+        return
+
+
+def _call_without_samples(data: Data, name: str, settings: Mapping) -> None:
+    """Call a metric before there is a model; only ConfigError and Unsupported leave this function."""
+    try:
+        values_of(metrics[name], _OnlyData(data), settings)
+    except (ConfigError, Unsupported):
+        raise
+    except (Exception, SystemExit):  # most metrics need samples or a model first; measuring reports their errors
+        return
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

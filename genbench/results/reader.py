@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.registry import models
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.runs.record import find_run, identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import LeftOut, current, impossible, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import LeftOut, current, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 

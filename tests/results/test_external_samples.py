@@ -146,9 +146,9 @@ def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, mess
         read(tmp_path / "x.npy", data, "folder")
     assert message in str(said.value)
     np.savez(tmp_path / "x.npz", a=array, b=array)
-    with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
+    with pytest.raises(ConfigError, match="holds a, b; write one array of all samples, called 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
-    with pytest.raises(ConfigError, match="digits does not have images of 256 levels"):
+    with pytest.raises(ConfigError, match=r"samples: write samples of digits as \.npy or \.npz$"):
         read(place / "samples", datasets["digits"].build(), "digits")
 
 
