@@ -36,6 +36,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(READY) ## make the environment and install genbench into it
+	@echo "ready: . $(BIN)/activate"
 
 reproduce: $(READY) ## train a sample of the published cells again, into reproduced/, and say how far they agree (15 minutes)
 	$(BIN)/python -m benchmarks.reproduction plane-v1 digits-v1 --jobs $(JOBS)
@@ -117,7 +118,7 @@ $(READY): pyproject.toml
 	  "$$python" -m venv --clear $(VENV); \
 	fi; \
 	echo "installing genbench into $(VENV) (a few minutes the first time)"; \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 $(LOWEST)/.installed: pyproject.toml

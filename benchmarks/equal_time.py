@@ -7,7 +7,6 @@ budget.
 """
 
 from collections.abc import Mapping
-from itertools import combinations
 from typing import NamedTuple
 
 from benchmarks import tables
@@ -148,8 +147,8 @@ def _how(board: TrackBoard) -> str:
     return (
         f"Seconds: processor time on one thread, measured on {listed([shape.task for shape in shapes])} for all tasks "
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
-        "reflow's pairs and sdcfm's potentials, which are computed once per data set (in 2D, [30 to 50 s]("
-        "couplings.md#what-a-step-costs) would put a first training above the limit)"
+        "reflow's pairs, which each training solves anew (in 2D about 1 s), and sdcfm's potentials, found once per "
+        "data set (in 2D, [30 to 50 s](couplings.md#what-a-step-costs) would put a first training above the limit)"
         f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
@@ -289,19 +288,21 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
     timed = [shape.seconds for shape in _timed(board).shapes if best in shape.seconds]
     steps = _times([seconds[best] / seconds[base] for seconds in timed])
-    others = [each for each in within.heat.effects.summaries if each.ratio is not None and each.method != best]
-    alike = sum(not each.apart(within.own) for each in others)
+    *apart, alike = _sides(within.heat, best)
+    parts = [within.heat.on([task for task in within.tasks if task != left], base) for left in within.tasks]
+    counts = sorted(sum(_sides(part, best)[:2]) for part in parts) if len(parts) > 2 else []
     unscored = [c.data for c in met if c.data not in within.tasks]
-    also = f" Counting also {listed(unscored)}, which have no ratio, its" if unscored else " Its"
+    also = f"Counting also {listed(unscored)}, which have no ratio, its" if unscored else "Its"
     said = [
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
         f"the README says, but takes {steps} the seconds.",
         *([f"Within the time limit, it {gaps}."] if gaps else []),
         _compared(found, base, f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
         *([f"Over all {len(above.tasks)}, above the limit, it has {interval(above.own)}."] if gaps and above else []),
-        f"Within the limit, {best} is not separated from {alike} of {len(others)} other methods.{also} mean is better "
-        f"than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse on "
-        f"{len(met) - better} (separated on {behind}).",
+        f"Within the limit, {best} is not separated from {alike} of {sum(apart) + alike} other methods.",
+        *([f"Without one of the tasks, it is separated from {counts[0]} to {counts[-1]}."] if counts else []),
+        f"{also} mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on "
+        f"{ahead}) and worse on {len(met) - better} (separated on {behind}).",
     ]
     return " ".join(said)
 
@@ -321,6 +322,14 @@ def _compared(found: Bracket, base: str, where: str) -> str:
     return f"{said} {f'It is separated from {base}: {listed(apart)}.' if apart else none}"
 
 
+def _sides(heat: Heat, method: str) -> tuple[int, int, int]:
+    """Return than how many methods one is better, or worse, separated over tasks, and from how many it is not."""
+    ranked = [each for each in heat.effects.summaries if each.ratio is not None]
+    place = [each.method for each in ranked].index(method)
+    better, worse = (sum(each.apart(ranked[place]) for each in some) for some in (ranked[place:], ranked[:place]))
+    return better, worse, len(ranked) - 1 - better - worse
+
+
 def sentence(board: TrackBoard) -> str:
     """Return the same in a few sentences, for the README."""
     given, base = budgets(board), board.baseline
@@ -330,20 +339,12 @@ def sentence(board: TrackBoard) -> str:
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
     method, within, gaps = found.steps.method, found.cases[0], found.gaps
-    ranked = [each for each in within.heat.effects.summaries if each.ratio is not None]
-    place = ranked.index(within.own)
-    sides = (("better", ranked[place:]), ("worse", ranked[:place]))
-    apart = {side: sum(each.apart(within.own) for each in some) for side, some in sides}
-    told = [f"{side} than {counted(number, 'other')}" for side, number in apart.items() if number]
-    if not any(one.apart(other) for one, other in combinations(ranked, 2)):
-        said, outcome = "no two methods are separated", "separate two methods"
-    elif not told:
-        said, outcome = f"{method} is separated from no other method", f"separate {method} from one"
-    else:
-        said = f"{method} is {', '.join(told)} and separated from no other"
-        outcome = f"separate {method} from fewer or more methods"
+    better, worse, _ = _sides(within.heat, method)
+    numbers = {"better": better, "worse": worse}
+    told = [f"{side} than {counted(number, 'other')}" for side, number in numbers.items() if number]
+    tasks = f"{listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}"
     return (
-        f"{start}, {said} ({listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}). With {within.share} {base}'s "
+        f"{start}, {method} is {listed([*told, 'separated from no other'])} ({tasks}). With {within.share} {base}'s "
         f"seconds, {method} has {interval(within.own)} times {base}'s excess. Refuted if "
-        f"{counted(len(heat.seeds), 'other seed')} or other tasks {outcome}."
+        f"{counted(len(heat.seeds), 'other seed')} or other tasks separate {method} from another method."
     )

@@ -84,12 +84,18 @@ def reason_of(error: BaseException) -> str:
 
 
 def place_in_user_file(error: BaseException) -> str:
-    """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if elsewhere."""
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__")).startswith(USER_MODULE):
-            place = f"{Path(frame.f_code.co_filename).name}:{line}, in {frame.f_code.co_name}"
-    return place
+    """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if elsewhere.
+
+    A SystemExit is always of a component, perhaps of another package, and arises where that ends the process.
+    """
+    places = [*traceback.walk_tb(error.__traceback__)]
+    own = [each for each in places if str(each[0].f_globals.get("__name__")).startswith(USER_MODULE)]
+    if not own and isinstance(error, SystemExit):
+        own = places
+    if not own:
+        return ""
+    frame, line = own[-1]
+    return f"{Path(frame.f_code.co_filename).name}:{line}, in {frame.f_code.co_name}"
 
 
 def described(error: BaseException) -> str:

@@ -171,7 +171,7 @@ class Registry:
         module, _, function = (family or self.module(name) or "").partition(":")
         try:
             imported = importlib.import_module(module)
-        except Exception as error:  # other packages may raise anything
+        except (Exception, SystemExit) as error:  # other packages may raise anything
             why = f"{module} cannot be imported: {type(error).__name__}: {error}"
             raise ConfigError(f"{self.kind} '{name}' of {self.origin(name)} is broken: {why}") from error
         if family:

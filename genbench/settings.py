@@ -246,17 +246,29 @@ def bind(builder: Callable, settings: Settings, what: str, *, context: Any = Non
             raise unknown(f"{what} has no setting", name, schema)
     bound = {}
     for name, setting in schema.items():
-        value = settings.get(name, setting.default)
+        value, label = settings.get(name, setting.default), _labelled(what, name)
+        if setting.type is inspect.Parameter.empty:
+            raise ConfigError(f"{what}: write a type for {name} into its signature, as {name}: int = 64")
         if value is inspect.Parameter.empty:
             raise ConfigError(f"{what} needs the setting '{name}': {setting.meaning or setting.type}")
         by_event = marker_in(setting.type, ByEvent)
         if value is None and context is not None and by_event and settings.get(by_event.unless) is None:
             value = by_event.value(context)
         if setting.nested is not None:
-            bound[name] = setting.nested.resolve(value, f"{what}.{name}", context)
+            bound[name] = setting.nested.resolve(value, label, context)
         else:
-            bound[name] = plain(setting, value, f"{what}.{name}")
+            bound[name] = plain(setting, value, label)
     return bound
+
+
+def _labelled(what: str, name: str) -> str:
+    """Return a setting as it is typed, before the component in parentheses.
+
+    >>> _labelled("wcfm", "kappa"), _labelled("sample (wcfm)", "steps")
+    ('wcfm.kappa', 'sample.steps (wcfm)')
+    """
+    path, bracket, component = what.partition(" (")
+    return f"{path}.{name}{bracket}{component}"
 
 
 def plain(setting: Setting, value: Any, what: str) -> Any:

@@ -62,6 +62,12 @@ def execute_file(path: Path) -> str:
     return digest
 
 
+def file_of(component: str) -> str | None:
+    """Return the path, from here, of the file that registered NAME@HASH; None for a component of a package."""
+    module = sys.modules.get(f"{USER_MODULE}{component.partition('@')[2]}")
+    return os.path.relpath(str(module.__file__)) if module is not None else None
+
+
 def sources(path: Path) -> dict[str, bytes]:
     """Return the content of a Python file and of the modules of its own folder that it imports, by relative path.
 

@@ -1,6 +1,7 @@
 """Validation: check values against types, and say in one line why they do not fit."""
 
 import json
+import re
 import reprlib
 from typing import Any
 
@@ -10,6 +11,14 @@ from genbench.errors import ConfigError
 
 LARGEST = 3.4028234663852886e38
 """The largest number of single precision, in which models compute."""
+
+
+WORDS = {
+    "input should be a valid list": "it should be a list, as [0, 1, 2]",
+    "input should be a valid array": "it should be a list, as [0, 1, 2]",
+    "input should be a valid dictionary": "it should be a table, as { steps = 10 }",
+}
+"""Messages of pydantic in the words of TOML."""
 
 
 def _distinct(items: list[Any]) -> list[Any]:
@@ -28,8 +37,7 @@ def explain(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first, *others = error.errors()
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _in_toml(first["msg"])
     if first["type"] not in ("missing", "value_error", "extra_forbidden", "unexpected_keyword_argument"):
         message = f"{reprlib.repr(first['input'])} is wrong: {message}"
     place = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
@@ -57,8 +65,14 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
         return type_.validate_json(text, strict=True)
     except ValidationError as error:
         # A union has one message per type.
-        messages = dict.fromkeys(part["msg"][0].lower() + part["msg"][1:] for part in error.errors())
+        messages = dict.fromkeys(_in_toml(part["msg"]) for part in error.errors())
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: {', or '.join(list(messages)[:3])}") from error
+
+
+def _in_toml(message: str) -> str:
+    message = re.sub(" after validation, not [0-9]+$", "", message.removeprefix("Value error, "))
+    message = message[0].lower() + message[1:]
+    return WORDS.get(message, message)
 
 
 def _check_number(number: str) -> None:

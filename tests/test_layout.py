@@ -1,5 +1,9 @@
 """The tests mirror the packages: the test of genbench/a/b.py is tests/a/test_b.py."""
 
+import shutil
+import subprocess
+import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -55,3 +59,16 @@ def test_no_folder_is_too_full():
     folders = Counter(path.parent for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
     assert folders.pop(PACKAGE) <= 10
     assert not {str(folder) for folder, modules in folders.items() if modules > MOST}
+
+
+def test_beside_the_clone_python_imports_the_package_not_the_folder_of_the_clone(tmp_path):
+    clone, installed = tmp_path / "genbench", tmp_path / "installed"
+    (clone / "genbench").mkdir(parents=True)
+    (clone / "genbench/__init__.py").write_text("found = True\n")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(PACKAGE.parent / name, clone)
+    build = "from setuptools import build_meta; build_meta.build_editable('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=clone, check=True, capture_output=True)
+    zipfile.ZipFile(*tmp_path.glob("*.whl")).extractall(installed)
+    script = f"import site; site.addsitedir({str(installed)!r}); import genbench; genbench.found"
+    subprocess.run([sys.executable, "-S", "-c", script], cwd=tmp_path, env={}, check=True)

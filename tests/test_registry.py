@@ -48,6 +48,7 @@ ENTRY_POINTS = """
 raises = broken_plugin.raises
 with-a-path = broken_plugin.path
 [genbench.datasets]
+leaves = broken_plugin.leaves
 unwritten = broken_plugin.unwritten
 forgotten = broken_plugin.forgotten
 [genbench.metrics]
@@ -66,6 +67,7 @@ def with_a_path(event, source, *, path: Path | None = None, other: Path = Path("
 FILES = {
     "broken_plugin/__init__.py": "",
     "broken_plugin/raises.py": "raise OSError('no license server')",
+    "broken_plugin/leaves.py": "import sys; sys.exit(0)",
     "broken_plugin/forgotten.py": "",
     "broken_plugin/path.py": PATH,
     "broken_plugin/garbled.py": "def garbled(:",
@@ -74,6 +76,7 @@ FILES = {
 }
 REASONS = {
     "raises": "broken_plugin.raises cannot be imported: OSError: no license server",
+    "leaves": "broken_plugin.leaves cannot be imported: SystemExit: 0",
     "unwritten": "broken_plugin.unwritten cannot be imported: ModuleNotFoundError",
     "forgotten": "broken_plugin.forgotten does not register it",
     "garbled": "broken_plugin.garbled cannot be imported: SyntaxError",
@@ -92,7 +95,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """What each command says where a package has a component with unusual settings, and four that are broken."""
+    """What each command says where a package has a component with unusual settings, and five that are broken."""
     site = tmp_path_factory.mktemp("site")
     for name, text in FILES.items():
         (site / name).parent.mkdir(exist_ok=True)

@@ -126,3 +126,8 @@ def test_bound_settings_become_the_types_of_the_signature():
 
     with pytest.raises(ConfigError, match="it needs the setting 'path'"):
         bind(needs, {}, "it")
+
+    def untyped(*, n=64): ...
+
+    with pytest.raises(ConfigError, match=r"^it: write a type for n into its signature, as n: int = 64$"):
+        bind(untyped, {}, "it")

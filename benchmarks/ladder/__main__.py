@@ -5,8 +5,10 @@
 
 Reads the published records of tracks that come with genbench: trained models with default settings. Predictions are
 about the headline metric, with the own sampler of each model and at each NFE of its curve. They are written once, to
-results/TRACK/predictions_PREDICTOR.toml. Commit them with an entry in `REGISTERED` (scores.py) and a test that repeats
-them, and train the longer budget in a checkout of that commit or a later one. The page scores these files.
+results/TRACK/predictions_PREDICTOR.toml. Before, try trainings that failed at the shorter budgets again: later, another
+end of theirs would change what the predictors were fitted to, as would a row added to the track at these budgets.
+Commit the files with an entry in `REGISTERED` (scores.py), and train the longer budget in a checkout of that commit or
+a later one. A test repeats the predictions from the published records, and the page scores them.
 """
 
 import argparse

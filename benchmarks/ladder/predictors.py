@@ -14,7 +14,18 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
-from benchmarks.ladder.orders import Ladder, Planned, Rung, Values, array, complete, mean_of, named, order
+from benchmarks.ladder.orders import (
+    Ladder,
+    Planned,
+    Rung,
+    Values,
+    array,
+    complete,
+    mean_of,
+    named,
+    order,
+    unfinished,
+)
 from genbench.analysis.labels import listed
 from genbench.analysis.significance import paired
 from genbench.errors import ConfigError
@@ -128,7 +139,8 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
     """
     lines = [HEADER.format(long=long, short=short, predictor=predictor)]
     lines += [f'track = "{track}"', f"from = {short}", f"to = {long}"]
-    predicted = {data: own[short] for data, own in found.items() if short in own and long not in own}
+    begun = {named(data) for data, own in found.items() if long in own}  # from whatever source its images come
+    predicted = {data: own[short] for data, own in found.items() if short in own and named(data) not in begun}
     if not predicted:
         raise ConfigError(f"{track}: no data set has values at {short} steps and none at {long}")
     for data, rung in predicted.items():
@@ -138,6 +150,12 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
         trained = planned.get((named(data), long), {})
         if not trained:
             raise ConfigError(f"{track}: no method is trained on {named(data)} for {long} steps")
+        have = {(method, seed) for method, own in rung.main.items() for seed in own}
+        failed = [
+            f"# failed after {short:,} steps: {runs}"
+            for runs in unfinished(planned.get((named(data), short), {}), have)
+        ]
+        lines += ["", *failed] if failed else []
         others = {other: own for other, own in found.items() if (other, predictor) != (data, "elsewhere")}
         for number in rung.headlines:
             known = known_of(others, number.removeprefix(rung.headline), short, long)
@@ -152,8 +170,6 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
             lines += ["", f"# {number}: {about}"]
             (common,) = complete(values)
             lines += [f"# seeds: {listed(map(str, next(iter(common.values()))))}"] if pairs else []
-            absent = values.keys() - common.keys()
-            lines += [f"# left out, since seeds failed: {listed(sorted(absent))}"] if pairs and absent else []
             lines += [f'["{data}"."{number}"]'] if pairs else []
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"

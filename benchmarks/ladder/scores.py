@@ -173,11 +173,15 @@ def shared_by(predicted: Mapping[str, Pairs]) -> set[tuple[str, str]]:
 
 
 def score_of(predicted: Mapping[str, Pairs], measured: Mapping[str, Values]) -> dict[str, Score]:
-    """Return the score of each predictor on the pairs that all of them predict, if these are measured."""
-    found = {}
+    """Return the score of each predictor on the pairs that all of them predict, if these are measured.
+
+    Other methods at the longer budget decide nothing: a seed on which one of them failed still counts.
+    """
+    found, shared = {}, shared_by(predicted)
+    methods = {method for pair in shared for method in pair}
     for name, own in predicted.items():
-        (whole,) = complete(measured[name])
-        pairs = scored({pair: p for pair, p in own.items() if pair in shared_by(predicted)}, whole)
+        (whole,) = complete({method: values for method, values in measured[name].items() if method in methods})
+        pairs = scored({pair: p for pair, p in own.items() if pair in shared}, whole)
         if pairs:
             means = dict(zip(whole, map(float, array(whole).mean(1)), strict=True))
             found[name] = Score(pairs, array(whole).shape[1], means)

@@ -1,8 +1,11 @@
-"""Compare the speed of genbench with other libraries; print the table and write it with a description of the machine.
+"""Compare the speed of genbench with other libraries: print the table and write it with what it was measured on.
 
-make bench                                             # all rows: results/perf.md and results/perf.csv
-python benchmarks/perf/bench.py --only 2d frechet      # rows with these prefixes; printed, not written
-python benchmarks/perf/bench.py --list                 # list the names of the rows
+make bench                                                                     # all rows
+python benchmarks/perf/bench.py --only 2d frechet                              # rows with these prefixes; printed
+python benchmarks/perf/bench.py --only sample-2d-trajectory --results results  # these rows again; others are kept
+python benchmarks/perf/bench.py --list                                         # list the names of the rows
+
+Writes perf.csv and, from it, perf.md. Each row has the date, the commit and the machine that it was measured with.
 """
 
 import argparse
@@ -10,20 +13,47 @@ import csv
 import importlib
 import io
 import os
-import time
+from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 
 import torch
-from harness import Measured, Row, Spread, measure
-from machine import described
+from harness import Measured, Row, measure
+from machine import commit, hardware
 
+from genbench.analysis.values import group_by
 from genbench.errors import first_line
 from genbench.storage.memory import keep_freed
 
 MODULES = ("training", "unet", "transport", "sampling", "tarflow", "features", "startup")
 """Modules with a function rows() -> list[Row], in the order of the table."""
 
-HEADER = ("work", "peer", "genbench, time", "peer, time", "figure", "quartiles", "by CPU time", "aim", "notes")
+HEADER = (
+    "work",
+    "peer",
+    "genbench, time",
+    "peer, time",
+    "figure",
+    "quartiles",
+    "by CPU time",
+    "aim",
+    "notes",
+    "measured",
+)
+FIELDS = (
+    *("row", "work", "peer", "kind", "figure", "low", "high", "processor", "genbench_s", "peer_s", "aim", "met"),
+    *("rounds", "threads", "note", "date", "commit", "machine"),
+)
+"""Columns of perf.csv, in seconds and ratios."""
+READING = (
+    "Each row times genbench and a peer on the same work, alternating in one process, with equal numbers of threads "
+    'and equal precision, unless the row says otherwise. A figure with "x" is the time of the peer divided by the time '
+    'of genbench: above 1x, genbench is faster. A figure with "%" is the cost of one part of genbench relative to the '
+    "peer. Figures are medians over rounds. Times of 2D training are per step of one model. Made by `make bench`; "
+    "`python benchmarks/perf/bench.py --only ROW --results results` measures a row again, by its name in "
+    "[perf.csv](perf.csv). The last column has the date and, where it was recorded, the commit."
+)
+"""How to read the page."""
 
 
 def rows() -> list[Row]:
@@ -45,46 +75,81 @@ def seconds(value: float) -> str:
     raise AssertionError
 
 
-def figure(kind: str, value: float) -> str:
-    """Format a figure or a target with its unit."""
-    return {"faster": f"{value:.3g}x", "share": f"{100 * value:.3g} %", "seconds": f"{value:.3g} s"}[kind]
+def figure(kind: str, value: str) -> str:
+    """Format a figure or a target with its unit; empty stays empty."""
+    if not value:
+        return ""
+    number = float(value)
+    return {"faster": f"{number:.3g}x", "share": f"{100 * number:.3g} %", "seconds": f"{number:.3g} s"}[kind]
 
 
-def cells(measured: Measured | str, row: Row) -> list[str]:
-    """Return the Markdown line of a row, or the reason if it could not be measured."""
-    aim = "" if row.aim is None else figure(row.kind, row.aim)
-    if isinstance(measured, str):
-        return [row.work, row.peer, "-", "-", "-", "", "", aim, measured]
-    low, middle, high = (figure(row.kind, value) for value in measured.figure)
-    verdict = {None: "", True: "met", False: "missed"}[measured.met]
-    note = "; ".join(part for part in (verdict, measured.note) if part)
+def record(row: Row, found: Measured | str, busy: str = "") -> dict[str, str]:
+    """Return the line of perf.csv of a row, or of the reason why it could not be measured.
+
+    Args:
+        busy: note on a busy machine.
+    """
+    told: dict[str, object] = {
+        name: getattr(row, name) for name in ("work", "peer", "kind", "aim", "rounds", "threads")
+    } | {"row": row.name}
+    told |= {"date": date.today().isoformat(), "commit": commit(), "machine": hardware()}
+    note = found if isinstance(found, str) else found.note
+    told["note"] = "; ".join(part for part in (note, busy) if part)
+    if not isinstance(found, str):
+        low, middle, high = found.figure
+        numbers = {"figure": middle, "low": low, "high": high, "processor": found.cpu}
+        numbers |= {"genbench_s": found.ours, "peer_s": found.theirs}
+        told |= {name: f"{number:.5g}" for name, number in numbers.items()} | {"met": found.met}
+    texts = {name: "" if told.get(name) is None else str(told[name]) for name in FIELDS}
+    return texts | {"met": texts["met"].lower()}
+
+
+def cells(own: Mapping[str, str]) -> list[str]:
+    """Return the cells of a row in the table of the page."""
+    kind, aim = own["kind"], figure(own["kind"], own["aim"])
+    when = ", ".join(part for part in (own["date"], own["commit"]) if part)
+    if not own["figure"]:
+        return [own["work"], own["peer"], "-", "-", "-", "", "", aim, own["note"], when]
+    low, middle, high, processor = (figure(kind, own[name]) for name in ("low", "figure", "high", "processor"))
+    verdict = {"": "", "true": "met", "false": "missed"}[own["met"]]
+    note = "; ".join(part for part in (verdict, own["note"]) if part)
     return [
-        *(row.work, row.peer, seconds(measured.ours), seconds(measured.theirs)),
-        *(f"**{middle}**", f"{low} to {high}", figure(row.kind, measured.cpu), aim, note),
+        *(own["work"], own["peer"], seconds(float(own["genbench_s"])), seconds(float(own["peer_s"]))),
+        *(f"**{middle}**", f"{low} to {high}", processor, aim, note, when),
     ]
 
 
-def markdown(lines: list[list[str]]) -> str:
+def markdown(lines: Iterable[list[str]]) -> str:
     """Return a table."""
     return "\n".join("| " + " | ".join(line) + " |" for line in [list(HEADER), ["---"] * len(HEADER), *lines]) + "\n"
 
 
-def comma_separated(results: list[tuple[Row, Measured | str]]) -> str:
-    """Return the results as CSV, in seconds and ratios."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = ("row", "work", "peer", "kind", "figure", "low", "high", "processor", "genbench_s", "peer_s", "aim", "met")
-    writer.writerow([*names, "rounds", "threads", "note"])
-    for row, found in results:
-        values: list[object] = [""] * 6
-        met, note = "", found if isinstance(found, str) else found.note
-        if not isinstance(found, str):
-            spread: Spread = found.figure
-            numbers = (spread.middle, spread.low, spread.high, found.cpu, found.ours, found.theirs)
-            values, met = [f"{number:.5g}" for number in numbers], "" if found.met is None else str(found.met).lower()
-        aim = "" if row.aim is None else row.aim
-        writer.writerow([row.name, row.work, row.peer, row.kind, *values, aim, met, row.rounds, row.threads, note])
-    return text.getvalue()
+def page(records: Iterable[Mapping[str, str]]) -> str:
+    """Return perf.md: how to read the table, on which machines its rows were measured, and the table."""
+    records = list(records)
+    machines = group_by(records, lambda own: own["machine"])
+    lines = [
+        f"{machine}{'' if len(machines) == 1 else ' Rows: ' + ', '.join(own['row'] for own in some) + '.'}"
+        for machine, some in machines.items()
+    ]
+    return "\n\n".join(["# Speed", READING, *lines, markdown(map(cells, records))])
+
+
+def read(path: Path) -> dict[str, dict[str, str]]:
+    """Return the lines of perf.csv by row; none without the file."""
+    if not path.exists():
+        return {}
+    return {own["row"]: own for own in csv.DictReader(path.read_text(encoding="utf-8").splitlines())}
+
+
+def write(results: Path, records: Iterable[Mapping[str, str]]) -> None:
+    """Write perf.csv and perf.md."""
+    records, text = list(records), io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    (results / "perf.csv").write_text(text.getvalue(), encoding="utf-8")
+    (results / "perf.md").write_text(page(records), encoding="utf-8")
 
 
 def main() -> None:
@@ -92,29 +157,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows with these prefixes")
     parser.add_argument("--list", action="store_true", help="list the rows, and measure nothing")
-    parser.add_argument("--results", type=Path, help="folder to write perf.md and perf.csv to; needs all rows")
+    parser.add_argument("--results", type=Path, help="folder of perf.csv and perf.md; without it, nothing is written")
     options = parser.parse_args()
-    chosen = [row for row in rows() if not options.only or row.name.startswith(tuple(options.only))]
+    every = rows()
+    chosen = [row for row in every if not options.only or row.name.startswith(tuple(options.only))]
     if options.list:
         print("\n".join(f"{row.name:<24} {row.work}, against {row.peer}" for row in chosen))
         return
-    if options.results and options.only:
-        parser.error("--results writes the whole table: omit --only")
-    began, load = time.perf_counter(), os.getloadavg()[0]
-    results: list[tuple[Row, Measured | str]] = []
+    load, found = os.getloadavg()[0], read(options.results / "perf.csv") if options.results else {}
+    busy = f"busy machine: load {load:.1f} at the start" if load > 0.5 * (os.cpu_count() or 1) else ""
     print(markdown([]), end="")
     for row in chosen:
         try:
-            found: Measured | str = measure(row)
+            measured: Measured | str = measure(row)
         except (ImportError, AssertionError) as error:
-            found = f"{type(error).__name__}: {first_line(error)}"
-        results.append((row, found))
-        print(markdown([cells(found, row)]).splitlines()[-1], flush=True)
+            measured = f"{type(error).__name__}: {first_line(error)}"
+        found[row.name] = record(row, measured, busy)
+        print(markdown([cells(found[row.name])]).splitlines()[-1], flush=True)
     if options.results:
-        about = described(load, time.perf_counter() - began)
-        table = markdown([cells(found, row) for row, found in results])
-        (options.results / "perf.md").write_text(f"# Speed\n\n{about}\n\n{table}", encoding="utf-8")
-        (options.results / "perf.csv").write_text(comma_separated(results), encoding="utf-8")
+        write(options.results, [found[row.name] for row in every if row.name in found])
 
 
 if __name__ == "__main__":

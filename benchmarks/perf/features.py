@@ -1,20 +1,11 @@
-"""Time the arithmetic of image metrics beside clean-fid, torch-fidelity, torchmetrics and prdc, and each metric of
-genbench on given features.
+"""Image metrics beside clean-fid, torch-fidelity, torchmetrics and prdc.
 
-    pip install 'genbench[perf]'
-    python benchmarks/perf/features.py --dims 2048 --rounds 3 --threads 2
-
-All libraries get equal means and covariances and alternate within each round, so that other load slows all of them
-equally; ratios are medians of the ratios within a round. Features are correlated, skewed and positive, as after a
-ReLU layer.
+All libraries get equal means and covariances. Features are correlated, skewed and positive, as after a ReLU layer.
 """
 
-import argparse
 import contextlib
 import hashlib
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -33,7 +24,7 @@ from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
 from genbench.core import Data
-from genbench.metrics.extractors.feature_extractor import build_extractor, extract
+from genbench.metrics.extractors.feature_extractor import BATCH, build_extractor, extract
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.kid import squared_mmd
 from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, precision_and_recall
@@ -130,16 +121,18 @@ def images(n: int, folder: Path) -> tuple[Tensor, Data]:
 
 
 def network() -> Sides:
-    """Return Inception features with equal weights: genbench in batches of 4, torch-fidelity of 64."""
+    """Return Inception features with equal weights, on both sides in the batches of genbench."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         weights, sha256 = inception(folder)
         theirs = fidelity.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights).eval()
         drawn, data = images(64, folder / "images")
         ours = build_extractor(data, {"name": "inception-fidelity", "weights": weights, "sha256": sha256})
-    features = torch.no_grad()(lambda: theirs(drawn)[0])
+    batch = BATCH["cpu"]
+    features = torch.no_grad()(lambda: torch.cat([theirs(part)[0] for part in drawn.split(batch)]))
     torch.testing.assert_close(extract(ours, drawn), features(), rtol=1e-3, atol=1e-3)
-    return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), "time per image; random weights")
+    note = f"time per image; random weights; batches of {batch} on both sides"
+    return Sides(lambda: extract(ours, drawn), features, (len(drawn), len(drawn)), note)
 
 
 def rows() -> list[Row]:
@@ -183,51 +176,3 @@ def rows() -> list[Row]:
             threads=2,
         ),
     ]
-
-
-def compare(title: str, timed: Timed, rounds: int) -> None:
-    """Time all libraries in turn; print seconds, ratio to genbench, and relative difference of the values."""
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    values: dict[str, float] = {}
-    for _ in range(rounds):
-        for name, run in timed.items():
-            began = time.perf_counter()
-            values[name] = run()
-            seconds[name].append(time.perf_counter() - began)
-    print(f"\n{title}")
-    ours = seconds["genbench"]
-    for name, took in seconds.items():
-        ratio = statistics.median(t / o for t, o in zip(took, ours, strict=True))
-        apart = abs(values[name] / values["genbench"] - 1)
-        print(
-            f"  {name:15} {statistics.median(took):8.3f} s  {ratio:6.1f}x  value {values[name]:.8g}, apart {apart:.1e}"
-        )
-
-
-def main() -> None:
-    """Print all comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dims", type=int, default=2048)
-    parser.add_argument("--n", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    x, y = features(options.n, options.dims, 0), features(options.n, options.dims, 1, 0.05)
-    compare(f"Frechet distance, {options.dims} features", distances(x, y), options.rounds)
-    compare("kernel distance of 1,000 and 1,000", kernels(x, y), options.rounds)
-    compare(f"precision, recall, density, coverage of {len(x)} and {len(y)}", neighborhoods(x, y), options.rounds)
-    print(f"\nfrom {options.n} features to metrics, genbench")
-    alone: Timed = {
-        "moments": lambda: float(Moments(x.split(4096)).mean[0]),
-        "precision, recall": lambda: precision_and_recall(Neighborhoods(x), Neighborhoods(y), 3)["recall"],
-        "density, coverage": lambda: density_and_coverage(Neighborhoods(x), Neighborhoods(y), 5)["coverage"],
-    }
-    for name, run in alone.items():
-        began = time.perf_counter()
-        run()
-        print(f"  {name:20} {time.perf_counter() - began:8.3f} s")
-
-
-if __name__ == "__main__":
-    main()

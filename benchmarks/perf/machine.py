@@ -1,9 +1,12 @@
-"""A description of the machine on which a speed table was measured."""
+"""What speed tables are measured on: the machine, the versions of libraries, and the code of genbench."""
 
 import os
 import platform
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from genbench.runs.provenance import code
 
 PACKAGES = (
     *("torch", "numpy", "scipy", "POT", "torchdiffeq", "torchcfm", "torchdyn", "zuko", "jax"),
@@ -11,25 +14,18 @@ PACKAGES = (
 )
 
 
-def described(load: float, took: float) -> str:
-    """Say how to read the table and on which machine it was measured.
-
-    Args:
-        load: load average when the measurement began.
-        took: duration of the measurement in seconds.
-    """
-    cores = os.cpu_count() or 1
-    busy = f" **The machine was busy: load {load:.1f} on {cores} cores at the start.**" if load > 0.5 * cores else ""
-    return (
-        "Each row times genbench and a peer on the same work, alternating in one process, with equal numbers of "
-        'threads and equal precision. A figure with "x" is the time of the peer divided by the time of genbench: above '
-        '1x, genbench is faster. A figure with "%" is the cost of one part of genbench relative to the peer. Figures '
-        "are medians over rounds. Times of 2D training are per step of one model. Made by `make bench`.\n\n"
-        f"{here()} It took {took / 60:.0f} minutes.{busy}"
-    )
-
-
 def here() -> str:
+    """Describe this machine, the installed versions, the code and the day."""
+    return f"{hardware()} Measured on {date.today().isoformat()}, genbench {commit()}."
+
+
+def commit() -> str:
+    """Return the commit of genbench, in short, or its version if it runs from no checkout."""
+    own = code()
+    return f"{own.get('commit', own['genbench'])[:8]}{' with uncommitted changes' if own.get('dirty') else ''}"
+
+
+def hardware() -> str:
     """Describe this machine and the installed versions."""
     versions = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _version(name)))
     return (

@@ -15,10 +15,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from machine import here
+
+import genbench
+from genbench.runs.make_spec import make_spec
+from genbench.runs.record import format_record, read_record
+from genbench.runs.store import Store, run_name
+from genbench.sweeps.executors import execute
 
 Work = Callable[[], object]
 TURNS = 3
@@ -27,7 +35,7 @@ MIN_MIB = 8.0
 INTRODUCTION = f"""\
 # Scaling
 
-Made by `python benchmarks/perf/scaling.py --results results`, on one thread.
+Made by `python benchmarks/perf/scaling.py --results results`, on one thread. {{here}}
 
 An exponent of 1 means that time or memory doubles when the size doubles. Each exponent is a slope of logarithms over
 the larger half of the sizes. Memory is what the work added to the process; below {MIN_MIB:g} MiB it has no exponent.
@@ -70,13 +78,24 @@ def sampling(n: int) -> Work:
     return torch.no_grad()(lambda: model.sample(x0))
 
 
+def many(store: Store, count: int) -> None:
+    """Write this many records, copies of three."""
+    settings = {"plan": {"steps": 1, "batch_size": 8}, "evaluation": {"n": 64, "curve": [1, 2, 4, 8]}}
+    metrics = ["sliced_w2", "energy_distance", "nfe", "failed"]
+    kinds = [make_spec("wcfm", d, metrics=metrics, settings=settings) for d in ("moons", "mixture", "8gaussians")]
+    execute(kinds, store, 1, lambda event: None)
+    made = [read_record(store.record_path(spec)) for spec in kinds]
+    for number in range(len(kinds), count):
+        spec = replace(kinds[number % len(kinds)], seed=number)
+        record = made[number % len(kinds)]
+        labels = {**record["labels"], "run": run_name(spec)}
+        path = store.record_path(spec)
+        path.parent.mkdir(parents=True)
+        path.write_text(format_record({**record, "labels": labels, "spec": spec.json()}), encoding="utf-8")
+
+
 def frame(records: int) -> Work:
     """Return the loading of a results folder into a table."""
-    from sweep import many
-
-    import genbench
-    from genbench.runs.store import Store
-
     folder = tempfile.TemporaryDirectory()
     many(Store(Path(folder.name)), records)
     return lambda: (folder, genbench.frame(folder.name))
@@ -127,13 +146,17 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(x, y, 1)[0])
 
 
-def page(lines: Sequence[str]) -> str:
-    """Return a table of exponents from the lines of scaling.csv, without its header."""
+def page(lines: Sequence[str], measured: str) -> str:
+    """Return a table of exponents from the lines of scaling.csv, without its header.
+
+    Args:
+        measured: says when, where and with which code.
+    """
     works: dict[tuple[str, str], list[list[float]]] = {}
     for line in lines:
         work, against, *numbers = line.split(",")
         works.setdefault((work, against), []).append(list(map(float, numbers)))
-    rows = [INTRODUCTION]
+    rows = [INTRODUCTION.format(here=measured)]
     rows += ["| work | size | range | exponent of time | exponent of memory | time at the largest | memory there |"]
     rows += ["|---|---|---:|---:|---:|---:|---:|"]
     for (work, against), measured in works.items():
@@ -168,7 +191,7 @@ def main() -> None:
             print(lines[-1], flush=True)
     if options.results:
         (options.results / "scaling.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        (options.results / "scaling.md").write_text(page(lines[1:]), encoding="utf-8")
+        (options.results / "scaling.md").write_text(page(lines[1:], here()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,14 @@
 """Speed of transformer flows: sampling with a preallocated cache, with a concatenating cache, and by Jacobi iteration;
 training compared with a plain transformer of the same shape.
 
-    python benchmarks/perf/tarflow.py [--model tarflow] [--threads 1] [--steps 300] [--weights FILE] > TABLE.md
-
-First trains a flow of 256 tokens (32x32 patches of two photographs from scikit-learn, patch 2) and prints its
-likelihood: on untrained weights Jacobi decoding would be fast for the wrong reason. Methods alternate within each
-round, and ratios are medians over rounds, so that other load slows all of them equally. With one thread, CPU time is
-measured, which other processes do not affect.
+First trains a flow of 256 tokens (32x32 patches of two photographs from scikit-learn, patch 2) and states its
+likelihood: on untrained weights Jacobi decoding would be fast for the wrong reason.
 """
 
-import argparse
 import copy
 import math
-import statistics
-import time
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,10 +34,7 @@ EXACT = 8
 """Number of samples of a batch that are compared with the inverse in float64."""
 
 STEPS = 300
-"""Default number of training steps."""
-
-JACOBI = [(64, 8e-3), (32, 8e-3), (128, 8e-3), (64, 2e-3), (64, 3e-2)]
-"""Windows and tolerances; the first pair is the default, and the only one measured on batches."""
+"""Number of training steps."""
 
 
 class Patches:
@@ -66,24 +55,20 @@ class Patches:
         return Batch(torch.stack(patches), torch.zeros(n, dtype=torch.long))
 
 
-def trained(name: str, steps: int, weights: Path | None) -> TransformerFlow:
-    """Train the flow, or load weights saved by an earlier run with the same arguments."""
+def trained() -> TransformerFlow:
+    """Train a TARFlow."""
     torch.manual_seed(0)
-    model = call(models[name].build, EVENT, Normal(EVENT.shape), settings=bind(models[name].build, SETTINGS, name))
-    if weights and weights.exists():
-        model.load_state_dict(torch.load(weights, weights_only=True))
-    else:
-        data, generator = Patches(), torch.Generator().manual_seed(0)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            model.loss(model.draw(data.batch(16, generator), generator))["loss"].backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            rate.step()
-        if weights:
-            torch.save(model.state_dict(), weights)
+    build = models["tarflow"].build
+    model = call(build, EVENT, Normal(EVENT.shape), settings=bind(build, SETTINGS, "tarflow"))
+    data, generator = Patches(), torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-4)
+    rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, STEPS)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        model.loss(model.draw(data.batch(16, generator), generator))["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        rate.step()
     return model
 
 
@@ -163,53 +148,6 @@ class Plain(nn.Module):
         return self.proj_out(self.body(self.proj_in(tokens), mask=mask, is_causal=True)).square().mean()
 
 
-def rounds(methods: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
-    """Time every method once per round, after a warm-up round."""
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    times: dict[str, list[float]] = {name: [] for name in methods}
-    for turn in range(count + 1):
-        for name, method in methods.items():
-            start = clock()
-            method()
-            if turn:
-                times[name].append(clock() - start)
-    return times
-
-
-def ratio(times: dict[str, list[float]], slow: str, fast: str) -> float:
-    """Return the median over rounds of the speed-up."""
-    return statistics.median(a / b for a, b in zip(times[slow], times[fast], strict=True))
-
-
-def sampling(model: TransformerFlow, batches: list[int], count: int) -> None:
-    """Print samples/s, speed-ups and errors of the sampling methods."""
-    x0 = noise(model.source, max(batches), 0)
-    exact = EXACT
-    truth = copy.deepcopy(model).double().sample(x0[:exact].double(), decode="sequential").x.float()
-    heads = ("batch", "method", "samples/s", "against concatenating", "against sequential", "nfe", "largest error")
-    print(f"\n| {' | '.join(heads)} |\n|{' ---: | --- |' + ' ---: |' * 5}")
-    for batch in batches:
-        z = x0[:batch]
-        methods: dict[str, Callable] = {
-            "concatenating": lambda z=z: (concatenating(model, z), 1.0),
-            "concatenating, inference mode": lambda z=z: (torch.inference_mode()(concatenating)(model, z), 1.0),
-            "sequential": lambda z=z: model.sample(z, decode="sequential"),
-        }
-        for window, tolerance in JACOBI[: None if batch == 1 else 1]:
-            methods[f"jacobi, window {window}, tolerance {tolerance:g}"] = lambda z=z, w=window, t=tolerance: (
-                model.sample(z, decode="jacobi", window=w, tolerance=t)
-            )
-        times = rounds(methods, count)
-        for name, method in methods.items():
-            x, nfe = method()
-            n = min(batch, exact)
-            error = (x[:n] - truth[:n]).abs().max().item()
-            speed = batch / statistics.median(times[name])
-            against = [ratio(times, slow, name) for slow in ("concatenating", "sequential")]
-            cells = (f"{speed:.2f}", *(f"{a:.2f}" for a in against), f"{nfe:.2f}", f"{error:.1e}")
-            print(f"| {batch} | {name} | {' | '.join(cells)} |", flush=True)
-
-
 def beside(model: TransformerFlow, batch: int) -> tuple[Any, Tensor, Plain]:
     """Return an example, its tokens, and a plain transformer with equally many layers of the same shape."""
     example = model.draw(Patches().batch(batch, torch.Generator().manual_seed(2)), torch.Generator().manual_seed(3))
@@ -218,32 +156,12 @@ def beside(model: TransformerFlow, batch: int) -> tuple[Any, Tensor, Plain]:
     return example, tokens, Plain(layers, SETTINGS["width"], SETTINGS["width"] // SETTINGS["head"], tokens.shape[2])
 
 
-def training(model: TransformerFlow, batch: int, count: int) -> None:
-    """Print the cost of a training step relative to a plain transformer."""
-    example, tokens, plain = beside(model, batch)
-
-    def step(module: nn.Module, loss: Callable[[], Tensor]) -> None:
-        module.zero_grad()
-        loss().backward()
-
-    times = rounds(
-        {
-            "flow": lambda: step(model, lambda: model.loss(example)["loss"]),
-            "plain": lambda: step(plain, lambda: plain(tokens)),
-        },
-        count,
-    )
-    flow, other = (statistics.median(times[name]) for name in ("flow", "plain"))
-    print(f"\nTraining step, batch {batch}: flow {flow:.3f} s, plain transformer {other:.3f} s,", end=" ")
-    print(f"flow / plain {ratio(times, 'flow', 'plain'):.2f}.")
-
-
 def rows() -> list[Row]:
     """Return the rows of transformer flows."""
 
     @lru_cache
     def model() -> TransformerFlow:
-        return trained("tarflow", STEPS, None)
+        return trained()
 
     def inverse(batch: int, **decoding: object) -> Callable[[], Sides]:
         def sides() -> Sides:
@@ -275,7 +193,7 @@ def rows() -> list[Row]:
 
     def row(name: str, how: str, batch: int, aim: float | None, **decoding: object) -> Row:
         sides = inverse(batch, **decoding)
-        rounds = 5 if batch == 1 else 3
+        rounds = 5 if batch < 3 else 3
         return Row(
             name=f"tarflow-{name}-{batch}",
             work=f"{work}, {how}",
@@ -286,7 +204,7 @@ def rows() -> list[Row]:
             threads=2,
         )
 
-    batches = (1, 16, 64)
+    batches = (1, 2, 16, 64)
     return [
         *(row("sequential", "token by token", batch, 1.3, decode="sequential") for batch in batches),
         *(row("jacobi", "Jacobi", batch, 3.0 if batch == 1 else None, decode="jacobi") for batch in batches),
@@ -299,29 +217,3 @@ def rows() -> list[Row]:
             threads=2,
         ),
     ]
-
-
-def main() -> None:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="tarflow", choices=["tarflow", "starflow"])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 16, 64])
-    parser.add_argument("--weights", type=Path, help="where to keep the trained weights")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    model = trained(arguments.model, arguments.steps, arguments.weights)
-    settings = ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
-    clock = "processor time of one thread" if arguments.threads == 1 else f"{arguments.threads} threads"
-    print(f"# Speed of {arguments.model}\n\n{settings}; 256 tokens; {bits_per_dim(model):.3f} bits/dim after", end=" ")
-    print(
-        f"{arguments.steps} training steps. Medians of {arguments.rounds} rounds, {clock}, torch {torch.__version__}."
-    )
-    training(model, 16, arguments.rounds)
-    sampling(model, arguments.batches, arguments.rounds)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,14 @@
-"""Time one CIFAR-10 training step of torchcfm and of genbench, with equal network, loss, optimizer and EMA.
-
-    pip install 'genbench[perf]'
-    python benchmarks/perf/unet.py --batch 16 --rounds 7 --threads 2
-    python benchmarks/perf/unet.py --clock cpu --threads 1     # on a shared machine
+"""One CIFAR-10 training step of torchcfm and of genbench, with equal network, loss, optimizer and EMA.
 
 Both networks get the same weights, and are first checked to compute the same function. A step draws noise, pairs it,
 and computes loss, gradients, clipping, Adam and EMA: torchcfm as in its CIFAR-10 example, genbench as in
-`genbench.training.loop.fit`. The steps of both alternate, so that other load on the machine slows both equally. Times
-are medians over rounds; a ratio is the median of the ratios within a round, with its quartiles.
+`genbench.training.loop.fit`.
 
-torchcfm's example trains in fp32. The columns "as it ships" compare with that; the columns "under autocast" run the
-example's network in the same precision as genbench.
+torchcfm's example trains in fp32. The row "as it ships" compares with that; the row "under autocast" runs the example's
+network in the same precision as genbench.
 """
 
-import argparse
 import copy
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -61,9 +53,8 @@ def theirs(net: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float
     return step
 
 
-def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = False) -> Callable[[], float]:
+def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype) -> Callable[[], float]:
     """Return one step as `genbench.training.loop.fit` takes it."""
-    module = torch.compile(model) if compiled else model
     trained = list(model.parameters())
     average = [parameter.detach().clone() for parameter in trained]
     optimizer = Adam(trained, PLAN.optimizer, betas=PLAN.betas)
@@ -75,7 +66,7 @@ def ours(model: nn.Module, x1: Tensor, dtype: torch.dtype, compiled: bool = Fals
     def step() -> float:
         example = model.draw(batch, generator)
         with torch.autocast(x1.device.type, dtype, enabled=dtype != torch.float32):
-            loss = module(example)["loss"]
+            loss = model(example)["loss"]
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, PLAN.clip)
         optimizer.step(PLAN.lr)
@@ -148,54 +139,3 @@ def rows() -> list[Row]:
             **shared,
         ),
     ]
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="Time a training step of torchcfm's U-Net against genbench's.")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU time of all threads")
-    parser.add_argument("--device", default="cpu", help="such as cuda; every step ends by waiting for it")
-    parser.add_argument("--compile", action="store_true", help="also time genbench with plan.compile (needs g++)")
-    arguments = parser.parse_args()
-    clock = {"wall": time.perf_counter, "cpu": time.process_time}[arguments.clock]
-    torch.set_num_threads(arguments.threads)
-    device = torch.device(arguments.device)
-    reference, model = (side.to(device) for side in build())
-    x1 = torch.rand(arguments.batch, *SHAPE, device=device) * 2 - 1
-    steps: dict[str, Callable[[], float]] = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        steps[f"torchcfm {name}"] = theirs(copy.deepcopy(reference), x1, dtype)
-        steps[f"genbench {name}"] = ours(copy.deepcopy(model), x1, dtype)
-        if arguments.compile:
-            steps[f"genbench {name} compiled"] = ours(copy.deepcopy(model), x1, dtype, compiled=True)
-    taken: dict[str, list[float]] = {name: [] for name in steps}
-    for round in range(arguments.rounds + 1):
-        for name, step in steps.items():
-            start = clock()
-            step()
-            if round:  # round 0 is a warm-up
-                taken[name].append(clock() - start)
-    named = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the {device.type}"
-    print(
-        f"torch {torch.__version__} on {named}, {arguments.threads} threads, batch {arguments.batch}, "
-        f"{arguments.rounds} rounds, seconds of {arguments.clock} time a step\n\n"
-        "| | s | torchcfm as it ships / this | quartiles | torchcfm under autocast / this | quartiles |\n"
-        "|---|---|---|---|---|---|"
-    )
-    for name, seconds in taken.items():
-        precision = name.split()[1]
-        cells = [ratio(taken[f"torchcfm {other}"], seconds) for other in ("fp32", precision)]
-        print(f"| {name} | {statistics.median(seconds):.2f} | {cells[0]} | {cells[1]} |")
-
-
-def ratio(theirs: list[float], ours: list[float]) -> str:
-    """Return two cells: the median of the ratios within each round, and their quartiles."""
-    low, middle, high = statistics.quantiles([a / b for a, b in zip(theirs, ours, strict=True)], n=4)
-    return f"{middle:.2f} | {low:.2f} to {high:.2f}"
-
-
-if __name__ == "__main__":
-    main()

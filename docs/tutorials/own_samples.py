@@ -20,13 +20,13 @@ samples = train[random.integers(len(train), size=2048)] + 0.15 * random.normal(s
 np.save("samples.npy", samples)
 
 # %% language="bash"
-# genbench eval samples.npy --dataset moons --metric w2 --metric energy_distance --metric sliced_w2
+# genbench eval samples.npy --dataset moons --metric w2 --metric energy_distance --metric sliced_w2 --full
 
 # %% [markdown]
-# Each row has a **value**, its **floor** and its **protocol**. The floor is training data measured against the same
-# held-out data: the score of a perfect sampler at this number of samples. The floor of W2 is far from 0, because 2,048
-# points never match another 2,048 points exactly. The energy distance is unbiased, so its floor is about 0 and may be
-# negative.
+# Each row has a **value** and its **floor**; `--full` adds a line with its **protocol**. The floor is training data
+# measured against the same held-out data: the score of a perfect sampler at this number of samples. The floor of W2 is
+# far from 0, because 2,048 points never match another 2,048 points exactly. The energy distance is unbiased, so its
+# floor is about 0 and may be negative.
 #
 # ## The number of samples is part of the protocol
 #
@@ -34,16 +34,17 @@ np.save("samples.npy", samples)
 # floor at different *n*.
 
 # %% language="bash"
-# genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256
+# genbench eval samples.npy --dataset moons --metric w2 --set metric.w2.n=256 --full
 
 # %% [markdown]
 # ## Beside trained models
 #
-# Train a model on the same data, then ask for the same metrics at the same *n*. Compare only rows with equal protocols.
+# Train a model on the same data, then ask for the same metrics at the same *n*. Compare only values with equal
+# protocols.
 
 # %% language="bash"
 # genbench run --model otcfm --dataset moons --set plan.steps=500 --metric w2 --metric energy_distance \
-#   --set 'evaluation.curve=[]' 2>/dev/null
+#   --set 'evaluation.curve=[]' --full 2>/dev/null
 
 # %% [markdown]
 # ## From Python

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.results.archive import opened, remembered
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import find_run, identity, read_kept, read_published
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, evaluation_name
-from genbench.runs.versions import impossible, without_outdated
+from genbench.runs.versions import without_outdated
 from genbench.storage.files import Damaged
 
 log = logging.getLogger("genbench")
@@ -41,7 +42,7 @@ def record_paths(store: Store, name: str) -> list[Path]:
         name: the name of the suite, its TOML file, or what `find_run` accepts.
 
     Raises:
-        ConfigError: if there is no such run or suite, with a suggestion.
+        ConfigError: if there is no such run or suite, with a suggestion, or if a run has no record yet.
     """
     paths, suites = store.record_paths(), suite_names(store.root)
     is_suite = name.endswith(".toml")
@@ -50,6 +51,9 @@ def record_paths(store: Store, name: str) -> list[Path]:
         found = None if is_suite else find_run(store.root, name)
         if own := [path for path in paths if found in path.parents]:
             return own
+        stopped = found or store.runs / Path(name).name
+        if stopped in store.runs.glob("*/"):
+            raise ConfigError(f"{stopped.name} is not measured yet: repeat its run or sweep, or leave it out")
         raise unknown(f"{store.root} has no run or suite", name, [*suites, *{path.parts[-3] for path in paths}])
     listed = {identity(record) for record in read_published(store.root / name / RECORDS) if "failure" not in record}
     own = [path for path in paths if path.parts[-3:-1] in listed]

@@ -312,10 +312,15 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
 def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
     """Return the seconds that cells will take if they are as fast as the published runs of a track and as saved runs.
 
-    A model without runs on a data set counts as fast as the baseline of the track; without that, as fast as the mean
-    of the other cells. Training takes seconds in proportion to its steps, once for cells that share it, and none where
-    its weights are saved. Returns 0 if no cell has a run to judge by.
+    Only runs with the evaluation and the metrics of a cell count. A model without such runs on a data set counts as
+    fast as the baseline of the track; without that, as fast as the mean of the other cells. Training takes seconds in
+    proportion to its steps, once for cells that share it, and none where its weights are saved. Returns 0 if no cell
+    has a run to judge by.
     """
+
+    def task(data: str, evaluation: Mapping, measured: Mapping) -> tuple[str, ...]:
+        return data, json.dumps(evaluation, sort_keys=True), *sorted(measured)
+
     track, costs = read(path).track, {}
     published = (run.record for group in _groups(path, Store(FOLDER)) for run in group.runs)
     for record in (*published, *(record for _, record in store.saved(damaged=lambda *_: None))):
@@ -324,13 +329,15 @@ def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
             parts = cost["train_seconds"], cost.get("evaluate_seconds", 0.0)
             base = track is not None and any(place["row"] == track.baseline for place in record.get("track", ()))
             for model in (spec["model"]["name"], *([""] if base else [])):
-                budgets = costs.setdefault((model, record["labels"]["data"]), {})
+                same = task(record["labels"]["data"], spec["evaluation"], spec["metrics"])
+                budgets = costs.setdefault((model, same), {})
                 budgets.setdefault(spec["plan"]["steps"], []).append(parts)
     trained = {run_name(cell) for cell in cells if store.weights_path(cell).exists()}
     seconds = []
     for cell in cells:
         names, steps = (cell.model["name"], ""), cell.plan["steps"]
-        if budgets := next((known for name in names if (known := costs.get((name, cell.data_label)))), None):
+        same = task(cell.data_label, cell.evaluation, cell.metrics)
+        if budgets := next((known for name in names if (known := costs.get((name, same)))), None):
             near = min(budgets, key=lambda known: abs(known - steps))
             train, evaluate = map(fmean, zip(*budgets[near], strict=True))
             seconds.append(evaluate + (0.0 if run_name(cell) in trained else train * (steps / near if near else 1.0)))

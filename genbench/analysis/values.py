@@ -98,17 +98,19 @@ def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> lis
     """Return each value of the records once.
 
     If a model has two values of a metric for one seed, the first is returned. If they differ by more than rounding, a
-    warning names the run of the other one.
+    warning names both runs, unless they were trained in ensembles of different members, which round differently.
 
     Args:
         failed: records of failed runs in the same tables, whose settings count for the names of models.
     """
     kept: dict[tuple, Value] = {}
-    contradictory: dict[str, Value] = {}
+    contradictory: dict[str, tuple[Value, Value]] = {}
+    ensembles: dict[str, Any] = {}
     shown = metric_names({row["metric"] for record in records for row in record["results"]})
     several = _has_budgets(records)
     for record, model in zip(records, names_of([*records, *failed]), strict=False):
         labels, spec = record["labels"], record["spec"]
+        ensembles[labels["run"]] = spec.get("stack")
         original, steps = record["provenance"]["data"].get("original", True), spec["plan"].get("steps")
         for row, protocol in zip(record["results"], protocols(record), strict=True):
             step = row.get("step")
@@ -127,11 +129,13 @@ def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> lis
                 tables=tables_of(record),
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
-            if not agree(value.metric, first.value, value.value):
-                contradictory.setdefault(value.run, value)
-    for v in contradictory.values():
-        log.warning("%s contradicts an earlier value of %s for %s on %s, seed %d; the later value is left out",
-                    v.run, v.metric, v.model, v.data, v.seed)  # fmt: skip
+            alike = ensembles[first.run] == ensembles[value.run]
+            if alike and not agree(value.metric, first.value, value.value):
+                contradictory.setdefault(value.run, (first, value))
+    for first, later in contradictory.values():
+        where = f"{later.metric} of {later.model} on {later.data}, seed {later.seed}"
+        text = "%s contradicts %s: %s is %g, not %g; the later value is left out"
+        log.warning(text, later.run, first.run, where, later.value, first.value)
     return list(kept.values())
 
 

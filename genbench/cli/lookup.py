@@ -78,7 +78,7 @@ def show(
         )
     registries = [registered for key, registered in registry.ALL.items() if kind in ("", key)]
     if code := re.fullmatch(r"(.+\.py)(?::([^:/]+))?", name):
-        registries, name = _of_file(Path(code[1]).expanduser(), code[2], registries)
+        registries, name = _of_file(Path(code[1]), code[2], registries)
     found = next((registered for registered in registries if name in registered), None)
     if found is None and not kind and (run := _latest_evaluation(name, results)) is not None:
         show_run(run, results, as_json)

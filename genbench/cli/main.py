@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,6 +72,7 @@ app = typer.Typer(
     cls=ByTask,
     no_args_is_help=True,
     rich_markup_mode=None,
+    add_completion=False,  # it ends the process by SystemExit, as only faulty components do
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -105,7 +107,10 @@ LONGEST = 1000
 """Characters of a message."""
 
 ONE_SIGNAL = 0.5
-"""Seconds after the first signal within which further signals count as the same one."""
+"""Seconds after the first signal within which further signals count as the same one, and a stop needs no words."""
+
+stopped = threading.Event()
+"""Set once a command has stopped after a signal, though its process may still be ending."""
 
 
 @app.callback()
@@ -164,6 +169,7 @@ def exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
     except (typer.Abort, KeyboardInterrupt):
+        stopped.set()
         return _fail("stopped; finished work is saved: type the same command to resume", 130)
     except (RunFailed, Busy) as error:
         return _fail(str(error), 1)
@@ -177,8 +183,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except ProcessesEnded:
         raise
     except SystemExit as error:
-        place = place_in_user_file(error) or "a component"
-        return _fail(f"{place}: this code ends the process: let it return, or raise an error", 1)
+        return _fail(f"{place_in_user_file(error)}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 
@@ -202,6 +207,8 @@ def _usage(error: Any) -> int:
         return 2
     command = error.ctx.command_path if error.ctx is not None else "genbench"
     message = error.format_message().replace("Value error, ", "").removesuffix(".")
+    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in error.ctx.command.params):
+        message += "; settings are written as --set plan.steps=5"
     return _fail(f"{message} ({command} --help)", 2, command)
 
 
@@ -242,18 +249,30 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _end_at_second_signal(reader: int) -> None:
-    """End the process when a signal comes after the first one: `timeout` and terminals send one of them twice."""
-    first = None
-    while True:
-        if os.read(reader, 1)[0] not in STOPPING:
-            continue
-        now = time.monotonic()
-        first = now if first is None else first
-        if now - first > ONE_SIGNAL:
-            show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
-            what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"
-            os.write(2, f"{show_cursor}genbench: {what}\n".encode())
-            os._exit(130)
+    """Say that a stop takes time, and end the process at a second signal.
+
+    `timeout` and terminals send one of them twice.
+    """
+    _hear(reader)
+    time.sleep(ONE_SIGNAL)
+    os.set_blocking(reader, False)
+    with suppress(BlockingIOError):
+        os.read(reader, 1000)
+    os.set_blocking(reader, True)
+    if not stopped.is_set():
+        with suppress(OSError):
+            _fail("stopping: a training saves its checkpoint first; a second signal ends at once", 0)
+    _hear(reader)
+    show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
+    what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"
+    os.write(2, f"{show_cursor}genbench: {what}\n".encode())
+    os._exit(130)
+
+
+def _hear(reader: int) -> None:
+    """Wait for a signal that stops."""
+    while os.read(reader, 1)[0] not in STOPPING:
+        pass
 
 
 class _WarnOnce(logging.Handler):

@@ -79,11 +79,15 @@ def stderr() -> "Console":
     return Console(stderr=True, quiet=_quiet, width=width, force_terminal=forced)
 
 
-def print_wrapped(text: str, indent: str = "    ") -> None:
-    """Print a sentence on as many lines as it needs in the width of stdout; paths and other long words stay whole."""
+def print_wrapped(text: str, indent: str = "    ", *, err: bool = False) -> None:
+    """Print a sentence on as many lines as it needs in the width of stdout; paths and other long words stay whole.
+
+    Args:
+        err: whether it goes to stderr, away from a table that is redirected to a file.
+    """
     whole: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     for line in textwrap.wrap(text, stdout().width, subsequent_indent=indent, **whole):
-        typer.echo(line)
+        typer.echo(line, err=err)
 
 
 def print_plain(text: str) -> None:

@@ -112,6 +112,7 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),
+        ("trained, not measured", folder.trained),
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
         ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),

@@ -31,10 +31,12 @@ def report(
     swept = [path.parent.name for path in results.glob("*/records.jsonl.gz")]
     published = only in swept
     if suite is not None and not published:
+        own = suite.with_suffix(".toml")  # its sweep may have been interrupted before it wrote tables
+        suite = own if own.is_file() else suite
         find(suite, further=swept)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)
     if only and not published:
-        raise ConfigError(f"{results} has no tables of {only}: run genbench sweep {suite}")
+        raise ConfigError(f"{results} has no tables of {only} yet: finish genbench sweep {suite}")
     page = html or results / "report.html"
     if page.suffix != ".html" or page.is_dir():
         raise ConfigError(f"--html {page}: name a file that ends with .html, such as {results / 'report.html'}")
@@ -98,19 +100,20 @@ def leaderboard(
         typer.echo(f"written: {write_charts(drawn, figure, board.models)}", err=True)
     if as_json:
         options.print_json(board.json() | {"submitted": [each._asdict() for each in submitted]})
-    elif as_markdown:
+        return
+    if as_markdown:
         typer.echo(writers.markdown(across_table(board, METHODS), width=WIDE), nl=False)
     else:
         terminal.show(track_tables(board), options.stdout())
-        for each in submitted:
-            other = any(row.startswith(each.model) for row in board.further) or not each.confirmed
-            why = "" if other else f"; trained or measured differently from {board.name}, so it gets no row"
-            options.print_wrapped(f"{each.model} on {each.data}: {each}{why}.")
-        if any(each.confirmed < each.seeds for each in submitted):
-            added = " or ".join(path.name for path in add or ())
-            options.print_wrapped(
-                f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
-            )
+    for each in submitted:
+        other = any(row.startswith(each.model) for row in board.further) or not each.confirmed
+        why = "" if other else f"; trained or measured differently from {board.name}, so it gets no row"
+        options.print_wrapped(f"{each.model} on {each.data}: {each}{why}.", err=as_markdown)
+    if any(each.confirmed < each.seeds for each in submitted):
+        added = " or ".join(path.name for path in add or ())
+        hint = f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
+        options.print_wrapped(hint, err=as_markdown)
+    if not as_markdown:
         options.print_wrapped("shorter: add --markdown to print the first table only")
         if not board.further:
             options.print_wrapped(f"next: genbench sweep {track} --model mine.py (adds your own row)")

@@ -63,8 +63,9 @@ def run(
         from genbench.runs.store import Store
         from genbench.runs.train_or_resume import build_untrained
 
-    require_measurable(build_data(specs[0].data), specs[0].metrics, metric or ())
     store, kinds = Store(results), check_kinds(log or ())
+    to_measure = {name for spec in specs for name in missing_metrics(store.record(spec), spec)}
+    require_measurable(build_data(specs[0].data), specs[0].metrics, to_measure & {*(metric or ())})
     plan_of(specs[0]).parts(devices)
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
@@ -189,7 +190,7 @@ def _eval_samples(
     from genbench.results.external_samples import measure_samples, task_without_model
     from genbench.runs import provenance
     from genbench.runs.monitoring.sample_files import save_metric_grids
-    from genbench.runs.spec import build_data
+    from genbench.runs.spec import build_data, own_data_name
 
     data, metrics = task_without_model(dataset, metric or None, settings)
     require_measurable(build_data(data), metrics, metric or ())
@@ -205,7 +206,8 @@ def _eval_samples(
         pictures = [str(page) for page in pages]
         options.print_json({"data": data, "samples": about, "results": rows, "provenance": here, "pages": pictures})
         return
-    title = f"{about['n']} samples of {path} ({about['layout']}) against {dataset}"
+    layout = f" ({about['layout']})" if about["layout"] else ""
+    title = f"{about['n']} samples of {path}{layout} against {own_data_name(data) or dataset}"
     print_rows(rows, title, options.stdout(), full=full)
     for note in (f"samples: {about['note']}" if "note" in about else "", origin(real), *map(str, pages)):
         if note:

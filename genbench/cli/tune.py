@@ -61,7 +61,7 @@ def tune(
 
     from genbench.sweeps import user_files
 
-    settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [])
+    settings, candidates = parse_set_options(set_ or []), parse_set_options(over or [], "--over")
     dataset, settings = user_files.data_request(dataset, settings)
     methods = [user_files.component_name("models", method)[0] for method in methods]
     settings, candidates = user_files.of_models(methods, settings), user_files.of_models(methods, candidates)

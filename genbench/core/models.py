@@ -122,7 +122,10 @@ class Learner(Trainable):
 
     def forward(self, example: Example) -> dict[str, Tensor]:
         """Return the loss, so that DDP, FSDP and torch.compile can wrap training."""
-        return self.loss(example)
+        scalars = self.loss(example)
+        if not isinstance(scalars, dict):
+            raise TypeError(f"loss returned a {type(scalars).__name__}: return a dict with the scalar 'loss' in it")
+        return scalars
 
 
 class Model(Learner):

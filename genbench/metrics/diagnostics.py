@@ -22,7 +22,7 @@ ROWS = 128
 
 @metrics.register("nfe", version=1, better="lower", bounds=(0, None), of="samples", floor=False, curve=False)
 def nfe(evaluation: Evaluation) -> Value:
-    """Number of network evaluations (NFE) per sample, counted while sampling."""
+    """Number of network evaluations (NFE) per sample: counted by an ODE solver, or stated by the model."""
     if evaluation.nfe is None:
         raise Unsupported("samples of unknown origin have no NFE")
     return Value(evaluation.nfe, len(evaluation.x), f"counted, mean over batches of {evaluation.batch}")

@@ -10,7 +10,7 @@ of="model"      reads the model (its density, its paths); measured once
 halves=True     gets an interval from random halves of the samples, which takes about six times as long as the value
 halves=False    gets no interval, because counts grow with the number of samples
 drops=True      takes more samples than the n of its values
-bounds=(0, None)                  the possible values; `genbench check` and `verify` refuse others
+bounds=(0, None)                  the possible values; a run with any other value fails
 bounds={part: (lower, upper)}     the same for each part, "" for all others
 
 A mean, a W2 or a Frechet distance states its standard error in its details.
@@ -28,6 +28,7 @@ from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
 from genbench.errors import RunFailed, TooFewSamples, Unsupported
+from genbench.metrics.bounds import check_numbers
 from genbench.metrics.sampling import LabelRule
 from genbench.registry import Entry
 from genbench.seeds import derive
@@ -198,14 +199,18 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 
     Raises:
         Unsupported: if the metric has no value.
-        RunFailed: if the metric modified samples or test data, which the other metrics also read.
+        RunFailed: if it returns a number that no record can hold, or modified samples or test data, which the other
+            metrics also read.
     """
     try:
         measured = call(metric.build, evaluation, settings=settings)
     finally:
         if evaluation.changed:
             raise RunFailed(f"{metric.name} must not write into samples or test data; let it write into a clone()")
-    return [measured] if isinstance(measured, Value) else list(measured)
+    values = [measured] if isinstance(measured, Value) else list(measured)
+    for value in values:
+        check_numbers(metric.name, value)
+    return values
 
 
 def standard_error(each: Shaped[Tensor, " n"], scale: float = 1.0) -> dict[str, float]:

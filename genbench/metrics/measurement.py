@@ -1,6 +1,5 @@
 """Measurement: the rows of a record, from the chosen metrics of a model, along its NFE curve and on real data."""
 
-import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,9 @@ from scipy.special import stdtrit
 from genbench import activity
 from genbench.core import Data, Model
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
+from genbench.metrics.bounds import impossible
 from genbench.metrics.evaluation import Evaluation, values_of
+from genbench.metrics.extractors.weights import NotDownloaded
 from genbench.metrics.floor import floor_of
 from genbench.metrics.sampling import Sampling, draw, drawn_labels
 from genbench.numerics.precision import float32_products
@@ -64,8 +65,8 @@ def evaluate(
     shared = {"model": model, "label": label, "labels": sampling.labels, "batch": sampling.batch, "group": group}
     with_samples = partial(Evaluation, data, seed, **shared)
 
-    def evaluation_with(options: Mapping[str, Any], errors: bool) -> Evaluation:
-        activity.report(f"drawing {sampling.n:,} samples")
+    def evaluation_with(options: Mapping[str, Any], errors: bool, where: str = "") -> Evaluation:
+        activity.report(f"drawing {sampling.n:,} samples{where}")
         began = time.perf_counter()
         x, nfe = draw(model, sampling.n, sampling.batch, seed, options, group, label=label)
         seconds = time.perf_counter() - began
@@ -80,7 +81,8 @@ def evaluate(
         rows += measure(main, name, settings, sampling.floor, interval=sampling.interval)
     for nfe in sampling.curve if model.nfe_curve else ():
         try:
-            point = evaluation_with(model.at_budget(sample, sampling.curve_method, nfe), errors=False)
+            options = model.at_budget(sample, sampling.curve_method, nfe)
+            point = evaluation_with(options, errors=False, where=f" at NFE {nfe}")
         except Unsupported as reason:
             where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
             rows += [row for name in curve_metrics for row in unsupported(name, str(reason), where)]
@@ -122,11 +124,6 @@ def measure(
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
-        details = {f"{detail} of {name}": number for detail, number in value.details.items()}
-        for what, number in {name: value.value, f"the floor of {name}": floor, **details}.items():
-            if isinstance(number, float) and not math.isfinite(number):
-                why = "samples or data are too large, or the metric must raise Unsupported where it has no value"
-                raise RunFailed(f"{what} is {number}: {why}")
         rows.append(
             row
             | {
@@ -139,6 +136,8 @@ def measure(
                 **({"details": dict(value.details)} if value.details else {}),
             }
         )
+    if why := impossible(rows):
+        raise RunFailed(f"{why}: it is wrong, or the bounds that the metric declares are")
     silent = [row for row in rows if not _SPREAD & row.get("details", {}).keys()]
     if of_samples and silent and entry.traits.get("halves", interval) and (evaluation.errors or interval):
         halves = half_intervals(evaluation, name, settings, rows)
@@ -165,7 +164,7 @@ class _OnlyData(Evaluation):
 
 
 def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str]) -> None:
-    """Refuse metrics that have no value on the data, whatever the model: nothing is trained for them in vain.
+    """Refuse metrics that can have no value here, whatever the model: nothing is trained for them in vain.
 
     Args:
         components: the metrics of a spec.
@@ -177,12 +176,39 @@ def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Ite
     for name in asked:
         settings = settings_in(components[name])
         try:
-            values_of(metrics[name], _OnlyData(data), settings)
+            _call_without_samples(data, name, settings)
         except Unsupported as reason:
             said = f"{reason}{_hint(reason, name, settings)}"
-            raise ConfigError(f"{name.partition('@')[0]} has no value on this data: {said}") from reason
-        except (Exception, SystemExit):  # most metrics need samples or a model first; measuring reports their errors
-            continue
+            raise ConfigError(f"{name.partition('@')[0]} cannot be measured here: {said}") from reason
+
+
+def check_network(data: Data, name: str, settings: Mapping, trains: bool) -> None:
+    """Check the network that a metric of features uses.
+
+    Args:
+        trains: whether a training follows, for which a failed download is an error. A network that is unavailable for
+            another reason is not: the metric will give the reason, and the others are measured.
+
+    Raises:
+        ConfigError: with the reason, or if a file in the settings is wrong.
+    """
+    try:
+        _call_without_samples(data, name, settings)
+    except NotDownloaded as reason:
+        if trains:
+            raise ConfigError(f"{name}: {reason}; GENBENCH_OFFLINE=1 trains without its values") from reason
+    except Unsupported:
+        return
+
+
+def _call_without_samples(data: Data, name: str, settings: Mapping) -> None:
+    """Call a metric before there is a model; only ConfigError and Unsupported leave this function."""
+    try:
+        values_of(metrics[name], _OnlyData(data), settings)
+    except (ConfigError, Unsupported):
+        raise
+    except (Exception, SystemExit):  # most metrics need samples or a model first; measuring reports their errors
+        return
 
 
 def unsupported(name: str, reason: str, row: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

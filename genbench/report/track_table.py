@@ -1,6 +1,7 @@
 """A track as tables: across its tasks by budget and regime of sampling, and task by task; empty cells say why."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from genbench.analysis.effects import Summary
@@ -159,8 +160,7 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         *left_out,
     ]
     legend += origins(board, [contest.data for contest in contests])
-    measured = list(dict.fromkeys(f"{c.metric}: {c.protocol}" for c in contests if c.protocol))
-    legend += [f"{text}." for text in measured]
+    legend += _measured(contests, short)
     legend += [CHOSEN] if heat.settings == "tuned" else []
     legend += recipes(board, models)
     noise = {short[c.data]: c.noise for c in contests if c.noise is not None}
@@ -171,6 +171,15 @@ def _task_table(board: TrackBoard, steps: int, what: str, contests: Sequence[Con
         legend.append(f"Evaluation error divided by the spread over seeds, median: {shares}.{part}")
     name = title(board, [heat], what)
     return Table(name, tuple(columns), tuple(rows), tuple(legend), tuple(notes), head="method")
+
+
+def _measured(contests: Sequence[Contest], short: Mapping[str, str]) -> Iterator[str]:
+    """Yield how each metric was measured, with the tasks if the metric has several protocols."""
+    protocols = group_by([c for c in contests if c.protocol], lambda c: (c.metric, c.protocol))
+    times = Counter(metric for metric, _ in protocols)
+    for (metric, protocol), own in protocols.items():
+        tasks = f" ({', '.join(short[c.data] for c in own)})" if times[metric] > 1 else ""
+        yield f"{metric}: {protocol}{tasks}."
 
 
 def track_tables(board: TrackBoard) -> Iterator[Table]:

@@ -20,11 +20,13 @@ def candidates_table(search: GridSearch) -> Table:
     values = read_values([record for candidate in search.candidates for record in candidate.records])
     metric = metric_names([search.metric])[search.metric]
     (table,) = comparison_tables([value for value in values if value.metric == metric])
+    chosen = search.chosen()
     legend = [
         f"Chosen for {method}: {'; '.join([choice.candidate.text, *choice.edges])}."
-        for method, choice in search.chosen().items()
+        for method, choice in chosen.items()
     ]
-    legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
+    if any(choice.default is not None for choice in chosen.values()):
+        legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
     excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
     legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
     title = f"{table.title}: {metric} on the validation split"

@@ -104,10 +104,8 @@ def read(path: Path, data: Data, name: str, columns: Sequence[str] = ()) -> Exte
         return _array(path, raw, label, data, name)
     shape = data.event.shape
     if len(shape) != 3 or data.space != Pixels(256):
-        tables = f" or {' or '.join(TABLES)}" if data.event.is_vector else ""
-        raise ConfigError(
-            f"{path}: {name} does not have images of 256 levels: give samples as {', '.join(arrays.SUFFIXES)}{tables}"
-        )
+        *kinds, last = [*arrays.SUFFIXES, *(TABLES if data.event.is_vector else ())]
+        raise ConfigError(f"{path}: write samples of {name} as {', '.join(kinds)} or {last}")
     collection = image_decoding.collection(str(path), ImageFormat(shape[1], 1 if shape[0] == 1 else 3))
     if len(collection.counts) > 1:
         parts = ", ".join(collection.counts)
@@ -125,7 +123,7 @@ def _array(path: Path, raw: np.ndarray, label: np.ndarray | None, data: Data, na
         raise ConfigError(f"{path}: samples must be rows of real numbers; this is {raw.shape} of {raw.dtype}")
     if raw.dtype.kind == "f" and not np.isfinite(raw).reshape(len(raw), -1).all(1).any():
         raise ConfigError(f"{path}: not one of {len(raw)} samples is finite, so there is nothing to measure")
-    layout = "as the data"
+    layout = ""
     if len(shape) == 3:
         layout = "channels first"
         if raw.shape[1:] == (*shape[1:], shape[0]):

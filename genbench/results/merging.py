@@ -12,13 +12,14 @@ from zipfile import BadZipFile, ZipFile
 from torch import Tensor
 
 from genbench.errors import ConfigError, reason_of
+from genbench.metrics.bounds import impossible
 from genbench.results.comparing import compare
 from genbench.runs.monitoring.callbacks import read_step
 from genbench.runs.record import Misfiled, check_request, format_record, merge_records, read_kept
 from genbench.runs.record_types import Record
 from genbench.runs.spec import SPEC
 from genbench.runs.store import FAILURE, Store
-from genbench.runs.versions import impossible, outdated_metrics
+from genbench.runs.versions import outdated_metrics
 from genbench.runs.weights_file import read_weights
 from genbench.storage import files, lease, memory, trust
 from genbench.storage.files import Damaged

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, metrics, models
-from genbench.runs.spec import OF_DATA, own_data_name
+from genbench.runs.spec import OF_DATA, READERS, own_data_name
 
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
 
@@ -28,7 +28,7 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
         beside: records that are shown beside these.
     """
     everything = [*records, *beside]
-    known = {name for name in (*models, *datasets) if "@" not in name}
+    known = {name for name in (*models, *datasets) if "@" not in name} - {*READERS}
     code, data = defaultdict(set), defaultdict(set)
     for record in everything:
         labels, spec = record["labels"], record["spec"]
@@ -75,7 +75,7 @@ def typed_name(text: str, registry: Registry = models) -> str:
     ('mine', 'other', 'people', 'wcfm kappa=.5')
     """
     if code := _PYTHON.fullmatch(text):
-        path = Path(f"{code[1]}.py").expanduser()
+        path = Path(f"{code[1]}.py")
         return registry.load(path, code[2] or "") if path.is_file() else code[2] or path.stem
     is_path = "/" in text or OF_DATA.search(text)
     return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text

@@ -6,18 +6,20 @@ the published record has. Otherwise, as in a fresh checkout, the published recor
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genbench.errors import ConfigError, unknown
+from genbench.metrics.bounds import impossible
 from genbench.registry import models
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.runs.record import find_run, identity, merge_records, read_published, read_record
 from genbench.runs.record_types import Record
 from genbench.runs.store import Store, report_damage
-from genbench.runs.versions import LeftOut, current, impossible, installed_version, log_left_out, outdated_metrics
+from genbench.runs.versions import LeftOut, current, installed_version, log_left_out, outdated_metrics
 from genbench.storage.files import Damaged
 from genbench.storage.memory import paused_collection
 
@@ -225,7 +227,8 @@ def load_records(path: Path, results: Path = Path("results")) -> list[Record]:
         records = read_published(path) if published else [read_record(path)]
         records = [record for record in records if "failure" not in record] if published else records
     elif (path / RECORDS).exists():
-        records = _joined(Store(path.resolve().parent), [path.resolve().name])
+        place = Path(os.path.abspath(path))  # a suite that is a link stands beside the runs of its results folder
+        records = _joined(Store(place.parent), [place.name])
     else:
         records = _joined(Store(path)) or [read_record(place) for place in sorted(path.glob("**/record.json"))]
     refused = {identity(record): why for record in records if (why := impossible(record["results"]))}

@@ -43,6 +43,7 @@ class FolderStatus:
         prerequisites: number of records of models that were only trained, for others.
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
         begun: interrupted runs: they have a checkpoint, but no process holds their lease.
+        trained: runs that have weights, but neither a record nor a failure, and no process holds their lease.
         stale: {why records are outdated: number of records}.
         unknown: {components that are not installed here: number of records}.
         of_files: {components from Python files of users, which status does not execute: number of records}.
@@ -53,6 +54,7 @@ class FolderStatus:
     prerequisites: int
     running: dict[str, str]
     begun: list[str]
+    trained: list[str]
     failed: dict[str, str]
     stale: dict[str, int]
     unknown: dict[str, int]
@@ -73,8 +75,9 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
 def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
     """Return the state of each cell."""
     outdated = {
-        (record["labels"]["model"], record["labels"]["data"], record["spec"]["seed"]): why
+        (labels["model"], labels["data"], own["seed"], own["plan"].get("steps")): why
         for record in store.records()
+        for labels, own in [(record["labels"], record["spec"])]
         if (why := why_outdated(record)) is not None
     }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
@@ -91,7 +94,11 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
             state, note = "failed", failure.splitlines()[-1]
         elif record is not None and (old := outdated_metrics(record).keys() & missing.keys()):
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
-        elif record is None and (why := outdated.get((spec.model_label, spec.data_label, spec.seed))) is not None:
+        elif (
+            record is None
+            and (why := outdated.get((spec.model_label, spec.data_label, spec.seed, spec.plan.get("steps"))))
+            is not None
+        ):
             state, note = "stale", why
         cells.append(CellStatus(name, state, note))
     return cells
@@ -122,11 +129,14 @@ def of_folder(store: Store) -> FolderStatus:
         except Damaged as error:
             damaged.append(str(error))
     begun = {path.relative_to(store.runs).parts[0] for path in store.runs.rglob(f"*{checkpoint.NAME}")}
+    trained = {path.parts[-2] for path in store.runs.glob("*/model.safetensors")}
+    tried = {path.parts[-3] for path in store.runs.glob("*/*/*.json")}  # a record, or why there is none
     return FolderStatus(
         records=results.count(True),
         prerequisites=results.count(False),
         running=running,
         begun=sorted(begun - running.keys()),
+        trained=sorted(trained - begun - tried - running.keys()),
         failed=failed,
         stale=dict(outdated),
         unknown=dict(unknown),

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import ConfigError, Unsupported, reason_of
+from genbench.metrics.bounds import impossible
 from genbench.results.comparing import Deviation, compare
 from genbench.runs.make_spec import repeatable_spec
 from genbench.runs.memory_estimate import check_memory
@@ -29,7 +30,6 @@ from genbench.runs.record_types import Record, Row, metric_of
 from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, content_of
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
-from genbench.runs.versions import impossible
 from genbench.runs.weights_file import read_weights
 from genbench.storage import trust
 

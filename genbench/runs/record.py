@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, RunFailed
 from genbench.runs.record_types import (
     RECORD,
     Measurement,
@@ -66,6 +66,14 @@ def format_record(record: Record) -> str:
     lines += [f'"failure": {json.dumps(record["failure"])}'] if "failure" in record else []
     body = "{" + ",\n ".join(lines)
     return f'{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}"}}\n'
+
+
+def check_readable(record: Record) -> None:
+    """Raise RunFailed if `read_record` would refuse a record: its file would hide all its values."""
+    try:
+        RECORD.validate_json(json.dumps(record), strict=True)
+    except ValueError as error:
+        raise RunFailed(f"a metric has returned what no record can hold: {explain(error)}") from error
 
 
 def read_record(path: Path) -> Record:

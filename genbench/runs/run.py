@@ -14,8 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from genbench.core import Data, Model, Trainable
 from genbench.errors import ConfigError, RunFailed, Unsupported, described, full_reason
-from genbench.metrics.image.feature_sets import check_features
-from genbench.metrics.measurement import evaluate, unsupported
+from genbench.metrics.measurement import check_network, evaluate, unsupported
 from genbench.numerics.precision import float32_products
 from genbench.registry import metrics
 from genbench.runs import provenance
@@ -23,7 +22,7 @@ from genbench.runs.component import with_files
 from genbench.runs.memory_estimate import exhausted
 from genbench.runs.monitoring.callbacks import read_steps
 from genbench.runs.monitoring.sample_files import save_sample_picture, save_samples
-from genbench.runs.record import beside, merge_rows, missing_metrics, without_measured
+from genbench.runs.record import beside, check_readable, merge_rows, missing_metrics, without_measured
 from genbench.runs.record_types import Measurement, Origin, Record, SpecJson, metric_of, no_origin
 from genbench.runs.spec import Spec, plan_of, sampling_of
 from genbench.runs.store import Store, labels_of, run_name
@@ -36,6 +35,7 @@ from genbench.storage.lease import Busy
 from genbench.training import checkpoint
 from genbench.training.loop import Progress, no_progress
 from genbench.training.process_group import Group, start_group
+from genbench.user_code import file_of
 
 Metrics = Mapping[str, Mapping[str, Any]]
 """Version and settings of metrics, by name."""
@@ -175,7 +175,7 @@ def _train(
             ]
         except Unsupported:
             return {}
-        _check_files(measured, data)
+        _check_files(measured, data, trains=True)
         spent: dict[str, float] = {}
         for member in members:
             spent |= learn_from_prerequisites(member.spec, member.model, store, data, member.progress, launch)
@@ -246,7 +246,7 @@ def _measure(
     training = take_weights(model, spec, held) if may_train else restore_weights(model, path, spec)
     if training is None:
         return None
-    _check_files(missing, data)
+    _check_files(missing, data, trains=False)
     model.eval().to(group.device)
     rows, cost = [], {}
     if group.is_first:
@@ -268,12 +268,14 @@ def _measure(
     return _write(spec, held, data, record, rows, missing, training, cost, group)
 
 
-def _check_files(measured: Metrics, data: Data) -> None:
-    """Raise ConfigError if files that metrics need are missing, damaged, or differ from the request."""
+def _check_files(measured: Metrics, data: Data, *, trains: bool) -> None:
+    """Raise ConfigError if files that metrics need are damaged, differ from the request or cannot be downloaded."""
     for name, part in measured.items():
-        if content_hash.of_settings(metrics[name].build, settings_in(part), name) != part.get("content", {}):
+        settings = settings_in(part)
+        if content_hash.of_settings(metrics[name].build, settings, name) != part.get("content", {}):
             raise ConfigError(f"{name}: a file in its settings changed during the run: run it again")
-        check_features(data, settings_in(part))
+        if "features" in settings:
+            check_network(data, name, settings, trains)
 
 
 def _write(
@@ -303,6 +305,7 @@ def _write(
         results=merge_rows(old, rows, measured),
         provenance={"data": dict(data.provenance), "training": first, "measurements": measurements},  # type: ignore[typeddict-item]
     )
+    check_readable(record)
     if group.is_first:
         held.write_record(spec, record)
     return group.broadcast(record)
@@ -315,6 +318,7 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
     Raises:
         ConfigError: if there is not enough memory; the message says what to set.
     """
+    provenance.code()  # read once, and now: the checkout may change while this process trains
     try:
         # Rounding depends on the number of threads, so the plan sets it, not the machine.
         with threadpool_limits(plan_of(specs[0]).threads, user_api="blas"):
@@ -327,9 +331,10 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
         for spec, store in zip(specs, held, strict=True):
             store.write_failure(spec, full_reason(error))
         names = (specs[0].model["name"], specs[0].data["name"], *specs[0].metrics)
-        of_files = [name.partition("@")[0] for name in names if "@" in name]
-        hint = f" (genbench check FILE.py tests your {', '.join(of_files)})" if of_files else ""
+        own = {name.partition("@")[0]: path for name in names if (path := file_of(name)) is not None}
+        checks = [f"genbench check {path} tests your {name}" for name, path in own.items()]
+        hint = f" ({'; '.join(checks)})" if checks else ""
         known = isinstance(error, (RunFailed, Unsupported, OSError, MemoryError))
-        if isinstance(error, SystemExit) or (of_files and not known):
+        if isinstance(error, SystemExit) or (own and not known):
             raise RunFailed(f"{described(error)}{hint}") from error
         raise

@@ -211,13 +211,17 @@ OF_DATA = re.compile(r"\.(csv|npy|npz|parquet|zip|tgz|tbz2|txz|tar(\.\w+)?)$")
 """File extensions of data files."""
 
 
+READERS = ("points", "folder")
+"""Data sets of genbench that are always a file or a folder of the user, whose name stands in place of theirs."""
+
+
 def own_data_name(data: Mapping[str, Any]) -> str:
     """Return the name of a data set that is a file or a folder, without its extension; empty for other data sets.
 
     >>> own_data_name({"name": "points", "path": "data/people.csv"}), own_data_name({"name": "moons"})
     ('people', '')
     """
-    if data["name"] not in ("points", "folder") or not data.get("path"):
+    if data["name"] not in READERS or not data.get("path"):
         return ""
     name = OF_DATA.sub("", Path(data["path"]).name)
     return re.sub(r"[^\w.-]+", "-", name)

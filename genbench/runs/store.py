@@ -252,7 +252,7 @@ def failed_record(spec: Spec, reason: str) -> Record:
         "spec": cast(SpecJson, spec.json()),
         "results": [],
         "provenance": {"data": {}, "training": no_origin(), "measurements": []},
-        "failure": reason,
+        "failure": reason or "-",
     }
 
 

@@ -1,4 +1,4 @@
-"""Versions and bounds: which records and values the installed components would no longer make.
+"""Versions: which records and values the installed components would no longer make.
 
 A record is outdated if a component that made it now has another version; status and `clean --stale` call it stale. If a
 component is not installed here or cannot be imported, its records do not count as outdated.
@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
+from genbench.metrics.bounds import impossible
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
-from genbench.runs.record_types import Record, Row
+from genbench.runs.record_types import Record
 from genbench.training.plan import VERSIONS, training_version
 
 log = logging.getLogger("genbench")
@@ -77,31 +78,6 @@ def outdated_metrics(record: Record) -> dict[str, str]:
     """Return {metric: how its version differs from the installed one}."""
     outdated = {name: next(differences(metrics, part), None) for name, part in record["spec"]["metrics"].items()}
     return {name: why for name, why in outdated.items() if why is not None}
-
-
-ROUNDING = 1e-6
-"""Tolerance by which a value may exceed the bounds of its metric."""
-
-
-def impossible(rows: Iterable[Row]) -> str:
-    """Return a sentence on the first value outside the bounds that its metric declares; empty if there is none."""
-    for row in rows:
-        lower, upper = bounds_of(row["metric"])
-        for what, number in (("", row["value"]), ("the floor of ", row.get("floor"))):
-            if number is not None and lower is not None and number < lower - ROUNDING:
-                return f"{what}{row['metric']} is {number:g}, and cannot be below {lower:g}"
-            if number is not None and upper is not None and number > upper + ROUNDING:
-                return f"{what}{row['metric']} is {number:g}, and cannot be above {upper:g}"
-    return ""
-
-
-def bounds_of(value: str) -> tuple[float | None, float | None]:
-    """Return the lower and the upper bound of a value METRIC.PART; None for a bound that is not known."""
-    name, _, part = value.partition(".")
-    if installed_version(metrics, name) is None or ":" in name:  # the classes of another library declare none
-        return None, None
-    bounds = metrics[name].traits.get("bounds", (None, None))
-    return bounds.get(part, bounds.get("", (None, None))) if isinstance(bounds, Mapping) else bounds
 
 
 def current(record: Record, *, published: bool = False) -> tuple[Record | None, list[LeftOut]]:

@@ -68,7 +68,8 @@ def samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     others = [name for name in found if name not in labels]
     chosen = next((name for name in ("samples", "arr_0") if name in others), others[0] if len(others) == 1 else None)
     if chosen is None:
-        raise ConfigError(f"{path} holds {', '.join(found)}; call the array of samples 'samples'")
+        how = "write one array of all samples, called 'samples': genbench splits data itself"
+        raise ConfigError(f"{path} holds {', '.join(found)}; {how}")
     if len(labels) > 1:
         raise ConfigError(f"{path} holds {', '.join(labels)}; give one array of labels, called 'label'")
     return load(path, chosen), load(path, labels[0]) if labels else None

@@ -119,16 +119,16 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 
 def require(leases: Path) -> None:
     """Raise ConfigError unless the folder of leases exists or can be made, and can be written."""
+    advice = "make it a folder that can be written, or choose another --results"
     try:
         leases.mkdir(parents=True, exist_ok=True)
-        for folder in (leases, leases.parent):
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, f"{files.shown(folder)} cannot be written")
     except OSError as error:
         if error.errno in files.FULL:
             raise
-        advice = "make it a folder that can be written, or choose another --results"
         raise ConfigError(f"{files.shown(leases)}: {error.strerror}; {advice}") from error
+    for folder in (leases, leases.parent):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"{files.shown(folder)} cannot be written: {advice}")
 
 
 def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:

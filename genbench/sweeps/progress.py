@@ -61,6 +61,7 @@ class ProgressDisplay:
             expand=True,
             disable=not self.console.is_terminal,
         )
+        self.latest = 0
         self.bar_of: dict[int, TaskID] = {}
         self.began: dict[int, tuple[float, int]] = {}
         self.last_line: dict[int, float] = {}
@@ -117,7 +118,8 @@ class ProgressDisplay:
         elif now - self.activity_line > SECONDS_PER_ACTIVITY:
             of_all = f": {done:,} of {total:,}" if total else ""
             self.activity_line = now
-            self._print(what + of_all)
+            cell = f"{self.labels[self.latest]}: " if len(self.labels) > 1 else ""
+            self._print(f"{cell}{what}{of_all}")
 
     def _bar(self, cell: int, note: str, step: int | None = None, steps: int | None = None) -> None:
         """Show a note, and the steps, on the bar of a cell."""
@@ -126,6 +128,7 @@ class ProgressDisplay:
         self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
 
     def _show_start(self, event: JobEvent) -> None:
+        self.latest = event.cell
         if event.cell in self.bar_of:
             return  # its ensemble trained it, and it is measured now
         self.began.pop(event.cell, None)

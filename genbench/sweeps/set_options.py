@@ -12,10 +12,13 @@ from genbench.errors import ConfigError
 _WORDS = {"none": None, "true": True, "false": False}
 
 
-def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
+def parse_set_options(assignments: Iterable[str], option: str = "--set") -> dict[str, Any]:
     """Parse `--set` arguments into nested settings. Values are TOML; a bare word is a string.
 
     If a setting has nested settings as well, its value becomes their `name`.
+
+    Args:
+        option: name of the option in messages.
 
     >>> parse_set_options(["plan.steps=100", "model.cost=sqnorm", "model.blocks=[8, 2]"])
     {'plan': {'steps': 100}, 'model': {'cost': 'sqnorm', 'blocks': [8, 2]}}
@@ -23,30 +26,30 @@ def parse_set_options(assignments: Iterable[str]) -> dict[str, Any]:
     {'model': {'net': {'name': 'unet', 'channels': 16}}}
     >>> parse_set_options(["plan.steps"])
     Traceback (most recent call last):
-    genbench.errors.ConfigError: --set plan.steps: write section.name=value
+    genbench.errors.ConfigError: --set plan.steps: write section.name=value, such as plan.steps=5
     """
     settings: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         *path, name = key.strip().split(".")
         if not equals or not path or not name:
-            raise ConfigError(f"--set {assignment}: write section.name=value")
+            raise ConfigError(f"{option} {assignment}: write section.name=value, such as plan.steps=5")
         table = settings
         for section in path:
             if isinstance(table.get(section), str):
                 table[section] = {"name": table[section]}
             table = table.setdefault(section, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {assignment}: '{section}' already has a value")
-        value = _value(text.strip())
+                raise ConfigError(f"{option} {assignment}: '{section}' already has a value")
+        value = _value(text.strip(), option)
         if isinstance(table.get(name), dict):
             if not isinstance(value, str) or "name" in table[name]:
                 raise ConfigError(
-                    f"--set {key.strip()} gives a table, but its settings are also given one by one: use one form"
+                    f"{option} {key.strip()} gives a table, but its settings are also given one by one: use one form"
                 )
             table[name]["name"] = value
         elif name in table:
-            raise ConfigError(f"--set {key.strip()} is given twice: write it once")
+            raise ConfigError(f"{option} {key.strip()} is given twice: write it once")
         else:
             table[name] = value
     return settings
@@ -82,15 +85,15 @@ def as_set_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _value(text: str) -> Any:
+def _value(text: str, option: str) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
     except RecursionError as error:
-        raise ConfigError(f"--set ...={text[:60]}...: the value is nested too deeply") from error
+        raise ConfigError(f"{option} ...={text[:60]}...: the value is nested too deeply") from error
     except ValueError:  # not TOML, or an integer of more digits than Python reads
         if re.match(r"^-?\.\d+(e-?\d+)?$", text):  # TOML requires a digit before the point
             return float(text)
         return _WORDS.get(text.lower(), text)
     if len(table) > 1:
-        raise ConfigError(f"--set ...={text[:60]!r}: write one value, and another --set for another setting")
+        raise ConfigError(f"{option} ...={text[:60]!r}: write one value, and another {option} for another setting")
     return table["value"]

@@ -95,7 +95,7 @@ class TrackRow(NamedTuple):
     metrics: list[str]
 
 
-RESERVED = ("cache", "foreign", "leases", "other-runs", "report", "runs", "tuning")
+RESERVED = ("cache", "foreign", "leases", "logs", "other-runs", "report", "runs", "tuning")
 """Names that cannot be names of suites, because the tables of a suite are in RESULTS/NAME."""
 
 

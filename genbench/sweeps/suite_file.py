@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MinLen
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError, model_validator
@@ -86,8 +86,6 @@ class Entry(Sections):
         named = {} if isinstance(self.plan, dict) else {"plan": self.plan}
         return (self.model_extra or {}) | named
 
-
-E = TypeVar("E", bound=Entry)
 
 CHOSEN = ".tuned.json"
 """Ending, in place of .toml, of the file beside a track that holds the settings which tuning chose."""
@@ -261,7 +259,9 @@ def read(path: Path) -> Suite:
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"there is no suite at {path}: {getattr(error, 'strerror', None) or error}") from error
+        is_text = isinstance(error, OSError)
+        why = error.strerror if is_text else f"save it as UTF-8 text, which byte {error.start} is not"
+        raise ConfigError(f"{path} cannot be read: {why}") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:
@@ -288,7 +288,7 @@ def folder_of(path: Path) -> Path:
 def _with_components(suite: Suite, folder: Path) -> Suite:
     """Return a suite in which names of components replace files relative to its folder; check these names."""
 
-    def named(kind: str, part: E) -> E:
+    def named(kind: str, part: Entry) -> Entry:
         name, found = component_name(kind, part.name, folder)
         if twice := found.keys() & part.settings.keys():
             raise ConfigError(f"{part.name} already states the {twice.pop()}: remove that setting")

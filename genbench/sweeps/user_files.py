@@ -122,6 +122,8 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
         return "points", {"path": str(own)}
     if ARCHIVE.search(text) or path.is_dir():
         return "folder", {"path": str(own)}
+    if path.is_file():
+        raise ConfigError(f"{path}: data files are {', '.join(POINTS)}, .py, or a folder or tar archive of images")
     return None
 
 

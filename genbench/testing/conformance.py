@@ -30,6 +30,8 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
     ending = ""
     if module.endswith(".py"):
         ending = f"@{execute_file(Path(module))}"
+    elif module.endswith(".toml"):
+        raise ConfigError(f"{module} is a suite, which has no conformance tests: genbench sweep {module} --dry-run")
     else:
         try:
             importlib.import_module(module)

@@ -52,6 +52,11 @@ def test_only_confirmed_seeds_count_and_the_board_says_how_many_are(forger, tmp_
     out = board(root, "--add", path).stdout
     assert out.count("0 of 2 seeds confirmed") == 2
     assert "genbench verify theirs.genbench.zip --sample N" in " ".join(out.split())
+    code, table, err = board(root, "--add", path, "--markdown")  # a row that lacks everything must say why
+    assert (code, table.count("confirmed"), err.count("0 of 2 seeds confirmed")) == (0, 0, 2)
+    assert "genbench verify theirs.genbench.zip --sample N" in " ".join(err.split())
+    _, _, err = cli("verify", path, "--sample", "1")
+    assert "a leaderboard compares a method once all its seeds are confirmed: --sample 4 measures all" in err
     assert cli("verify", path, "--sample", "9")[0] == 1
     found = rows(root, "--add", path)
     assert found.keys() == {"theirs:cfm", "theirs:wcfm kappa=0.5"}
@@ -110,6 +115,21 @@ def test_a_submission_of_a_suite_holds_its_evaluations_only(forger, tmp_path):
     shutil.copytree(path.parent, path.parents[1] / "0123456789ab")
     before = [each for each in forger.store.record_paths() if each.parts[-2] != "0123456789ab"]
     assert record_paths(forger.store, "tiny") == before
+
+
+def test_a_run_that_is_not_measured_is_refused_by_its_name_and_status_lists_it(cli, forger, tmp_path):
+    """A sweep that was stopped leaves weights without a record, or nothing but a checkpoint."""
+    trained, begun = (forger.record_of("cfm", seed).parents[1] for seed in (0, 1))
+    for run in (trained, begun):
+        shutil.rmtree(forger.record_of("cfm", 0 if run == trained else 1).parent)
+    (begun / "model.safetensors").rename(begun / "checkpoint.safetensors")
+    folder = ("--results", forger.store.root)
+    for run in (trained, begun):
+        code, _, err = cli("results", "submit", run, "--to", tmp_path / "a.genbench.zip", *folder)
+        said = f"genbench: {run.name} is not measured yet: repeat its run or sweep, or leave it out\n"
+        assert (code, err) == (2, said)
+    out = cli("results", "status", *folder).stdout
+    assert f"interrupted: {begun.name}\ntrained, not measured: {trained.name}\n" in out
 
 
 def test_an_impossible_value_is_ranked_nowhere(forger, tmp_path, board):

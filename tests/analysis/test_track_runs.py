@@ -1,6 +1,7 @@
 """Rows that a track does not list: which runs are one, and the cells that make one."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from helpers.image_trees import write_images
@@ -170,7 +171,8 @@ def test_the_expected_time_is_that_of_the_published_baseline(tmp_path):
     assert usual_seconds(path, store, moons[:5]) == pytest.approx(usual_seconds(path, store, moons) / 2)
 
     def known(model, steps):
-        return usual_seconds(path, store, [make_spec(model, "moons", metrics=[], settings={"plan": {"steps": steps}})])
+        plan = {**moons[0].plan, "steps": steps}
+        return usual_seconds(path, store, [replace(moons[0], model=make_spec(model, "moons").model, plan=plan)])
 
     assert 0 < known("cfm", 2000) < known("otcfm", 2000)  # each model by its own runs
 
@@ -197,6 +199,8 @@ def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_wh
     assert expected('"cfm",', sampled) == pytest.approx(120 + 20 + 20 + 20)  # seed 1 has its weights
     assert expected("steps = 10", "steps = 20") == pytest.approx(4 * 220)
     assert expected('"cfm",', '"otcfm",') == pytest.approx(20 + 120 + 2 * 70)  # otcfm is as fast as the others
+    for other in (("n = 64", "n = 32"), ('"nfe"', '"norm"')):  # a small evaluation says nothing about a long one
+        assert expected(*other) == 0
     assert "about 4 min, if" in cli("sweep", suite, "--results", results, "--dry-run")[2]
 
 

@@ -19,15 +19,20 @@ def test_of_two_values_for_one_cell_and_seed_the_first_counts_and_the_other_is_r
     assert read_values([record, copy.deepcopy(record)]) == once
     assert not caplog.text
     assert read_values([record, other]) == once
-    assert caplog.text.count("later contradicts an earlier value of w2 for cfm on moons, seed 0") == 1
+    said = f"later contradicts {record['labels']['run']}: w2 of cfm on moons, seed 0 is 2, not 1; the later"
+    assert caplog.text.count(said) == 1
 
 
-def test_an_ensemble_of_other_members_rounds_otherwise_and_contradicts_nothing(caplog):
+@pytest.mark.parametrize(("members", "value"), [([0], 1.0 + 2**-23), ([0, 1], 1.001)])
+def test_an_ensemble_of_other_members_rounds_otherwise_and_contradicts_nothing(caplog, members, value):
+    """The last example of the README warned of two runs that are published."""
     records = [run("cfm", 0, 1.0).record for _ in range(2)]
+    records[0]["spec"]["stack"] = [{"seed": 0}]
+    records[1]["spec"]["stack"] = [{"seed": seed} for seed in members]
     records[1]["labels"]["run"] = "later"
-    records[1]["results"][0]["value"] = 1.0 + 2**-23  # one step of float32
-    (value,) = read_values(records)
-    assert (value.value, caplog.text) == (1.0, "")
+    records[1]["results"][0]["value"] = value
+    (kept,) = read_values(records)
+    assert (kept.value, caplog.text) == (1.0, "")
 
 
 def test_a_suite_has_the_values_costs_and_failures_of_its_runs(swept):

@@ -199,6 +199,11 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     assert "In none of these cases is it separated from cfm." in words
     assert all(f" {number} " in said for number in numbers[3:5])
     assert all(f" {data}" in words.partition("Within the time limit")[2] for data in rest)
+    counts = []
+    for left in part:
+        near, others = alike(given, [data for data in part if data != left])
+        counts.append(others - len(near))
+    assert f" Without one of the tasks, it is separated from {min(counts)} to {max(counts)}. " in words
     tasks = [data for data in seconds if data in given["nsf"]]
     better = sum(above("nsf", data, given["nsf"][data]) < above("cfm", data, 20_000) for data in tasks)
     unscored = " and ".join(data for data in tasks if data not in scored)

@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import subprocess
 import tomllib
 from itertools import chain
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import genbench
@@ -103,6 +105,14 @@ def test_the_difference_that_a_page_prints_is_that_of_its_command(committed, mon
     assert f"lower by {said}" in CliRunner().invoke(app, [*call]).output
 
 
+def test_the_tutorial_on_samples_prints_the_protocols_that_it_asks_to_compare():
+    page = PAGES["docs/tutorials/own_samples.py"]
+    measured = re.findall(r"^genbench (?:eval|run) .*\n(?: .*\n)?", page, re.MULTILINE)
+    shown = [call for call in measured if "moons" in call]
+    assert len(shown) == 3
+    assert all(" --full" in call for call in shown)
+
+
 def test_a_suite_is_saved_before_it_is_swept():
     for name, text in PAGES.items():
         suites = re.findall(r"^genbench sweep (\w+\.toml)", text, re.MULTILINE) if "```toml" in text else []
@@ -160,6 +170,21 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     assert names["samples"].numpy().shape == (100, 2)
 
 
+def test_the_python_of_the_page_on_pandas_runs_in_a_folder_with_other_data_too(committed, monkeypatch):
+    """It paired seeds across data sets."""
+
+    def with_others(read):
+        return lambda path: pd.concat([read(path), read(path).assign(data="others")])
+
+    monkeypatch.chdir(committed.parent)
+    for name in ("frame", "table"):
+        monkeypatch.setattr(genbench, name, with_others(getattr(genbench, name)))
+    names = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", PAGES["docs/pandas.md"], re.DOTALL)), names)
+    assert {*names["main"].data} == {*names["frame"].data} - {"others"}
+    assert len(names["wide"]) == names["frame"].seed.nunique()
+
+
 def test_formulas_belong_to_components_and_are_latex():
     from genbench.registry import ALL
 
@@ -183,6 +208,20 @@ def test_every_make_target_exists():
     assert {"reproduce", "test"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_make_install_shows_its_progress_and_ends_with_how_to_use_what_it_made(tmp_path):
+    """It was silent for minutes, and its genbench was "command not found"."""
+
+    def make(folder, *options):
+        command = ["make", "-C", ROOT, "install", f"VENV={folder}", *options]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    (tmp_path / ".installed").touch()
+    assert f"ready: . {tmp_path}/bin/activate\n" in make(tmp_path)
+    planned = make(tmp_path / "new", "--dry-run")
+    assert "--editable '.[dev]'" in planned
+    assert "--quiet" not in planned
 
 
 def component(link):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,14 @@ NAMES = [
     ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
     ((*RUN, "--metric", "FID"), "did you mean 'fid-clean' or 'fid-legacy'?"),
-    ((*RUN, "--set", "plan.steps"), "write section.name=value"),
+    ((*RUN, "--set", "plan.steps"), "write section.name=value, such as plan.steps=5"),
+    ((*RUN, "--steps", "5"), "settings are written as --set plan.steps=5"),
+    (("tune", "cfm", "--dataset", "moons", "--over", "lr=[1,2]"), "--over lr=[1,2]: write section.name=value"),
+    ((*RUN[:4], "deep.toml"), "deep.toml: data files are .npy, .npz, .csv, .parquet, .py, or a folder or tar archive"),
+    (
+        ("report", "--suite", "names", "--results", "."),
+        "no tables of names yet: finish genbench sweep names.toml",
+    ),
     ((*RUN, "--seeds", "0-2", "--accelerator", "cpu"), "omit --accelerator and --devices"),
     ((*RUN, "--seeds", "3-"), "--seed / --seeds 3-: write a whole number from 0 on, or several as 0-4 or 0,2,5"),
     ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
@@ -76,7 +84,7 @@ SETTINGS = [
     ((*RUN, "--metric", "norm", "--set", "metric.w2.n=3"), "settings for a metric that is not measured: 'w2'"),
     ((*RUN, "--set", "plan.threads=100000"), "plan.threads: 100000 is wrong"),
     ((*RUN, "--devices", "3", "--set", "plan.batch_size=64"), "plan.batch_size=64 cannot be divided into 3 devices"),
-    ((*RUN, "--set", "sample.steps=many"), "sample (wcfm).steps: 'many' is wrong"),
+    ((*RUN, "--set", "sample.steps=many"), "sample.steps (wcfm): 'many' is wrong"),
     ((*RUN, "--set", "sample.steps=5"), "set sample.method=euler"),
     ((*RUN, "--set", "sample.method=euler"), "sample.method=euler needs a number of steps"),
     ((*RUN, "--set", "evaluation=3"), "write section.name=value"),
@@ -92,6 +100,8 @@ SETTINGS = [
     ),  # before the training, which would take hours
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
+    ((*RUN, "--set", "evaluation.curve=1,2"), "evaluation.curve: '1,2' is wrong: it should be a list, as [0, 1, 2]"),
+    (("check", "names.toml"), "names.toml is a suite, which has no conformance tests: genbench sweep names.toml"),
     (("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=3"), "--over plan.lr=3: write a list of values"),
 ]
 DRY = [((*words, "--dry-run"), said) for words, said in [*NAMES, *SETTINGS][::3] if words[0] in ("run", "sweep")]
@@ -204,12 +214,12 @@ def call_long(said, pipe):
         while True:
             torch.linalg.svd(x)
 
-    def clock():
-        now = 60.0 if said.with_name("a minute later").exists() else 0.0
+    def sleep(seconds):
         said.with_name("a signal was heard").touch()
-        return now
+        while not said.with_name("a minute later").exists():
+            time.sleep(0.01)
 
-    main.time = SimpleNamespace(monotonic=clock)
+    main.time = SimpleNamespace(sleep=sleep)
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
     main.app = long_call
     main.main()
@@ -227,11 +237,14 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number)
     busy.join(1)
     assert busy.is_alive()
     (tmp_path / "a minute later").touch()
+    while not (tmp_path / "said").read_text().endswith("\n"):
+        busy.join(0.1)
     os.kill(busy.pid, number)
     busy.join(300)
     assert busy.exitcode == 130
     assert (tmp_path / "said").read_text().splitlines() == [
-        "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint"
+        "genbench: stopping: a training saves its checkpoint first; a second signal ends at once",
+        "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint",
     ]
 
 
@@ -247,7 +260,9 @@ def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monke
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code():
+def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code(capsys):
     assert main.exit_code(lambda: sys.exit(0)) == 1
+    said = r"genbench: test_main\.py:\d+, in <lambda>: this code ends the process: let it return, or raise an error\n"
+    assert re.fullmatch(said, capsys.readouterr().err)
     with pytest.raises(ProcessesEnded):
         main.exit_code(Mock(side_effect=ProcessesEnded(0)))

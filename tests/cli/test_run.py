@@ -35,9 +35,10 @@ def test_guided_samples_have_no_likelihood_of_the_unguided_model(tmp_path):
 @pytest.mark.parametrize(
     ("data", "metric", "why"),
     [
-        ("moons", "fid-legacy", "fid-legacy has no value on this data: features need images"),
-        ("digits", "w2", "w2 has no value on this data: distances between pixels say little"),
-        ("moons", "bits_per_dim", "bits_per_dim has no value on this data: the data is continuous"),
+        ("moons", "fid-legacy", "fid-legacy cannot be measured here: features need images"),
+        ("digits", "w2", "w2 cannot be measured here: distances between pixels say little"),
+        ("mnist5k", "kid", "kid cannot be measured here: inception-2015-12-05.pt is missing: put https"),
+        ("moons", "bits_per_dim", "bits_per_dim cannot be measured here: the data is continuous"),
     ],
 )
 def test_a_metric_that_the_data_rules_out_is_refused_before_training(inside, tmp_path, data, metric, why):
@@ -65,7 +66,8 @@ EXIT = "__import__('sys').exit(0)"
     ("body", "message"),
     [
         ("1 // 0", "broken.py:7, in loss: ZeroDivisionError: integer division or modulo by zero"),
-        ("None", "Error: "),
+        ("None", "TypeError: loss returned a NoneType: return a dict with the scalar 'loss' in it"),
+        ("__import__('torch').zeros(())", "genbench: TypeError: loss returned a Tensor: return a dict"),
         (EXIT, "broken.py:7, in loss: SystemExit: 0"),
     ],
 )
@@ -74,7 +76,7 @@ def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body
     code, err = inside("run", "--model", "broken.py", "--dataset", "moons", *TINY, "--metric", "norm", "-q")
     assert code == 1
     assert message in err
-    assert "(genbench check FILE.py tests your broken)" in err
+    assert "(genbench check broken.py tests your broken)" in err
     assert "this is a bug" not in err
 
 

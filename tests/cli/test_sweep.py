@@ -192,14 +192,23 @@ from genbench.registry import models
 @models.register("plain", version=1)
 def plain(event, source) -> FlowMatching:
     return FlowMatching(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
+class Shrunk(FlowMatching):
+    def sample(self, x0, *, label=None, shrink: float = 1.0):
+        return super().sample(shrink * x0, method="euler", steps=2)
+@models.register("shrunk", version=1)
+def shrunk(event, source, *, net: str = "linear") -> Shrunk:
+    return Shrunk(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
 """
 
 
 def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_others(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("plain.py").write_text(PLAIN)
-    assert cli("sweep", "plane-v1", "--model", "plain.py", "--dataset", "moons", "--dry-run")[0] == 0
-    code, _, err = cli("run", "--model", "plain.py", "--dataset", "moons", "--set", "sample.guidance=1")
+    for model in ("plain.py:plain", "plain.py:shrunk"):
+        assert cli("sweep", "plane-v1", "--model", model, "--dataset", "moons", "--dry-run")[0] == 0
+    few = "--set", "plan.steps=2", "--set", "evaluation.n=64", "--set", "evaluation.curve=[]", "--metric", "norm"
+    assert cli("run", "--model", "plain.py:shrunk", "--dataset", "moons", "--set", "sample.shrink=0.5", *few)[0] == 0
+    code, _, err = cli("run", "--model", "plain.py:plain", "--dataset", "moons", "--set", "sample.guidance=1")
     assert (code, err.startswith("genbench: sample.guidance needs a conditional model")) == (2, True)
 
 

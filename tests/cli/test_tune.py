@@ -36,12 +36,13 @@ def test_the_command_writes_its_choice(cli, tmp_path):
 
 
 def test_a_second_file_does_not_take_the_place_of_the_first(cli, tmp_path):
-    quick = ["--set", "plan.steps=2", "--set", "evaluation.n=16", "--seeds", "1", "--over", "model.sigma=[0.0]"]
-    for name, scale in (("one.npy", 1.0), ("two.npy", 3.0)):
+    quick = ["--set", "plan.steps=2", "--set", "evaluation.n=16", "--seeds", "1"]
+    for name, scale, sigma in (("one.npy", 1.0, 0.0), ("two.npy", 3.0, 0.1)):
         np.save(tmp_path / name, scale * np.random.default_rng(0).normal(size=(200, 2)))
         where = ("--dataset", tmp_path / name, "--results", tmp_path / "r")
-        code, _, err = cli("tune", "cfm", *where, *quick)
+        code, out, err = cli("tune", "cfm", *where, *quick, "--over", f"model.sigma=[{sigma}]")
         assert code == 0, err
+        assert ("the default is chosen" in " ".join(out.split())) == (sigma == 0.0)  # whether it is a candidate
     assert len([*(tmp_path / "r/tuning").glob("*.json")]) == 2
 
 

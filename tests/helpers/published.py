@@ -169,14 +169,18 @@ def all_pairs(models):
 def step_costs(track):
     """Return {task: {row: CPU time of a training step as a multiple of CFM's}} on an idle machine.
 
-    Only the first task of each shape was measured.
+    Only the first task of each shape was measured. Of several networks, CFM has the one of the row.
     """
     measured = json.loads((RESULTS.parent / "genbench" / "suites" / f"{track}.seconds.json").read_text("utf-8"))
     assert measured["load"] <= measured["cores"] / 2
-    return {
-        shape["tasks"][0]: {row: seconds / shape["seconds"]["cfm"] for row, seconds in shape["seconds"].items()}
-        for shape in measured["shapes"]
-    }
+    found = {}
+    for shape in measured["shapes"]:
+        own = found[shape["tasks"][0]] = {}
+        for row, seconds in shape["seconds"].items():
+            net = next((word for word in row.split() if word.startswith("net=")), "")
+            base = next(each for each in shape["seconds"] if each.startswith("cfm") and net in each)
+            own[row] = seconds / shape["seconds"][base]
+    return found
 
 
 def below(*models, **settings):

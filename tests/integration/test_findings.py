@@ -176,6 +176,33 @@ def test_more_seeds_would_help_where_images_are_few():
     assert said + f"its median standard deviation over seeds is {spread:.1f}." in page
 
 
+def errors_and_spreads(suite, metric):
+    """Return {(model, steps): mean recorded standard error, standard deviation over seeds}."""
+    found = {}
+    for labels, spec, result in by_metric(suite)[metric, "main"]:
+        if "standard_error" in (result.get("details") or {}):
+            found.setdefault((labels["model"], spec["plan"]["steps"]), []).append(result)
+    return {
+        key: (np.mean([r["details"]["standard_error"] for r in own]), np.std([r["value"] for r in own], ddof=1))
+        for key, own in found.items()
+    }
+
+
+def test_the_spread_of_flow_matching_over_seeds_is_its_sampling_error_except_after_200_steps():
+    page = " ".join((RESULTS.parent / "docs/metric_power.md").read_text("utf-8").split())
+    far = errors_and_spreads("digits", "fd-digits_cnn")
+    stated = (far[flow, 800][0] for flow in ("starflow", "tarflow"))
+    assert "a standard error of {:.1f} for the dequantized starflow and {:.1f} for tarflow.".format(*stated) in page
+    found, below_error = errors_and_spreads("digits-v1", "fd-digits_cnn"), {}
+    for model in ("cfm", "cfm conditional=true", "otcfm", "sdcfm", "wcfm", "wcfm-balanced"):
+        for steps in (200, 800, 4000):
+            error, spread = found[model, steps]
+            below_error.setdefault(steps, []).append(spread < error)
+    assert {steps: sum(own) for steps, own in below_error.items()} == {200: 1, 800: 5, 4000: 6}
+    assert "below the recorded standard error for five of six after 800 steps and for all six after 4,000:" in page
+    assert "After 200 steps, it is above the error for five of six." in page
+
+
 def test_on_tori_otcfm_is_at_the_floor_before_wcfm():
     short, long = (pairs_of(published("transport-v1"), "tori", steps=steps).at_floor for steps in (2000, 20_000))
     assert {"otcfm", "wcfm"} & short == {"otcfm"}

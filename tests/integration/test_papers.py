@@ -310,6 +310,8 @@ def test_with_five_seeds_two_values_of_tong_et_al_were_inconclusive():
     assert {name for name, own in agree.items() if not own[0]} == {"I-CFM, N to 8gaussians", "2-RF, N to 8gaussians"}
     said = "CFM and reflow have 20 seeds: with the first five of them, two of the five values are inconclusive"
     assert len(agree) == 5
+    said_there = "with these five, two of the five numbers that agree are inconclusive."
+    assert said_there in " ".join((RESULTS / "claims.md").read_text("utf-8").split())
     assert said in (RESULTS / "findings.md").read_text("utf-8")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.calibration import faults, tasks
+from genbench import activity
 from genbench.analysis.values import half_interval
 from genbench.errors import RunFailed
 from genbench.metrics.evaluation import Evaluation, Value
@@ -63,11 +64,18 @@ def test_a_metric_of_too_many_samples_names_the_setting_to_type(dataset, size, w
         (Value(math.nan, 9, "p"), "broken is nan"),
         (Value(1.0, 9, "p", floor=math.inf), "the floor of broken is inf"),
         (Value(1.0, 9, "p", details={"n_floor": 3, "standard_error": math.inf}), "standard_error of broken is inf"),
+        (Value(torch.tensor(1.0), 9, "p"), r"broken is of type Tensor: write float\(...\)"),
+        (Value(1.0, 9.0, "p"), r"n of broken is of type float: write int\(...\)"),
+        (Value(1.0, 9, "p", floor=np.float32(1)), "the floor of broken is of type float32"),
+        (Value(1.0, 9, "p", details={"n": None, "bias": "0"}), "bias of broken is of type str"),  # None is not known
+        (Value(-1.0, 9, "p"), "broken is -1, and cannot be below 0: "),
+        (Value(1.0, 9, "p", "part"), "broken.part is 1, and cannot be above 0.5: "),
+        (Value(0.0, 9, "p", floor=-1.0), "the floor of broken is -1, and cannot be below 0: "),
     ],
 )
-def test_numbers_that_are_not_finite_fail(moons, metric, value, message):
-    metric("broken", lambda evaluation: value)
-    with pytest.raises(RunFailed, match=message):
+def test_numbers_that_no_record_may_have_fail(moons, metric, value, message):
+    metric("broken", lambda evaluation: value, bounds={"": (0, None), "part": (0, 0.5)})
+    with pytest.raises(RunFailed, match=f"^{message}"):
         measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "broken", {}, True)
 
 
@@ -104,6 +112,14 @@ def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error
         assert row.get("details", {}).keys() == stated
     (row,) = measure(Evaluation(moons, 0, x=x, errors=False), "halved", {}, False)
     assert "details" not in row
+
+
+def test_a_message_says_at_which_nfe_samples_of_the_curve_are_drawn(moons):
+    said, model = [], models["cfm"].build(moons.event, moons.source).eval()
+    with activity.shown_by(lambda what, *counts: said.append(what)):
+        sampling = Sampling(n=32, batch=16, curve=(1,))
+        evaluate(model, moons, {}, sample={"method": "euler", "steps": 2}, sampling=sampling, seed=0)
+    assert said == ["drawing 32 samples", "drawing 32 samples at NFE 1"]
 
 
 def test_a_measured_model_is_not_kept_in_memory(moons):

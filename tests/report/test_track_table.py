@@ -159,6 +159,10 @@ def test_likelihoods_have_a_table_of_their_own_with_letters_and_the_entropy(tmp_
     assert (moons["cfm"].text, moons["cfm"].mean) == ("impossible", None)  # no density is better than the entropy
     assert any("lower than the entropy of the data" in table.notes[number - 1] for number in moons["cfm"].notes)
     assert (moons["wcfm"].text, table.title in [t.title for t in track_tables(board)]) == ("missing", True)
+    one, other = board.likelihoods[20]
+    assert f"nll: {one.protocol}." in table.legend
+    two = board._replace(likelihoods={20: (one, other._replace(protocol="bits"))})
+    assert {f"nll: {one.protocol} (moons).", "nll: bits (pinwheel)."} < {*likelihood_table(two, 20).legend}
 
 
 def test_on_a_task_incomplete_cells_are_aside_and_reasons_below(tmp_path):

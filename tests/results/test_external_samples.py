@@ -103,6 +103,7 @@ def test_a_table_with_the_columns_of_the_data_is_read_as_the_same_samples(inside
         json.loads(inside("eval", f"two.{kind}", *asked).stdout)["results"][0]["value"] for kind in ("csv", "npy")
     ]
     assert values[0] == values[1] > 0
+    assert inside("eval", "two.csv", *asked[:-1]).stdout.startswith("400 samples of two.csv against own\n")
     code, _, err = inside("eval", "turned.csv", *asked)
     assert (code, "turned.csv has the columns b, a, but points has a, b" in err) == (2, True)
     code, _, err = inside("eval", "none.csv", *asked)
@@ -145,9 +146,9 @@ def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, mess
         read(tmp_path / "x.npy", data, "folder")
     assert message in str(said.value)
     np.savez(tmp_path / "x.npz", a=array, b=array)
-    with pytest.raises(ConfigError, match="holds a, b; call the array of samples 'samples'"):
+    with pytest.raises(ConfigError, match="holds a, b; write one array of all samples, called 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
-    with pytest.raises(ConfigError, match="digits does not have images of 256 levels"):
+    with pytest.raises(ConfigError, match=r"samples: write samples of digits as \.npy or \.npz$"):
         read(place / "samples", datasets["digits"].build(), "digits")
 
 

@@ -36,6 +36,8 @@ def test_versions_of_a_file_keep_their_hashes():
 def test_a_file_with_the_name_of_a_component_of_genbench_keeps_its_hash():
     found = labels(record("cfm@1f2e3d4c", "points", "moons.csv", A))
     assert found == [("cfm@1f2e3d4c", "moons file=aaaaaaaa")]
+    # No table shows a data set "points" of genbench itself.
+    assert labels(record("cfm", "points", "points.csv", A)) == [("cfm", "points")]
 
 
 def test_the_same_content_under_one_name_is_one_data_set():

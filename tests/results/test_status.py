@@ -24,6 +24,8 @@ def test_running_failed_and_stale_cells_are_told_apart(cli, swept):
         edit_record(store.record_path(specs[3]), lambda r: r["spec"]["metrics"]["nfe"].update(version=0))
         states = [cell.state for cell in of_suite(specs, store)]
         assert states == ["running", "failed", "done", "stale"]
+        longer = load(suite, {"plan": {"steps": 99}}).specs[3]
+        assert [cell.state for cell in of_suite([longer], store)] == ["run"]
         folder = json.loads(cli("results", "status", "--results", results, "--json")[1])
     assert list(folder["running"]) == [held.folder(specs[0]).name]
     assert list(folder["failed"].values()) == ["TypeError: it did"]

@@ -1,17 +1,23 @@
 """Prerequisites: an encoder, or a teacher, is trained once by a run of its own, whatever happens meanwhile."""
 
+import re
 import shutil
+import urllib.error
+import urllib.request
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 import torch
+from helpers.image_trees import write_images
 from helpers.processes import together
 
 from genbench.analysis.values import read_costs
 from genbench.cli.printing import next_command
-from genbench.errors import RunFailed
+from genbench.errors import ConfigError, RunFailed
+from genbench.metrics.evaluation import Value
 from genbench.models.latent.autoencoder import Autoencoder
+from genbench.registry import metrics
 from genbench.results.frames import cost_of, frame
 from genbench.results.status import of_folder
 from genbench.results.verifying import verify
@@ -120,6 +126,57 @@ def test_values_keep_the_training_that_made_them_when_weights_are_gone_and_train
     ]
     store.record_path(first).unlink()
     assert run(both, store)["provenance"]["training"] == anew
+
+
+def test_a_value_that_could_not_be_read_again_is_not_saved_and_costs_no_older_value(tmp_path):
+    settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
+    spec, store = make_spec("cfm", "moons", metrics=["nfe"], settings=settings), Store(tmp_path)
+    before = run(spec, store)
+
+    @metrics.register("odd", version=1, better="none", of="samples")
+    def odd(evaluation):
+        return Value(1.0, 16, "p", details={"standard_error": -1.0})
+
+    try:
+        with pytest.raises(RunFailed, match=r"what no record can hold: results.*standard_error: -1.0 is wrong"):
+            run(make_spec("cfm", "moons", metrics=["nfe", "odd"], settings=settings), store)
+    finally:
+        del metrics._entries["odd"]
+    assert store.record(spec) == before
+
+
+def test_weights_of_networks_are_downloaded_before_the_first_step(tmp_path, own_home, monkeypatch):
+    """The headline value of a training of days was missing, for a reason that was known before its first step."""
+
+    def fail(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    monkeypatch.delenv("GENBENCH_OFFLINE")
+    write_images(tmp_path / "images", {"train": 9, "test": 4})
+    settings = {"data": {"path": str(tmp_path / "images"), "size": 8, "valid": 0.0}, "model": {"net": NET}}
+    settings |= {"plan": {"steps": 2, "batch_size": 8}, "sample": {"method": "euler", "steps": 1}}
+    settings |= {"evaluation": {"n": 8, "curve": []}}
+    spec, store = make_spec("cfm", "folder", metrics=["kid", "norm"], settings=settings), Store(tmp_path)
+    missing = r"inception-2015-12-05.pt is missing: put https.*no network.*"
+    with pytest.raises(ConfigError, match=rf"^kid: {missing}; GENBENCH_OFFLINE=1 trains without its values$"):
+        run(spec, store)
+    assert not store.weights_path(spec).exists()
+    run(replace(spec, metrics={}), store)  # once it is trained, the other metrics are measured all the same
+    rows = {row["metric"]: row for row in run(spec, store)["results"]}
+    assert re.match(missing, rows["kid"]["reason"])
+    assert rows["norm"]["value"] > 0
+
+
+def test_records_name_the_code_that_training_began_with(tmp_path):
+    """A checkout that moved meanwhile was named for a training that it had no part in."""
+    known = []
+    provenance.code.cache_clear()
+    spec = make_spec(
+        "cfm", "moons", metrics=["norm"], settings={"plan": {"steps": 2}, "evaluation": {"n": 64, "curve": []}}
+    )
+    run(spec, Store(tmp_path), progress=lambda *_: known.append(provenance.code.cache_info().currsize))
+    assert known[0] == 1
 
 
 def test_runs_without_metrics_are_no_rows_of_tables(own):

@@ -131,6 +131,8 @@ def test_a_process_that_dies_while_it_writes_a_record_leaves_no_failure(runs, mo
     store.record_path(spec).unlink()
     store.write_failure(spec, "on fire")
     assert store.failure(spec) == "on fire"
+    store.write_failure(spec, "")  # of `raise RunFailed("")` in a component
+    assert next(iter(store.failures()))[1]["failure"] == "-"
     monkeypatch.setattr("genbench.storage.files.write", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         store.write_record(spec, record)

@@ -12,7 +12,6 @@ from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
 from genbench.runs.versions import (
     current,
-    impossible,
     outdated_metrics,
     unknown_components,
     why_outdated,
@@ -68,10 +67,6 @@ def test_of_runs_of_the_first_training_code_only_those_in_bf16_are_outdated(reco
         assert why_outdated(record) == why
 
 
-def test_every_metric_declares_which_values_are_possible():
-    assert [name for name in metrics if "bounds" not in metrics[name].traits] == []
-
-
 def test_a_record_with_an_outdated_metric_along_the_curve_is_restored(record):
     found = restore_spec(record["spec"])
     assert "fd-digits_cnn" not in found.metrics
@@ -101,28 +96,6 @@ def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
     assert kept is not None
     assert name in {row["metric"] for row in kept["results"]}
     assert Run(record, name, None).stated == ""
-
-
-@pytest.mark.parametrize(
-    ("metric", "value", "said"),
-    [
-        ("w2", -5.0, "w2 is -5, and cannot be below 0"),
-        ("w2", -1e-9, ""),  # rounding
-        ("energy_distance", -0.01, ""),  # unbiased
-        ("precision_recall.recall", 1.2, "precision_recall.recall is 1.2, and cannot be above 1"),
-        ("memorization.ratio", 1.2, ""),
-        ("memorization", 1.2, "memorization is 1.2, and cannot be above 1"),
-        ("caption_accuracy.classes_above_80", 9.0, ""),
-        ("caption_accuracy.look", 9.0, "caption_accuracy.look is 9, and cannot be above 1"),
-        ("nll", -300.0, ""),
-        ("of-a-package", -5.0, ""),
-        ("torchmetrics:PSNR", -5.0, ""),
-    ],
-)
-def test_a_value_beyond_the_bounds_of_its_metric_is_impossible(metric, value, said):
-    assert impossible([{"metric": metric, "value": value}]) == said
-    of_floor = [{"metric": metric, "value": None, "floor": value}]
-    assert impossible(of_floor) == (said and f"the floor of {said}")
 
 
 def test_a_record_with_an_impossible_value_is_left_out_whole(record, caplog):

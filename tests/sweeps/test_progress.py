@@ -117,6 +117,17 @@ def test_long_work_besides_steps_is_shown(clock):
         assert "after the end" not in printed
 
 
+def test_a_line_of_a_sweep_names_the_cell_that_it_is_about(clock):
+    out = io.StringIO()
+    with ProgressDisplay(LABELS, Console(file=out, width=120)) as view:
+        for cell in (0, 2):
+            view.on_event(JobEvent(cell, "started"))
+            clock[0] += 20
+            activity.report("drawing 512 samples at NFE 4")
+    lines = [line[9:] for line in out.getvalue().splitlines()]
+    assert lines == [f"{LABELS[cell]}: drawing 512 samples at NFE 4" for cell in (0, 2)]
+
+
 @pytest.mark.parametrize(
     ("rest", "said"),
     [

@@ -98,7 +98,7 @@ def test_the_metrics_of_a_cell_that_is_named_twice_are_joined(tmp_path):
         load(written(tmp_path, text))
 
 
-@pytest.mark.parametrize("name", ["runs", "leases", "tuning", "report"])
+@pytest.mark.parametrize("name", ["runs", "leases", "logs", "tuning", "report"])
 def test_a_suite_cannot_have_the_name_of_something_in_the_results_folder(tmp_path, name):
     path = tmp_path / f"{name}.toml"
     path.write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')

@@ -68,6 +68,11 @@ def _nan(evaluation):
     return Value(float("nan"), 1, "none")
 
 
+def _tensor(evaluation):
+    """Not a number of Python."""
+    return _spread(evaluation)._replace(value=evaluation.samples(100).var())
+
+
 def _centering(evaluation):
     """Writes into its samples."""
     x = evaluation.samples(100).numpy()
@@ -88,6 +93,8 @@ def _without_value(evaluation):
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_centering, {"better": "lower", "of": "samples"}), r"broken must not write into samples.*a clone\(\)"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
+        ((_tensor, {"better": "lower", "of": "samples"}), r"broken is of type Tensor: write float\("),
+        ((_spread, {"better": "lower", "of": "samples", "bounds": (None, 0)}), "broken is .* cannot be above 0: "),
     ],
     indirect=["metric"],
 )

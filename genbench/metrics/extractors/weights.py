@@ -47,6 +47,10 @@ class WeightFile:
         return (self.place, *(folder / self.name for folder in self.elsewhere))
 
 
+class NotDownloaded(Unsupported):
+    """Published weights are not here, and their download failed."""
+
+
 class Weights(NamedTuple):
     """The content of a weight file and its sha256."""
 
@@ -62,7 +66,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         sha256: expected hash, if it is not the published file.
 
     Raises:
-        Unsupported: if the file is not found and cannot be downloaded.
+        Unsupported: if the file is not found and must not be downloaded; `NotDownloaded` if the download failed.
         ConfigError: if the given path cannot be read, or its content has another sha256.
     """
     if path is not None:
@@ -92,7 +96,7 @@ def _download(file: WeightFile, path: Path) -> None:
         files.replace(path, lambda temporary: _fetch(file, temporary))
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = str(getattr(error, "reason", error)).partition("\n")[0]
-        raise Unsupported(f"{wanted}; its download failed ({reason}); {OFFLINE}") from error
+        raise NotDownloaded(f"{wanted}; its download failed ({reason}); {OFFLINE}") from error
 
 
 def _fetch(file: WeightFile, temporary: Path) -> None:

@@ -1,7 +1,6 @@
 """Feature sets: features of samples, of real images to compare them with, and of held-out images for the floor."""
 
-from collections.abc import Callable, Hashable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, TypeVar
@@ -16,6 +15,7 @@ from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.reference_statistics import (
     MAX_REAL,
+    Published,
     SplitName,
     Statistics,
     available,
@@ -54,12 +54,17 @@ MAX_HELD_OUT = 10_000
 
 @dataclass(frozen=True, eq=False)
 class FeatureSets:
-    """Features of samples, and statistics of real images, which are computed when first needed."""
+    """Features of samples, and statistics of real images, which are computed when first needed.
+
+    Args:
+        given: published statistics that replace those of the real images.
+    """
 
     extractor: FeatureExtractor
     samples: Float[Tensor, "n k"]
     data: Data
     images: Images
+    given: Published | None = None
 
     @cached_property
     def reference(self) -> Statistics:
@@ -109,29 +114,33 @@ def feature_sets(
     features: dict[str, Any] | str | None,
     images: Images,
     *,
+    statistics: str | None = None,
     n_max: int = MAX_REAL,
     n_min: int = 2,
 ) -> FeatureSets:
     """Return the features of samples and of real images; the network sees each image once.
 
     Args:
+        statistics: path of published statistics.
         n_max: largest default number of samples.
         n_min: smallest number of samples and of real images.
 
     Raises:
         Unsupported: if the network is not available, or there are too few images.
+        ConfigError: if a given file is missing, or has the wrong content.
     """
     if not evaluation.data.event.is_image:
         raise Unsupported("features need images")
+    extractor = build_extractor(evaluation.data, features)  # first: before training, there are no samples
+    given = published(statistics, extractor) if statistics is not None else None
     n = images.n or min(len(evaluation.x), n_max)
     if min(n, len(evaluation.x)) < n_min:
         raise Unsupported(f"it needs at least {n_min} images; there are {min(n, len(evaluation.x))}")
-    extractor = build_extractor(evaluation.data, features)
     samples = sample_features(evaluation, extractor, n)
     n_real = min(images.n_real, available(evaluation.data, images.split))
     if n_real < n_min:
         raise Unsupported(f"it needs at least {n_min} {images.split} images; there are {n_real}")
-    return FeatureSets(extractor, samples, evaluation.data, images)
+    return FeatureSets(extractor, samples, evaluation.data, images, given)
 
 
 class DecodedSamples(LazyRows):
@@ -142,18 +151,6 @@ class DecodedSamples(LazyRows):
 
     def __getitem__(self, rows: Int[Tensor, " b"]) -> Shaped[Tensor, "b *event"]:
         return self._space.decode(self._x[rows])
-
-
-def check_features(data: Data, settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError before training if the settings of a metric name a file with the wrong content.
-
-    An unavailable network is not an error here: the metric will give the reason, and the others are measured.
-    """
-    if "features" in settings and data.event.is_image:
-        with suppress(Unsupported):
-            extractor = build_extractor(data, settings["features"])
-            if settings.get("statistics") is not None:
-                published(settings["statistics"], extractor)
 
 
 def sample_features(evaluation: Evaluation, extractor: FeatureExtractor, n: int) -> Float[Tensor, "n k"]:

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from genbench.errors import ConfigError, Unsupported
+from genbench.errors import Unsupported
 from genbench.metrics.evaluation import Evaluation, Value, standard_error
-from genbench.metrics.extractors.feature_extractor import Extractor, FeatureExtractor, extract
+from genbench.metrics.extractors.feature_extractor import Extractor, FeatureExtractor, build_extractor, extract
 from genbench.metrics.image.classifier import caption_classifier, digits_cnn, mnist5k_cnn
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets, sample_features
 from genbench.metrics.image.frechet import (
@@ -23,7 +23,7 @@ from genbench.metrics.image.frechet import (
     influence,
     influence_of_few,
 )
-from genbench.metrics.image.reference_statistics import Published, Statistics, published
+from genbench.metrics.image.reference_statistics import Published, Statistics
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import extractors, metrics
 from genbench.seeds import derive
@@ -51,7 +51,7 @@ def fid_legacy(
 
     Reference: Heusel et al., 2017.
     """
-    return _distance(feature_sets(evaluation, features or "inception-legacy", images), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-legacy", images, statistics=statistics))
 
 
 @metrics.register("fid-clean", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
@@ -62,7 +62,7 @@ def fid_clean(
 
     Reference: Parmar et al., 2022.
     """
-    return _distance(feature_sets(evaluation, features or "inception-clean", images), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-clean", images, statistics=statistics))
 
 
 @metrics.register("sfid", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
@@ -73,7 +73,7 @@ def sfid(
 
     Reference: Nash et al., 2021.
     """
-    return _distance(feature_sets(evaluation, features or "inception-spatial", images), statistics)
+    return _distance(feature_sets(evaluation, features or "inception-spatial", images, statistics=statistics))
 
 
 @metrics.register("fd-dinov2", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
@@ -84,7 +84,7 @@ def fd_dinov2(
 
     Reference: Stein et al., 2023.
     """
-    return _distance(feature_sets(evaluation, features or "dinov2", images), statistics)
+    return _distance(feature_sets(evaluation, features or "dinov2", images, statistics=statistics))
 
 
 @metrics.register("fd-efficientnet_lite0", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
@@ -132,7 +132,10 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
 
     A perfect model of the latents has this distance.
     """
-    model, data = evaluation.model, evaluation.data
+    data = evaluation.data
+    if data.event.is_image:
+        build_extractor(data, features)  # first: before training, there is no model
+    model = evaluation.model
     if not isinstance(model, Latent) or not data.event.is_image:
         raise Unsupported("its model has no encoder of images")
 
@@ -150,19 +153,15 @@ def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, featur
     return evaluation.cached_for_task(key, measured)
 
 
-def _distance(sets: FeatureSets, statistics: str | None = None) -> Value:
+def _distance(sets: FeatureSets) -> Value:
     """Return the distance; its floor uses as many held-out images as there are samples.
 
     With fewer held-out images, a detail extrapolates the floor: it subtracts the excess bias, estimated for Gaussian
     features.
     """
-    reference = sets.reference if statistics is None else published(statistics, sets.extractor)
+    reference = sets.reference if sets.given is None else sets.given
     n_real = reference.n if isinstance(reference, Statistics) else None
     floor_samples, dims = sets.floor_samples, sets.samples.shape[1]
-    if len(reference.moments.mean) != dims:
-        raise ConfigError(
-            f"{statistics} is from another network: it has {len(reference.moments.mean)} features, not {dims}"
-        )
     details: dict[str, float | None] = {"n_reference": n_real, "n_floor": len(floor_samples)}
     # The covariance of fewer images than features is singular: the bias along the missing directions is unknown.
     full_rank = n_real is None or n_real > dims

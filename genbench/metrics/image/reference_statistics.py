@@ -176,4 +176,6 @@ def _published(path: Path, sha256: str, extractor: FeatureExtractor) -> Publishe
         raise ConfigError(f"{path}: mu must be a vector and sigma its matrix, not {mean.shape} and {covariance.shape}")
     if not bool(torch.isfinite(mean).all() and torch.isfinite(covariance).all()):
         raise ConfigError(f"{path}: mu and sigma must be finite")
+    if len(mean) != extractor.num_features:
+        raise ConfigError(f"{path} is from another network: it has {len(mean)} features, not {extractor.num_features}")
     return Published(f"{path.name} {sha256[:8]}", Moments.of(0, mean, covariance))

@@ -1,8 +1,10 @@
 """Flow maps: networks that predict where the flow takes a state by a later time; and their losses."""
 
 import inspect
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,6 +13,7 @@ import torch
 from annotated_types import Gt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.func import jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -92,6 +95,14 @@ def logit_normal(n: int, law: LogitNormal | None, generator: torch.Generator) ->
     return torch.sigmoid(mean + deviation * torch.randn(n, generator=generator, device=generator.device))
 
 
+@cache
+def _load_derivatives() -> None:
+    """Let torch load its rules of forward-mode derivatives, whose code it calls deprecated in warnings to users."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.simplefilter("ignore")
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
+
+
 def derivative(function: Any, inputs: tuple[Tensor, ...], tangents: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """Return the value of a function of the network, and its derivative along tangents, both with gradients.
 
@@ -155,6 +166,7 @@ class FlowMap(PairModel):
         loss: MapLoss,
         shared: SharedSettings,
     ) -> None:
+        _load_derivatives()
         built = COUPLING.build(coupling, "coupling", event, event, shared.classes(event))
         path, times = Straight(), loss.times
         super().__init__(event, source, net=net, coupling=built, path=path, shared=shared, times=times)

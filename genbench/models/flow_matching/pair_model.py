@@ -118,7 +118,8 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
-        return "net" in settings and settings["net"]["name"] == "mlp"  # methods of users may have no such setting
+        net = settings.get("net")  # methods of users may have no such setting, or another one of this name
+        return isinstance(net, Mapping) and net["name"] == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
         self.coupling.choose(data)
@@ -188,7 +189,7 @@ class PairModel(Model, Coupled):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        if options["guidance"] and not settings.get("conditional"):
+        if options.get("guidance") and not settings.get("conditional"):
             raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
 
 

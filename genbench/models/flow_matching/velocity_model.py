@@ -93,6 +93,9 @@ class FlowMatching(PairModel, Transport):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        super().check(options, settings)
+        if cls.sample is not FlowMatching.sample:  # a method of users with a sampler of its own, and its options
+            return
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
         if adaptive and steps:
@@ -107,7 +110,6 @@ class FlowMatching(PairModel, Transport):
             raise ConfigError(
                 f"sample.diffusion needs independent pairs, which model.{coupled[0]} excludes: use cfm, fm or vp"
             )
-        super().check(options, settings)
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
         stages = SOLVERS[method].stages

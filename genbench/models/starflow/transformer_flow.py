@@ -165,7 +165,7 @@ class TransformerFlow(Model):
             anneal: constant guidance, or guidance that grows linearly over the tokens of a block: (t + 1) / T at
                 token t of the T that are transformed, as published.
             decode: sequential: token by token. jacobi: many tokens at a time by Jacobi iteration, which is approximate,
-                and faster only for one or two samples of many tokens (benchmarks/perf/tarflow.py). auto: jacobi for a
+                and faster only for one or two samples of many tokens (results/perf.md). auto: jacobi for a
                 batch of at most 2 samples of at least 256 tokens, such as the last one of an evaluation.
             window: Jacobi: number of tokens iterated at once.
             tolerance: Jacobi: allowed error relative to max(1, size); by default one of 256 levels in [-1, 1].

@@ -1,5 +1,6 @@
 """Power: the level is exact, and the power is that of the closed form."""
 
+import json
 import math
 import shutil
 import statistics
@@ -66,3 +67,22 @@ def test_committed_tables_and_picture_are_those_of_the_committed_numbers(tmp_pat
     main()
     assert (tmp_path / "calibration.md").read_text() == (ROOT / "results/calibration.md").read_text()
     assert (tmp_path / "calibration.svg").exists()
+
+
+def test_a_calibration_measures_exact_fields_again(tmp_path, monkeypatch):
+    """They were measured once, and kept by all later calibrations."""
+    shutil.copy(ROOT / "results/calibration.json", tmp_path)
+    row = {"task": "8gaussians", "metric": "nll", "seed": 0, "value": 2.5}
+    monkeypatch.setattr("sys.argv", ["calibration", "--results", str(tmp_path), "--task", "8gaussians"])
+    monkeypatch.setattr("benchmarks.calibration.__main__.PICTURE", tmp_path / "calibration.svg")
+    monkeypatch.setattr("benchmarks.calibration.__main__.measure", lambda *words: [])
+    monkeypatch.setattr("benchmarks.calibration.__main__.measure_fields", lambda seeds: [row])
+    main()
+    assert json.loads((tmp_path / "calibration.json").read_text())["fields"] == [row]
+
+
+def test_the_page_says_how_many_photographs_were_tried():
+    rows = json.loads((ROOT / "results/calibration.json").read_text())["rows"]
+    most = max(n for row in rows if row["task"] == "cifar10" for n in row["n"])
+    page = (ROOT / "docs/metric_power.md").read_text("utf-8")
+    assert f"- **Photographs**: with up to {most:,} samples (more were not tried), KID needs fewer" in page

@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 
 from benchmarks.ladder import predictors
 from benchmarks.ladder.answers import MAIN
-from benchmarks.ladder.orders import Rung
+from benchmarks.ladder.orders import Rung, named
 from benchmarks.ladder.page import planned, read_ladders
 from benchmarks.ladder.predictors import (
     PREDICTORS,
@@ -139,6 +139,25 @@ def test_a_number_without_separated_pairs_has_no_prediction_unless_it_is_the_hea
         predict("held", {"moons": dict.fromkeys((1, 2), Rung("w2", {"w2": close}))}, 2, 3)
 
 
+def test_training_for_the_longer_budget_counts_from_whatever_source_its_images_come():
+    """Records of another archive of the same images did not count, and predictions were still registered."""
+    rung = Rung("w2", {"w2": exact(1.0, 2.0, 4.0)})
+    found = {"photos images=f0c7f7bd": {1: rung, 2: rung}, "photos": {3: rung}}
+    with pytest.raises(ConfigError, match="no data set has values at 2 steps and none at 3"):
+        predict("ratio", found, 2, 3)
+
+
+def test_failed_trainings_of_the_shorter_budget_are_stated(measured):
+    """Trained again later, they would change what the predictors were fitted to."""
+    values = measured([1.0, 2.0, 4.0, 8.0, 16.0])
+    fewer = values | {"m1": {seed: value for seed, value in values["m1"].items() if seed != 1}}
+    found = {"moons": {1: Rung("w2", {"w2": values}), 2: Rung("w2", {"w2": fewer})}}
+    plan = {("moons", steps): dict.fromkeys(values, range(5)) for steps in (1, 2, 3)}
+    text = predictions("ratio", "some", found, 2, 3, plan)
+    assert "# failed after 2 steps: m1 (seed 1)\n" in text
+    assert "# seeds: 0, 2, 3 and 4\n" in text
+
+
 def test_a_budget_in_training_is_not_predicted_from_and_not_fitted_to():
     """With a second seed of two methods only, one pair of 78 was predicted."""
     rung = Rung("w2", {"w2": exact(1.0, 2.0)})
@@ -209,8 +228,10 @@ def test_the_registered_predictions_of_one_task_come_from_its_shorter_budgets(pa
     content, ladder = tomllib.loads(path.read_text("utf-8")), read_ladders(RESULTS)[track]
     for own in ladder.values():
         own.pop(content["to"], None)
-    again = stated(predictions(name, track, ladder, content["from"], content["to"], planned(track)))
     registered = stated(path.read_text("utf-8"))
+    rows = {method for own in registered.pairs.values() for pair in own for method in pair}
+    then = {(named(data), content["to"]): dict.fromkeys(rows, ()) for data, _ in registered.pairs}
+    again = stated(predictions(name, track, ladder, content["from"], content["to"], then))
     assert again.pairs.keys() == registered.pairs.keys()
     for task, pairs in registered.pairs.items():
         assert again.pairs[task] == pytest.approx(pairs, abs=0.0006)

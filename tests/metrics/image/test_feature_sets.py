@@ -5,8 +5,7 @@ from helpers.pixel_features import PixelExtractor, evaluation, measured, normal_
 
 from genbench.errors import ConfigError
 from genbench.metrics.evaluation import Evaluation
-from genbench.metrics.image.feature_sets import check_features
-from genbench.metrics.measurement import half_intervals, measure
+from genbench.metrics.measurement import check_network, half_intervals, measure
 from genbench.registry import datasets
 
 
@@ -59,8 +58,9 @@ def test_wrong_files_are_reported_before_training(tmp_path):
     (tmp_path / "weights.pt").write_bytes(bytes(1000))
     own = {"name": "inception-legacy", "weights": str(tmp_path / "weights.pt")}
     with pytest.raises(ConfigError, match=r"weights.pt has the sha256 541b3e9d\w+, not f58cb9b6"):
-        check_features(data, {"features": own})
-    np.savez(tmp_path / "other_clean_stats.npz", mu=np.zeros(3), sigma=np.eye(3))
+        check_network(data, "kid", {"features": own}, trains=True)
+    other = str(tmp_path / "other_clean_stats.npz")
+    np.savez(other, mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(ConfigError, match="is from another protocol: clean-fid's clean, not efficientnet_lite0"):
-        check_features(data, {"features": "efficientnet_lite0", "statistics": str(tmp_path / "other_clean_stats.npz")})
-    check_features(data, {"features": "inception-legacy"})  # a missing file is no error: the metric gives the reason
+        check_network(data, "fid-legacy", {"features": "efficientnet_lite0", "statistics": other}, trains=True)
+    check_network(data, "kid", {}, trains=True)  # offline, missing weights are no error: the metric gives the reason

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,8 @@ def test_published_statistics_replace_real_images(data, tmp_path):
     sets = pixel_sets(data, normal_images(500, 3))
     moments = Moments([normal_images(3000, 1).flatten(1).double()])
     np.savez(tmp_path / "stats.npz", mu=moments.mean, sigma=moments.covariance)
-    ours, theirs = _distance(sets), _distance(sets, str(tmp_path / "stats.npz"))
+    given = published(str(tmp_path / "stats.npz"), sets.extractor)
+    ours, theirs = _distance(sets), _distance(replace(sets, given=given))
     assert theirs.value == pytest.approx(ours.value, rel=1e-9)
     assert theirs.floor == pytest.approx(ours.floor, rel=1e-6)
     assert theirs.details["n_reference"] is None
@@ -55,11 +58,10 @@ def test_published_statistics_replace_real_images(data, tmp_path):
     ],
 )
 def test_other_files_are_refused_with_one_line(tmp_path, file, arrays, message):
-    sets = pixel_sets(task(normal_images(30, 0), normal_images(30, 1)), normal_images(20, 3))
     if file:
         np.savez(tmp_path / file, **arrays)
     with pytest.raises(ConfigError) as error:
-        _distance(sets, str(tmp_path / file))
+        published(str(tmp_path / file), PixelExtractor())
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     (tmp_path / "empty.npz").write_bytes(b"")

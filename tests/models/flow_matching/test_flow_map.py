@@ -1,6 +1,8 @@
 """What all few-step generators share: any coupling, guidance, counted evaluations, training as one ensemble."""
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -137,3 +139,17 @@ def test_a_net_of_one_time_is_refused(built):
 def test_settings_that_contradict_one_another_are_refused(built, name, settings, message):
     with pytest.raises(ConfigError, match=message):
         built(name, "gaussian", **settings)
+
+
+FIRST = """
+import torch
+from genbench.registry import datasets, models
+data = datasets["moons"].build()
+model = models["meanflow"].build(data.event, data.source)
+model.loss(model.draw(data.train.batch(0, 8, 0), torch.Generator()))
+"""
+
+
+def test_the_first_derivative_does_not_warn_of_the_code_of_torch():
+    done = subprocess.run([sys.executable, "-W", "always", "-c", FIRST], capture_output=True, text=True, check=True)
+    assert "torch.jit.script" not in done.stderr
