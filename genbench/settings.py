@@ -310,22 +310,16 @@ def build_component(registry: Registry, component: Settings, *args: Any) -> Any:
 
 
 def merge(*layers: Settings) -> dict[str, Any]:
-    """Combine nested settings; later ones override earlier ones.
-
-    A name stands for a table with this name. If a later table has another name, the earlier settings do not count.
+    """Combine nested settings: later ones override earlier ones, or replace them if they have another name.
 
     >>> merge({"plan": {"steps": 5, "lr": 1}}, {"plan": {"steps": 7}})
     {'plan': {'steps': 7, 'lr': 1}}
-    >>> merge({"net": "ddpmpp"}, {"net": {"channels": 64}})
-    {'net': {'name': 'ddpmpp', 'channels': 64}}
-    >>> merge({"net": {"name": "ddpmpp", "channels": 64}}, {"net": {"name": "unet"}})
-    {'net': {'name': 'unet'}}
     """
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
             earlier = merged.get(key)
-            if isinstance(earlier, str):
+            if isinstance(earlier, str):  # it stands for a table with this name
                 earlier = {"name": earlier}
             if isinstance(value, Mapping) and isinstance(earlier, Mapping):
                 name = earlier.get("name")

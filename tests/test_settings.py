@@ -17,6 +17,7 @@ from genbench.settings import (
     bind,
     build_component,
     call,
+    merge,
     settings_of,
     typed,
 )
@@ -131,3 +132,18 @@ def test_bound_settings_become_the_types_of_the_signature():
 
     with pytest.raises(ConfigError, match=r"^it: write a type for n into its signature, as n: int = 64$"):
         bind(untyped, {}, "it")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "merged"),
+    [
+        ("ddpmpp", {"channels": 64}, {"name": "ddpmpp", "channels": 64}),
+        ("ddpmpp", {"name": "unet", "channels": 64}, {"name": "unet", "channels": 64}),
+        ({"channels": 64}, {"name": "unet"}, {"name": "unet", "channels": 64}),
+        ({"name": "dit", "a": 1}, {"name": "dit", "b": 2}, {"name": "dit", "a": 1, "b": 2}),
+        ({"name": "ddpmpp", "channels": 64}, {"name": "unet"}, {"name": "unet"}),
+        ({"name": "ddpmpp", "channels": 64}, "unet", "unet"),
+    ],
+)
+def test_settings_stay_with_the_name_that_they_were_given_for(earlier, later, merged):
+    assert merge({"net": earlier}, {"net": later}) == {"net": merged}
