@@ -114,12 +114,12 @@ def test_rings_have_their_radii_and_their_density_integrates_to_one_and_has_the_
 
 
 def test_arms_of_the_spirals_are_mirrored_copies_of_one(assert_same_law):
-    x, label = build("spirals").train.batch(0, N, 0)
+    x, label = build("spirals").train.batch(0, 10 * N, 0)
     arm = torch.where(label[:, None] == 0, x, -x).double().numpy()
     stream = np.random.default_rng(0)
-    angle = np.sqrt(stream.random(N)) * 540 * (2 * np.pi) / 360  # as FFJORD's code draws it
-    curve = np.stack([-np.cos(angle) * angle, np.sin(angle) * angle], 1) + 0.5 * stream.random((N, 2))
-    assert_same_law(arm, curve / 3 + 0.1 * stream.normal(size=(N, 2)))
+    angle = np.sqrt(stream.random(10 * N)) * 540 * (2 * np.pi) / 360  # as FFJORD's code draws it
+    curve = np.stack([-np.cos(angle) * angle, np.sin(angle) * angle], 1) + 0.5 * stream.random((10 * N, 2))
+    assert_same_law(arm, curve / 3 + 0.1 * stream.normal(size=(10 * N, 2)))
 
 
 @pytest.mark.parametrize(("name", "classes"), [("checkerboard", 8), ("pinwheel", 5), ("rings", 4), ("spirals", 2)])
