@@ -312,34 +312,38 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
 def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
     """Return the seconds that cells will take if they are as fast as the published runs of a track and as saved runs.
 
-    Only runs with the evaluation and the metrics of a cell count. A model without such runs on a data set counts as
-    fast as the baseline of the track; without that, as fast as the mean of the other cells. Training takes seconds in
-    proportion to its steps, once for cells that share it, and none where its weights are saved. Returns 0 if no cell
-    has a run to judge by.
+    Training counts from all runs of a model, measuring only from those with the evaluation and the metrics of a cell,
+    else as no time. A model without such runs on a data set counts as fast as the baseline of the track; without that,
+    training is as fast as the mean of the other cells. Training takes seconds in proportion to its steps, once for
+    cells that share it, and none where its weights are saved. Returns 0 if no cell has a run to judge by.
     """
 
-    def task(data: str, evaluation: Mapping, measured: Mapping) -> tuple[str, ...]:
-        return data, json.dumps(evaluation, sort_keys=True), *sorted(measured)
+    def measured(data: str, evaluation: Mapping, metrics: Collection[str]) -> tuple[str, ...]:
+        return data, json.dumps(evaluation, sort_keys=True), *sorted(metrics)
 
-    track, costs = read(path).track, {}
+    track = read(path).track
+    training: dict[tuple[str, str], dict[int, list[float]]] = {}
+    measuring: dict[tuple[str, ...], list[float]] = {}
     published = (run.record for group in _groups(path, Store(FOLDER)) for run in group.runs)
     for record in (*published, *(record for _, record in store.saved(damaged=lambda *_: None))):
-        spec, cost = record["spec"], cost_of(record)
+        spec, cost, data = record["spec"], cost_of(record), record["labels"]["data"]
         if cost and spec["plan"]:  # an encoder has none
-            parts = cost["train_seconds"], cost.get("evaluate_seconds", 0.0)
             base = track is not None and any(place["row"] == track.baseline for place in record.get("track", ()))
             for model in (spec["model"]["name"], *([""] if base else [])):
-                same = task(record["labels"]["data"], spec["evaluation"], spec["metrics"])
-                budgets = costs.setdefault((model, same), {})
-                budgets.setdefault(spec["plan"]["steps"], []).append(parts)
+                budgets = training.setdefault((model, data), {})
+                budgets.setdefault(spec["plan"]["steps"], []).append(cost["train_seconds"])
+                if "evaluate_seconds" in cost:
+                    same = measured(data, spec["evaluation"], spec["metrics"])
+                    measuring.setdefault((model, *same), []).append(cost["evaluate_seconds"])
     trained = {run_name(cell) for cell in cells if store.weights_path(cell).exists()}
     seconds = []
     for cell in cells:
-        names, steps = (cell.model["name"], ""), cell.plan["steps"]
-        same = task(cell.data_label, cell.evaluation, cell.metrics)
-        if budgets := next((known for name in names if (known := costs.get((name, same)))), None):
+        names, steps, data = (cell.model["name"], ""), cell.plan["steps"], cell.data_label
+        if budgets := next((known for name in names if (known := training.get((name, data)))), None):
             near = min(budgets, key=lambda known: abs(known - steps))
-            train, evaluate = map(fmean, zip(*budgets[near], strict=True))
-            seconds.append(evaluate + (0.0 if run_name(cell) in trained else train * (steps / near if near else 1.0)))
+            train = fmean(budgets[near]) * (steps / near if near else 1.0)
+            same = measured(data, cell.evaluation, cell.metrics)
+            evaluate = fmean(next((known for name in names if (known := measuring.get((name, *same)))), [0.0]))
+            seconds.append(evaluate + (0.0 if run_name(cell) in trained else train))
             trained.add(run_name(cell))
     return fmean(seconds) * len(cells) if seconds else 0.0

@@ -9,6 +9,7 @@ from helpers.records import edit_record, provenance
 from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
 from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
+from genbench.analysis.tuning.track_tuning import track_tuning
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
 from genbench.report.track_table import across_table, task_table
@@ -175,6 +176,8 @@ def test_the_expected_time_is_that_of_the_published_baseline(tmp_path):
         return usual_seconds(path, store, [replace(moons[0], model=make_spec(model, "moons").model, plan=plan)])
 
     assert 0 < known("cfm", 2000) < known("otcfm", 2000)  # each model by its own runs
+    trials = track_tuning(path).only(["cfm"], "moons").missing(store)  # no published run is measured as they are
+    assert 0 < usual_seconds(path, store, list(trials.values())) < known("cfm", 2000) * len(trials)
 
 
 def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_what_is_trained_once(
@@ -200,7 +203,7 @@ def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_wh
     assert expected("steps = 10", "steps = 20") == pytest.approx(4 * 220)
     assert expected('"cfm",', '"otcfm",') == pytest.approx(20 + 120 + 2 * 70)  # otcfm is as fast as the others
     for other in (("n = 64", "n = 32"), ('"nfe"', '"norm"')):  # a small evaluation says nothing about a long one
-        assert expected(*other) == 0
+        assert expected(*other) == pytest.approx(100 + 100)  # of training; two cells have their weights
     assert "about 4 min, if" in cli("sweep", suite, "--results", results, "--dry-run")[2]
 
 
