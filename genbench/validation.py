@@ -14,9 +14,9 @@ LARGEST = 3.4028234663852886e38
 
 
 WORDS = {
-    "input should be a valid list": "it should be a list, as [0, 1, 2]",
-    "input should be a valid array": "it should be a list, as [0, 1, 2]",
-    "input should be a valid dictionary": "it should be a table, as { steps = 10 }",
+    "input should be a valid list": "it should be a list, in [ ]",
+    "input should be a valid array": "it should be a list, in [ ]",
+    "input should be a valid dictionary": "it should be a table, in { }",
 }
 """Messages of pydantic in the words of TOML."""
 

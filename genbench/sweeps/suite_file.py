@@ -258,10 +258,10 @@ def read(path: Path) -> Suite:
         suite = Suite.model_validate(contents)
     except RecursionError as error:
         raise ConfigError(f"{path} is not a suite: it is nested too deeply") from error
-    except (OSError, UnicodeDecodeError) as error:
-        is_text = isinstance(error, OSError)
-        why = error.strerror if is_text else f"save it as UTF-8 text, which byte {error.start} is not"
-        raise ConfigError(f"{path} cannot be read: {why}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8 (byte {error.start})") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: {explain(error)}") from error
     except ValueError as error:

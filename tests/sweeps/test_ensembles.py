@@ -73,7 +73,7 @@ def test_the_members_of_a_spec_are_the_cells_of_its_stack_and_one_cell_is_none(t
             'stack = ["seed", "width"]',
             "starflow can differ in seed, noise, label_dropout within a stack, not in 'width'",
         ),
-        ('stack = "seed"', "stack: 'seed' is wrong: it should be a list, as"),
+        ('stack = "seed"', r"stack: 'seed' is wrong: it should be a list, in \[ \]$"),
     ],
 )
 def test_wrong_stacks_of_suites_are_refused(tmp_path, extra, message):

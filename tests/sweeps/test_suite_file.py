@@ -15,10 +15,10 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
     [
         ('include = [{modell = "cfm"}]', r"include\.0: no key 'modell'; did you mean 'model'"),
         ('include = [{model = "cfm"}]', r"include\.0\.dataset: field required"),
-        ('include = "cfm"', "include: 'cfm' is wrong: it should be a list, as"),
+        ('include = "cfm"', r"include: 'cfm' is wrong: it should be a list, in \[ \]$"),
         ("includ = []", "suite.toml: no key 'includ'; did you mean 'include'"),
         ("exclude = []", r"suite\.toml: there is no key exclude: write the cells that you want under include$"),
-        ('metrics = "nfe"', "metrics: 'nfe' is wrong: it should be a list, as"),
+        ('metrics = "nfe"', r"metrics: 'nfe' is wrong: it should be a list, in \[ \]$"),
         ("seeds = []", r"seeds: \[\] is wrong: list should have at least 1 item$"),
         ("budgets = [{steps = 5, seeds = [0]}]", "budgets, paces and chosen settings need a track"),
         ("seeds = [0, 1, 0]", r"seeds: 0 is listed twice: remove one of them"),
@@ -31,7 +31,7 @@ BOTH = 'datasets = ["moons", "mixture"]\nmodels = ["cfm", {name = "wcfm", kappa 
         ("models = [{kappa = 1.0}]", r"models\.0\.name: field required"),
         (
             'models = [{name = "wcfm", plan = 3}]',
-            r"models\.0\.plan\.section: 3 is wrong: it should be a table, as \{ steps = 10 \}$",
+            r"models\.0\.plan\.section: 3 is wrong: it should be a table, in \{ \}$",
         ),
         ("models = []", r"models: \[\] is wrong: list should have at least 1 item$"),
         ("models = ['wcfm'", "is not TOML"),
@@ -67,7 +67,7 @@ def test_a_name_alone_is_a_component_without_settings(tmp_path):
 def test_what_is_no_text_is_refused(tmp_path):
     path = tmp_path / "suite.toml"
     path.write_bytes(b"models = '\xff'")
-    with pytest.raises(ConfigError, match=r"suite\.toml cannot be read: save it as UTF-8 text, which byte 10 is not$"):
+    with pytest.raises(ConfigError, match=r"suite\.toml is not UTF-8 text: save it as UTF-8 \(byte 10\)$"):
         read(path)
     path.unlink()
     path.mkdir()
