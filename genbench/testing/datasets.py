@@ -164,10 +164,9 @@ def _hashes(split: Split, space: Space) -> list[int]:
     """Return the hash of each sample; of large splits, of some samples."""
     n = READ_WHOLE if split.size is None else min(COMPARED, split.size)
     raw = split.raw(n, 0)
-    x = split.take(n, 0).x if raw is None else None
     parts = torch.arange(n).split(256)
-    samples = (row for part in parts for row in (space.encode(raw[part]) if x is None else x[part]))
-    return [hash(row.numpy().tobytes()) for row in samples]
+    batches = split.take(n, 0).x.split(256) if raw is None else (space.encode(raw[part]) for part in parts)
+    return [hash(row.numpy().tobytes()) for batch in batches for row in batch]
 
 
 def _shapes(batch: Batch, n: int, data: Data, what: str) -> None:
