@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,24 +84,27 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {first_line(error) if str(error).strip() else 'no reason given'}"
 
 
-def place_in_user_file(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Return where in a Python file of the user an error arose, as `mine.py:19, in loss`; empty if elsewhere.
 
-    A SystemExit is always of a component, perhaps of another package, and arises where that ends the process.
+    A SystemExit is always of a component, perhaps of a package, as `package.loops:26, in step`: it arises outside of
+    the standard library, whose `exit` and `argparse` end the process.
     """
-    places = [*traceback.walk_tb(error.__traceback__)]
-    own = [each for each in places if str(each[0].f_globals.get("__name__")).startswith(USER_MODULE)]
+    traced = traceback.walk_tb(error.__traceback__)
+    places = [(str(frame.f_globals.get("__name__")), frame.f_code, line) for frame, line in traced]
+    own = [each for each in places if each[0].startswith(USER_MODULE)]
     if not own and isinstance(error, SystemExit):
-        own = places
+        own = [each for each in places if each[0].partition(".")[0] not in sys.stdlib_module_names]
     if not own:
         return ""
-    frame, line = own[-1]
-    return f"{Path(frame.f_code.co_filename).name}:{line}, in {frame.f_code.co_name}"
+    module, code, line = own[-1]
+    where = Path(code.co_filename).name if module.startswith(USER_MODULE) else module
+    return f"{where}:{line}, in {code.co_name}"
 
 
 def described(error: BaseException) -> str:
     """Return in one line what failed in the code of a component, and where, if it was in a file of the user."""
-    place = place_in_user_file(error)
+    place = place_of(error)
     return f"{place}: {reason_of(error)}" if place else reason_of(error)
 
 

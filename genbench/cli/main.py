@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from genbench.cli import lookup, reading, run, sharing, sweep, tune
-from genbench.errors import ConfigError, ProcessesEnded, RunFailed, Unsupported, place_in_user_file
+from genbench.errors import ConfigError, ProcessesEnded, RunFailed, Unsupported, place_of
 from genbench.storage import files
 from genbench.storage.lease import Busy
 from genbench.storage.memory import keep_freed
@@ -183,7 +183,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except ProcessesEnded:
         raise
     except SystemExit as error:
-        return _fail(f"{place_in_user_file(error)}: this code ends the process: let it return, or raise an error", 1)
+        return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 
@@ -205,9 +205,11 @@ def _usage(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return 2
-    command = error.ctx.command_path if error.ctx is not None else "genbench"
+    context = error.ctx
+    command = context.command_path if context is not None else "genbench"
     message = error.format_message().replace("Value error, ", "").removesuffix(".")
-    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in error.ctx.command.params):
+    options = context.command.params if context is not None else []
+    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in options):
         message += "; settings are written as --set plan.steps=5"
     return _fail(f"{message} ({command} --help)", 2, command)
 
@@ -220,7 +222,7 @@ def _unforeseen(error: Exception) -> str:
     what = f"{type(error).__name__}: {error}".removesuffix(": ")[:300]
     if isinstance(error, MemoryError) or ("alloc" in what and "memory" in what):  # NumPy, torch
         return f"not enough memory: {what} (traceback: {path})"
-    place = place_in_user_file(error)
+    place = place_of(error)
     if place:
         return f"{place}: {what} (traceback: {path})"
     return f"{what}; this is a bug: please report it with {path}"
@@ -261,7 +263,7 @@ def _end_at_second_signal(reader: int) -> None:
     os.set_blocking(reader, True)
     if not stopped.is_set():
         with suppress(OSError):
-            _fail("stopping: a training saves its checkpoint first; a second signal ends at once", 0)
+            _fail("stopping, which may take a while; a second signal ends at once", 0)
     _hear(reader)
     show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
     what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"

@@ -31,7 +31,7 @@ def report(
     swept = [path.parent.name for path in results.glob("*/records.jsonl.gz")]
     published = only in swept
     if suite is not None and not published:
-        own = suite.with_suffix(".toml")  # its sweep may have been interrupted before it wrote tables
+        own = Path(f"{suite}.toml")  # its sweep may have been interrupted before it wrote tables
         suite = own if own.is_file() else suite
         find(suite, further=swept)  # an unknown name is refused before torch is imported
     files.require_folder(results, there=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import ArgumentParser
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,6 +69,8 @@ NAMES = [
     (("compare", "a", "b", "--metric", "w2"), "add --dataset"),
     (("leaderboard", "--add", "none"), "none does not exist or is not a file"),
     (("report", "--suite", "digit"), "no suite 'digit'; did you mean 'digits-v1'?"),
+    (("report", "--suite", "."), "there is no suite at ."),
+    (("report", "--suite", "names.v2"), "no suite 'names.v2'; known: "),
     (("results", "merge", "deep.toml", "--results", "into"), "deep.toml is a file: name the results folder of another"),
     (("results", "merge", ".", "--results", "."), ". is --results itself"),
     (("show", "WCFM"), "did you mean 'wcfm'?"),
@@ -100,7 +103,7 @@ SETTINGS = [
     ),  # before the training, which would take hours
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
-    ((*RUN, "--set", "evaluation.curve=1,2"), "evaluation.curve: '1,2' is wrong: it should be a list, as [0, 1, 2]"),
+    ((*RUN, "--set", "evaluation.curve=1,2"), "evaluation.curve: '1,2' is wrong: it should be a list, in [ ]"),
     (("check", "names.toml"), "names.toml is a suite, which has no conformance tests: genbench sweep names.toml"),
     (("tune", "cfm", "--dataset", "moons", "--over", "plan.lr=3"), "--over plan.lr=3: write a list of values"),
 ]
@@ -243,7 +246,7 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number)
     busy.join(300)
     assert busy.exitcode == 130
     assert (tmp_path / "said").read_text().splitlines() == [
-        "genbench: stopping: a training saves its checkpoint first; a second signal ends at once",
+        "genbench: stopping, which may take a while; a second signal ends at once",
         "genbench: ended at once; finished work is saved: the same command resumes from the last checkpoint",
     ]
 
@@ -260,9 +263,13 @@ def test_the_help_fits_a_screen_and_lists_at_most_15_commands_by_task(cli, monke
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_code_that_ends_the_process_has_failed_and_torchrun_ends_it_with_its_own_code(capsys):
-    assert main.exit_code(lambda: sys.exit(0)) == 1
-    said = r"genbench: test_main\.py:\d+, in <lambda>: this code ends the process: let it return, or raise an error\n"
-    assert re.fullmatch(said, capsys.readouterr().err)
+@pytest.mark.parametrize("end", [sys.exit, ArgumentParser().error, exit])
+def test_code_that_ends_the_process_has_failed_and_is_named_and_not_the_standard_library(capsys, end):
+    assert main.exit_code(lambda: end("no")) == 1
+    said = r"genbench: [\w.]*test_main:\d+, in <lambda>: this code ends the process: let it return, or raise an error"
+    assert re.fullmatch(said, capsys.readouterr().err.splitlines()[-1])
+
+
+def test_torchrun_ends_the_process_with_its_own_code():
     with pytest.raises(ProcessesEnded):
         main.exit_code(Mock(side_effect=ProcessesEnded(0)))
