@@ -34,6 +34,10 @@ BASELINES = ("cfm", "otcfm")
 """A model is compared with the first of these that is not the model itself."""
 
 
+EQUAL = ("net", "conditional")
+"""Settings that both models of a suggested comparison must have alike, if both have them."""
+
+
 def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
     """Print the values of runs that differ in their seeds, their files, a picture and the next command."""
     console, spec = stdout(), restore_spec(records[0]["spec"])
@@ -72,6 +76,9 @@ def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
         for record in found
         if (record["spec"]["model"]["name"] != spec.model["name"] and record["spec"]["seed"] in seeds)
         and (record["labels"]["data"], record["spec"]["evaluation"]) == (spec.data_label, own["evaluation"])
+        and all(
+            record["spec"]["model"].get(name, value) == value for name, value in own["model"].items() if name in EQUAL
+        )
     ]
     if not others:
         return []

@@ -128,8 +128,9 @@ def _conclude(what: Path, verdicts: list[Any], sample: int) -> None:
     text = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no records"
     typer.echo(f"{what}: {text}", err=True)
     if any(verdict.reason == NOT_SAMPLED for verdict in verdicts):
-        why = "a leaderboard compares a method once all its seeds are confirmed: " if what.is_file() else ""
-        typer.echo(f"{why}--sample {len(verdicts)} measures all records that have weights", err=True)
+        typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
+        if what.is_file():
+            typer.echo("a leaderboard compares a method once all its seeds are confirmed", err=True)
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
     if sample and not counts["confirmed"]:

@@ -98,7 +98,9 @@ def sweep(
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, loaded.places)
     if model is not None or loaded.places:
-        settings = "default" if model is not None and contents.chosen else settings  # the model is not tuned either
+        settings = (
+            "default" if model is not None and contents.chosen else settings
+        )  # the track does not tune this model
         steps = loaded.specs[0].plan["steps"] if model is not None else budget
         tasks = {spec.data_label for spec in chosen} if model is not None or dataset else set()
         _print_board(suite, store, steps, tasks, settings)

@@ -110,7 +110,7 @@ class Drifting(Model):
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         net = settings.get("net")  # methods of users may have no such setting, or another one of this name
-        return isinstance(net, Mapping) and net["name"] == "mlp"
+        return isinstance(net, Mapping) and net.get("name") == "mlp"
 
     def draw(self, batch: Batch, generator: torch.Generator) -> Example:
         return Example(batch.x, self.source.sample(len(batch.x), generator))

@@ -40,7 +40,7 @@ TUNED = (
     "where a column shows another NFE. Notes of the tables of tasks state them."
 )
 CHOSEN = "Notes state the settings that tuning chose; methods without such a note have their default settings."
-NOT_TUNED = "not tuned, unlike the methods of the track: --settings default compares all without tuning"
+NOT_TUNED = "run as given, not tuned by the track: --settings default shows its methods without tuning"
 LABELS = "conditional=true"
 SECONDS = "s / 1,000 steps"
 WIDEST = 6

@@ -1,16 +1,16 @@
 """Status: which cells of a suite, or runs of a results folder, are done, running, failed, outdated or yet to be run."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
 from genbench.runs.record import failure_line, missing_metrics, read_published
 from genbench.runs.spec import Spec
-from genbench.runs.store import TABLES, Store, evaluation_name, run_name
+from genbench.runs.store import TABLES, Store, evaluation_name, labels_of, run_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
@@ -75,9 +75,8 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
 def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
     """Return the state of each cell."""
     outdated = {
-        (labels["model"], labels["data"], own["seed"], own["plan"].get("steps")): why
+        _cell(record["labels"], record["spec"]): why
         for record in store.records()
-        for labels, own in [(record["labels"], record["spec"])]
         if (why := why_outdated(record)) is not None
     }
     running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
@@ -94,14 +93,15 @@ def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
             state, note = "failed", failure.splitlines()[-1]
         elif record is not None and (old := outdated_metrics(record).keys() & missing.keys()):
             state, note = "stale", f"other versions of {', '.join(sorted(old))}"
-        elif (
-            record is None
-            and (why := outdated.get((spec.model_label, spec.data_label, spec.seed, spec.plan.get("steps"))))
-            is not None
-        ):
+        elif record is None and (why := outdated.get(_cell(labels_of(spec), spec.json()))) is not None:
             state, note = "stale", why
         cells.append(CellStatus(name, state, note))
     return cells
+
+
+def _cell(labels: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a cell has in common with its record by other versions."""
+    return labels["model"], labels["data"], spec["seed"], spec["plan"].get("steps")
 
 
 def of_folder(store: Store) -> FolderStatus:

@@ -120,15 +120,15 @@ def hold(leases: Path, run: str, wait: float = 0.0) -> Iterator[Path]:
 def require(leases: Path) -> None:
     """Raise ConfigError unless the folder of leases exists or can be made, and can be written."""
     advice = "make it a folder that can be written, or choose another --results"
+    for folder in (leases, leases.parent):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(f"{files.shown(folder)} cannot be written: {advice}")
     try:
         leases.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if error.errno in files.FULL:
             raise
         raise ConfigError(f"{files.shown(leases)}: {error.strerror}; {advice}") from error
-    for folder in (leases, leases.parent):
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise ConfigError(f"{files.shown(folder)} cannot be written: {advice}")
 
 
 def start_expiry_timers(leases: Path, runs: Iterable[str]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from genbench.errors import ConfigError
 from genbench.registry import datasets, models
-from genbench.runs.component import differing
+from genbench.runs.component import differing, sampler
 from genbench.runs.make_spec import complete_spec
 from genbench.runs.spec import Spec, build_data, own_data_name
-from genbench.settings import Settings, merge, settings_in, settings_of
+from genbench.settings import Settings, bind, merge, settings_in, settings_of
 from genbench.sweeps.set_options import as_set_options, parse_set_options
 
 
@@ -32,7 +32,8 @@ def baseline(spec: Spec, model: str, seeds: str) -> str:
     """Return the shell command that runs another model on the data and budget of a cell.
 
     Of the settings of the cell's model, the command has the encoder and those that both models have, such as the
-    network: without these, the comparison would be unequal.
+    network, and, if the cell changes its sampler, the options that both samplers have: without these, the comparison
+    would be unequal.
     """
     data, metrics = _data(spec), list(spec.metrics)
     encoder = {"encoder": spec.encoder} if spec.encoder is not None else {}
@@ -42,6 +43,9 @@ def baseline(spec: Spec, model: str, seeds: str) -> str:
     both = {name for name in own.keys() & other.keys() if own[name].type == other[name].type}
     shared = {name: value for name, value in spec.settings["model"].items() if name in both}
     changes["model"] = encoder | _changes(shared, default.settings["model"])
+    if spec.sample != bind(sampler(models[spec.model["name"]]), {}, "sample"):  # else each has its own default
+        options = {name: value for name, value in spec.sample.items() if name in default.sample}
+        changes["sample"] = _changes(options, default.sample)
     usual = {*metrics} == {*build_data(spec.data).metrics}
     return _written(spec, model, seeds, [] if usual else metrics, _sets(spec, data, changes))
 

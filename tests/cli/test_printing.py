@@ -11,9 +11,10 @@ from genbench.analysis.compare import Change, Comparison, Difference
 from genbench.analysis.significance import paired
 from genbench.cli.printing import SHOWN, next_command, print_cells, print_comparison, print_models
 from genbench.results.status import CellStatus
-from genbench.runs.make_spec import restore_spec
+from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
+from genbench.settings import settings_in
 
 
 def test_a_large_suite_fits_a_screen():
@@ -132,6 +133,16 @@ def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path):
         assert (code, "wcfm kappa=0.5 on moons  ->  cfm on moons" in out) == (0, True), err
         other = first_path(results, "runs/cfm-*-1-*/*/record.json")
         edit_record(other, lambda record: record["spec"]["plan"].update(steps=11))
+
+
+def test_the_next_command_suggests_no_rival_with_another_network(swept, first_path):
+    _, results = swept
+    spec = restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])
+    own = {"plan": settings_in(spec.plan), "evaluation": spec.json()["evaluation"], "model": {"net": {"width": 8}}}
+    narrow = make_spec("cfm", "moons", metrics=[*spec.metrics], settings=own)
+    words = shlex.split(next_command(Store(results), narrow, [0]))
+    assert words[:4] == ["genbench", "run", "--model", "otcfm"]
+    assert "model.net.width=8" in words
 
 
 def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):

@@ -195,6 +195,12 @@ def plain(event, source) -> FlowMatching:
 class Shrunk(FlowMatching):
     def sample(self, x0, *, label=None, shrink: float = 1.0):
         return super().sample(shrink * x0, method="euler", steps=2)
+class Passing(FlowMatching):
+    def sample(self, x0, *, label=None, method: str = "dopri5", steps: int = 0, diffusion: float = 0.0):
+        return super().sample(x0, method=method, steps=steps, diffusion=diffusion)
+@models.register("passing", version=1)
+def passing(event, source) -> Passing:
+    return Passing(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
 @models.register("shrunk", version=1)
 def shrunk(event, source, *, net: str = "linear") -> Shrunk:
     return Shrunk(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
@@ -206,8 +212,10 @@ def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_othe
     Path("plain.py").write_text(PLAIN)
     for model in ("plain.py:plain", "plain.py:shrunk"):
         assert cli("sweep", "plane-v1", "--model", model, "--dataset", "moons", "--dry-run")[0] == 0
-    few = "--set", "plan.steps=2", "--set", "evaluation.n=64", "--set", "evaluation.curve=[]", "--metric", "norm"
+    few = "--set", "plan.steps=2", "--set", "evaluation.n=64", "--metric", "norm"
     assert cli("run", "--model", "plain.py:shrunk", "--dataset", "moons", "--set", "sample.shrink=0.5", *few)[0] == 0
+    for wrong in ("sample.method=euler", "sample.diffusion=1"):  # noise was recorded as samples
+        assert cli("run", "--model", "plain.py:passing", "--dataset", "moons", "--set", wrong, *few)[0] == 2
     code, _, err = cli("run", "--model", "plain.py:plain", "--dataset", "moons", "--set", "sample.guidance=1")
     assert (code, err.startswith("genbench: sample.guidance needs a conditional model")) == (2, True)
 

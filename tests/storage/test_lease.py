@@ -170,9 +170,11 @@ def test_a_file_in_place_of_the_leases_is_named_and_left(tmp_path):
         lease.require(tmp_path / "leases")
     lease.remove_leftovers(tmp_path / "leases")
     assert (tmp_path / "leases").read_text() == "of others"
+    (tmp_path / "of_others").mkdir()
     unwritable = pytest.raises(ConfigError, match=f"{tmp_path / 'of_others'} cannot be written: make it a folder")
     with patch("os.access", lambda path, _: path.name == "leases"), unwritable:
         lease.require(tmp_path / "of_others" / "leases")
+    assert list((tmp_path / "of_others").iterdir()) == []
     with pytest.raises(ConfigError, match="No such file"), lease.hold(Path("/proc/leases"), "run", wait=1e9):
         pass  # which can hold no lease at all
 

@@ -46,6 +46,14 @@ def test_a_baseline_has_the_budget_the_file_and_the_network_of_the_run(tmp_path)
     assert {*given[3:]} == {("--set", f"{name}") for name in ("data.test=0.3", "plan.steps=7", "model.net.width=32")}
 
 
+def test_a_baseline_has_the_sampler_of_the_run_if_the_run_changed_its_own():
+    """The suggested rival of four Euler steps took a hundred evaluations of dopri5."""
+    euler = make_spec("cfm", "moons", settings={"sample": {"method": "euler", "steps": 4}})
+    assert baseline(euler, "otcfm", "0").endswith(" --set sample.method=euler --set sample.steps=4")
+    for model in ("cfm", "meanflow", "starflow"):
+        assert "sample." not in baseline(make_spec(model, "moons"), "otcfm", "0")
+
+
 @pytest.mark.parametrize("encoder", [{}, {"encoder": {"name": "autoencoder", "width": 8}}])
 @pytest.mark.parametrize("net", [{}, {"net": {"channels": 32}}])
 def test_a_baseline_of_images_has_the_network_and_the_encoder_of_the_run(net, encoder):

@@ -119,7 +119,7 @@ class PairModel(Model, Coupled):
     @classmethod
     def stackable(cls, event: Event, settings: Mapping[str, Any]) -> bool:
         net = settings.get("net")  # methods of users may have no such setting, or another one of this name
-        return isinstance(net, Mapping) and net["name"] == "mlp"
+        return isinstance(net, Mapping) and net.get("name") == "mlp"
 
     def prepare(self, data: Data, seed: int) -> None:
         self.coupling.choose(data)

@@ -17,6 +17,8 @@ from genbench.settings import NonNegative, Positive, Size
 
 COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}
 """Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
+OPTIONS = {"method", "steps", "diffusion"}
+"""Options of samplers that `FlowMatching.check` is about."""
 
 
 class FlowMatching(PairModel, Transport):
@@ -70,7 +72,7 @@ class FlowMatching(PairModel, Transport):
         Reference: Ma et al., 2024, "SiT", which uses this diffusion with k = 1.
         """
         options = {"method": method, "steps": steps, "guidance": guidance, "diffusion": diffusion}
-        self.check(options, {"conditional": self.conditional})
+        FlowMatching.check(options, {"conditional": self.conditional})
         net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
 
         def field(t: Tensor, x: Tensor) -> Tensor:
@@ -94,7 +96,7 @@ class FlowMatching(PairModel, Transport):
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         super().check(options, settings)
-        if cls.sample is not FlowMatching.sample:  # a method of users with a sampler of its own, and its options
+        if OPTIONS - options.keys():  # a method of users whose sampler has other options
             return
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
@@ -112,6 +114,8 @@ class FlowMatching(PairModel, Transport):
             )
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
+        if OPTIONS - options.keys():
+            raise Unsupported("its sampler has no options method, steps and diffusion, which set its evaluations")
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")

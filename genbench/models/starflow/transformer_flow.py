@@ -201,12 +201,14 @@ class TransformerFlow(Model):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        if options["denoise"] and not isinstance(settings["noise"], float):
+        if options.get("denoise") and not isinstance(settings.get("noise"), float):
             raise ConfigError("sample.denoise needs a model trained with Gaussian noise, such as model.noise=0.1")
         tempered = options.get("temperature", 1) != 1
-        if tempered and not options["guidance"]:
+        if tempered and not options.get("guidance"):
             raise ConfigError("sample.temperature has no effect without guidance: set sample.guidance as well")
-        if options["guidance"] and not (tempered or settings["conditional"] or settings["text"] is not None):
+        if options.get("guidance") and not (
+            tempered or settings.get("conditional") or settings.get("text") is not None
+        ):
             raise ConfigError(
                 "sample.guidance needs labels and a model trained on them (model.conditional=true, or model.text), or "
                 "a sample.temperature other than 1"

@@ -67,13 +67,12 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     for table in tables[:TABLES]:
         titles = {column.title for column in table.columns}
         legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
-        legend = [line for line in legend if not line.startswith(ONE_EVALUATION)]  # it names columns that are not shown
+        if len(table.columns) > COLUMNS:  # its line on single evaluations names columns that are not shown
+            legend = [line for line in legend if not line.startswith(ONE_EVALUATION)]
         show([replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))], console)
-    counts = (
-        (max((len(table.columns) for table in tables), default=0), COLUMNS, "columns"),
-        (len(tables), TABLES, "tables"),
-    )
-    parts = [f"{shown} of {there} {what}" for there, shown, what in counts if there > shown]
+    most = max((len(table.columns) for table in tables[:TABLES]), default=0)
+    parts = [f"{COLUMNS} of {most} columns"] if most > COLUMNS else []
+    parts += [f"{TABLES} of {len(tables)} tables"] if len(tables) > TABLES else []
     shown = f"{' and '.join(parts)} are shown. " if parts else ""
     print_line(console, f"{shown}All tables: {folder / 'table.md'}")
     # With their hashes: `compare` reads the whole folder, which may have other contents of a file.

@@ -93,7 +93,9 @@ def test_a_suite_says_how_much_of_its_tables_is_shown_and_notes_only_that():
     assert "4 of 6 columns are shown. All tables: results/tiny/table.md" in text
     assert not [part for part in ("single evaluation", "took too long", "npe", "detour") if part in text]
     suite.values = [value for value in values if value.metric in names[:4]]
-    assert "shown" not in printed(print_suite, suite, Path("results/tiny"))
+    text = printed(print_suite, suite, Path("results/tiny"))
+    assert "shown" not in text
+    assert "single evaluation" in text  # with all columns, it is the only error of a suite with one seed
 
 
 def test_a_suite_fits_a_screen(finished_sweep):
