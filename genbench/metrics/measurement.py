@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from genbench import activity
 from genbench.core import Data, Model
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
-from genbench.metrics.bounds import impossible
+from genbench.metrics.bounds import check_number, check_numbers, impossible
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.weights import NotDownloaded
 from genbench.metrics.floor import floor_of
@@ -121,9 +121,12 @@ def measure(
     with_floor = with_floor and of_samples and entry.traits.get("floor", True)
     rows = []
     for value in values:
+        check_numbers(name, value)
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
+        if floor is not None:
+            check_number(f"the floor of {name}", floor)
         rows.append(
             row
             | {

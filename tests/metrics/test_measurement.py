@@ -139,6 +139,18 @@ def chosen(dataset, **settings):
     return build_data(spec), {name: settings_in(part) for name, part in found.items()}
 
 
+def test_a_half_without_a_value_ends_the_interval_and_not_the_run(moons, metric):
+    x = moons.train.take(100, 0).x
+    x[0] = 9.0
+
+    def rare(evaluation):
+        return Value(evaluation.x[evaluation.x[:, 0] > 8].mean().item(), len(evaluation.x), "p")  # NaN without x[0]
+
+    metric("rare", rare, halves=True, floor=False)
+    (row,) = measure(Evaluation(moons, 0, x=x, errors=True), "rare", {}, False)
+    assert (row["value"], row.get("details")) == (9.0, None)
+
+
 def found_halves(evaluation, own, **settings):
     found = {}
     for name, metric in own.items():
