@@ -16,6 +16,7 @@ ELSEWHERE = {
 """Modules without a test file of their own, and why."""
 TOPICS = {
     "test_layout.py": "is this file",
+    "analysis/test_compared_names.py": "compares models by the names that results/names.py gives them",
     "cli/test_docs.py": "tests README.md and docs/",
     "report/formats/test_browser.py": "opens the pages of report/formats/page.py in a browser",
     "sweeps/test_user_networks.py": "trains the parts of files that sweeps/user_files.py finds",

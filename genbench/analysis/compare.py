@@ -10,7 +10,7 @@ from genbench.analysis.significance import POWER, Paired, detectable, holm, pair
 from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import names_of, protocols
-from genbench.results.names import meant, metric_names, named
+from genbench.results.names import called, meant, metric_names, named
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
@@ -127,13 +127,14 @@ class Comparison(NamedTuple):
 def compare_records(one: Sequence[Record], other: Sequence[Record]) -> tuple[list[Comparison], list[str]]:
     """Compare each model on each data set that both sides have; if each side has only one model, compare these two.
 
-    A model without its equal on the other side, because its budget or its file differs, has the name that it has
-    among the others of its side without an equal.
+    A model that is on both sides, but never with the same budget or file, has the name that it has among the others of
+    its side without an equal.
 
     Returns:
         The comparisons, and what only one side has.
     """
-    ones, others = _groups(one, beside=other), _groups(other, beside=one)
+    keys = _keys(named([*one, *other]))
+    ones, others = _groups(one, keys[: len(one)]), _groups(other, keys[len(one) :])
     left, right = (_renamed(side, without=beside) for side, beside in ((ones, others), (others, ones)))
     if len(ones) == len(others) == 1:
         pairs = [(*ones, *others)]
@@ -163,8 +164,12 @@ def compare_models(
     sets = {record["labels"]["data"]: record["spec"]["data"]["name"] for record in records}
     (data,) = meant([dataset], sets, "no results on")
     on_data = without_outdated(record for record in records if record["labels"]["data"] == data)
+    models = {record["labels"]["model"]: record["spec"]["model"]["name"] for record in on_data}
+    both = [label for name in (one, other) for label in called(name, models)]
+    if len(both) == 2:  # otherwise a name states a budget, or is unknown
+        on_data = [record for record in on_data if record["labels"]["model"] in both]
     records, budgets = _common_budget(on_data, one, other)
-    groups = _groups(records)
+    groups = _groups(records, _keys(records))
     first, second = _two(one, other, groups, f"no results on {data} of")
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
@@ -176,10 +181,8 @@ def compare_models(
     for name in metrics:
         if not any(_asked(metric, [name]) for metric in known):
             raise unknown(f"{first[0]} and {second[0]} have no comparable values of", name, known)
-    if metrics:
-        kept = [value for value in difference.values if _asked(value.metric, metrics)]
-        difference = difference._replace(values=kept)
-    return _corrected(difference._replace(only=[*difference.only, *budgets]))
+    asked = [value for value in difference.values if not metrics or _asked(value.metric, metrics)]
+    return _corrected(difference._replace(values=asked, only=[*difference.only, *budgets]))
 
 
 def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Sequence[Record], list[str]]:
@@ -192,7 +195,7 @@ def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Seq
     """
     shared = []
     for same in group_by(records, _budget).values():
-        groups = _groups(same)
+        groups = _groups(same, _keys(same))
         try:
             first, second = _two(one, other, groups, "no results of")
         except ConfigError:
@@ -229,23 +232,24 @@ def _two(one: str, other: str, groups: Mapping[tuple[str, str], Sequence[Record]
     return [keys[label] for label in meant([one, other], models, problem)]
 
 
-def _groups(records: Sequence[Record], beside: Sequence[Record] = ()) -> dict[tuple[str, str], list[Record]]:
-    """Group records by the labels of model and data, as they are called beside others.
+def _keys(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Return the names of the models of records, which state the budget if there are several, and of their data."""
+    return [(name, record["labels"]["data"]) for name, record in zip(names_of(records), records, strict=True)]
 
-    The label of a model names the budget if there are several.
-    """
+
+def _groups(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Record]]:
     groups: dict[tuple[str, str], list[Record]] = {}
-    shown = named([*records, *beside])
-    for record, name in zip(shown[: len(records)], names_of(shown), strict=False):
-        groups.setdefault((name, record["labels"]["data"]), []).append(record)
+    for record, key in zip(records, keys, strict=True):
+        groups.setdefault(key, []).append(record)
     return groups
 
 
 def _renamed(groups: Mapping[tuple, Sequence[Record]], without: Collection[tuple]) -> dict[tuple, tuple[str, str]]:
-    """Return {how a group is called among those that are not in `without`: its key}."""
-    left = [key for key in groups if key not in without]
-    firsts = named([groups[key][0] for key in left])
-    return {(name, each["labels"]["data"]): key for name, each, key in zip(names_of(firsts), firsts, left, strict=True)}
+    """Return {how a group is called among the models of which no group is in `without`: its key}."""
+    alone = {key: _keys(named(records[:1]))[0] for key, records in groups.items()}
+    equal = {alone[key] for key in groups if key in without}
+    left = [key for key in groups if alone[key] not in equal]
+    return dict(zip(_keys(named([groups[key][0] for key in left])), left, strict=True))
 
 
 def _label(key: Sequence[str]) -> str:

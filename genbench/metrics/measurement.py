@@ -166,18 +166,22 @@ class _OnlyData(Evaluation):
     x = model = label = nfe = options = property()  # type: ignore[assignment]
 
 
-def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str]) -> None:
+def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str], *, trains: bool) -> None:
     """Refuse metrics that can have no value here, whatever the model: nothing is trained for them in vain.
 
     Args:
         components: the metrics of a spec.
         asked: the names of those that the user asked for.
+        trains: whether a training follows. If not, metrics of networks pass: looking for a network may download it, a
+            plan may be for another machine, and other metrics have values without it.
 
     Raises:
         ConfigError: with the reason that a metric gives.
     """
     for name in asked:
         settings = settings_in(components[name])
+        if not trains and "features" in settings and data.event.is_image:
+            continue
         try:
             _call_without_samples(data, name, settings)
         except Unsupported as reason:

@@ -102,8 +102,7 @@ def publish_suite(
         if not records and not failed_here:
             return []
         if console is not None and not places:  # first, in case the disk is full
-            beside = [record for _, record in store.saved(lambda *_: None)]  # `compare` reads the whole folder
-            shown = named([*records, *failed_here], beside)
+            shown = named([*records, *failed_here])
             runs = tuple(Run(*each, None) for each in zip(shown[: len(records)], names_of(shown), strict=False))
             print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records

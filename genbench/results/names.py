@@ -97,22 +97,39 @@ def meant(names: Sequence[str], labels: Mapping[str, str], problem: str) -> list
     >>> meant(["ln", "ln@1f2e3d4c"], {"ln": "ln@1f2e3d4c", "ln kappa=2": "ln@1f2e3d4c"}, "no results of")
     ['ln', 'ln']
     """
-    found = {name: _meant(_words(name), labels) for name in names}
-    for name, those in found.items():
-        if not those:
-            raise unknown(problem, name, labels)
-    for name, those in found.items():
-        if len(those) > 1:
-            raise ConfigError(f"'{name}' is ambiguous: {'; '.join(those)}. Name one of them")
-    return [found[name][0] for name in names]
+    for name in names:
+        if not _matching(name, labels):
+            raise _missing(problem, name, labels)
+    return [label for name in names for label in called(name, labels)]
 
 
-def _meant(words: frozenset, labels: Mapping[str, str]) -> list[str]:
+def called(name: str, labels: Mapping[str, str]) -> list[str]:
+    """Return the label that a name means, as in `meant`, or none. Raises ConfigError if it means several."""
+    those = _matching(name, labels)
+    if len(those) > 1:
+        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(those)}. Name one of them")
+    return those
+
+
+def _matching(name: str, labels: Mapping[str, str]) -> list[str]:
+    words = _words(name)
     if exact := [label for label in labels if words == _words(label)]:
         return exact
     of_file = {label: {own, own.partition("@")[0]} if "@" in own else set() for label, own in labels.items()}
     containing = [label for label in labels if words <= _words(label) | of_file[label]]
+    if len({labels[label] for label in containing}) > 1:  # of several contents, none is the default
+        return containing
     return [label for label in containing if len(words) == len(_words(label))] or containing
+
+
+def _missing(problem: str, name: str, labels: Mapping[str, str]) -> ConfigError:
+    """Return the error about a name without a label, which names the other contents of its file if there are some."""
+    base, _, sha256 = name.split(" ")[0].partition("@")
+    others = [label for label, own in labels.items() if own.startswith(f"{base}@") and own != f"{base}@{sha256}"]
+    if not sha256 or not others:
+        return unknown(problem, name, labels)
+    known = " or ".join(f"'{label}'" for label in others)
+    return ConfigError(f"{problem} '{name}', only of other contents of its file: run it, or name {known}")
 
 
 def _words(label: str) -> frozenset[str | tuple[str, float]]:

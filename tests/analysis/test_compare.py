@@ -2,35 +2,19 @@
 
 import copy
 import json
-import shlex
 import shutil
 
 import numpy as np
 import pytest
-from helpers.records import provenance
-from helpers.reports import printed
+from helpers.records import record
 from scipy import stats
 
 from genbench.analysis.compare import compare_models, compare_records
 from genbench.errors import ConfigError
-from genbench.registry import models
-from genbench.report.publish import publish_suite
 from genbench.results.reader import load_records
-from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.record import format_published, format_record, read_record
-from genbench.runs.store import Store, labels_of
 
 NOISE = np.random.default_rng(0).normal(size=(2, 12))
-
-
-def record(model, seed, values, settings=None, plan=None):
-    settings = {"model": settings or {}, "plan": {"steps": 9} | (plan or {})}
-    spec = make_spec(model, "moons", seed=seed, metrics=["w2", "mode_coverage", "norm"], settings=settings)
-    at = {"floor": None, "n": 64, "point": "main", "solver": "dopri5", "nfe": 20.0, "protocol": "exact"}
-    rows = [at | {"metric": name, "value": value, "better": better} for name, (value, better) in values.items()]
-    rows.append(at | {"metric": "w2", "value": 9.0, "better": "lower", "point": "curve"})
-    made = provenance(spec.metrics)
-    return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
 
 
 def sweep(seeds=8):
@@ -192,58 +176,6 @@ def test_the_command_reads_published_records(tmp_path, cli):
         assert (code, "--dataset" in err) == (2, True)
 
 
-OWN = """
-from genbench.registry import models
-from genbench.testing.toys import AffineFlow
-@models.register("ln")
-def ln(event, source) -> AffineFlow:
-    "Mine."
-    return AffineFlow(event, source)
-"""
-
-
-def test_after_an_edit_the_sweep_prints_a_comparison_with_the_present_content(tmp_path, cli, monkeypatch):
-    """`no results on moons of 'ln'; did you mean 'ln@a804b60e' or 'ln@c9de3080'?`, also of ln.py."""
-    monkeypatch.chdir(tmp_path)
-    store = Store(tmp_path / "results")
-    for edit in ("", "# better"):
-        (tmp_path / "ln.py").write_text(OWN + edit)
-        name = models.load("ln.py")
-        found = [record(m, s, {"w2": (s + len(m), "lower")}) for m in ("cfm", name) for s in range(3)]
-        specs = [restore_spec(each["spec"]) for each in found]
-        for spec, each in zip(specs, found, strict=True):
-            store.write_record(spec, each)
-        said = printed(publish_suite, "own", specs, store)
-        (line,) = [line for line in said.splitlines() if "compare" in line]
-        words = shlex.split(line)[2:]
-        assert words[2] == (name if edit else "ln")
-        code, out, err = cli(*words)
-        assert (code, f"w2: cfm is lower than {words[2]} by " in out) == (0, True), err
-        assert cli("compare", "cfm", "ln.py", "--dataset", "moons")[1] == out
-    assert "'ln' is ambiguous: ln@" in cli("compare", "cfm", "ln", "--dataset", "moons")[2]
-
-
-def test_folders_are_compared_by_what_both_have_and_then_by_what_differs():
-    """A method that one folder also had with another budget was compared with nothing."""
-
-    def wcfm(steps):
-        return [record("wcfm", seed, {"w2": (seed + steps, "lower")}, plan={"steps": steps}) for seed in range(3)]
-
-    cfm = [record("cfm", seed, {"w2": (1.0 + seed, "lower")}) for seed in range(3)]
-    parts, alone = compare_records([*cfm, *wcfm(9), *wcfm(90)], [*cfm, *wcfm(9)])
-    assert [(part.one, part.values[0].verdict) for part in parts] == [
-        ("cfm on moons", "equal"),
-        ("wcfm steps=9 on moons", "equal"),
-    ]
-    assert alone == ["only the first has wcfm steps=90 on moons"]
-    parts, alone = compare_records([*cfm, *wcfm(9)], [*cfm, *wcfm(8)])
-    assert [(part.other, [change.name for change in part.spec]) for part in parts] == [
-        ("cfm on moons", []),
-        ("wcfm steps=8 on moons", ["plan.steps"]),
-    ]
-    assert not alone
-
-
 def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
     """A steady difference over five seeds is significant; one that changes sign is not."""
     _, results = swept
@@ -276,7 +208,9 @@ def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
 def test_runs_of_two_models_and_published_records_are_compared_too(cli, swept):
     _, results = swept
     runs = ["cfm-moons-0", "wcfm-moons-0"]  # found as by `show` and `eval`
-    assert "runs begin with cfm" in cli("compare", "cfm", runs[1], "--results", results)[2]
+    refused = cli("compare", "cfm", "wcfm", "--results", results)[2]  # names of runs, or perhaps of models
+    assert "runs begin with cfm" in refused
+    assert "to compare two models, add --dataset NAME" in refused
     out = json.loads(cli("compare", *runs, "--results", results, "--json")[1])
     (part,) = out["comparisons"]
     assert {value["verdict"] for value in part["values"]} <= {"too few seeds", "equal"}

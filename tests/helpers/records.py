@@ -22,6 +22,17 @@ def provenance(metrics, *, train_seconds=2.0, device="cpu", **data):
     }
 
 
+def record(model, seed, values, settings=None, plan=None):
+    """Return a record on moons with these values: {metric: (value, better)}."""
+    settings = {"model": settings or {}, "plan": {"steps": 9} | (plan or {})}
+    spec = make_spec(model, "moons", seed=seed, metrics=["w2", "mode_coverage", "norm"], settings=settings)
+    at = {"floor": None, "n": 64, "point": "main", "solver": "dopri5", "nfe": 20.0, "protocol": "exact"}
+    rows = [at | {"metric": name, "value": value, "better": better} for name, (value, better) in values.items()]
+    rows.append(at | {"metric": "w2", "value": 9.0, "better": "lower", "point": "curve"})
+    made = provenance(spec.metrics)
+    return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
+
+
 def published(path):
     """Return the records of a published file without their provenance, which may differ between equal sweeps."""
     lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]

@@ -24,7 +24,7 @@ from genbench.settings import settings_in
 def test_data_never_rules_out_its_own_metrics(name):
     data = datasets[name].build()
     chosen = bind_metrics(data.metrics, {}, data.event)
-    require_measurable(data, chosen, chosen)
+    require_measurable(data, chosen, chosen, trains=True)
 
 
 def test_every_value_is_a_row_with_its_floor(moons, metric):

@@ -276,7 +276,7 @@ def test_more_than_can_be_read_is_not_published(cli, swept, monkeypatch, caplog)
     (results / "tiny/records.jsonl.gz").unlink()
     suite.write_text("")
     err = cli("report", "--results", results, "--suite", suite)[2]
-    assert f"has no tables of tiny: run genbench sweep {suite}" in err
+    assert f"has no tables of tiny yet: finish genbench sweep {suite}" in err
 
 
 def test_a_page_elsewhere_is_written_also_if_nothing_can_be_written_in_the_results_folder(swept, tmp_path):

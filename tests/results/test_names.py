@@ -74,8 +74,10 @@ def test_a_file_means_its_present_content_and_a_name_any_content(tmp_path):
     assert meant(["mine"], {name: name, f"{name} steps=2": name}, "none of") == [name]
     for names, labels, message in (
         (["mine", "cfm"], both, f"'mine' is ambiguous: {name}; mine@00000000. Name one of them"),
+        (["mine"], {name: name, "mine@00000000 std=2": "mine@00000000"}, "'mine' is ambiguous"),  # also of more words
         (["mine", "cf"], both, "none of 'cf'; did you mean"),  # what is missing first
-        ([name], old, f"none of '{name}'; known: mine"),  # what was measured before the edit
+        (["mine@00000000 std=2"], old, "none of 'mine@00000000 std=2'; known: mine"),  # its content is there
+        ([name], old, f"none of '{name}', only of other contents of its file: run it, or name 'mine'"),
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             meant(names, labels, "none of")

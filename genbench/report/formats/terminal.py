@@ -75,7 +75,9 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     parts += [f"{TABLES} of {len(tables)} tables"] if len(tables) > TABLES else []
     shown = f"{' and '.join(parts)} are shown. " if parts else ""
     print_line(console, f"{shown}All tables: {folder / 'table.md'}")
-    models = list(dict.fromkeys(run.record["labels"]["model"] for run in suite.runs))
+    # With their hashes: `compare` reads the whole folder, which may have other contents of a file.
+    found = ((run.record["spec"]["model"]["name"], run.record["labels"]["model"]) for run in suite.runs)
+    models = list(dict.fromkeys(" ".join([name, *label.split()[1:]]) for name, label in found))
     where = ["--results", str(folder.parent)]
     if len(models) > 1:
         words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]

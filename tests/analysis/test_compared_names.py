@@ -1,0 +1,119 @@
+"""Comparisons call models as tables do, whatever contents of a file and whatever budgets a folder has."""
+
+import shlex
+import shutil
+
+import pytest
+from helpers.records import record
+from helpers.reports import printed
+
+from genbench.analysis.compare import compare_models, compare_records
+from genbench.errors import ConfigError
+from genbench.registry import models
+from genbench.report.publish import publish_suite
+from genbench.runs.make_spec import restore_spec
+from genbench.runs.store import Store
+
+OWN = """
+from genbench.registry import models
+from genbench.testing.toys import AffineFlow
+@models.register("ln")
+def ln(event, source) -> AffineFlow:
+    "Mine."
+    return AffineFlow(event, source)
+"""
+
+
+def test_after_an_edit_the_sweep_prints_a_comparison_with_the_present_content(tmp_path, cli, monkeypatch):
+    """`no results on moons of 'ln'`, also of ln.py; then `'ln' is ambiguous`, as published records were not counted."""
+    monkeypatch.chdir(tmp_path)
+    store = Store(tmp_path / "results")
+    for suite, edit in (("before", ""), ("after", "# better")):
+        (tmp_path / "ln.py").write_text(OWN + edit)
+        name = models.load("ln.py")
+        found = [record(m, s, {"w2": (s + len(m), "lower")}) for m in ("cfm", name) for s in range(3)]
+        specs = [restore_spec(each["spec"]) for each in found]
+        for spec, each in zip(specs, found, strict=True):
+            store.write_record(spec, each)
+        said = printed(publish_suite, suite, specs, store)
+        assert "\nln  " in said  # as in the table that is written
+        (line,) = [line for line in said.splitlines() if "compare" in line]
+        words = shlex.split(line)[2:]
+        assert words[2] == name
+        code, out, err = cli(*words)
+        assert (code, f"w2: cfm is lower than {name if edit else 'ln'} by " in out) == (0, True), err
+        assert cli("compare", "cfm", "ln.py", "--dataset", "moons")[1] == out
+        if not edit:
+            for path in store.runs.glob("ln-*"):
+                shutil.rmtree(path)
+    ask = "compare", "cfm", "ln", "--dataset", "moons"
+    assert "'ln' is ambiguous: ln@" in cli(*ask)[2]
+    publish_suite("before", specs, store)  # its run was removed, so this leaves out the earlier content
+    assert cli(*ask)[0] == 0
+
+
+def of(model, seeds=3, data="moons", steps=9):
+    """Records of a model, perhaps of a file, as `model@hash`."""
+    base, _, sha256 = model.partition("@")
+    found = [
+        record("cfm" if sha256 else base, s, {"w2": (s + s**2 / 9, "lower")}, None, {"steps": steps})
+        for s in range(seeds)
+    ]
+    for each in found:
+        each["labels"] |= {"model": model, "data": data}
+        each["spec"]["model"] = each["spec"]["model"] | {"name": model}
+        each["spec"]["data"] = each["spec"]["data"] | {"name": data}
+    return found
+
+
+A, B, C = "ln@0000000a", "ln@0000000b", "ln@0000000c"
+
+
+def test_a_content_is_called_as_in_tables_whatever_is_on_the_data_or_has_the_budget():
+    """An earlier content, alone on its data or with its budget, was compared as "ln"."""
+    part = compare_models([*of("cfm"), *of(A), *of(B, data="digits")], "cfm", "ln", "moons")
+    assert part.other == f"{A} on moons"
+    records = [*of("cfm"), *of(A), *of("cfm", 2, steps=90), *of(B, 2, steps=90)]
+    for more in ([], of(A, 2, steps=90)):  # with these, 90 steps are ambiguous by themselves
+        with pytest.raises(ConfigError, match=f"'ln' is ambiguous: {A}; {B}. Name one of them"):
+            compare_models([*records, *more], "cfm", "ln", "moons")
+    part = compare_models(records, "cfm", B, "moons")
+    assert (part.other, part.values[0].paired.pairs) == (f"{B} on moons", 2)
+
+
+def test_a_name_means_the_same_label_at_each_budget():
+    """With `wcfm` at 90 steps only, `wcfm kappa=0.5` was taken for it at 9 steps, where it has more seeds."""
+    other = [record("wcfm", s, {"w2": (s, "lower")}, {"kappa": 0.5}) for s in range(3)]
+    records = [*of("cfm"), *other, *of("cfm", 2, steps=90), *of("wcfm", 2, steps=90)]
+    assert compare_models(records, "cfm", "wcfm", "moons").other == "wcfm on moons"
+
+
+def test_folders_are_compared_by_what_both_have_and_then_by_what_differs():
+    """A method that one folder also had with another budget was compared with nothing."""
+    cfm = of("cfm")
+    parts, alone = compare_records([*cfm, *of("wcfm"), *of("wcfm", steps=90)], [*cfm, *of("wcfm")])
+    assert [(part.one, part.values[0].verdict) for part in parts] == [
+        ("cfm on moons", "equal"),
+        ("wcfm steps=9 on moons", "equal"),
+    ]
+    assert alone == ["only the first has wcfm steps=90 on moons"]
+    parts, alone = compare_records([*cfm, *of("wcfm")], [*cfm, *of("wcfm", steps=8)])
+    assert [(part.other, [change.name for change in part.spec]) for part in parts] == [
+        ("cfm on moons", []),
+        ("wcfm steps=8 on moons", ["plan.steps"]),
+    ]
+    assert not alone
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [{f"wcfm steps={steps}": ("wcfm", steps) for steps in (9, 90, 900)}, {name: (name, 9) for name in (A, B, C)}],
+    ids=["budgets", "contents of a file"],
+)
+def test_what_has_its_equal_in_the_other_folder_is_compared_with_nothing_else(runs):
+    """The rest of both was compared too: 9 steps with 900, and a verdict."""
+    first, both, last = runs
+    cfm, (one, two, three) = of("cfm"), (of(model, steps=steps) for model, steps in runs.values())
+    parts, alone = compare_records([*cfm, *one, *two], [*cfm, *two, *three])
+    assert [part.one for part in parts] == [part.other for part in parts] == ["cfm on moons", f"{both} on moons"]
+    assert alone == [f"only the first has {first} on moons", f"only the second has {last} on moons"]
