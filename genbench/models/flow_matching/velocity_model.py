@@ -1,6 +1,7 @@
 """The flow-matching model. Its methods (`methods.py`) differ by coupling and path."""
 
 import copy
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -114,7 +115,7 @@ class FlowMatching(PairModel, Transport):
             )
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        if OPTIONS - options.keys():
+        if OPTIONS - inspect.signature(self.sample).parameters.keys():
             raise Unsupported("its sampler has no options method and steps, which set its evaluations")
         stages = SOLVERS[method].stages
         if stages is None:
