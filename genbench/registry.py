@@ -208,7 +208,10 @@ def _check_name(kind: str, name: str, version: object) -> None:
 
 
 DECLARED = {"metric": {"better": ("lower", "higher", "none"), "of": ("samples", "model")}}
-"""{kind: {what each of its components declares: the possible values}}; no record could be read with others."""
+"""{kind: {what each of its components declares: the possible values}}.
+
+With another `better`, no record could be read; with another `of`, a metric would be measured without a floor.
+"""
 
 
 def _check_declared(kind: str, name: str, traits: Mapping[str, Any]) -> None:
@@ -216,6 +219,18 @@ def _check_declared(kind: str, name: str, traits: Mapping[str, Any]) -> None:
         if (value := traits.get(trait)) not in possible:
             known = " or ".join(f"{trait}={each!r}" for each in possible)
             raise ConfigError(f"{kind} {name}: {trait}={value!r} is wrong: write {known}")
+    bounds = traits.get("bounds", (None, None))
+    for each in bounds.values() if isinstance(bounds, Mapping) else [bounds]:
+        if not _is_range(each):
+            raise ConfigError(f"{kind} {name}: bounds={each!r} is wrong: write (lower, upper), such as (0, None)")
+
+
+def _is_range(ends: object) -> bool:
+    """Return whether an object is a pair of numbers or None, the lower one first."""
+    if not isinstance(ends, tuple) or len(ends) != 2:
+        return False
+    known = [end for end in ends if end is not None]
+    return all(isinstance(end, int | float) for end in known) and known == sorted(known)
 
 
 _NAME = re.compile(r"[A-Za-z0-9][\w+-]{0,79}", re.ASCII)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,8 +98,8 @@ COSTS = {
 def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> list[Value]:
     """Return each value of the records once.
 
-    If a model has two values of a metric for one seed, the first is returned. If they differ by more than rounding, a
-    warning names both runs, unless they were trained in ensembles of different members, which round differently.
+    If a model has two values of a metric for one seed, the first is returned. If they differ by more than rounding, or
+    by more than a tenth if the runs were trained in ensembles of other members, a warning names both runs.
 
     Args:
         failed: records of failed runs in the same tables, whose settings count for the names of models.
@@ -129,14 +130,19 @@ def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> lis
                 tables=tables_of(record),
             )
             first = kept.setdefault(value if value.value is None else _identity(value), value)
-            alike = ensembles[first.run] == ensembles[value.run]
-            if alike and not agree(value.metric, first.value, value.value):
+            others = ensembles[first.run] != ensembles[value.run]
+            if not (agree(value.metric, first.value, value.value) or (others and _close(first.value, value.value))):
                 contradictory.setdefault(value.run, (first, value))
     for first, later in contradictory.values():
         where = f"{later.metric} of {later.model} on {later.data}, seed {later.seed}"
         text = "%s contradicts %s: %s is %g, not %g; the later value is left out"
         log.warning(text, later.run, first.run, where, later.value, first.value)
     return list(kept.values())
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    """Return whether two values may come from models that rounding drove apart while they trained."""
+    return one is not None and other is not None and math.isclose(one, other, rel_tol=0.1)
 
 
 def _has_budgets(records: Sequence[Record]) -> bool:

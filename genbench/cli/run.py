@@ -65,7 +65,8 @@ def run(
 
     store, kinds = Store(results), check_kinds(log or ())
     to_measure = {name for spec in specs for name in missing_metrics(store.record(spec), spec)}
-    require_measurable(build_data(specs[0].data), specs[0].metrics, to_measure & {*(metric or ())})
+    trains = not (dry_run or all(map(store.has_weights, specs)))
+    require_measurable(build_data(specs[0].data), specs[0].metrics, to_measure & {*(metric or ())}, trains=trains)
     plan_of(specs[0]).parts(devices)
     if dry_run:
         if specs[0].encoder is None:  # an encoder may have to be downloaded
@@ -193,7 +194,7 @@ def _eval_samples(
     from genbench.runs.spec import build_data, own_data_name
 
     data, metrics = task_without_model(dataset, metric or None, settings)
-    require_measurable(build_data(data), metrics, metric or ())
+    require_measurable(build_data(data), metrics, metric or (), trains=False)
     rows, about, evaluation = measure_samples(path, data, metrics, seed)
     folder, pages = results / "foreign" / f"{path.stem}-{about['sha256'][:8]}", []
     try:
@@ -246,7 +247,7 @@ def _eval_run(
         raise ConfigError(
             "genbench eval does not train: set only sample.*, evaluation.* and metric.*, or use genbench run"
         )
-    require_measurable(build_data(spec.data), spec.metrics, metric or ())
+    require_measurable(build_data(spec.data), spec.metrics, metric or (), trains=False)
     store = Store(results)
     with ProgressDisplay([str(path)], options.stderr()):
         record = run(spec, store, may_train=False, again=metric or ())

@@ -37,12 +37,17 @@ def bounds_of(value: str) -> tuple[float | None, float | None]:
 
 def check_numbers(name: str, value: Any) -> None:
     """Raise RunFailed if a `Value` holds a number that no record can hold: a tensor, NaN or infinity."""
-    optional = {f"{detail} of {name}": number for detail, number in value.details.items()}
-    optional |= {f"the floor of {name}": value.floor}
-    numbers = {what: (number, float) for what, number in optional.items() if number is not None}
-    for what, (number, type_) in {name: (value.value, float), f"n of {name}": (value.n, int), **numbers}.items():
-        if not isinstance(number, (int, type_)):
-            raise RunFailed(f"{what} is of type {type(number).__name__}: write {type_.__name__}(...)")
-        if not math.isfinite(number):
-            why = "samples or data are too large, or the metric must raise Unsupported where it has no value"
-            raise RunFailed(f"{what} is {number}: {why}")
+    check_number(name, value.value)
+    check_number(f"n of {name}", value.n, int)
+    for detail, number in value.details.items():
+        if number is not None:
+            check_number(f"{detail} of {name}", number)
+
+
+def check_number(what: str, number: Any, type_: type = float) -> None:
+    """Raise RunFailed if a record cannot hold a number."""
+    if not isinstance(number, (int, type_)):
+        raise RunFailed(f"{what} is of type {type(number).__name__}: write {type_.__name__}(...)")
+    if not math.isfinite(number):
+        why = "samples or data are too large, or the metric must raise Unsupported where it has no value"
+        raise RunFailed(f"{what} is {number}: {why}")

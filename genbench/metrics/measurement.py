@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from genbench import activity
 from genbench.core import Data, Model
 from genbench.errors import ConfigError, RunFailed, TooFewSamples, Unsupported
-from genbench.metrics.bounds import impossible
+from genbench.metrics.bounds import check_number, check_numbers, impossible
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.weights import NotDownloaded
 from genbench.metrics.floor import floor_of
@@ -121,9 +121,12 @@ def measure(
     with_floor = with_floor and of_samples and entry.traits.get("floor", True)
     rows = []
     for value in values:
+        check_numbers(name, value)
         floor = value.floor
         if floor is None and with_floor:
             floor = floor_of(evaluation, name, settings, value)
+        if floor is not None:
+            check_number(f"the floor of {name}", floor)
         rows.append(
             row
             | {
@@ -163,18 +166,22 @@ class _OnlyData(Evaluation):
     x = model = label = nfe = options = property()  # type: ignore[assignment]
 
 
-def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str]) -> None:
+def require_measurable(data: Data, components: Mapping[str, Mapping], asked: Iterable[str], *, trains: bool) -> None:
     """Refuse metrics that can have no value here, whatever the model: nothing is trained for them in vain.
 
     Args:
         components: the metrics of a spec.
         asked: the names of those that the user asked for.
+        trains: whether a training follows. If not, metrics of networks pass: looking for a network may download it, a
+            plan may be for another machine, and other metrics have values without it.
 
     Raises:
         ConfigError: with the reason that a metric gives.
     """
     for name in asked:
         settings = settings_in(components[name])
+        if not trains and "features" in settings and data.event.is_image:
+            continue
         try:
             _call_without_samples(data, name, settings)
         except Unsupported as reason:

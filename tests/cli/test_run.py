@@ -2,9 +2,13 @@
 
 import json
 import shutil
+import urllib.error
+import urllib.request
 
+import numpy as np
 import pytest
 from helpers.command_line import METRICS, TINY, genbench
+from helpers.image_trees import write_images
 from helpers.records import main_row
 
 from genbench.runs.make_spec import restore_spec
@@ -45,6 +49,36 @@ def test_a_metric_that_the_data_rules_out_is_refused_before_training(inside, tmp
     code, err = inside("run", "--model", "cfm", "--dataset", data, "--metric", metric)
     assert (code, why in err, err.count("\n")) == (2, True, 1)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("offline", ["", "1"])
+def test_missing_weights_are_in_the_way_of_trainings_only(cli, own_home, tmp_path, monkeypatch, offline):
+    """A dry run downloaded a network, and one network without weights lost the values of all other metrics."""
+    asked = []
+
+    def fail(*_, **__):
+        asked.append(1)
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", fail)
+    monkeypatch.setenv("GENBENCH_OFFLINE", offline)
+    write_images(tmp_path / "images", {"train": 9, "test": 4})
+    np.save(tmp_path / "s.npy", np.full((8, 3, 8, 8), 9, np.uint8))
+    data = ["--set", f"data.path={tmp_path / 'images'}", "--set", "data.size=8", "--set", "data.valid=0.0"]
+    both, there = ["--metric", "kid", "--metric", "norm"], ["--results", tmp_path / "r"]
+    run = ["run", "--model", "gaussian", "--dataset", "folder", *data, "--set", "evaluation.n=8", *there]
+    assert cli(*run, *both, "--dry-run")[0] == 0
+    assert not asked
+    code, _, err = cli(*run, *both)
+    assert (code, "kid cannot be measured here: inception-2015-12-05.pt is missing" in err) == (2, True)
+    assert cli(*run, "--metric", "nfe")[0] == 0
+    saved = ["eval", "gaussian", "--metric", "kid", "--metric", "norm", *there]
+    for words in ([*run, *both], saved, ["eval", tmp_path / "s.npy", "--dataset", "folder", *data, *both]):
+        code, out, err = cli(*words, "--json")
+        assert code == 0, err
+        rows = {row["metric"]: row for row in json.loads(out)["results"]}
+        assert rows["norm"]["value"] > 0
+        assert rows["kid"]["reason"].startswith("inception-2015-12-05.pt is missing")
 
 
 BROKEN = """

@@ -24,7 +24,7 @@ from genbench.settings import settings_in
 def test_data_never_rules_out_its_own_metrics(name):
     data = datasets[name].build()
     chosen = bind_metrics(data.metrics, {}, data.event)
-    require_measurable(data, chosen, chosen)
+    require_measurable(data, chosen, chosen, trains=True)
 
 
 def test_every_value_is_a_row_with_its_floor(moons, metric):
@@ -137,6 +137,18 @@ def test_a_measured_model_is_not_kept_in_memory(moons):
 def chosen(dataset, **settings):
     spec, found = task_without_model(dataset, settings, {"metric": settings})
     return build_data(spec), {name: settings_in(part) for name, part in found.items()}
+
+
+def test_a_half_without_a_value_ends_the_interval_and_not_the_run(moons, metric):
+    x = moons.train.take(100, 0).x
+    x[0] = 9.0
+
+    def rare(evaluation):
+        return Value(evaluation.x[evaluation.x[:, 0] > 8].mean().item(), len(evaluation.x), "p")  # NaN without x[0]
+
+    metric("rare", rare, halves=True, floor=False)
+    (row,) = measure(Evaluation(moons, 0, x=x, errors=True), "rare", {}, False)
+    assert (row["value"], row.get("details")) == (9.0, None)
 
 
 def found_halves(evaluation, own, **settings):

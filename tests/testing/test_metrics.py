@@ -109,6 +109,8 @@ def test_a_broken_metric_fails_with_the_violated_requirement(metric, sentence):
         ({"better": "small", "of": "samples"}, "better='small'"),
         ({"of": "model"}, "better=None"),
         ({"better": "none", "of": "sample"}, "of='sample'"),
+        ({"better": "none", "of": "model", "bounds": 0}, "bounds=0"),
+        ({"better": "none", "of": "model", "bounds": {"": (0, 1), "part": (1, 0)}}, r"bounds=\(1, 0\)"),
     ],
 )
 def test_a_metric_that_no_record_could_hold_is_not_registered(traits, wrong):

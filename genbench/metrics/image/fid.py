@@ -16,6 +16,7 @@ from genbench.metrics.extractors.feature_extractor import Extractor, FeatureExtr
 from genbench.metrics.image.classifier import caption_classifier, digits_cnn, mnist5k_cnn
 from genbench.metrics.image.feature_sets import IMAGES, MAX_HELD_OUT, FeatureSets, Images, feature_sets, sample_features
 from genbench.metrics.image.frechet import (
+    NEAR_ZERO,
     Moments,
     frechet,
     frechet_from_few,
@@ -43,7 +44,7 @@ File = Annotated[
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 
 
-@metrics.register("fid-legacy", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
+@metrics.register("fid-legacy", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples", floor=False)
 def fid_legacy(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Legacy = None
 ) -> Value:
@@ -54,7 +55,7 @@ def fid_legacy(
     return _distance(feature_sets(evaluation, features or "inception-legacy", images, statistics=statistics))
 
 
-@metrics.register("fid-clean", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
+@metrics.register("fid-clean", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples", floor=False)
 def fid_clean(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Clean = None
 ) -> Value:
@@ -65,7 +66,7 @@ def fid_clean(
     return _distance(feature_sets(evaluation, features or "inception-clean", images, statistics=statistics))
 
 
-@metrics.register("sfid", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
+@metrics.register("sfid", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples", floor=False)
 def sfid(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: Spatial = None
 ) -> Value:
@@ -76,7 +77,7 @@ def sfid(
     return _distance(feature_sets(evaluation, features or "inception-spatial", images, statistics=statistics))
 
 
-@metrics.register("fd-dinov2", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
+@metrics.register("fd-dinov2", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples", floor=False)
 def fd_dinov2(
     evaluation: Evaluation, *, images: Images = IMAGES, statistics: File = None, features: DINOv2 = None
 ) -> Value:
@@ -87,13 +88,15 @@ def fd_dinov2(
     return _distance(feature_sets(evaluation, features or "dinov2", images, statistics=statistics))
 
 
-@metrics.register("fd-efficientnet_lite0", version=1, better="lower", bounds=(0, None), of="samples", floor=False)
+@metrics.register(
+    "fd-efficientnet_lite0", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples", floor=False
+)
 def fd_efficientnet_lite0(evaluation: Evaluation, *, images: Images = IMAGES, features: Lite = None) -> Value:
     """Frechet distance to training images in the features of EfficientNet-Lite0, without a download. Not an FID."""
     return _distance(feature_sets(evaluation, features or "efficientnet_lite0", images))
 
 
-@metrics.register("fd-digits_cnn", version=2, better="lower", bounds=(0, None), of="samples")
+@metrics.register("fd-digits_cnn", version=2, better="lower", bounds=(NEAR_ZERO, None), of="samples")
 def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 8x8 digits. Not an FID.
 
@@ -105,7 +108,7 @@ def fd_digits_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, digits_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-mnist5k_cnn", version=1, better="lower", bounds=(0, None), of="samples")
+@metrics.register("fd-mnist5k_cnn", version=1, better="lower", bounds=(NEAR_ZERO, None), of="samples")
 def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of 28x28 digits. Not an FID.
 
@@ -114,7 +117,7 @@ def fd_mnist5k_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, mnist5k_cnn(evaluation.data), n)
 
 
-@metrics.register("fd-captions_cnn", version=2, better="lower", bounds=(0, None), of="samples", drops=True)
+@metrics.register("fd-captions_cnn", version=2, better="lower", bounds=(NEAR_ZERO, None), of="samples", drops=True)
 def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     """Frechet distance to test images in the features of a small classifier of class and look. Not an FID.
 
@@ -126,7 +129,7 @@ def fd_captions_cnn(evaluation: Evaluation, *, n: N = None) -> Value:
     return _to_test_images(evaluation, network, n, torch.tensor(evaluation.data.captions.held_out))
 
 
-@metrics.register("reconstruction_fd", version=1, better="lower", bounds=(0, None), of="model")
+@metrics.register("reconstruction_fd", version=1, better="lower", bounds=(NEAR_ZERO, None), of="model")
 def reconstruction_fd(evaluation: Evaluation, *, images: Images = IMAGES, features: Extractor = None) -> Value:
     """Frechet distance between real images and held-out ones that a latent model's encoder encoded and decoded.
 

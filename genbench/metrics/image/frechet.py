@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+NEAR_ZERO = -0.1
+"""Lower bound of a computed distance: for almost equal moments, rounding gives values below 0."""
+
 
 class Moments:
     """Mean and covariance of vectors that come in batches, in float64, the same for any batch size.

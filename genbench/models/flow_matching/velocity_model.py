@@ -1,6 +1,7 @@
 """The flow-matching model. Its methods (`methods.py`) differ by coupling and path."""
 
 import copy
+import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from genbench.settings import NonNegative, Positive, Size
 
 COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}
 """Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
-OPTIONS = {"method", "steps", "diffusion"}
+OPTIONS = {"method", "steps"}
 """Options of samplers that `FlowMatching.check` is about."""
 
 
@@ -106,16 +107,16 @@ class FlowMatching(PairModel, Transport):
             )
         if not adaptive and not steps:
             raise ConfigError(f"sample.method={method} needs a number of steps: set sample.steps=100, for example")
-        if options["diffusion"] and method != "euler":
+        if options.get("diffusion") and method != "euler":
             raise ConfigError(f"sample.diffusion takes Euler steps, not {method}: set sample.method=euler")
-        if options["diffusion"] and (coupled := sorted(COUPLED & settings.keys())):
+        if options.get("diffusion") and (coupled := sorted(COUPLED & settings.keys())):
             raise ConfigError(
                 f"sample.diffusion needs independent pairs, which model.{coupled[0]} excludes: use cfm, fm or vp"
             )
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        if OPTIONS - options.keys():
-            raise Unsupported("its sampler has no options method, steps and diffusion, which set its evaluations")
+        if OPTIONS - inspect.signature(self.sample).parameters.keys():
+            raise Unsupported("its sampler has no options method and steps, which set its evaluations")
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")
