@@ -90,7 +90,7 @@ class Real(Space):
         return raw.float()
 
     def decode(self, x: Float[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-        return x
+        return x.clone()
 
     @property
     def log_scale(self) -> float:

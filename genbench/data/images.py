@@ -175,7 +175,10 @@ def folder(
     what = f"{sum(map(sum, images.counts.values())):,} images"
     said = remarks(what, classes, {"train": data.train, "valid": data.valid, "test": data.test})
     if images.copies:
-        said.append(f"{images.copies:,} images are copies of others: values favor models that memorize")
+        said.append(
+            f"{images.copies:,} images are copies of others: if test images are copies of training images, values "
+            "favor models that memorize"
+        )
     return replace(data, remarks=tuple(f"{images.provenance['source']}: {line}" for line in said))
 
 

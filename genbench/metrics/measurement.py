@@ -259,5 +259,7 @@ def half_intervals(
         for value in found:
             values[f"{name}.{value.part}" if value.part else name].append(value.value)
     factor = float(stdtrit(halves - 1, 0.975))
-    spread = {row: np.array(found) for row, found in values.items() if len(found) == halves and np.ptp(found) > 0}
+    spread = {
+        row: np.array(found) for row, found in values.items() if len(found) == halves and 0 < np.ptp(found) < np.inf
+    }
     return {row: factor * float(found.std(ddof=1)) for row, found in spread.items()}

@@ -117,8 +117,10 @@ def _matching(name: str, labels: Mapping[str, str]) -> list[str]:
         return exact
     of_file = {label: {own, own.partition("@")[0]} if "@" in own else set() for label, own in labels.items()}
     containing = [label for label in labels if words <= _words(label) | of_file[label]]
-    if len({labels[label] for label in containing}) > 1:  # of several contents, none is the default
-        return containing
+    base = name.split(" ")[0]
+    contents = {own for own in labels.values() if own.startswith(f"{base}@")}
+    if len(contents) > 1:  # none is the default, and a setting that only one of them has names none
+        return [label for label, own in labels.items() if own in contents]
     return [label for label in containing if len(words) == len(_words(label))] or containing
 
 
@@ -126,7 +128,7 @@ def _missing(problem: str, name: str, labels: Mapping[str, str]) -> ConfigError:
     """Return the error about a name without a label, which names the other contents of its file if there are some."""
     base, _, sha256 = name.split(" ")[0].partition("@")
     others = [label for label, own in labels.items() if own.startswith(f"{base}@") and own != f"{base}@{sha256}"]
-    if not sha256 or not others:
+    if not sha256 or not others or f"{base}@{sha256}" in labels.values():
         return unknown(problem, name, labels)
     known = " or ".join(f"'{label}'" for label in others)
     return ConfigError(f"{problem} '{name}', only of other contents of its file: run it, or name {known}")

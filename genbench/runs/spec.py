@@ -267,7 +267,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
     with suppress(OSError, TypeError, ValueError):  # the data set refuses a path that cannot be read
         stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
-    if content not in (None, content_of(part)):
+    if content is not None and content_of(part) != content:
         raise ConfigError(f"{path} has changed since the run was requested: run it again")
     return data
 

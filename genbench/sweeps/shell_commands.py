@@ -32,8 +32,8 @@ def baseline(spec: Spec, model: str, seeds: str) -> str:
     """Return the shell command that runs another model on the data and budget of a cell.
 
     Of the settings of the cell's model, the command has the encoder and those that both models have, such as the
-    network, and, if the cell changes its sampler, the options that both samplers have: without these, the comparison
-    would be unequal.
+    network, and, if the cell changes its sampler, the options that both samplers have, if the other one takes them:
+    without these, the comparison would be unequal.
     """
     data, metrics = _data(spec), list(spec.metrics)
     encoder = {"encoder": spec.encoder} if spec.encoder is not None else {}
@@ -46,6 +46,10 @@ def baseline(spec: Spec, model: str, seeds: str) -> str:
     if spec.sample != bind(sampler(models[spec.model["name"]]), {}, "sample"):  # else each has its own default
         options = {name: value for name, value in spec.sample.items() if name in default.sample}
         changes["sample"] = _changes(options, default.sample)
+        try:
+            complete_spec(model, spec.data["name"], spec.seed, metrics, {"data": data} | changes)
+        except ConfigError:  # the other sampler does not take them together
+            del changes["sample"]
     usual = {*metrics} == {*build_data(spec.data).metrics}
     return _written(spec, model, seeds, [] if usual else metrics, _sets(spec, data, changes))
 

@@ -77,6 +77,11 @@ def test_a_content_is_called_as_in_tables_whatever_is_on_the_data_or_has_the_bud
     for more in ([], of(A, 2, steps=90)):  # with these, 90 steps are ambiguous by themselves
         with pytest.raises(ConfigError, match=f"'ln' is ambiguous: {A}; {B}. Name one of them"):
             compare_models([*records, *more], "cfm", "ln", "moons")
+    both = [*of("cfm", 2, steps=90), *of(A), *of(A, 2, steps=90), *of(B, 2, steps=90)]
+    with pytest.raises(
+        ConfigError, match="'ln steps=90' is ambiguous: "
+    ):  # only the earlier content has budgets to state
+        compare_models(both, "cfm", "ln steps=90", "moons")
     part = compare_models(records, "cfm", B, "moons")
     assert (part.other, part.values[0].paired.pairs) == (f"{B} on moons", 2)
 

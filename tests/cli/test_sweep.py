@@ -201,6 +201,12 @@ class Passing(FlowMatching):
 @models.register("passing", version=1)
 def passing(event, source) -> Passing:
     return Passing(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
+class Own(FlowMatching):
+    def sample(self, x0, *, label=None, method: str = "ddim", steps: int = 2):
+        return super().sample(x0, method="euler", steps=steps)
+@models.register("own", version=1)
+def own(event, source) -> Own:
+    return Own(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
 @models.register("shrunk", version=1)
 def shrunk(event, source, *, net: str = "linear") -> Shrunk:
     return Shrunk(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
@@ -213,7 +219,8 @@ def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_othe
     for model in ("plain.py:plain", "plain.py:shrunk"):
         assert cli("sweep", "plane-v1", "--model", model, "--dataset", "moons", "--dry-run")[0] == 0
     few = "--set", "plan.steps=2", "--set", "evaluation.n=64", "--metric", "norm"
-    assert cli("run", "--model", "plain.py:shrunk", "--dataset", "moons", "--set", "sample.shrink=0.5", *few)[0] == 0
+    for model, option in (("shrunk", "sample.shrink=0.5"), ("own", "sample.steps=3")):
+        assert cli("run", "--model", f"plain.py:{model}", "--dataset", "moons", "--set", option, *few)[0] == 0
     for wrong in ("sample.method=euler", "sample.diffusion=1"):  # noise was recorded as samples
         assert cli("run", "--model", "plain.py:passing", "--dataset", "moons", "--set", wrong, *few)[0] == 2
     code, _, err = cli("run", "--model", "plain.py:plain", "--dataset", "moons", "--set", "sample.guidance=1")

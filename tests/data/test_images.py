@@ -54,7 +54,10 @@ def test_copies_of_images_are_said(tmp_path):
     assert not [line for line in datasets["folder"].build(path=str(tmp_path / "tree")).remarks if "copies" in line]
     for name in ("0.png", "1.png"):
         shutil.copy(tmp_path / "tree/a" / name, tmp_path / "tree/b" / f"other-{name}")
-    said = "tree: 2 images are copies of others: values favor models that memorize"
+    said = (
+        "tree: 2 images are copies of others: if test images are copies of training images, values favor models that "
+        "memorize"
+    )
     assert datasets["folder"].build(path=str(tmp_path / "tree")).remarks[-1] == said
 
 

@@ -146,9 +146,13 @@ def test_a_half_without_a_value_ends_the_interval_and_not_the_run(moons, metric)
     def rare(evaluation):
         return Value(evaluation.x[evaluation.x[:, 0] > 8].mean().item(), len(evaluation.x), "p")  # NaN without x[0]
 
-    metric("rare", rare, halves=True, floor=False)
-    (row,) = measure(Evaluation(moons, 0, x=x, errors=True), "rare", {}, False)
-    assert (row["value"], row.get("details")) == (9.0, None)
+    def log_share(evaluation):
+        return Value((evaluation.x[:, 0] > 8).float().mean().log().item(), len(evaluation.x), "p")  # infinite without
+
+    for name, function in (("rare", rare), ("log-share", log_share)):
+        metric(name, function, halves=True, floor=False)
+        (row,) = measure(Evaluation(moons, 0, x=x, errors=True), name, {}, False)
+        assert (math.isfinite(row["value"]), row.get("details")) == (True, None)
 
 
 def found_halves(evaluation, own, **settings):

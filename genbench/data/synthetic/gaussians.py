@@ -194,7 +194,7 @@ def gaussian(
         ConfigError: if the correlation is above 0.999999.
     """
     if correlation > 1 - 1e-6:
-        raise ConfigError(f"gaussian.correlation: {correlation} is wrong: above 0.999999 it is 1 in single precision")
+        raise ConfigError(f"gaussian.correlation: {correlation} is wrong: it is at most 0.999999 in single precision")
     memory.require(40 * dims**2, f"gaussian.dims={dims}")  # the covariance and its eigenvectors, also in float64
     stds = std * spread ** torch.linspace(-0.5, 0.5, dims, dtype=torch.float64) if dims > 1 else torch.tensor([std])
     law = Gaussian(torch.full((dims,), mean), stds, correlation)

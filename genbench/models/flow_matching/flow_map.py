@@ -250,7 +250,7 @@ class FlowMap(PairModel):
 
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        steps, finest, segments = options["steps"], settings.get("finest"), settings.get("segments")
+        steps, finest, segments = options.get("steps", 0), settings.get("finest"), settings.get("segments")
         if finest and (steps & (steps - 1) or steps > finest):
             raise ConfigError(f"sample.steps={steps}: shortcut takes a power of two up to model.finest={finest}")
         if segments and steps % segments:

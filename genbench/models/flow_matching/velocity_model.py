@@ -1,7 +1,6 @@
 """The flow-matching model. Its methods (`methods.py`) differ by coupling and path."""
 
 import copy
-import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.pair_model import Example, PairModel, scalars
 from genbench.numerics.ode import SOLVERS, Method, euler_maruyama, integrate, log_density
-from genbench.settings import NonNegative, Positive, Size
+from genbench.settings import NonNegative, Positive, Size, typed
 
 COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}
 """Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
@@ -97,7 +96,7 @@ class FlowMatching(PairModel, Transport):
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         super().check(options, settings)
-        if OPTIONS - options.keys():  # a method of users whose sampler has other options
+        if OPTIONS - options.keys() or options["method"] not in SOLVERS:  # a method of users with a sampler of its own
             return
         method, steps = options["method"], options["steps"]
         adaptive = SOLVERS[method].stages is None
@@ -115,8 +114,10 @@ class FlowMatching(PairModel, Transport):
             )
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        if OPTIONS - inspect.signature(self.sample).parameters.keys():
-            raise Unsupported("its sampler has no options method and steps, which set its evaluations")
+        try:
+            typed(self.sampler, {"method": method, "steps": nfe})
+        except (ConfigError, KeyError) as error:  # a method of users with a sampler of its own
+            raise Unsupported(f"its sampler does not take method={method} with a number of steps") from error
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")
