@@ -22,8 +22,8 @@ class PixelExtractor(FeatureExtractor):
 
     batches: ClassVar[list[int]] = []
 
-    def __init__(self, name="pixels", sha256="0" * 64):
-        super().__init__(name, sha256, "none", 12)
+    def __init__(self, name="pixels", sha256="0" * 64, num_features=12):
+        super().__init__(name, sha256, "none", num_features)
 
     def forward(self, images):
         self.batches.append(len(images))

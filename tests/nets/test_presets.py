@@ -81,7 +81,7 @@ def test_color_images_have_the_forward_derivatives_of_differences(settings):
         (DIGIT, {"name": "mlp"}, "mlp needs vectors"),
         (VECTOR, {"name": "unet"}, "unet needs images"),
         (Event((3, 30, 30)), {"name": "unet"}, "4 levels need sides divisible by 8, and the images are 30 x 30"),
-        (CIFAR, {"channels": 33}, "channels: 33 is wrong: input should be a multiple of 2"),
+        (CIFAR, {"channels": 33}, r"channels \(unet\): 33 is wrong: input should be a multiple of 2"),
         (CIFAR, {"multipliers": []}, "multipliers"),
         (CIFAR, {"head_channels": 48}, "head_channels that divide 256"),
         (Event((2, 2)), None, "no net for samples of shape"),

@@ -101,5 +101,5 @@ def test_what_is_not_installed_here_is_kept(record, monkeypatch, name):
 def test_a_record_with_an_impossible_value_is_left_out_whole(record, caplog):
     record["results"][-1]["value"] = -5.0
     assert without_outdated([record]) == []
-    assert f"{record['results'][-1]['metric']} is -5, and cannot be below 0" in caplog.text
+    assert f"{record['results'][-1]['metric']} is -5, and cannot be below -0.1" in caplog.text
     assert current(record, published=True)[0] is None

@@ -120,8 +120,8 @@ def test_placement_is_seeded_and_any_dimension_is_cheap_to_build():
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("gaussian", {"correlation": 1.0}, "above 0.999999 it is 1"),
-        ("gaussian", {"correlation": 0.99999999}, "above 0.999999 it is 1"),
+        ("gaussian", {"correlation": 1.0}, "it is at most 0.999999"),
+        ("gaussian", {"correlation": 0.99999999}, "it is at most 0.999999"),
         ("mixture", {"modes": 2, "means": ((1.0, 1.0),)}, "write 2 centers"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0, 1.0),)}, "of 2 coordinates"),
         ("mixture", {"modes": 1, "means": ((1.0, 1.0),), "spread": 9.0}, "omit data.spread and data.placement"),
