@@ -27,7 +27,7 @@ SIZE = 16
 READ_WHOLE = 5000
 """Finite splits of at most this many samples are checked whole."""
 COMPARED = 50_000
-"""Number of samples of a finite split that are compared with those of the other splits."""
+"""Maximum number of samples of a finite split that are compared with the other splits."""
 COUNTED = 1000
 """Number of samples in which classes are counted."""
 MAX_SHARED = 0.01
@@ -150,7 +150,7 @@ def _frequencies(split: Split, classes: int, name: str) -> None:
         counted, stated = split.take(n, 0).label.bincount(minlength=classes), split.frequencies(classes)
         error = float((stated / stated.sum() - counted / n).abs().max())
         # 5 standard errors of a share of 1/2.
-        assert error <= 2.5 / math.sqrt(n), f"{name}.frequencies must be those of its labels"
+        assert error <= 2.5 / math.sqrt(n), f"{name}.frequencies must agree with the labels of {name}"
 
 
 def _disjoint(splits: Mapping[str, Split], space: Space) -> None:

@@ -169,7 +169,7 @@ def all_pairs(models):
 def step_costs(track):
     """Return {task: {row: CPU time of a training step as a multiple of CFM's}} on an idle machine.
 
-    Only the first task of each shape was measured. Of several networks, CFM has the one of the row.
+    Only the first task of each shape was measured. Each row is compared with CFM on the row's own network.
     """
     measured = json.loads((RESULTS.parent / "genbench" / "suites" / f"{track}.seconds.json").read_text("utf-8"))
     assert measured["load"] <= measured["cores"] / 2

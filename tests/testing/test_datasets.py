@@ -108,7 +108,7 @@ SPLITS = {
     ),
     "no train": (FINITE | {"train": finite([])}, "train must have samples"),
     "fixed": ({"valid": Fixed("valid", (2,), 0)}, "two seeds must take different samples of valid"),
-    "frequencies": ({"test": Unequal("test", (2,), 3)}, "test.frequencies must be those of its labels"),
+    "frequencies": ({"test": Unequal("test", (2,), 3)}, "test.frequencies must agree with the labels of test"),
 }
 
 

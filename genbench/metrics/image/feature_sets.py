@@ -57,7 +57,7 @@ class FeatureSets:
     """Features of samples, and statistics of real images, which are computed when first needed.
 
     Args:
-        given: published statistics that replace those of the real images.
+        given: published statistics of the real images; without them, they are computed.
     """
 
     extractor: FeatureExtractor
