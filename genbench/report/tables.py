@@ -20,7 +20,7 @@ from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.results.frames import DEFAULT_END
 
 FLOOR = "real vs. real (floor)"
-"""Label of the floor row: training data measured against held-out data."""
+"""Label of the floor row: real data in place of the samples."""
 
 ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its samples, test points or paths"
 """Legend of the interval of one evaluation; the spread over seeds includes this interval."""
