@@ -23,6 +23,28 @@ def test_provenance_counts_the_records_that_were_trained_with_uncommitted_change
     assert not [own for own in others for r in records(own) if r["provenance"]["training"].get("code", {}).get("dirty")]
 
 
+def test_provenance_counts_the_machines_and_the_trainings_without_one():
+    machines, without = Counter(), {}
+    for path in RESULTS.glob("*/records.jsonl.gz"):
+        suite = path.parent.name
+        trainings = [record["provenance"]["training"] for record in records(suite)]
+        known = [own for own in trainings if "processor" in own["machine"] and "commit" in own["code"]]
+        if not suite.endswith("-v1") and len(known) < len(trainings):
+            without[suite] = len(trainings) - len(known), len(trainings)
+        machines.update(own["machine"]["processor"].split("(")[0] for own in known)
+    long = Counter(
+        record["provenance"]["training"]["machine"]["processor"].split("(")[0]
+        for record in records("plane-v1")
+        if record["spec"]["plan"]["steps"] == 20_000 and record["provenance"]["training"]["machine"]
+    )
+    assert machines.keys() == {"AMD EPYC", "Intel"}
+    assert f"(plane-v1 after 20,000 steps: {long['AMD EPYC']} and {long['Intel']} records)" in PROVENANCE
+    every = [f"`{suite}`" for suite, (lack, all_of) in sorted(without.items()) if lack == all_of]
+    assert f"All records of {', '.join(every[:-1])} and {every[-1]}," in PROVENANCE
+    some = [f"{lack} of {all_of} of `{suite}`" for suite, (lack, all_of) in sorted(without.items()) if lack < all_of]
+    assert f"{' and '.join(reversed(some))} lack the machine and the commit" in PROVENANCE
+
+
 def test_only_two_tracks_start_the_student_of_reflow_from_its_teacher_and_not_with_tuned_settings_on_tori():
     found = {}
     for path in RESULTS.glob("*/records.jsonl.gz"):
