@@ -58,7 +58,8 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
         path = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
         if path.startswith("docs/tutorials/"):
             path = path.removesuffix(".py") + ".md"
-        for known in (PAGES.get(path, path.removeprefix("docs/")), f"{path}/README.md"):
+        published = path.replace("genbench/suites/", "results/")  # links of folders, which GitHub does not follow
+        for known in (PAGES.get(path, path.removeprefix("docs/")), f"{path}/README.md", published):
             if known in files.src_uris:
                 return posixpath.relpath(known, posixpath.dirname(place) or ".")
         return None if (ROOT / path).exists() else target
