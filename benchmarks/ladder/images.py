@@ -1,5 +1,6 @@
 """Images on the page: samples of each method at each budget, and differences between methods with two networks."""
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -91,8 +92,8 @@ def sample_table(folder: Path, records: Sequence[Record]) -> str:
 
 
 def image(folder: Path, path: Path, about: str) -> str:
-    """Return a strip in Markdown, for a page beside the folder of the track."""
-    return f"![Samples: {about}]({path.relative_to(folder.parent).as_posix()})"
+    """Return a strip in Markdown, for a page beside the folder of the track, which may be a link: GitHub follows none."""
+    return f"![Samples: {about}]({Path(os.path.relpath(path.resolve(), folder.parent.resolve())).as_posix()})"
 
 
 def network_table(rung: Rung) -> str:
@@ -126,7 +127,7 @@ def on_a_gpu() -> str:
     low, high = found.hours["cifar10"]
     return (
         f"In pixels, detecting a difference of {100 * DIFFERENCE:g} % in FID between two methods takes "
-        f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. {found.seeds[0]} seeds keep "
+        f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. The {2 * found.seeds[0]} trainings keep "
         f"{known.costs['cifar10'].device} busy for {low:.0f} to {high:.0f} hours, estimated and not "
         "measured (`genbench plan --difference 3% --metric fid`)."
     )

@@ -160,7 +160,7 @@ def page(results: Path) -> str:
         "All pairs, predicted or not: how many keep their order, by the ratio of their means at the shortest budget.\n",
         sizes(ladders.values()),
         "## Which early metric predicts the headline metric?\n",
-        *(line for name, ladder in every.items() for line in early(name, ladder)),
+        *(line for name, own in ladders.items() for line in early(name, own)),
         NUMBERS,
         "## Registered predictions\n",
         *registered(results, ladders),
@@ -182,12 +182,11 @@ def registered(results: Path, ladders: Mapping[str, Sequence[Contest]]) -> Itera
             yield from scores(read_predictions(results / name), ladders[name])
 
 
-def early(name: str, ladder: Ladder) -> Iterator[str]:
-    """Yield a table of the metrics of a track for each two budgets."""
-    every = orders(ladder)
-    for short, long in dict.fromkeys((one.short, one.long) for one in every):
+def early(name: str, found: Sequence[Contest]) -> Iterator[str]:
+    """Yield a table of the metrics of a track for its contests."""
+    for short, long in dict.fromkeys((one.short, one.long) for one in found):
         yield f"On {name}, {short:,} to {long:,} steps:\n"
-        yield numbers(cheap([one for one in every if (one.short, one.long) == (short, long)]))
+        yield numbers(cheap([one for one in found if (one.short, one.long) == (short, long)]))
 
 
 def samples(results: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from benchmarks.ladder.page import (
     TO_PREDICT,
     UNCOMPARED,
     UNTRAINED,
+    contests,
     early,
     latents,
     orders,
@@ -230,7 +231,7 @@ def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all
 
 def test_early_metrics_of_latents_are_those_that_order_methods(results):
     published(results, (3000, 3), (9000, 3), (27_000, 3))
-    _, table, _ = (text for text in early(LATENTS, read_ladders(results)[LATENTS]) if "|---" in text)
+    (table,) = (text for text in early(LATENTS, contests(read_ladders(results)[LATENTS])) if "|---" in text)
     rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[2] for line in table.splitlines()[2:]}
     assert rows[FD] == "6"
     assert rows[f"{FD}, NFE 1"] == "5"
