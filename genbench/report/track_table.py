@@ -233,7 +233,8 @@ def _tried(board: TrackBoard, steps: int) -> tuple[list[str], list[str]]:
 
 
 def _seconds(timed: Seconds, model: str) -> Cell:
-    return Cell(text=f"{timed.first.seconds[model]:.2g}" if model in timed.first.seconds else "")
+    seconds = timed.first.seconds.get(model)
+    return Cell(text="" if seconds is None else f"{float(f'{seconds:.2g}'):g}")  # 120, not 1.2e+02
 
 
 def _timed(board: TrackBoard) -> list[str]:

@@ -100,14 +100,15 @@ def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path)
 
 
 def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
-    (tmp_path / "some.seconds.json").write_text(measured(cfm=1.234, otcfm=5.0).model_dump_json())
+    (tmp_path / "some.seconds.json").write_text(measured(cfm=1.234, otcfm=5.0, nsf=117.0).model_dump_json())
     table = cost_table(board_of(tmp_path, planted()), 20)
     assert [column.title for column in table.columns] == ["s / 1,000 steps", "excess", "NFE: moons", "NFE: pinwheel"]
     rows = {row.label: [cell.text for cell in row.cells] for row in table.rows}
     # four steps add 1 to the excess, and the target is 1.1; the own sampler takes 50
     assert rows["cfm"] == ["1.2", "1.00", "≤50", "≤50"]
     assert rows["otcfm"][::2] == ["5", "≤50"]
-    assert rows["nsf"][2:] == ["never", "never"]
+    assert rows["nsf"][::2] == ["120", "never"]
+    assert rows["nsf"][3] == "never"
     assert rows["vp"][2:] == ["4 of 5 seeds"] * 2
     assert "one model alone with default settings on moons, methods in turns, without what " in table.legend[1]
     assert table.legend[1].endswith(" a machine. Load 0.2 on 2 cores at the start.")
