@@ -101,5 +101,5 @@ table[table.metric == "energy_distance"][columns].sort_values(["model", "nfe"]).
 # After 500 training steps, OT-CFM has straighter paths than CFM. The order of two methods can change with the budget:
 # in [the committed results](../../results/rankings.md), CFM becomes better than OT-CFM on one task between 2,000 and
 # 5,000 steps. With another recipe (20,000 steps, sigma 0.1, no EMA), OT-CFM is ahead in a single test, which does not
-# survive Holm's correction. So report budget and recipe, and repeat the comparison at a second budget. Compare training
-# times as well: each step of OT-CFM costs more (`results/couplings/cost.md`).
+# survive Holm's correction. So report budget and recipe, and repeat the comparison at a second budget. Mind the cost as
+# well: a step of OT-CFM takes [4.4 times](../../results/couplings.md#what-a-step-costs) the CPU time of a CFM step.

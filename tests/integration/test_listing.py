@@ -23,10 +23,9 @@ def test_a_suite_is_listed_with_the_steps_and_seeds_of_its_records(suite):
         cell = record["labels"]["model"], record["labels"]["data"], record["spec"]["plan"]["steps"]
         seeds.setdefault(cell, set()).add(record["spec"]["seed"])
     of_steps, of_seeds = SUITES[suite][2].partition(" (")[0].replace(",", ""), SUITES[suite][3]
-    assert {int(number) for number in re.findall(r"\d+", of_steps)} == (
-        {min(steps), max(steps)} if re.search(r"\d to \d", of_steps) else steps
-    )
-    assert {int(number) for number in re.findall(r"\d+", of_seeds)} == {len(own) for own in seeds.values()}
+    for said, found in ((of_steps, steps), (of_seeds, {len(own) for own in seeds.values()})):
+        ends = {min(found), max(found)} if re.search(r"\d to \d", said) else found
+        assert {int(number) for number in re.findall(r"\d+", said)} == ends
 
 
 @pytest.mark.parametrize(
