@@ -57,7 +57,8 @@ def sweep(
         raise ConfigError(
             f"tuning has chosen no settings yet: run {shlex.join(['genbench', 'tune', '--track', suite])}"
         )
-    contents.require(path.stem, of_data=dataset or (), budget=budget)
+    if budget is not None and budget not in (known := [each.steps for each in contents.budgets]):
+        raise ConfigError(f"{path.stem} has no budget of {budget} steps; its budgets are {', '.join(map(str, known))}")
 
     from genbench.analysis.labels import counted
     from genbench.analysis.track_runs import row_cells, usual_seconds

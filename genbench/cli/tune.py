@@ -92,16 +92,13 @@ def tune(
 
 def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path) -> None:
     """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
-    from genbench.sweeps.suite_file import CHOSEN, read
-
-    read(path).require(path.stem, methods, [dataset] if dataset is not None else [])  # before torch is imported
-
     from genbench.analysis.track_runs import usual_seconds
     from genbench.analysis.tuning.track_tuning import track_tuning
     from genbench.report.formats.terminal import show
     from genbench.report.tuning_table import choices_tables
     from genbench.runs.store import writable_store
     from genbench.storage import files
+    from genbench.sweeps.suite_file import CHOSEN
 
     tuning = track_tuning(path)
     asked = tuning.only(methods, dataset)
