@@ -100,7 +100,7 @@ SETTINGS = [
         ),
         "fid-legacy.features.weights: nowhere.pt does not exist",
     ),  # before the training, which would take hours
-    (("sweep", "plane-v1", "--dataset", "moon"), "plane-v1 has no data set 'moon'; did you mean 'moons'?"),
+    (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
     ((*RUN, "--set", "evaluation.curve=1,2"), "evaluation.curve: '1,2' is wrong: it should be a list, in [ ]"),
