@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,8 +93,9 @@ def _download(file: WeightFile, path: Path) -> None:
         raise Unsupported(f"{file.name} is missing: {advice}, or unset GENBENCH_OFFLINE to download it; {OFFLINE}")
     try:
         files.replace(path, lambda temporary: _fetch(file, temporary))
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", error)).partition("\n")[0]
+    except (OSError, ValueError) as error:
+        cause = error.__cause__ or error  # what failed, without the path that is to be written
+        reason = str(getattr(cause, "reason", cause)).partition("\n")[0]
         raise NotDownloaded(f"{file.name} cannot be downloaded ({reason}): {advice}; {OFFLINE}") from error
 
 
