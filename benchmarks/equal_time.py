@@ -119,9 +119,9 @@ def section(board: TrackBoard) -> str:
     slow = f"; it is {SLOW} where {board.budgets[0]:,} steps take more" if too_slow else ""
     none = f" No ratio on {listed(near)}: {why_unscored([heat], base)}." if (near := heat.effects.unscored) else ""
     intro = (
-        f"Each method of [{board.name}](../genbench/suites/{board.name}/table.md), with default settings and its own sampler, is given on "
-        f"each task the longest trained budget that takes at most {MOST:g} times the seconds of {base} at "
-        f"{heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the seconds of "
+        f"Each method of [{board.name}](../genbench/suites/{board.name}/table.md), with default settings and its own "
+        f"sampler, is given on each task the longest trained budget that takes at most {MOST:g} times the seconds of "
+        f"{base} at {heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the seconds of "
         f"{base}. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
         f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
         f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks, uncorrected; {tables.ALIKE}.{none} "

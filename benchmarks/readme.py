@@ -49,8 +49,8 @@ WORDS = (
 """What comes before the leaderboard in the README."""
 SEPARATED = """## Separated methods
 
-Methods of [plane-v1](../genbench/suites/plane-v1/table.md), each with its own sampler, by their excess over real data in sliced W2.
-Letters in the README's table say the same of the methods that it shows.
+Methods of [plane-v1](../genbench/suites/plane-v1/table.md), each with its own sampler, by their excess over real data
+in sliced W2. Letters in the README's table say the same of the methods that it shows.
 
 """
 AFTER = "\n\n`genbench leaderboard` adds"

@@ -58,9 +58,9 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
     scored = [own.effects.scored for own in heats]
     over = counted(len(scored[1]), "task") if scored[0] == scored[1] else " and ".join(map(", ".join, scored))
     intro = (
-        f"[{tuned.name}](../genbench/suites/{tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with equally many trials "
-        f"for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the defaults in "
-        f"{changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
+        f"[{tuned.name}](../genbench/suites/{tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with "
+        f"equally many trials for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the "
+        f"defaults in {changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
         f"({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa that was among the "
         f"best in reported test results, which share tasks and seeds with this track: an advantage for {favored}. "
         f"Kappa {second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes wcfm more "
