@@ -121,8 +121,8 @@ def section(board: TrackBoard) -> str:
     intro = (
         f"Each method of [{board.name}](../genbench/suites/{board.name}/table.md), with default settings and its own "
         f"sampler, is given on each task the longest trained budget that takes at most {MOST:g} times the seconds of "
-        f"{base} at {heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the seconds of "
-        f"{base}. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
+        f"{base} at {heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the "
+        f"seconds of {base}. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
         f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
         f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks, uncorrected; {tables.ALIKE}.{none} "
         f"{_how(board)}"

@@ -59,9 +59,9 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
     over = counted(len(scored[1]), "task") if scored[0] == scored[1] else " and ".join(map(", ".join, scored))
     intro = (
         f"[{tuned.name}](../genbench/suites/{tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with "
-        f"equally many trials for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than the "
-        f"defaults in {changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate that it tried "
-        f"({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa that was among the "
+        f"equally many trials for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than "
+        f"the defaults in {changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate "
+        f"that it tried ({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa that was among the "
         f"best in reported test results, which share tasks and seeds with this track: an advantage for {favored}. "
         f"Kappa {second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes wcfm more "
         f"like cfm. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s with the "

@@ -92,7 +92,7 @@ def sample_table(folder: Path, records: Sequence[Record]) -> str:
 
 
 def image(folder: Path, path: Path, about: str) -> str:
-    """Return a strip in Markdown, for a page beside the folder of the track; links are resolved: GitHub follows none."""
+    """Return a strip in Markdown, for a page beside the folder; GitHub does not follow links of folders."""
     return f"![Samples: {about}]({Path(os.path.relpath(path.resolve(), folder.parent.resolve())).as_posix()})"
 
 
