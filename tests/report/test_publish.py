@@ -183,16 +183,6 @@ def test_published_records_that_exist_nowhere_else_are_set_aside_once_their_suit
     assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
 
 
-def test_published_records_that_no_longer_count_are_set_aside(swept, monkeypatch):
-    """A cell stays in its suite, but a later bound of a metric refuses its record, whose run is on another machine."""
-    suite, results = swept
-    specs, store, published = load(suite).specs, Store(results), files_of(results / "tiny")
-    shutil.rmtree(store.record_path(specs[3]).parents[1])
-    monkeypatch.setattr("genbench.report.publish.standing", lambda here, before: (here, []))
-    publish_suite("tiny", specs, store)
-    assert files_of(results / "tiny")["records.jsonl.gz.aside"] == published["records.jsonl.gz"]
-
-
 def refused(record):
     main_row(record, "nfe")["value"] = -1.0
 
