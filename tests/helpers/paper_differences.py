@@ -221,6 +221,21 @@ DIFFERENCES = [
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
+    # Of findings alone.
+    ("10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CONTROL, SHORT)),
+    ("10", 1, (*LATENTS_V1, "monge_distance", WCFM_LATENT, CFM_LATENT, SHORT)),
+    *(
+        ("47", 1, (*LATENTS_V1, EFFICIENT, model, CFM_LATENT, plan))
+        for model, plan in (
+            *((model, SHORT | {"nfe": 1}) for model in ("meanflow *", OT_LATENT, "wcfm-balanced *")),
+            *((model, SHORT) for model in ("meanflow *", "wcfm-balanced *")),
+        )
+    ),
+    *(
+        ("26", digits, (*LATENTS_V1, metric, blocks, "tarflow *", SHORT))
+        for metric, digits in (("latent_bits_per_dim", 3), (EFFICIENT, 1))
+        for blocks in (DEEP_LATENT, EQUAL_LATENT)
+    ),
 ]
 """Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
 
