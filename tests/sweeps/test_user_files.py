@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.command_line import forget_files
 from helpers.pages import PAGE, TINY, saved_from
 
 import genbench
