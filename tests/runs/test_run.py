@@ -158,7 +158,7 @@ def test_weights_of_networks_are_downloaded_before_the_first_step(tmp_path, own_
     settings |= {"plan": {"steps": 2, "batch_size": 8}, "sample": {"method": "euler", "steps": 1}}
     settings |= {"evaluation": {"n": 8, "curve": []}}
     spec, store = make_spec("cfm", "folder", metrics=["kid", "norm"], settings=settings), Store(tmp_path)
-    missing = r"inception-2015-12-05.pt is missing: put https.*no network.*"
+    missing = r"inception-2015-12-05.pt cannot be downloaded \(no network\): put https.*"
     with pytest.raises(ConfigError, match=rf"^kid: {missing}; GENBENCH_OFFLINE=1 trains without its values$"):
         run(spec, store)
     assert not store.weights_path(spec).exists()
