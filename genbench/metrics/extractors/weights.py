@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,14 +88,15 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
 
 
 def _download(file: WeightFile, path: Path) -> None:
-    wanted = f"{file.name} is missing: put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
+    advice = f"put {file.url} (sha256 {file.sha256}) into {file.place.parent}"
     if os.environ.get("GENBENCH_OFFLINE"):
-        raise Unsupported(f"{wanted}, or unset GENBENCH_OFFLINE to download it; {OFFLINE}")
+        raise Unsupported(f"{file.name} is missing: {advice}, or unset GENBENCH_OFFLINE to download it; {OFFLINE}")
     try:
         files.replace(path, lambda temporary: _fetch(file, temporary))
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = str(getattr(error, "reason", error)).partition("\n")[0]
-        raise NotDownloaded(f"{wanted}; its download failed ({reason}); {OFFLINE}") from error
+    except (OSError, ValueError) as error:
+        cause = error.__cause__ or error  # what failed, without the path that is to be written
+        reason = str(getattr(cause, "reason", cause)).partition("\n")[0]
+        raise NotDownloaded(f"{file.name} cannot be downloaded ({reason}): {advice}; {OFFLINE}") from error
 
 
 def _fetch(file: WeightFile, temporary: Path) -> None:

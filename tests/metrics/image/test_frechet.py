@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from genbench.metrics.evaluation import standard_error
 from genbench.metrics.image.frechet import (
     Moments,
     bias_constant,
@@ -46,6 +48,19 @@ def test_the_influence_is_the_change_with_one_more_sample():
     torch.testing.assert_close(
         torch.tensor(changes).double() * len(x), found[:20] - found.mean(), rtol=0.02, atol=0.05 * float(found.std())
     )
+
+
+@pytest.mark.parametrize(("shift", "low", "high"), [(0.0, 1.2, 1.5), (1.0, 0.85, 1.15)])
+def test_the_standard_error_is_right_and_at_a_distance_of_0_too_large_by_up_to_41_percent(shift, low, high):
+    stream = torch.Generator().manual_seed(0)
+    exact = Moments([exact_moments(100, torch.zeros(16).double(), torch.eye(16).double())])
+    distances, errors = [], []
+    for _ in range(200):
+        x = torch.randn(300, 16, dtype=torch.float64, generator=stream) + shift
+        own = Moments([x])
+        distances.append(frechet(own, exact))
+        errors.append(standard_error(influence(x, own, exact))["standard_error"])
+    assert low < np.mean(errors) / np.std(distances, ddof=1) < high
 
 
 def test_all_forms_agree_and_the_distance_to_itself_is_zero():
