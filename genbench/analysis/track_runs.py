@@ -14,12 +14,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Literal, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.registry import models
-from genbench.results.frames import FREE, cost_of
+from genbench.results.frames import FREE
 from genbench.results.names import OF_FILE, named
 from genbench.results.reader import Group, Run, read_groups, suite_names
 from genbench.runs.component import differing, sampler
@@ -27,7 +26,7 @@ from genbench.runs.make_spec import complete_spec, make_spec
 from genbench.runs.record import failure_line, identity
 from genbench.runs.record_types import Record, by_content, same_component
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, labels_of, run_name
+from genbench.runs.store import Store, labels_of
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings, merge, settings_in
 from genbench.suites import FOLDER, tracks
@@ -307,43 +306,3 @@ def row_cells(path: Path, model: str, settings: Settings) -> list[Spec]:
             raise ConfigError(f"{path.stem} already has a row {row}: change a setting by --set, or rename your model")
         cells += [replace(spec, seed=seed) for seed in budget.seeds]
     return form_ensembles(cells, suite.stack) if suite.stack else cells
-
-
-def usual_seconds(path: Path, store: Store, cells: Sequence[Spec]) -> float:
-    """Return the seconds that cells will take if they are as fast as the published runs of a track and as saved runs.
-
-    Training counts from all runs of a model, measuring only from those with the evaluation and the metrics of a cell,
-    else as no time. A model without such runs on a data set counts as fast as the baseline of the track; without that,
-    training is as fast as the mean of the other cells. Training takes seconds in proportion to its steps, once for
-    cells that share it, and none where its weights are saved. Returns 0 if no cell has a run to judge by.
-    """
-
-    def measured(data: str, evaluation: Mapping, metrics: Collection[str]) -> tuple[str, ...]:
-        return data, json.dumps(evaluation, sort_keys=True), *sorted(metrics)
-
-    track = read(path).track
-    training: dict[tuple[str, str], dict[int, list[float]]] = {}
-    measuring: dict[tuple[str, ...], list[float]] = {}
-    published = (run.record for group in _groups(path, Store(FOLDER)) for run in group.runs)
-    for record in (*published, *(record for _, record in store.saved(damaged=lambda *_: None))):
-        spec, cost, data = record["spec"], cost_of(record), record["labels"]["data"]
-        if cost and spec["plan"]:  # an encoder has none
-            base = track is not None and any(place["row"] == track.baseline for place in record.get("track", ()))
-            for model in (spec["model"]["name"], *([""] if base else [])):
-                budgets = training.setdefault((model, data), {})
-                budgets.setdefault(spec["plan"]["steps"], []).append(cost["train_seconds"])
-                if "evaluate_seconds" in cost:
-                    same = measured(data, spec["evaluation"], spec["metrics"])
-                    measuring.setdefault((model, *same), []).append(cost["evaluate_seconds"])
-    trained = {run_name(cell) for cell in cells if store.weights_path(cell).exists()}
-    seconds = []
-    for cell in cells:
-        names, steps, data = (cell.model["name"], ""), cell.plan["steps"], cell.data_label
-        if budgets := next((known for name in names if (known := training.get((name, data)))), None):
-            near = min(budgets, key=lambda known: abs(known - steps))
-            train = fmean(budgets[near]) * (steps / near if near else 1.0)
-            same = measured(data, cell.evaluation, cell.metrics)
-            evaluate = fmean(next((known for name in names if (known := measuring.get((name, *same)))), [0.0]))
-            seconds.append(evaluate + (0.0 if run_name(cell) in trained else train))
-            trained.add(run_name(cell))
-    return fmean(seconds) * len(cells) if seconds else 0.0

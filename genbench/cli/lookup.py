@@ -230,8 +230,8 @@ def show_run(run: Path, results: Path, as_json: bool) -> None:
     for path in sorted(run.glob("*.png")):
         print_line(console, f"picture: {path}")
     try:
-        place = [] if results == Path("results") else [f"--results {shlex.quote(str(results))}"]
-        print_line(console, " ".join(["repeat:", command(repeatable_spec(record["spec"])), *place]))
+        repeat = command(repeatable_spec(record["spec"]))
+        print_line(console, f"repeat: {repeat} --results {shlex.quote(str(results))}")
     except ConfigError as error:
         print_line(console, f"no command repeats this run: {error}")
 

@@ -97,13 +97,6 @@ def print_plain(text: str) -> None:
     typer.echo(plain(text))
 
 
-def say_time(seconds: float) -> None:
-    """Print how long runs will take, estimated from earlier runs."""
-    from genbench.sweeps.progress import duration
-
-    typer.echo(f"about {duration(seconds)}, if these runs are as fast as the published and the saved ones", err=True)
-
-
 def open_file(path: Path) -> None:
     """Open a file in a browser, or say where it is, as over SSH."""
     import webbrowser

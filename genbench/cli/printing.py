@@ -4,7 +4,6 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -13,89 +12,26 @@ from genbench.analysis.labels import counted, listed
 from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
 from genbench.report.blocks import Column, Table, text_row
-from genbench.report.formats.terminal import print_line, print_runs, ranges, show, styled
-from genbench.results.names import named
+from genbench.report.formats.terminal import print_line, print_runs, show, styled
 from genbench.results.status import CellStatus, FolderStatus
-from genbench.runs.make_spec import restore_spec
 from genbench.runs.monitoring import sample_files
-from genbench.runs.record import read_kept
+from genbench.runs.record import identity
 from genbench.runs.record_types import Record
-from genbench.runs.spec import Spec, own_data_name
-from genbench.runs.store import Store, labels_of, run_name
-from genbench.storage import files
-from genbench.storage.files import Damaged
-from genbench.sweeps.shell_commands import baseline
+from genbench.runs.store import Store
 
 SHOWN = 30
 """Maximum number of cells of a suite, or notes of a kind, to list; the rest are counted."""
 
 
-BASELINES = ("cfm", "otcfm")
-"""A model is compared with the first of these that is not the model itself."""
-
-
-EQUAL = ("net", "conditional")
-"""Settings that both models of a suggested comparison must have alike, if both have them."""
-
-
 def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
     """Print the values of runs that differ in their seeds, their files, a picture and the next command."""
-    console, spec = stdout(), restore_spec(records[0]["spec"])
+    console, (run, evaluation) = stdout(), identity(records[0])
     print_runs(records, console, full=full)
-    path = store.record_path(spec)
+    path = store.runs / run / evaluation / "record.json"
     print_line(console, f"saved in {path if len(records) == 1 else store.runs}")
     if (picture := path.with_name(sample_files.NAME)).exists():
         print_line(console, f"picture: {picture}")
-    print_line(console, f"next: {next_command(store, spec, [record['spec']['seed'] for record in records])}")
-
-
-def next_command(store: Store, spec: Spec, seeds: Sequence[int]) -> str:
-    """Return a command that compares its model with another one that was run on its data, or runs a baseline there.
-
-    Return a command that shows the run if the baseline needs Python files, which only the user knows how to call.
-    """
-    place = "" if store.root == Path("results") else f" --results {shlex.quote(str(store.root))}"
-    if words := _comparison(store, spec, seeds):
-        return shlex.join(["genbench", *words]) + place
-    other = next(name for name in BASELINES if name != spec.model["name"].partition("@")[0])
-    command = baseline(spec, other, ranges(seeds))
-    return (f"genbench show {run_name(spec)}" if "@" in command else command) + place
-
-
-def _comparison(store: Store, spec: Spec, seeds: Sequence[int]) -> list[str]:
-    """Return the words that compare a model with another one; empty if none has a run on its data with its evaluation.
-
-    `compare` chooses the budget with most common seeds, and says so if there are several.
-    """
-    data, own = own_data_name(spec.data) or spec.data["name"].partition("@")[0], spec.json()
-    # Reading all others would take too long.
-    paths = sorted(store.runs.glob(f"*-{files.filename(data)}-*/*/record.json"))
-    found = [record for record in map(_measured, paths) if record is not None]
-    others = [
-        record
-        for record in found
-        if (record["spec"]["model"]["name"] != spec.model["name"] and record["spec"]["seed"] in seeds)
-        and (record["labels"]["data"], record["spec"]["evaluation"]) == (spec.data_label, own["evaluation"])
-        and all(
-            record["spec"]["model"].get(name, value) == value for name, value in own["model"].items() if name in EQUAL
-        )
-    ]
-    if not others:
-        return []
-    other = min(others, key=lambda record: record["spec"]["plan"] != own["plan"])
-    this: dict[str, Any] = {"labels": labels_of(spec), "spec": own}
-    labels: list[Any] = [each["labels"] for each in named([dict(other), this], found)]
-    one, two = labels
-    return ["compare", one["model"], two["model"], "--dataset", two["data"]]
-
-
-def _measured(path: Path) -> Record | None:
-    """Return a record with values; the record of an encoder or a teacher of another model has none."""
-    try:
-        record = read_kept(path)
-    except (Damaged, OSError):
-        return None
-    return record if record["results"] else None
+    print_line(console, f"next: {shlex.join(['genbench', 'show', run, '--results', str(store.root)])}")
 
 
 def print_cells(cells: Sequence[CellStatus], console: Console) -> None:

@@ -57,10 +57,11 @@ def sweep(
         raise ConfigError(
             f"tuning has chosen no settings yet: run {shlex.join(['genbench', 'tune', '--track', suite])}"
         )
-    contents.require(path.stem, of_data=dataset or (), budget=budget)
+    if budget is not None and budget not in (known := [each.steps for each in contents.budgets]):
+        raise ConfigError(f"{path.stem} has no budget of {budget} steps; its budgets are {', '.join(map(str, known))}")
 
     from genbench.analysis.labels import counted
-    from genbench.analysis.track_runs import row_cells, usual_seconds
+    from genbench.analysis.track_runs import row_cells
     from genbench.report.publish import publish_suite, require_own_folder
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import check_kinds
@@ -81,8 +82,6 @@ def sweep(
         store = Store(results) if dry_run else writable_store(results)
         missing = [spec for spec in chosen if not store.is_complete(spec, store.record(spec))]
     typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
-    if seconds := usual_seconds(path, store, missing):
-        options.say_time(seconds / min(jobs, len(missing)))
     if dry_run:
         from genbench.cli.printing import print_cells
         from genbench.results.status import of_suite

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genbench.cli.options import Jobs, Quiet, Results, say_time, stderr, stdout
+from genbench.cli.options import Jobs, Quiet, Results, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
 from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
@@ -92,32 +92,25 @@ def tune(
 
 def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path) -> None:
     """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
-    from genbench.sweeps.suite_file import CHOSEN, read
-
-    read(path).require(path.stem, methods, [dataset] if dataset is not None else [])  # before torch is imported
-
-    from genbench.analysis.track_runs import usual_seconds
     from genbench.analysis.tuning.track_tuning import track_tuning
     from genbench.report.formats.terminal import show
     from genbench.report.tuning_table import choices_tables
     from genbench.runs.store import writable_store
     from genbench.storage import files
+    from genbench.sweeps.suite_file import CHOSEN
 
     tuning = track_tuning(path)
     asked = tuning.only(methods, dataset)
     store = writable_store(results / "tuning")
     for choice in tuning.dropped:
         typer.echo(f"left out: {choice}", err=True)
-    missing = asked.missing(store)
-    if seconds := usual_seconds(path, store, list(missing.values())):
-        say_time(seconds / min(jobs, len(missing)))
     mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(
             f"{path.parent} cannot be written, and {choices.name} belongs there: copy {path.name} elsewhere"
         )
-    _run(missing, store, jobs)
+    _run(asked.missing(store), store, jobs)
     found = tuning.ended(store)
     if found.trials:
         files.write(choices, found.text())

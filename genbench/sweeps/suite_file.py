@@ -188,29 +188,6 @@ class Suite(Sections):
     track: Track | None = None
     chosen: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def require(
-        self, suite: str, of_models: Collection[str] = (), of_data: Collection[str] = (), budget: int | None = None
-    ) -> None:
-        """Check what a command names, before torch is imported; only the first word of a label is checked.
-
-        Args:
-            suite: its name.
-            of_models: names or labels of models.
-            of_data: names or labels of data sets.
-            budget: in steps; None for all.
-
-        Raises:
-            ConfigError: if the suite lacks one of them.
-        """
-        data = [*self.datasets, *(addition.dataset for addition in self.include)]
-        for what, asked, entries in (("model", of_models, self.models), ("data set", of_data, data)):
-            known = {entry.name for entry in entries}
-            for name in (label.partition(" ")[0] for label in asked):
-                if name not in known:
-                    raise unknown(f"{suite} has no {what}", name, known)
-        if budget is not None and budget not in (steps := sorted(each.steps for each in self.budgets)):
-            raise ConfigError(f"{suite} has no budget of {budget} steps; its budgets are {', '.join(map(str, steps))}")
-
     @model_validator(mode="after")
     def _is_whole(self) -> "Suite":
         """Refuse parts of a track elsewhere; in a track, seeds beside its budgets, and unequal models or trials."""

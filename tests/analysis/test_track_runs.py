@@ -1,15 +1,11 @@
 """Rows that a track does not list: which runs are one, and the cells that make one."""
 
-import shutil
-from dataclasses import replace
-
 import pytest
 from helpers.image_trees import write_images
-from helpers.records import edit_record, provenance
+from helpers.records import provenance
 from helpers.tracks import FLOOR, TRACK, board_of, planted, rows_of
 
-from genbench.analysis.track_runs import read_track, row_cells, track_runs, usual_seconds
-from genbench.analysis.tuning.track_tuning import track_tuning
+from genbench.analysis.track_runs import read_track, row_cells, track_runs
 from genbench.errors import ConfigError
 from genbench.report.track_board import track_board
 from genbench.report.track_table import across_table, task_table
@@ -17,7 +13,7 @@ from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record
 from genbench.runs.store import Store, failed_record, labels_of
 from genbench.suites import find
-from genbench.sweeps.suite import load, track_rows
+from genbench.sweeps.suite import track_rows
 
 
 @pytest.fixture
@@ -160,51 +156,6 @@ def test_what_is_no_row_is_refused(tmp_path, words, message):
     with pytest.raises(ConfigError) as error:
         row_cells(path, *words)
     assert message in str(error.value)
-
-
-def test_the_expected_time_is_that_of_the_published_baseline(tmp_path):
-    """Ten seeds of a task cost what its ten published ones did; a task without any costs as much as the others."""
-    path = find("plane-v1")
-    all_tasks = row_cells(path, "sbcfm", {})
-    moons = [cell for cell in all_tasks if cell.data_label == "moons"]
-    store = Store(tmp_path)
-    assert 0 < usual_seconds(path, store, moons) < usual_seconds(path, store, all_tasks)
-    assert usual_seconds(path, store, moons[:5]) == pytest.approx(usual_seconds(path, store, moons) / 2)
-
-    def known(model, steps):
-        plan = {**moons[0].plan, "steps": steps}
-        return usual_seconds(path, store, [replace(moons[0], model=make_spec(model, "moons").model, plan=plan)])
-
-    assert 0 < known("cfm", 2000) < known("otcfm", 2000)  # each model by its own runs
-    trials = track_tuning(path).only(["cfm"], "moons").missing(store)  # no published run is measured as they are
-    assert 0 < usual_seconds(path, store, list(trials.values())) < known("cfm", 2000) * len(trials)
-
-
-def test_time_is_expected_from_saved_runs_in_proportion_to_steps_and_once_for_what_is_trained_once(
-    cli, swept, first_path
-):
-    suite, results = swept
-
-    def slow(record):
-        record["provenance"]["training"]["cost"]["train_seconds"] = 100
-        record["provenance"]["measurements"][0]["cost"]["evaluate_seconds"] = 20
-
-    for path in results.glob("runs/*/*/record.json"):
-        edit_record(path, slow)
-    shutil.rmtree(first_path(results, "runs/cfm-moons-0*"))
-    shutil.rmtree(first_path(results, "runs/wcfm-moons-1*"))
-
-    def expected(old, new):
-        (other := suite.with_name("other.toml")).write_text(suite.read_text().replace(old, new))
-        return usual_seconds(other, Store(results), load(other).specs[:4])
-
-    sampled = '{name = "cfm", sample = {method = "euler", steps = [1, 2]}},'
-    assert expected('"cfm",', sampled) == pytest.approx(120 + 20 + 20 + 20)  # seed 1 has its weights
-    assert expected("steps = 10", "steps = 20") == pytest.approx(4 * 220)
-    assert expected('"cfm",', '"otcfm",') == pytest.approx(20 + 120 + 2 * 70)  # otcfm is as fast as the others
-    for other in (("n = 64", "n = 32"), ('"nfe"', '"norm"')):  # a small evaluation says nothing about a long one
-        assert expected(*other) == pytest.approx(100 + 100)  # of training; two cells have their weights
-    assert "about 4 min, if" in cli("sweep", suite, "--results", results, "--dry-run")[2]
 
 
 def test_own_runs_fill_cells_and_replace_no_published_value_nor_shift_the_floor(save, tmp_path):

@@ -4,17 +4,12 @@ import re
 import shlex
 
 from helpers.command_line import METRICS, TINY, genbench
-from helpers.records import edit_record
 from helpers.reports import printed
 
 from genbench.analysis.compare import Change, Comparison, Difference
 from genbench.analysis.significance import paired
-from genbench.cli.printing import SHOWN, next_command, print_cells, print_comparison, print_models
+from genbench.cli.printing import SHOWN, print_cells, print_comparison, print_models
 from genbench.results.status import CellStatus
-from genbench.runs.make_spec import make_spec, restore_spec
-from genbench.runs.record import read_record
-from genbench.runs.store import Store
-from genbench.settings import settings_in
 
 
 def test_a_large_suite_fits_a_screen():
@@ -115,49 +110,19 @@ def mine(event, source) -> AffineFlow:
 """
 
 
-def next_of(done):
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("next: "))
-    assert done.stdout.splitlines()[-1] == line
-    return shlex.split(line)[2:]
-
-
-def test_the_next_command_compares_the_model_of_the_run(cli, swept, first_path):
-    """Also beside runs with another budget."""
-    _, results = swept
-    store, spec = Store(results), restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])
-    for _ in range(2):
-        for seeds in ([0], [0, 1]):
-            words = shlex.split(next_command(store, spec, seeds))[1:]
-            assert words == ["compare", "wcfm kappa=0.5", "cfm", "--dataset", "moons", "--results", str(results)]
-        code, out, err = cli(*words)
-        assert (code, "wcfm kappa=0.5 on moons  ->  cfm on moons" in out) == (0, True), err
-        other = first_path(results, "runs/cfm-*-1-*/*/record.json")
-        edit_record(other, lambda record: record["spec"]["plan"].update(steps=11))
-
-
-def test_the_next_command_suggests_no_rival_with_another_network(swept, first_path):
-    _, results = swept
-    spec = restore_spec(read_record(first_path(results, "runs/cfm-*-0-*/*/record.json"))["spec"])
-    own = {"plan": settings_in(spec.plan), "evaluation": spec.json()["evaluation"], "model": {"net": {"width": 8}}}
-    narrow = make_spec("cfm", "moons", metrics=[*spec.metrics], settings=own)
-    words = shlex.split(next_command(Store(results), narrow, [0]))
-    assert words[:4] == ["genbench", "run", "--model", "otcfm"]
-    assert "model.net.width=8" in words
-
-
-def test_a_run_of_ones_own_files_leads_to_a_comparison_under_their_names(tmp_path, monkeypatch):
+def test_a_run_of_ones_own_files_is_shown_and_compared_under_their_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "données.csv").write_text("a,b\n" + "".join(f"{k % 7},{k % 11}\n" for k in range(400)))
-    tiny = [*TINY[:2], "--set", "evaluation.n=40", "--set", "evaluation.curve=[]"]
-    first = genbench("run", "--model", "mine.py", "--dataset", "données.csv", *tiny, *METRICS, "--results", "r")
-    assert "mine on données, seed 0" in first.stdout
-    second = genbench(*next_of(first))
-    words = next_of(second)
-    assert words == ["compare", "mine", "cfm", "--dataset", "données", "--results", "r"]
-    compared = genbench(*words).stdout
+    tiny = [*TINY[:2], "--set", "evaluation.n=40", "--set", "evaluation.curve=[]", *METRICS, "--results", "r"]
+    ran = genbench("run", "--model", "mine.py", "--dataset", "données.csv", *tiny).stdout
+    assert "mine on données, seed 0" in ran
+    assert ran.splitlines()[-1].startswith("next: genbench show mine-donn_es-0-")
+    assert "mine on données, seed 0" in genbench(*shlex.split(ran.splitlines()[-1])[2:]).stdout
+    genbench("run", "--model", "cfm", "--dataset", "données.csv", *tiny)
+    compared = genbench("compare", "mine", "cfm", "--dataset", "données", "--results", "r").stdout
     assert compared == genbench("compare", "mine.py", "cfm", "--dataset", "données.csv", "--results", "r").stdout
     assert "mine on données  ->  cfm on données" in compared
-    printed = genbench("list", "runs", "--results", "r").stdout
-    assert "mine" in printed
-    assert "@" not in printed
+    listed = genbench("list", "runs", "--results", "r").stdout
+    assert "mine" in listed
+    assert "@" not in listed

@@ -82,19 +82,6 @@ def test_all_tuned_methods_of_a_track_try_several_learning_rates(name):
         assert not model.trials or len(model.trials["plan"]["lr"]) > 1, model.name
 
 
-def test_names_are_checked_without_settings_and_included_data_sets_count(tmp_path):
-    path = tmp_path / "some.toml"
-    path.write_text(BOTH + 'include = [{ dataset = "pinwheel", model = "cfm" }]\n')
-    suite = read(path)
-    suite.require("some", ["wcfm kappa=0.5", "cfm"], ["pinwheel", "mixture dims=8"])
-    for words, message in (
-        ((["wcfn kappa=0.5"],), "some has no model 'wcfn'; did you mean 'wcfm'"),
-        (((), ["moon"]), "some has no data set 'moon'; did you mean 'moons'"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            suite.require("some", *words)
-
-
 METHODS = ("cfm", "wcfm")
 
 

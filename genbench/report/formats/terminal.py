@@ -98,7 +98,7 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
     """
     records = named(records)
     seeds = [record["spec"]["seed"] for record in records]
-    title = f"{_title(records[0])}, {f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {ranges(seeds)}'}"
+    title = f"{_title(records[0])}, {f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {_ranges(seeds)}'}"
     print_rows([row for record in records for row in record["results"]], title, console, full=full)
     costs = [cost for record in records if (cost := cost_of(cast(Record, record)))]
     if costs:
@@ -113,10 +113,10 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
         console.print(styled(note))
 
 
-def ranges(numbers: Sequence[int]) -> str:
+def _ranges(numbers: Sequence[int]) -> str:
     """Return whole numbers as the option --seeds has them.
 
-    >>> ranges([0, 1, 2, 5])
+    >>> _ranges([0, 1, 2, 5])
     '0-2,5'
     """
     parts: list[list[int]] = []

@@ -153,7 +153,7 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
     assert [each["model"] for each in json.loads(trials.read_text())] == ["otcfm", "cfm"]
     load(path)
     assert "0 runs to do" in tune("--dataset", "moons")[1]
-    for wrong, hint in ((("cmf",), "some has no model 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
+    for wrong, hint in ((("cmf",), "no trials of 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
         code, _, err = cli("tune", *wrong, "--track", path, "--results", results)
         assert (code, hint in err) == (2, True)
 
