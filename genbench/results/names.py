@@ -105,16 +105,18 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
     >>> meant("ln@1f2e3d4c steps=9", [("ln", "ln@1f2e3d4c steps=9", 0), ("ln", "ln@1f2e3d4c steps=90", 1)], "none of")
     [0]
     """
-    first, asked, found = name.partition(" ")[0], _words(name), {}
+    first, asked = name.partition(" ")[0], _words(name)
+    found: dict[str, list[T]] = defaultdict(list)
     for label, full, each in known:
         if first in (label.split()[0], full.split()[0]) and asked <= _words(f"{label} {full}"):
-            found.setdefault(label, []).append(each)
-    whole = sorted((label for label in found if _words(label.partition(" ")[2]) <= asked), key=len)[-1:] or [*found]
-    if not whole:
+            found[label].append(each)
+    if not found:
         raise _missing(problem, name, known)
-    if len(whole) > 1:
-        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(whole)}. Name one of them")
-    return found[whole[0]]
+    whole = [label for label in found if _words(label.partition(" ")[2]) <= asked]
+    labels = [max(whole, key=len)] if whole else [*found]
+    if len(labels) > 1:
+        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(labels)}. Name one of them")
+    return found[labels[0]]
 
 
 def _missing(problem: str, name: str, known: Sequence[tuple[str, str, Any]]) -> ConfigError:
