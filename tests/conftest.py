@@ -141,6 +141,13 @@ def cli():
     return call
 
 
+@pytest.fixture
+def inside(cli, monkeypatch, tmp_path):
+    """Run the command line as `cli`, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return cli
+
+
 @pytest.fixture(scope="session")
 def finished_sweep(tmp_path_factory):
     """A folder with tiny.toml and the results r of its four cells."""

@@ -3,7 +3,6 @@
 import logging
 import shutil
 
-import pandas as pd
 import pytest
 
 import genbench
@@ -39,18 +38,6 @@ def test_a_sweep_logs_why_cells_failed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "genbench"):
         assert genbench.sweep(suite, results=tmp_path / "results").empty
     assert "cfm on moons, seed 0 failed: the loss is not finite" in caplog.text
-
-
-def test_published_records_are_read_like_kept_ones(cli, swept):
-    _, results = swept
-    kept, mean = genbench.frame(results), genbench.table(results)
-    assert len(kept) == len(genbench.frame(results / "tiny"))  # a kept run of a suite counts once
-    shutil.rmtree(results / "runs")
-    for folder in (results, results / "tiny"):
-        order = ["model", "data", "seed", "metric", "nfe"]
-        published = genbench.frame(folder).sort_values(order, ignore_index=True)
-        pd.testing.assert_frame_equal(published, kept.sort_values(order, ignore_index=True))
-        assert genbench.table(folder).shape == mean.shape
 
 
 def test_a_run_of_two_suites_has_the_values_of_both(tmp_path):

@@ -7,11 +7,12 @@ import py_compile
 import sys
 
 import pytest
+from helpers.command_line import forget_files
 
 import genbench
 from genbench import user_code
 from genbench.errors import ConfigError
-from genbench.registry import ALL, models
+from genbench.registry import models
 from genbench.sweeps.user_files import component_name
 
 MODEL = """
@@ -34,12 +35,8 @@ def _forgotten(monkeypatch, tmp_path):
     monkeypatch.setenv(user_code.FILES, "")
     monkeypatch.chdir(tmp_path)
     yield
-    for registry in ALL.values():
-        for name in [name for name in registry._entries if "@" in name]:
-            del registry._entries[name]
-    own = ("genbench_file_", "helper.", "parts", "library")  # not the tests' helpers
-    for name in [name for name in sys.modules if name == "helper" or name.startswith(own)]:
-        del sys.modules[name]
+    forget_files("helper.", "parts", "library")  # not the tests' helpers
+    sys.modules.pop("helper", None)
 
 
 def written(path, imports="", number="0.0"):

@@ -1,6 +1,5 @@
 """The table of speed: what a row measures, and rows that are measured again one by one."""
 
-import csv
 import sys
 import threading
 import time
@@ -51,20 +50,6 @@ def test_a_row_is_measured_again_by_its_name_and_the_others_are_kept(tmp_path, m
     page = (tmp_path / "perf.md").read_text("utf-8")
     assert "\n\nA machine. Rows: one.\n\nAnother machine. Rows: two.\n\n" in page
     assert f"| {after['two']['date']}, {after['two']['commit']} |" in page
-
-
-def test_rows_say_where_both_sides_did_not_the_same_work():
-    """dopri5 restarted at 100 times, a second thread and larger batches counted as speed of genbench."""
-    rows = csv.DictReader((RESULTS / "perf.csv").read_text("utf-8").splitlines())
-    notes = {own["row"]: own["note"] for own in rows if own["date"] < "2026-12-01"}  # before they were the same
-    said = {
-        "sample-2d-trajectory": "torchdyn starts the solver anew: about 600 evaluations, 30 of genbench",
-        "inception": "genbench in batches of 16, torch-fidelity of 64",
-        **dict.fromkeys(
-            ("2d-otcfm", "2d-compiled-otcfm", "2d-single-otcfm"), "genbench draws plans in a second thread"
-        ),
-    }
-    assert all(said[row] in note for row, note in notes.items() if row in said)
 
 
 def test_short_calls_have_a_processor_time():

@@ -2,19 +2,7 @@ import json
 import shutil
 
 import pytest
-from helpers.command_line import METRICS, TINY, begin, genbench
-
-
-@pytest.fixture
-def inside(monkeypatch, tmp_path):
-    """Run the command line in an empty folder: (exit code, stderr)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        done = begin(*arguments)
-        return done.code, done.stderr
-
-    return call
+from helpers.command_line import METRICS, TINY, genbench
 
 
 @pytest.fixture(scope="session")

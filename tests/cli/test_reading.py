@@ -30,7 +30,7 @@ PLAN = {
 
 @pytest.mark.parametrize("words", PLAN)
 def test_wrong_plans_and_options_are_refused_in_one_line(inside, words):
-    code, err = inside(*words.split())
+    code, _, err = inside(*words.split())
     assert (code, err.count("\n")) == (2, 1)
     assert PLAN[words] in err
 

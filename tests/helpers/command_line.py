@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from unittest import mock
 import pytest
 
 from genbench.cli.main import main
+from genbench.registry import ALL
+from genbench.user_code import FILES
 from helpers.processes import apart
 
 TINY = ["--set", "plan.steps=30", "--set", "evaluation.n=128", "--set", "evaluation.curve=[1, 4]"]
@@ -56,6 +59,16 @@ def begin_all(commands, *sites, **variables):
 def begin_each(commands, *sites):
     sys.path[:0] = sites
     return {name: tuple(begin(*words)) for name, words in commands.items()}
+
+
+def forget_files(*modules):
+    """Forget the files of users, as another process has never seen them, and modules whose names begin so."""
+    os.environ[FILES] = ""
+    for registry in ALL.values():
+        for name in [name for name in registry._entries if "@" in name]:
+            del registry._entries[name]
+    for name in [name for name in sys.modules if name.startswith(("genbench_file_", *modules))]:
+        del sys.modules[name]
 
 
 def genbench(*arguments, code=0):

@@ -9,6 +9,7 @@ EPSILONS = {"1": "0.01804", "2": "0.03608", "3": "0.05413", "5": "0.0902", "7.5"
 MID = {"steps": 5000}
 LONG = {"steps": 20_000}
 FD, EFFICIENT = "fd-digits_cnn", "fd-efficientnet_lite0"
+GUIDED = "guidance", "digits", FD
 PIXELS = "cifar10-small", "cifar10*"
 RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
 """The control of PIXELS that only re-weights images, at epsilon 5."""
@@ -164,20 +165,16 @@ DIFFERENCES = [
     *(("F2", 1, ("starflow", "digits", FD, f"{one} denoise=true", "starflow noise=0.1")) for one in (TUNED, PLAIN)),
     ("F2", 1, ("starflow", "digits", FD, "cfm encoder=autoencoder", "cfm")),
     *(
-        (card, 1, ("guidance", "digits", FD, f"{STAR} guidance={weight}", STAR))
+        (card, 1, (*GUIDED, f"{STAR} guidance={weight}", STAR))
         for card, weight in (("F3 27", 0.5), ("F3 27", 1.0), ("F3", 2.0), ("F3", 4.0))
     ),
     *(("F3", 1, (*LATENTS, EFFICIENT, f"{LABELED} guidance={weight}", LABELED)) for weight in (1.0, 2.0)),
     *(
-        (
-            "F3",
-            digits,
-            ("guidance", "digits", FD, f"{STAR} guidance={weight}", f"{STAR} guidance={weight} rule=tarflow"),
-        )
+        ("F3", digits, (*GUIDED, f"{STAR} guidance={weight}", f"{STAR} guidance={weight} rule=tarflow"))
         for weight, digits in ((1.0, 1), (2.0, 0), (4.0, 0))
     ),
-    ("F3 27", 1, ("guidance", "digits", FD, f"{STAR} guidance=0.5", LABELED_CFM)),
-    ("F3 27", 1, ("guidance", "digits", FD, f"{LABELED_CFM} guidance=0.5", LABELED_CFM)),
+    ("F3 27", 1, (*GUIDED, f"{STAR} guidance=0.5", LABELED_CFM)),
+    ("F3 27", 1, (*GUIDED, f"{LABELED_CFM} guidance=0.5", LABELED_CFM)),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM)),
     *(("F5", 1, (*LATENTS, EFFICIENT, blocks, CFM_LATENT)) for blocks in (EQUAL_LATENT, DEEP_LATENT)),
     ("F5", 0, (*MNIST, DEEP, UNET)),
@@ -194,17 +191,13 @@ DIFFERENCES = [
     ("T1 29", 1, ("starflow", "digits", FD, "starflow noise=0.1", "starflow")),
     *(("T1", 1, ("starflow", "digits", FD, f"{one} denoise=true", f"{one} denoise=false")) for one in (PLAIN, TUNED)),
     *(
-        (
-            "T2",
-            digits,
-            ("guidance", "digits", FD, f"{TAR} guidance={weight} rule=tarflow{anneal}", f"{TAR} rule=tarflow"),
-        )
+        ("T2", digits, (*GUIDED, f"{TAR} guidance={weight} rule=tarflow{anneal}", f"{TAR} rule=tarflow"))
         for weight, anneal, digits in (
             *((0.5, "", 1), (1.0, "", 1), (2.0, "", 0), (4.0, "", 0)),
             *((1.0, " anneal=linear", 1), (2.0, " anneal=linear", 1), (4.0, " anneal=linear", 0)),
         )
     ),
-    ("T2", 1, ("guidance", "digits", FD, f"{TAR} guidance=0.5 rule=tarflow", LABELED_CFM)),
+    ("T2", 1, (*GUIDED, f"{TAR} guidance=0.5 rule=tarflow", LABELED_CFM)),
     *(
         ("T3", 2 if data == "mixture dims=50" else 3, ("plane-v1", data, "nll", "tarflow *", "cfm", LONG))
         for data in PLANE
@@ -221,6 +214,21 @@ DIFFERENCES = [
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
+    # Of findings alone.
+    ("10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CONTROL, SHORT)),
+    ("10", 1, (*LATENTS_V1, "monge_distance", WCFM_LATENT, CFM_LATENT, SHORT)),
+    *(
+        ("47", 1, (*LATENTS_V1, EFFICIENT, model, CFM_LATENT, plan))
+        for model, plan in (
+            *((model, SHORT | {"nfe": 1}) for model in ("meanflow *", OT_LATENT, "wcfm-balanced *")),
+            *((model, SHORT) for model in ("meanflow *", "wcfm-balanced *")),
+        )
+    ),
+    *(
+        ("26", digits, (*LATENTS_V1, metric, blocks, "tarflow *", SHORT))
+        for metric, digits in (("latent_bits_per_dim", 3), (EFFICIENT, 1))
+        for blocks in (DEEP_LATENT, EQUAL_LATENT)
+    ),
 ]
 """Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
 

@@ -4,15 +4,7 @@ from fnmatch import fnmatch
 
 import numpy as np
 import pytest
-from helpers.paper_differences import (
-    DIFFERENCES,
-    EPSILONS,
-    LONG,
-    MID,
-    PIXELS,
-    RE_WEIGHTED,
-    pixel_wcfm,
-)
+from helpers.paper_differences import DIFFERENCES, EPSILONS, LONG, MID, PIXELS, RE_WEIGHTED, pixel_wcfm
 from helpers.published import (
     CARDS,
     PAPERS,

@@ -29,6 +29,7 @@ from helpers.published import (
 )
 from scipy.stats import ttest_ind, ttest_rel
 
+POWER = "../docs/metric_power.md"
 LOSSES = ("meanflow", "shortcut", "consistency", "lagrangian", "tvm", "eulerian", "progressive", "alphaflow")
 
 
@@ -170,10 +171,9 @@ def test_more_seeds_would_help_where_images_are_few():
     models = [*map(pixel_wcfm, EPSILONS), "cfm *", RE_WEIGHTED]
     found = [in_order(*PIXELS, model, EFFICIENT) for model in models]
     means, spread = [own.mean() for own in found], np.median([own.std(ddof=1) for own in found])
-    page = " ".join((RESULTS.parent / "docs/metric_power.md").read_text("utf-8").split())
     errors = [r["details"]["standard_error"] for _, _, r in by_metric("cifar10-small")[EFFICIENT, "main"]]
     said = f"FD is {min(means):.0f} to {max(means):.0f}, its standard error over samples is {np.mean(errors):.1f}, and "
-    assert said + f"its median standard deviation over seeds is {spread:.1f}." in page
+    assert says(POWER, f"{said}its median standard deviation over seeds is {spread:.1f}.")
 
 
 def errors_and_spreads(suite, metric):
@@ -189,18 +189,17 @@ def errors_and_spreads(suite, metric):
 
 
 def test_the_spread_of_flow_matching_over_seeds_is_its_sampling_error_except_after_200_steps():
-    page = " ".join((RESULTS.parent / "docs/metric_power.md").read_text("utf-8").split())
     far = errors_and_spreads("digits", "fd-digits_cnn")
-    stated = (far[flow, 800][0] for flow in ("starflow", "tarflow"))
-    assert "a standard error of {:.1f} for the dequantized starflow and {:.1f} for tarflow.".format(*stated) in page
+    said = "a standard error of {:.1f} for the dequantized starflow and {:.1f} for tarflow."
+    assert says(POWER, said.format(*(far[flow, 800][0] for flow in ("starflow", "tarflow"))))
     found, below_error = errors_and_spreads("digits-v1", "fd-digits_cnn"), {}
     for model in ("cfm", "cfm conditional=true", "otcfm", "sdcfm", "wcfm", "wcfm-balanced"):
         for steps in (200, 800, 4000):
             error, spread = found[model, steps]
             below_error.setdefault(steps, []).append(spread < error)
     assert {steps: sum(own) for steps, own in below_error.items()} == {200: 1, 800: 5, 4000: 6}
-    assert "below the recorded standard error for five of six after 800 steps and for all six after 4,000:" in page
-    assert "After 200 steps, it is above the error for five of six." in page
+    assert says(POWER, "below the recorded standard error for five of six after 800 steps and for all six after 4,000:")
+    assert says(POWER, "After 200 steps, it is above the error for five of six.")
 
 
 def test_on_tori_otcfm_is_at_the_floor_before_wcfm():

@@ -4,7 +4,6 @@ import json
 import tomllib
 from fnmatch import fnmatch
 
-import pytest
 from helpers.paper_differences import (
     CFM_LATENT,
     CONTROL,
@@ -19,19 +18,7 @@ from helpers.paper_differences import (
     SHORT,
     WCFM_LATENT,
 )
-from helpers.published import (
-    CARDS,
-    PAPERS,
-    RESULTS,
-    all_pairs,
-    by_metric,
-    difference,
-    mean,
-    rows,
-    says,
-    signed,
-    values,
-)
+from helpers.published import CARDS, PAPERS, RESULTS, all_pairs, by_metric, difference, mean, rows, says, signed, values
 
 MODELS = {
     "cfm": CFM_LATENT,
@@ -45,20 +32,6 @@ MODELS = {
     "meanflow": "meanflow *",
 }
 BITS, AT_ONE = "latent_bits_per_dim", SHORT | {"nfe": 1}
-STATED = [
-    ("10", 1, EFFICIENT, "wcfm", "control", SHORT),
-    ("10", 1, "monge_distance", "wcfm", "cfm", SHORT),
-    *(("47", 1, EFFICIENT, model, "cfm", AT_ONE) for model in ("meanflow", "otcfm", "wcfm-balanced")),
-    *(("47", 1, EFFICIENT, model, "cfm", SHORT) for model in ("meanflow", "wcfm-balanced")),
-    *(("26", 3, BITS, model, "tarflow", SHORT) for model in ("deep", "equal")),
-    *(("26", 1, EFFICIENT, model, "tarflow", SHORT) for model in ("deep", "equal")),
-]
-"""Card, digits, metric, two methods and the plan of differences that no card of papers shares."""
-
-
-@pytest.mark.parametrize(("card", "digits", "metric", "one", "other", "plan"), STATED)
-def test_a_card_states_the_difference_of_the_records(card, digits, metric, one, other, plan):
-    assert signed(*difference(*LATENTS_V1, metric, MODELS[one], MODELS[other], **plan), digits) in CARDS[card]
 
 
 def separated(metric=EFFICIENT, nfe=None):

@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from statistics import fmean
 
 import pytest
-from helpers.published import RESULTS, below, difference, halved, mean, rows, step_costs, values
+from helpers.published import RESULTS, below, difference, halved, mean, rows, says, step_costs, values
 
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
 NAMES = {
@@ -301,9 +301,8 @@ def test_at_one_step_semidiscrete_pairs_alone_beat_a_mean_flow_and_plans_of_batc
             for model, steps in (("sdcfm", 2050), ("otcfm", 1030), ("otcfm", 6000))
         }
         assert ahead == {("sdcfm", 2050): True, ("otcfm", 1030): False, ("otcfm", 6000): True}
-    page = " ".join((RESULTS / "few_steps.md").read_text("utf-8").split())
-    assert "On both tasks, one Euler step of SD-CFM beats the mean flow on independent pairs." in page
-    assert "One Euler step of OT-CFM does so only with as many training steps as CFM." in page
+    said = "On both tasks, one Euler step of SD-CFM beats the mean flow on independent pairs. One Euler step of OT-CFM "
+    assert says("few_steps.md", said + "does so only with as many training steps as CFM.")
 
 
 BOTH, TUNED = ("cfm", "starflow noise=0.1"), {"table": "tuned"}

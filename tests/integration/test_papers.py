@@ -34,6 +34,7 @@ from helpers.published import (
     mean,
     rows,
     rows_of,
+    says,
     signed,
     tasks,
     values,
@@ -241,7 +242,7 @@ def test_guided_flows_on_digits_are_behind_cfm_with_labels_and_without_guidance(
         assert best > float(cfm)
         said = f"conditional CFM has an FD of {cfm} without guidance"
         assert f"{said}, the best guided {flow} {best:.1f}" in CARDS[card]
-        assert said in (RESULTS / "findings.md").read_text("utf-8")
+        assert says("findings.md", said)
 
 
 def test_plain_means_of_the_cards_of_otcfm():
@@ -311,8 +312,8 @@ def test_with_five_seeds_two_values_of_tong_et_al_were_inconclusive():
     said = "CFM and reflow have 20 seeds: with the first five of them, two of the five values are inconclusive"
     assert len(agree) == 5
     said_there = "with these five, two of the five numbers that agree are inconclusive."
-    assert said_there in " ".join((RESULTS / "claims.md").read_text("utf-8").split())
-    assert said in (RESULTS / "findings.md").read_text("utf-8")
+    assert says("claims.md", said_there)
+    assert says("findings.md", said)
 
 
 def test_only_tarflow_fails_in_the_tracks():

@@ -120,27 +120,18 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_clean_resizing_is_that_of_pillow_on_floats(name):
+@pytest.mark.parametrize(
+    ("resize", "size", "kind"), [(feature_extractor.clean, 299, np.float32), (feature_extractor.pillow, 224, np.uint8)]
+)
+def test_resizing_is_that_of_pillow_to_the_last_bit_on_floats_or_on_levels(name, resize, size, kind):
     images = IMAGES[name]()
 
     def theirs(channel):
-        shown = Image.fromarray(channel.float().numpy()).resize((299, 299), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.asarray(shown).copy()).clamp(0, 255)
+        shown = Image.fromarray(channel.numpy().astype(kind)).resize((size, size), Image.Resampling.BICUBIC)
+        return torch.from_numpy(np.asarray(shown).astype(np.float32)).clamp(0, 255)
 
     expected = torch.stack([torch.stack([theirs(channel) for channel in image]) for image in images])
-    torch.testing.assert_close(feature_extractor.clean(images, 299), expected, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_pillow_resizing_is_that_of_pillow_to_the_last_bit(name):
-    images = IMAGES[name]()
-
-    def theirs(image):
-        shown = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((224, 224), Image.Resampling.BICUBIC)
-        return torch.from_numpy(np.asarray(shown).copy()).permute(2, 0, 1)
-
-    expected = torch.stack([theirs(image) for image in images]).float()
-    torch.testing.assert_close(feature_extractor.pillow(images, 224), expected, rtol=0, atol=0)
+    torch.testing.assert_close(resize(images, size), expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -6,7 +6,6 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from helpers.command_line import begin
 from helpers.photographs import patches
 from PIL import Image
 
@@ -37,13 +36,6 @@ def place(tmp_path_factory):
 @pytest.fixture
 def data(place):
     return datasets["folder"].build(path=str(place / "real"), size=SIZE)
-
-
-@pytest.fixture
-def inside(monkeypatch, tmp_path):
-    """Run the command line in this process and an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    return begin
 
 
 def test_samples_of_others_keep_their_pages_and_say_where_everything_is_from(inside, place, tmp_path):

@@ -6,7 +6,6 @@ import shutil
 import time
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 from helpers.records import drop_metric, edit_published, edit_record
@@ -23,8 +22,6 @@ from genbench.runs.record_types import Place
 from genbench.runs.run import run
 from genbench.runs.store import Store
 from genbench.sweeps.suite import load
-
-RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_a_run_that_several_suites_list_is_in_all_of_them(swept):

@@ -59,27 +59,6 @@ def test_published_suites_are_counted_and_a_damaged_one_does_not_hide_the_others
     assert folder["published"] == {"synthetic": count}
 
 
-def test_a_failure_ends_when_a_record_is_merged_or_written(cli, swept, tmp_path):
-    suite, results = swept
-    other, spec = tmp_path / "other", load(suite).specs[1]
-    shutil.copytree(results, other)
-    path = Store(results).record_path(spec)
-    path.unlink()
-    Store(results).write_failure(spec, "the machine was on fire")
-    assert "on fire" in cli("results", "status", "--results", results)[1]
-    assert "on fire" not in cli("results", "clean", "--results", results)[1]
-    cli("results", "merge", other, "--results", results)
-    assert not path.with_name("failure.json").exists()
-    assert "failed" not in cli("results", "status", "--results", results)[1]
-    assert "failed" not in cli("sweep", suite, "--results", results)[1]
-    before = path.read_bytes()
-    path.unlink()
-    Store(results).write_failure(spec, "the machine was on fire")
-    assert "4 cells, 1 to run" in cli("sweep", suite, "--results", results)[2]
-    assert json.loads(path.read_text())["results"] == json.loads(before)["results"]
-    assert "failed:" not in cli("results", "status", "--results", results)[1]
-
-
 def test_a_record_of_a_component_that_is_not_installed_is_unknown_and_stays(cli, swept, first_path):
     _, results = swept
     first, second = sorted(results.glob("runs/*/*/record.json"))[:2]

@@ -7,15 +7,7 @@ import pytest
 from genbench.core import Event, Model
 from genbench.errors import ConfigError
 from genbench.registry import Entry, Registry, models
-from genbench.runs.component import (
-    component,
-    differing,
-    identity,
-    label,
-    model_class,
-    sampler,
-    with_content,
-)
+from genbench.runs.component import component, differing, identity, label, model_class, sampler, with_content
 from genbench.runs.record_types import same_component
 from genbench.runs.versions import differences
 from genbench.settings import Nested, OnDisk, settings_of

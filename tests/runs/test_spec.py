@@ -85,21 +85,6 @@ def of(path, seed=0):
     return make_spec("cfm", "points", seed=seed, metrics=["norm"], settings=settings)
 
 
-def test_a_file_counts_by_what_it_holds(points, tmp_path):
-    path, write = points
-    before = of(path)
-    label = before.data_label
-    shutil.copy(path, tmp_path / "copy.csv")
-    assert of(tmp_path / "copy.csv").train_key == before.train_key
-    write(1)
-    after = of(path)
-    assert before.train_key != after.train_key
-    assert label != after.data_label
-    assert after.build_data().provenance["sha256"] == content_hash.sha256(path)
-    write(0)
-    assert of(path).train_key == before.train_key
-
-
 def test_a_file_of_data_of_the_user_counts_by_what_it_holds(tmp_path, monkeypatch):
     """Also if the data set states no sha256."""
     monkeypatch.setattr(datasets, "_entries", dict(datasets._entries))
@@ -147,19 +132,25 @@ def test_large_data_sets_do_not_pile_up_in_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("evicted", [False, True])
-def test_a_file_that_changed_since_the_request_is_never_trained_under_its_old_key(points, tmp_path, evicted):
-    path, write = points
+def test_a_file_counts_by_what_it_holds_and_is_never_trained_under_an_old_key(points, tmp_path, evicted):
+    (path, write), store = points, Store(tmp_path / "results")
     requested = of(path)
-    run(requested, Store(tmp_path / "results"))
+    shutil.copy(path, tmp_path / "copy.csv")
+    assert of(tmp_path / "copy.csv").train_key == requested.train_key
+    run(requested, store)
     other = replace(requested, seed=1)
     assert other.train_key != requested.train_key  # the hash of the content is known
     write(1)
     if evicted:
         specs._built.clear()
     with pytest.raises(ConfigError, match=r"mine\.csv has changed since the run was requested: run it again$"):
-        run(other, Store(tmp_path / "results"))
-    assert not Store(tmp_path / "results").has_weights(other)
-    assert run(of(path), Store(tmp_path / "results"))["provenance"]["data"]["sha256"] == content_hash.sha256(path)
+        run(other, store)
+    assert not store.has_weights(other)
+    after = of(path)
+    assert (after.train_key == requested.train_key, after.data_label == requested.data_label) == (False, False)
+    assert run(after, store)["provenance"]["data"]["sha256"] == content_hash.sha256(path)
+    write(0)
+    assert of(path).train_key == requested.train_key
 
 
 class Listed(AffineFlow):

@@ -10,13 +10,7 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_published
 from genbench.runs.record_types import RECORD
 from genbench.runs.spec import Spec
-from genbench.runs.versions import (
-    current,
-    outdated_metrics,
-    unknown_components,
-    why_outdated,
-    without_outdated,
-)
+from genbench.runs.versions import current, outdated_metrics, unknown_components, why_outdated, without_outdated
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 import re
-import sys
 
 import numpy as np
 import pytest
+from helpers.command_line import forget_files
 from helpers.pages import PAGE
 
-import genbench
 from genbench.user_code import FILES
 
 
@@ -24,8 +23,4 @@ def folder(tmp_path, monkeypatch):
     )
     np.save(tmp_path / "points.npy", np.random.default_rng(0).normal(size=(200, 2)))
     yield tmp_path
-    for registry in genbench.registry.ALL.values():
-        for name in [name for name in registry._entries if "@" in name]:
-            del registry._entries[name]
-    for name in [name for name in sys.modules if name.startswith("genbench_file_")]:
-        del sys.modules[name]
+    forget_files()

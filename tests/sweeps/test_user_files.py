@@ -1,25 +1,24 @@
 """Components of the user's own, named by their files."""
 
 import json
-import os
 import re
 import shutil
 import sys
 
 import numpy as np
 import pytest
+from helpers.command_line import forget_files
 from helpers.pages import PAGE, TINY, saved_from
 
 import genbench
 from genbench.analysis.tuning.track_tuning import track_tuning
 from genbench.errors import ConfigError
-from genbench.registry import metrics, models
+from genbench.registry import models
 from genbench.runs.store import Store
 from genbench.storage.content_hash import sha256
 from genbench.sweeps.suite import load, with_paths
 from genbench.sweeps.suite_file import read
 from genbench.sweeps.user_files import component_name, of_models
-from genbench.user_code import FILES
 
 
 def test_a_model_and_points_in_files_run_from_python_and_by_the_command_line(cli, folder):
@@ -65,8 +64,7 @@ def test_a_record_names_the_file_by_its_content_and_loads_nothing(cli, folder):
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
     name, _ = component_name("models", "my_model.py")
     assert name in models
-    os.environ[FILES] = ""
-    del models._entries[name]
+    forget_files()
     (folder / "my_model.py").write_text("raise SystemExit('executed')")
     code, out, err = cli("results", "status", "--results", "r")
     assert (code, "executed" in err) == (0, False), err
@@ -87,8 +85,7 @@ def test_a_run_stays_usable_after_a_metric_of_the_users_own_has_changed(cli, fol
     code, _, err = cli(*run)
     assert code == 0, err
     ((_, before),) = Store(folder / "r").saved()
-    for name in before["spec"]["metrics"]:
-        forget(name)
+    forget_files()
     source = (folder / "my_metric.py").read_text()
     (folder / "my_metric.py").write_text(source.replace("square().mean()", "abs().mean()"))
     for words in (run, ["eval", before["labels"]["run"], "--metric", "norm", "--results", "r"]):
@@ -115,20 +112,12 @@ def test_a_run_on_points_that_have_changed_is_not_taken_for_the_run_on_the_new_p
     assert cli("eval", new, "--metric", "w2", "--results", "r")[0] == 0
 
 
-def forget(name):
-    """Forget a file, as another process has never seen it."""
-    os.environ[FILES] = ""
-    sys.modules.pop(f"genbench_file_{name.partition('@')[2]}", None)
-    for registry in (models, metrics):
-        registry._entries.pop(name, None)
-
-
 def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli, folder):
     genbench.run("my_model.py", "moons", metrics=["w2"], settings=TINY, results=folder / "r")
     name, _ = component_name("models", "my_model.py")
     (run,), plain = (folder / "r" / "runs").iterdir(), name.partition("@")[0]
     assert cli("results", "submit", run.name, "--results", "r", "--to", "mine.genbench.zip")[0] == 0
-    forget(name)
+    forget_files()
     code, out, err = cli("verify", "mine.genbench.zip")
     assert (code, out.startswith("not measured: ")) == (1, True)
     assert err.endswith("1 not measured\ngenbench: nothing was verified: no record could be measured again\n")
@@ -150,6 +139,7 @@ def test_a_submission_of_an_own_model_is_replayed_where_its_file_is_trusted(cli,
     ("content", "message"),
     [
         ("import no_such_module", "my.py cannot be loaded: ModuleNotFoundError"),
+        ("import sys; sys.exit(0)", "my.py cannot be loaded: SystemExit"),
         ("", "my.py registers nothing: decorate a builder"),
     ],
 )

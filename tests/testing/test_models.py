@@ -36,34 +36,6 @@ def test_conditional_models_conform(name, settings):
     assert all("sample" in line for line in lines[1:])
 
 
-class ByClass(AffineFlow):
-    """`AffineFlow` with a shift for each class, and no setting that turns labels off."""
-
-    conditional = True
-
-    def __init__(self, event, source):
-        super().__init__(event, source)
-        self.shift = torch.nn.Parameter(torch.zeros(event.classes, *event.shape))
-
-    def loss(self, example):
-        return {"loss": -self.log_prob(example.x, label=example.label).mean()}
-
-    def sample(self, x0, *, label=None):
-        return Samples(x0 * self.log_scale.exp() + self.shift[label], 1.0)
-
-    def log_prob(self, x, *, label=None):
-        return self.source.log_prob((x - self.shift[label]) / self.log_scale.exp()) - self.log_scale.sum()
-
-    def velocity(self, t, x, label=None):
-        raise Unsupported("it has samples and a density only")
-
-
-def test_a_model_that_always_needs_labels_does_not_support_data_without_classes():
-    lines = check_model(ByClass)
-    assert lines[0] == "model ByClass on vectors: - it always needs labels, and the data has no classes"
-    assert all("sample, state, log_prob" in line for line in lines[1:])
-
-
 class Broken(AffineFlow):
     """`AffineFlow` with a fault."""
 

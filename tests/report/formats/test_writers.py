@@ -13,15 +13,7 @@ from scipy import stats
 from genbench.analysis.significance import SEPARATION
 from genbench.analysis.values import Failure
 from genbench.report.blocks import Cell, Column, Table
-from genbench.report.formats.writers import (
-    cell_text,
-    csv,
-    grid,
-    heading,
-    markdown,
-    means,
-    panels,
-)
+from genbench.report.formats.writers import cell_text, csv, grid, heading, markdown, means, panels
 
 
 def test_a_cell_is_its_text_or_its_mean_with_letters_and_notes():
