@@ -339,12 +339,12 @@ def sentence(board: TrackBoard) -> str:
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
     method, within, gaps = found.steps.method, found.cases[0], found.gaps
-    better, worse, _ = _sides(within.heat, method)
-    numbers = {"better": better, "worse": worse}
-    told = [f"{side} than {counted(number, 'other')}" for side, number in numbers.items() if number]
+    ahead, behind, alike = _sides(within.heat, method)
+    told = f" ({ahead} worse, {behind} better)" if ahead and behind else ", all better" if behind else ", all worse"
     tasks = f"{listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}"
     return (
-        f"{start}, {method} is {listed([*told, 'separated from no other'])} ({tasks}). With {within.share} {base}'s "
-        f"seconds, {method} has {interval(within.own)} times {base}'s excess. Refuted if "
+        f"{start}, {method} is separated from {ahead + behind} of {ahead + behind + alike} methods"
+        f"{told if ahead + behind else ''} ({tasks}). There, with {within.share} {base}'s "
+        f"seconds, its excess is {interval(within.own)} times {base}'s. Refuted if "
         f"{counted(len(heat.seeds), 'other seed')} or other tasks separate {method} from another method."
     )

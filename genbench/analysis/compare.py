@@ -3,16 +3,19 @@
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.significance import POWER, Paired, detectable, holm, paired
-from genbench.analysis.values import group_by
 from genbench.errors import ConfigError, unknown
-from genbench.results.frames import names_of, protocols
-from genbench.results.names import called, meant, metric_names, named
+from genbench.results.frames import TUNED_END, budget_words, names_of, protocols, tables_of
+from genbench.results.names import full_names, meant, metric_names, named
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
+
+Key = tuple[str, str]
+"""A model, with its budget if there are several, and its data."""
 
 FEW = "too few seeds"
 """Verdict on a difference that no test could tell from chance, whatever its size."""
@@ -103,7 +106,7 @@ class Comparison(NamedTuple):
         spec: settings that differ.
         code: code, libraries and machine that differ.
         values: the metrics that both measured in the same way.
-        only: metrics that one side measured alone or differently, seeds without a value, and a note on the budget.
+        only: metrics that one side measured alone or differently, and seeds without a value.
     """
 
     one: str
@@ -160,17 +163,15 @@ def compare_models(
     Raises:
         ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
     """
-    records = named(records)
-    sets = {record["labels"]["data"]: record["spec"]["data"]["name"] for record in records}
-    (data,) = meant([dataset], sets, "no results on")
-    on_data = without_outdated(record for record in records if record["labels"]["data"] == data)
-    models = {record["labels"]["model"]: record["spec"]["model"]["name"] for record in on_data}
-    both = [label for name in (one, other) for label in called(name, models)]
-    if len(both) == 2:  # otherwise a name states a budget, or is unknown
-        on_data = [record for record in on_data if record["labels"]["model"] in both]
-    records, budgets = _common_budget(on_data, one, other)
-    groups = _groups(records, _keys(records))
-    first, second = _two(one, other, groups, f"no results on {data} of")
+    sets = [
+        (shown["labels"]["data"], full_names(each)[1], shown)
+        for each, shown in zip(records, named(records), strict=True)
+    ]
+    on_data = meant(dataset, sets, "no results on")
+    data, current = on_data[0]["labels"]["data"], without_outdated(on_data)
+    groups = _groups(current, _keys(current))
+    runs = [(_model(own[0]), f"{full_names(own[0])[0]} {budget_words(own[0])}", key) for key, own in groups.items()]
+    first, second = _common_budget(groups, *(meant(name, runs, f"no results on {data} of") for name in (one, other)))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
     difference = _compared(first, second, groups[first], groups[second], main=True, metrics=metrics)
@@ -182,35 +183,32 @@ def compare_models(
         if not any(_asked(metric, [name]) for metric in known):
             raise unknown(f"{first[0]} and {second[0]} have no comparable values of", name, known)
     asked = [value for value in difference.values if not metrics or _asked(value.metric, metrics)]
-    return _corrected(difference._replace(values=asked, only=[*difference.only, *budgets]))
+    return _corrected(difference._replace(values=asked))
 
 
-def _common_budget(records: Sequence[Record], one: str, other: str) -> tuple[Sequence[Record], list[str]]:
-    """Choose the budget at which both models have the most common seeds; among equals, the one with most steps.
+def _model(record: Record) -> str:
+    return record["labels"]["model"] + (TUNED_END if tables_of(record) == {"tuned"} else "")
 
-    If no single budget has both models, all records are returned: their labels have to name the budget.
 
-    Returns:
-        The records, and a sentence on the choice if there was one.
+def _common_budget(
+    groups: Mapping[Key, Sequence[Record]], ones: Sequence[Key], others: Sequence[Key]
+) -> tuple[Key, Key]:
+    """Choose the groups of two models with the same budget: those with the most common seeds, then with most steps.
+
+    Raises:
+        ConfigError: if no budget is common, and there are several.
     """
-    shared = []
-    for same in group_by(records, _budget).values():
-        groups = _groups(same, _keys(same))
-        try:
-            first, second = _two(one, other, groups, "no results of")
-        except ConfigError:
-            continue
-        common = len(_seeds(groups[first]) & _seeds(groups[second]))
-        plan = same[0]["spec"]["plan"]
-        text = f"{plan['steps']:,} steps of batch {plan['batch_size']} ({common} common seeds)"
-        shared.append((common, plan["steps"], text, same))
-    if not shared:
-        return records, []
-    shared.sort(key=lambda each: each[:2], reverse=True)
-    (_, _, chosen, kept), *rest = shared
-    others = "; ".join(dict.fromkeys(text for _, _, text, _ in rest))
-    note = f"compared at {chosen}; results of both also exist at {others}: choose one, as in '{one} steps=...'"
-    return kept, [note] if others else []
+
+    def common(pair: tuple[Key, Key]) -> tuple[int, int]:
+        first, second = (groups[key] for key in pair)
+        return len(_seeds(first) & _seeds(second)), first[0]["spec"]["plan"]["steps"]
+
+    pairs = [*product(ones, others)]
+    shared = [(a, b) for a, b in pairs if _budget(groups[a][0]) == _budget(groups[b][0])]
+    if not shared and len(pairs) > 1:
+        known = ", ".join(key[0] for key in (*ones, *others))
+        raise ConfigError(f"no common budget of {known}: name one of each")
+    return max(shared or pairs, key=common)
 
 
 def _budget(record: Record) -> str:
@@ -223,13 +221,6 @@ def _seeds(records: Sequence[Record]) -> set[int]:
 
 def _asked(metric: str, names: Sequence[str]) -> bool:
     return any(metric == name or metric.startswith(f"{name}.") for name in names)
-
-
-def _two(one: str, other: str, groups: Mapping[tuple[str, str], Sequence[Record]], problem: str) -> list[tuple]:
-    """Return the keys of the groups of two models on one data set. Raises ConfigError as `meant` does."""
-    keys = {key[0]: key for key in groups}
-    models = {key[0]: records[0]["spec"]["model"]["name"] for key, records in groups.items()}
-    return [keys[label] for label in meant([one, other], models, problem)]
 
 
 def _keys(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -83,7 +83,7 @@ def evaluate(
         try:
             options = model.at_budget(sample, sampling.curve_method, nfe)
             point = evaluation_with(options, errors=False, where=f" at NFE {nfe}")
-        except Unsupported as reason:
+        except (ConfigError, Unsupported) as reason:  # a sampler of the user may refuse the method or its steps
             where = {"point": "curve", "solver": sampling.curve_method, "nfe": float(nfe)}
             rows += [row for name in curve_metrics for row in unsupported(name, str(reason), where)]
             continue
@@ -238,7 +238,8 @@ def half_intervals(
     A statistic of n samples varies as much as its values on random halves vary around their mean (Shao and Wu, 1989).
     The interval is for the mean of the metric over samples of this size and the same real data. It covers that mean in
     93 to 97 % of evaluations, and in more where a distance is near 0. A metric that needs more than half of the samples
-    has no interval, nor has one with the same value for all halves, such as a share of 0.
+    has no interval, nor has one with the same value for all halves, such as a share of 0, or with a value that is not
+    finite.
 
     Args:
         settings: bound settings of the metric.
@@ -259,7 +260,6 @@ def half_intervals(
         for value in found:
             values[f"{name}.{value.part}" if value.part else name].append(value.value)
     factor = float(stdtrit(halves - 1, 0.975))
-    spread = {
-        row: np.array(found) for row, found in values.items() if len(found) == halves and 0 < np.ptp(found) < np.inf
-    }
+    whole = {row: np.array(found) for row, found in values.items() if len(found) == halves}
+    spread = {row: found for row, found in whole.items() if np.isfinite(found).all() and np.ptp(found) > 0}
     return {row: factor * float(found.std(ddof=1)) for row, found in spread.items()}

@@ -150,6 +150,12 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def budget_words(record: Mapping[str, Any]) -> str:
+    """Return a run's plan and evaluation in the words of `names_of`, and whether it is in a table of tuned settings."""
+    words = [f"{_setting(key, record['labels']['model'])}={value}" for key, value in _budget(record["spec"]).items()]
+    return " ".join(words)
+
+
 def _setting(key: tuple[str, str], label: str) -> str:
     """Return the name of a setting, with its section if the label has another setting of this name."""
     return ".".join(key) if f" {key[1]}=" in label else key[1]

@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, metrics, models
-from genbench.runs.spec import OF_DATA, READERS, own_data_name
+from genbench.runs.spec import READERS, content_of, own_data_name
 
+T = TypeVar("T")
 Labelled = TypeVar("Labelled", bound=Mapping[str, Any])
 
 _HASHED = re.compile(r"([\w.:-]+)@([0-9a-f]{8})(?![0-9a-f])")
@@ -65,85 +66,79 @@ def metric_names(names: Iterable[str]) -> dict[str, str]:
 def typed_name(text: str, registry: Registry = models) -> str:
     """Return how records call a component, perhaps given as a file as to `genbench run`; see `meant`.
 
-    A Python file that exists is executed, to find the name of the component of this kind that it registers, with the
-    hash of its present content.
+    A file that exists means its present content. A Python file is executed, to find the name of the component of this
+    kind that it registers.
 
     Raises:
         ConfigError: if the file is broken, or registers several such components or none.
-
-    >>> typed_name("mine.py"), typed_name("mine.py:other"), typed_name("data/people.csv"), typed_name("wcfm kappa=.5")
-    ('mine', 'other', 'people', 'wcfm kappa=.5')
     """
-    if code := _PYTHON.fullmatch(text):
-        path = Path(f"{code[1]}.py")
-        return registry.load(path, code[2] or "") if path.is_file() else code[2] or path.stem
-    is_path = "/" in text or OF_DATA.search(text)
-    return own_data_name({"name": "points", "path": text}) if is_path and not re.search(r"[\s=]", text) else text
+    code = _PYTHON.fullmatch(text)
+    if code and (path := Path(f"{code[1]}.py")).is_file():
+        return registry.load(path, code[2] or "")
+    data = {"name": "points", "path": text}
+    if registry is datasets and text not in datasets and Path(text).exists():
+        return f"{own_data_name(data)}@{content_of(data):.8}"
+    return text
 
 
-def meant(names: Sequence[str], labels: Mapping[str, str], problem: str) -> list[str]:
-    """Return the label that each name means: the one with exactly its words, or else the only one that contains them.
+def full_names(record: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the names of a record's model and data, which mean the same in any folder: files have their hashes."""
+    labels, spec = record["labels"], record["spec"]
+    own, of_file = own_data_name(spec["data"]), OF_FILE.search(labels["data"])
+    model = " ".join([spec["model"]["name"], *labels["model"].split()[1:]])
+    return model, f"{own}@{of_file[2]}" if own and of_file else labels["data"]
+
+
+def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[T]:
+    """Return what a name means: all that has its words, if its label is the same.
 
     Args:
-        labels: {label: name of the component in records}. What comes from a file may be called with and without its
-            hash, whether the label has it or not.
-        problem: beginning of the message about a name without a label.
+        known: label in tables, name with the hash of a file and further words, and what is returned. A name begins as
+            one of the two, and has words of both. A label all whose words are in the name goes before longer ones.
+        problem: beginning of the message about a name that means nothing.
 
     Raises:
-        ConfigError: if a name means no label, or several.
+        ConfigError: if a name means nothing, or several labels.
 
-    >>> meant(["wcfm kappa=0.5"], {"wcfm": "wcfm", "wcfm kappa=0.50 sigma=0.1": "wcfm"}, "no results of")
-    ['wcfm kappa=0.50 sigma=0.1']
-    >>> meant(["ln", "ln@1f2e3d4c"], {"ln": "ln@1f2e3d4c", "ln kappa=2": "ln@1f2e3d4c"}, "no results of")
-    ['ln', 'ln']
+    >>> meant("wcfm kappa=.5", [("wcfm", "wcfm", 0), ("wcfm kappa=0.50 sigma=0.1", "wcfm", 1)], "no results of")
+    [1]
+    >>> meant("ln@1f2e3d4c steps=9", [("ln", "ln@1f2e3d4c steps=9", 0), ("ln", "ln@1f2e3d4c steps=90", 1)], "none of")
+    [0]
     """
-    for name in names:
-        if not _matching(name, labels):
-            raise _missing(problem, name, labels)
-    return [label for name in names for label in called(name, labels)]
+    first, asked = name.partition(" ")[0], _words(name)
+    found: dict[str, list[T]] = defaultdict(list)
+    for label, full, each in known:
+        if first in (label.split()[0], full.split()[0]) and asked <= _words(f"{label} {full}"):
+            found[label].append(each)
+    if not found:
+        raise _missing(problem, name, known)
+    whole = [label for label in found if _words(label.partition(" ")[2]) <= asked]
+    labels = [max(whole, key=len)] if whole else [*found]
+    if len(labels) > 1:
+        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(labels)}. Name one of them")
+    return found[labels[0]]
 
 
-def called(name: str, labels: Mapping[str, str]) -> list[str]:
-    """Return the label that a name means, as in `meant`, or none. Raises ConfigError if it means several."""
-    those = _matching(name, labels)
-    if len(those) > 1:
-        raise ConfigError(f"'{name}' is ambiguous: {'; '.join(those)}. Name one of them")
-    return those
+def _missing(problem: str, name: str, known: Sequence[tuple[str, str, Any]]) -> ConfigError:
+    """Return the error about a name that means nothing, which names the contents of its file if there are some."""
+    first = name.partition(" ")[0]
+    of_file = {full.split()[0]: label for label, full, _ in known if full.startswith(f"{first.partition('@')[0]}@")}
+    if first in of_file or not of_file:
+        return unknown(problem, name, {label for label, *_ in known})
+    contents = " or ".join(f"'{label.split()[0]}'" for label in of_file.values())
+    return ConfigError(f"{problem} '{name}', only of {contents}: name one of these contents of its file, or run it")
 
 
-def _matching(name: str, labels: Mapping[str, str]) -> list[str]:
-    words = _words(name)
-    if exact := [label for label in labels if words == _words(label)]:
-        return exact
-    of_file = {label: {own, own.partition("@")[0]} if "@" in own else set() for label, own in labels.items()}
-    containing = [label for label in labels if words <= _words(label) | of_file[label]]
-    base = name.split(" ")[0]
-    contents = {own for own in labels.values() if own.startswith(f"{base}@")}
-    if len(contents) > 1:  # none is the default, and a setting that only one of them has names none
-        return [label for label, own in labels.items() if own in contents]
-    return [label for label in containing if len(words) == len(_words(label))] or containing
-
-
-def _missing(problem: str, name: str, labels: Mapping[str, str]) -> ConfigError:
-    """Return the error about a name without a label, which names the other contents of its file if there are some."""
-    base, _, sha256 = name.split(" ")[0].partition("@")
-    others = [label for label, own in labels.items() if own.startswith(f"{base}@") and own != f"{base}@{sha256}"]
-    if not sha256 or not others or f"{base}@{sha256}" in labels.values():
-        return unknown(problem, name, labels)
-    known = " or ".join(f"'{label}'" for label in others)
-    return ConfigError(f"{problem} '{name}', only of other contents of its file: run it, or name {known}")
-
-
-def _words(label: str) -> frozenset[str | tuple[str, float]]:
+def _words(text: str) -> set[str | tuple[str, float]]:
     """Return the words of a label; numbers by their value."""
-    words: list[str | tuple[str, float]] = []
-    for word in label.split():
+    words: set[str | tuple[str, float]] = set()
+    for word in text.split():
         name, _, value = word.partition("=")
         try:
-            words.append((name, float(value)))
+            words.add((name, float(value)))
         except ValueError:
-            words.append(word)
-    return frozenset(words)
+            words.add(word)
+    return words
 
 
 def _without_hash(text: str, plain: set[str]) -> str:

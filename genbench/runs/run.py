@@ -299,12 +299,12 @@ def _write(
     if measured:
         added: Measurement = {"metrics": sorted(measured), **provenance.origin(group.device, cost)}
         measurements += beside([added], training, first)
-    known = {} if spec.content is None else {"sha256": spec.content}
+    of_file = {} if spec.content is None else {"sha256": spec.content}
     record = Record(
         labels=labels_of(spec),
         spec=cast(SpecJson, spec.json() | {"metrics": dict(sorted(metrics.items()))}),
         results=merge_rows(old, rows, measured),
-        provenance={"data": known | dict(data.provenance), "training": first, "measurements": measurements},  # type: ignore[typeddict-item]
+        provenance={"data": dict(data.provenance) | of_file, "training": first, "measurements": measurements},  # type: ignore[typeddict-item]
     )
     check_readable(record)
     if group.is_first:

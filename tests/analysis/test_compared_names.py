@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 from helpers.records import record
@@ -47,7 +48,7 @@ def test_after_an_edit_the_sweep_prints_a_comparison_with_the_present_content(tm
             for path in store.runs.glob("ln-*"):
                 shutil.rmtree(path)
     ask = "compare", "cfm", "ln", "--dataset", "moons"
-    assert "'ln' is ambiguous: ln@" in cli(*ask)[2]
+    assert "no results on moons of 'ln', only of 'ln@" in cli(*ask)[2]
     publish_suite("before", specs, store)  # its run was removed, so this leaves out the earlier content
     assert cli(*ask)[0] == 0
 
@@ -71,19 +72,13 @@ A, B, C = "ln@0000000a", "ln@0000000b", "ln@0000000c"
 
 def test_a_content_is_called_as_in_tables_whatever_is_on_the_data_or_has_the_budget():
     """An earlier content, alone on its data or with its budget, was compared as "ln"."""
-    part = compare_models([*of("cfm"), *of(A), *of(B, data="digits")], "cfm", "ln", "moons")
-    assert part.other == f"{A} on moons"
-    records = [*of("cfm"), *of(A), *of("cfm", 2, steps=90), *of(B, 2, steps=90)]
-    for more in ([], of(A, 2, steps=90)):  # with these, 90 steps are ambiguous by themselves
-        with pytest.raises(ConfigError, match=f"'ln' is ambiguous: {A}; {B}. Name one of them"):
-            compare_models([*records, *more], "cfm", "ln", "moons")
-    both = [*of("cfm", 2, steps=90), *of(A), *of(A, 2, steps=90), *of(B, 2, steps=90)]
-    with pytest.raises(
-        ConfigError, match="'ln steps=90' is ambiguous: "
-    ):  # only the earlier content has budgets to state
-        compare_models(both, "cfm", "ln steps=90", "moons")
-    part = compare_models(records, "cfm", B, "moons")
-    assert (part.other, part.values[0].paired.pairs) == (f"{B} on moons", 2)
+    for name, elsewhere in (("ln", "digits"), ("ln", "moons"), ("ln steps=90", "moons"), ("ln steps=9", "moons")):
+        records = [*of("cfm"), *of("cfm", 2, steps=90), *of(A), *of(A, 2, steps=90), *of(B, 2, elsewhere, steps=90)]
+        with pytest.raises(ConfigError, match=f"no results on moons of '{name}'"):
+            compare_models(records, "cfm", name, "moons")
+    for name in (B, f"{B} steps=90"):
+        part = compare_models(records, "cfm", name, "moons")
+        assert (part.one, part.other, part.values[0].paired.pairs) == ("cfm steps=90 on moons", f"{B} on moons", 2)
 
 
 def test_a_name_means_the_same_label_at_each_budget():
@@ -91,6 +86,36 @@ def test_a_name_means_the_same_label_at_each_budget():
     other = [record("wcfm", s, {"w2": (s, "lower")}, {"kappa": 0.5}) for s in range(3)]
     records = [*of("cfm"), *other, *of("cfm", 2, steps=90), *of("wcfm", 2, steps=90)]
     assert compare_models(records, "cfm", "wcfm", "moons").other == "wcfm on moons"
+
+
+def test_tuned_rows_of_a_track_are_compared_only_if_they_are_asked_for():
+    """Of a budget that only tuned rows had, "cfm" was "cfm tuned": the order of records, or a seed more, decided."""
+    rows = {"default": [*of("cfm"), *of("wcfm")], "tuned": [*of("cfm", 4, steps=90), *of("wcfm", 4, steps=90)]}
+    for table, found in rows.items():
+        for each in found:
+            each["track"] = [{"row": each["labels"]["model"], "headline": "w2", "tables": [table]}]
+    for records in (rows["tuned"] + rows["default"], rows["default"] + rows["tuned"]):
+        for end, seeds in (("", 3), (" tuned", 4)):
+            part = compare_models(records, f"cfm{end}", f"wcfm{end}", "moons")
+            assert (part.one, part.other, part.values[0].paired.pairs) == (
+                f"cfm{end} on moons",
+                f"wcfm{end} on moons",
+                seeds,
+            )
+
+
+def test_an_edited_data_file_is_not_compared_by_its_earlier_content(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7},{i * i}\n" for i in range(40)]
+    Path("people.csv").write_text("".join(rows))
+    few = "--set", "plan.steps=1", "--set", "evaluation.n=9", "--metric", "norm", "--seeds", "0-1"
+    for model in ("cfm", "gaussian"):
+        assert cli("run", "--model", model, "--dataset", "people.csv", *few)[0] == 0
+    ask = "compare", "cfm", "gaussian", "--dataset", "people.csv"
+    assert cli(*ask)[0] == 0
+    Path("people.csv").write_text("".join(rows[1:]))
+    code, _, err = cli(*ask)
+    assert (code, "no results on 'people@" in err, "only of 'people'" in err) == (2, True, True)
 
 
 def test_folders_are_compared_by_what_both_have_and_then_by_what_differs():

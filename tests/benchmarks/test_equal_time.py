@@ -197,7 +197,8 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     numbers += [number for steps, tasks in compared for number in (ratio(("nsf", steps), tasks), times(steps, tasks))]
     assert [number for number in numbers if f" {number}" not in words] == []
     assert "In none of these cases is it separated from cfm." in words
-    assert all(f" {number} " in said for number in numbers[3:5])
+    assert f"nsf is separated from {others - len(near)} of {others} methods" in said
+    assert f"There, with {numbers[4]} cfm's seconds, its excess is {numbers[3]} times cfm's." in said
     assert all(f" {data}" in words.partition("Within the time limit")[2] for data in rest)
     counts = []
     for left in part:
@@ -278,7 +279,7 @@ def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     words = " ".join(equal_time.section(changed).split())
     assert re.search(r" it lacks seeds on rings\. With .* times cfm's excess on the other 5 tasks; with ", words)
     assert re.search(r"\. On rings, it has \d\.\d\d times the excess with \d\.\d times the seconds\. ", words)
-    assert "; nsf lacks seeds on rings). With " in said
+    assert "; nsf lacks seeds on rings). There, with " in said
 
 
 def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):

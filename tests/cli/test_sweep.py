@@ -179,6 +179,8 @@ def test_a_row_of_ones_own_is_trained_for_a_track_and_ranked(tmp_path, monkeypat
 
 PLAIN = """
 from genbench.models.flow_matching.couplings.base import Independent
+from genbench.models.flow_matching.flow_map import FlowMap
+from genbench.models.flow_matching.mean_flow import MeanFlowLoss
 from genbench.models.flow_matching.pair_model import DEFAULTS
 from genbench.models.flow_matching.paths import Straight
 from genbench.models.flow_matching.velocity_model import FlowMatching
@@ -201,6 +203,12 @@ class Own(FlowMatching):
 @models.register("own", version=1)
 def own(event, source) -> Own:
     return Own(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
+class Warm(FlowMap):
+    def sample(self, x0, *, label=None, warmth: float = 1.0):
+        return super().sample(warmth * x0)
+@models.register("warm", version=1)
+def warm(event, source) -> Warm:
+    return Warm(event, source, net=None, coupling=None, loss=MeanFlowLoss(), shared=DEFAULTS)
 @models.register("shrunk", version=1)
 def shrunk(event, source, *, net: str = "linear") -> Shrunk:
     return Shrunk(event, source, net=None, coupling=Independent(), path=Straight(0.0), shared=DEFAULTS)
@@ -213,7 +221,7 @@ def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_othe
     for model in ("plain.py:plain", "plain.py:shrunk"):
         assert cli("sweep", "plane-v1", "--model", model, "--dataset", "moons", "--dry-run")[0] == 0
     few = "--set", "plan.steps=2", "--set", "evaluation.n=64", "--metric", "norm"
-    for model, option in (("shrunk", "sample.shrink=0.5"), ("own", "sample.steps=3")):
+    for model, option in (("shrunk", "sample.shrink=0.5"), ("own", "sample.steps=3"), ("warm", "sample.warmth=0.5")):
         assert cli("run", "--model", f"plain.py:{model}", "--dataset", "moons", "--set", option, *few)[0] == 0
     for wrong in ("sample.method=euler", "sample.diffusion=1"):  # noise was recorded as samples
         assert cli("run", "--model", "plain.py:passing", "--dataset", "moons", "--set", wrong, *few)[0] == 2

@@ -46,22 +46,19 @@ DIFFERENCES = [
         (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
         for card, metric in (("W3", "tilt.data"), ("W3", "tilt.source"), ("W3 11", "w2"))
     ),
-    ("W3", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm-balanced kappa=2.0", "wcfm kappa=2.0")),
     ("W4 W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm")),
     ("W4", 3, ("couplings-dims", "mixture dims=8 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     ("W4", 2, ("couplings-dims", "mixture dims=50 *", "sliced_w2", "wcfm *kappa=2.0", "cfm *")),
     *(
-        ("W5 43", 4, ("large-batches", "tori", metric, "wcfm", f"otcfm{pool}"))
-        for metric in ("straightness", "sliced_w2")
+        ("W5 43", 4, ("large-batches", "tori", "straightness", "wcfm", f"otcfm{pool}"))
         for pool in ("", " pool=4", " pool=16")
     ),
+    *(("W5", 4, ("large-batches", "tori", "sliced_w2", "wcfm", plan)) for plan in ("otcfm", "otcfm pool=4")),
     *(("W5", 3, ("transport-v1", "8gaussians-moons", "sliced_w2", "wcfm", "otcfm", plan)) for plan in ({}, LONG)),
+    ("W5 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "otcfm")),
     *(
-        ("W5 31" if metric == "sliced_w2" else "W5", 4, ("transport-v1", "tori", metric, "wcfm", "otcfm", plan))
-        for metric, plan in (
-            *((metric, plan) for plan in ({}, MID) for metric in ("sliced_w2", "straightness")),
-            *((metric, plan) for metric in ("sliced_w2", "straightness") for plan in (LONG, {"table": "tuned"})),
-        )
+        (card, 4, ("transport-v1", "tori", "straightness", "wcfm", "otcfm", plan))
+        for card, plan in (("W5", {}), ("W5", MID), ("W5 2", LONG), ("W5 2", {"table": "tuned"}))
     ),
     *(
         ("W6", digits, ("batch", data, "w2", model, "cfm", {"batch_size": 16}), {"batch_size": 256})
@@ -76,20 +73,7 @@ DIFFERENCES = [
     ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm")),
     ("W7 10", 1, (*LATENTS, EFFICIENT, HALF_KAPPA, CFM_LATENT)),
     ("W7 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT)),
-    *(("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG)),
-    *(("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm", plan)) for plan in ({}, MID, LONG)),
-    ("W7 4 5", 3, ("synthetic", "8gaussians", "w2", "wcfm kappa=2.0", "cfm")),
-    ("W7 4", 3, ("balanced", "gaussian dims=8 *", "w2", "wcfm kappa=2.0", "cfm")),
-    *(("W7", 4, ("plane-v1", "pinwheel", own, "wcfm", "cfm", {"table": "tuned"})) for own in ("sliced_w2", "w2")),
-    ("W7 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", {"table": "tuned"})),
-    *(("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", {"table": "tuned"})) for data in PAIRS[:3]),
-    ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"table": "tuned"})),
-    *(
-        ("W7", 3, ("transport-v1", data, "sliced_w2", "wcfm", "cfm", plan))
-        for data in PAIRS[:3]
-        for plan in (MID, LONG)
-    ),
-    ("W7 42", 1, ("digits-v1", "digits", FD, "wcfm", "cfm", {"steps": 4000})),
+    ("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm")),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
         for kappa in (0.5, 0.125)
@@ -123,8 +107,11 @@ DIFFERENCES = [
         ("W10", 3, ("wcfm-toys", "8gaussians-moons", "w2", "otcfm", f"wcfm kappa={kappa}"))
         for kappa in (0.5, 1.0, 2.0, 4.0)
     ),
-    *(("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", other)) for other in ("otcfm", "cfm")),
-    *(("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm", plan)) for plan in ({}, MID)),
+    ("W11", 3, ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm kappa=4.0", "cfm")),
+    *(
+        ("W11", 3, ("transport-v1", "gaussians-5gaussians", "sliced_w2", "wcfm", "cfm", plan))
+        for plan in ({}, MID, LONG)
+    ),
     *(("W12", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), pixel_wcfm(epsilon))) for epsilon in ("1", "2", "3", "7.5")),
     ("W12 44", 1, (*PIXELS, EFFICIENT, pixel_wcfm("5"), "cfm *")),
     *(
@@ -144,11 +131,11 @@ DIFFERENCES = [
         ("O5 40" if data == "mixture dims=8" else "O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm"))
         for data in PLANE
     ),
-    ("O5 13", 1, ("digits", "digits", FD, "otcfm", "cfm")),
+    ("O5", 1, ("digits", "digits", FD, "otcfm", "cfm")),
     ("O5", 1, (*LATENTS, EFFICIENT, OT_LATENT, CFM_LATENT)),
     ("O5 47", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, SHORT)),
     ("O5", 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
-    ("O5 13", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
+    ("O5", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
     *(
         ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
         for data in ("8gaussians", "mixture dims=50")

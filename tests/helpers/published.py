@@ -25,6 +25,8 @@ PAPERS = dict(
     )
 )
 """{number: title and table} of the claims of papers."""
+SIGNED = re.compile(r"[-+]\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
+"""A difference with half its 95 % interval, as pages state it."""
 
 
 def text_of(place):
@@ -34,7 +36,7 @@ def text_of(place):
 
 def says(place, sentence):
     """Return whether a card or page has these words, in which # stands for a difference, whatever its number."""
-    words = re.escape(" ".join(sentence.split())).replace(r"\#", r"[-+]\d+(?:\.\d+)? ± \d+(?:\.\d+)?")
+    words = re.escape(" ".join(sentence.split())).replace(r"\#", SIGNED.pattern)
     return re.search(words, " ".join(text_of(place).split())) is not None
 
 
@@ -87,8 +89,8 @@ def by_metric(suite, table="default"):
     return found
 
 
-def values(suite, data, model, metric, nfe=None, table="default", **plan):
-    """Return {seed: value} of a model; in a track, at the budget where methods are tuned.
+def results(suite, data, model, metric, nfe=None, table="default", **plan):
+    """Return {seed: result} of a model; in a track, at the budget where methods are tuned.
 
     Args:
         model: its label, or its row of a track.
@@ -105,9 +107,26 @@ def values(suite, data, model, metric, nfe=None, table="default", **plan):
             and (first | plan).items() <= spec["plan"].items()
         ):
             assert spec["seed"] not in found, (suite, labels)
-            found[spec["seed"]] = result["value"]
+            found[spec["seed"]] = result
     assert found, (suite, data, model, metric)
     return found
+
+
+def values(*words, **settings):
+    """Return {seed: value} of `results`."""
+    return {seed: result["value"] for seed, result in results(*words, **settings).items()}
+
+
+def at_floor(*words, **settings):
+    """Return whether a table marks the mean of `results` with °: real data are not better (Welch, 95 %)."""
+    own = [*results(*words, **settings).values()]
+    sign = {"lower": 1, "higher": -1}.get(own[0]["better"])
+    if sign is None or len(own) < 2 or None in [result["floor"] for result in own]:
+        return False
+    numbers, floors = (sign * np.array([result[name] for result in own]) for name in ("value", "floor"))
+    errors = np.array([numbers.var(ddof=1), floors.var(ddof=1)]) / len(own)
+    freedom = (len(own) - 1) * errors.sum() ** 2 / (errors**2).sum()
+    return numbers.mean() - floors.mean() <= stats.t.ppf(0.975, freedom) * errors.sum() ** 0.5
 
 
 def in_order(suite, data, model, metric, **settings):
@@ -125,21 +144,32 @@ def halved(numbers):
     return np.mean(numbers), stats.t.ppf(0.975, len(numbers) - 1) * stats.sem(numbers)
 
 
-def differences(suite, data, metric, one, other, nfe=None, others=None, **plan):
-    """Return {seed: one model minus another}, over their common seeds.
+def sides(one, other, nfe=None, others=None, **plan):
+    """Return ((one model, its settings of `values`), (the other, its own)).
 
     Args:
         nfe, plan: as in `values`, for both models; `table` counts as a part of the plan.
         others: settings of the plan, and `nfe`, of the other model where they differ.
     """
-    first = values(suite, data, one, metric, nfe, **plan)
-    second = values(suite, data, other, metric, **({"nfe": nfe} | (plan if others is None else others)))
-    return {seed: value - second[seed] for seed, value in first.items() if seed in second}
+    return (one, {"nfe": nfe} | plan), (other, {"nfe": nfe} | (plan if others is None else others))
+
+
+def differences(suite, data, metric, *models, **settings):
+    """Return {seed: one model minus another}, over their common seeds; models and settings as in `sides`."""
+    own, other = (values(suite, data, model, metric, **its) for model, its in sides(*models, **settings))
+    return {seed: value - other[seed] for seed, value in own.items() if seed in other}
+
+
+def both_at_floor(suite, data, metric, *models, **settings):
+    """Return whether two models of `differences` are at the floor, so that no page may order them."""
+    return all(at_floor(suite, data, model, metric, **its) for model, its in sides(*models, **settings))
 
 
 def difference(*models, **settings):
-    """Return mean and half of the 95 % interval of the `differences`."""
-    return halved([*differences(*models, **settings).values()])
+    """Return mean and half of the 95 % interval of the `differences`, which may not order values at the floor."""
+    middle, half = halved([*differences(*models, **settings).values()])
+    assert abs(middle) <= half or not both_at_floor(*models, **settings), ("both are at the floor", models, settings)
+    return middle, half
 
 
 def signed(mean, half, digits):
@@ -184,6 +214,6 @@ def step_costs(track):
 
 
 def below(*models, **settings):
-    """Return whether the interval of a `difference` lies below 0."""
-    mean, half = difference(*models, **settings)
-    return mean + half < 0
+    """Return whether the interval of the `differences` lies below 0 and the two may be ordered."""
+    middle, half = halved([*differences(*models, **settings).values()])
+    return middle + half < 0 and not both_at_floor(*models, **settings)

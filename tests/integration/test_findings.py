@@ -66,11 +66,15 @@ def test_drifting_is_ahead_of_all_flow_maps_but_these():
     }
     behind = {("checkerboard", three): {row("alphaflow", "semidiscrete"), row("progressive", "semidiscrete"), "sdcfm"}}
     maps = [row(*pair) for pair in product({*LOSSES} - {"consistency"}, ("", "ot", "semidiscrete"))]
-    tests = {}
+    tests, stated = {}, []
     for (data, drifting), other in product(level, ["sdcfm", *maps]):
         own = in_order("drifting", data, drifting, "sliced_w2")  # its only NFE is 1
-        tests[(data, drifting), other] = ttest_rel(own, in_order("maps-v1", data, other, "sliced_w2", nfe=1))
+        flow = in_order("maps-v1", data, other, "sliced_w2", nfe=1)
+        tests[(data, drifting), other] = ttest_rel(own, flow)
+        if drifting == one and other in ("sdcfm", row("alphaflow", "semidiscrete")):
+            stated.append(signed(*halved(own - flow), 3))
     assert len(tests) == 88
+    assert says("35", "pairs: checkerboard {1}, moons {3}; minus SD-CFM: {0}, {2} |".format(*stated))
     corrected = holm({key: test.pvalue for key, test in tests.items()})
     for case in level:
         of = [key for key in tests if key[0] == case]
@@ -252,8 +256,11 @@ def test_holm_separates_otcfm_and_cfm_in_the_suite_digits_but_over_the_pairs_of_
     for model in ("otcfm", "cfm"):
         assert values("digits-v1", "digits", model, FD) == values("digits", "digits", model, FD)
     said = "neither with default settings (the same values) nor with tuned ones ("
-    over = f"in digits-v1, where Holm corrects for {count} pairs instead of {len(p)}, it separates them"
-    assert says("13", f"{over} {said}single interval: #;")
+    pages = (
+        "../docs/metric_power.md",
+        f"but still separated ({len(p)} pairs; not over the {count} pairs of `digits-v1`)",
+    )
+    assert says(*pages)
     assert says("O5", f"in the suite digits ({len(p)} pairs), but in digits-v1 ({count} pairs) {said}#,")
 
 
@@ -284,7 +291,7 @@ def test_pages_state_the_cost_of_a_step_on_an_idle_machine():
         f"{moons['wcfm']:.2f} times a CFM step in 2D, {in_8d:.2f} in 8D, {in_50d:.2f} in 50D (plane-v1), "
         f"{' to '.join(transport)} from data to data (transport-v1), {digits:.2f} on digits"
     )
-    assert says("W2", f"| effect | a step takes {said} |")
+    assert says("W2", f"| effect | a step takes {said}, ")  # test_pages.py has the cost in latents
     assert f"a step takes {moons['wcfm-balanced']:.1f} times the CPU time of a CFM step in 2D" in CARDS["11"]
     ratios = ", ".join(f"{moons[model]:.1f} times ({model})" for model in ("otcfm", "wcfm-balanced", "sdcfm"))
     said = f"a step on moons takes {ratios} and {moons['wcfm']:.2f} times (wcfm) the CPU time of a CFM step"

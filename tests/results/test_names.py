@@ -5,6 +5,7 @@ import re
 import pytest
 
 from genbench.errors import ConfigError
+from genbench.registry import datasets
 from genbench.results.names import meant, metric_names, named, typed_name
 
 
@@ -50,13 +51,10 @@ def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
 
 
 @pytest.mark.parametrize(
-    ("typed", "name"),
-    [("mine.py", "mine"), ("dir/mine.py:other", "other"), ("people.csv", "people"), ("a/faces.tar.gz", "faces")]
-    + [(same, same) for same in ("cfm", "mine@1f2e3d4c", "ours+reg", "wcfm kappa=0.5")]
-    + [(same, same) for same in ("cifar10 images=f0c7f7bd", "points file=35e89469")],
+    "typed", ["cfm", "mine@1f2e3d4c", "ours+reg", "wcfm kappa=0.5", "cifar10 images=f0c7f7bd", "points file=35e89469"]
 )
-def test_a_file_may_be_named_as_in_a_run(typed, name):
-    assert typed_name(typed) == name
+def test_names_that_are_no_files_mean_themselves(typed):
+    assert (typed_name(typed), typed_name(typed, datasets)) == (typed, typed)
 
 
 def test_a_file_means_its_present_content_and_a_name_any_content(tmp_path):
@@ -66,18 +64,33 @@ def test_a_file_means_its_present_content_and_a_name_any_content(tmp_path):
     )
     name = typed_name(str(tmp_path / "mine.py"))
     assert name == typed_name(str(tmp_path / "mine.py:mine"))
-    assert name.startswith("mine@")
-    old, new = ({label: full} for label, full in (("mine", "mine@00000000"), ("mine", name)))
-    assert meant([name, "mine"], new, "none of") == ["mine", "mine"]
-    both = {name: name, "mine@00000000": "mine@00000000", "cfm": "cfm", "cfm@00000000": "cfm@00000000"}
-    assert meant([name, "cfm"], both, "none of") == [name, "cfm"]
-    assert meant(["mine"], {name: name, f"{name} steps=2": name}, "none of") == [name]
-    for names, labels, message in (
-        (["mine", "cfm"], both, f"'mine' is ambiguous: {name}; mine@00000000. Name one of them"),
-        (["mine"], {name: name, "mine@00000000 std=2": "mine@00000000"}, "'mine' is ambiguous"),  # also of more words
-        (["mine", "cf"], both, "none of 'cf'; did you mean"),  # what is missing first
-        (["mine@00000000 std=2"], old, "none of 'mine@00000000 std=2'; known: mine"),  # its content is there
-        ([name], old, f"none of '{name}', only of other contents of its file: run it, or name 'mine'"),
+    (tmp_path / "people.csv").write_text("1,2\n3,4\n")
+    assert re.fullmatch("people@[0-9a-f]{8}", typed_name(str(tmp_path / "people.csv"), datasets))
+    old, new = ("mine", "mine@00000000 steps=9", "old"), ("mine", f"{name} steps=9", "new")
+    both = [(name, *new[1:]), ("mine@00000000 std=2", "mine@00000000 std=2", "old")]
+    for asked, known, expected in (
+        (name, [new], ["new"]),
+        ("mine", [new], ["new"]),
+        ("mine steps=9", [old], ["old"]),
+        (name, both, ["new"]),
+        (f"{name} steps=9", both, ["new"]),
+        ("mine@00000000 std=2.0", both, ["old"]),
+        ("cfm", [("cfm", "cfm", "ours"), ("cfm@00000000", "cfm@00000000", "a file's")], ["ours"]),
+        ("cfm std=2", [("cfm std=2", "cfm std=2", "ours"), ("cfm@00000000 std=2", "cfm@00000000 std=2", 0)], ["ours"]),
+        ("cfm", [("cfm", "cfm steps=9", 9), ("cfm", "cfm steps=90", 90)], [9, 90]),
+    ):
+        assert meant(asked, known, "none of") == expected
+    for asked, known, message in (
+        (
+            "mine",
+            both,
+            f"none of 'mine', only of '{name}' or 'mine@00000000': name one of these contents of its file, or",
+        ),
+        ("mine std=2", both, "none of 'mine std=2', only of"),  # the words do not tell which content is meant
+        ("mine@00000000 std=3", both, "none of 'mine@00000000 std=3'; did you mean 'mine@00000000 std=2'"),
+        (name, [old], f"none of '{name}', only of 'mine': name one of these contents of its file, or run it"),
+        ("cfm", [("cfm std=1", "cfm std=1", 1), ("cfm std=2", "cfm std=2", 2)], "'cfm' is ambiguous: cfm std=1; cfm"),
+        ("std=1", [("cfm std=1", "cfm std=1", 1)], "none of 'std=1'"),  # the model comes first
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
-            meant(names, labels, "none of")
+            meant(asked, known, "none of")

@@ -15,7 +15,7 @@ from genbench.models.flow_matching.paths import Lipman, Path, Straight
 from genbench.nets.presets import Net, Prediction, build
 from genbench.numerics.weighted_pairs import relative_ess
 from genbench.seeds import derive
-from genbench.settings import Fraction, Positive
+from genbench.settings import Fraction, Positive, settings_of
 from genbench.space import dequantize
 
 STRAIGHT = 1e-3
@@ -81,7 +81,6 @@ class PairModel(Model, Coupled):
         times: number of time inputs of the network: 1 for the time of the state; 2 adds the length of an interval.
     """
 
-    nfe_curve = True
     keeps_conditions = True
 
     def __init__(
@@ -99,6 +98,7 @@ class PairModel(Model, Coupled):
         if shared.conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         self.event, self.source, self.conditional = event, source, shared.conditional
+        self.nfe_curve = settings_of(self.sampler).keys() >= {"method", "steps"}  # not with each sampler of a user
         prediction, std = shared.prediction, shared.data_std
         straight = isinstance(path, (Straight, Lipman)) and path.sigma <= STRAIGHT
         if prediction != "velocity" and not straight:

@@ -13,7 +13,7 @@ from genbench.errors import ConfigError, Unsupported
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.pair_model import Example, PairModel, scalars
 from genbench.numerics.ode import SOLVERS, Method, euler_maruyama, integrate, log_density
-from genbench.settings import NonNegative, Positive, Size, typed
+from genbench.settings import NonNegative, Positive, Size
 
 COUPLED = {"pool", "entropy", "kappa", "clip", "pairs"}
 """Settings of models whose pairs are not independent: transport plans, weights, bridges and reflow."""
@@ -114,10 +114,6 @@ class FlowMatching(PairModel, Transport):
             )
 
     def at_budget(self, options: Mapping[str, Any], method: str, nfe: int) -> dict[str, Any]:
-        try:
-            typed(self.sampler, {"method": method, "steps": nfe})
-        except (ConfigError, KeyError) as error:  # a method of users with a sampler of its own
-            raise Unsupported(f"its sampler does not take method={method} with a number of steps") from error
         stages = SOLVERS[method].stages
         if stages is None:
             raise Unsupported(f"{method} chooses its own number of evaluations")

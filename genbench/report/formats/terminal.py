@@ -20,7 +20,7 @@ from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
 from genbench.report.tables import NO_REASON, ONE_EVALUATION, comparison_tables, distinct_reasons
 from genbench.results.frames import cost_of, doubtful_density, protocol
-from genbench.results.names import metric_names, named
+from genbench.results.names import full_names, metric_names, named
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.sweeps.progress import duration
@@ -76,8 +76,7 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     shown = f"{' and '.join(parts)} are shown. " if parts else ""
     print_line(console, f"{shown}All tables: {folder / 'table.md'}")
     # With their hashes: `compare` reads the whole folder, which may have other contents of a file.
-    found = ((run.record["spec"]["model"]["name"], run.record["labels"]["model"]) for run in suite.runs)
-    models = list(dict.fromkeys(" ".join([name, *label.split()[1:]]) for name, label in found))
+    models = list(dict.fromkeys(full_names(run.record)[0] for run in suite.runs))
     where = ["--results", str(folder.parent)]
     if len(models) > 1:
         words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]
