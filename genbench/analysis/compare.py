@@ -4,18 +4,20 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from genbench.analysis.means import LEVEL, mean_and_error
 from genbench.analysis.significance import POWER, Paired, detectable, holm, paired
 from genbench.errors import ConfigError, unknown
 from genbench.results.frames import TUNED_END, budget_words, names_of, protocols, tables_of
 from genbench.results.names import full_names, meant, metric_names, named
+from genbench.runs.record import identity
 from genbench.runs.record_types import Record
 from genbench.runs.versions import without_outdated
 
-Key = tuple[str, str]
-"""A model, with its budget if there are several, and its data."""
+K = TypeVar("K")
+Key = tuple[str, str, str]
+"""A model, with its budget if there are several, its data, and its label."""
 
 FEW = "too few seeds"
 """Verdict on a difference that no test could tell from chance, whatever its size."""
@@ -156,22 +158,28 @@ def compare_models(
 
     Args:
         records: the records of both models, among others; outdated ones are ignored.
-        one, other, dataset: labels in tables (without a setting in which only failed runs differ), or as many of their
-            words as identify them ("wcfm kappa=0.5").
+        one, other, dataset: names as in tables (without a setting in which only failed runs differ), or with the hash
+            of a file; then as many words as identify them, also of the plan and the evaluation ("wcfm kappa=0.5
+            steps=5000"). "tuned" is such a word: other names mean tuned rows only if there are no others.
         metrics: names of metrics; by default all that both models measured. Holm's correction covers these metrics.
 
     Raises:
-        ConfigError: if a model is missing or ambiguous, or they have no seed or metric in common.
+        ConfigError: if a model is missing or ambiguous, or they have no budget, seed or metric in common.
     """
-    sets = [
-        (shown["labels"]["data"], full_names(each)[1], shown)
-        for each, shown in zip(records, named(records), strict=True)
-    ]
+    full = {identity(each): full_names(each) for each in records}
+    sets = [(shown["labels"]["data"], full[identity(shown)][1], shown) for shown in named(records)]
     on_data = meant(dataset, sets, "no results on")
     data, current = on_data[0]["labels"]["data"], without_outdated(on_data)
-    groups = _groups(current, _keys(current))
-    runs = [(_model(own[0]), f"{full_names(own[0])[0]} {budget_words(own[0])}", key) for key, own in groups.items()]
-    first, second = _common_budget(groups, *(meant(name, runs, f"no results on {data} of") for name in (one, other)))
+    # With the label: a label may have words that are the budget of another.
+    keys = [(*key, record["labels"]["model"]) for key, record in zip(_keys(current), current, strict=True)]
+    groups = _groups(current, keys)
+    runs = [(_model(own[0]), f"{full[identity(own[0])][0]} {budget_words(own[0])}", key) for key, own in groups.items()]
+
+    def meant_by(name: str) -> list[Key]:
+        same = [run for run in runs if run[0].endswith(TUNED_END) == ("tuned" in name.split())]
+        return meant(name, same or runs, f"no results on {data} of")
+
+    first, second = _common_budget(groups, meant_by(one), meant_by(other))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
     difference = _compared(first, second, groups[first], groups[second], main=True, metrics=metrics)
@@ -196,7 +204,7 @@ def _common_budget(
     """Choose the groups of two models with the same budget: those with the most common seeds, then with most steps.
 
     Raises:
-        ConfigError: if no budget is common, and there are several.
+        ConfigError: if no plan and evaluation are common, and there are several.
     """
 
     def common(pair: tuple[Key, Key]) -> tuple[int, int]:
@@ -207,7 +215,7 @@ def _common_budget(
     shared = [(a, b) for a, b in pairs if _budget(groups[a][0]) == _budget(groups[b][0])]
     if not shared and len(pairs) > 1:
         known = ", ".join(key[0] for key in (*ones, *others))
-        raise ConfigError(f"no common budget of {known}: name one of each")
+        raise ConfigError(f"no two of these have the same plan and evaluation: {known}. Name one of each")
     return max(shared or pairs, key=common)
 
 
@@ -228,8 +236,8 @@ def _keys(records: Sequence[Record]) -> list[tuple[str, str]]:
     return [(name, record["labels"]["data"]) for name, record in zip(names_of(records), records, strict=True)]
 
 
-def _groups(records: Sequence[Record], keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[Record]]:
-    groups: dict[tuple[str, str], list[Record]] = {}
+def _groups(records: Sequence[Record], keys: Sequence[K]) -> dict[K, list[Record]]:
+    groups: dict[K, list[Record]] = {}
     for record, key in zip(records, keys, strict=True):
         groups.setdefault(key, []).append(record)
     return groups

@@ -151,9 +151,9 @@ def names_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def budget_words(record: Mapping[str, Any]) -> str:
-    """Return a run's plan and evaluation in the words of `names_of`, and whether it is in a table of tuned settings."""
-    words = [f"{_setting(key, record['labels']['model'])}={value}" for key, value in _budget(record["spec"]).items()]
-    return " ".join(words)
+    """Return a run's plan and evaluation as words of `names_of`."""
+    label = record["labels"]["model"]
+    return " ".join(f"{_setting(key, label)}={value}" for key, value in _budget(record["spec"]).items())
 
 
 def _setting(key: tuple[str, str], label: str) -> str:

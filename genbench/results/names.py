@@ -39,8 +39,8 @@ def named(records: Sequence[Labelled], beside: Iterable[Mapping[str, Any]] = ())
         if own := own_data_name(spec["data"]):
             of_file = OF_FILE.search(labels["data"])
             data[own].add(of_file and of_file[2])
-    plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known}
-    own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known}
+    plain = {name for name, hashes in code.items() if len(hashes) == 1 and name not in known | data.keys()}
+    own_data = {name for name, hashes in data.items() if len(hashes) == 1 and name not in known | code.keys()}
 
     def renamed(record: Labelled) -> Labelled:
         labels, own = record["labels"], own_data_name(record["spec"]["data"])
@@ -73,20 +73,25 @@ def typed_name(text: str, registry: Registry = models) -> str:
         ConfigError: if the file is broken, or registers several such components or none.
     """
     code = _PYTHON.fullmatch(text)
-    if code and (path := Path(f"{code[1]}.py")).is_file():
+    if code and (path := Path(f"{code[1]}.py").expanduser()).is_file():
         return registry.load(path, code[2] or "")
     data = {"name": "points", "path": text}
-    if registry is datasets and text not in datasets and Path(text).exists():
+    if registry is datasets and text not in datasets and Path(text).expanduser().exists():
         return f"{own_data_name(data)}@{content_of(data):.8}"
     return text
 
 
 def full_names(record: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the names of a record's model and data, which mean the same in any folder: files have their hashes."""
-    labels, spec = record["labels"], record["spec"]
-    own, of_file = own_data_name(spec["data"]), OF_FILE.search(labels["data"])
-    model = " ".join([spec["model"]["name"], *labels["model"].split()[1:]])
-    return model, f"{own}@{of_file[2]}" if own and of_file else labels["data"]
+    """Return the names of a record's model and data, which mean the same in any folder: files have their hashes.
+
+    Args:
+        record: as it is saved, not as `named` returns it.
+    """
+    data, own = record["labels"]["data"], own_data_name(record["spec"]["data"])
+    if own and (of_file := OF_FILE.search(data)):
+        _, *settings = OF_FILE.sub("", data).split()
+        data = " ".join([f"{own}@{of_file[2]}", *settings])
+    return record["labels"]["model"], data
 
 
 def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[T]:
@@ -112,7 +117,9 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
             found[label].append(each)
     if not found:
         raise _missing(problem, name, known)
-    whole = [label for label in found if _words(label.partition(" ")[2]) <= asked]
+    # The hash of a data file is a word of its label, but belongs to its name here.
+    settings = {label: (OF_FILE.sub("", label) if "@" in first else label).partition(" ")[2] for label in found}
+    whole = [label for label in found if _words(settings[label]) <= asked]
     labels = [max(whole, key=len)] if whole else [*found]
     if len(labels) > 1:
         raise ConfigError(f"'{name}' is ambiguous: {'; '.join(labels)}. Name one of them")
@@ -122,11 +129,12 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
 def _missing(problem: str, name: str, known: Sequence[tuple[str, str, Any]]) -> ConfigError:
     """Return the error about a name that means nothing, which names the contents of its file if there are some."""
     first = name.partition(" ")[0]
-    of_file = {full.split()[0]: label for label, full, _ in known if full.startswith(f"{first.partition('@')[0]}@")}
-    if first in of_file or not of_file:
+    begun = any(first in (label.split()[0], full.split()[0]) for label, full, _ in known)
+    contents = sorted({full.split()[0] for _, full, _ in known if full.startswith(f"{first.partition('@')[0]}@")})
+    if begun or not contents:
         return unknown(problem, name, {label for label, *_ in known})
-    contents = " or ".join(f"'{label.split()[0]}'" for label in of_file.values())
-    return ConfigError(f"{problem} '{name}', only of {contents}: name one of these contents of its file, or run it")
+    only = " or ".join(f"'{each}'" for each in contents)
+    return ConfigError(f"{problem} '{name}', only of {only}: name one of these contents of its file, or run it")
 
 
 def _words(text: str) -> set[str | tuple[str, float]]:

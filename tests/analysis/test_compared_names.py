@@ -1,5 +1,6 @@
 """Comparisons call models as tables do, whatever contents of a file and whatever budgets a folder has."""
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -57,11 +58,11 @@ def of(model, seeds=3, data="moons", steps=9):
     """Records of a model, perhaps of a file, as `model@hash`."""
     base, _, sha256 = model.partition("@")
     found = [
-        record("cfm" if sha256 else base, s, {"w2": (s + s**2 / 9, "lower")}, None, {"steps": steps})
+        record("cfm" if sha256 else base.split()[0], s, {"w2": (s + s**2 / 9, "lower")}, None, {"steps": steps})
         for s in range(seeds)
     ]
     for each in found:
-        each["labels"] |= {"model": model, "data": data}
+        each["labels"] |= {"model": model, "data": data, "run": f"{model} {data} {steps} {each['spec']['seed']}"}
         each["spec"]["model"] = each["spec"]["model"] | {"name": model}
         each["spec"]["data"] = each["spec"]["data"] | {"name": data}
     return found
@@ -102,6 +103,17 @@ def test_tuned_rows_of_a_track_are_compared_only_if_they_are_asked_for():
                 f"wcfm{end} on moons",
                 seeds,
             )
+        with pytest.raises(ConfigError, match="no results on moons of 'cfm steps=90'"):
+            compare_models(records, "cfm steps=90", "wcfm", "moons")
+
+
+def test_a_setting_with_the_name_of_a_budget_is_another_model():
+    """Of the label "cfm" with 90 steps of training and the label "cfm steps=90", the records were mixed."""
+    budgets, other = [*of("cfm"), *of("cfm", steps=90)], of("cfm steps=90")
+    for each in other:
+        each["results"] = [row | {"value": 100 + row["value"]} for row in each["results"]]
+    for records in ([*budgets, *other, *of("wcfm")], [*other, *budgets, *of("wcfm")]):
+        assert compare_models(records, "cfm", "wcfm", "moons").values[0].one < 100
 
 
 def test_an_edited_data_file_is_not_compared_by_its_earlier_content(tmp_path, cli, monkeypatch):
@@ -115,7 +127,14 @@ def test_an_edited_data_file_is_not_compared_by_its_earlier_content(tmp_path, cl
     assert cli(*ask)[0] == 0
     Path("people.csv").write_text("".join(rows[1:]))
     code, _, err = cli(*ask)
-    assert (code, "no results on 'people@" in err, "only of 'people'" in err) == (2, True, True)
+    assert (code, "no results on 'people@" in err) == (2, True)
+    (earlier,) = re.findall("only of '(people@.*?)'", err)
+    assert cli(*ask[:-1], earlier)[0] == 0
+    for model in ("cfm", "gaussian"):
+        assert cli("run", "--model", model, "--dataset", "people.csv", *few)[0] == 0
+    for name in ("people.csv", earlier):
+        assert cli(*ask[:-1], name)[0] == 0
+    assert "'people' is ambiguous: people file=" in cli(*ask[:-1], "people")[2]
 
 
 def test_folders_are_compared_by_what_both_have_and_then_by_what_differs():

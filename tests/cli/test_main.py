@@ -94,6 +94,7 @@ SETTINGS = [
         ),
         "fid-legacy.features.weights: nowhere.pt does not exist",
     ),  # before the training, which would take hours
+    ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
     (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),

@@ -149,10 +149,7 @@ def test_a_half_without_a_value_ends_the_interval_and_not_the_run(moons, metric)
     def log_share(evaluation):
         return Value((evaluation.x[:, 0] > 8).float().mean().log().item(), len(evaluation.x), "p")  # infinite without
 
-    def infinite(evaluation):
-        return Value(math.inf if len(evaluation.x) < len(x) else 0.0, len(evaluation.x), "p")
-
-    for name, function in (("rare", rare), ("log-share", log_share), ("infinite", infinite)):
+    for name, function in (("rare", rare), ("log-share", log_share)):
         metric(name, function, halves=True, floor=False)
         (row,) = measure(Evaluation(moons, 0, x=x, errors=True), name, {}, False)
         assert (math.isfinite(row["value"]), row.get("details")) == (True, None)

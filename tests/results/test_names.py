@@ -78,19 +78,26 @@ def test_a_file_means_its_present_content_and_a_name_any_content(tmp_path):
         ("cfm", [("cfm", "cfm", "ours"), ("cfm@00000000", "cfm@00000000", "a file's")], ["ours"]),
         ("cfm std=2", [("cfm std=2", "cfm std=2", "ours"), ("cfm@00000000 std=2", "cfm@00000000 std=2", 0)], ["ours"]),
         ("cfm", [("cfm", "cfm steps=9", 9), ("cfm", "cfm steps=90", 90)], [9, 90]),
+        ("a@0000000a", [(f"a{s} file=0000000a", f"a@0000000a{s}", s) for s in ("", " test=0.3")], [""]),
     ):
         assert meant(asked, known, "none of") == expected
     for asked, known, message in (
         (
             "mine",
             both,
-            f"none of 'mine', only of '{name}' or 'mine@00000000': name one of these contents of its file, or",
+            f"none of 'mine', only of 'mine@00000000' or '{name}': name one of these contents of its file, or",
         ),
         ("mine std=2", both, "none of 'mine std=2', only of"),  # the words do not tell which content is meant
         ("mine@00000000 std=3", both, "none of 'mine@00000000 std=3'; did you mean 'mine@00000000 std=2'"),
-        (name, [old], f"none of '{name}', only of 'mine': name one of these contents of its file, or run it"),
+        (name, [old], f"none of '{name}', only of 'mine@00000000': name one of these contents of its file, or run it"),
+        ("mine std=3", [("mine std=2", "mine@00000000 std=2", 0)], "none of 'mine std=3'; did you mean 'mine std=2'?"),
         ("cfm", [("cfm std=1", "cfm std=1", 1), ("cfm std=2", "cfm std=2", 2)], "'cfm' is ambiguous: cfm std=1; cfm"),
         ("std=1", [("cfm std=1", "cfm std=1", 1)], "none of 'std=1'"),  # the model comes first
     ):
         with pytest.raises(ConfigError, match=re.escape(message)):
             meant(asked, known, "none of")
+
+
+def test_a_python_file_and_a_data_file_of_one_name_are_two_data_sets():
+    found = labels(record("cfm", "people@0000000f"), record("cfm", "points", "people.csv", A))
+    assert [data for _, data in found] == ["people@0000000f", "people file=aaaaaaaa"]

@@ -20,7 +20,7 @@ from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
 from genbench.report.tables import NO_REASON, ONE_EVALUATION, comparison_tables, distinct_reasons
 from genbench.results.frames import cost_of, doubtful_density, protocol
-from genbench.results.names import full_names, metric_names, named
+from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
 from genbench.runs.record_types import Record
 from genbench.sweeps.progress import duration
@@ -60,8 +60,13 @@ def _cell(cell: Cell) -> str:
     return cell_text(cell, escape=plain).replace(" ± ", "±")
 
 
-def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
-    """Print the main columns of the first tables of a suite, where the rest is, and the next command."""
+def print_suite(suite: SuiteResults, names: Sequence[tuple[str, str]], folder: Path, console: Console) -> None:
+    """Print the main columns of the first tables of a suite, where the rest is, and the next commands.
+
+    Args:
+        names: full names of the runs' models and data: `compare` reads the whole folder, which may have other contents
+            of a file.
+    """
     chosen = headlines([suite])
     tables = comparison_tables(suite.values, suite.failures)
     for table in tables[:TABLES]:
@@ -75,11 +80,10 @@ def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
     parts += [f"{TABLES} of {len(tables)} tables"] if len(tables) > TABLES else []
     shown = f"{' and '.join(parts)} are shown. " if parts else ""
     print_line(console, f"{shown}All tables: {folder / 'table.md'}")
-    # With their hashes: `compare` reads the whole folder, which may have other contents of a file.
-    models = list(dict.fromkeys(full_names(run.record)[0] for run in suite.runs))
+    models = list(dict.fromkeys(model for model, _ in names))
     where = ["--results", str(folder.parent)]
     if len(models) > 1:
-        words = ["genbench", "compare", *models[:2], "--dataset", suite.runs[0].data, *where]
+        words = ["genbench", "compare", *models[:2], "--dataset", names[0][1], *where]
         print_line(console, f"next: {shlex.join(words)}")
     print_line(console, f"next: {shlex.join(['genbench', 'report', *where])}")
 
