@@ -145,7 +145,7 @@ def test_holm_leaves_wcfm_behind_cfm_on_fewer_tasks_than_single_intervals():
         found.append((len(behind), len(left), len(tasks(track))))
     assert found == [(6, 5, 8), (3, 2, 4), (8, 7, 8), (3, 2, 4)]
     assert not pairs_of(published("plane-v1"), "8gaussians", steps=20_000).beats("cfm", "wcfm")
-    there = "and on three of four of transport-v1 (two)"
+    there = "and on three of four of transport-v1 (with Holm, on two)"
     assert f"worse in sliced W2 on six of eight tasks of plane-v1 (with Holm, on five) {there};" in PAPERS["W7"]
     assert f"worse on all eight tasks of plane-v1 (with Holm, on all but 8gaussians) {there}," in PAPERS["W7"]
 
