@@ -343,7 +343,7 @@ def sentence(board: TrackBoard) -> str:
     told = f" ({ahead} worse, {behind} better)" if ahead and behind else ", all better" if behind else ", all worse"
     tasks = f"{listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}"
     return (
-        f"{start}, {method} is separated from {ahead + behind} of {ahead + behind + alike} methods"
+        f"{start}, {method} is separated from {ahead + behind} of {ahead + behind + alike} others"
         f"{told if ahead + behind else ''} ({tasks}). There, with {within.share} {base}'s "
         f"seconds, its excess is {interval(within.own)} times {base}'s. Refuted if "
         f"{counted(len(heat.seeds), 'other seed')} or other tasks separate {method} from another method."

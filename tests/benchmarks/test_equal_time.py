@@ -197,7 +197,7 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     numbers += [number for steps, tasks in compared for number in (ratio(("nsf", steps), tasks), times(steps, tasks))]
     assert [number for number in numbers if f" {number}" not in words] == []
     assert "In none of these cases is it separated from cfm." in words
-    assert f"nsf is separated from {others - len(near)} of {others} methods" in said
+    assert f"nsf is separated from {others - len(near)} of {others} others" in said
     assert f"There, with {numbers[4]} cfm's seconds, its excess is {numbers[3]} times cfm's." in said
     assert all(f" {data}" in words.partition("Within the time limit")[2] for data in rest)
     counts = []

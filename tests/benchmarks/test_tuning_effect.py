@@ -103,9 +103,9 @@ def test_the_list_of_results_says_what_tuning_does_for_wcfm(lines, found):
         counts += [len(behind), len(still)]
     count = len({place[2] for place in found[0]})
     said += (
-        " With Holm's correction on single tasks, it is behind CFM with default and with tuned settings on "
-        f"{counts[0]} and {counts[1]} of {count} tasks in sliced W2 and on {counts[2]} and {counts[3]} in W2, and "
-        "ahead on one, pinwheel, in W2 with tuned settings."
+        f" With Holm's correction on single tasks, it is behind CFM in sliced W2 on {counts[0]} of {count} tasks with "
+        f"default settings and on {counts[1]} with tuned ones, in W2 on {counts[2]} and on {counts[3]}, and ahead only "
+        "on pinwheel in W2 with tuned settings."
     )
     assert said in (readme.RANKINGS.parent / "README.md").read_text("utf-8")
 

@@ -58,7 +58,7 @@ DIFFERENCES = [
     ("W5 31", 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "otcfm")),
     *(
         (card, 4, ("transport-v1", "tori", "straightness", "wcfm", "otcfm", plan))
-        for card, plan in (("W5", {}), ("W5", MID), ("W5 2", LONG), ("W5 2", {"table": "tuned"}))
+        for card, plan in (("W5", {}), ("W5 2", LONG), ("W5 2", {"table": "tuned"}), ("W5", MID))
     ),
     *(
         ("W6", digits, ("batch", data, "w2", model, "cfm", {"batch_size": 16}), {"batch_size": 256})

@@ -291,7 +291,7 @@ def test_pages_state_the_cost_of_a_step_on_an_idle_machine():
         f"{moons['wcfm']:.2f} times a CFM step in 2D, {in_8d:.2f} in 8D, {in_50d:.2f} in 50D (plane-v1), "
         f"{' to '.join(transport)} from data to data (transport-v1), {digits:.2f} on digits"
     )
-    assert says("W2", f"| effect | a step takes {said}, ")  # test_pages.py has the cost in latents
+    assert says("W2", f"| effect | a step takes {said} |")  # test_pages.py has the cost in latents
     assert f"a step takes {moons['wcfm-balanced']:.1f} times the CPU time of a CFM step in 2D" in CARDS["11"]
     ratios = ", ".join(f"{moons[model]:.1f} times ({model})" for model in ("otcfm", "wcfm-balanced", "sdcfm"))
     said = f"a step on moons takes {ratios} and {moons['wcfm']:.2f} times (wcfm) the CPU time of a CFM step"

@@ -30,8 +30,13 @@ AT_FLOOR = [
         for said in ("(after 5,000, both are at the floor)", "After 5,000, both are at the floor.")
     ),
     *(
-        ("5", said, KAPPA_1, {})
-        for said in ("; with dopri5, both are at the floor |", "With dopri5, both are at the f")
+        ("5", said, (*KAPPA_1[:4], other), {"nfe": nfe})
+        for other, said in (
+            ("cfm", "; from NFE 16 on and with dopri5, both are at the floor |"),
+            ("cfm", "up to NFE 4. From NFE 16 on, both are at the floor."),
+            ("otcfm", "OT-CFM is better than W-CFM at NFE 1 to 8, from NFE 16 on both are at the floor |"),
+        )
+        for nfe in (16, 32, None)
     ),
     *(("31", "#, in the other three cases both are at the floor |", TORI, plan) for plan in (MID, LONG, TUNED)),
     *(
@@ -85,15 +90,14 @@ def test_the_cost_of_the_tilt_is_a_difference_unless_both_are_at_the_floor(suite
 
 
 def test_with_few_steps_alone_wcfm_at_kappa_1_is_ahead_of_cfm():
-    for nfe in (1, 2, 4, 8, 16, 32):
+    for nfe in (1, 2, 4, 8):
         assert below(*KAPPA_1, nfe=nfe) == (nfe < 8)
-        assert below(*KAPPA_1[:3], "otcfm", KAPPA_1[3], nfe=nfe) == (nfe < 16)
-        for data, first in (("8gaussians", 8), ("moons", 4)):
-            pair = "few-steps", data, "w2", "cfm", "wcfm kappa=1.0"
-            assert below(*pair, nfe=nfe, steps=6000, others={"steps": 5300}) == (nfe >= first)
-    assert says("5", "CFM is better from NFE 8 on, on moons from NFE 4 on;")
-    assert says("5", "OT-CFM is better than W-CFM at NFE 1 to 8 |")
-    assert says("5", "W-CFM (kappa 1) beats CFM up to NFE 4.")
+        assert below(*KAPPA_1[:3], "otcfm", KAPPA_1[3], nfe=nfe)
+    for nfe, (data, first) in product((1, 2, 4, 8, 16, 32, None), (("8gaussians", 8), ("moons", 4))):
+        pair = "few-steps", data, "w2", "cfm", "wcfm kappa=1.0"
+        ahead = below(*pair, nfe=nfe, steps=6000, others={"steps": 5300})
+        assert ahead == (nfe is None or nfe >= first)
+    assert says("5", "CFM is better from NFE 8 on, also with dopri5, on moons from NFE 4 on;")
 
 
 def test_a_page_cannot_order_two_values_at_the_floor():

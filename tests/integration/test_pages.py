@@ -116,10 +116,9 @@ def costs(model):
     }
 
 
-def noise_in_latents():
-    """State by how much a step of W-CFM or OT-CFM, which does more than one of CFM, seems to cost less."""
-    least = min(cost for model in ("wcfm", "otcfm") for cost in costs(model)[LATENTS])
-    return f"timings there vary by up to {100 * (1 - least):.0f} %"
+def error_in_latents():
+    """Return a lower bound of the error of timings: a step of W-CFM, which does more than one of CFM, seems cheaper."""
+    return 1 - min(costs("wcfm")[LATENTS])
 
 
 def in_short(model):
@@ -127,17 +126,21 @@ def in_short(model):
     own = {task: first for task, (first, *_) in costs(model).items()}
     said = f"{own['moons']:.1f} times the CPU time of a CFM step in 2D, {own['mixture dims=50']:.1f} times in 50D"
     assert {f"{own[task]:.1f}" for task in PLANAR} == {f"{own['moons']:.1f}"}
-    return f"A step takes {said}, {own['digits']:.2f} times on digits and, in CIFAR-10 latents, "
+    return f"A step takes {said}, {own['digits']:.2f} times on digits"
 
 
 def check_wcfm_paths(said):
     dit, unet = costs("wcfm")[LATENTS]
-    most = max(max(own) for own in costs("wcfm").values())
-    assert says("W2", f", {dit:.2f} in CIFAR-10 latents (DiT) |")
-    but = f"except for the U-Net in CIFAR-10 latents ({unet:.2f}; {noise_in_latents()})"
-    assert says("W2", f"every ratio is above 1, {but};")
-    paths = f"Paths are straighter than CFM's, at no more than {most:.2f} times the CPU time of a step."
-    assert said.startswith(paths)  # test_papers.py compares paths on every task
+    ratios = [own for task, of_task in costs("wcfm").items() if task != LATENTS for own in of_task]
+    assert min(ratios) > 1
+    error = f"timings err by at least {100 * error_in_latents():.0f} %"
+    ours = f"in CIFAR-10 latents (DiT {dit:.2f}, U-Net {unet:.2f}), {error};"
+    assert says("W2", f"every ratio of the effect is above 1; {ours}")
+    assert {*costs("wcfm")} == {*PLANAR, "mixture dims=8", "mixture dims=50", "digits", LATENTS}
+    assert said.startswith(
+        f"Paths are straighter than CFM's, at no more than {max(ratios):.2f} times the CPU time of a step in 2D, 8D, "
+        "50D and on digits."
+    )  # test_papers.py compares paths on every task
 
 
 def check_wcfm(said):
@@ -188,14 +191,17 @@ def check_balanced(said):
     most = f"{max(map(fmean, tilts.values())):.3f}"
     assert f"at most {most} in the seven studies and the one track (latents-v1) that measure it." in said
     dit, unet = costs("wcfm-balanced")[LATENTS]
-    assert said.endswith(f"{in_short('wcfm-balanced')}{dit:.2f} (DiT) and {unet:.2f} times (U-Net).")
+    latents = f"in CIFAR-10 latents, about {dit:.1f} (DiT) and {unet:.1f} times (U-Net)."
+    assert said.endswith(f"{in_short('wcfm-balanced')} and, {latents}")
 
 
 def check_otcfm(said):
     assert said.startswith("Paths are straighter than CFM's on every task.")  # test_papers.py compares them on points
     assert below("digits-v1", "digits", "straightness", "otcfm", "cfm")
-    assert max(costs("otcfm")[LATENTS]) < 1
-    assert said.endswith(f"{in_short('otcfm')}no more than CFM's ({noise_in_latents()}).")
+    error = error_in_latents()
+    assert all(abs(cost - 1) < error for cost in costs("otcfm")[LATENTS])
+    latents = f"the difference in CIFAR-10 latents is below the error of timings there (at least {100 * error:.0f} %)."
+    assert said.endswith(f"{in_short('otcfm')}, while {latents}")
 
 
 def ahead_of_sdcfm(**plan):
@@ -313,31 +319,3 @@ def test_at_one_step_semidiscrete_pairs_alone_beat_a_mean_flow_and_plans_of_batc
         assert ahead == {("sdcfm", 2050): True, ("otcfm", 1030): False, ("otcfm", 6000): True}
     said = "On both tasks, one Euler step of SD-CFM beats the mean flow on independent pairs. One Euler step of OT-CFM "
     assert says("few_steps.md", said + "does so only with as many training steps as CFM.")
-
-
-BOTH, TUNED = ("cfm", "starflow noise=0.1"), {"table": "tuned"}
-CHANGES = [
-    ("digits, FD after 800 steps", "digits-v1", FD, (*BOTH, *(f"{m} conditional=true" for m in BOTH)), {}, TUNED),
-    ("8gaussians, energy distance", "synthetic", "energy_distance", ("vp", "cfm"), {"nfe": 1}, {}),
-    ("8gaussians, W2", "couplings", "w2", ("wcfm kappa=1.0", "cfm"), {"nfe": 1}, {}),
-    *(
-        (f"{data}, sliced W2 with dopri5", "plane-v1", "sliced_w2", models, {}, {"steps": 20_000})
-        for data, models in (
-            ("checkerboard", ("sdcfm", "cfm")),
-            ("moons", ("sdcfm", "otcfm", "cfm")),
-            ("pinwheel", ("sdcfm", "otcfm", "cfm")),
-        )
-    ),
-]
-
-
-@pytest.mark.parametrize(("task", "suite", "metric", "models", "before", "after"), CHANGES, ids=str)
-def test_a_change_that_alters_a_ranking_is_stated_with_the_values_of_the_records(
-    task, suite, metric, models, before, after
-):
-    page = (RESULTS / "rankings.md").read_text("utf-8")
-    (line,) = (line for line in page.splitlines() if f"| {task} |" in line and f"[{suite}]" in line)
-    for cell, plan in zip(line.split("|")[4:6], (before, after), strict=True):
-        for stated, model in zip(cell.split("/"), models, strict=True):
-            value = mean(suite, task.split(",")[0], model, metric, **plan)
-            assert f"{value:.{len(stated.strip().partition('.')[2])}f}" == stated.strip()
