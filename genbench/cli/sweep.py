@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from genbench.cli import options
-from genbench.errors import ConfigError
+from genbench.errors import ConfigError, unknown
 from genbench.suites import FOLDER, find
 from genbench.sweeps.set_options import parse_set_options
 
@@ -59,6 +59,10 @@ def sweep(
         )
     if budget is not None and budget not in (known := [each.steps for each in contents.budgets]):
         raise ConfigError(f"{path.stem} has no budget of {budget} steps; its budgets are {', '.join(map(str, known))}")
+    sets = {entry.name for entry in (*contents.datasets, *(part.dataset for part in contents.include))}
+    for name in dataset or ():
+        if name.partition(" ")[0] not in sets:  # the other words are checked when all cells are known
+            raise unknown(f"{path.stem} has no data set", name, sets)
 
     from genbench.analysis.labels import counted
     from genbench.analysis.track_runs import row_cells
