@@ -59,9 +59,10 @@ def sweep(
         )
     if budget is not None and budget not in (known := [each.steps for each in contents.budgets]):
         raise ConfigError(f"{path.stem} has no budget of {budget} steps; its budgets are {', '.join(map(str, known))}")
-    sets = {entry.name for entry in (*contents.datasets, *(part.dataset for part in contents.include))}
-    for name in dataset or ():
-        if name.partition(" ")[0] not in sets:  # the other words are checked when all cells are known
+    entries = [*contents.datasets, *(part.dataset for part in contents.include)]
+    sets = {entry.name for entry in entries}
+    for name in (label.partition(" ")[0] for label in dataset or ()):  # other words are checked when cells are known
+        if name not in sets and not any("path" in entry.settings for entry in entries):  # as are hashes of files
             raise unknown(f"{path.stem} has no data set", name, sets)
 
     from genbench.analysis.labels import counted

@@ -252,6 +252,18 @@ def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
     assert len(published(results / "some/records.jsonl.gz")) == 12
 
 
+def test_a_data_file_is_selected_by_its_hash_which_the_refusal_of_its_name_states(cli, tmp_path, monkeypatch):
+    """The refusal named "points" alone, which all data files of the suite share."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("people", "places"):
+        Path(f"{name}.csv").write_text("".join(f"{i},{i % len(name)}\n" for i in range(40)))
+    Path("two.toml").write_text('datasets = ["people.csv", "places.csv"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n')
+    code, _, err = cli("sweep", "two.toml", "--dataset", "people", "--dry-run")
+    label, other = re.findall("points file=[0-9a-f]{8}", err)
+    assert (code, label == other) == (2, False)
+    assert "two.toml: 1 cell, 1 to run" in cli("sweep", "two.toml", "--dataset", label, "--dry-run")[2]
+
+
 def test_a_row_of_ones_own_is_compared_with_methods_that_are_not_tuned_either(cli, tmp_path, monkeypatch):
     """The first table that ranked a method compared its defaults with tuned rivals."""
     monkeypatch.chdir(tmp_path)
