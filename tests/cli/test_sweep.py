@@ -255,8 +255,8 @@ def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
 def test_a_data_file_is_selected_by_its_hash_which_the_refusal_of_its_name_states(cli, tmp_path, monkeypatch):
     """The refusal named "points" alone, which all data files of the suite share."""
     monkeypatch.chdir(tmp_path)
-    for name in ("people", "places"):
-        Path(f"{name}.csv").write_text("".join(f"{i},{i % len(name)}\n" for i in range(40)))
+    for name, size in (("people", 40), ("places", 50)):
+        Path(f"{name}.csv").write_text("".join(f"{i},{i % 7}\n" for i in range(size)))
     Path("two.toml").write_text('datasets = ["people.csv", "places.csv"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n')
     code, _, err = cli("sweep", "two.toml", "--dataset", "people", "--dry-run")
     label, other = re.findall("points file=[0-9a-f]{8}", err)
