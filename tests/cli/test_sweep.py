@@ -256,7 +256,7 @@ def test_a_data_file_is_selected_by_its_hash_which_the_refusal_of_its_name_state
     """The refusal named "points" alone, which all data files of the suite share."""
     monkeypatch.chdir(tmp_path)
     for name, size in (("people", 40), ("places", 50)):
-        Path(f"{name}.csv").write_text("".join(f"{i},{i % 7}\n" for i in range(size)))
+        Path(f"{name}.csv").write_text("".join(f"{i % 7},{i * i}\n" for i in range(size)))
     Path("two.toml").write_text('datasets = ["people.csv", "places.csv"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n')
     code, _, err = cli("sweep", "two.toml", "--dataset", "people", "--dry-run")
     label, other = re.findall("points file=[0-9a-f]{8}", err)
