@@ -1,38 +1,19 @@
-"""Status: which cells of a suite, or runs of a results folder, are done, running, failed, outdated or yet to be run."""
+"""Status: which runs of a results folder are finished, running, interrupted, failed, outdated or damaged."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from genbench.results.frames import names_of
 from genbench.results.names import named
 from genbench.results.reader import RECORDS, suite_names
-from genbench.runs.record import failure_line, missing_metrics, read_published
+from genbench.runs.record import failure_line, read_published
 from genbench.runs.spec import Spec
-from genbench.runs.store import TABLES, Store, evaluation_name, labels_of, run_name
+from genbench.runs.store import TABLES, Store, evaluation_name
 from genbench.runs.versions import outdated_metrics, unknown_components, why_outdated
 from genbench.storage import lease
 from genbench.storage.files import Damaged
 from genbench.training import checkpoint
-
-State = Literal["done", "run", "failed", "running", "stale"]
-
-
-@dataclass(frozen=True)
-class CellStatus:
-    """The state of one cell of a suite.
-
-    Args:
-        name: model, data set and seed.
-        state: "done"; "run" (not run yet, or metrics are missing); "failed" (a sweep runs it again); "running" (another
-            process holds its lease); "stale" (other versions made it; a sweep runs it again).
-        note: why it failed, which process runs it, or what is outdated or missing.
-    """
-
-    name: str
-    state: State
-    note: str
 
 
 @dataclass(frozen=True)
@@ -70,38 +51,6 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
     )
     said = zip(names_of(cells), cells, specs, strict=True)
     return [f"{name} on {cell['labels']['data']}, seed {spec.seed}" for name, cell, spec in said]
-
-
-def of_suite(specs: Sequence[Spec], store: Store) -> list[CellStatus]:
-    """Return the state of each cell."""
-    outdated = {
-        _cell(record["labels"], record["spec"]): why
-        for record in store.records()
-        if (why := why_outdated(record)) is not None
-    }
-    running = {held.run: str(held.owner) for held in lease.leases_in(store.root / "leases") if not held.owner.exited}
-    cells = []
-    for name, spec in zip(cell_names(specs), specs, strict=True):
-        record = store.record(spec)
-        complete, missing = store.is_complete(spec, record), missing_metrics(record, spec)
-        state, note = "run", f"only {', '.join(missing)}" if record is not None and missing else ""
-        if complete:
-            state, note = "done", ""
-        elif run_name(spec) in running:
-            state, note = "running", running[run_name(spec)]
-        elif (failure := store.failure(spec)) is not None:
-            state, note = "failed", failure.splitlines()[-1]
-        elif record is not None and (old := outdated_metrics(record).keys() & missing.keys()):
-            state, note = "stale", f"other versions of {', '.join(sorted(old))}"
-        elif record is None and (why := outdated.get(_cell(labels_of(spec), spec.json()))) is not None:
-            state, note = "stale", why
-        cells.append(CellStatus(name, state, note))
-    return cells
-
-
-def _cell(labels: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a cell has in common with its record by other versions."""
-    return labels["model"], labels["data"], spec["seed"], spec["plan"].get("steps")
 
 
 def of_folder(store: Store) -> FolderStatus:
