@@ -53,7 +53,7 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
         ("interrupted", folder.begun),
         ("trained, not measured", folder.trained),
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
-        ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
+        ("stale", [f"{run}: {reason}" for run, reason in folder.stale.items()]),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("from a Python file", [f"{count} x {name}" for name, count in folder.of_files.items()]),
         ("damaged", folder.damaged),

@@ -25,7 +25,7 @@ class FolderStatus:
         running: {run: the process that holds its lease, and the seconds since it last touched it}.
         begun: interrupted runs: they have a checkpoint, but no process holds their lease.
         trained: runs that have weights, but neither a record nor a failure, and no process holds their lease.
-        stale: {why records are outdated: number of records}.
+        stale: {run: why its record or its metrics are outdated}.
         unknown: {components that are not installed here: number of records}.
         of_files: {components from Python files of users, which status does not execute: number of records}.
         published: {suite: number of its published records, failures included}.
@@ -37,7 +37,7 @@ class FolderStatus:
     begun: list[str]
     trained: list[str]
     failed: dict[str, str]
-    stale: dict[str, int]
+    stale: dict[str, str]
     unknown: dict[str, int]
     of_files: dict[str, int]
     damaged: list[str]
@@ -55,9 +55,10 @@ def cell_names(specs: Sequence[Spec]) -> list[str]:
 
 def of_folder(store: Store) -> FolderStatus:
     """Return the state of a results folder."""
-    outdated, unknown, of_files, results = Counter(), Counter(), Counter(), []
+    unknown, of_files, results = Counter(), Counter(), []
+    stale: dict[str, str] = {}
     damaged: list[str] = []
-    for _, record in store.saved(lambda _, error: damaged.append(str(error))):
+    for path, record in store.saved(lambda _, error: damaged.append(str(error))):
         results.append(bool(record["results"]))
         if missing := unknown_components(record):
             own = [each for each in missing if "@" in each]
@@ -65,8 +66,8 @@ def of_folder(store: Store) -> FolderStatus:
             others = [each for each in missing if each not in own]
             unknown.update([f"{', '.join(others)}, not installed here"] if others else [])
             continue
-        why = why_outdated(record)
-        outdated.update([why] if why is not None else outdated_metrics(record).values())
+        if why := why_outdated(record) or "; ".join(dict.fromkeys(outdated_metrics(record).values())):
+            stale[evaluation_name(path)] = why
     leases = (held for held in lease.leases_in(store.root / "leases") if held.run != TABLES and not held.owner.exited)
     running = {held.run: f"{held.owner}, last refreshed {held.age:.0f} s ago" for held in leases}
     failures = store.failures(lambda _, error: damaged.append(str(error)))
@@ -87,7 +88,7 @@ def of_folder(store: Store) -> FolderStatus:
         begun=sorted(begun - running.keys()),
         trained=sorted(trained - begun - tried - running.keys()),
         failed=failed,
-        stale=dict(outdated),
+        stale=stale,
         unknown=dict(unknown),
         of_files=dict(of_files),
         damaged=damaged,
