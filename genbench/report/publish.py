@@ -20,8 +20,7 @@ from genbench.report.tables import quality_tables
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import across_table
 from genbench.results.comparing import compare
-from genbench.results.frames import names_of
-from genbench.results.names import full_names, named
+from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs import provenance
 from genbench.runs.record import failure_line, format_published, identity, read_kept, read_published
@@ -103,9 +102,8 @@ def publish_suite(
             return []
         if console is not None and not places:  # first, in case the disk is full
             shown = named([*records, *failed_here])
-            runs = tuple(Run(*each, None) for each in zip(shown[: len(records)], names_of(shown), strict=False))
-            full = [full_names(record) for record in records]
-            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), full, folder, console)
+            runs = tuple(Run(each, each["labels"]["model"], None) for each in shown[: len(records)])
+            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
