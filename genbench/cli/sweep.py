@@ -87,15 +87,14 @@ def sweep(
         store = Store(results) if dry_run else writable_store(results)
         missing = [spec for spec in chosen if not store.is_complete(spec, store.record(spec))]
     typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
+    labels = cell_names(missing)
     if dry_run:
         from genbench.cli.printing import print_cells
-        from genbench.results.status import of_suite
 
-        print_cells(of_suite(chosen, store), options.stdout())
+        print_cells(labels, options.stdout())
         return
     if model is None:
         require_own_folder(results / loaded.name)
-    labels = cell_names(missing)
     with ProgressDisplay(labels, options.stderr(), skipped=len(chosen) - len(missing)) as display:
         reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}

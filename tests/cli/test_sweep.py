@@ -125,7 +125,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
 @pytest.mark.parametrize(
     ("name", "said"),
     [("mine", "mine is no folder that can be written: rename the suite, or choose another --results")]
-    + [(f"mine/{table}", f"mine/{table} would be overwritten") for table in ("table.csv", "table.md", "cost.md")],
+    + [(f"mine/{table}", f"mine/{table} would be overwritten") for table in ("table.csv", "table.md")],
 )
 def test_a_sweep_does_not_overwrite_files_of_others(inside, tmp_path, name, said):
     (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
