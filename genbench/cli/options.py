@@ -55,7 +55,13 @@ Trust = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.", callback=_set_quiet)]
-Full = Annotated[bool, typer.Option("--full", help="Also print protocols, and the curve of quality against NFE.")]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Also print protocols, the curve of quality against NFE, training speed and peak memory.",
+    ),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page or picture in a browser.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done, without doing it.")]
 

@@ -77,7 +77,7 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
     """Print the values of a run, or the means over runs that differ in their seeds, then their cost.
 
     Args:
-        full: whether to print protocols, and the curve of quality against NFE, too.
+        full: whether to print protocols, the curve of quality against NFE, training speed and peak memory, too.
     """
     records = named(records)
     seeds = [record["spec"]["seed"] for record in records]
@@ -85,9 +85,10 @@ def print_runs(records: Sequence[Mapping[str, Any]], console: Console, *, full: 
     print_rows([row for record in records for row in record["results"]], title, console, full=full)
     costs = [cost for record in records if (cost := cost_of(cast(Record, record)))]
     if costs:
-        trained = [record["provenance"]["training"]["cost"]["train_seconds"] for record in records]
-        said = f"{costs[0]['parameters']:,.0f} parameters; trained in {duration(fmean(trained))}"
-        said += " each" if len(records) > 1 else ""
+        trained = fmean(cost["train_seconds"] for cost in costs)
+        said = f"{costs[0]['parameters']:,.0f} parameters; trained in {duration(trained)}"
+        said += " each" if len(costs) > 1 else ""
+        said += " with its prerequisites" if "total_train_seconds" in costs[0] else ""
         measured = [cost["evaluate_seconds"] for cost in costs if "evaluate_seconds" in cost]
         said += f", measured in {duration(fmean(measured))}" if measured else ""
         speed, peak = costs[0]["steps_per_second"], costs[0]["peak_mib"]

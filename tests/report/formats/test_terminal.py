@@ -37,6 +37,18 @@ def test_a_run_names_the_setting_that_decides_most_about_its_method_once():
     assert text.count("w2 ↓") == 1
 
 
+def test_the_training_of_a_run_includes_its_prerequisites():
+    """A row said "trained in 10 s" of a model whose teacher had taken four minutes."""
+    runs = [run("reflow", seed, 1.0).record for seed in range(2)]
+    for record, total in zip(runs, (180.0, 300.0), strict=True):
+        record["provenance"]["training"]["cost"]["total_train_seconds"] = total
+    assert "trained in 3 min with its prerequisites, measured in" in printed(print_runs, runs[:1])
+    assert "trained in 4 min each with its prerequisites, measured in" in printed(print_runs, runs)
+    assert "trained in 2 s, measured in" in printed(print_runs, [run("cfm", 0, 1.0).record])
+    runs[1]["provenance"]["training"]["cost"] = {}
+    assert "trained in 3 min with its prerequisites" in printed(print_runs, runs)
+
+
 def row(value, error, floor, **others):
     details = {} if error is None else {"standard_error": error}
     usual = {"metric": "w2", "n": 100, "protocol": "exact", "better": "lower", "point": "main", "nfe": None}
