@@ -85,9 +85,10 @@ def sweep(
             loaded = suites.Sweep(path.stem, row_cells(path, model, changes))
         chosen = [loaded.specs[index] for index in sorted(loaded.part(dataset or (), budget, settings))]
         store = Store(results) if dry_run else writable_store(results)
-        missing = [spec for spec in chosen if not store.is_complete(spec, store.record(spec))]
+        named = zip(cell_names(chosen), chosen, strict=True)  # cells that are done tell budgets apart, too
+        cells = [(name, spec) for name, spec in named if not store.is_complete(spec, store.record(spec))]
+        labels, missing = [name for name, _ in cells], [spec for _, spec in cells]
     typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
-    labels = cell_names(missing)
     if dry_run:
         from genbench.cli.printing import print_cells
 

@@ -41,6 +41,15 @@ def test_a_sweep_does_only_what_is_missing_and_does_not_depend_on_jobs(tmp_path,
     assert "9 cells, 3 to run" in genbench("sweep", suite, "--results", tmp_path / "a", "--dry-run").stderr
 
 
+def test_a_dry_run_tells_budgets_apart_of_which_one_is_done(cli, tmp_path):
+    suite, plans = tmp_path / "two.toml", [f'{{name = "cfm", plan = {{steps = {n}, batch_size = 8}}}}' for n in (2, 3)]
+    head = 'datasets = ["moons"]\nmetrics = ["nfe"]\nevaluation = {n = 16, curve = []}\n'
+    suite.write_text(f"{head}models = [{plans[0]}]\n")
+    assert cli("sweep", suite, "--results", tmp_path / "r")[0] == 0
+    suite.write_text(f"{head}models = [{', '.join(plans)}]\n")
+    assert cli("sweep", suite, "--results", tmp_path / "r", "--dry-run")[1] == "cfm steps=3 on moons, seed 0\n"
+
+
 def test_tables_show_what_another_command_measured_during_the_sweep(swept, first_path, monkeypatch):
     suite, results = swept
 
