@@ -9,6 +9,7 @@ from rich.console import Console
 from genbench.analysis.compare import FEW, Change, Comparison
 from genbench.analysis.labels import counted, listed
 from genbench.analysis.significance import POWER
+from genbench.analysis.values import group_by
 from genbench.cli.options import stdout
 from genbench.report.blocks import Column, Table, text_row
 from genbench.report.formats.terminal import print_line, print_runs, show, styled
@@ -34,7 +35,7 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
 
 
 def print_cells(names: Sequence[str], console: Console) -> None:
-    """Print the names of cells, one per line."""
+    """Print the names of the first cells, one per line, and how many more there are."""
     for name in names[:SHOWN]:
         print_line(console, name)
     if len(names) > SHOWN:
@@ -48,12 +49,15 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     print_line(console, f"{path}: {counted(folder.records, 'record')}{trained}")
     for suite, count in folder.published.items():
         print_line(console, f"published: {suite}, {counted(count, 'record')}")
+    stale = []
+    for reason, runs in group_by(folder.stale, folder.stale.__getitem__).items():  # all reasons, and a few runs of each
+        stale.append(f"{len(runs)} x {reason}: {', '.join(runs[:3])}{', ...' if len(runs) > 3 else ''}")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),
         ("trained, not measured", folder.trained),
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
-        ("stale", [f"{run}: {reason}" for run, reason in folder.stale.items()]),
+        ("stale", stale),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("from a Python file", [f"{count} x {name}" for name, count in folder.of_files.items()]),
         ("damaged", folder.damaged),

@@ -1,4 +1,4 @@
-"""Status: which runs of a results folder are finished, running, interrupted, failed, outdated or damaged."""
+"""Status: how many runs of a folder are finished, and which are running, interrupted, failed, outdated or damaged."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,10 +22,11 @@ class FolderStatus:
 
     Args:
         prerequisites: number of records of models that were only trained, for others.
-        running: {run: the process that holds its lease, and the seconds since it last touched it}.
+        running: {RUN: the process that holds its lease, and the seconds since it last touched it}.
         begun: interrupted runs: they have a checkpoint, but no process holds their lease.
         trained: runs that have weights, but neither a record nor a failure, and no process holds their lease.
-        stale: {run: why its record or its metrics are outdated}.
+        failed: {RUN/EVALUATION: the reason}.
+        stale: {RUN/EVALUATION: why its model or its metrics are outdated}.
         unknown: {components that are not installed here: number of records}.
         of_files: {components from Python files of users, which status does not execute: number of records}.
         published: {suite: number of its published records, failures included}.

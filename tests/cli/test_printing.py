@@ -2,18 +2,30 @@
 
 import re
 import shlex
+from pathlib import Path
 
 from helpers.command_line import METRICS, TINY, genbench
 from helpers.reports import printed
 
 from genbench.analysis.compare import Change, Comparison, Difference
 from genbench.analysis.significance import paired
-from genbench.cli.printing import SHOWN, print_cells, print_comparison, print_models
+from genbench.cli.printing import SHOWN, print_cells, print_comparison, print_folder, print_models
+from genbench.results.status import FolderStatus
 
 
 def test_a_large_suite_fits_a_screen():
     cells = [f"cfm on moons, seed {n}" for n in range(360)]
     assert printed(print_cells, cells).splitlines() == [*cells[:SHOWN], f"and {360 - SHOWN} more"]
+
+
+def test_all_reasons_of_stale_records_are_shown_however_many_runs_share_one():
+    stale = {f"cfm-{n}/e": "version 0 of cfm" for n in range(31)} | {"wcfm/e": "version 0 of wcfm"}
+    folder = FolderStatus(32, 0, {}, [], [], {}, stale, {}, {}, [], {})
+    assert printed(print_folder, folder, Path("r")).splitlines() == [
+        "r: 32 records",
+        "stale: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ...",
+        "stale: 1 x version 0 of wcfm: wcfm/e",
+    ]
 
 
 def test_no_label_reaches_the_terminal_as_a_command():

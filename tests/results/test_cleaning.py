@@ -20,7 +20,7 @@ def test_stale_records_stay_out_of_tables_and_their_runs_are_named(cli, swept, f
     assert f"left out: cfm on moons: {why} (1 record)" in err
     assert "(0, 1)" in written  # the other model has both seeds
     assert "1 seed only" in written
-    assert f"stale: {evaluation_name(path)}: {why}\n" in cli("results", "status", "--results", results)[1]
+    assert f"stale: 1 x {why}: {evaluation_name(path)}\n" in cli("results", "status", "--results", results)[1]
 
 
 def test_a_sweep_runs_cells_with_stale_records_and_metrics_again(cli, swept):
@@ -39,9 +39,11 @@ def test_clean_removes_what_the_dead_left(cli, swept, first_path):
     (results / "leases" / run.name / f"{lease._machine()}.999999999.1.x").mkdir(parents=True)
     (run / ".record.json.x.tmp").write_text("half")
     (begun := run.with_name("begun")).mkdir()  # another process has not yet written into it
-    assert "whose owner (process 999999999" in cli("results", "clean", "--results", results)[1]
-    assert not list((results / "leases").iterdir())
-    assert not list(results.rglob("*.tmp"))
+    for told, more in (("would be removed", ["--dry-run"]), ("removed", [])):
+        _, out, err = cli("results", "clean", "--results", results, *more)
+        assert ("whose owner (process 999999999" in out, err) == (True, f"{results}: 1 {told}\n")
+        there = [any((results / "leases").iterdir()), any(results.rglob("*.tmp"))]
+        assert there == [bool(more)] * 2
     assert begun.is_dir()
 
 
@@ -55,6 +57,8 @@ def test_reasons_of_others_cannot_write_to_the_terminal(cli, swept, first_path):
     failed = {**known, "results": [], "provenance": origin, "failure": "\x1b[2J\x1b]0;title\x07 [red]x"}
     failure.write_text(format_record(failed))
     assert cli("results", "clean", "--results", results)[:2] == (0, "")  # only --failed takes failures
+    assert cli("results", "clean", "--results", results, "--failed", "--dry-run")[0] == 0
+    assert failure.exists()
     code, out, err = cli("results", "clean", "--results", results, "--failed")
     assert (code, "[red]x" in out, failure.exists()) == (0, True, False)
     assert not {"\x1b", "\x07"} & {*out, *err}
