@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from genbench.errors import ConfigError
 from genbench.storage.files import Damaged, read_sealed, shown, write_sealed
 
 log = logging.getLogger("genbench")
@@ -28,8 +29,16 @@ Content = TypeVar("Content")
 
 
 def home() -> Path:
-    """Return the folder of downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench."""
-    return Path(os.environ.get("GENBENCH_HOME") or "~/.cache/genbench").expanduser()
+    """Return the folder of downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench.
+
+    Raises:
+        ConfigError: if it is below a home directory that does not exist.
+    """
+    folder = Path(os.environ.get("GENBENCH_HOME") or "~/.cache/genbench")
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"no home directory is known for {folder}: set GENBENCH_HOME to a full path") from error
 
 
 def key(**determinants: Any) -> str:

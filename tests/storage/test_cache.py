@@ -28,6 +28,18 @@ def test_the_home_of_the_user_is_written_as_a_tilde(tmp_path, monkeypatch, given
     assert cache.home() == tmp_path / folder
 
 
+@pytest.mark.parametrize(("given", "folder"), [("~nosuchuser/x", "~nosuchuser/x"), ("", "~/.cache/genbench")])
+def test_a_home_that_is_not_known_is_a_wrong_request(cli, monkeypatch, given, folder):
+    def unknown(_):
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.setenv("GENBENCH_HOME", given)
+    said = f"genbench: no home directory is known for {folder}: set GENBENCH_HOME to a full path\n"
+    assert cli("doctor")[::2] == (2, said)
+
+
 def test_an_entry_is_made_once(own_home):
     calls = []
     assert [entry(calls=calls) for _ in range(3)] == ["content"] * 3
