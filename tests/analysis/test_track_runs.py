@@ -24,7 +24,7 @@ def save(tmp_path):
         own = {"plan": {"steps": 20} | (plan or {}), "evaluation": {"curve": [1, 4]} | (evaluation or {})}
         for seed in seeds:
             spec = make_spec(model, data, seed=seed, metrics=["sliced_w2"], settings=own | {"model": settings or {}})
-            made = provenance(spec.metrics, train_seconds=1.0, original=True)
+            made = provenance(spec.metrics, original=True)
             rows = rows_of(value + (floor := FLOOR[seed % len(FLOOR)]), floor, curve=[(1.0, 3.0), (4.0, 2.0)])
             record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
             path = Store(tmp_path / "results").record_path(spec)

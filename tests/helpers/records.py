@@ -10,10 +10,10 @@ from genbench.runs.record import format_published, format_record, read_published
 from genbench.runs.store import labels_of
 
 
-def provenance(metrics, *, train_seconds=2.0, device="cpu", **data):
+def provenance(metrics, **data):
     """Return where a record comes from whose metrics were measured together."""
-    made = {"code": {}, "machine": {"device": device}}
-    training = {"train_seconds": train_seconds, "steps_per_second": 1.0, "parameters": 9, "train_peak_mib": 1.0}
+    made = {"code": {}, "machine": {"device": "cpu"}}
+    training = {"train_seconds": 2.0, "steps_per_second": 1.0, "parameters": 9, "train_peak_mib": 1.0}
     measured = {"evaluate_peak_mib": 1.0, "evaluate_seconds": 1.0, "sample_seconds": 1.0}
     return {
         "data": data,
@@ -88,6 +88,6 @@ def run(
     at = {"metric": metric, "floor": 0.1, "n": n, "solver": "dopri5", "protocol": "exact", "better": better}
     rows = [at | {"point": "main", "value": value, "nfe": 100.0}]
     rows += [at | {"point": "curve", "value": y, "nfe": x, "solver": "euler"} for x, y in curve]
-    made = provenance(spec.metrics, train_seconds=2.0 + seed, original=True)
+    made = provenance(spec.metrics, original=True)
     record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
     return Run(record, spec.model_label, None)

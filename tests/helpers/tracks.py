@@ -42,7 +42,7 @@ def record_of(model, data, steps, seed, rows, row="", tables=("default", "tuned"
     plan = {"plan": {"steps": steps}, "model": settings or {}}
     spec = make_spec(model, data, seed=seed, metrics=["sliced_w2", *also], settings=plan)
     places = [{"row": row or model, "headline": "sliced_w2", "tables": list(tables)}]
-    made = provenance(spec.metrics, train_seconds=1.0, original=True)
+    made = provenance(spec.metrics, original=True)
     return {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made, "track": places}
 
 
