@@ -154,10 +154,10 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 
 def clean(
     results: options.Results = Path("results"),
-    failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Also remove reasons of failures.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Remove leftovers and, on request, notes of failures.
+    """Remove leftovers and, on request, reasons of failures.
 
     Leftovers are leases of dead processes, and temporary files in their runs.
     """

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from genbench.analysis.values import SuiteResults, load_suites, read_failures, read_values
 from genbench.errors import ConfigError
-from genbench.report.blocks import Charts, Table
+from genbench.report.blocks import Charts
 from genbench.report.content import gather
 from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import csv, markdown, means
@@ -37,8 +37,8 @@ from genbench.sweeps import suite_file
 log = logging.getLogger("genbench")
 
 VIEWS = ("table.md", "table.csv")
-"""Files of a suite that are written from its records and never read. They have no times, so that they are a
-pure function of code and seeds."""
+"""Files of a suite that are written from its records and never read. They contain no times: they are a pure function of
+code and seeds."""
 
 
 @paused_collection()
@@ -199,7 +199,7 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     values, failed_runs = read_values(*parts), read_failures(*parts)
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
-        "table.md": _document(folder.name, quality_tables(values, failed_runs)),
+        "table.md": f"# {folder.name}\n\n" + "\n".join(map(markdown, quality_tables(values, failed_runs))),
         "table.csv": csv(means(values, failed_runs)),
     }
     for name, text in content.items():
@@ -213,7 +213,3 @@ def _portable(record: Record) -> Record:
     """Return a record without names of folders in its spec and, if it failed, in its traceback."""
     shown: Record = {**record, "spec": cast(SpecJson, without_folders(record["spec"]))}
     return {**shown, "failure": failure_line(record)} if "failure" in record else shown
-
-
-def _document(title: str, tables: Sequence[Table]) -> str:
-    return f"# {title}\n\n" + "\n".join(map(markdown, tables))

@@ -1,4 +1,4 @@
-"""Cleaning: remove what dead processes left in a results folder and, on request, failures."""
+"""Cleaning: remove what dead processes left in a results folder and, on request, reasons of failures."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,10 @@ from genbench.storage import lease
 
 
 def clean(store: Store, *, failed: bool, remove: bool) -> Iterator[str]:
-    """Remove leftovers and yield a line on each. A run that a process is using loses only its failures.
+    """Remove leftovers and yield a line on each. A run that a process is using loses only its reasons of failures.
 
     Args:
-        failed: whether to remove all failures.
+        failed: whether to remove all reasons of failures.
         remove: False only reports what would be removed.
     """
     for held in lease.leases_in(store.root / "leases"):
