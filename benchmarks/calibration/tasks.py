@@ -86,7 +86,7 @@ def points() -> Task:
         faults.POINTS,
         lambda pool: pool,
         {name: measure(name) for name in names},
-        (128, 256, 512, 1024, 2048),
+        (128, 256, 512, 1024, 2048, 16_384),  # the last one is that of the tracks
         {"w2": 512, "energy_distance": 1024},
     )
 

@@ -1,5 +1,6 @@
 """Orders of methods at two budgets: what records say about them, and how well they agree."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from itertools import combinations, product
 from typing import Any, NamedTuple
@@ -32,12 +33,14 @@ class Rung(NamedTuple):
 
     Args:
         numbers: {metric: values}, each with the model's own sampler or at an NFE.
+        floor: {seed: value of real data} of the headline metric with the model's own sampler.
         unfinished: methods of which a training has not ended, with its seeds. Nothing is compared at such a budget:
             methods that train first would decide alone.
     """
 
     headline: str
     numbers: dict[str, dict[str, dict[int, float]]]
+    floor: Mapping[int, float] | None = None
     unfinished: tuple[str, ...] = ()
 
     @property
@@ -66,6 +69,7 @@ class Order(NamedTuple):
         drawn: draws of tau between the true means.
         decided: pairs of methods separated at the shorter budget.
         held: separated pairs whose means have the same order at the longer budget.
+        level: separated pairs of two methods that are at the floor at the longer budget.
         turned: separated pairs that are also separated at the longer budget, in the opposite order.
     """
 
@@ -74,6 +78,7 @@ class Order(NamedTuple):
     drawn: np.ndarray
     decided: int
     held: int
+    level: int
     turned: tuple[tuple[str, str], ...]
 
 
@@ -115,6 +120,7 @@ def rungs(records: Iterable[Record], planned: Planned) -> dict[str, dict[int, Ru
     found: dict[str, dict[int, Rung]] = {}
     ended: dict[tuple[str, int], set[tuple[str, int]]] = {}
     rows: dict[tuple[str, str], dict[str, dict[tuple[int, int], dict[str, Any]]]] = {}
+    floors: dict[tuple[str, int], dict[int, float]] = defaultdict(dict)
     for record in records:
         plan, data = record["spec"]["plan"], record["labels"]["data"]
         if not plan["steps"] or plan.get("stop", "steps") != "steps":
@@ -135,9 +141,14 @@ def rungs(records: Iterable[Record], planned: Planned) -> dict[str, dict[int, Ru
                     sign = -1 if row["better"] == "higher" else 1
                     values = found[data][steps].numbers.setdefault(number, {})
                     values.setdefault(name, {})[seed] = sign * float(row["value"])
+                    if number == found[data][steps].headline and row["floor"] is not None:
+                        floors[data, steps][seed] = sign * float(row["floor"])
     return {
         data: {
-            steps: rung._replace(unfinished=unfinished(planned.get((named(data), steps), {}), ended[data, steps]))
+            steps: rung._replace(
+                floor=floors[data, steps],
+                unfinished=unfinished(planned.get((named(data), steps), {}), ended[data, steps]),
+            )
             for steps, rung in own.items()
         }
         for data, own in found.items()
@@ -209,17 +220,22 @@ def array(values: Values) -> np.ndarray:
     return np.array([[*own.values()] for own in values.values()])
 
 
-def order(short: Values, long: Values) -> Order | None:
-    """Compare the order of methods at two budgets; None for fewer than five methods with two seeds at both."""
+def order(short: Values, long: Values, floor: Mapping[int, float] | None = None) -> Order | None:
+    """Compare the order of methods at two budgets; None for fewer than five methods with two seeds at both.
+
+    Args:
+        floor: values of real data at the longer budget, by seed.
+    """
     one, other = complete(short, long)
     if len(one) < LEAST or min(len(own) for values in (one, other) for own in values.values()) < 2:
         return None
-    before, after = compare_all(one, "lower"), compare_all(other, "lower")
+    before, after = compare_all(one, "lower"), compare_all(other, "lower", floor)
     decided = [pair for pair in before.p if before.apart(*pair)]
     held = sum(mean_of(other[ahead]) < mean_of(other[behind]) for ahead, behind in decided)
+    level = sum({*pair} <= after.at_floor for pair in decided)
     turned = tuple((ahead, behind) for ahead, behind in decided if after.beats(behind, ahead))
     middle = float(tau(array(one).mean(1), array(other).mean(1)))
-    return Order(len(one), middle, tau(*means_drawn(one, other)), len(decided), held, turned)
+    return Order(len(one), middle, tau(*means_drawn(one, other)), len(decided), held, level, turned)
 
 
 def means_drawn(*rungs: Values) -> list[np.ndarray]:

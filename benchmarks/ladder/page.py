@@ -41,6 +41,8 @@ ORDERS = """\
   methods differ as much as seeds.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
+- *at the floor*: separated pairs of two methods that are at the [floor](../docs/concepts.md#floor) at the longer
+  budget. Their order there is chance, whether it lasted or not.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - A budget of a task counts once all its runs have ended. Tracks that are not in the table have fewer than two such
   budgets, or fewer than five methods with two seeds at both.
@@ -116,7 +118,7 @@ def orders(ladder: Ladder) -> list[Contest]:
         Contest(data, short, long, own[short], own[long], found)
         for data, own in ladder.items()
         for short, long in combinations(sorted(steps for steps, rung in own.items() if not rung.unfinished), 2)
-        if (found := order(own[short].main, own[long].main))
+        if (found := order(own[short].main, own[long].main, own[long].floor))
     ]
 
 
@@ -223,10 +225,11 @@ def sizes(ladders: Iterable[Sequence[Contest]]) -> str:
 
 def holds(ladders: Iterable[Sequence[Contest]]) -> str:
     """Return the table of the orders of the headline metrics."""
-    columns = ("task", "steps", "seeds", "methods", "tau", "separated", "lasted", "reversed")
+    columns = ("task", "steps", "seeds", "methods", "tau", "separated", "lasted", "at the floor", "reversed")
     rows = []
     for data, short, long, first, last, same in (contest for ladder in ladders for contest in ladder):
         seeds = " and ".join(str(array(values).shape[1]) for values in complete(first.main, last.main))
         steps, methods = f"{short:,} to {long:,}", f"{same.methods} of {len(first.main)}"
-        rows.append((named(data), steps, seeds, methods, spread(same), same.decided, same.held, len(same.turned)))
+        pairs_of = same.decided, same.held, same.level, len(same.turned)
+        rows.append((named(data), steps, seeds, methods, spread(same), *pairs_of))
     return markdown(columns, rows)

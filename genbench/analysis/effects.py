@@ -85,15 +85,15 @@ class Effects(NamedTuple):
 
 
 def excess(task: Task, method: str) -> Excess | None:
-    """Return the excess of a method over the floor; None if the method or the floor has fewer than two seeds."""
+    """Return the excess of a method over the floor; None if they have fewer than two seeds in common."""
     values = task.models.get(method, {})
-    (mean, error), (floor, floor_error) = (
-        mean_and_error(v.values()) if v else (0.0, None) for v in (values, task.floor)
-    )
-    if error is None or floor_error is None:
+    if values.keys().isdisjoint(task.floor):
         return None
-    above = (floor - mean) if task.better == "higher" else (mean - floor)
-    return Excess(max(above, floor_error), math.hypot(error, floor_error), above < floor_error)
+    found, least = paired(values, task.floor), mean_and_error(task.floor.values())[1]
+    if found.error is None or least is None:
+        return None
+    above = -found.mean if task.better == "higher" else found.mean
+    return Excess(max(above, least), found.error, above < least)
 
 
 def is_scored(task: Task, baseline: str) -> bool:

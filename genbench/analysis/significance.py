@@ -210,19 +210,16 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
 
 
 def reaches(values: Values, floor: Values, better: str) -> bool:
-    """Return whether values are at the floor: the 95 % interval of their excess contains 0 or lies below it.
+    """Return whether values are at the floor: no paired test over their common seeds calls them worse.
 
-    The errors of values and floor are independent (Welch, 1947). A single value or a single floor decides nothing.
+    Value and floor of a seed share their real data: likelihood and entropy are means over the same test points. A
+    single common seed decides nothing.
     """
-    (mean, error), (least, floor_error) = mean_and_error(values.values()), mean_and_error(floor.values())
-    if error is None or floor_error is None:
+    if values.keys().isdisjoint(floor):
         return False
-    excess = (least - mean) if better == "higher" else (mean - least)
-    variance = error**2 + floor_error**2
-    if not variance:
-        return excess <= 0
-    freedom = variance**2 / (error**4 / (len(values) - 1) + floor_error**4 / (len(floor) - 1))
-    return excess <= variance**0.5 * float(special.stdtrit(freedom, 1 - LEVEL / 2))
+    excess = paired(values, floor)
+    worse = excess.mean < 0 if better == "higher" else excess.mean > 0
+    return excess.p is not None and not (worse and excess.p <= LEVEL)
 
 
 def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:

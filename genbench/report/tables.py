@@ -28,7 +28,7 @@ ONE_EVALUATION = "Half the 95 % interval of a single evaluation, over its sample
 MAX_STEPS = 8
 """Most columns of a table of training steps; all steps are in table.csv."""
 
-AT_FLOOR = "°: at the floor or better (Welch's interval, 95 %); such values are not ordered among themselves."
+AT_FLOOR = "°: at the floor or better (paired 95 % interval); such values are not ordered among themselves."
 
 DEFAULT_ROWS = "(default): default settings; the table of default settings shows the same runs."
 

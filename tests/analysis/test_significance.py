@@ -288,11 +288,20 @@ def test_who_is_ahead_is_said_by_the_common_seeds_not_by_the_means(better):
 def test_equal_values_are_at_the_floor_in_nineteen_of_twenty_cases():
     stream = np.random.default_rng(5)
     draws = stream.normal(size=(2000, 2, 8)) * [[1.0], [0.3]]
-    found = [reaches(dict(enumerate(a)), dict(enumerate(b)), "lower") for a, b in draws]
-    assert np.mean(found) == pytest.approx(0.975, abs=0.012)  # values below the floor are at it, too
+    shared = 10 * stream.normal(size=(2000, 1, 8))  # as the test points of a seed shift likelihood and entropy
+    for shift in (0, shared):
+        found = [reaches(by_seed(a), by_seed(b), "lower") for a, b in draws + shift]
+        assert np.mean(found) == pytest.approx(0.975, abs=0.012)  # values below the floor are at it, too
+
+
+def test_a_small_excess_is_above_the_floor_of_the_same_points():
+    floor = by_seed(np.random.default_rng(6).normal(size=5))
+    worse = {seed: value + 0.01 + 0.001 * seed for seed, value in floor.items()}
+    assert not reaches(worse, floor, "lower")
+    assert reaches(worse, floor, "higher")
     assert not reaches({0: 1.0}, {0: 2.0, 1: 2.1}, "lower")
+    assert not reaches({2: 1.0, 3: 1.0}, {0: 2.0, 1: 2.1}, "lower")
     assert reaches({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, "lower")
-    assert not reaches({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}, "higher")
 
 
 @pytest.mark.parametrize("seeds", [10, 3])

@@ -118,15 +118,13 @@ def values(*words, **settings):
 
 
 def at_floor(*words, **settings):
-    """Return whether a table marks the mean of `results` with °: real data are not better (Welch, 95 %)."""
+    """Return whether a table marks the mean of `results` with °: real data are not better (paired, 95 %)."""
     own = [*results(*words, **settings).values()]
     sign = {"lower": 1, "higher": -1}.get(own[0]["better"])
     if sign is None or len(own) < 2 or None in [result["floor"] for result in own]:
         return False
-    numbers, floors = (sign * np.array([result[name] for result in own]) for name in ("value", "floor"))
-    errors = np.array([numbers.var(ddof=1), floors.var(ddof=1)]) / len(own)
-    freedom = (len(own) - 1) * errors.sum() ** 2 / (errors**2).sum()
-    return numbers.mean() - floors.mean() <= stats.t.ppf(0.975, freedom) * errors.sum() ** 0.5
+    middle, half = halved([sign * (result["value"] - result["floor"]) for result in own])
+    return middle <= half
 
 
 def in_order(suite, data, model, metric, **settings):

@@ -54,7 +54,7 @@ OWN = [
     (42, 1, ("digits", "digits", FD, "wcfm kappa=0.0902", "cfm")),
     (42, 0, (*DIGITS, "wcfm", "cfm", {"nfe": 1})),
     *((42, 1, (*DIGITS, "wcfm", "cfm", plan)) for plan in (TUNED, {"steps": 4000})),
-    *((31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, LONG, TUNED)),
+    *((31, 4, ("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", plan)) for plan in (MID, TUNED)),
     (43, 3, ("large-batches", "tori", "straightness", "wcfm", "cfm")),
     (43, 4, ("large-batches", "tori", "straightness", "wcfm kappa=0.125", "otcfm")),
     *(

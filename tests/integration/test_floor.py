@@ -34,9 +34,18 @@ AT_FLOOR = [
         for other, said in (
             ("cfm", "; from NFE 16 on and with dopri5, both are at the floor |"),
             ("cfm", "up to NFE 4. From NFE 16 on, both are at the floor."),
-            ("otcfm", "OT-CFM is better than W-CFM at NFE 1 to 8, from NFE 16 on both are at the floor |"),
+            ("otcfm", "OT-CFM is better than W-CFM at NFE 1 to 8 (from NFE 16 on, both are at the floor) |"),
         )
         for nfe in (16, 32, None)
+    ),
+    *(
+        (place, said, (*TORI[:4], "cfm"), LONG)
+        for place, said in (
+            ("31", "(after 20,000, both are at the floor); minus OT-CFM"),
+            ("31", "> after 2,000 steps. After 20,000 steps (5 seeds), both are at the floor."),
+            ("W4", "; after 20,000 steps on tori, both are at the floor ("),
+            ("W7", "after 2,000 and 5,000 steps (after 20,000, both are at the floor);"),
+        )
     ),
     *(("31", "#, in the other three cases both are at the floor |", TORI, plan) for plan in (MID, LONG, TUNED)),
     *(
@@ -91,6 +100,7 @@ def test_the_cost_of_the_tilt_is_a_difference_unless_both_are_at_the_floor(suite
 
 def test_with_few_steps_alone_wcfm_at_kappa_1_is_ahead_of_cfm():
     for nfe in (1, 2, 4, 8):
+        assert not both_at_floor(*KAPPA_1, nfe=nfe)
         assert below(*KAPPA_1, nfe=nfe) == (nfe < 8)
         assert below(*KAPPA_1[:3], "otcfm", KAPPA_1[3], nfe=nfe)
     for nfe, (data, first) in product((1, 2, 4, 8, 16, 32, None), (("8gaussians", 8), ("moons", 4))):

@@ -6,7 +6,20 @@ from itertools import product
 from statistics import fmean
 
 import pytest
-from helpers.published import RESULTS, at_floor, below, difference, halved, mean, rows, says, step_costs, tasks, values
+from helpers.published import (
+    RESULTS,
+    at_floor,
+    below,
+    both_at_floor,
+    difference,
+    halved,
+    mean,
+    rows,
+    says,
+    step_costs,
+    tasks,
+    values,
+)
 
 MEAN_AND_HALF = re.compile(r"\**(-?\d[\d.]*)(?: ± (\d[\d.]*))?")
 NAMES = {
@@ -175,7 +188,8 @@ def check_tori(said):
         assert below("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", table=table)
         assert own - ot < (cfm - ot) / 10
     long = (mean("transport-v1", "tori", m, "sliced_w2", steps=20_000) for m in ("wcfm", "cfm"))
-    assert "not separated from CFM's ({:.3f} vs. {:.3f})".format(*long) in said  # test_separated.py has the test
+    assert "both are at the floor ({:.3f} vs. {:.3f})".format(*long) in said
+    assert both_at_floor("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", steps=20_000)
 
 
 def check_balanced(said):

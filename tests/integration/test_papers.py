@@ -131,13 +131,11 @@ def test_tori_favor_wcfm_and_with_the_kappa_of_the_rule_8gaussians_in_w2_after_2
     tori, tuned = ("transport-v1", "tori"), {"table": "tuned"}
     for metric, early in (("sliced_w2", []), ("w2", [("plane-v1", "8gaussians")])):
         ahead = [[task for task in TASKS if below(*task, metric, "wcfm", "cfm", **p)] for p in ({}, MID, LONG, tuned)]
-        late, after_tuning = [tori] * (metric == "sliced_w2"), [("plane-v1", "pinwheel")]
-        assert ahead == [[*early, tori], [tori], late, after_tuning + late]
-    said = "in sliced W2 with default settings, only tori, a task built for W-CFM, favors the claim, at every budget ("
+        assert ahead == [[*early, tori], [tori], [], [("plane-v1", "pinwheel"), tori]]
+    said = "only tori, a task built for W-CFM, favors the claim, after 2,000 and 5,000 steps (after 20,000, both are at"
     assert said in CARDS["W7"]
     assert "for the claim: W2 on 8gaussians after 2,000 steps (" in CARDS["W7"]
-    said = "plane-v1 after 2,000 steps, and, with tuned settings, sliced W2 on pinwheel and tori; against the claim"
-    assert said in CARDS["W7"]
+    assert "with tuned settings, W2 and sliced W2 on pinwheel and tori (sliced W2 on pinwheel not" in CARDS["W7"]
 
 
 def test_corrected_weights_tilt_less_at_every_kappa():
@@ -221,8 +219,10 @@ def test_likelihoods_of_nsf_are_ahead_of_tarflow_and_after_2000_steps_tarflow_is
     assert "is ahead of TARFlow on every task of plane-v1 after 2,000 steps (" in CARDS["T3"]
     assert "TARFlow is ahead of CFM on every task after 2,000 steps;" in CARDS["T3"]
     ahead = sum(below("plane-v1", data, "nll", "nsf", "tarflow *", **LONG) for data in PLANE)
-    equal = [data for data in PLANE if both_at_floor("plane-v1", data, "nll", "nsf", "tarflow *", **LONG)]
-    but = f"(on {' and '.join(equal)}, both are at the floor);"
+    assert not any(both_at_floor("plane-v1", data, "nll", "nsf", "tarflow *", **LONG) for data in PLANE)
+    close = [data for data in PLANE if not below("plane-v1", data, "nll", "nsf", "tarflow *", **LONG)]
+    assert not any(below("plane-v1", data, "nll", "tarflow *", "nsf", **LONG) for data in close)
+    but = f"(on {' and '.join(close)}, the two are not separated);"
     assert f"and on {ahead} of {len(PLANE)} tasks after 20,000 {but}" in CARDS["T3"]
     counts = {(labels["data"], own["n"]) for labels, _, own in rows("plane-v1") if own["metric"] == "nll"}
     assert counts == {(data, 256 if data == "mixture dims=50" else 512) for data in PLANE}

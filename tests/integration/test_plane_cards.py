@@ -188,7 +188,7 @@ def test_after_20000_steps_otcfm_is_ahead_on_five_tasks_and_behind_on_two_and_in
     first = {"moons", "checkerboard", "pinwheel", "rings", "spirals"}
     for metric, leads, lags, others in (
         ("sliced_w2", first, {*MIXTURES}, set()),
-        ("w2", {"rings"}, set(), {FIFTY}),
+        ("w2", set(), set(), {FIFTY}),
     ):
         assert {data for data in TASKS if below("plane-v1", data, metric, "otcfm", "cfm", **LONG)} == leads
         assert {data for data in TASKS if below("plane-v1", data, metric, "cfm", "otcfm", **LONG)} == lags
@@ -196,8 +196,7 @@ def test_after_20000_steps_otcfm_is_ahead_on_five_tasks_and_behind_on_two_and_in
     assert says(
         "O5",
         "ahead on moons, checkerboard, pinwheel, rings and spirals, and behind on both mixtures (on 8gaussians, both "
-        "are at the floor; in W2, both are at the floor on all but rings, where OT-CFM is ahead, and mixture dims=50, "
-        "where they are not separated)",
+        "are at the floor; in W2, both are at the floor on all but mixture dims=50, where they are not separated)",
     )
 
 
@@ -213,7 +212,7 @@ def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_
         ("sliced_w2", "cfm", None, {*TASKS}, {"rings", *MIXTURES}),
         ("sliced_w2", "otcfm", None, {*TASKS}, {"moons", "checkerboard", "pinwheel", "rings", "spirals", EIGHT}),
         ("sliced_w2", "otcfm", 4, {*TASKS}, {"moons", "pinwheel", "rings", "spirals"}),
-        ("w2", "cfm", None, {"rings", FIFTY}, set()),
+        ("w2", "cfm", None, {FIFTY}, set()),
         ("w2", "otcfm", None, {FIFTY}, set()),
     ):
         plan = LONG | {"nfe": nfe}
@@ -225,7 +224,6 @@ def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_
         "after 20,000 steps with dopri5, ahead of CFM or OT-CFM on no task, behind CFM on rings and both mixtures (",
         "and behind OT-CFM on moons (#), checkerboard, pinwheel (#), rings, spirals and mixture dims=8",
         "at NFE 4, behind OT-CFM on moons, pinwheel, rings and spirals",
-        "after 20,000 steps in W2, not separated from CFM on rings and mixture dims=50 nor from OT-CFM on mixture dims"
-        "=50; on the other tasks, both are at the floor;",
+        "steps in W2, not separated from CFM or OT-CFM on mixture dims=50; on the other tasks, both are at the floor;",
     ):
         assert says("S1", said)

@@ -38,7 +38,7 @@ def judge(wide, floor):
     at_floor = {
         m for m in order
         if wide[m].count() == len(wide)
-        and stats.ttest_ind(wide[m].dropna(), floor, equal_var=False).confidence_interval(0.95).low <= 0
+        and stats.ttest_rel(wide[m], floor).confidence_interval(0.95).low <= 0
     }  # fmt: skip
     p = {(a, b): stats.ttest_rel(*wide[[a, b]].dropna().to_numpy().T).pvalue for a, b in combinations(order, 2)}
     apart = {pair for pair in rejected(p) if not set(pair) <= at_floor}

@@ -11,7 +11,8 @@ import torch
 from scipy.stats import norm
 
 from benchmarks.calibration.__main__ import main, of_faults, of_true_sampler
-from benchmarks.calibration.power import TRUE, Draws, alarms, alarms_sd, measure
+from benchmarks.calibration.power import TRUE, Draws, alarms, alarms_sd, measure, smallest_n
+from benchmarks.calibration.tasks import points
 
 ROOT = Path(__file__).parents[3]
 
@@ -86,3 +87,29 @@ def test_the_page_says_how_many_photographs_were_tried():
     most = max(n for row in rows if row["task"] == "cifar10" for n in row["n"])
     page = (ROOT / "docs/metric_power.md").read_text("utf-8")
     assert f"- **Photographs**: with up to {most:,} samples (more were not tried), KID needs fewer" in page
+
+
+def test_the_page_says_what_the_headline_of_tracks_on_points_detects_and_misses():
+    found = json.loads((ROOT / "results/calibration.json").read_text())["rows"]
+    rows = {(row["metric"], row["sampler"]): row for row in found if row["task"] == "8gaussians"}
+    task = points()
+    assert tuple(rows["norm", TRUE]["n"]) == tuple(rows["sliced_w2", TRUE]["n"]) == task.n
+
+    def least(metric, sampler):
+        row = rows[metric, sampler]
+        return smallest_n(row["n"], row["power"])
+
+    detected = (
+        "shifted by 0.2",
+        "scaled by +5%",
+        "modes uneven by 10%",
+        "0.25 of 8 modes dropped",
+        "only 500 different points",
+    )
+    assert {least("sliced_w2", sampler) for sampler in detected} == {task.n[-1]}
+    assert not any(least("sliced_w2", sampler) for sampler in ("scaled by +2%", "noise of 0.4"))
+    others = least("norm", "scaled by +2%"), least("mode_coverage.on_mode", "noise of 0.4")
+    page = " ".join((ROOT / "docs/metric_power.md").read_text("utf-8").split())
+    assert f"with {task.n[-1]:,} samples, one evaluation of sliced W2 on 8gaussians detects a shift of 0.2" in page
+    said = "not detect a scale of +2 % or noise of 0.4; `norm` ({} samples) and `mode_coverage.on_mode` ({}) do."
+    assert said.format(*others) in page

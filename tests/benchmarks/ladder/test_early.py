@@ -10,7 +10,7 @@ def test_metrics_are_tested_over_tasks_with_a_correction():
     """The gain of `lucky` has p = 0.03: of one metric it counts, of two it does not."""
 
     def of(taus):
-        return [Order(5, tau, np.zeros(9), 0, 0, ()) for tau in taus]
+        return [Order(5, tau, np.zeros(9), 0, 0, 0, ()) for tau in taus]
 
     def number(name, gains):
         return Number(name, of(gains), of(gains), of([0.0] * 4))

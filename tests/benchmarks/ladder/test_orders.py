@@ -65,6 +65,10 @@ def test_pairs_that_are_told_apart_are_counted_with_their_signs(measured):
     swapped[[0, 1]] = swapped[[1, 0]]
     found = order(measured(means), measured(swapped))
     assert (found.methods, found.decided, found.held, found.turned) == (METHODS, 28, 27, (("m0", "m1"),))
+    real = measured([100.0])["m0"]  # the two that were turned are 0 and 100
+    floored = order(measured(means), measured(swapped), real)
+    assert (found.level, floored.level) == (0, 1)
+    assert (floored.held, floored.turned) == (found.held, ())
     assert interval(found.tau, found.drawn) == pytest.approx((1 - 2 / 28, 1 - 2 / 28))
     x = np.arange(5.0)
     assert [tau(x, y) for y in (x**3, -x, np.array([1.0, 0, 2, 3, 4]), 0 * x)] == [1, -1, 0.8, 0]
