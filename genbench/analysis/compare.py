@@ -160,7 +160,7 @@ def compare_models(
         records: the records of both models, among others; outdated ones are ignored.
         one, other, dataset: names as in tables (without a setting in which only failed runs differ), or with the hash
             of a file; then as many words as identify them, also of the plan and the evaluation ("wcfm kappa=0.5
-            steps=5000"). "tuned" is such a word: other names mean tuned rows only if there are no others.
+            steps=5000"). The word "tuned" marks a row that only tables of tuned settings have.
         metrics: names of metrics; by default all that both models measured. Holm's correction covers these metrics.
 
     Raises:
@@ -174,12 +174,7 @@ def compare_models(
     keys = [(*key, record["labels"]["model"]) for key, record in zip(_keys(current), current, strict=True)]
     groups = _groups(current, keys)
     runs = [(_model(own[0]), f"{full[identity(own[0])][0]} {budget_words(own[0])}", key) for key, own in groups.items()]
-
-    def meant_by(name: str) -> list[Key]:
-        same = [run for run in runs if run[0].endswith(TUNED_END) == ("tuned" in name.split())]
-        return meant(name, same or runs, f"no results on {data} of")
-
-    first, second = _common_budget(groups, meant_by(one), meant_by(other))
+    first, second = _common_budget(groups, *(meant(name, runs, f"no results on {data} of") for name in (one, other)))
     if first == second:
         raise ConfigError(f"{one} and {other} are both {first[0]}: nothing to compare")
     difference = _compared(first, second, groups[first], groups[second], main=True, metrics=metrics)

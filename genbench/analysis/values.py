@@ -14,7 +14,7 @@ from genbench.analysis.means import half_width
 from genbench.errors import ConfigError
 from genbench.registry import datasets
 from genbench.results.comparing import agree
-from genbench.results.frames import DEFAULT_END, TUNED_END, cost_of, names_of, protocols, tables_of
+from genbench.results.frames import DEFAULT_END, TUNED_END, names_of, protocols, tables_of
 from genbench.results.names import metric_names
 from genbench.results.reader import Run, read_groups
 from genbench.runs.record import failure_line
@@ -59,21 +59,6 @@ OF_ROW = ("metric", "value", "floor", "n", "better", "point", "solver", "nfe", "
 """Fields of a value that are copied from its row in a record."""
 
 
-class Cost(NamedTuple):
-    """The cost of a run."""
-
-    run: str
-    model: str
-    data: str
-    seed: int
-    train_seconds: float | None
-    sample_seconds: float | None
-    peak_mib: float | None
-    steps_per_second: float | None
-    parameters: float | None
-    device: str
-
-
 class Failure(NamedTuple):
     """A failed run."""
 
@@ -83,16 +68,6 @@ class Failure(NamedTuple):
     reason: str
     steps: int | None = None
     tables: frozenset[str] = frozenset()
-
-
-COSTS = {
-    "train_seconds": ("training, s", "lower"),
-    "steps_per_second": ("steps/s", "higher"),
-    "sample_seconds": ("sampling, s", "lower"),
-    "peak_mib": ("peak memory, MiB", "lower"),
-    "parameters": ("parameters", "lower"),
-}
-"""Titles and directions of the fields of `Cost` that are shown."""
 
 
 def read_values(records: Sequence[Record], failed: Sequence[Record] = ()) -> list[Value]:
@@ -160,21 +135,6 @@ def half_interval(row: Row | Mapping[str, Any]) -> float | None:
     details, n = row.get("details") or {}, row.get("n") or 0
     error = details.get("standard_error")
     return details.get("half_interval", half_width(error, int(n)) if error and n > 1 else None)
-
-
-def read_costs(records: Sequence[Record], failed: Sequence[Record] = ()) -> list[Cost]:
-    """Return the costs of the runs that have them; a prerequisite, which is only trained, is not listed.
-
-    Args:
-        failed: as for `read_values`.
-    """
-    costs = []
-    for record, model in zip(records, names_of([*records, *failed]), strict=False):
-        if record["results"] and (spent := cost_of(record)):
-            labels, seed = record["labels"], record["spec"]["seed"]
-            known: list[Any] = [spent.get(name) for name in Cost._fields[4:]]
-            costs.append(Cost(labels["run"], model, labels["data"], seed, *known))
-    return costs
 
 
 def read_failures(records: Sequence[Record], failed: Sequence[Record]) -> list[Failure]:
@@ -291,11 +251,6 @@ class SuiteResults:
     def values(self) -> list[Value]:
         """All measured values."""
         return read_values([run.record for run in self.runs], self.failed)
-
-    @cached_property
-    def costs(self) -> list[Cost]:
-        """The costs of all runs."""
-        return read_costs([run.record for run in self.runs], self.failed)
 
     @cached_property
     def failures(self) -> list[Failure]:

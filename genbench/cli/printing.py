@@ -1,7 +1,6 @@
-"""Printing: results of runs with what to do next, the state of suites and of results folders, and comparisons."""
+"""Printing: results of runs with what to do next, missing cells, the state of results folders, and comparisons."""
 
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from genbench.analysis.significance import POWER
 from genbench.cli.options import stdout
 from genbench.report.blocks import Column, Table, text_row
 from genbench.report.formats.terminal import print_line, print_runs, show, styled
-from genbench.results.status import CellStatus, FolderStatus
+from genbench.results.status import FolderStatus
 from genbench.runs.monitoring import sample_files
 from genbench.runs.record import identity
 from genbench.runs.record_types import Record
@@ -34,15 +33,12 @@ def print_result(records: Sequence[Record], store: Store, full: bool) -> None:
     print_line(console, f"next: {shlex.join(['genbench', 'show', run, '--results', str(store.root)])}")
 
 
-def print_cells(cells: Sequence[CellStatus], console: Console) -> None:
-    """Print the state of each cell of a suite, one per line, and how many cells have each state."""
-    for cell in cells[:SHOWN]:
-        note = f"  ({cell.note})" if cell.note else ""
-        print_line(console, f"{cell.state:<8} {cell.name}{note}")
-    if len(cells) > SHOWN:
-        print_line(console, f"and {len(cells) - SHOWN} more")
-    counts = Counter(cell.state for cell in cells)
-    print_line(console, ", ".join(f"{count} {state}" for state, count in counts.items()))
+def print_cells(names: Sequence[str], console: Console) -> None:
+    """Print the names of cells, one per line."""
+    for name in names[:SHOWN]:
+        print_line(console, name)
+    if len(names) > SHOWN:
+        print_line(console, f"and {len(names) - SHOWN} more")
 
 
 def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
@@ -57,7 +53,7 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
         ("interrupted", folder.begun),
         ("trained, not measured", folder.trained),
         ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
-        ("stale", [f"{count} x {reason}" for reason, count in folder.stale.items()]),
+        ("stale", [f"{run}: {reason}" for run, reason in folder.stale.items()]),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("from a Python file", [f"{count} x {name}" for name, count in folder.of_files.items()]),
         ("damaged", folder.damaged),

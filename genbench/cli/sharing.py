@@ -154,13 +154,10 @@ def status(results: options.Results = Path("results"), as_json: options.AsJson =
 
 def clean(
     results: options.Results = Path("results"),
-    stale: Annotated[
-        bool, typer.Option("--stale", help="Also remove outdated records and metrics, and outdated models.")
-    ] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Also remove notes of failures.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Remove leftovers and, on request, outdated or failed runs.
+    """Remove leftovers and, on request, notes of failures.
 
     Leftovers are leases of dead processes, and temporary files in their runs.
     """
@@ -170,7 +167,7 @@ def clean(
     from genbench.runs.store import Store
 
     count = 0
-    for line in removals(Store(results), outdated=stale, failed=failed, remove=not dry_run):
+    for line in removals(Store(results), failed=failed, remove=not dry_run):
         options.print_plain(line)
         count += 1
     typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)

@@ -59,9 +59,10 @@ def sweep(
         )
     if budget is not None and budget not in (known := [each.steps for each in contents.budgets]):
         raise ConfigError(f"{path.stem} has no budget of {budget} steps; its budgets are {', '.join(map(str, known))}")
-    sets = {entry.name for entry in (*contents.datasets, *(part.dataset for part in contents.include))}
-    for name in dataset or ():
-        if name.partition(" ")[0] not in sets:  # the other words are checked when all cells are known
+    entries = [*contents.datasets, *(part.dataset for part in contents.include)]
+    sets = {entry.name for entry in entries}
+    for name in (label.partition(" ")[0] for label in dataset or ()):  # other words are checked when cells are known
+        if name not in sets and not any("path" in entry.settings for entry in entries):  # as are hashes of files
             raise unknown(f"{path.stem} has no data set", name, sets)
 
     from genbench.analysis.labels import counted
@@ -86,15 +87,14 @@ def sweep(
         store = Store(results) if dry_run else writable_store(results)
         missing = [spec for spec in chosen if not store.is_complete(spec, store.record(spec))]
     typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
+    labels = cell_names(missing)
     if dry_run:
         from genbench.cli.printing import print_cells
-        from genbench.results.status import of_suite
 
-        print_cells(of_suite(chosen, store), options.stdout())
+        print_cells(labels, options.stdout())
         return
     if model is None:
         require_own_folder(results / loaded.name)
-    labels = cell_names(missing)
     with ProgressDisplay(labels, options.stderr(), skipped=len(chosen) - len(missing)) as display:
         reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()))
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}

@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from genbench.data.image_tree import split_of
 from genbench.data.points import LABEL, check_index, check_names
 from genbench.errors import ConfigError, first_line
-from genbench.storage import cache, content_hash
+from genbench.storage import cache, content_hash, files
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,7 +47,7 @@ def export(name: str, split: str | None, folder: Path = Path()) -> Path:
         ConfigError: if the data set cannot be found or read, holds neither images nor vectors, or would have to be
             downloaded although downloads are forbidden.
     """
-    path = (folder / name).expanduser()
+    path = files.expanded(folder / name)
     dataset = None
     if path.is_dir():
         content = content_hash.remembered(path)

@@ -21,7 +21,7 @@ from genbench.data import image_tree
 from genbench.data.rows import CachedRows, NumberedRows
 from genbench.data.splits import Collection
 from genbench.errors import ConfigError
-from genbench.storage import cache, content_hash
+from genbench.storage import cache, content_hash, files
 
 VERSION = 2
 """Version in the cache key: raise it when the same files would give other pixels, another order or other splits."""
@@ -58,7 +58,7 @@ def collection(path: str, image_format: ImageFormat) -> Collection:
         ConfigError: if the path is not a tree of images. An image that cannot be decoded is refused when it is first
             needed.
     """
-    root = Path(path).expanduser()
+    root = files.expanded(path)
     sha256 = content_hash.remembered(root)
     catalog = _catalog(root, sha256)
     counts = {split: tuple(classes.values()) for split, classes in catalog["splits"].items()}

@@ -21,7 +21,7 @@ from genbench.errors import ConfigError, first_line
 from genbench.registry import datasets
 from genbench.settings import Fraction, OnDisk
 from genbench.space import Standardized
-from genbench.storage import arrays, content_hash, memory
+from genbench.storage import arrays, content_hash, files, memory
 
 TABLES = (".csv", ".parquet")
 """Files whose columns may have names."""
@@ -93,7 +93,7 @@ def points(
     Raises:
         ConfigError: if the file holds no such rows.
     """
-    file = Path(path).expanduser()
+    file = files.expanded(path)
     found = read(file)
     n, dims = found.values.shape
     counts = round(valid * n), round(test * n)

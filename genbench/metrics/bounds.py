@@ -47,7 +47,7 @@ def check_numbers(name: str, value: Any) -> None:
 def check_number(what: str, number: Any, type_: type = float) -> None:
     """Raise RunFailed if a record cannot hold a number."""
     if not isinstance(number, (int, type_)):
-        raise RunFailed(f"{what} is a {type(number).__name__}: convert it by {type_.__name__}(...)")
+        raise RunFailed(f"{what} is of type {type(number).__name__}: convert it with {type_.__name__}(...)")
     if not math.isfinite(number):
         why = "samples or data are too large, or the metric must raise Unsupported where it has no value"
         raise RunFailed(f"{what} is {number}: {why}")

@@ -3,7 +3,6 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -16,7 +15,7 @@ from genbench.errors import ConfigError, first_line
 from genbench.models.text_encoder import TextEncoder
 from genbench.registry import texts
 from genbench.settings import Count, OnDisk
-from genbench.storage import cache, content_hash, hub, tensors
+from genbench.storage import cache, content_hash, files, hub, tensors
 
 BATCH = 64
 CONFIG_FILES = ("config.json", "*.json", "*.txt", "*.model")
@@ -101,7 +100,7 @@ class TransformersEncoder(TextEncoder):
     def _table(self) -> dict[str, Tensor]:
         """Return the hidden states of each row and the number of its tokens, read or computed when first needed."""
         if self.states is None or self.length is None:
-            folder = Path(self.model).expanduser()
+            folder = files.expanded(self.model)
             encoder = content_hash.remembered(folder) if folder.is_dir() else f"{self.model} {self.revision}"
             name = f"{cache.key(encoder=encoder, captions=self.captions, shape=self.shape)}.safetensors"
             found = tensors.cached("captions", name, lambda: self._encoded(self.captions))

@@ -11,7 +11,7 @@ from genbench.errors import ConfigError
 from genbench.report import plots
 from genbench.report.blocks import Block, Method, Report, Section
 from genbench.report.pictures import run_picture, sample_pictures
-from genbench.report.tables import comparison_tables, cost_tables, curve_tables, seed_tables, training_tables
+from genbench.report.tables import comparison_tables, curve_tables, seed_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
 from genbench.runs.make_spec import repeatable_spec
 from genbench.suites import FOLDER
@@ -69,12 +69,10 @@ def _data_set(suite: SuiteResults, data: str, folder: Path) -> Section:
     runs = [run for run in suite.runs if run.data == data]
     values = [value for value in suite.values if value.data == data]
     failures = [failure for failure in suite.failures if failure.data == data]
-    costs = [cost for cost in suite.costs if cost.data == data]
     parts: dict[str, Sequence[Block | None]] = {
         "Quality vs. NFE": (plots.quality_vs_nfe(values), *curve_tables(values, failures)),
         "Samples": sample_pictures(folder, data, runs),
         "Training": (plots.quality_vs_steps(values), *training_tables(values, failures)),
-        "Cost": cost_tables(costs, values),
     }
     sections = (Section(title, tuple(filter(None, blocks))) for title, blocks in parts.items())
     blocks = (*_shared(runs), *comparison_tables(values, failures))

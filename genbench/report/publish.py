@@ -9,19 +9,18 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.values import SuiteResults, load_suites, read_costs, read_failures, read_values
+from genbench.analysis.values import SuiteResults, load_suites, read_failures, read_values
 from genbench.errors import ConfigError
 from genbench.report.blocks import Charts, Table
 from genbench.report.content import gather
 from genbench.report.formats.terminal import print_suite, show
 from genbench.report.formats.writers import csv, markdown, means
 from genbench.report.plots import budget_curves, track_curves
-from genbench.report.tables import cost_tables, quality_tables
+from genbench.report.tables import quality_tables
 from genbench.report.track_board import TrackBoard, track_board
 from genbench.report.track_table import across_table
 from genbench.results.comparing import compare
-from genbench.results.frames import names_of
-from genbench.results.names import full_names, named
+from genbench.results.names import named
 from genbench.results.reader import RECORDS, Run, standing, suite_names
 from genbench.runs import provenance
 from genbench.runs.record import failure_line, format_published, identity, read_kept, read_published
@@ -37,9 +36,9 @@ from genbench.sweeps import suite_file
 
 log = logging.getLogger("genbench")
 
-VIEWS = ("table.md", "table.csv", "cost.md")
-"""Files of a suite that are written from its records and never read. Times have their own file, since they are not
-reproducible: the others are a pure function of code and seeds."""
+VIEWS = ("table.md", "table.csv")
+"""Files of a suite that are written from its records and never read. They have no times, so that they are a
+pure function of code and seeds."""
 
 
 @paused_collection()
@@ -103,9 +102,8 @@ def publish_suite(
             return []
         if console is not None and not places:  # first, in case the disk is full
             shown = named([*records, *failed_here])
-            runs = tuple(Run(*each, None) for each in zip(shown[: len(records)], names_of(shown), strict=False))
-            full = [full_names(record) for record in records]
-            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), full, folder, console)
+            runs = tuple(Run(each, each["labels"]["model"], None) for each in shown[: len(records)])
+            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
@@ -198,16 +196,12 @@ def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Reco
     """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
     shown = named([*records, *failures])
     parts = shown[: len(records)], shown[len(records) :]
-    values, spent, failed_runs = read_values(*parts), read_costs(*parts), read_failures(*parts)
+    values, failed_runs = read_values(*parts), read_failures(*parts)
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
         "table.md": _document(folder.name, quality_tables(values, failed_runs)),
         "table.csv": csv(means(values, failed_runs)),
     }
-    if spent:
-        content["cost.md"] = _document(f"{folder.name}: cost", cost_tables(spent, values))
-    else:  # a table of costs shows earlier records
-        files.discard(folder / "cost.md")
     for name, text in content.items():
         for leftover in folder.glob(f".{name}.*.tmp"):  # of a killed publication; others may write here too
             leftover.unlink(missing_ok=True)

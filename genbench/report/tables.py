@@ -15,7 +15,7 @@ from statistics import fmean, median
 from genbench.analysis.labels import counted
 from genbench.analysis.means import mean_and_half
 from genbench.analysis.significance import SEPARATION, Pairwise, compare_all
-from genbench.analysis.values import COSTS, Cost, Failure, Value, by_budget, by_model, group_by, stated_protocol
+from genbench.analysis.values import Failure, Value, by_budget, by_model, group_by, stated_protocol
 from genbench.report.blocks import Cell, Column, Row, Table
 from genbench.results.frames import DEFAULT_END
 
@@ -162,27 +162,6 @@ def training_tables(values: Sequence[Value], failures: Sequence[Failure] = ()) -
     return tables
 
 
-def cost_tables(costs: Sequence[Cost], values: Sequence[Value]) -> list[Table]:
-    """Show the cost of each model, with the NFE of its values: a table for each data set and device.
-
-    Times do not compare across machines.
-    """
-    tables = []
-    for (data, device), part in group_by(costs, lambda c: (c.data, c.device)).items():
-        contents = []
-        for name, (title, better) in COSTS.items():
-            found = {m: {c.seed: x for c in rows if (x := getattr(c, name)) is not None} for m, rows in by_model(part)}
-            contents.append(_Content(Column(title, better), {m: x for m, x in found.items() if x}))
-        runs = {c.run for c in part}
-        main = {(v.model, v.seed): v for v in values if v.run in runs and v.point == "main" and v.nfe is not None}
-        contents.append(_nfe_of(main.values(), Column("NFE", "lower")))
-        legend = ["Times hold for this machine and its load; training includes the training of prerequisites."]
-        if any(len(rows) > 1 and len({c.steps_per_second for c in rows}) == 1 for _, rows in by_model(part)):
-            legend.append("Models trained as one ensemble share its time equally: an error of 0 is not measured.")
-        tables.append(_table(f"{data}: cost on {device}", part, contents, [], legend, marked=False))
-    return tables
-
-
 POINTS = {"main": "with its main solver", "curve": "by NFE", "training": "during training"}
 """Points of values, and their titles in the tables of a method."""
 
@@ -212,12 +191,10 @@ def _place(v: Value) -> tuple[str, str, str]:
 
 def _table(
     title: str,
-    part: Sequence[Value] | Sequence[Cost],
+    part: Sequence[Value],
     contents: Sequence[_Content],
     failed: Sequence[Failure],
     legend: Sequence[str],
-    *,
-    marked: bool = True,
 ) -> Table:
     models = list(dict.fromkeys([*_models(part), *(f.model for f in failed)]))
     usual = max((len(seeds) for content in contents for seeds in content.found.values()), default=0)
@@ -229,7 +206,7 @@ def _table(
         replace(c, found={m: own for m, own in c.found.items() if m not in failures and not c.missing.get(m)})
         for c in contents
     ]
-    pairs = [_pairs(content) if marked else None for content in whole]
+    pairs = [_pairs(content) for content in whole]
     columns = [
         _cells(*column, models, failures, finished, usual, notes) for column in zip(contents, pairs, strict=True)
     ]
@@ -239,7 +216,7 @@ def _table(
         rows.insert(0, Row(FLOOR, floor, floor=True))
     seeds = sorted({seed for content in contents for found in content.found.values() for seed in found})
     head = [_seeds(seeds, usual)] if seeds else []
-    other_data = [m for m, own in by_model(part) if any(isinstance(v, Value) and v.original is False for v in own)]
+    other_data = [m for m, own in by_model(part) if any(v.original is False for v in own)]
     if other_data:
         which = "" if len(other_data) == len(models) else f" of {', '.join(other_data)}"
         head.append(f"The data{which} is a file, not a published original: do not compare with published numbers.")
@@ -325,7 +302,7 @@ def _nfe_of(measured: Iterable[Value], column: Column) -> _Content:
     return _content(column, [v._replace(value=v.nfe, floor=None) for v in measured], [])
 
 
-def _models(rows: Iterable[Value | Cost]) -> list[str]:
+def _models(rows: Iterable[Value]) -> list[str]:
     return list(dict.fromkeys(row.model for row in rows))
 
 

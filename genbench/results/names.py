@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from genbench.errors import ConfigError, unknown
 from genbench.registry import Registry, datasets, metrics, models
+from genbench.results.frames import TUNED_END
 from genbench.runs.spec import READERS, content_of, own_data_name
 
 T = TypeVar("T")
@@ -73,10 +74,10 @@ def typed_name(text: str, registry: Registry = models) -> str:
         ConfigError: if the file is broken, or registers several such components or none.
     """
     code = _PYTHON.fullmatch(text)
-    if code and (path := Path(f"{code[1]}.py").expanduser()).is_file():
+    if code and (path := Path(f"{code[1]}.py")).is_file():
         return registry.load(path, code[2] or "")
     data = {"name": "points", "path": text}
-    if registry is datasets and text not in datasets and Path(text).expanduser().exists():
+    if registry is datasets and text not in datasets and Path(text).exists():
         return f"{own_data_name(data)}@{content_of(data):.8}"
     return text
 
@@ -99,7 +100,8 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
 
     Args:
         known: label in tables, name with the hash of a file and further words, and what is returned. A name begins as
-            one of the two, and has words of both. A label all whose words are in the name goes before longer ones.
+            one of the two, and has words of both; "tuned" if the label has it. A label all whose words are in the name
+            goes before longer ones.
         problem: beginning of the message about a name that means nothing.
 
     Raises:
@@ -111,12 +113,17 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
     [0]
     """
     first, asked = name.partition(" ")[0], _words(name)
+    alike = [
+        (label, full, each)
+        for label, full, each in known
+        if first in (label.split()[0], full.split()[0]) and asked <= _words(f"{label} {full}")
+    ]
     found: dict[str, list[T]] = defaultdict(list)
-    for label, full, each in known:
-        if first in (label.split()[0], full.split()[0]) and asked <= _words(f"{label} {full}"):
+    for label, _, each in alike:
+        if label.endswith(TUNED_END) == ("tuned" in asked):
             found[label].append(each)
     if not found:
-        raise _missing(problem, name, known)
+        raise _missing(problem, name, alike or known)
     # The hash of a data file is a word of its label, but belongs to its name here.
     settings = {label: (OF_FILE.sub("", label) if "@" in first else label).partition(" ")[2] for label in found}
     whole = [label for label in found if _words(settings[label]) <= asked]

@@ -30,7 +30,7 @@ from genbench.runs.component import (
 )
 from genbench.runs.record_types import Component, Kind, Seed, Stack
 from genbench.settings import Nested, Settings, bind, build_component, settings_in, settings_of, typed
-from genbench.storage import content_hash
+from genbench.storage import content_hash, files
 from genbench.training.plan import Plan, training_version
 
 KEPT = 2**29
@@ -265,7 +265,7 @@ def build_data(part: Mapping[str, Any], content: str | None = None) -> Data:
     """
     path, stamp = part.get("path"), ""
     with suppress(OSError, TypeError, ValueError):  # the data set refuses a path that cannot be read
-        stamp = content_hash.stamp(Path(path).expanduser()) if path is not None else ""
+        stamp = content_hash.stamp(files.expanded(path)) if path is not None else ""
     data = _build_data(json.dumps(part, sort_keys=True), stamp)
     if content is not None and content_of(part) != content:
         raise ConfigError(f"{path} has changed since the run was requested: run it again")
@@ -293,7 +293,7 @@ def _size(data: Data) -> int:
 
 def content_of(data: Mapping[str, Any]) -> str | None:
     """Return the sha256 of the file or folder that the setting `path` of a data set names; None without one."""
-    return None if data.get("path") is None else content_hash.remembered(Path(data["path"]).expanduser())
+    return None if data.get("path") is None else content_hash.remembered(files.expanded(data["path"]))
 
 
 def latent_event(encoder: Mapping[str, Any] | None, event: Event) -> Event:

@@ -64,7 +64,7 @@ def paths_in(builder: Callable, settings: Settings) -> Iterator[tuple[str, Path]
     for name, setting, value in each_setting(builder, settings):
         marker = path_marker(setting)
         if value is not None and marker is not None:
-            path = Path(str(value)).expanduser()
+            path = files.expanded(str(value))
             is_default = str(value) == str(setting.default)  # the file need not exist yet
             if path.exists() or not (marker.or_name or is_default):
                 yield name, path

@@ -64,6 +64,11 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
     return open(handle, "rb")
 
 
+def expanded(path: str | Path) -> Path:
+    """Return a path with its ~ expanded; that of an unknown user stays, where pathlib would raise RuntimeError."""
+    return Path(os.path.expanduser(path))
+
+
 def require_folder(path: Path, *, there: bool = False) -> None:
     """Raise ConfigError if a results folder is not a folder, or is missing although `there` requires it."""
     if there and not path.exists():

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from genbench.errors import ConfigError, first_line
+from genbench.storage import files
 
 HASHED = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """Names of files in the hub's cache."""
@@ -30,7 +31,7 @@ def folder(model: str, revision: str | None, patterns: tuple[str, ...], setting:
     Raises:
         ConfigError: if the files are neither in the folder nor on the hub, or the hub cannot be reached.
     """
-    local = Path(model).expanduser()
+    local = files.expanded(model)
     if local.is_dir():
         if revision is not None:
             raise ConfigError(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from genbench.errors import ConfigError
 from genbench.registry import ALL, Registry
 from genbench.settings import Setting, Settings, merge, settings_of
-from genbench.storage import content_hash
+from genbench.storage import content_hash, files
 
 POINTS = (".npy", ".npz", ".csv", ".parquet")
 ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
@@ -63,7 +63,7 @@ def placed(setting: Setting, value: Any, folder: Path) -> Any:
     marker = content_hash.path_marker(setting)
     if marker is None or not isinstance(value, str):
         return value
-    path = folder / Path(value).expanduser()
+    path = folder / files.expanded(value)
     return value if marker.or_name and not path.exists() else str(path)
 
 
@@ -103,7 +103,7 @@ def of_models(names: Iterable[str], settings: Settings) -> dict[str, Any]:
 def _registered(registry: Registry, text: str, folder: Path) -> str | None:
     """Return the name of the component that a Python file registers, from `file.py` or `file.py:name`."""
     code = re.fullmatch(r"(.+\.py)(?::([^:/]+))?", text)
-    return registry.load(folder / Path(code[1]).expanduser(), code[2] or "") if code else None
+    return registry.load(folder / files.expanded(code[1]), code[2] or "") if code else None
 
 
 def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
@@ -114,7 +114,7 @@ def _data(text: str, folder: Path) -> tuple[str, dict[str, Any]] | None:
 
         path = export(hub[1], hub[2], folder)
         return "points" if path.suffix in POINTS else "folder", {"path": str(path.absolute())}
-    own = Path(text).expanduser()
+    own = files.expanded(text)
     path = folder / own
     if path.suffix in POINTS:
         if not path.is_file():

@@ -1,7 +1,6 @@
 """Comparisons call models as tables do, whatever contents of a file and whatever budgets a folder has."""
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -13,9 +12,11 @@ from genbench.analysis.compare import compare_models, compare_records
 from genbench.errors import ConfigError
 from genbench.registry import models
 from genbench.report.publish import publish_suite
+from genbench.results.reader import load_records
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.store import Store
 
+PUBLISHED = Path(__file__).parents[2] / "results/digits-v1"
 OWN = """
 from genbench.registry import models
 from genbench.testing.toys import AffineFlow
@@ -26,7 +27,7 @@ def ln(event, source) -> AffineFlow:
 """
 
 
-def test_after_an_edit_the_sweep_prints_a_comparison_with_the_present_content(tmp_path, cli, monkeypatch):
+def test_after_an_edit_a_file_is_compared_with_its_present_content(tmp_path, cli, monkeypatch):
     """`no results on moons of 'ln'`, also of ln.py; then `'ln' is ambiguous`, as published records were not counted."""
     monkeypatch.chdir(tmp_path)
     store = Store(tmp_path / "results")
@@ -39,12 +40,9 @@ def test_after_an_edit_the_sweep_prints_a_comparison_with_the_present_content(tm
             store.write_record(spec, each)
         said = printed(publish_suite, suite, specs, store)
         assert "\nln  " in said  # as in the table that is written
-        (line,) = [line for line in said.splitlines() if "compare" in line]
-        words = shlex.split(line)[2:]
-        assert words[2] == name
-        code, out, err = cli(*words)
+        code, out, err = cli("compare", "cfm", "ln.py", "--dataset", "moons")
         assert (code, f"w2: cfm is lower than {name if edit else 'ln'} by " in out) == (0, True), err
-        assert cli("compare", "cfm", "ln.py", "--dataset", "moons")[1] == out
+        assert cli("compare", "cfm", name, "--dataset", "moons")[1] == out
         if not edit:
             for path in store.runs.glob("ln-*"):
                 shutil.rmtree(path)
@@ -103,8 +101,25 @@ def test_tuned_rows_of_a_track_are_compared_only_if_they_are_asked_for():
                 f"wcfm{end} on moons",
                 seeds,
             )
-        with pytest.raises(ConfigError, match="no results on moons of 'cfm steps=90'"):
+        with pytest.raises(ConfigError, match="no results on moons of 'cfm steps=90'; known: cfm tuned"):
             compare_models(records, "cfm steps=90", "wcfm", "moons")
+        with pytest.raises(ConfigError, match=r"no two .* same plan and evaluation: .*, wcfm tuned\. Name one of each"):
+            compare_models([*records, *of("cfm", steps=8)], "cfm", "wcfm tuned", "moons")
+
+
+def test_names_of_published_tuned_tables_are_compared_with_the_word_tuned():
+    """A default row of any model on the data made "otcfm pool=8", as the table has it, a name without results."""
+    records = load_records(PUBLISHED)
+    _, table = (PUBLISHED / "table.md").read_text("utf-8").split("## digits, 800 steps, tuned settings\n")
+    names = re.findall(r"^\| (\w+(?: \S+=\S+)*) +\| ", table.partition("\n- ")[0], re.M)
+    assert {"cfm lr=0.004", "otcfm pool=8"} < {*names}
+    for name in {*names} - {"model", "cfm lr=0.004"}:
+        part = compare_models(records, "cfm tuned", f"{name} tuned", "digits", ["fd-digits_cnn"])
+        assert (part.one, part.other) == ("cfm lr=0.004 tuned on digits", f"{name} tuned on digits")
+    for name, hint in (("otcfm pool=8", "did you mean 'otcfm pool=8 tuned'"), ("cfm lr=0.004", "known: cfm tuned")):
+        with pytest.raises(ConfigError, match=f"no results on digits of '{name}'; {hint}"):
+            compare_models(records, "sdcfm", name, "digits")
+    assert compare_models(records, "sdcfm", "otcfm", "digits").other == "otcfm steps=4000 on digits"
 
 
 def test_a_setting_with_the_name_of_a_budget_is_another_model():
@@ -113,7 +128,7 @@ def test_a_setting_with_the_name_of_a_budget_is_another_model():
     for each in other:
         each["results"] = [row | {"value": 100 + row["value"]} for row in each["results"]]
     for records in ([*budgets, *other, *of("wcfm")], [*other, *budgets, *of("wcfm")]):
-        assert compare_models(records, "cfm", "wcfm", "moons").values[0].one < 100
+        assert compare_models(records, "cfm steps=90", "wcfm", "moons").values[0].one > 100
 
 
 def test_an_edited_data_file_is_not_compared_by_its_earlier_content(tmp_path, cli, monkeypatch):

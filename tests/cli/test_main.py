@@ -27,6 +27,8 @@ RUN = ("run", "--model", "wcfm", "--dataset", "moons")
 NAMES = [
     ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
+    ((*RUN[:4], "~nosuchuser"), "no data set '~nosuchuser'; known: "),
+    ((*RUN[:2], "~nosuchuser/m.py", *RUN[3:]), "~nosuchuser/m.py does not exist or is not a file"),
     ((*RUN, "--metric", "FID"), "did you mean 'fid-clean' or 'fid-legacy'?"),
     ((*RUN, "--steps", "5"), "settings are written as --set plan.steps=5"),
     (("tune", "cfm", "--dataset", "moons", "--over", "lr=[1,2]"), "--over lr=[1,2]: write section.name=value"),
@@ -51,6 +53,8 @@ NAMES = [
     (("sweep", "smoke", "--settings", "tuned"), "smoke is not a track: omit --budget and --settings"),
     (("sweep", "plane-v1", "--budget", "5000", "--settings", "tuned"), "only default settings at 5000 steps: omit"),
     (("sweep", "plane-v1", "--budget", "3000"), "no budget of 3000 steps; its budgets are 2000, 5000, 20000"),
+    (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
+    (("sweep", "plane-v1", "--dataset", "mixtur dims=8"), "no data set 'mixtur'; did you mean 'mixture'?"),
     (("tune", "wcfn", "--dataset", "moons"), "did you mean 'wcfm'?"),
     (("tune", "wcfm", "--dataset", "moons", "--metric", "W2"), "did you mean 'w2'?"),
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
@@ -95,7 +99,7 @@ SETTINGS = [
         "fid-legacy.features.weights: nowhere.pt does not exist",
     ),  # before the training, which would take hours
     ((*RUN, "--seeds", "4-0"), "the last seed is smaller than the first"),
-    (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
+    ((*RUN[:4], "points", "--set", "data.path=~nosuchuser/x.csv"), "~nosuchuser/x.csv does not exist"),
     (("sweep", "grid.toml"), "grid.toml: wcfm.kappa: 'x' is wrong"),
     (("sweep", "smoke", "--set", "plan.stesp=3"), "did you mean 'steps'"),
     ((*RUN, "--set", "evaluation.curve=1,2"), "evaluation.curve: '1,2' is wrong: it should be a list, in [ ]"),

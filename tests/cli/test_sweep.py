@@ -125,7 +125,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused_before_any_cell_star
 @pytest.mark.parametrize(
     ("name", "said"),
     [("mine", "mine is no folder that can be written: rename the suite, or choose another --results")]
-    + [(f"mine/{table}", f"mine/{table} would be overwritten") for table in ("table.csv", "table.md", "cost.md")],
+    + [(f"mine/{table}", f"mine/{table} would be overwritten") for table in ("table.csv", "table.md")],
 )
 def test_a_sweep_does_not_overwrite_files_of_others(inside, tmp_path, name, said):
     (tmp_path / "mine.toml").write_text('datasets = ["moons"]\nmodels = ["cfm"]\n')
@@ -250,6 +250,18 @@ def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):
     assert "12 cells, 0 to run" in sweep("--dataset", "moons", "--dry-run").stderr
     assert "21 cells, 9 to run" in sweep("--dry-run").stderr
     assert len(published(results / "some/records.jsonl.gz")) == 12
+
+
+def test_a_data_file_is_selected_by_its_hash_which_the_refusal_of_its_name_states(cli, tmp_path, monkeypatch):
+    """The refusal named "points" alone, which all data files of the suite share."""
+    monkeypatch.chdir(tmp_path)
+    for name, size in (("people", 40), ("places", 50)):
+        Path(f"{name}.csv").write_text("".join(f"{i % 7},{i * i}\n" for i in range(size)))
+    Path("two.toml").write_text('datasets = ["people.csv", "places.csv"]\nmodels = ["cfm"]\nmetrics = ["norm"]\n')
+    code, _, err = cli("sweep", "two.toml", "--dataset", "people", "--dry-run")
+    label, other = re.findall("points file=[0-9a-f]{8}", err)
+    assert (code, label == other) == (2, False)
+    assert "two.toml: 1 cell, 1 to run" in cli("sweep", "two.toml", "--dataset", label, "--dry-run")[2]
 
 
 def test_a_row_of_ones_own_is_compared_with_methods_that_are_not_tuned_either(cli, tmp_path, monkeypatch):

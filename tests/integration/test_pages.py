@@ -151,8 +151,8 @@ def check_wcfm_paths(said):
     assert says("W2", f"every ratio of the effect is above 1; {ours}")
     assert {*costs("wcfm")} == {*PLANAR, "mixture dims=8", "mixture dims=50", "digits", LATENTS}
     assert said.startswith(
-        f"Paths are straighter than CFM's, at no more than {max(ratios):.2f} times the CPU time of a step in 2D, 8D, "
-        "50D and on digits."
+        f"Paths are straighter than CFM's, at no more than {max(ratios):.2f} times the CPU time of a CFM step in "
+        "2D, 8D and 50D and on digits."
     )  # test_papers.py compares paths on every task
 
 

@@ -87,3 +87,17 @@ def test_on_digits_test_results_of_second_trials_were_known():
     assert f"than the kappa of the rule in `digits-v1` ({' and '.join(second)})." in page
     kappas = {r["spec"]["model"]["kappa"] for r in defaults("digits-v1") if r["spec"]["model"]["name"] == "wcfm"}
     assert kappas == {"elbow"}
+
+
+def test_the_faq_names_the_archive_of_every_published_run_on_cifar10():
+    (sha256,) = {
+        label.partition(" images=")[2]
+        for path in RESULTS.glob("*/records.jsonl.gz")
+        for record in records(path.parent.name)
+        if (label := record["labels"]["data"]).startswith("cifar10")
+    }
+    faq = " ".join((RESULTS.parent / "docs/faq.md").read_text("utf-8").split())
+    assert f"begins with {sha256} " in faq
+    assert "Each published run on CIFAR-10 used it;" in faq
+    for page in ("image_metrics", "calibration"):
+        assert sha256 not in (RESULTS / f"{page}.md").read_text("utf-8")

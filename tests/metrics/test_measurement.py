@@ -64,10 +64,10 @@ def test_a_metric_of_too_many_samples_names_the_setting_to_type(dataset, size, w
         (Value(math.nan, 9, "p"), "broken is nan"),
         (Value(1.0, 9, "p", floor=math.inf), "the floor of broken is inf"),
         (Value(1.0, 9, "p", details={"n_floor": 3, "standard_error": math.inf}), "standard_error of broken is inf"),
-        (Value(torch.tensor(1.0), 9, "p"), r"broken is a Tensor: convert it by float\(...\)"),
-        (Value(1.0, 9.0, "p"), r"n of broken is a float: convert it by int\(...\)"),
-        (Value(1.0, 9, "p", floor=np.float32(1)), "the floor of broken is a float32"),
-        (Value(1.0, 9, "p", details={"n": None, "bias": "0"}), "bias of broken is a str"),  # None is not known
+        (Value(torch.tensor(1.0), 9, "p"), r"broken is of type Tensor: convert it with float\(...\)"),
+        (Value(1.0, 9.0, "p"), r"n of broken is of type float: convert it with int\(...\)"),
+        (Value(1.0, 9, "p", floor=np.float32(1)), "the floor of broken is of type float32"),
+        (Value(1.0, 9, "p", details={"n": None, "bias": "0"}), "bias of broken is of type str"),  # None is not known
         (Value(-1.0, 9, "p"), "broken is -1, and cannot be below 0: "),
         (Value(1.0, 9, "p", "part"), "broken.part is 1, and cannot be above 0.5: "),
         (Value(0.0, 9, "p", floor=-1.0), "the floor of broken is -1, and cannot be below 0: "),

@@ -1,4 +1,4 @@
-"""Publishing: views that depend on the machine are separate files, and what did not run here stays as published."""
+"""Publishing: views do not depend on the times of a machine, and what did not run here stays as published."""
 
 import copy
 import gzip
@@ -22,7 +22,7 @@ from genbench.runs.record_types import no_origin
 from genbench.runs.store import Store, failed_record
 from genbench.sweeps.suite import load
 
-FILES = ["records.jsonl.gz", "table.md", "table.csv", "cost.md"]
+FILES = ["records.jsonl.gz", "table.md", "table.csv"]
 
 
 def timed(seconds):
@@ -32,25 +32,14 @@ def timed(seconds):
     return record
 
 
-def test_times_are_in_a_view_of_their_own_and_the_others_are_reproducible(tmp_path):
+def test_times_are_in_the_records_and_views_are_reproducible(tmp_path):
     written = write_suite(tmp_path / "out" / "syn", [timed(1.0)], [])
     assert sorted(path.name for path in written) == sorted(FILES)
     first = {path.name: path.read_bytes() for path in written}
     for path in write_suite(tmp_path / "again" / "syn", [timed(99.0)], []):
-        assert (path.read_bytes() == first[path.name]) is (path.name not in ("cost.md", "records.jsonl.gz")), path.name
+        assert (path.read_bytes() == first[path.name]) is (path.name != "records.jsonl.gz"), path.name
     (again,) = gzip.decompress((tmp_path / "again/syn/records.jsonl.gz").read_bytes()).splitlines()
     assert json.loads(again) == json.loads(json.dumps(timed(99.0)))
-
-
-def test_a_table_of_costs_goes_with_the_records_that_had_them(tmp_path):
-    without = timed(1.0)
-    for part in (without["provenance"]["training"], *without["provenance"]["measurements"]):
-        part["cost"] = {}
-    for one, views in ((timed(1.0), FILES), (without, FILES[:-1])):
-        written = write_suite(tmp_path, [one], [])
-        assert (
-            sorted(path.name for path in written) == sorted(path.name for path in tmp_path.iterdir()) == sorted(views)
-        )
 
 
 def files_of(folder):

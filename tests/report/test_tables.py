@@ -10,10 +10,10 @@ from helpers.tracks import lost, planted, record_of, rows_of
 from scipy import stats
 
 from genbench.analysis.significance import SEPARATION
-from genbench.analysis.values import Cost, Failure, read_failures, read_values
+from genbench.analysis.values import Failure, read_failures, read_values
 from genbench.report.blocks import Cell
 from genbench.report.formats.writers import markdown
-from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, cost_tables, curve_tables, training_tables
+from genbench.report.tables import DEFAULT_ROWS, FLOOR, comparison_tables, curve_tables, training_tables
 
 
 def tables_of(records, failed=()):
@@ -228,25 +228,6 @@ def test_a_curve_has_a_column_for_each_nfe_and_the_main_solver():
     assert table.notes == ("its NFE cannot be set", "1 seed only, too few to compare")
     assert "Main solver: cfm dopri5, flow its own, vp dopri5." in table.legend
     assert cells_of(comparison_table(curve_rows()), "cfm")[0].mean == pytest.approx(1.1)  # without points of curves
-
-
-def test_costs_of_devices_are_separate_and_unmarked():
-    def spent(model, seed, device):
-        place = {"run": f"{model}-{seed}", "model": model, "data": "moons", "seed": seed, "device": device}
-        cost = {"train_seconds": 10.0 + seed, "sample_seconds": 1, "peak_mib": 300, "parameters": 9000}
-        return Cost(**place, **cost, steps_per_second=99.5 + (model == "otcfm"))
-
-    spending = [spent("cfm", 0, "cpu"), spent("cfm", 1, "cpu"), spent("otcfm", 0, "cuda")]
-    values = [row("cfm", 0, 0.5, nfe=40.0), row("cfm", 1, 0.5, nfe=50.0), row("otcfm", 0, 0.4)]
-    cpu, cuda = cost_tables(spending, values)
-    assert (cpu.title, cuda.title) == ("moons: cost on cpu", "moons: cost on cuda")
-    named = dict(zip([c.title for c in cpu.columns], cells_of(cpu, "cfm"), strict=True))
-    assert named["training, s"].mean == 10.5
-    assert any("one ensemble share its time" in line for line in cpu.legend)  # both seeds took as many steps a second
-    assert not any("one ensemble" in line for line in cuda.legend)
-    assert named["parameters"].mean == 9000
-    assert named["NFE"].mean == 45
-    assert not any(cell.letters for table in (cpu, cuda) for r in table.rows for cell in r.cells)
 
 
 def test_plans_of_different_length_are_compared_at_equal_shares_of_their_steps():

@@ -8,7 +8,7 @@ from helpers.records import edit_record
 
 from genbench.runs.make_spec import restore_spec
 from genbench.runs.record import read_record, without_metrics
-from genbench.runs.store import FAILURE, Store
+from genbench.runs.store import FAILURE, Store, evaluation_name
 from genbench.storage import tensors
 
 
@@ -253,8 +253,9 @@ def test_failures_of_another_machine_are_in_tables_and_replace_no_result(cli, sw
         held.write_failure(spec, "the loss is not finite")
     assert "other: 1 failed, 3 new" in cli("results", "merge", other, "--results", tmp_path / "new")[1]
     assert cli("results", "merge", other, "--results", tmp_path / "new")[1] == f"{other}: 3 the same\n"
-    assert "failed" in cli("results", "status", "--results", tmp_path / "new")[1]
-    assert "the loss is not finite" in cli("sweep", suite, "--results", tmp_path / "new", "--dry-run")[1]
+    said = cli("results", "status", "--results", tmp_path / "new")[1]
+    assert f"failed: {evaluation_name(store.record_path(spec))}: the loss is not finite" in said
+    assert cli("sweep", suite, "--results", tmp_path / "new", "--dry-run")[1] == "cfm on moons, seed 0\n"
     assert cli("results", "merge", other, "--results", results)[1] == f"{other}: 3 the same\n"
     assert Store(results).failure(spec) is None
     cli("results", "merge", results, "--results", other)

@@ -51,7 +51,17 @@ def test_metrics_of_files_lose_their_hash_where_it_says_nothing():
 
 
 @pytest.mark.parametrize(
-    "typed", ["cfm", "mine@1f2e3d4c", "ours+reg", "wcfm kappa=0.5", "cifar10 images=f0c7f7bd", "points file=35e89469"]
+    "typed",
+    [
+        "cfm",
+        "mine@1f2e3d4c",
+        "ours+reg",
+        "wcfm kappa=0.5",
+        "cifar10 images=f0c7f7bd",
+        "points file=35e89469",
+        "~nosuchuser",
+        "~nosuchuser/mine.py",
+    ],
 )
 def test_names_that_are_no_files_mean_themselves(typed):
     assert (typed_name(typed), typed_name(typed, datasets)) == (typed, typed)

@@ -93,7 +93,7 @@ def _without_value(evaluation):
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_centering, {"better": "lower", "of": "samples"}), r"broken must not write into samples.*a clone\(\)"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
-        ((_tensor, {"better": "lower", "of": "samples"}), r"broken is a Tensor: convert it by float\("),
+        ((_tensor, {"better": "lower", "of": "samples"}), r"broken is of type Tensor: convert it with float\("),
         ((_spread, {"better": "lower", "of": "samples", "bounds": (None, 0)}), "broken is .* cannot be above 0: "),
     ],
     indirect=["metric"],

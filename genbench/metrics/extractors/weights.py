@@ -69,7 +69,7 @@ def read(file: WeightFile, path: str | None = None, sha256: str | None = None) -
         ConfigError: if the given path cannot be read, or its content has another sha256.
     """
     if path is not None:
-        given = Path(path).expanduser()
+        given = files.expanded(path)
         try:
             return _verified(given, file, sha256)
         except OSError as error:

@@ -21,7 +21,7 @@ from genbench.errors import ConfigError
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, extract
 from genbench.metrics.image.frechet import Moments, bias_constant
 from genbench.seeds import derive
-from genbench.storage import arrays, cache, content_hash, tensors
+from genbench.storage import arrays, cache, content_hash, files, tensors
 
 log = logging.getLogger("genbench")
 
@@ -157,7 +157,7 @@ def published(path: str, extractor: FeatureExtractor) -> Published:
     Raises:
         ConfigError: if the file is missing or holds other arrays, or if its name states another protocol.
     """
-    file = Path(path).expanduser()
+    file = files.expanded(path)
     if not file.is_file():
         raise ConfigError(f"there is no file {file}")
     return _published(file, content_hash.remembered(file), extractor)

@@ -15,7 +15,7 @@ from genbench.errors import ConfigError, first_line
 from genbench.models.latent.encoder import Encoder, TuningSettings, grid, image_sides, in_parts
 from genbench.registry import encoders
 from genbench.settings import OnDisk
-from genbench.storage import hub
+from genbench.storage import files, hub
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 """The files of an AutoencoderKL."""
@@ -58,7 +58,7 @@ def locate(model: str, revision: str | None, name: str) -> Path:
         model: local folder, or name on the hub (owner/name), or a folder within it (owner/name/folder).
     """
     place, within = model, name
-    if not Path(model).expanduser().is_dir() and model.count("/") > 1:
+    if not files.expanded(model).is_dir() and model.count("/") > 1:
         owner, repository, inner = model.split("/", 2)
         place, within = f"{owner}/{repository}", f"{inner}/{name}"
     return hub.folder(place, revision, (within,), "model.encoder", "model.encoder=autoencoder") / within

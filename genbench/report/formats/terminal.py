@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +17,7 @@ from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import SuiteResults, group_by, half_interval, headlines
 from genbench.report.blocks import Cell, Column, Row, Table, text_row
 from genbench.report.formats.writers import cell_text, grid, heading, main_columns, panels
-from genbench.report.tables import NO_REASON, ONE_EVALUATION, comparison_tables, distinct_reasons
+from genbench.report.tables import NO_REASON, comparison_tables, distinct_reasons
 from genbench.results.frames import cost_of, doubtful_density, protocol
 from genbench.results.names import metric_names, named
 from genbench.results.reader import Run
@@ -60,32 +59,13 @@ def _cell(cell: Cell) -> str:
     return cell_text(cell, escape=plain).replace(" ± ", "±")
 
 
-def print_suite(suite: SuiteResults, names: Sequence[tuple[str, str]], folder: Path, console: Console) -> None:
-    """Print the main columns of the first tables of a suite, where the rest is, and the next commands.
-
-    Args:
-        names: full names of the runs' models and data: `compare` reads the whole folder, which may have other contents
-            of a file.
-    """
+def print_suite(suite: SuiteResults, folder: Path, console: Console) -> None:
+    """Print the main columns of the first tables of a suite, and where all others are."""
     chosen = headlines([suite])
-    tables = comparison_tables(suite.values, suite.failures)
-    for table in tables[:TABLES]:
-        titles = {column.title for column in table.columns}
-        legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
-        if len(table.columns) > COLUMNS:  # its line on single evaluations names columns that are not shown
-            legend = [line for line in legend if not line.startswith(ONE_EVALUATION)]
-        show([replace(main_columns(table, chosen.get(table.title), COLUMNS), legend=tuple(legend))], console)
-    most = max((len(table.columns) for table in tables[:TABLES]), default=0)
-    parts = [f"{COLUMNS} of {most} columns"] if most > COLUMNS else []
-    parts += [f"{TABLES} of {len(tables)} tables"] if len(tables) > TABLES else []
-    shown = f"{' and '.join(parts)} are shown. " if parts else ""
-    print_line(console, f"{shown}All tables: {folder / 'table.md'}")
-    models = list(dict.fromkeys(model for model, _ in names))
-    where = ["--results", str(folder.parent)]
-    if len(models) > 1:
-        words = ["genbench", "compare", *models[:2], "--dataset", names[0][1], *where]
-        print_line(console, f"next: {shlex.join(words)}")
-    print_line(console, f"next: {shlex.join(['genbench', 'report', *where])}")
+    tables = comparison_tables(suite.values, suite.failures)[:TABLES]
+    show((main_columns(table, chosen.get(table.title), COLUMNS) for table in tables), console)
+    print_line(console, f"all columns and tables: {folder / 'table.md'}")
+    print_line(console, f"next: {shlex.join(['genbench', 'report', '--results', str(folder.parent)])}")
 
 
 def styled(text: str, style: str = "") -> Text:

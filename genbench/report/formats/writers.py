@@ -9,6 +9,7 @@ from genbench.analysis.labels import guarded, plain, shared_words
 from genbench.analysis.means import format_mean, mean_and_error
 from genbench.analysis.values import Failure, Value, group_by
 from genbench.report.blocks import Cell, Column, Row, Table
+from genbench.report.tables import ONE_EVALUATION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,14 +76,22 @@ def columns_of(table: Table, kept: Sequence[int]) -> Table:
 
 
 def main_columns(table: Table, headline: str | None, most: int) -> Table:
-    """Return a table with the columns that matter most: the headline metric, then those that compare models."""
+    """Return a table with the columns that matter most: the headline metric, then those that compare models.
+
+    Its legend has no line on protocols, and none on the errors of single evaluations unless all columns are kept.
+    """
+    titles = {column.title for column in table.columns}
+    legend = [line for line in table.legend if not titles.issuperset(line.partition(": ")[0].split(", "))]
+    if len(table.columns) > most:
+        legend = [line for line in legend if not line.startswith(ONE_EVALUATION)]
 
     def matters(index: int) -> tuple[bool, bool, bool]:
         compared = any(row.cells[index].letters for row in table.rows)
         floor = any(row.floor and row.cells[index].mean is not None for row in table.rows)
         return table.columns[index].title.partition(" (")[0] != headline, not compared, not floor
 
-    return columns_of(table, sorted(range(len(table.columns)), key=matters)[:most])
+    kept = columns_of(table, sorted(range(len(table.columns)), key=matters)[:most])
+    return replace(kept, legend=tuple(legend))
 
 
 def markdown(table: Table, *, width: int = 120) -> str:

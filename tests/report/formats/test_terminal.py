@@ -12,7 +12,6 @@ from helpers.reports import row as measured
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.analysis.values import load_suites
 from genbench.report.formats.terminal import print_rows, print_runs, print_suite, show
-from genbench.results.names import full_names
 from genbench.runs.store import Store
 
 
@@ -84,28 +83,23 @@ def test_no_label_reaches_the_terminal_as_a_command():
     assert text.count("cfm x[bold]") >= 5
 
 
-def test_a_suite_says_how_much_of_its_tables_is_shown_and_notes_only_that():
-    """The notes below the table were on columns that were not there, and nothing said where these were."""
+def test_a_suite_is_shown_with_notes_on_its_columns_only():
+    """The notes below the table were on columns that were not there."""
     names = ("w2", "sliced_w2", "mmd", "energy_distance", "npe")
     values = [measured(model, s, 1 + s / 9, name, half=0.1) for name in names for model in ("a", "b") for s in range(3)]
     values += [refusal("a", 0, "it took too long", "detour")]
     suite = SimpleNamespace(values=values, failures=[], runs=[run("cfm", 0, 1.0)])
-    text = printed(print_suite, suite, [("cfm", "moons")], Path("results/tiny"))
-    assert "4 of 6 columns are shown. All tables: results/tiny/table.md" in text
+    text = printed(print_suite, suite, Path("results/tiny"))
     assert not [part for part in ("single evaluation", "took too long", "npe", "detour") if part in text]
     suite.values = [value for value in values if value.metric in names[:4]]
-    text = printed(print_suite, suite, [("cfm", "moons")], Path("results/tiny"))
-    assert "shown" not in text
+    text = printed(print_suite, suite, Path("results/tiny"))
     assert "single evaluation" in text  # with all columns, it is the only error of a suite with one seed
 
 
 def test_a_suite_fits_a_screen(finished_sweep):
     (suite,) = load_suites(Store(finished_sweep / "r"))
-    names = [full_names(run.record) for run in suite.runs]
-    *lines, where, compare, report = printed(print_suite, suite, names, finished_sweep / "r/tiny").splitlines()
+    *lines, where, report = printed(print_suite, suite, finished_sweep / "r/tiny").splitlines()
     assert len(lines) < 37
     assert all(len(line) <= 80 for line in lines)
-    assert where.endswith("table.md")
-    assert "are shown" not in where
-    assert compare.startswith("next: genbench compare cfm 'wcfm kappa=0.5' --dataset moons --results ")
+    assert where == f"all columns and tables: {finished_sweep / 'r/tiny/table.md'}"
     assert report.startswith("next: genbench report --results ")

@@ -221,7 +221,7 @@ def test_a_metric_of_another_version_takes_no_values_from_the_steps_of_the_old_o
     record = run(newer, store)
     assert record["spec"]["metrics"]["sliced_w2"] == newer.metrics["sliced_w2"]
     assert training_values(record, "sliced_w2") == {step: ABSENT.format(step) for step in (20, 40)}
-    store.record_path(spec).unlink()  # as `clean --stale` removes the old values
+    store.record_path(spec).unlink()  # with the old values
     assert run(newer, store)["results"] == record["results"]
 
 
