@@ -1,6 +1,6 @@
 """Which metric detects which fault of a sampler, and with how many samples? (docs/metric_power.md)
 
-    python -m benchmarks.calibration                            # 8gaussians, digits, captions: 10 minutes of one core
+    python -m benchmarks.calibration                            # 8gaussians, digits, captions: 20 minutes of one core
     python -m benchmarks.calibration --images cifar10.tar.gz    # and CIFAR-10: 50 minutes more
     python -m benchmarks.calibration --task 8gaussians          # one task; the others keep their rows
     python -m benchmarks.calibration --redraw                   # tables and picture again, from the numbers
@@ -42,7 +42,7 @@ Made by `make calibration`. [Choose a metric](../docs/metric_power.md) draws the
   {LEVEL:.0%}. After >, not even the largest number tried is enough.
 - **True sampler**: on draws without a defect, a metric should raise a false alarm in {LEVEL:.0%} of cases; ± is the
   range of chance (95 %). The columns n show mean ± standard deviation of one value (the mean of a distance is its
-  bias), s the CPU seconds at the largest n (on 8gaussians beside other work: too long).
+  bias), s the CPU seconds at the largest n, on a machine that may do other work.
 """
 
 

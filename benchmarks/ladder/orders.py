@@ -229,10 +229,11 @@ def order(short: Values, long: Values, floor: Mapping[int, float] | None = None)
     one, other = complete(short, long)
     if len(one) < LEAST or min(len(own) for values in (one, other) for own in values.values()) < 2:
         return None
-    before, after = compare_all(one, "lower"), compare_all(other, "lower", floor)
+    marked = compare_all(long, "lower", floor).at_floor  # over all seeds, as in tables: fewer give wider intervals
+    before, after = compare_all(one, "lower"), compare_all(other, "lower")._replace(at_floor=marked)
     decided = [pair for pair in before.p if before.apart(*pair)]
     held = sum(mean_of(other[ahead]) < mean_of(other[behind]) for ahead, behind in decided)
-    level = sum({*pair} <= after.at_floor for pair in decided)
+    level = sum({*pair} <= marked for pair in decided)
     turned = tuple((ahead, behind) for ahead, behind in decided if after.beats(behind, ahead))
     middle = float(tau(array(one).mean(1), array(other).mean(1)))
     return Order(len(one), middle, tau(*means_drawn(one, other)), len(decided), held, level, turned)

@@ -42,7 +42,7 @@ ORDERS = """\
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *at the floor*: separated pairs of two methods that are at the [floor](../docs/concepts.md#floor) at the longer
-  budget. Their order there is chance, whether it lasted or not.
+  budget. They are not ordered there; *lasted* counts them by their means.
 - *reversed*: separated pairs that are also separated at the longer budget, in the opposite order.
 - A budget of a task counts once all its runs have ended. Tracks that are not in the table have fewer than two such
   budgets, or fewer than five methods with two seeds at both.

@@ -50,7 +50,7 @@ table = genbench.table()
 table[table.point == "main"][["model", "metric", "value", "se", "floor", "better"]].round(3)
 
 # %% [markdown]
-# Compare a value with its floor first: differences at the floor are smaller than the sampling variation of real data.
+# Compare a value with its floor first: two values that are not measurably worse than real data are not ordered.
 #
 # ## Is the difference real?
 #

@@ -2,8 +2,8 @@
 
 Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. Intervals and tests are t over
 tasks, because a bootstrap over four to eight tasks covers only 84 to 91 % at a nominal 95 %. A task is scored if the
-baseline's excess exceeds three of its standard errors. An excess below one standard error of the floor is set to this
-error, so a method at the floor gets the best score that the measurement supports.
+baseline's excess, paired by seed, exceeds three of its standard errors. An excess below one standard error of the
+floor, or below 0, is set to this error, since it would have a huge logarithm, or none.
 """
 
 import math

@@ -210,16 +210,16 @@ def compare_all(models: Mapping[str, Values], better: str, floor: Values | None 
 
 
 def reaches(values: Values, floor: Values, better: str) -> bool:
-    """Return whether values are at the floor: no paired test over their common seeds calls them worse.
+    """Return whether values are at the floor: the 95 % interval of their excess, paired by seed, does not lie above 0.
 
-    Value and floor of a seed share their real data: likelihood and entropy are means over the same test points. A
-    single common seed decides nothing.
+    Value and floor of a seed share their real data: likelihood and entropy are means over the same test points. An
+    equal excess at all seeds has no interval, but is above 0. A single seed, or one without a floor, decides nothing.
     """
-    if values.keys().isdisjoint(floor):
+    if not values.keys() <= floor.keys():
         return False
     excess = paired(values, floor)
     worse = excess.mean < 0 if better == "higher" else excess.mean > 0
-    return excess.p is not None and not (worse and excess.p <= LEVEL)
+    return excess.p is not None and not (worse and (excess.low is None or excess.p <= LEVEL))
 
 
 def letters(order: Sequence[str], apart: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import math
 from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from genbench.core import Batch
@@ -60,7 +61,7 @@ def norm(evaluation: Evaluation, *, n: Annotated[Count | None, "number of sample
     "tilt", version=2, better="lower", bounds={"source": (-1, None), "data": (-1, None), "ess": (0, 1)}, of="model"
 )
 @torch.no_grad()
-def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64) -> list[Value]:
+def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Annotated[int, Ge(2)] = 64) -> list[Value]:
     """Relative variance Var f / (E f)^2 of f = E[w | point] for `source` and `data`, and the `ess` of pairs.
 
     Training on independent pairs with weights w transports the source density times its f to the data density times its
@@ -83,7 +84,7 @@ def tilt(evaluation: Evaluation, *, n: Count | None = None, partners: Count = 64
     if model is None or not isinstance(model, Coupled) or model.conditional or model.event.conditions:
         raise Unsupported("it is not trained on pairs of noise and data, or only of equal classes or conditions")
     n = n or min(2048, evaluation.data.test.size or 2048)
-    partners = min(partners, n - 1)
+    partners = max(1, min(partners, n - 1))  # one point has itself, and too few pairs for a value
     coupling = copy.deepcopy(model.coupling).eval()  # in training mode it may adapt to the pairs it is given
     x1 = evaluation.reference(n).x.to(next(model.parameters()).device)
     x0 = model.source.sample(n, generator(evaluation.seed, "tilt")).to(x1)

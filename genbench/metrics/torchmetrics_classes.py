@@ -12,8 +12,8 @@ from torchmetrics import Metric
 
 from genbench.errors import ConfigError, Unsupported, unknown
 from genbench.metrics.evaluation import Evaluation, Value
-from genbench.metrics.extractors.feature_extractor import Extractor
 from genbench.metrics.image.feature_sets import IMAGES, Images, feature_sets
+from genbench.metrics.image.mind import Inception
 from genbench.models.latent.latent_model import Latent
 from genbench.registry import Entry
 from genbench.seeds import derive
@@ -82,7 +82,9 @@ def entry(name: str) -> Entry:
         stated = f"{title} of torchmetrics {version('torchmetrics')}" + (f" ({', '.join(changed)})" if changed else "")
         return measure(kind, stated, evaluation, **settings)
 
-    build.__doc__ = f"{title} of torchmetrics, on {'features' if on_features else 'reconstructions of the encoder'}."
+    build.__doc__ = (
+        f"{title} of torchmetrics, on {'features of Inception' if on_features else 'reconstructions of the encoder'}."
+    )
     of_class = [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in inspect.signature(kind).parameters.values()
@@ -101,10 +103,10 @@ def _of_features(
     evaluation: Evaluation,
     *,
     images: Images = IMAGES,
-    features: Extractor = None,
+    features: Inception = None,  # every such class has a name that implies Inception's features
     **settings: Any,
 ) -> Value:
-    sets = feature_sets(evaluation, features, images)
+    sets = feature_sets(evaluation, features or "inception-legacy", images)
     two = "real" in inspect.signature(kind.update).parameters
 
     def measured(samples: Tensor) -> list[float]:

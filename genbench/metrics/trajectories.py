@@ -79,11 +79,14 @@ def npe(evaluation: Evaluation, *, n: N = None, tol: Tol = 1e-5) -> list[Value]:
     model and within 2 % in up to four dimensions.
 
     Raises:
-        Unsupported: if W2 is neither known nor estimable, or the paths do not start from the source of the task.
+        Unsupported: if W2 is neither known nor estimable, the model has labels, or the paths do not start from the
+            source of the task.
 
     Reference: Tong et al., 2024.
     """
     model, data = evaluation.ode_model(), evaluation.data
+    if model.conditional:
+        raise Unsupported("its paths move noise to each class, and W2 is that to all data")
     if model.source is not data.source and model.source != data.source:
         raise Unsupported("its paths do not start from the source of the task")
     distance = source_to_data(data)

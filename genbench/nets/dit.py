@@ -123,7 +123,7 @@ class DiT(Conditioned):
 
 
 def time_embedding(width: int) -> TimeEmbedding:
-    """Return an embedding of times with small weights."""
+    """Return an embedding of times with small weights; unlike in DiT's code, biases start as torch draws them."""
     embedding = TimeEmbedding(TIME_SIZE, width)
     for layer in (embedding[0], embedding[2]):
         nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]

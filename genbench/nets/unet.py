@@ -174,7 +174,7 @@ class UNet(Conditioned):
 
     Residual blocks down to the smallest level and up again, with skip connections from every output on the way down:
 
-    e = Linear(SiLU(Linear(frequencies(time_scale t)))) (+ the same of the interval) + label embedding
+    e = SiLU(Linear(SiLU(Linear(frequencies(time_scale t)))) (+ the same of the interval) + label embedding)
     down, at each level: `blocks` times residual (+ attention), then halve
     middle: residual, attention, residual
     up, at each level: `blocks` + 1 times residual over [h, skip] (+ attention), then double

@@ -22,7 +22,7 @@ READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
     "The floor (real vs. real) is real data in place of the samples, measured by the same code: the score of a "
-    "perfect sampler. Differences near the floor are smaller than the sampling variation of real data. On finite "
+    "perfect sampler. Values at the floor (°) are not ordered: none is measurably worse than real data. On finite "
     "labeled data, the samples of the floor are drawn without repetition in the class shares of the data, so a perfect "
     "sampler does not quite reach the floor.",
     "Models of a column that share a letter are not separated: paired t tests over common seeds, Holm's correction "

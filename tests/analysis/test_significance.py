@@ -300,8 +300,9 @@ def test_a_small_excess_is_above_the_floor_of_the_same_points():
     assert not reaches(worse, floor, "lower")
     assert reaches(worse, floor, "higher")
     assert not reaches({0: 1.0}, {0: 2.0, 1: 2.1}, "lower")
-    assert not reaches({2: 1.0, 3: 1.0}, {0: 2.0, 1: 2.1}, "lower")
+    assert not reaches(by_seed([1.0, 1.1, 1.2]), {0: 2.0, 1: 2.1}, "lower")
     assert reaches({0: 1.0, 1: 1.0}, {0: 1.0, 1: 1.0}, "lower")
+    assert not reaches({0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}, "higher")  # a recall of 0.001 was at a floor of 0.73
 
 
 @pytest.mark.parametrize("seeds", [10, 3])

@@ -109,8 +109,8 @@ def above(model, data, steps):
 
 def is_scored(data):
     values, floors = records()
-    errors = map(standard_error, ([*values["cfm", data, 20_000].values()], [*floors[data].values()]))
-    return above("cfm", data, 20_000) > 3 * math.hypot(*errors)
+    excess = [value - floors[data][seed] for seed, value in values["cfm", data, 20_000].items()]
+    return above("cfm", data, 20_000) > 3 * standard_error(excess)
 
 
 def logs_of(given, tasks):

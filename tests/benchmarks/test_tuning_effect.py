@@ -5,6 +5,7 @@ import math
 import statistics
 import tomllib
 
+import numpy as np
 import pytest
 from helpers.boards import with_heat
 from helpers.published import all_pairs
@@ -59,11 +60,11 @@ def test_a_method_is_compared_with_itself_where_its_default_is_clear_of_the_floo
         pairs = [[*values[settings, method, data].values()] for settings in ("tuned", "default")]
         if [len(own) for own in pairs] != [SEEDS, SEEDS]:
             continue
-        (one, _), (other, error), (floor, least) = map(
-            mean_and_error, (*pairs, [floors[data, seed] for seed in range(SEEDS)])
-        )
-        if other - floor > 3 * math.hypot(error, least):
-            logs.append(math.log(max(one - floor, least) / (other - floor)))
+        real = [floors[data, seed] for seed in range(SEEDS)]
+        _, least = mean_and_error(real)
+        (one, _), (own, error) = (mean_and_error(np.subtract(each, real)) for each in pairs)
+        if own > 3 * error:
+            logs.append(math.log(max(one, least) / own))
         changed += pairs[0] != pairs[1]
         if pairs[0] != pairs[1] and (test := ttest_rel(*pairs)).pvalue <= 0.05:
             better, worse = better + (test.statistic < 0), worse + (test.statistic > 0)

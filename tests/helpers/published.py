@@ -118,7 +118,7 @@ def values(*words, **settings):
 
 
 def at_floor(*words, **settings):
-    """Return whether a table marks the mean of `results` with °: real data are not better (paired, 95 %)."""
+    """Return whether tables mark the mean of `results` with °, if it has all seeds: real data are not better (95 %)."""
     own = [*results(*words, **settings).values()]
     sign = {"lower": 1, "higher": -1}.get(own[0]["better"])
     if sign is None or len(own) < 2 or None in [result["floor"] for result in own]:

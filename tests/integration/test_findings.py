@@ -211,7 +211,7 @@ def test_on_tori_otcfm_is_at_the_floor_before_wcfm():
     assert {"otcfm", "wcfm"} & short == {"otcfm"}
     assert {"otcfm", "wcfm", "cfm"} <= long
     said = "after 2,000 steps with default settings, W-CFM is separated from the floor and OT-CFM is not;"
-    assert says("31", f"{said} after 20,000 steps, both and CFM are at the floor, but five")
+    assert says("31", f"{said} after 20,000 steps, W-CFM, OT-CFM and CFM are all at the floor, but five")
 
 
 @pytest.mark.parametrize("plan", [{"steps": 20_000}, {"table": "tuned"}], ids=str)

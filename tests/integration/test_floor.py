@@ -41,10 +41,10 @@ AT_FLOOR = [
     *(
         (place, said, (*TORI[:4], "cfm"), LONG)
         for place, said in (
-            ("31", "(after 20,000, both are at the floor); minus OT-CFM"),
-            ("31", "> after 2,000 steps. After 20,000 steps (5 seeds), both are at the floor."),
-            ("W4", "; after 20,000 steps on tori, both are at the floor ("),
-            ("W7", "after 2,000 and 5,000 steps (after 20,000, both are at the floor);"),
+            ("31", "(after 20,000, W-CFM and CFM are both at the floor); minus OT-CFM"),
+            ("31", "> after 2,000 steps. After 20,000 steps (5 seeds), W-CFM and CFM are both at the floor."),
+            ("W4", "; after 20,000 steps on tori, W-CFM and CFM are both at the floor ("),
+            ("W7", "after 2,000 and 5,000 steps (after 20,000, W-CFM and CFM are both at the floor);"),
         )
     ),
     *(("31", "#, in the other three cases both are at the floor |", TORI, plan) for plan in (MID, LONG, TUNED)),

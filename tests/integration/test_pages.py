@@ -188,7 +188,7 @@ def check_tori(said):
         assert below("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", table=table)
         assert own - ot < (cfm - ot) / 10
     long = (mean("transport-v1", "tori", m, "sliced_w2", steps=20_000) for m in ("wcfm", "cfm"))
-    assert "both are at the floor ({:.3f} vs. {:.3f})".format(*long) in said
+    assert "W-CFM and CFM are both at the floor ({:.3f} vs. {:.3f})".format(*long) in said
     assert both_at_floor("transport-v1", "tori", "sliced_w2", "wcfm", "cfm", steps=20_000)
 
 

@@ -224,6 +224,6 @@ def test_semidiscrete_pairs_lead_with_few_steps_but_not_with_dopri5_after_20000_
         "after 20,000 steps with dopri5, ahead of CFM or OT-CFM on no task, behind CFM on rings and both mixtures (",
         "and behind OT-CFM on moons (#), checkerboard, pinwheel (#), rings, spirals and mixture dims=8",
         "at NFE 4, behind OT-CFM on moons, pinwheel, rings and spirals",
-        "steps in W2, not separated from CFM or OT-CFM on mixture dims=50; on the other tasks, both are at the floor;",
+        "in W2, not separated from CFM or OT-CFM on mixture dims=50; on the other tasks, all three are at the floor;",
     ):
         assert says("S1", said)

@@ -64,6 +64,7 @@ SEPARATED = [
     *every("41", "in 8 dimensions, neither does STARFlow", PLANE, [EIGHT], [{}, LONG], "starflow width=16 ≯ cfm"),
     *every("W7", "favors the claim, after 2,000 and 5,000 steps (", TRANSPORT, [TORI], [{}, MID], "wcfm > cfm"),
     ("W7", "(sliced W2 on pinwheel not separated with Holm)", PLANE_TUNED, "pinwheel", {}, "wcfm = cfm"),
+    ("W7", "(sliced W2 on pinwheel not separated with Holm)", TRANSPORT_TUNED, TORI, {}, "wcfm > cfm"),
     *every("W7", "on digits, the two are not separated with Holm", DIGITS, ["digits"], [SHORT, LATE], "cfm = wcfm"),
     ("W7", "on digits, the two are not separated with Holm", DIGITS_TUNED, "digits", SHORT, "cfm = wcfm"),
     ("W11", "and, in a single interval, after 20,000 (#)", TRANSPORT, GAUSSIANS, LONG, "cfm = wcfm"),

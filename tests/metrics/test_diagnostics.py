@@ -8,13 +8,13 @@ from helpers.encoders import Scaled
 from helpers.pixel_features import evaluation, normal_images, task
 from helpers.toy_flows import component
 
-from genbench.errors import Unsupported
+from genbench.errors import ConfigError, Unsupported
 from genbench.metrics.diagnostics import tilt
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.measurement import measure
 from genbench.models.build import build_model
 from genbench.models.latent.latent_model import Latent
-from genbench.registry import datasets, models
+from genbench.registry import datasets, metrics, models
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
 from genbench.settings import bind, call
@@ -182,3 +182,15 @@ def test_the_reason_is_given_where_there_is_no_loss():
     assert losses(model, data)["validation_loss"]["reason"] == "the loss on validation data is not finite"
     (row,) = measure(Evaluation(data, 0, x=data.valid.take(4, 0).x), "validation_loss", {}, True)
     assert row["reason"] == "samples alone have no loss"
+
+
+@pytest.mark.parametrize(("name", "setting"), [("kid", "size"), ("tilt", "partners")])
+def test_a_variance_of_one_is_refused_before_training(name, setting):
+    with pytest.raises(ConfigError, match=f"{setting}: 1 is wrong: input should be greater than or equal to 2"):
+        bind(metrics[name].build, {setting: 1}, name)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_few_points_have_no_tilt(n):
+    with pytest.raises(Unsupported, match=f"too few of {n} pairs"):
+        measured(*built("cfm", "8gaussians"), n=n)

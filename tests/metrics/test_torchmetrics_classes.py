@@ -12,8 +12,10 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from genbench.core import Event, Normal
 from genbench.data.digits import digits
 from genbench.errors import ConfigError
+from genbench.metrics import torchmetrics_classes
 from genbench.metrics.evaluation import Evaluation
 from genbench.metrics.image.classifier import digits_cnn
+from genbench.metrics.image.feature_sets import feature_sets
 from genbench.metrics.image.frechet import Moments, frechet
 from genbench.metrics.image.reference_statistics import real_images
 from genbench.metrics.measurement import measure
@@ -39,6 +41,19 @@ def latent(data, fixed_density):
     return Latent(data.event, fixed_density(Event((1, 8, 8)), Normal((1, 8, 8)), None), Scaled(data.event, share=0.5))
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """The classifier of digits in place of Inception, which takes long."""
+    monkeypatch.setattr(torchmetrics_classes, "feature_sets", lambda *given: feature_sets(given[0], None, given[2]))
+
+
+def test_only_features_of_inception_bear_the_names_of_its_metrics(data):
+    assert "inception-legacy is for images of 256 levels" in read(data, "torchmetrics:FID")["reason"]
+    with pytest.raises(ConfigError, match="features: dinov2 is not inception-legacy or"):
+        bind(metrics["torchmetrics:FID"].build, {"features": "dinov2"}, "torchmetrics:FID")
+
+
+@pytest.mark.usefixtures("small")
 def test_distances_are_on_our_features_with_a_floor_and_a_protocol(data):
     row = read(data, "torchmetrics:FID")
     cnn = digits_cnn(data)
@@ -52,6 +67,7 @@ def test_distances_are_on_our_features_with_a_floor_and_a_protocol(data):
     assert read(data, "torchmetrics:FID", n=600)["floor"] is None  # there are 500 test images
 
 
+@pytest.mark.usefixtures("small")
 def test_random_subsets_are_those_of_the_seed_and_settings_arrive(data):
     torch.rand(3)
     first = read(data, "torchmetrics:KID", subsets=3, subset_size=100)
@@ -74,6 +90,7 @@ def test_reconstructions_are_compared_with_the_images(data, latent):
     assert "no encoder" in read(data, "torchmetrics:PSNR")["reason"]
 
 
+@pytest.mark.usefixtures("small")
 def test_the_protocol_states_the_settings_that_are_not_the_defaults_of_the_class(data, latent):
     def stated(name, **settings):
         return read(data, f"torchmetrics:{name}", latent, **settings)["protocol"].partition(", digits_cnn")[0]

@@ -116,6 +116,9 @@ def test_the_reason_is_given_where_there_is_no_value(evaluation):
     where.model.source = Normal((9,))
     (row,) = measure(where, "npe", {"n": 10}, True)
     assert "source of the task" in row["reason"]
+    where.model.conditional = True
+    (row,) = measure(where, "npe", {"n": 10}, True)
+    assert "to each class" in row["reason"]
     still = evaluation(lambda t, x: 0 * x)
     assert "length 0" in measure(still, "detour", {"n": 10}, True)[0]["reason"]
     alone = Evaluation(where.data, 0, x=torch.zeros(1, 9))

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -29,7 +30,7 @@ def kid(
     *,
     images: Images = IMAGES,
     subsets: Count = 100,
-    size: Count = 1000,
+    size: Annotated[int, Ge(2)] = 1000,
     features: Extractor = None,
 ) -> Value:
     """Squared maximum mean discrepancy of a cubic kernel, unbiased, so it may be negative. On Inception, it is the KID.

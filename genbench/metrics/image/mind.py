@@ -24,7 +24,7 @@ Directions = Annotated[Count, "number of random lines; published values use 100 
 Inception = Annotated[
     dict[str, Any] | str | None,
     Nested(extractors, allowed=("inception-legacy", "inception-clean", "inception-fidelity")),
-    "which Inception: a name, or a table with its settings; by default inception-fidelity",
+    "which Inception: a name, or a table with its settings; by default inception-legacy",
 ]
 
 
@@ -39,7 +39,7 @@ def mind(
 
     Reference: MIND (arXiv 2605.06797).
     """
-    return _distance(evaluation, feature_sets(evaluation, features or "inception-fidelity", images), directions)
+    return _distance(evaluation, feature_sets(evaluation, features or "inception-legacy", images), directions)
 
 
 @metrics.register("monge_distance", version=1, better="lower", bounds=(0, None), of="samples", floor=False)

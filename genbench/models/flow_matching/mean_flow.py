@@ -54,7 +54,8 @@ class MeanFlowLoss(MapLoss):
         power: p of the adaptive weight 1 / (error + c)^p; by default 0.75 for images and 0 for vectors. Above 0 the
             minimizer is no longer the mean velocity.
         offset: c of the adaptive weight.
-        improved: whether to train iMF: the network's velocity is the tangent, with a loss of its own.
+        improved: whether to train iMF: the network's velocity is the tangent, with a loss of its own. The paper also
+            sets `ratio` 0.5, `power` 1 and `offset` 0.01, which this setting does not change.
         target_guidance: weight a of the pair's velocity in the guided target; 1 with `guidance_mix` 0 is unguided.
         guidance_mix: weight k of the conditional velocity in that target; k = 1 - 1/w with a = 1 is scale w of iMF.
     """

@@ -19,7 +19,7 @@ from genbench.nets.presets import Net
 from genbench.registry import models
 from genbench.settings import Fraction, NonNegative, Positive
 
-Sigma = Annotated[NonNegative, "standard deviation of the noise around the straight path"]
+Sigma = Annotated[NonNegative, "standard deviation of the noise around the straight path; samples and density keep it"]
 
 
 @models.register("cfm", version=1)

@@ -19,7 +19,7 @@ from genbench.settings import Fraction, Positive, settings_of
 from genbench.space import dequantize
 
 STRAIGHT = 1e-3
-"""Largest noise of paths that count as straight for predictions of the data."""
+"""Largest noise of straight paths that predictions of the data and names of densities leave out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +100,8 @@ class PairModel(Model, Coupled):
         self.event, self.source, self.conditional = event, source, shared.conditional
         self.nfe_curve = settings_of(self.sampler).keys() >= {"method", "steps"}  # not with each sampler of a user
         prediction, std = shared.prediction, shared.data_std
-        straight = isinstance(path, (Straight, Lipman)) and path.sigma <= STRAIGHT
-        if prediction != "velocity" and not straight:
+        straight = isinstance(path, (Straight, Lipman))
+        if prediction != "velocity" and not (straight and path.sigma <= STRAIGHT):
             raise ConfigError(
                 f"model.prediction={prediction} is for straight paths without noise: set model.prediction=velocity"
             )
@@ -110,6 +110,8 @@ class PairModel(Model, Coupled):
         self.path, self.label_dropout = path, shared.label_dropout
         self.bin_width = event.bin if shared.dequantize else 0.0
         self.density = "dequantized data" if self.bin_width else "data"
+        if straight and path.sigma > STRAIGHT:  # noise of the path at t = 1, which samples keep
+            self.density += f" + N(0, {path.sigma:g}^2)"
         self._pool: tuple[tuple[int, int, int], tuple[Pairs, Tensor | None]] | None = None
 
     @property

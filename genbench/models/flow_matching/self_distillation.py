@@ -115,7 +115,8 @@ class TerminalVelocityLoss(LagrangianLoss):
     """Generation in any number of steps by terminal velocity matching (TVM), on pairs of any coupling.
 
     The loss is the one of `lagrangian`, but averaged weights compute the velocity at the end of a jump.
-    "Terminal velocity matching", 2025, https://arxiv.org/abs/2511.19797; genbench omits the paper's architecture.
+    "Terminal velocity matching", 2025, https://arxiv.org/abs/2511.19797. genbench omits the paper's architecture
+    and its distribution of times: both times are uniform, in order.
 
     Args:
         decay: decay of the averaged weights.

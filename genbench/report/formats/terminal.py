@@ -176,20 +176,24 @@ def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
     text = _number(mean) if half is None else format_mean(mean, half)
     if len(known) < len(rows):  # the mean of the other seeds is not the mean of the model
         return text_row(label, f"({text})", _number(floor), "")
-    return text_row(label, text, _number(floor), _verdict(mean, half, floor, better))
+    if floor is None:
+        return text_row(label, text, "", "")
+    excess = [row["value"] - (floor if row["floor"] is None else row["floor"]) for row in rows]
+    above, half = (excess[0], half) if len(rows) == 1 else mean_and_half(excess)
+    return text_row(label, text, _number(floor), _verdict(above, half, better))
 
 
-def _verdict(value: float, half: float | None, floor: float | None, better: str) -> str:
-    """Return how a value compares with the floor, by the interval of the value; an empty string without an interval.
+def _verdict(excess: float, half: float | None, better: str) -> str:
+    """Return how a value compares with the floor, by the interval of value - floor; an empty string without one.
 
-    >>> _verdict(0.4, 0.05, 0.15, "lower"), _verdict(0.16, 0.05, 0.15, "lower"), _verdict(0.4, None, 0.15, "lower")
+    >>> _verdict(0.25, 0.05, "lower"), _verdict(0.01, 0.05, "lower"), _verdict(0.25, None, "lower")
     ('worse', 'not separated', '')
     """
-    if half is None or floor is None or better not in ("lower", "higher"):
+    if half is None or better not in ("lower", "higher"):
         return ""
-    if abs(value - floor) <= half:
+    if abs(excess) <= half:
         return "not separated"
-    return "worse" if (value > floor) == (better == "lower") else "better"
+    return "worse" if (excess > 0) == (better == "lower") else "better"
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:

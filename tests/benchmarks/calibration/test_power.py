@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import statistics
 from pathlib import Path
@@ -99,17 +100,29 @@ def test_the_page_says_what_the_headline_of_tracks_on_points_detects_and_misses(
         row = rows[metric, sampler]
         return smallest_n(row["n"], row["power"])
 
-    detected = (
-        "shifted by 0.2",
-        "scaled by +5%",
-        "modes uneven by 10%",
-        "0.25 of 8 modes dropped",
-        "only 500 different points",
-    )
-    assert {least("sliced_w2", sampler) for sampler in detected} == {task.n[-1]}
-    assert not any(least("sliced_w2", sampler) for sampler in ("scaled by +2%", "noise of 0.4"))
-    others = least("norm", "scaled by +2%"), least("mode_coverage.on_mode", "noise of 0.4")
+    def power(metric, sampler, n=task.n[-1]):
+        return dict(zip(rows[metric, sampler]["n"], rows[metric, sampler]["power"], strict=True))[n]
+
+    detected = {
+        "a shift of 0.2": "shifted by 0.2",
+        "a scale of +5 %": "scaled by +5%",
+        "modes uneven by 10 %": "modes uneven by 10%",
+        "a quarter of a mode missing": "0.25 of 8 modes dropped",
+        "500 points that repeat": "only 500 different points",
+    }
+    assert {least("sliced_w2", sampler) for sampler in detected.values()} == {task.n[-1]}
     page = " ".join((ROOT / "docs/metric_power.md").read_text("utf-8").split())
-    assert f"with {task.n[-1]:,} samples, one evaluation of sliced W2 on 8gaussians detects a shift of 0.2" in page
-    said = "not detect a scale of +2 % or noise of 0.4; `norm` ({} samples) and `mode_coverage.on_mode` ({}) do."
-    assert said.format(*others) in page
+    _, _, said = page.partition(f"with {task.n[-1]:,} samples, one evaluation of sliced W2 on 8gaussians detects ")
+    found, _, missed = said.partition("With power 0.9, it does not detect ")
+    assert all(name in found for name in detected)
+    for name, sampler, better in (
+        ("a scale of +2 %", "scaled by +2%", "norm"),
+        ("noise of 0.4", "noise of 0.4", "mode_coverage.on_mode"),
+        ("noise of 0.2", "noise of 0.2", "mode_coverage.on_mode"),
+    ):
+        n, share = least(better, sampler), power("sliced_w2", sampler)
+        assert share < 0.9
+        assert re.search(rf"{re.escape(name)} \((power )?{share:.2f}\), [^)]*?{n:,}", missed)
+    uneven = "modes uneven by 20%"
+    assert least("sliced_w2", uneven) == task.n[-1]
+    assert f"sliced W2: not at 2,048 (power {power('sliced_w2', uneven, 2048):.2f}), but at {task.n[-1]:,} |" in page

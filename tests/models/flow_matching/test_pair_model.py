@@ -29,6 +29,22 @@ def test_pairs_stay_within_classes(built):
     assert sides[False] == pytest.approx((2 / torch.pi) ** 0.5, abs=0.1)  # the mean of a half of the normal
 
 
+@pytest.mark.parametrize(
+    ("name", "dataset", "settings", "density"),
+    [
+        ("cfm", "moons", {}, "data"),
+        ("otcfm", "moons", {"sigma": 0.05}, "data + N(0, 0.05^2)"),
+        ("tarflow", "moons", {"noise": 0.05}, "data + N(0, 0.05^2)"),
+        ("cfm", "digits", {"sigma": 0.1}, "dequantized data + N(0, 0.1^2)"),
+        ("fm", "moons", {}, "data"),
+        ("fm", "moons", {"sigma": 0.1}, "data + N(0, 0.1^2)"),
+        ("sbcfm", "moons", {"sigma": 1.0}, "data"),  # a bridge has no noise at its ends
+    ],
+)
+def test_the_density_names_the_noise_that_samples_keep(name, dataset, settings, density, built):
+    assert built(name, dataset, **settings)[0].density == density
+
+
 def test_quantized_data_is_spread_over_its_bins(built):
     model, data = built("cfm", "digits")
     assert model.density == "dequantized data"

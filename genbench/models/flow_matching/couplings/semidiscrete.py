@@ -66,6 +66,10 @@ class Semidiscrete(Coupling):
 
     def __init__(self, event: Event, classes: int, *, settings: SemidiscreteSettings = SEMIDISCRETE) -> None:
         super().__init__()
+        if event.dims == 1:  # float32 does not tell apart the scores of many points on a line
+            raise Unsupported(
+                "semidiscrete transport needs two or more dimensions; in one, use minibatch plans (otcfm)"
+            )
         self.settings, self.classes = settings, classes
         self.targets: dict[int, tuple[Tensor, Tensor]] = {}
         """{class, or 0: points and potentials}; not part of the state, because the cache holds them."""

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def semidiscrete(classes=0, **settings):
-    return Semidiscrete(Event((1,)), classes, settings=SemidiscreteSettings(**settings))
+    return Semidiscrete(Event((2,)), classes, settings=SemidiscreteSettings(**settings))
 
 
 def attached(split, classes=0, **settings):
@@ -107,7 +107,9 @@ def test_mirror_images_are_points_of_their_own(caplog):
         semidiscrete(mirrored=True).attach(cropped, Normal((1,)), CPU)
 
 
-def test_without_data_it_refuses():
+def test_without_data_or_on_a_line_it_refuses():
+    with pytest.raises(Unsupported, match="two or more dimensions"):
+        Semidiscrete(Event((1,)), 0)
     x = torch.randn(4, 2)
     with pytest.raises(Unsupported, match="only in training"):
         semidiscrete()(x, x, None, stream())
