@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -85,9 +86,10 @@ def sweep(
             loaded = suites.Sweep(path.stem, row_cells(path, model, changes))
         chosen = [loaded.specs[index] for index in sorted(loaded.part(dataset or (), budget, settings))]
         store = Store(results) if dry_run else writable_store(results)
-        named = zip(cell_names(chosen), chosen, strict=True)  # cells that are done tell budgets apart, too
-        cells = [(name, spec) for name, spec in named if not store.is_complete(spec, store.record(spec))]
-        labels, missing = [name for name, _ in cells], [spec for _, spec in cells]
+        undone = [not store.is_complete(spec, store.record(spec)) for spec in chosen]
+        missing = [*compress(chosen, undone)]
+        # Cells that are done tell budgets apart, too. Names of thousands take seconds.
+        labels = [*compress(cell_names(chosen), undone)] if missing else []
     typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
     if dry_run:
         from genbench.cli.printing import print_cells
