@@ -65,7 +65,7 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
 
 
 def expanded(path: str | Path) -> Path:
-    """Return a path with its ~ expanded; that of an unknown user stays, where pathlib would raise RuntimeError."""
+    """Expand ~ in a path. The name of an unknown user is kept; pathlib would raise RuntimeError."""
     return Path(os.path.expanduser(path))
 
 
