@@ -7,8 +7,9 @@ Reads the published records of tracks that come with genbench: trained models wi
 about the headline metric, with the own sampler of each model and at each NFE of its curve. They are written once, to
 results/TRACK/predictions_PREDICTOR.toml. Before, try trainings that failed at the shorter budgets again: later, another
 end of theirs would change what the predictors were fitted to, as would a row added to the track at these budgets.
-Commit the files with an entry in `REGISTERED` (scores.py), and train the longer budget in a checkout of that commit or
-a later one. A test repeats the predictions from the published records, and the page scores them.
+Commit the files with an entry in `REGISTERED` (scores.py) and the new page, and name that commit in the next one. Then
+train the longer budget in a checkout of either commit or a later one. A test repeats the predictions from the published
+records, and the page scores them.
 """
 
 import argparse

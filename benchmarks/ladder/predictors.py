@@ -38,10 +38,12 @@ HEADER = """\
 # The order after {long:,} steps on the data sets below, predicted from records after {short:,} steps by by_{predictor}
 # of benchmarks/ladder, and registered before any training there for {long:,} steps. It covers the methods that the
 # track trains for {long:,} steps. The rule, if one data set is predicted: a predictor is better than chance if p is
-# below 5 % divided by the number of predictors. p is the share of all orders of these methods that give the predictor
-# a Brier score as low as the real order does, or a lower one, for the headline metric with the own sampler of each
-# model. It is estimated from random orders for more than eight methods. A seed on which a method fails is left out for
-# all methods; if a method then has fewer than two seeds, nothing is tested.
+# below 5 % divided by the number of predictors that are registered for the track. p is the share of all orders of these
+# methods that give the predictor a Brier score as low as the real order does, or a lower one, for the headline metric
+# with the own sampler of each model. The real order is that of the means over seeds. p is estimated from random orders
+# for more than eight methods. It is computed once, when all trainings of these methods for {long:,} steps have ended. A
+# training that fails is repeated once with the same seed. A seed on which a method fails again is left out for all
+# methods; if fewer than two seeds remain, nothing is tested.
 """
 BOUND = 1000
 """Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""
@@ -169,8 +171,8 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
             about = "the probability that the first is better" if pairs else "no separated pair, so no prediction"
             lines += ["", f"# {number}: {about}"]
             (common,) = complete(values)
-            lines += [f"# seeds: {listed(map(str, next(iter(common.values()))))}"] if pairs else []
-            lines += [f'["{data}"."{number}"]'] if pairs else []
+            seeds = listed(map(str, next(iter(common.values()))))
+            lines += [f"# seeds after {short:,} steps: {seeds}", f'["{data}"."{number}"]'] if pairs else []
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"
 

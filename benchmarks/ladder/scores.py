@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from benchmarks.ladder.images import names_of
 from benchmarks.ladder.orders import Contest, Values, array, by_length, complete, named
 from benchmarks.ladder.predictors import COIN, Pairs, Stated, scored
 from benchmarks.tables import fill, markdown
@@ -63,7 +64,7 @@ LISTED = 50_000
 """Up to this number of orders, a p value counts each of them; eight methods have 40,320."""
 DRAWN = 9999
 """Number of random orders behind a p value if there are more."""
-NOT_TESTED = "nothing is tested, because a predicted method has failed"
+NOT_TESTED = "nothing is tested, because fewer than two seeds have all predicted methods"
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
@@ -88,7 +89,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
                 values[name][number] = own.brier
             pairs = shared_by(predicted)
             tested = len(tasks) == 1 and all(own.pairs.keys() == pairs for own in score.values())
-            missing = {name: "not measured" if name in predicted else "not predicted" for name in registered}
+            missing = {name: "not scored" if name in predicted else "not predicted" for name in registered}
             cells = [told(score[name], tested) if name in score else missing[name] for name in registered]
             rows.append((f"{named(task[0])}{at}", *of_pairs(predicted, score), *cells))
             if len(tasks) == 1 and metric == min(metrics, key=by_length):
@@ -140,7 +141,8 @@ class Score(NamedTuple):
 def met_by(predictor: str, pairs: Pairs, level: float) -> str:
     """Return how many orders meet the rule, and who is first or last in all of them; empty for more than eight methods.
 
-    If a method has the same place in all of them, meeting the rule says little more than that place.
+    If a method has the same place in all of them, the rule needs this place. It does not suffice: the others still have
+    to be in one of a few orders.
     """
     methods = sorted({name for pair in pairs for name in pair})
     if math.factorial(len(methods)) > LISTED:
@@ -148,11 +150,15 @@ def met_by(predictor: str, pairs: Pairs, level: float) -> str:
     every = np.array([*permutations(range(len(methods)))])
     briers = by_order(pairs, methods, every)
     met = every[np.searchsorted(np.sort(briers), briers + 1e-12, "right") < level * len(every)]
+    names = names_of(dict.fromkeys(methods))
     text = f"With `{predictor}`, {len(met)} of the {len(every):,} orders of these methods meet the rule."
     for index, method in enumerate(methods):
         for place, word in ((0, "first"), (len(methods) - 1, "last")):
             if len(met) and (met[:, index] == place).all():
-                text += f" In all of them, {method} is {word}."
+                text += (
+                    f" In all of them, {names[method]} is {word}: if it is, {len(met)} of the "
+                    f"{len(every) // len(methods):,} orders of the others meet the rule."
+                )
     return text
 
 

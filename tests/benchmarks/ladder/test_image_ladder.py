@@ -188,8 +188,8 @@ def test_two_budgets_are_compared_and_predict_the_third_in_all_numbers(monkeypat
     assert TO_PREDICT not in page
     assert "Registered for latents-v1" in page
     assert compared(page) == {"3,000 to 9,000": ("3 and 3", "9 of 9")}
-    assert f"| {SHOWN}, {FD} | 0 of 15 |  | not measured | not measured |" in page
-    assert f"| {SHOWN}, {FD}, NFE 1 | 0 of 10 |  | not measured | not measured |" in page
+    assert f"| {SHOWN}, {FD} | 0 of 15 |  | not scored | not scored |" in page
+    assert f"| {SHOWN}, {FD}, NFE 1 | 0 of 10 |  | not scored | not scored |" in page
 
 
 def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all(monkeypatch, capsys, results):
@@ -199,7 +199,7 @@ def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all
     published(results, (3000, 3), (9000, 3), (27_000, 2))  # in training: the methods that come first decide nothing
     page = run(monkeypatch, results)
     assert compared(page).keys() == {"3,000 to 9,000"}
-    assert page.count("not measured | not measured |") == 5
+    assert page.count("not scored | not scored |") == 5
     assert "none at 27000" in refused(monkeypatch, capsys, results, "9000", "27000", "ratio")
     published(results, (3000, 3), (9000, 3), (27_000, 3), failed=[([*ROWS][5], 27_000, 2)])
     page = run(monkeypatch, results)
@@ -208,7 +208,10 @@ def test_three_budgets_have_scores_for_each_number_and_the_methods_that_have_all
     lost = tuple(([*ROWS][5], 27_000, seed) for seed in range(2))
     published(results, (3000, 3), (9000, 3), (27_000, 3), failed=lost)
     page = run(monkeypatch, results)
-    assert f"By the registered rule, on {FD}: nothing is tested, because a predicted method has failed." in page
+    assert (
+        f"By the registered rule, on {FD}: nothing is tested, because fewer than two seeds have all predicted methods."
+        in page
+    )
     assert "10 of 15" in page
     assert "(p = " not in page.partition("Registered for latents-v1")[2].partition(", NFE 1")[0]
     published(results, (3000, 3), (9000, 3), (27_000, 3))

@@ -155,7 +155,7 @@ def test_failed_trainings_of_the_shorter_budget_are_stated(measured):
     plan = {("moons", steps): dict.fromkeys(values, range(5)) for steps in (1, 2, 3)}
     text = predictions("ratio", "some", found, 2, 3, plan)
     assert "# failed after 2 steps: m1 (seed 1)\n" in text
-    assert "# seeds: 0, 2, 3 and 4\n" in text
+    assert "# seeds after 2 steps: 0, 2, 3 and 4\n" in text
 
 
 def test_a_budget_in_training_is_not_predicted_from_and_not_fitted_to():
@@ -181,7 +181,7 @@ def test_methods_that_do_not_train_for_the_longer_budget_change_no_prediction(me
         )
         assert whole == one_failed
         assert len(tomllib.loads(whole)["moons"]["w2"]) == 10
-        assert "# seeds: 0, 1, 2, 3 and 4\n" in whole
+        assert "# seeds after 2 steps: 0, 1, 2, 3 and 4\n" in whole
     with pytest.raises(ConfigError, match="some: no method is trained on moons for 3 steps"):
         predict("ratio", {"moons": {2: Rung("w2", {"w2": values})}}, 2, 3, ())
 
