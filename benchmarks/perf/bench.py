@@ -48,9 +48,10 @@ FIELDS = (
 READING = (
     "Each row times genbench and a peer on the same work, alternating in one process, with equal numbers of threads "
     'and equal precision, unless the row says otherwise. A figure with "x" is the time of the peer divided by the time '
-    'of genbench: above 1x, genbench is faster. A figure with "%" is the cost of one part of genbench relative to the '
-    "peer. Figures are medians over rounds. Times of 2D training are per step of one model. Do not divide times of two "
-    "rows, which may differ in date and machine: couplings have been timed in turns "
+    'of genbench in the same round: above 1x, genbench is faster. A figure with "%" is the cost of one part of '
+    "genbench relative to the peer. Times and figures are medians over rounds: where the load changes between rounds, "
+    "a figure is not the ratio of its two times. Times of 2D training are per step of one model. Do not divide times "
+    "of two rows, which may differ in date and machine: couplings have been timed in turns "
     "[elsewhere](couplings.md#what-a-step-costs). Made by `make bench`; "
     "`python benchmarks/perf/bench.py --only ROW --results results` measures a row again, by its name in "
     "[perf.csv](perf.csv). The last column has the date and, where it was recorded, the commit."

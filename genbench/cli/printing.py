@@ -1,7 +1,7 @@
 """Printing: results of runs with what to do next, missing cells, the state of results folders, and comparisons."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -49,15 +49,12 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
     print_line(console, f"{path}: {counted(folder.records, 'record')}{trained}")
     for suite, count in folder.published.items():
         print_line(console, f"published: {suite}, {counted(count, 'record')}")
-    stale = []
-    for reason, runs in group_by(folder.stale, folder.stale.__getitem__).items():  # all reasons, and a few runs of each
-        stale.append(f"{len(runs)} x {reason}: {', '.join(runs[:3])}{', ...' if len(runs) > 3 else ''}")
     groups = [
         ("running", [f"{run}: {owner}" for run, owner in folder.running.items()]),
         ("interrupted", folder.begun),
         ("trained, not measured", folder.trained),
-        ("failed", [f"{run}: {reason}" for run, reason in folder.failed.items()]),
-        ("stale", stale),
+        ("failed", _by_reason(folder.failed)),
+        ("stale", _by_reason(folder.stale)),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("from a Python file", [f"{count} x {name}" for name, count in folder.of_files.items()]),
         ("damaged", folder.damaged),
@@ -67,6 +64,14 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
             print_line(console, f"{title}: {line}")
         if len(notes) > SHOWN:
             print_line(console, f"{title}: {len(notes) - SHOWN} more (--json)")
+
+
+def _by_reason(found: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason, with the first runs that have it."""
+    return [
+        f"{len(runs)} x {reason}: {', '.join(runs[:3])}{', ... (--json)' if len(runs) > 3 else ''}"
+        for reason, runs in group_by(found, found.__getitem__).items()
+    ]
 
 
 def print_comparison(comparisons: Sequence[Comparison], unpaired: Sequence[str], console: Console) -> None:

@@ -312,8 +312,9 @@ def origins(board: TrackBoard, tasks: Iterable[str]) -> list[str]:
     for data in tasks:
         (shown, _), *others = board.sources.get(data, {"": 0}).items()
         left = ", ".join(f"{counted(runs, 'run')} on {source or OWN_DATA}" for source, runs in others)
+        why = f"; left out, since a table has one source: {left}" if left else ""
         if shown or others:
-            told.append(f"Data of {data}: {shown or OWN_DATA}{f'; left out: {left}' if left else ''}.")
+            told.append(f"Data of {data}: {shown or OWN_DATA}{why}.")
     return told
 
 

@@ -116,7 +116,7 @@ def meant(name: str, known: Sequence[tuple[str, str, T]], problem: str) -> list[
     alike = [
         (label, full, each)
         for label, full, each in known
-        if first in (label.split()[0], full.split()[0]) and asked <= _words(f"{label} {full}")
+        if first in (label.split()[0], full.split()[0]) and asked - {"tuned"} <= _words(f"{label} {full}")
     ]
     found: dict[str, list[T]] = defaultdict(list)
     for label, _, each in alike:

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from genbench.errors import ConfigError
 from genbench.metrics.bounds import impossible
+from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
 from genbench.runs.record import without_metrics
-from genbench.runs.record_types import Record
-from genbench.training.plan import VERSIONS, training_version
+from genbench.runs.record_types import Record, SpecJson
+from genbench.settings import settings_of
+from genbench.training.plan import VERSIONS, Plan, training_version
 
 log = logging.getLogger("genbench")
 
@@ -116,6 +118,19 @@ def log_left_out(parts: Iterable[LeftOut]) -> None:
     for why, found in names.items():
         who = found[0] if len({*found}) == 1 else f"{len({*found})} models"
         log.warning("left out: %s %s (%s)", who, why, "1 record" if len(found) == 1 else f"{len(found)} records")
+
+
+def with_defaults(spec: SpecJson) -> dict[str, Any]:
+    """Return a spec with all settings of its plan and evaluation.
+
+    A record may be older than a setting, which had the effect of its default.
+    """
+    sections = {"plan": Plan, "evaluation": Sampling}
+    usual = {
+        section: {name: each.plain_default for name, each in settings_of(kind).items()}
+        for section, kind in sections.items()
+    }
+    return {**spec, **{section: usual[section] | spec[section] for section in sections}}
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:

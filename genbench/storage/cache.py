@@ -32,7 +32,7 @@ def home() -> Path:
     """Return the folder of downloads and caches: $GENBENCH_HOME, or ~/.cache/genbench.
 
     Raises:
-        ConfigError: if it is below a home directory that does not exist.
+        ConfigError: if it is below the home directory of a user whom the system does not know.
     """
     folder = Path(os.environ.get("GENBENCH_HOME") or "~/.cache/genbench")
     try:

@@ -87,6 +87,16 @@ def test_a_name_means_the_same_label_at_each_budget():
     assert compare_models(records, "cfm", "wcfm", "moons").other == "wcfm on moons"
 
 
+def test_a_record_that_is_older_than_a_setting_has_its_default():
+    """Of the published tracks, records of several days had no common budget."""
+    old, new = ([*of(name), *of(name, steps=90)] for name in ("cfm", "wcfm"))
+    for each in old:
+        del each["spec"]["plan"]["released"], each["spec"]["evaluation"]["labels"]
+    part = compare_models([*old, *new], "cfm", "wcfm", "moons")
+    assert (part.one, part.other) == ("cfm steps=90 on moons", "wcfm steps=90 on moons")
+    assert {change.name.partition(".")[0] for change in part.spec} == {"model"}
+
+
 def test_tuned_rows_of_a_track_are_compared_only_if_they_are_asked_for():
     """Of a budget that only tuned rows had, "cfm" was "cfm tuned": the order of records, or a seed more, decided."""
     rows = {"default": [*of("cfm"), *of("wcfm")], "tuned": [*of("cfm", 4, steps=90), *of("wcfm", 4, steps=90)]}
@@ -116,7 +126,12 @@ def test_names_of_published_tuned_tables_are_compared_with_the_word_tuned():
     for name in {*names} - {"model", "cfm lr=0.004"}:
         part = compare_models(records, "cfm tuned", f"{name} tuned", "digits", ["fd-digits_cnn"])
         assert (part.one, part.other) == ("cfm lr=0.004 tuned on digits", f"{name} tuned on digits")
-    for name, hint in (("otcfm pool=8", "did you mean 'otcfm pool=8 tuned'"), ("cfm lr=0.004", "known: cfm tuned")):
+    hints = {
+        "otcfm pool=8": "did you mean 'otcfm pool=8 tuned'",
+        "cfm lr=0.004": "known: cfm tuned",
+        "sdcfm tuned": "did you mean 'sdcfm'",  # tuning chose its defaults
+    }
+    for name, hint in hints.items():
         with pytest.raises(ConfigError, match=f"no results on digits of '{name}'; {hint}"):
             compare_models(records, "sdcfm", name, "digits")
     assert compare_models(records, "sdcfm", "otcfm", "digits").other == "otcfm steps=4000 on digits"

@@ -93,7 +93,7 @@ def test_runs_on_two_copies_of_the_data_are_never_in_one_table(tmp_path):
     board = board_of(tmp_path, [*moved(few, "0a1b2c3d"), *moved(others, "ffffffff")])
     cell = board.heat(20, None).contests[0].cells["cfm"]
     assert (cell.word, [*cell.values]) == ("4 of 5 seeds", [1, 2, 3, 4])
-    left = "left out: 5 runs on images=0a1b2c3d."
+    left = "left out, since a table has one source: 5 runs on images=0a1b2c3d."
     for table in (across_table(board), task_table(board, 20)):
         assert f"Data of moons: images=ffffffff; {left}" in table.legend
 

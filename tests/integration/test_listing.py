@@ -26,6 +26,10 @@ def test_a_suite_is_listed_with_the_steps_and_seeds_of_its_records(suite):
     for said, found in ((of_steps, steps), (of_seeds, {len(own) for own in seeds.values()})):
         ends = {min(found), max(found)} if re.search(r"\d to \d", said) else found
         assert {int(number) for number in re.findall(r"\d+", said)} == ends
+    each = [[int(number) for number in re.findall(r"\d+", said)] for said in (of_steps, of_seeds.partition(" (")[0])]
+    if len(each[1]) > 1:  # the seeds of each number of steps, in this order
+        for length, count in zip(*each, strict=True):
+            assert count in {len(own) for (_, _, at), own in seeds.items() if at == length}
 
 
 @pytest.mark.parametrize(

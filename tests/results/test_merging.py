@@ -254,7 +254,7 @@ def test_failures_of_another_machine_are_in_tables_and_replace_no_result(cli, sw
     assert "other: 1 failed, 3 new" in cli("results", "merge", other, "--results", tmp_path / "new")[1]
     assert cli("results", "merge", other, "--results", tmp_path / "new")[1] == f"{other}: 3 the same\n"
     said = cli("results", "status", "--results", tmp_path / "new")[1]
-    assert f"failed: {evaluation_name(store.record_path(spec))}: the loss is not finite" in said
+    assert f"failed: 1 x the loss is not finite: {evaluation_name(store.record_path(spec))}" in said
     assert cli("sweep", suite, "--results", tmp_path / "new", "--dry-run")[1] == "cfm on moons, seed 0\n"
     assert cli("results", "merge", other, "--results", results)[1] == f"{other}: 3 the same\n"
     assert Store(results).failure(spec) is None

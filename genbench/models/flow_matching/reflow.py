@@ -97,6 +97,7 @@ class Reflow(FlowMatching):
         shared: SharedSettings = DEFAULTS,
     ) -> None:
         super().__init__(event, source, net=net, coupling=FromTeacher(), path=Straight(sigma), shared=shared)
+        self.density = self.density.replace("N(0, ", "N(0, 2 * ")  # samples of the teacher have this noise already
         self.start, self.count, self.tol = start, pairs, tol
         self.pool: Pool | None = None
 

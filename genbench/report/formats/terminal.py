@@ -159,7 +159,7 @@ def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tupl
             texts.setdefault(text + more, []).append(metric)
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
     if max(map(len, main.values()), default=1) > 1:
-        legend.append("±: half the 95 % interval over seeds.")
+        legend.append("±: half the 95 % interval over seeds. Values and floors are paired by seed.")
     elif any(half_interval(first) is not None for first, *_ in main.values()):
         legend.append("±: half the 95 % interval of this evaluation; models trained with other seeds vary in addition.")
     return tuple(legend)
@@ -176,9 +176,9 @@ def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
     text = _number(mean) if half is None else format_mean(mean, half)
     if len(known) < len(rows):  # the mean of the other seeds is not the mean of the model
         return text_row(label, f"({text})", _number(floor), "")
-    if floor is None:
-        return text_row(label, text, "", "")
-    excess = [row["value"] - (floor if row["floor"] is None else row["floor"]) for row in rows]
+    if any(row["floor"] is None for row in rows):
+        return text_row(label, text, _number(floor), "")
+    excess = [row["value"] - row["floor"] for row in rows]
     above, half = (excess[0], half) if len(rows) == 1 else mean_and_half(excess)
     return text_row(label, text, _number(floor), _verdict(above, half, better))
 

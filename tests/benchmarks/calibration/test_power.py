@@ -122,7 +122,9 @@ def test_the_page_says_what_the_headline_of_tracks_on_points_detects_and_misses(
     ):
         n, share = least(better, sampler), power("sliced_w2", sampler)
         assert share < 0.9
-        assert re.search(rf"{re.escape(name)} \((power )?{share:.2f}\), [^)]*?{n:,}", missed)
+        metric = better.rpartition(".")[2]
+        told = rf"{re.escape(name)} \((power )?{share:.2f}\), [^)]*?`[\w.]*{metric}`[^)]*? {n:,}\b"
+        assert re.search(told, missed)
     uneven = "modes uneven by 20%"
     assert least("sliced_w2", uneven) == task.n[-1]
     assert f"sliced W2: not at 2,048 (power {power('sliced_w2', uneven, 2048):.2f}), but at {task.n[-1]:,} |" in page

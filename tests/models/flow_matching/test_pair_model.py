@@ -34,6 +34,7 @@ def test_pairs_stay_within_classes(built):
     [
         ("cfm", "moons", {}, "data"),
         ("otcfm", "moons", {"sigma": 0.05}, "data + N(0, 0.05^2)"),
+        ("reflow", "moons", {"sigma": 0.05}, "data + N(0, 2 * 0.05^2)"),
         ("tarflow", "moons", {"noise": 0.05}, "data + N(0, 0.05^2)"),
         ("cfm", "digits", {"sigma": 0.1}, "dequantized data + N(0, 0.1^2)"),
         ("fm", "moons", {}, "data"),

@@ -65,6 +65,15 @@ def test_a_value_is_judged_against_the_floor_by_its_interval(better, value, verd
     assert text.splitlines()[3].rstrip().endswith(f"1  {verdict:>17}")
 
 
+@pytest.mark.parametrize(("spread", "verdict"), [(0.001, "worse"), (1.0, "not separated")])
+def test_values_of_several_seeds_are_judged_by_their_differences_from_their_own_floors(spread, verdict):
+    """Values and floors vary with the real data of a seed: their difference varies less."""
+    rows = [row(9.0 * s + 0.1, None, 9.0 * s + spread * (s - 2)) for s in range(5)]
+    assert printed(print_rows, rows, "title").splitlines()[3].rstrip().endswith(verdict)
+    rows[0]["floor"] = None
+    assert verdict not in printed(print_rows, rows, "title")
+
+
 def test_protocols_and_the_curve_are_printed_on_request():
     rows = [row(2.0, None, 1.0), row(3.0, None, 1.0, point="curve", nfe=4.0, solver="euler")]
     short, long = (printed(print_rows, rows, "title", full=full) for full in (False, True))
