@@ -6,10 +6,11 @@
 Reads the published records of tracks that come with genbench: trained models with default settings. Predictions are
 about the headline metric, with the own sampler of each model and at each NFE of its curve. They are written once, to
 results/TRACK/predictions_PREDICTOR.toml. Before, try trainings that failed at the shorter budgets again: later, another
-end of theirs would change what the predictors were fitted to, as would a row added to the track at these budgets.
-Commit the files with an entry in `REGISTERED` (scores.py) and the new page, and name that commit in the next one. Then
-train the longer budget in a checkout of either commit or a later one. A test repeats the predictions from the published
-records, and the page scores them.
+end of theirs would change what the predictors were fitted to, as would a row or a seed added to the track at these
+budgets, or its headline metric measured again. Commit the files with an entry in `REGISTERED` (scores.py) and the new
+page. In the next commit, add the hash of that commit to the entry, and make the page again. Then train the longer
+budget in a checkout of either commit or a later one. A test repeats the predictions from the published records, and
+the page scores them.
 """
 
 import argparse

@@ -41,9 +41,9 @@ HEADER = """\
 # below 5 % divided by the number of predictors that are registered for the track. p is the share of all orders of these
 # methods that give the predictor a Brier score as low as the real order does, or a lower one, for the headline metric
 # with the own sampler of each model. The real order is that of the means over seeds. p is estimated from random orders
-# for more than eight methods. It is computed once, when all trainings of these methods for {long:,} steps have ended. A
-# training that fails is repeated once with the same seed. A seed on which a method fails again is left out for all
-# methods; if fewer than two seeds remain, nothing is tested.
+# for more than eight methods. A training that fails is repeated once with the same seed. The test is made once, when
+# all trainings of these methods for {long:,} steps, repeated ones included, have ended. A seed on which a method fails
+# again is left out for all methods; if fewer than two seeds remain, nothing is tested.
 """
 BOUND = 1000
 """Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""
@@ -170,9 +170,10 @@ def predictions(predictor: str, track: str, found: Ladder, short: int, long: int
                 raise ConfigError(f"{predictor}: no pair of methods is separated in {number} at a budget that is known")
             about = "the probability that the first is better" if pairs else "no separated pair, so no prediction"
             lines += ["", f"# {number}: {about}"]
-            (common,) = complete(values)
-            seeds = listed(map(str, next(iter(common.values()))))
-            lines += [f"# seeds after {short:,} steps: {seeds}", f'["{data}"."{number}"]'] if pairs else []
+            if pairs:
+                (common,) = complete(values)
+                seeds = listed(map(str, next(iter(common.values()))))
+                lines += [f"# seeds after {short:,} steps: {seeds}", f'["{data}"."{number}"]']
             lines += [f"'{one} | {other}' = {p:.3f}" for (one, other), p in pairs.items()]
     return "\n".join(lines) + "\n"
 

@@ -64,14 +64,15 @@ LISTED = 50_000
 """Up to this number of orders, a p value counts each of them; eight methods have 40,320."""
 DRAWN = 9999
 """Number of random orders behind a p value if there are more."""
-NOT_TESTED = "nothing is tested, because fewer than two seeds have all predicted methods"
+NOT_TESTED = "nothing is tested, because too few seeds have all predicted methods"
 
 
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
     """Yield the table of the Brier scores of registered predictions, and what follows from them.
 
     Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models. One
-    task has p values instead, and its first metric decides.
+    task has p values instead, and its first metric decides. With five seeds or more, at least half of them have to have
+    all methods (`complete`).
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = {metric for own in registered.values() for _, metric in own.pairs}

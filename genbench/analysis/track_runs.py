@@ -27,7 +27,7 @@ from genbench.runs.record import failure_line, identity
 from genbench.runs.record_types import Record, by_content, same_component
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store, labels_of
-from genbench.runs.versions import without_outdated
+from genbench.runs.versions import with_defaults, without_outdated
 from genbench.settings import Settings, merge, settings_in
 from genbench.suites import FOLDER, tracks
 from genbench.sweeps.ensembles import form_ensembles
@@ -243,7 +243,7 @@ def _belongs(record: Record, spec: Spec) -> bool:
     return (
         same_component(data, spec.data)
         and own["plan"].get("batch_size") == spec.plan["batch_size"]
-        and own["evaluation"] == spec.evaluation
+        and with_defaults(own)["evaluation"] == spec.evaluation
         and same_component(own["metrics"].get(headline), spec.metrics[headline])
     )
 
@@ -268,7 +268,7 @@ def _differing(plan: Settings, usual: Settings) -> list[str]:
 def _row(record: Record, spec: Spec, names: dict[str, str]) -> str:
     """Return the row of a run: the label of its model on the first data set, and settings that only its plan has."""
     own = record["spec"]
-    words = _differing(own["plan"], spec.plan)
+    words = _differing(with_defaults(own)["plan"], spec.plan)
     name = record["labels"]["model"].partition(" ")[0]
     key = json.dumps([name, own["model"], own["sample"], words], sort_keys=True)
     return names.setdefault(key, " ".join([record["labels"]["model"], *words]))

@@ -14,9 +14,9 @@ from genbench.report.pictures import run_picture, sample_pictures
 from genbench.report.tables import comparison_tables, curve_tables, seed_tables, training_tables
 from genbench.results.reader import OTHER_RUNS, Run
 from genbench.runs.make_spec import repeatable_spec
+from genbench.runs.versions import with_defaults
 from genbench.suites import FOLDER
 from genbench.sweeps.shell_commands import command
-from genbench.training.plan import Plan
 
 READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
@@ -109,9 +109,7 @@ def _shared(runs: Sequence[Run]) -> Iterator[str]:
     if stated:
         of = (f"{text} in {listed(dict.fromkeys(run.model for run in own))}" for text, own in stated.items())
         yield f"Settings not in the names: {'; '.join(of)}."
-    plans = {run.model: run.record["spec"]["plan"] for run in runs}
-    # A record may be older than a setting, which had the effect of its default.
-    trained = {model: {name: plan.get(name, getattr(Plan, name)) for name in TRAINING} for model, plan in plans.items()}
+    trained = {run.model: with_defaults(run.record["spec"])["plan"] for run in runs}
     differing = [name for name in TRAINING if len({_setting(plan[name]) for plan in trained.values()}) > 1]
     if differing:
         alike = group_by(trained, lambda model: ", ".join(f"{n} {_setting(trained[model][n])}" for n in differing))

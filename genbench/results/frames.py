@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genbench.runs.record_types import Record, Row, metric_of
-from genbench.runs.versions import outdated_metrics
-from genbench.training.plan import Plan
+from genbench.runs.versions import outdated_metrics, with_defaults
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,13 +171,13 @@ def _tuned_plans(records: Sequence[Mapping[str, Any]]) -> list[str]:
         for place in record.get("track", ()):
             if "default" in place["tables"]:
                 for data in (record["labels"]["data"], ""):
-                    usual.setdefault((place["row"], data), record["spec"]["plan"])
+                    usual.setdefault((place["row"], data), with_defaults(record["spec"])["plan"])
     words = []
     for record in records:
-        plan, row = record["spec"]["plan"], record["track"][0]["row"] if tables_of(record) == {"tuned"} else ""
+        plan = with_defaults(record["spec"])["plan"]
+        row = record["track"][0]["row"] if tables_of(record) == {"tuned"} else ""
         default = usual.get((row, record["labels"]["data"])) or usual.get((row, "")) or plan
-        # A record may be older than a setting, which had the effect of its default.
-        pairs = {key: (plan[key], default.get(key, getattr(Plan, key, None))) for key in plan if key not in FREE}
+        pairs = {key: (plan[key], default.get(key)) for key in plan if key not in FREE}
         written = {key: [*map(_written, pair)] for key, pair in pairs.items()}
         words.append("".join(f" {key}={own}" for key, (own, other) in written.items() if own != other))
     return words
@@ -197,6 +196,7 @@ def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tu
 
 
 def _budget(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    spec = with_defaults(spec)
     return {
         (section, key): _written(value) for section in ("plan", "evaluation") for key, value in spec[section].items()
     }

@@ -123,7 +123,8 @@ def log_left_out(parts: Iterable[LeftOut]) -> None:
 def with_defaults(spec: SpecJson) -> dict[str, Any]:
     """Return a spec with all settings of its plan and evaluation.
 
-    A record may be older than a setting, which had the effect of its default.
+    A record may be older than a setting, which had the effect of its default. Only conditional models without `labels`
+    (of `captions` and `images`) had the effect of labels=equal.
     """
     sections = {"plan": Plan, "evaluation": Sampling}
     usual = {

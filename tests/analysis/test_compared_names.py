@@ -97,6 +97,17 @@ def test_a_record_that_is_older_than_a_setting_has_its_default():
     assert {change.name.partition(".")[0] for change in part.spec} == {"model"}
 
 
+def test_a_record_that_is_older_than_a_setting_is_not_mixed_with_one_that_sets_it():
+    old, new, other = of("cfm"), of("cfm"), of("wcfm")
+    for one, two in zip(old, new, strict=True):
+        del one["spec"]["evaluation"]["labels"]
+        two["spec"]["evaluation"] = two["spec"]["evaluation"] | {"labels": "equal"}
+        two["labels"]["run"] += " equal"
+        two["results"] = [row | {"value": row["value"] + 5} for row in two["results"]]
+    part = compare_models([*old, *new, *other], "cfm", "wcfm", "moons")
+    assert (part.one, part.values[0].paired.mean) == ('cfm labels="shares" on moons', 0)
+
+
 def test_tuned_rows_of_a_track_are_compared_only_if_they_are_asked_for():
     """Of a budget that only tuned rows had, "cfm" was "cfm tuned": the order of records, or a seed more, decided."""
     rows = {"default": [*of("cfm"), *of("wcfm")], "tuned": [*of("cfm", 4, steps=90), *of("wcfm", 4, steps=90)]}

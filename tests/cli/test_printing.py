@@ -18,12 +18,14 @@ def test_a_large_suite_fits_a_screen():
     assert printed(print_cells, cells).splitlines() == [*cells[:SHOWN], f"and {360 - SHOWN} more"]
 
 
-def test_all_reasons_of_stale_records_are_shown_however_many_runs_share_one():
+def test_all_reasons_are_shown_however_many_runs_share_one():
     stale = {f"cfm-{n}/e": "version 0 of cfm" for n in range(31)} | {"wcfm/e": "version 0 of wcfm"}
-    folder = FolderStatus(32, 0, {}, [], [], {}, stale, {}, {}, [], {})
+    folder = FolderStatus(32, 0, {}, [], [], stale, stale, {}, {}, [], {})
     assert printed(print_folder, folder, Path("r")).splitlines() == [
         "r: 32 records",
-        "stale: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ...",
+        "failed: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ... (--json)",
+        "failed: 1 x version 0 of wcfm: wcfm/e",
+        "stale: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ... (--json)",
         "stale: 1 x version 0 of wcfm: wcfm/e",
     ]
 

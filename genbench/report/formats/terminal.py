@@ -159,7 +159,7 @@ def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tupl
             texts.setdefault(text + more, []).append(metric)
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
     if max(map(len, main.values()), default=1) > 1:
-        legend.append("±: half the 95 % interval over seeds. Values and floors are paired by seed.")
+        legend.append("±: half the 95 % interval over seeds. Against the floor: by value - floor of each seed.")
     elif any(half_interval(first) is not None for first, *_ in main.values()):
         legend.append("±: half the 95 % interval of this evaluation; models trained with other seeds vary in addition.")
     return tuple(legend)

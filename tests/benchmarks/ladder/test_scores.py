@@ -80,8 +80,8 @@ def test_p_counts_all_orders_of_few_methods_and_draws_orders_of_many(monkeypatch
 
 def test_who_decides_the_rule_is_said_before_anything_is_measured():
     """Pairs with m4 are sure, others are not: each order that meets the rule has m4 last."""
-    methods = [f"m{i}" for i in range(5)]
-    pairs = {pair: 0.97 if "m4" in pair else 0.55 for pair in combinations(methods, 2)}
+    methods = [f"m{i} net=mlp" for i in range(5)]
+    pairs = {pair: 0.97 if "m4 net=mlp" in pair else 0.55 for pair in combinations(methods, 2)}
     said = met_by("ratio", pairs, 0.05)
     every = [dict(zip(methods, map(float, means), strict=True)) for means in permutations(range(5))]
     met = [means for means in every if Score(pairs, 2, means).p() < 0.05]
@@ -89,7 +89,7 @@ def test_who_decides_the_rule_is_said_before_anything_is_measured():
         f"With `ratio`, {len(met)} of the 120 orders of these methods meet the rule. In all of them, m4 is last: "
         f"if it is, {len(met)} of the 24 orders of the others meet the rule."
     )
-    assert all(means["m4"] == 4 for means in met)
+    assert all(means["m4 net=mlp"] == 4 for means in met)
     fair = dict.fromkeys(pairs, 0.5)
     assert met_by("held", fair, 0.05) == "With `held`, 0 of the 120 orders of these methods meet the rule."
     many = {(f"m{i}", f"m{i + 1}"): 0.9 for i in range(9)}

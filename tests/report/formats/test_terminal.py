@@ -70,6 +70,7 @@ def test_values_of_several_seeds_are_judged_by_their_differences_from_their_own_
     """Values and floors vary with the real data of a seed: their difference varies less."""
     rows = [row(9.0 * s + 0.1, None, 9.0 * s + spread * (s - 2)) for s in range(5)]
     assert printed(print_rows, rows, "title").splitlines()[3].rstrip().endswith(verdict)
+    assert "by value - floor of each seed" in " ".join(printed(print_rows, rows, "title").split())
     rows[0]["floor"] = None
     assert verdict not in printed(print_rows, rows, "title")
 
