@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genbench.runs.record_types import Record, Row, metric_of
+from genbench.runs.record_types import Record, Row, SpecJson, metric_of
 from genbench.runs.versions import outdated_metrics, with_defaults
 
 if TYPE_CHECKING:
@@ -195,10 +195,10 @@ def _distinguishing(budgets: Sequence[Mapping[tuple[str, str], str]]) -> list[tu
     return plain if distinguished(plain) == distinguished(differing) else differing
 
 
-def _budget(spec: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    spec = with_defaults(spec)
+def _budget(spec: SpecJson) -> dict[tuple[str, str], str]:
+    whole = with_defaults(spec)
     return {
-        (section, key): _written(value) for section in ("plan", "evaluation") for key, value in spec[section].items()
+        (section, key): _written(value) for section in ("plan", "evaluation") for key, value in whole[section].items()
     }
 
 
