@@ -37,13 +37,14 @@ ADDED = 1
 HEADER = """\
 # The order after {long:,} steps on the data sets below, predicted from records after {short:,} steps by by_{predictor}
 # of benchmarks/ladder, and registered before any training there for {long:,} steps. It covers the methods that the
-# track trains for {long:,} steps. The rule, if one data set is predicted: a predictor is better than chance if p is
-# below 5 % divided by the number of predictors that are registered for the track. p is the share of all orders of these
-# methods that give the predictor a Brier score as low as the real order does, or a lower one, for the headline metric
-# with the own sampler of each model. The real order is by means over seeds. For more than eight methods, p is estimated
-# from random orders. A training that fails is repeated once with the same seed. The test is made once, when
-# all trainings of these methods for {long:,} steps, repeated ones included, have ended. A seed on which a method fails
-# again is left out for all methods; if fewer than two seeds remain, nothing is tested.
+# track trains for {long:,} steps and that have the seeds below. The rule, if one data set is predicted: a predictor is
+# better than chance if p is below 5 % divided by the number of predictors that are registered for the track. p is the
+# share of all orders of these methods that give the predictor a Brier score as low as the real order does, or a lower
+# one, for the headline metric with the own sampler of each model. The real order is by means over seeds. For more than
+# eight methods, p is estimated from random orders. A training that fails is repeated once with the same seed. The test
+# is made once, when all trainings of these methods for {long:,} steps, repeated ones included, have ended. A seed on
+# which a method fails again is left out for all methods; if fewer than two seeds, or fewer than half of them, remain,
+# nothing is tested.
 """
 BOUND = 1000
 """Largest exponent of `ratio`: where the median ratio is 1, there is no best one."""

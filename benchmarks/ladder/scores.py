@@ -71,8 +71,7 @@ def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterat
     """Yield the table of the Brier scores of registered predictions, and what follows from them.
 
     Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models. One
-    task has p values instead, and its first metric decides. With five seeds or more, at least half of them have to have
-    all methods (`complete`).
+    task has p values instead, and its first metric decides.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = {metric for own in registered.values() for _, metric in own.pairs}

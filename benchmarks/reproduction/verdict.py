@@ -23,7 +23,8 @@ from genbench.registry import models
 from genbench.results.comparing import OF_ROW, TOLERANCE, Deviation, compare, row_name
 from genbench.results.frames import tables_of
 from genbench.runs.record import identity
-from genbench.runs.record_types import Record, cell, metric_of
+from genbench.runs.record_types import Record, SpecJson, cell, metric_of
+from genbench.runs.versions import with_defaults
 
 SHARE = 1.0
 """Standard deviations over seeds by which a value may differ after training again.
@@ -188,7 +189,7 @@ class Cells:
     """Records, to find the one whose spec would give the same values up to rounding.
 
     A member of an ensemble takes the steps that it would take alone, so the ensemble does not count; nor do metrics. A
-    setting that only one of two specs has was added after the other spec, and has its default.
+    setting of a component that only one of two specs has was added after the other spec, and has its default.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -196,15 +197,15 @@ class Cells:
         for record in records:
             self._records[self._names(record["spec"])].append(record)
 
-    def get(self, spec: Mapping[str, Any]) -> Record | None:
+    def get(self, spec: SpecJson) -> Record | None:
         """Return the record of a cell, if there is one."""
-        return next(
-            (r for r in self._records[self._names(spec)] if _alike(r["spec"], spec, ("stack", "metrics"))), None
-        )
+        whole = with_defaults(spec)
+        found = self._records[self._names(spec)]
+        return next((r for r in found if _alike(with_defaults(r["spec"]), whole, ("stack", "metrics"))), None)
 
     @staticmethod
-    def _names(spec: Mapping[str, Any]) -> tuple[Any, ...]:
-        return spec["model"]["name"], spec["seed"]
+    def _names(spec: SpecJson) -> tuple[Any, ...]:
+        return spec["model"]["name"], (spec.get("encoder") or {}).get("name"), spec["seed"]
 
 
 def _alike(one: Any, other: Any, ignored: Collection[str] = ()) -> bool:
@@ -245,5 +246,5 @@ def _method(record: Record) -> str:
 
 def _place(record: Record, row: Mapping[str, Any]) -> Place:
     labels = record["labels"]
-    settings = json.dumps({**record["spec"]["plan"], "model": labels["model"]}, sort_keys=True)
+    settings = json.dumps({**with_defaults(record["spec"])["plan"], "model": labels["model"]}, sort_keys=True)
     return _method(record), labels["data"], settings, *cell(row)

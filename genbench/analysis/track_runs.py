@@ -261,7 +261,6 @@ def recipes_of(rows: Sequence[TrackRow], baseline: str) -> dict[str, str]:
 
 def _differing(plan: Settings, usual: Settings) -> list[str]:
     """Return the settings of a plan that differ from the usual plan, in words."""
-    plan = {**usual, **plan}
     return [f"{key}={as_set_value(plan[key])}" for key in plan if key not in FREE and plan[key] != usual.get(key)]
 
 

@@ -123,8 +123,8 @@ def log_left_out(parts: Iterable[LeftOut]) -> None:
 def with_defaults(spec: SpecJson) -> dict[str, Any]:
     """Return a spec with all settings of its plan and evaluation.
 
-    A record may be older than a setting, which had the effect of its default. Only conditional models without `labels`
-    (of `captions` and `images`) had the effect of labels=equal.
+    A record may be older than a setting, which had the effect of its default. Only models with labels or captions that
+    lack `labels` (in the suites `captions` and `images`) had the effect of labels=equal.
     """
     sections = {"plan": Plan, "evaluation": Sampling}
     usual = {

@@ -18,15 +18,17 @@ from genbench.sweeps.suite import track_rows
 
 @pytest.fixture
 def save(tmp_path):
-    """save(model, data, value, plan=..., ...) saves five runs, as genbench run does."""
+    """save(model, data, value, plan=..., ...) saves five runs, as genbench run does; older: settings they lack."""
 
-    def call(model, data="moons", value=0.4, seeds=range(5), plan=None, evaluation=None, settings=None):
+    def call(model, data="moons", value=0.4, seeds=range(5), plan=None, evaluation=None, settings=None, older=()):
         own = {"plan": {"steps": 20} | (plan or {}), "evaluation": {"curve": [1, 4]} | (evaluation or {})}
         for seed in seeds:
             spec = make_spec(model, data, seed=seed, metrics=["sliced_w2"], settings=own | {"model": settings or {}})
             made = provenance(spec.metrics, original=True)
             rows = rows_of(value + (floor := FLOOR[seed % len(FLOOR)]), floor, curve=[(1.0, 3.0), (4.0, 2.0)])
             record = {"labels": labels_of(spec), "spec": spec.json(), "results": rows, "provenance": made}
+            for section, setting in older:
+                del record["spec"][section][setting]
             path = Store(tmp_path / "results").record_path(spec)
             path.parent.mkdir(parents=True)
             path.write_text(format_record(record))
@@ -66,8 +68,9 @@ def test_another_recipe_is_another_row_and_another_task_is_none(save, tmp_path):
     save("sbcfm", evaluation={"n": 99})
     save("sbcfm", "checkerboard")
     save("otcfm", settings={"pool": 2})
+    save("sbcfm", older=[("evaluation", "labels"), ("plan", "released")])
     board = board_of(tmp_path, planted())
-    assert {*board.further} == {"sbcfm lr=0.01", "otcfm pool=2"}
+    assert {*board.further} == {"sbcfm", "sbcfm lr=0.01", "otcfm pool=2"}
 
 
 def moved(records, source):

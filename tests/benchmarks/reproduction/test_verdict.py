@@ -11,9 +11,10 @@ from helpers.records import changed, main_row
 
 from benchmarks.reproduction.__main__ import SAMPLES
 from benchmarks.reproduction.over_seeds import LEVEL, Sample, over_seeds
-from benchmarks.reproduction.verdict import SHARE, reproduction
+from benchmarks.reproduction.verdict import SHARE, Cells, reproduction
 from genbench.results.frames import tables_of
 from genbench.runs.record import read_published, read_record
+from genbench.runs.versions import with_defaults
 from genbench.suites import FOLDER
 
 METRICS = ("sliced_w2", "w2", "nll")
@@ -56,6 +57,36 @@ def test_values_that_were_not_measured_again_are_counted_and_named(published):
     assert reproduction(again, published).agreeing == reproduction(published, published).agreeing - 1
 
 
+def test_a_cell_is_found_by_its_encoder_and_by_settings_that_its_record_lacks():
+    """Plain cfm was compared with cfm of latents, and a run that stops early with one that is older than `stop`."""
+    own = [r for r in published_of("starflow") if r["spec"]["model"]["name"] == "cfm"]
+    latent = [r for r in own if r["spec"].get("encoder")]
+    plain = [r for r in own if r not in latent]
+    assert plain
+    assert latent
+    assert not any(Cells(latent).get(r["spec"]) for r in plain)
+    assert [Cells([*latent, *plain]).get(r["spec"]) for r in plain] == plain
+    old = next(r for r in published_of("kappa") if "stop" not in r["spec"]["plan"])
+    spec = with_defaults(old["spec"])
+    assert Cells([old]).get(spec) is old
+    assert Cells([old]).get({**spec, "plan": spec["plan"] | {"stop": "validation"}}) is None
+
+
+def published_of(study):
+    return read_published(Path(__file__).parents[3] / "results" / study / "records.jsonl.gz")
+
+
+def test_seeds_whose_records_are_older_than_a_setting_are_seeds_of_the_same_cell():
+    values = 1 + 0.01 * np.random.default_rng(6).normal(size=(3, 1, 10))
+    values[..., 1] = values[..., 0] + 1e-6
+    published = records("cfm", values)
+    for record in published[2:]:
+        record["spec"]["plan"] = with_defaults(record["spec"])["plan"]
+    again = [changed(r, lambda row, _: row.update(value=row["value"] + 0.004)) for r in published[:2]]
+    found = reproduction(again, published[:2], published)
+    assert found.agreeing == found.compared == 6
+
+
 def test_of_a_single_seed_the_spread_is_that_of_all_published(published):
     (own,) = [r for r in published if (r["labels"]["model"], r["spec"]["seed"]) == ("cfm", 0)]
     again = changed(own, lambda row, _: row.update(value=row["value"] + 0.9 * SHARE * spread(published)))
@@ -74,6 +105,7 @@ def records(model, values):
                 "data": data,
                 "seed": seed,
                 "plan": {"steps": 2000},
+                "evaluation": {},
                 "metrics": dict.fromkeys(METRICS),
             }
             rows = [
