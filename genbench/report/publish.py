@@ -9,7 +9,7 @@ from typing import cast
 
 from rich.console import Console
 
-from genbench.analysis.values import SuiteResults, load_suites, read_failures, read_values
+from genbench.analysis.values import SuiteResults, load_suites
 from genbench.errors import ConfigError
 from genbench.report.blocks import Charts
 from genbench.report.content import gather
@@ -100,10 +100,6 @@ def publish_suite(
             log.warning("%s: %d published records match no cell of this suite and leave its tables", name, len(dropped))
         if not records and not failed_here:
             return []
-        if console is not None and not places:  # first, in case the disk is full
-            shown = named([*records, *failed_here])
-            runs = tuple(Run(each, each["labels"]["model"], None) for each in shown[: len(records)])
-            print_suite(SuiteResults(name, runs, tuple(shown[len(records) :])), folder, console)
         if damaged is not None:  # its tables may be the last that is known of its records
             log.warning("%s", damaged)
             for path in (folder / file for file in (*VIEWS, RECORDS)):  # a sweep refuses views without records
@@ -112,7 +108,7 @@ def publish_suite(
         written = {identity(record): record["spec"]["metrics"].keys() for record in records}
         if any(_lost(record, written.get(cell, ()), store) for cell, record in earlier.items()):
             files.set_aside(folder / RECORDS, keep=True)  # the kept records are nowhere else until they are written
-        return write_suite(folder, records, failed_here)
+        return write_suite(folder, records, failed_here, None if places else console)
 
 
 def _lost(published: Record, written: Collection[str], store: Store) -> set[str]:
@@ -192,15 +188,23 @@ def track_charts(board: TrackBoard, store: Store) -> list[Charts]:
     return [charts for charts in (track_curves(board), budget_curves(default)) if charts is not None]
 
 
-def write_suite(folder: Path, records: Sequence[Record], failures: Sequence[Record]) -> list[Path]:
-    """Write the records of a suite, failures last, and the tables made from the records to the suite's folder."""
+def write_suite(
+    folder: Path, records: Sequence[Record], failures: Sequence[Record], console: Console | None = None
+) -> list[Path]:
+    """Write the records of a suite, failures last, and the tables made from the records to the suite's folder.
+
+    Args:
+        console: where to print a summary; None prints nothing.
+    """
     shown = named([*records, *failures])
-    parts = shown[: len(records)], shown[len(records) :]
-    values, failed_runs = read_values(*parts), read_failures(*parts)
+    runs = tuple(Run(each, each["labels"]["model"], None) for each in shown[: len(records)])
+    suite = SuiteResults(folder.name, runs, tuple(shown[len(records) :]))
+    if console is not None:  # first, in case the disk is full
+        print_suite(suite, folder, console)
     content: dict[str, str | bytes] = {
         RECORDS: format_published(map(_portable, [*records, *failures])),
-        "table.md": f"# {folder.name}\n\n" + "\n".join(map(markdown, quality_tables(values, failed_runs))),
-        "table.csv": csv(means(values, failed_runs)),
+        "table.md": f"# {folder.name}\n\n" + "\n".join(map(markdown, quality_tables(suite.values, suite.failures))),
+        "table.csv": csv(means(suite.values, suite.failures)),
     }
     for name, text in content.items():
         for leftover in folder.glob(f".{name}.*.tmp"):  # of a killed publication; others may write here too

@@ -42,6 +42,15 @@ def test_times_are_in_the_records_and_views_are_reproducible(tmp_path):
     assert json.loads(again) == json.loads(json.dumps(timed(99.0)))
 
 
+def test_values_that_contradict_one_another_are_reported_once(tmp_path, caplog):
+    """The summary on the terminal and the tables each reported them."""
+    two = timed(1.0), timed(1.0)
+    two[1]["labels"]["run"] = "later"
+    main_row(two[1], "w2")["value"] = 2.0
+    write_suite(tmp_path / "syn", two, [], Console(quiet=True))
+    assert caplog.text.count("later contradicts") == 1
+
+
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
