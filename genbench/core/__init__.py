@@ -13,6 +13,7 @@ from genbench.core.tasks import (
     Source,
     Split,
     Truth,
+    require_normal,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "Trainable",
     "Transport",
     "Truth",
+    "require_normal",
 ]

@@ -84,6 +84,16 @@ class Normal(Source):
         return normal.log_prob(x).flatten(1).sum(1)
 
 
+def require_normal(source: Source, event: Event, model: str) -> None:
+    """Raise Unsupported unless a source is N(0, I) over the samples of an event.
+
+    Args:
+        model: what starts from it, as the subject of the message.
+    """
+    if not isinstance(source, Normal) or source.shape != event.shape:
+        raise Unsupported(f"{model} starts from N(0, I); this task has another source")
+
+
 class LazyRows(ABC):
     """An array whose rows are read when they are indexed."""
 

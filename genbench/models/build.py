@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from genbench.core import Data, Event, Model, Normal
+from genbench.core import Data, Event, Model, Normal, require_normal
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.latent.encoder import Encoder
 from genbench.models.latent.latent_model import Latent
@@ -30,8 +30,7 @@ def build_model(model: Mapping[str, Any], encoder: Mapping[str, Any] | None, dat
             raise Unsupported("it does not support continuous conditions; flow matching and few-step models do")
         check_labels(built)
         return built
-    if not isinstance(data.source, Normal):
-        raise Unsupported("a model of latents starts from N(0, I); this task has another source")
+    require_normal(data.source, data.event, "a model of latents")
     codec = build_encoder(encoder, data.event)
     latent = Latent(data.event, _built(models, model, codec.latent, Normal(codec.latent.shape)), codec)
     check_labels(latent)

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
-from genbench.errors import ConfigError, Unsupported
+from genbench.core import Batch, Data, Event, Model, Samples, Source, require_normal
+from genbench.errors import ConfigError
 from genbench.registry import models
 from genbench.settings import Count
 from genbench.space import dequantize
@@ -30,8 +30,7 @@ class Gaussian(Model):
     """
 
     def __init__(self, event: Event, source: Source, *, n: Count = 16384) -> None:
-        if not isinstance(source, Normal) or source.shape != event.shape:
-            raise Unsupported("a Gaussian starts from N(0, I) of the shape of its data")
+        require_normal(source, event, "a Gaussian")
         super().__init__()
         self.event, self.source, self.n = event, source, n
         if event.bin:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.core import Batch, Data, Event, Model, Normal, Samples, Source
+from genbench.core import Batch, Data, Event, Model, Samples, Source, require_normal
 from genbench.errors import ConfigError, Unsupported
 from genbench.registry import models
 from genbench.settings import Count, Layers
@@ -64,8 +64,7 @@ class NeuralSplineFlow(Model):
     ) -> None:
         if not event.is_vector:
             raise Unsupported("flows of zuko are for vectors")
-        if not isinstance(source, Normal):
-            raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+        require_normal(source, event, "a normalizing flow")
         if conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if importlib.util.find_spec("zuko") is None:

@@ -1,16 +1,14 @@
 """Claims: verdicts against normal and noncentral t laws; the sources and the measured spreads of committed numbers."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.published import RESULTS
 from scipy import stats
 
 from genbench.analysis.claims import Cost, Number, Published, Spread, Study, audits, options, read
 from genbench.errors import ConfigError
 from genbench.runs.record import read_published
 
-RESULTS = Path(__file__).parents[2] / "results"
 SPREAD = Spread(
     training=(0.01, 0.02, 0.03), evaluation=(0.0, 0.01, 0.02), samples=1000, source="s", grade="C", note="n"
 )

@@ -118,39 +118,18 @@ def test_the_detectable_difference_of_a_family_is_detected_with_80_percent_power
     assert detectable(1.0, 10, 26) < detectable(1.0, 9, 26)  # one more seed never hurts
 
 
-@pytest.mark.parametrize(
-    ("chances", "corrected"),
-    [
-        ([40, 1, 10, 3, 3], [40, 5, 20, 12, 12]),  # 1 * 5, 3 * 4, at least that, 10 * 2, 40 * 1
-        ([12, 2, 11], [22, 6, 22]),  # 2 * 3, 11 * 2, and 12 * 1 is raised to 22
-        ([32, 48], [64, 64]),  # 32 * 2, and 48 * 1 is raised to it
-        ([40, 40], [64, 64]),  # at most 1
-        ([7], [7]),
-        ([], []),
-    ],
-)
-def test_holm_has_the_values_of_its_definition(chances, corrected):
-    """In 64ths, which floating point represents exactly."""
-    assert holm([chance / 64 for chance in chances]) == [chance / 64 for chance in corrected]
-
-
 def test_holm_rejects_what_bonferroni_rejects_in_every_subset():
-    """Holm's method is the closed test of Bonferroni's (Marcus, Peritz and Gabriel, 1976)."""
+    """Holm's method is the closed test of Bonferroni's (Marcus, Peritz and Gabriel, 1976).
+
+    Chances are 64ths, which floating point represents exactly.
+    """
     stream = np.random.default_rng(0)
-    for count in range(1, 7):
+    for count in [*range(7)] * 20:
         chances = [Fraction(int(k), 64) for k in stream.integers(0, 64, count)]
         subsets = [subset for size in range(1, count + 1) for subset in combinations(range(count), size)]
         bonferroni = {subset: min(1, len(subset) * min(chances[i] for i in subset)) for subset in subsets}
         closed = [max(p for subset, p in bonferroni.items() if i in subset) for i in range(count)]
         assert holm([float(p) for p in chances]) == [float(p) for p in closed]
-
-
-def test_holm_keeps_the_family_error():
-    stream = np.random.default_rng(0)
-    wrong = np.mean([min(holm(list(stream.uniform(size=6)))) <= 0.05 for _ in range(4000)])
-    assert wrong == pytest.approx(0.05, abs=0.011)
-    everything_null_rejected_alone = np.mean(stream.uniform(size=(4000, 6)).min(1) <= 0.05)
-    assert everything_null_rejected_alone > 0.2
 
 
 TIMES = 400

@@ -1,9 +1,8 @@
 """Components of variance: identities, coverage on simulated components, and the power of what is planned from them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from helpers.published import RESULTS
 from helpers.tracks import board_of, planted, record_of
 
 from genbench.analysis.claims import options
@@ -12,8 +11,6 @@ from genbench.analysis.variance_components import Crossed, components, crossed
 from genbench.errors import ConfigError
 from genbench.results.reader import read_groups
 from genbench.runs.store import Store
-
-RESULTS = Path(__file__).parents[2] / "results"
 
 
 def table(stream, models, seeds, shared, training, evaluation):

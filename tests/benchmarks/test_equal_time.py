@@ -60,21 +60,6 @@ def timed(request, board):
     )
 
 
-def test_each_method_has_the_longest_budget_that_takes_no_more_than_the_stated_time(timed):
-    given = equal_time.budgets(timed)
-    assert [*given] == [task for shape in timed.seconds.shapes for task in shape.tasks]
-    for task, own in given.items():
-        (shape,) = (shape for shape in timed.seconds.shapes if task in shape.tasks)
-        limit = 1.5 * 20 * shape.seconds["cfm"]
-        assert own["cfm"].steps == 20_000
-        for model, seconds in shape.seconds.items():
-            taken = {steps: seconds * steps / 1000 for steps in STEPS}
-            allowed = [steps for steps in STEPS if taken[steps] <= limit]
-            assert (model in own) == bool(allowed)
-            if allowed:
-                assert own[model] == (allowed[-1], pytest.approx(taken[allowed[-1]]))
-
-
 def test_a_task_has_the_seconds_of_its_shape(board):
     """On 50 dimensions, nsf has 23 times the seconds of cfm, but had the budget of moons, 6.6 times."""
     given = equal_time.budgets(slower(board, 5.0, 23.0))

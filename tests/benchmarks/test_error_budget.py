@@ -1,15 +1,13 @@
 """Biases of couplings: against distances of Gaussians, and their limits."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.published import RESULTS
 from helpers.toy_flows import stream
 
 from benchmarks.error_budget import energy, gibbs_bias, page, plan_excess, theory
-
-RESULTS = Path(__file__).parents[2] / "results"
 
 
 def test_the_excess_of_plans_of_one_point_is_the_distance_of_independent_pairs(monkeypatch):

@@ -32,14 +32,12 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     for record in records:
         if (record["labels"]["model"], record["labels"]["data"]) == ("cfm", "pinwheel"):
             record["results"] = [row for row in record["results"] if row["nfe"] != 1]
-    (tmp_path / "fewer").mkdir()
     fewer = board_of(tmp_path / "fewer", records)
     why = "cfm is not clearly above the floor or lacks seeds"
     assert f"geometric mean over 1 or 2 tasks (left out, because {why}: pinwheel (NFE 1)) with " in readme.caption(
         fewer
     )
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
-    (tmp_path / "near").mkdir()
     assert " excludes 1; ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
 
 

@@ -1,13 +1,10 @@
 """Results that commands have kept: reports, what Python loads, and plans of studies."""
 
 import json
-from pathlib import Path
 
 import pytest
 from helpers.command_line import genbench
-
-RESULTS = Path(__file__).parents[2] / "results"
-
+from helpers.published import RESULTS
 
 PLAN = {
     "plan": "write --published, or --difference",

@@ -1,6 +1,5 @@
 """Every metric of samples, and every extractor, with random weights where the published ones need a download."""
 
-import hashlib
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from helpers import photographs
+from helpers.pixel_features import named
 
 from fake_gpu.proof import Cases, Numbers, compare
 from genbench.core import Data
@@ -112,8 +112,7 @@ def setting(extractor: str) -> dict[str, Any] | str:
     """Return the setting of an extractor, with a file of random weights unless genbench ships its own."""
     if extractor == "efficientnet_lite0":
         return extractor
-    path = weights(extractor)
-    return {"name": extractor, "weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return named(extractor, weights(extractor))
 
 
 @cache

@@ -1,5 +1,6 @@
 """Tiny images whose features are their pixels, so that metrics of features are known."""
 
+import hashlib
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,11 @@ from genbench.settings import settings_of
 from genbench.space import Pixels
 
 SHAPE = (3, 2, 2)
+
+
+def named(name, path):
+    """Return the settings of an extractor whose weights are in a file."""
+    return {"name": name, "weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 class PixelExtractor(FeatureExtractor):

@@ -19,6 +19,15 @@ def gaussian_tilt(epsilon, a, b):
     return (1 + 2 * u) / math.sqrt(1 + 4 * u) - 1
 
 
+def gaussian_plan(reg, n):
+    """Return the correlation of the entropic plan of N(0, 1) with itself, for the cost |x - y|^2, and n quantiles.
+
+    The plan is Gaussian; its correlation solves rho / (1 - rho^2) = 2 / reg (Janati et al., 2020).
+    """
+    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(n) + 0.5) / n)[:, None]
+    return (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg), quantiles
+
+
 def stream(seed=0):
     return torch.Generator().manual_seed(seed)
 

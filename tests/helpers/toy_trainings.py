@@ -1,5 +1,8 @@
 """Trainings of a few steps, whole and interrupted."""
 
+import math
+from itertools import count
+
 import torch
 
 from genbench.models.build import build_model
@@ -21,6 +24,24 @@ def stop_at(last, error=Stop):
             raise error
 
     return progress
+
+
+def spoil(model, at):
+    """Let the loss of a step be NaN."""
+    inner, steps = model.draw, count(1)
+
+    def draw(batch, generator):
+        example = inner(batch, generator)
+        return example._replace(weight=example.weight * (math.nan if next(steps) == at else 1.0))
+
+    model.draw = draw
+
+
+def cell(seed=0, threads=1, sample=None, **plan):
+    """Return the spec of a run of three steps on moons."""
+    plan = {"steps": 3, "batch_size": 8, "threads": threads} | plan
+    settings = {"plan": plan, "evaluation": {"n": 16, "curve": []}, "sample": sample or {}}
+    return make_spec("cfm", "moons", seed=seed, metrics=["nfe"], settings=settings)
 
 
 def start(model="cfm", dataset="moons", settings=None, **plan):

@@ -82,6 +82,7 @@ def written(folder, track=TRACK, chosen=None):
 
 
 def board_of(folder, records, failures=(), track=TRACK, chosen=None, **options):
+    folder.mkdir(exist_ok=True)
     write_suite(folder / "results" / "some", records, failures)
     return track_board(written(folder, track, chosen), Store(folder / "results"), **options)
 

@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers.paper_differences import DIFFERENCES, EPSILONS, LONG, MID, PIXELS, RE_WEIGHTED, pixel_wcfm
+from helpers.paper_differences import DIFFERENCES, EPSILONS, FD, LONG, MID, PIXELS, RE_WEIGHTED, STAR, pixel_wcfm
 from helpers.published import (
     CARDS,
     PAPERS,
@@ -27,10 +27,9 @@ from scipy import stats
 
 OWN_WEIGHTS, TUNED = {"stop": "steps"}, {"table": "tuned"}
 
-STAR = "starflow noise=0.1 conditional=true"
 UNET, DIT, DEEP = "cfm net=unet*", "cfm net=dit*", "starflow blocks=?5,1,1,1? *"
 LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
-FD, LATENTS, EFFICIENT = "fd-digits_cnn", "cifar10*", "fd-efficientnet_lite0"
+LATENTS, EFFICIENT = "cifar10*", "fd-efficientnet_lite0"
 BUDGET = "error_budget"
 ON_MOONS = "few-steps", "moons", "w2", "meanflow coupling=semi*", "sdcfm", {"nfe": 1, "steps": 1600}, {"steps": 2050}
 VP, DIGITS = ("plane-v1", "8gaussians"), ("digits-v1", "digits", FD)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.published import RESULTS
 
 from genbench.analysis.values import load_suites
 from genbench.report.formats.writers import csv, markdown, means
 from genbench.report.tables import quality_tables
 from genbench.runs.store import Store
-
-RESULTS = Path(__file__).parents[2] / "results"
 
 NAMES = sorted(path.parent.name for path in RESULTS.glob("*/records.jsonl.gz"))
 

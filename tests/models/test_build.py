@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_nets import UNET
 
 from genbench.core import Event, Model, Normal, Transport
 from genbench.errors import ConfigError, Unsupported
 from genbench.models.build import build_encoder, build_model
 from genbench.models.flow_matching.couplings.base import Coupled
-from genbench.registry import models
+from genbench.registry import datasets, models
 from genbench.runs.component import model_class, sampler
 from genbench.runs.make_spec import make_spec
 from genbench.runs.spec import build_data
@@ -57,9 +58,6 @@ def test_these_models_and_no_others_have_the_capability(capability, able):
     assert dense >= FLOW_MATCHING | {"nsf", "starflow", "tarflow"}
 
 
-UNET = {"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attention": []}
-
-
 def test_a_model_of_latents_has_the_source_of_its_latents_and_an_encoder_that_depends_on_no_seed():
     settings = {"model": {"net": UNET, "encoder": {"name": "autoencoder", "width": 4}}}
     spec = make_spec("cfm", "digits", metrics=[], settings=settings)
@@ -78,10 +76,14 @@ def test_a_model_of_latents_has_the_source_of_its_latents_and_an_encoder_that_de
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_latents_need_a_normal_source():
-    spec = make_spec("cfm", "8gaussians-moons", metrics=[])
-    with pytest.raises(Unsupported, match=r"starts from N\(0, I\)"):
-        build_model(spec.model, {"name": "autoencoder"}, build_data(spec.data))
+@pytest.mark.parametrize("name", ["gaussian", "nsf", "tarflow", "fm", "vp", "a model of latents"])
+def test_models_that_start_from_the_standard_normal_refuse_other_sources(name):
+    encoder, data = None, build_data(make_spec("cfm", "moons", metrics=[]).data)
+    if name == "a model of latents":
+        name, encoder = "cfm", {"name": "autoencoder"}
+    for source in (datasets["8gaussians-moons"].build().source, Normal((4,))):
+        with pytest.raises(Unsupported, match=r"starts from N\(0, I\); this task has another source"):
+            build_model({"name": name}, encoder, replace(data, source=source))
 
 
 @pytest.mark.parametrize(

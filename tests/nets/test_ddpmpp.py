@@ -2,28 +2,18 @@
 
 import pytest
 import torch
+from helpers.toy_nets import make, parameters
 from torch.testing import assert_close
 
 from genbench.core import Event
 from genbench.errors import ConfigError
 from genbench.nets.ddpmpp import DDPMPlusPlus, Resample
 
-SMALL = {"channels": 16, "multipliers": (1, 2), "blocks": 1, "attention": (4,), "frequencies": 8}
-
-
-def small(times=1, classes=0, **settings):
-    torch.manual_seed(0)
-    net = DDPMPlusPlus(Event((3, 8, 8), classes), classes, times, **SMALL, **settings).eval()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return net
+SMALL = {"name": "ddpmpp", "channels": 16, "multipliers": [1, 2], "blocks": 1, "attention": [4], "frequencies": 8}
 
 
 def test_the_default_has_the_number_of_parameters_of_edm_on_cifar10():
-    with torch.device("meta"):
-        net = DDPMPlusPlus(Event((3, 32, 32)))
-    assert sum(parameter.numel() for parameter in net.parameters()) + 9 * 128 == 55_733_891  # 9 labels of augmentation
+    assert parameters(Event((3, 32, 32)), "ddpmpp") + 9 * 128 == 55_733_891  # 9 labels of augmentation
 
 
 @pytest.mark.parametrize("smooth", [False, True])
@@ -40,14 +30,15 @@ def test_resampling_keeps_means_and_constants(smooth):
 
 
 def test_time_interval_and_label_act():
-    net, x, t, label = small(2, 3), torch.randn(3, 3, 8, 8), torch.rand(3), torch.tensor([0, 1, 2])
+    net = make(Event((3, 8, 8), 3), 3, SMALL, times=2)
+    x, t, label = torch.randn(3, 3, 8, 8), torch.rand(3), torch.tensor([0, 1, 2])
     whole = net(t, x, label, t)
     for changed in (net(t / 2, x, label, t), net(t, x, label, t / 2), net(t, x, None, t)):
         assert (changed - whole).abs().max() > 1e-3
 
 
 def test_levels_of_noise_beyond_the_sampled_ones_are_embedded_as_these():
-    net, x = small(noise_level=True), torch.randn(1, 3, 8, 8)
+    net, x = make(Event((3, 8, 8)), 0, SMALL | {"noise_level": True}), torch.randn(1, 3, 8, 8)
     for end, last in ((0.0, 1 / 81), (1.0, 1 / 1.002)):
         assert_close(net(torch.tensor(end), x), net(torch.tensor(last), x), rtol=1e-4, atol=1e-5)
     assert (net(torch.tensor(0.1), x) - net(torch.tensor(0.2), x)).abs().max() > 1e-4

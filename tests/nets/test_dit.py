@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.toy_nets import make, parameters
 from torch.testing import assert_close
 
 from genbench.core import Event
@@ -11,15 +12,6 @@ from genbench.nets.presets import build
 
 LATENT, IMAGE = Event((4, 32, 32), 1000), Event((3, 32, 32), 1000)
 SMALL = {"patch": 2, "width": 32, "depth": 2, "heads": 4}
-
-
-def small(times=1, classes=3):
-    torch.manual_seed(0)
-    net = DiT(Event((2, 4, 6)), classes, times, **SMALL)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return net
 
 
 @pytest.mark.parametrize(
@@ -32,14 +24,13 @@ def small(times=1, classes=3):
     ],
 )
 def test_published_numbers_of_parameters(event, sizes, millions):
-    with torch.device("meta"):
-        net = DiT(event, event.classes, **sizes)
-    count = sum(parameter.numel() for parameter in net.parameters())
+    count = parameters(event, {"name": "dit"} | sizes, event.classes)
     assert count / 1e6 == pytest.approx(millions, abs=0.2)
 
 
 def test_it_starts_at_zero_and_time_interval_label_and_all_tokens_act():
-    net, x, t, label = small(times=2), torch.randn(3, 2, 4, 6), torch.rand(3), torch.tensor([0, 1, 2])
+    net = make(Event((2, 4, 6)), 3, {"name": "dit"} | SMALL, times=2)
+    x, t, label = torch.randn(3, 2, 4, 6), torch.rand(3), torch.tensor([0, 1, 2])
     assert not DiT(Event((2, 4, 6)), **SMALL)(t, x).any()
     whole = net(t, x, label, t)
     for other in (net(t + 0.5, x, label, t), net(t, x, label, t + 0.5), net(t, x, label.flip(0), t)):

@@ -8,12 +8,12 @@ import pytest
 import torch
 from helpers import song_unet
 from helpers.sit import WIDTH, position_table, released
+from helpers.toy_nets import parameters
 from torch.testing import assert_close
 from torchcfm.models.unet.unet import UNetModelWrapper
 
 from genbench.core import Event
 from genbench.nets.ddpmpp import DDPMPlusPlus
-from genbench.nets.dit import DiT
 from genbench.nets.released_weights import edm, meanflow, sit, torchcfm
 from genbench.nets.unet import UNet
 
@@ -40,10 +40,7 @@ def test_other_positions_are_refused():
 def test_the_settings_of_the_format_are_the_published_size():
     from genbench.results.importing import FORMATS
 
-    net = FORMATS["sit"].settings["model"]["net"]
-    with torch.device("meta"):
-        built = DiT(Event((4, 32, 32), 1000), 1000, **{name: value for name, value in net.items() if name != "name"})
-    count = sum(parameter.numel() for parameter in built.parameters())
+    count = parameters(Event((4, 32, 32), 1000), FORMATS["sit"].settings["model"]["net"], 1000)
     variances = 1152 * 16 + 16  # which SiT also predicts
     assert count + variances == pytest.approx(675e6, rel=1e-3)
 

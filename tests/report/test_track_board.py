@@ -74,8 +74,7 @@ def test_a_budget_at_which_no_row_stands_is_not_whole_and_a_row_of_another_budge
     longer = [record for record in planted(50) if record["labels"]["model"] == "cfm"]
     for seeds, added, shown in ((1, [], (20,)), (5, [], (20,)), (5, longer, (20, 50))):
         found = [record for record in records if record["spec"]["seed"] < seeds]
-        (folder := tmp_path / f"{seeds}-{len(added)}").mkdir()
-        board = board_of(folder, [*found, *added], track=track)
+        board = board_of(tmp_path / f"{seeds}-{len(added)}", [*found, *added], track=track)
         assert board.shown == shown
         assert [steps for steps, tasks in board.whole.items() if tasks] == ([*shown] if seeds == 5 else [])
 

@@ -47,7 +47,6 @@ def test_a_first_method_at_the_floor_is_said_to_be_there(tmp_path, monkeypatch):
     said = "), at the floor."
     assert said not in sentences(board_of(tmp_path, planted()))[0]
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
-    (tmp_path / "near").mkdir()
     assert f"{said} " in sentences(board_of(tmp_path / "near", planted()))[0]
 
 

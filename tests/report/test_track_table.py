@@ -90,7 +90,6 @@ def test_a_budget_that_is_trained_in_part_changes_no_row_and_no_column(tmp_path)
     for record in part:  # the order of methods turns over
         if record["labels"]["model"] == "otcfm":
             record["results"] = [row | {"value": row["value"] + 9} for row in record["results"]]
-    (tmp_path / "whole").mkdir()
     board, before = board_of(tmp_path, [*planted(), *part]), board_of(tmp_path / "whole", planted())
     assert (board.shown, board.models) == ((20,), before.models)
     one, other = across_table(board), across_table(before)
@@ -118,7 +117,6 @@ def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
             record["results"] = [row | {"value": row["value"] - 0.5 * (row["nfe"] == 4)} for row in record["results"]]
         elif record["labels"]["model"] == "nsf":
             record["results"] = [row | {"value": row["value"] - 1.5, "nfe": 8.0} for row in record["results"]]
-    (tmp_path / "near").mkdir()
     rows = {
         row.label: [cell.text for cell in row.cells] for row in cost_table(board_of(tmp_path / "near", near), 20).rows
     }

@@ -132,12 +132,15 @@ def test_labels_come_along(tmp_path):
         (np.zeros((4, SIZE, SIZE, 4), np.uint8), "samples have shape (16, 16, 4)"),
     ],
 )
-def test_wrong_arrays_say_what_would_be_right(place, data, tmp_path, array, message):
+def test_wrong_arrays_say_what_would_be_right(data, tmp_path, array, message):
     np.save(tmp_path / "x.npy", array)
     with pytest.raises(ConfigError) as said:
         read(tmp_path / "x.npy", data, "folder")
     assert message in str(said.value)
-    np.savez(tmp_path / "x.npz", a=array, b=array)
+
+
+def test_several_arrays_and_a_folder_of_samples_of_digits_are_refused(place, data, tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises(ConfigError, match="holds a, b; write one array of all samples, called 'samples'"):
         read(tmp_path / "x.npz", data, "folder")
     with pytest.raises(ConfigError, match=r"samples: write samples of digits as \.npy or \.npz$"):

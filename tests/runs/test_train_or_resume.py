@@ -1,12 +1,10 @@
 """Fitting: initial weights by seed, kept weights that are taken, and what training costs."""
 
 import inspect
-import math
-from itertools import count
 
 import pytest
 import torch
-from helpers.toy_trainings import stop_at, weights
+from helpers.toy_trainings import spoil, stop_at, weights
 
 from genbench.errors import RunFailed
 from genbench.metrics.measurement import evaluate
@@ -31,17 +29,6 @@ def fitted(specs, root, spent=None):
     members = [Member(spec, build_untrained(spec, data), store) for spec in specs]
     reasons = fit_and_save(members, data, start_group("cpu"), spent or {})
     return [member.model for member in members], reasons, store
-
-
-def spoil(model, at):
-    """Let the loss of a step be NaN."""
-    inner, steps = model.draw, count(1)
-
-    def draw(batch, generator):
-        example = inner(batch, generator)
-        return example._replace(weight=example.weight * (math.nan if next(steps) == at else 1.0))
-
-    model.draw = draw
 
 
 def test_weights_are_those_of_the_seed_saved_with_their_cost_and_taken_again(tmp_path):

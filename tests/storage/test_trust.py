@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from helpers.image_trees import write_images
+from helpers.toy_nets import UNET
 
 import genbench
 from genbench import ConfigError
@@ -16,7 +17,6 @@ from genbench.runs.spec import SPEC
 from genbench.storage import trust
 from genbench.storage.trust import Untrusted
 
-NET = {"name": "unet", "channels": 4, "blocks": 1, "multipliers": [1], "attention": []}
 opened = []
 sys.addaudithook(lambda event, details: event in ("open", "os.scandir", "os.listdir") and opened.append(details[0]))
 
@@ -26,7 +26,7 @@ def made(tmp_path_factory):
     """A folder of images, and the results of a run on it."""
     place = tmp_path_factory.mktemp("made")
     write_images(place / "images", {"train/a": 8, "train/b": 8, "test/a": 4, "test/b": 4})
-    settings = {"data": {"path": str(place / "images"), "size": 8, "valid": 0.0}, "model": {"net": NET}}
+    settings = {"data": {"path": str(place / "images"), "size": 8, "valid": 0.0}, "model": {"net": UNET}}
     settings |= {"plan": {"steps": 2, "batch_size": 2}, "evaluation": {"n": 4}}
     genbench.run("cfm", "folder", metrics=["norm"], settings=settings, results=place / "results")
     return place / "images", place / "results"

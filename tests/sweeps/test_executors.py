@@ -8,17 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 from helpers.processes import apart, begun
+from helpers.toy_trainings import cell
 
-from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 from genbench.sweeps import executors
 from genbench.sweeps.executors import MAX_TRIES, ProcessPool
 from genbench.sweeps.jobs import JobEvent, make_jobs
-
-
-def cell(sample=None):
-    settings = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
-    return make_spec("cfm", "moons", metrics=["nfe"], settings=settings | {"sample": sample or {}})
 
 
 def two_cells():

@@ -4,18 +4,11 @@ import logging
 from dataclasses import replace
 
 import pytest
+from helpers.toy_trainings import cell
 
-from genbench.runs.make_spec import make_spec
 from genbench.runs.store import Store
 from genbench.sweeps import jobs
 from genbench.sweeps.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job
-
-
-def cell(seed=0, threads=1, sample=None, **plan):
-    plan = {"steps": 3, "batch_size": 8, "threads": threads} | plan
-    settings = {"plan": plan, "evaluation": {"n": 16, "curve": []}, "sample": sample or {}}
-    return make_spec("cfm", "moons", seed=seed, metrics=["nfe"], settings=settings)
-
 
 EULER = {"method": "euler", "steps": 2}
 

@@ -149,6 +149,9 @@ def test_a_file_that_is_wrong_is_refused_in_one_line(cli, folder, content, messa
     assert code == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_names_and_files_that_do_not_exist_are_refused(folder):
     with pytest.raises(ConfigError, match=r"my_model.py registers no model 'affin'; did you mean 'affine'\?"):
         component_name("models", "my_model.py:affin")
     with pytest.raises(ConfigError, match=r"my_metric.py registers no model, but metric 'spread'"):

@@ -1,6 +1,5 @@
 """Ensembles: a member is what it would be alone, whatever the other members are, and if they fail."""
 
-import math
 import shutil
 from functools import partial
 from unittest import mock
@@ -8,7 +7,7 @@ from unittest import mock
 import pytest
 import torch
 from helpers.processes import apart
-from helpers.toy_trainings import Stop, stop_at, weights
+from helpers.toy_trainings import Stop, spoil, stop_at, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
@@ -107,14 +106,8 @@ def test_a_member_that_fails_leaves_the_others_alone_also_when_resumed(tmp_path)
     def started(spoiled):
         specs = specs_of("cfm", [{"seed": 0}, {"seed": 1}, {"seed": 2}], steps=130)
         (stack, data), plan = stack_of(specs), plan_of(specs[0])
-        inner, count = stack.members[1].draw, iter(range(1, 1000))
-
-        def draw(batch, generator):
-            example = inner(batch, generator)
-            return example._replace(weight=example.weight * (math.nan if next(count) == 42 else 1.0))
-
         if spoiled:
-            stack.members[1].draw = draw
+            spoil(stack.members[1], 42)
         return stack, data, plan
 
     stack, data, plan = started(True)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.processes import context, together
-from helpers.toy_trainings import Stop, start, train, weights
+from helpers.toy_trainings import Stop, spoil, start, train, weights
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
@@ -21,14 +21,7 @@ RUNNING = {"normalizer": "running"}
 
 def test_a_loss_that_is_not_finite_names_its_step():
     model, data, plan = start(steps=300)
-    inner, calls = model.loss, []
-
-    def loss(example):
-        calls.append(1)
-        scalars = inner(example)
-        return {**scalars, "loss": scalars["loss"] * (float("nan") if len(calls) == 42 else 1.0)}
-
-    model.loss = loss
+    spoil(model, 42)
     with pytest.raises(RunFailed, match=r"step 42$"):
         fit(model, data, plan, start_group("cpu"), seed=0)
 

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Lt
 
-from genbench.core import Event, Normal, Source
-from genbench.errors import Unsupported
+from genbench.core import Event, Source, require_normal
 from genbench.models.flow_matching.couplings.balanced import REFERENCE, Balanced, ReferenceSettings
 from genbench.models.flow_matching.couplings.base import Independent
 from genbench.models.flow_matching.couplings.entropic import ENTROPIC, Entropic, EntropicSettings
@@ -145,7 +144,7 @@ def fm(
     Args:
         sigma: standard deviation of the noise that is left around the data at t = 1.
     """
-    _require_normal(source, "fm")
+    require_normal(source, event, "fm")
     return FlowMatching(event, source, net=net, coupling=Independent(), path=Lipman(sigma), shared=shared)
 
 
@@ -188,11 +187,6 @@ def vp(
     Args:
         schedule: "cosine" is smooth at both ends; "linear" is the noise rate of Song et al.
     """
-    _require_normal(source, "vp")
+    require_normal(source, event, "vp")
     path = VariancePreserving(schedule)
     return FlowMatching(event, source, net=net, coupling=Independent(), path=path, shared=shared)
-
-
-def _require_normal(source: Source, name: str) -> None:
-    if not isinstance(source, Normal):
-        raise Unsupported(f"{name} needs N(0, I) as its source; this task has another one")

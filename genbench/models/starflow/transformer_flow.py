@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from genbench.core import CPU, Batch, Data, Event, Model, Normal, Samples, Source, Split
-from genbench.errors import ConfigError, Unsupported
+from genbench.core import CPU, Batch, Data, Event, Model, Samples, Source, Split, require_normal
+from genbench.errors import ConfigError
 from genbench.models.starflow.autoregressive import Flow, Latents
 from genbench.models.starflow.decoding import RULES, Decoder, Guidance, JacobiDecoding, sequential, weights
 from genbench.models.starflow.design import (
@@ -60,8 +60,7 @@ class TransformerFlow(Model):
 
     def __init__(self, event: Event, source: Source, layers: Sequence[int], design: Design) -> None:
         super().__init__()
-        if not isinstance(source, Normal) or source.shape != event.shape:
-            raise Unsupported("a normalizing flow starts from N(0, I) of the shape of its data")
+        require_normal(source, event, "a normalizing flow")
         if design.conditional and not event.classes:
             raise ConfigError("model.conditional=true needs data with classes; the data has none")
         if design.text is not None and design.inject != "prefix":

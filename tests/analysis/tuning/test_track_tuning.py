@@ -49,10 +49,7 @@ def test_the_better_candidate_on_validation_data_is_what_the_tuned_cells_have(tm
     assert {each["budget"]["steps"] for each in trials} == {60}
 
 
-def test_a_suite_that_is_no_track_has_nothing_to_tune(tmp_path, cli):
-    code, _, err = cli("tune", "--track", "smoke", "--results", tmp_path)
-    assert code == 2
-    assert "is not a track: it has no [track]" in err
+def test_options_that_a_track_sets_are_refused(cli):
     code, _, err = cli("tune", "--seeds", "9", "--track", "smoke")
     assert (code, "omit --over, --metric, --seeds and --set" in err) == (2, True)
 
@@ -103,11 +100,9 @@ def test_trials_on_the_test_split_are_refused_and_the_split_of_the_tables_is_not
     (specs, *_) = [trials.search.specs for trials in track_tuning(path).trials]
     assert {spec.evaluation["split"] for spec in specs} == {"valid"}
     path.write_text(TRACK.replace("seeds = 2 }", 'seeds = 2, evaluation = { split = "test" } }'))
-    in_call = ("cfm", "--dataset", "moons", "--over", "plan.lr=[1e-3]", "--set", "evaluation.split=test")
-    for words in (("--track", path), in_call):
-        code, _, err = cli("tune", *words, "--results", tmp_path)
-        said = "genbench: evaluation.split=test: tuning measures candidates on validation data: omit the split\n"
-        assert (code, err) == (2, said)
+    code, _, err = cli("tune", "--track", path, "--results", tmp_path)
+    said = "genbench: evaluation.split=test: tuning measures candidates on validation data: omit the split\n"
+    assert (code, err) == (2, said)
 
 
 def test_paths_in_the_data_of_trials_are_relative_to_the_track(tmp_path, monkeypatch):

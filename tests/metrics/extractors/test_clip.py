@@ -1,8 +1,8 @@
-import hashlib
 from collections import OrderedDict
 
 import pytest
 import torch
+from helpers.pixel_features import named
 from safetensors.torch import save_file
 from torch import nn
 
@@ -52,11 +52,7 @@ class Visual(nn.Module):
 
 def saved(state, path):
     save_file({name: value.half().contiguous() for name, value in state.items()}, path)
-    return named(path)
-
-
-def named(path):
-    return {"name": "clip", "weights": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return named("clip", path)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +86,7 @@ def test_an_archive_of_other_weights_is_refused(data, tmp_path, visual):
     path = tmp_path / "text.pt"
     path.write_text("no archive")
     with pytest.raises(ConfigError, match="holds no weights of CLIP"):
-        build_extractor(data, named(path))
+        build_extractor(data, named("clip", path))
 
 
 def test_torchscript_is_read_only_where_it_is_the_published_archive(data, tmp_path, visual):
@@ -101,4 +97,4 @@ def test_torchscript_is_read_only_where_it_is_the_published_archive(data, tmp_pa
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], state[name]) for name in state)
     with pytest.raises(ConfigError, match="holds no weights of CLIP"):
-        build_extractor(data, named(path))
+        build_extractor(data, named("clip", path))

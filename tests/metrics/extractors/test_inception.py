@@ -1,10 +1,9 @@
 """Inception with random weights, next to the libraries whose files and features these are."""
 
-import hashlib
-
 import pytest
 import torch
 from helpers.photographs import patches
+from helpers.pixel_features import named
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from genbench.errors import ConfigError
@@ -80,9 +79,8 @@ def test_wrong_files_are_refused_with_one_line(inception_files, data, tmp_path):
         build_extractor(data, {"name": "inception-clean", "weights": str(path), "sha256": sha256})
     other = tmp_path / "other.pth"
     torch.save({"conv": torch.zeros(3)}, other)
-    sha256 = hashlib.sha256(other.read_bytes()).hexdigest()
     with pytest.raises(ConfigError, match="is not Inception") as error:
-        build_extractor(data, {"name": "inception-fidelity", "weights": str(other), "sha256": sha256})
+        build_extractor(data, named("inception-fidelity", other))
     assert "\n" not in str(error.value)
     with pytest.raises(ConfigError, match=r"features\.weights: .*nowhere does not exist"):
         build_extractor(data, {"name": "inception-fidelity", "weights": str(tmp_path / "nowhere")})
@@ -94,7 +92,6 @@ def test_code_in_a_pickle_is_not_executed(data, tmp_path):
             return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",))
 
     torch.save({"x": Evil()}, tmp_path / "evil.pth")
-    sha256 = hashlib.sha256((tmp_path / "evil.pth").read_bytes()).hexdigest()
     with pytest.raises(ConfigError, match="is not Inception"):
-        build_extractor(data, {"name": "inception-fidelity", "weights": str(tmp_path / "evil.pth"), "sha256": sha256})
+        build_extractor(data, named("inception-fidelity", tmp_path / "evil.pth"))
     assert not (tmp_path / "ran").exists()

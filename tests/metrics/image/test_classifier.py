@@ -70,21 +70,13 @@ def test_classifiers_are_accurate_and_chosen_by_the_size_of_images(digits, mnist
     assert digit_classifier(mnist) is mnist5k_cnn(mnist)
 
 
-def test_distance_and_balance_of_large_digits(mnist):
-    def value(name, x, label=None):
-        rows = measure(Evaluation(mnist, 0, x=x, label=label), name, {}, True)
-        return {row["metric"]: row for row in rows}
-
-    real = mnist.train.take(1000, 0)
-    distance = value("fd-mnist5k_cnn", real.x)["fd-mnist5k_cnn"]
-    assert 0 < distance["value"] < 2 * distance["floor"]
+def test_large_digits_are_closer_to_one_another_than_noise_is(mnist):
     noise = torch.rand(1000, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert value("fd-mnist5k_cnn", noise)["fd-mnist5k_cnn"]["value"] > 20 * distance["floor"]
-    balance = value("class_balance", real.x, real.label)
-    assert balance["class_balance"]["value"] > 0.93
-    assert balance["class_balance.accuracy"]["value"] > 0.97
-    ones = real.label == 1
-    assert value("class_balance", real.x[ones])["class_balance"]["value"] == pytest.approx(0.1, abs=0.02)
+    real, other = (
+        measure(Evaluation(mnist, 0, x=x), "fd-mnist5k_cnn", {}, True)[0] for x in (mnist.train.take(1000, 0).x, noise)
+    )
+    assert 0 < real["value"] < 2 * real["floor"]
+    assert other["value"] > 20 * real["floor"]
 
 
 def test_other_images_are_refused_with_a_reason(digits, mnist):
@@ -100,10 +92,6 @@ def test_other_images_are_refused_with_a_reason(digits, mnist):
     )
     with pytest.raises(Unsupported, match=r"mnist5k_cnn classifies only \d\d.\d% of the test images"):
         mnist5k_cnn(replace(mnist, test=upside_down))
-    broken = torch.full((500, 1, 8, 8), float("nan"))
-    for name in ("fd-digits_cnn", "class_balance"):
-        (row,) = measure(Evaluation(digits, 0, x=broken), name, {}, True)
-        assert "500 of 500 samples are not finite" in row["reason"]
 
 
 def test_it_does_not_depend_on_the_held_out_combinations(captioned):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.toy_nets import UNET
 from torch import nn
 from torch.testing import assert_close
 
@@ -10,7 +11,6 @@ from genbench.models.flow_matching.pair_model import Example
 from genbench.nets.unet import Residual
 
 SCM = {"tangent": 0.1, "segments": 1, "boundary": 1.0}
-UNET = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
 
 
 def test_the_exact_predictions_agree_to_second_order(built, exact, gaussian_flow):

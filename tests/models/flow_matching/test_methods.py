@@ -7,7 +7,6 @@ import torch
 from helpers.toy_flows import tilted
 from torch.testing import assert_close
 
-from genbench.errors import Unsupported
 from genbench.metrics.sampling import noise
 from genbench.models.flow_matching.couplings.wcfm_weights import GRID
 from genbench.models.flow_matching.paths import VariancePreserving
@@ -79,12 +78,6 @@ def test_the_couplings_straighten_paths_in_the_known_order(built):
         lengths[name] = ((weight * square).sum() / weight.sum()).item()
     assert lengths["otcfm"] < lengths["wcfm"] < lengths["cfm"]
     assert lengths["cfm"] == pytest.approx(25 + 2 * 0.1**0.5 + 2, rel=0.05)  # |center|^2 + 2 std^2 + 2
-
-
-@pytest.mark.parametrize("name", ["fm", "vp"])
-def test_paths_from_the_normal_need_a_normal_source(name, built):
-    with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-        built(name, "moons-8gaussians")
 
 
 def test_the_record_of_a_run_states_the_kappa_that_the_elbow_rule_chose(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.flow_maps import Biased, error, put, states
+from helpers.toy_nets import UNET
 from torch.testing import assert_close
 
 NAMES = ["lagrangian", "tvm", "eulerian", "progressive"]
@@ -32,8 +33,7 @@ def test_on_an_interval_of_length_zero_the_error_is_that_of_the_velocity(built, 
 
 def test_the_targets_of_tvm_do_not_depend_on_dropout(built):
     """Otherwise a resumed run, whose global random state differs, would learn from others."""
-    net = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": [], "dropout": 0.5}
-    model, data = built("tvm", "digits", net=net)
+    model, data = built("tvm", "digits", net=UNET | {"dropout": 0.5})
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))

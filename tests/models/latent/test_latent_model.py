@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.toy_flows import component
+from helpers.toy_nets import UNET
 from helpers.toy_trainings import Stop, stop_at
 from torch import nn
 from torch.testing import assert_close
@@ -26,7 +27,7 @@ from genbench.training.plan import Plan
 from genbench.training.process_group import start_group
 
 SMALL = {
-    "cfm": {"net": {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}},
+    "cfm": {"net": UNET},
     "starflow": {"width": 16, "head": 16, "blocks": [1, 1], "patch": 2},
 }
 SAMPLING = {"cfm": {"method": "euler", "steps": 3}, "starflow": {}}

@@ -8,8 +8,6 @@ from helpers.toy_transformer_flows import IMAGE, NAMES, SMALL, VECTOR, build, pe
 from torch.testing import assert_close
 
 from genbench.core import Batch, Event, Normal
-from genbench.errors import Unsupported
-from genbench.registry import datasets, models
 
 EVENTS = [pytest.param(IMAGE, id="image"), pytest.param(VECTOR, id="vector")]
 
@@ -113,9 +111,3 @@ def test_one_step_along_the_score_denoises_a_gaussian():
     assert_close(noisy.x, total * x0, atol=1e-6, rtol=1e-6)
     assert_close(clean.x, noisy.x * 1.2**2 / total**2, atol=1e-6, rtol=1e-6)
     assert clean.nfe == noisy.nfe + 1 == 2
-
-
-def test_only_the_standard_normal_is_a_source():
-    for source in (datasets["8gaussians-moons"].build().source, Normal((4,))):
-        with pytest.raises(Unsupported, match=r"N\(0, I\)"):
-            models["tarflow"].build(Event((2,)), source)

@@ -8,10 +8,11 @@ import re
 import shutil
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import html5lib
 import pytest
+from helpers.published import RESULTS
 from helpers.reports import blocks, comparison_table, gathered, text, three_seeds
 from helpers.tracks import board_of, planted
 from PIL import Image
@@ -39,7 +40,6 @@ from genbench.report.track_sentences import sentences
 from genbench.report.track_table import track_tables
 from genbench.runs.store import Store
 
-RESULTS = Path(__file__).parents[3] / "results"
 HOSTILE = "<script>alert(1)</script> \"a' onload=x {{7*7}} $\\frac1 \x1b[31m ünïcode 中"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.toy_nets import UNET
 from helpers.toy_trainings import stop_at
 from PIL import Image
 
@@ -249,11 +250,10 @@ def test_a_step_that_holds_something_else_is_damaged(tmp_path, text):
 
 
 def test_pages_of_images_are_drawn_along_the_way_without_measuring_anything(tmp_path):
-    net = {"name": "unet", "channels": 8, "blocks": 1, "multipliers": [1], "attention": []}
     settings = {"evaluation": {"n": 20, "curve": []}, "sample": {"method": "euler", "steps": 2}}
     plan = {"steps": 9, "grid_every": 3, "eval_every": 0}
     spec, plain = (
-        make_spec("cfm", "digits", metrics=["norm"], settings=settings | {"model": {"net": net}, "plan": each})
+        make_spec("cfm", "digits", metrics=["norm"], settings=settings | {"model": {"net": UNET}, "plan": each})
         for each in (plan, plan | {"grid_every": 0})
     )
     stores = Store(tmp_path / "pages"), Store(tmp_path / "none")

@@ -1,8 +1,6 @@
-import math
-
 import pytest
 import torch
-from helpers.toy_flows import stream
+from helpers.toy_flows import gaussian_plan, stream
 from torch.testing import assert_close
 
 from genbench.models.flow_matching.couplings.entropic import Entropic, EntropicSettings
@@ -13,10 +11,7 @@ SPREAD = 2.0
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])
 def test_the_correlation_of_gaussians_is_the_closed_form(epsilon):
-    """The plan of N(0, 1) with itself is Gaussian; rho solves rho / (1 - rho^2) = 2 / reg (Janati et al., 2020)."""
-    reg = epsilon * SPREAD
-    rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
-    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1500) + 0.5) / 1500)[:, None]
+    rho, quantiles = gaussian_plan(epsilon * SPREAD, 1500)
     pairs = Entropic(EntropicSettings(epsilon=epsilon))(quantiles, quantiles, None, stream())
     assert float((pairs.x0 * quantiles).mean()) == pytest.approx(rho, abs=0.08)
     assert torch.equal(pairs.weight, torch.ones(1500))

@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 import torch
-from helpers.toy_flows import stream
+from helpers.toy_flows import gaussian_plan, stream
 from torch.testing import assert_close
 
 from genbench.errors import ConfigError, RunFailed
@@ -131,10 +131,7 @@ def test_settings_that_do_not_apply_are_refused(built):
 
 @pytest.mark.parametrize("reg", [0.1, 1.0, 1000.0])
 def test_sinkhorn_correlation_of_gaussians_is_the_closed_form(reg):
-    # The entropic plan of N(0,1) with itself for cost c = |x-y|^2 and strength reg is Gaussian with correlation
-    # rho solving rho / (1 - rho^2) = 2 / reg (Janati et al., 2020).
-    rho = (math.sqrt(1 + 16 / reg**2) - 1) / (4 / reg)
-    quantiles = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(1000) + 0.5) / 1000)[:, None]
+    rho, quantiles = gaussian_plan(reg, 1000)
     paired = Sinkhorn(reg=reg)(quantiles, quantiles, None, stream()).x0
     assert (paired * quantiles).mean().item() == pytest.approx(rho, abs=0.08)
 
