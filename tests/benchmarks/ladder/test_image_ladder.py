@@ -21,14 +21,15 @@ FIVE = ["cfm", "otcfm", "wcfm", "sdcfm", "reflow"]
 
 def simulated(data, steps, methods, seeds):
     """Return a record of each method and seed; each method is better than the next."""
+    common = record_of("cfm", data.partition(" ")[0], steps, seed=0, rows=[])
+    common["labels"]["data"] = data
     records = []
     for rank, method in enumerate(methods):
         for seed in range(seeds):
             value = 1.5**rank + 0.01 * seed
             rows = rows_of(value, floor=None, curve=[(1.0, 2 * value)])
-            record = record_of("cfm", data.partition(" ")[0], steps, seed, rows, row=method)
-            record["labels"]["data"] = data
-            records.append(record)
+            place = common["track"][0] | {"row": method}
+            records.append(common | {"spec": common["spec"] | {"seed": seed}, "results": rows, "track": [place]})
     return records
 
 
