@@ -78,7 +78,6 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
-UNTRAINED = "Its models are not trained yet.\n"
 UNCOMPARED = "Nothing is compared yet, because fewer than two budgets are finished.\n"
 TO_PREDICT = "The predictions will be committed before any run at the third budget starts.\n"
 CAPTION = (
@@ -203,7 +202,7 @@ def samples(results: Path) -> Iterator[str]:
 def latents(ladder: Ladder) -> Iterator[str]:
     """Yield what is known about latents: whether budgets are compared, and the same methods with two networks."""
     if not contests(ladder):
-        yield UNCOMPARED if ladder else UNTRAINED
+        yield UNCOMPARED
     for own in ladder.values():
         for steps, rung in own.items():
             if not rung.unfinished and (table := network_table(rung)):

@@ -32,3 +32,14 @@ def test_separated_pairs_of_a_metric_are_counted_by_the_headline_metric(contest)
     rows = {row.split(" | ")[0]: row.split(" | ") for row in numbers(cheap([found])).splitlines()[2:]}
     assert rows["| w2"][5] == "10 of 10"
     assert rows["| opposite"][3:6] == ["1.00 (1.00 to 1.00)", "-1.00 (-1.00 to -1.00)", "0 of 10"]
+
+
+def test_a_metric_whose_values_are_equal_separates_no_pairs_and_four_values_have_no_order(contest):
+    """The straightness of some paths is 0 for each method and seed."""
+    found = contest("moons", [1.0, 3.0, 9.0, 27.0, 81.0], [1.0, 3.0, 9.0, 27.0, 81.0])
+    for rung in (found.first, found.last):
+        rung.numbers["straightness"] = {name: dict.fromkeys(own, 0.0) for name, own in rung.main.items()}
+        rung.numbers["bits"] = {name: own for name, own in rung.main.items() if name != "m4"}
+    table = numbers(cheap([found]))
+    assert "| straightness | 1 | 5 | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) | 0 of 0 |" in table
+    assert "bits" not in table

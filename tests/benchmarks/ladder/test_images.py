@@ -1,12 +1,12 @@
 """Images on the page: strips of samples, and methods with two networks."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from helpers.command_line import genbench
+from helpers.published import RESULTS
 from PIL import Image
 
 from benchmarks.ladder.images import (
@@ -25,8 +25,6 @@ from benchmarks.ladder.orders import Rung
 from benchmarks.ladder.page import TRACKS
 from genbench.results.reader import RECORDS
 from genbench.runs.record import read_published
-
-RESULTS = Path(__file__).parents[3] / "results"
 
 
 def cell(levels):

@@ -1,13 +1,14 @@
-"""The command of the ladder: it says in one line what is wrong."""
+"""The command of the ladder: it says in one line what is wrong, and registers predictions once."""
 
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.published import RESULTS
+from helpers.tracks import planted
 
 from benchmarks.ladder.__main__ import main
-
-RESULTS = Path(__file__).parents[3] / "results"
+from genbench.results.reader import RECORDS
+from genbench.runs.record import format_published
 
 
 def run(monkeypatch, *words):
@@ -30,3 +31,16 @@ def test_bad_input_gets_one_line(monkeypatch, capsys, words, message):
         run(monkeypatch, "--results", str(RESULTS), "--predict", *words)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_predictions_are_registered_once(monkeypatch, capsys, tmp_path):
+    (tmp_path / "plane-v1").mkdir()
+    (tmp_path / "plane-v1" / RECORDS).write_bytes(format_published([*planted(20), *planted(50)]))
+    words = "--results", str(tmp_path), "--predict", "plane-v1", "50", "20000", "ratio"
+    run(monkeypatch, *words)
+    path = tmp_path / "plane-v1" / "predictions_ratio.toml"
+    path.write_text("as registered")
+    with pytest.raises(SystemExit):
+        run(monkeypatch, *words)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"{path} exists: predictions are registered once")
+    assert path.read_text() == "as registered"

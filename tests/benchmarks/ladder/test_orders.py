@@ -219,6 +219,17 @@ def test_losses_order_methods_only_where_they_are_likelihoods():
     assert rung.numbers["validation_loss.bits"] == {"nsf": dict.fromkeys(range(5), 2.0)}
 
 
+def test_costs_and_metrics_that_blur_improves_order_no_methods():
+    """Blurred images have a higher density and precision than real ones. A tilt is about training pairs."""
+    ordered = {"precision_recall.recall", "density_coverage.coverage"}
+    unordered = {"precision_recall.precision", "density_coverage.density", "tilt.ess", "failed"}
+    records = planted()
+    for record in records:
+        row = record["results"][0] | {"better": "higher", "value": 0.5}
+        record["results"] = [row | {"metric": name} for name in ordered | unordered]
+    assert rungs(records, {})["moons"][20].numbers.keys() == ordered
+
+
 def test_a_budget_without_values_of_the_headline_has_no_order():
     records = planted()
     for record in records:

@@ -2,21 +2,31 @@
 
 import re
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.published import CARDS, difference, signed, step_costs
+from helpers.published import CARDS, RESULTS, difference, signed, step_costs
 
 from benchmarks.ladder.answers import LARGE, MAIN, pairs
-from benchmarks.ladder.orders import among, array, complete, named, rungs
-from benchmarks.ladder.page import TRACKS, contests, early, holds, orders, page, planned, read_ladders, sizes
+from benchmarks.ladder.orders import Rung, among, array, complete, named, rungs
+from benchmarks.ladder.page import (
+    TRACKS,
+    UNCOMPARED,
+    contests,
+    early,
+    holds,
+    latents,
+    orders,
+    page,
+    planned,
+    read_ladders,
+    sizes,
+)
 from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import REGISTERED
 from genbench.analysis.significance import compare_all
 from genbench.runs.record import read_published
 
-RESULTS = Path(__file__).parents[3] / "results"
 RISING, FALLING = [1.0, 3.0, 9.0, 27.0, 81.0], [81.0, 27.0, 9.0, 3.0, 1.0]
 CLOSE, MIXED = [1.0, 1.1, 1.2, 1.3, 1.4], [1.2, 1.0, 1.4, 1.1, 1.3]
 
@@ -148,3 +158,20 @@ def test_early_metrics_predict_from_the_shortest_budget_to_the_longest(contest):
     ladder = {"moons": {100: found.first, 500: found.first, 1000: found.last}}
     heads = [text for text in early("some", contests(ladder)) if text.startswith("On ")]
     assert heads == ["On some, 100 to 1,000 steps:\n"]
+
+
+def test_two_networks_are_compared_after_each_finished_budget(contest):
+    """A budget in training would compare the methods that train first."""
+    one, other = {0: 1.0, 1: 3.0}, {0: 2.0, 1: 6.0}
+    values = {"cfm net=dit": one, "wcfm net=dit": other, "cfm net=unet": one, "wcfm net=unet": other}
+    both = Rung("fd", {"fd": values})
+    begun = both._replace(unfinished=("cfm (seed 2)",))
+    shown = [*latents({"photos": {100: both, 500: begun, 1000: both}})]
+    assert shown[0] == UNCOMPARED  # two methods have no order
+    assert [text for text in shown if text.startswith("Two networks")] == [
+        "Two networks, after 100 steps:\n",
+        "Two networks, after 1,000 steps:\n",
+    ]
+    assert sum("| cfm - wcfm | " in text for text in shown) == 2
+    single = contest("photos", RISING, FALLING)
+    assert [*latents({"photos": {100: single.first, 1000: single.last}})] == []

@@ -1,10 +1,10 @@
 """Predictors of orders: closed forms and limits. Registered predictions follow from the tasks known then."""
 
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.published import RESULTS
 from scipy.stats import ttest_rel
 
 from benchmarks.ladder import predictors
@@ -25,7 +25,6 @@ from benchmarks.ladder.predictors import (
 )
 from genbench.errors import ConfigError
 
-RESULTS = Path(__file__).parents[3] / "results"
 KNOWN = ("moons", "checkerboard")
 """Tasks that were known at both budgets when the first predictions were registered."""
 

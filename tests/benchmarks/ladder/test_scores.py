@@ -117,6 +117,19 @@ def test_methods_that_were_not_predicted_change_no_score(contest):
     assert [*scores({"ratio": Stated(1000, own)}, [found])] == alone
 
 
+def test_nothing_is_tested_if_a_predicted_method_has_too_few_seeds(contest):
+    """The four other methods would have a score, and a p value that is not registered."""
+    methods = range(5)
+    own = {(f"m{i}", f"m{j}"): 1.0 for i in methods for j in methods if i < j}
+    found = contest("moons", RISING, RISING)
+    found.last.main["m4"] = {0: 81.0}
+    table, *_, said = scores({"ratio": Stated(1000, {("moons", "w2"): own})}, [found])
+    assert rows_of(table) == [["moons", "6 of 10", "5", "0.000"]]
+    assert said == (
+        "By the registered rule, on w2: nothing is tested, because too few seeds have all predicted methods.\n"
+    )
+
+
 def test_a_predictor_is_better_only_in_a_corrected_test():
     tasks = range(4)
     values = {
