@@ -143,7 +143,6 @@ class Study(Table):
         return self
 
     def number(self, label: str) -> Number:
-        """Return the number of that label."""
         return next(value for value in self.values if value.label == label)
 
 
@@ -180,7 +179,6 @@ class Audit(NamedTuple):
         return self.one.value - self.other.value
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         study = self.study.model_dump(include={"paper", "url", "grade", "metric"})
         numbers = {"one": self.one.label, "other": self.other.label, "difference": self.difference}
         return {**study, **numbers, **{name: getattr(self, name) for name in self._fields[3:]}}

@@ -98,7 +98,6 @@ class Spec:
 
     @cached_property
     def event(self) -> Event:
-        """The event of the data."""
         return self.build_data().event
 
     @property

@@ -225,7 +225,6 @@ def _device(accelerator: str, rank: int, size: int) -> torch.device:
 
 
 def _join(device: torch.device) -> None:
-    """Meet the other processes of torchrun."""
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         store, rank, size = next(rendezvous("env://", variable("RANK"), variable("WORLD_SIZE"), timeout=START))
