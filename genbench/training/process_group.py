@@ -135,10 +135,6 @@ class Group:
             results.append(result)
         return results
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        self.broadcast(None)
-
     @contextmanager
     def _watch(self) -> Iterator[None]:
         """Raise RunFailed where a collective operation fails, once torchrun has noticed which process has ended."""
