@@ -142,7 +142,7 @@ class Store:
             self._requested(spec)
         except Damaged:
             files.set_aside(path)
-        files.discard(path.with_name(FAILURE))
+        path.with_name(FAILURE).unlink(missing_ok=True)
         files.write(path, format_record(record))
         return path
 

@@ -60,7 +60,7 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
         with suppress(FileNotFoundError):  # another process of the group has removed it
             files.set_aside(path)
     except Damaged as error:
-        files.discard(path)
+        path.unlink(missing_ok=True)
         log.warning("%s; it is trained again", error)
     return None
 

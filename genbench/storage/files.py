@@ -117,8 +117,6 @@ def _replace(path: Path, save: Callable[[Path], object], durable: bool) -> None:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
         temporary.replace(path)
         if durable:
             _sync(path.parent)
@@ -153,14 +151,6 @@ def set_aside(path: Path, *, keep: bool = False) -> Path:
         path.replace(aside)
     log.warning("%s was set aside as %s", shown(path), aside.name)
     return aside
-
-
-def discard(path: Path) -> None:
-    """Remove what occupies the path of a file: a damaged file, a link, a pipe or an empty folder."""
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:
