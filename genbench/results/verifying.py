@@ -181,8 +181,8 @@ def _spec(record: Record, guest: Guest | None) -> Spec:
     """Return the spec of a record, after a check of the files and downloads that its author names.
 
     Raises:
-        ConfigError: if the spec cannot be built here, for example because its data is missing.
-        Untrusted: if the spec names a file or a download.
+        ConfigError: if the spec cannot be built here, for example because its data is missing, or if it names a file or
+            a download.
     """
     kept = record["spec"]
     if guest is not None:
