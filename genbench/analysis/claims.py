@@ -23,9 +23,6 @@ from genbench.validation import explain
 
 PUBLISHED = Path(__file__).with_name("published.toml")
 Grade = Literal["A", "B", "C", "measured"]
-GRADES = "A, read in the paper, its code or its repository; B, quoted by reviews of the paper; C, quoted by a single "
-GRADES += "secondary source (B and C: number not seen in the paper); measured, in results of genbench"
-"""What grades mean."""
 Share = Annotated[float, Ge(0)]
 Range = tuple[Share, Share, Share]
 Count = Annotated[int, Ge(1)]
