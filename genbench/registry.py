@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genbench import user_code
-from genbench.errors import ConfigError, MissingFile, unknown
+from genbench.errors import ConfigError, unknown
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -117,14 +117,13 @@ class Registry:
         """Check a name without importing its component.
 
         Raises:
-            MissingFile: if the component comes from a Python file that was not named.
-            ConfigError: if there is no such component; the message suggests a name.
+            ConfigError: if there is no such component; the message suggests a name, or asks for its Python file.
         """
         if name in self:
             return
         if "@" in name:
             digest = name.partition("@")[2]
-            raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
+            raise ConfigError(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
         if os.path.isfile(f"{name}.py"):  # unlike Path.is_file, false for a name that is too long for a file
             raise ConfigError(f"no {self.kind} '{name}'; did you mean the file '{name}.py'?")
         raise unknown(f"no {self.kind}", name, self)
@@ -161,8 +160,7 @@ class Registry:
         """Import the builder of that name.
 
         Raises:
-            MissingFile: if the component comes from a Python file that was not named.
-            ConfigError: if there is no such component, or its module is broken.
+            ConfigError: if there is no such component, its module is broken, or its Python file was not named.
         """
         self.require(name)
         if name in self._entries:
