@@ -5,6 +5,7 @@ So names are known without importing that module, and `genbench list` never wait
 """
 
 import importlib
+import inspect
 import os
 import re
 import tomllib
@@ -39,6 +40,20 @@ class Entry:
     build: Callable[..., Any]
     version: int = 1
     traits: Mapping[str, Any] = field(default_factory=dict)
+
+
+def with_settings_of(part: Callable, build: Callable) -> Callable:
+    """Return a builder with the documentation of a part and, before its last setting, the settings of the part.
+
+    Args:
+        build: a builder that ends with **settings, which it passes to the part.
+    """
+    own, signature = (inspect.signature(each, eval_str=True) for each in (part, build))
+    *first, last, _ = signature.parameters.values()
+    settings = [each for each in own.parameters.values() if each.kind is each.KEYWORD_ONLY]
+    build.__signature__ = signature.replace(parameters=[*first, *settings, last])  # type: ignore[attr-defined]
+    build.__doc__, build.__module__ = part.__doc__, part.__module__
+    return build
 
 
 class Registry:
