@@ -21,6 +21,8 @@ from genbench.report.track_sentences import metrics, why_unscored
 
 TITLE = "## Equal time\n\n"
 MOST = 1.5
+IDLE = 0.5
+"""Load per core up to which a machine counts as idle."""
 SLOW, UNTIMED, UNSUPPORTED = "too slow", "not timed", "unsupported"
 """Words of a method without a budget on a task: every trained budget takes too long, or no seconds were measured."""
 
@@ -149,7 +151,7 @@ def _how(board: TrackBoard) -> str:
         f"of {'their shapes' if len(shapes) > 1 else 'its shape'}, with the training of reflow's teacher, but without "
         "reflow's pairs, which each training solves anew (in 2D about 1 s), and sdcfm's potentials, found once per "
         "data set (in 2D, [30 to 50 s](couplings.md#what-a-step-costs) would put a first training above the limit)"
-        f"{'' if timed.is_idle else f'; the machine was busy ({timed.state})'}."
+        f"{'' if timed.load <= IDLE * timed.cores else f'; the machine was busy ({timed.state})'}."
         f"{f' Left out, because no task of their shape was measured: {listed(left)}.' if left else ''}"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.tables import markdown
-from genbench.analysis.claims import GRADES, Number, Published, Study, Tolerance, audits, read
+from genbench.analysis.claims import Number, Published, Study, Tolerance, audits, read
 from genbench.analysis.means import format_mean, mean_and_half
 from genbench.report.claims_table import READING, claims_tables, summary
 from genbench.report.formats import writers
@@ -22,6 +22,9 @@ from genbench.runs.record import read_published
 
 WIDE = 1000
 """Width of a Markdown table in characters; pages wrap tables themselves."""
+GRADES = "A, read in the paper, its code or its repository; B, quoted by reviews of the paper; C, quoted by a single "
+GRADES += "secondary source (B and C: number not seen in the paper); measured, in results of genbench"
+"""What grades mean."""
 AGREE = """\
 # Do repeated numbers agree?
 

@@ -7,6 +7,7 @@ import argparse
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from genbench.analysis.labels import counted, listed
 from genbench.analysis.track_runs import Chosen
 from genbench.analysis.values import group_by
 from genbench.registry import models
-from genbench.report.blocks import Row
+from genbench.report.blocks import Row, Table
 from genbench.report.formats.writers import markdown
-from genbench.report.track_board import TrackBoard, track_board
+from genbench.report.track_board import REGIMES, Heat, TrackBoard, track_board
 from genbench.report.track_sentences import (
     budget,
     metrics,
@@ -28,7 +29,7 @@ from genbench.report.track_sentences import (
     unscored,
     why_unscored,
 )
-from genbench.report.track_table import MAIN, first_heats, first_table, other_rows
+from genbench.report.track_table import MAIN, METHODS, excess_table, shown_heats
 from genbench.runs.store import Store
 from genbench.suites import find
 
@@ -66,12 +67,34 @@ the two methods.
 ONCE = ", without sdcfm's potentials or reflow's pairs"
 COLUMNS, WIDE = 128, 1000
 """Width in characters of a line of prose, and of a table; pages wrap tables themselves."""
+WIDEST = 6
+"""Columns of the table beside the column of methods."""
 fill = partial(textwrap.fill, width=COLUMNS, break_long_words=False, break_on_hyphens=False)
 
 
 def read_board(results: Path, settings: Chosen | None = None, track: str = TRACK) -> TrackBoard:
     """Return a track with these settings; by default the README's, as `genbench leaderboard` shows it."""
     return track_board(find(track), Store(results), settings)
+
+
+def first_heats(board: TrackBoard) -> list[Heat]:
+    """Return the columns of ratios of the README's table; a wide table has the last regime once."""
+    heats = shown_heats(board)
+    if len(heats) + (board.seconds is not None) > WIDEST:
+        heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
+    return heats
+
+
+def first_table(board: TrackBoard) -> Table:
+    """Return the README's table; `caption` describes it."""
+    return excess_table(board, first_heats(board), METHODS)[0]
+
+
+def other_rows(board: TrackBoard) -> list[Row]:
+    """Return the rows for which the README's table has no place, without their seconds."""
+    heats = first_heats(board)
+    every, rest = excess_table(board, heats, None)[0], excess_table(board, heats, METHODS)[1]
+    return [replace(row, cells=row.cells[: len(heats)]) for row in every.rows if row.label in rest]
 
 
 def items(board: TrackBoard, default: TrackBoard) -> list[str]:

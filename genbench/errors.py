@@ -15,10 +15,6 @@ class ConfigError(ValueError):
     """The request is wrong (exit code 2). The message is one line: what is wrong, and what to write instead."""
 
 
-class MissingFile(ConfigError):
-    """A component comes from a Python file that the user has not named."""
-
-
 class Unsupported(Exception):
     """A model or data set lacks a capability. Tables show '-'; the record keeps the reason."""
 

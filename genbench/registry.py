@@ -5,6 +5,7 @@ So names are known without importing that module, and `genbench list` never wait
 """
 
 import importlib
+import inspect
 import os
 import re
 import tomllib
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genbench import user_code
-from genbench.errors import ConfigError, MissingFile, unknown
+from genbench.errors import ConfigError, unknown
 
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -39,6 +40,20 @@ class Entry:
     build: Callable[..., Any]
     version: int = 1
     traits: Mapping[str, Any] = field(default_factory=dict)
+
+
+def with_settings_of(part: Callable, build: Callable) -> Callable:
+    """Return a builder with the documentation of a part and, before its last setting, the settings of the part.
+
+    Args:
+        build: a builder that ends with **settings, which it passes to the part.
+    """
+    own, signature = (inspect.signature(each, eval_str=True) for each in (part, build))
+    *first, last, _ = signature.parameters.values()
+    settings = [each for each in own.parameters.values() if each.kind is each.KEYWORD_ONLY]
+    build.__signature__ = signature.replace(parameters=[*first, *settings, last])  # type: ignore[attr-defined]
+    build.__doc__, build.__module__ = part.__doc__, part.__module__
+    return build
 
 
 class Registry:
@@ -117,14 +132,13 @@ class Registry:
         """Check a name without importing its component.
 
         Raises:
-            MissingFile: if the component comes from a Python file that was not named.
-            ConfigError: if there is no such component; the message suggests a name.
+            ConfigError: if there is no such component; the message suggests a name, or asks for its Python file.
         """
         if name in self:
             return
         if "@" in name:
             digest = name.partition("@")[2]
-            raise MissingFile(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
+            raise ConfigError(f"{self.kind} '{name}' needs its Python file (sha256 {digest}...): --trust FILE.py")
         if os.path.isfile(f"{name}.py"):  # unlike Path.is_file, false for a name that is too long for a file
             raise ConfigError(f"no {self.kind} '{name}'; did you mean the file '{name}.py'?")
         raise unknown(f"no {self.kind}", name, self)
@@ -161,8 +175,7 @@ class Registry:
         """Import the builder of that name.
 
         Raises:
-            MissingFile: if the component comes from a Python file that was not named.
-            ConfigError: if there is no such component, or its module is broken.
+            ConfigError: if there is no such component, its module is broken, or its Python file was not named.
         """
         self.require(name)
         if name in self._entries:

@@ -23,9 +23,6 @@ from genbench.validation import explain
 
 PUBLISHED = Path(__file__).with_name("published.toml")
 Grade = Literal["A", "B", "C", "measured"]
-GRADES = "A, read in the paper, its code or its repository; B, quoted by reviews of the paper; C, quoted by a single "
-GRADES += "secondary source (B and C: number not seen in the paper); measured, in results of genbench"
-"""What grades mean."""
 Share = Annotated[float, Ge(0)]
 Range = tuple[Share, Share, Share]
 Count = Annotated[int, Ge(1)]
@@ -143,7 +140,6 @@ class Study(Table):
         return self
 
     def number(self, label: str) -> Number:
-        """Return the number of that label."""
         return next(value for value in self.values if value.label == label)
 
 
@@ -180,7 +176,6 @@ class Audit(NamedTuple):
         return self.one.value - self.other.value
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         study = self.study.model_dump(include={"paper", "url", "grade", "metric"})
         numbers = {"one": self.one.label, "other": self.other.label, "difference": self.difference}
         return {**study, **numbers, **{name: getattr(self, name) for name in self._fields[3:]}}

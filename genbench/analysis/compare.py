@@ -94,7 +94,6 @@ class Difference(NamedTuple):
         return f"{self.metric}: {low} is {how} {size} ({test})."
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         fields = {"metric": self.metric, "one": self.one, "other": self.other, "better": self.better}
         fields |= {**self.paired._asdict(), "detectable": self.detectable}
         return fields | {"p_corrected": self.p, "verdict": self.verdict}
@@ -119,7 +118,6 @@ class Comparison(NamedTuple):
     only: list[str]
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         names = [label.rpartition(" on ")[0] for label in (self.one, self.other)]
         return {
             **self._asdict(),

@@ -79,7 +79,6 @@ class Effects(NamedTuple):
     unscored: tuple[str, ...]
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         summaries = [summary._asdict() for summary in self.summaries]
         return {"summaries": summaries, "scored": list(self.scored), "unscored": list(self.unscored)}
 

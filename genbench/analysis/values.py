@@ -249,12 +249,10 @@ class SuiteResults:
 
     @cached_property
     def values(self) -> list[Value]:
-        """All measured values."""
         return read_values([run.record for run in self.runs], self.failed)
 
     @cached_property
     def failures(self) -> list[Failure]:
-        """The failed runs."""
         return read_failures([run.record for run in self.runs], self.failed)
 
 

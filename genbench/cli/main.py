@@ -47,7 +47,6 @@ class ByTask(Commands):
     """The commands, in the help by the task that they serve."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section of the help for each task."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, command in self.commands.items():
             title = getattr(command, "rich_help_panel", "")

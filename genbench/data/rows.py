@@ -40,8 +40,9 @@ class CachedRows(LazyRows):
         self._dtype = np.dtype(dtype)
         self._size = self._dtype.itemsize * math.prod(shape[1:])
         self._make = make
-        self._kind, self.name = kind, name
-        self._open()
+        self.name = name
+        self._file = files.open_regular(content_hash.cached_file(kind, name, self._write))
+        self._start = os.fstat(self._file.fileno()).st_size - math.prod(shape) * self._dtype.itemsize
         self._reader = ThreadPoolExecutor(1)
         self._ahead: tuple[Tensor, Future[Tensor]] | None = None
 
@@ -54,18 +55,9 @@ class CachedRows(LazyRows):
         """Start to read, in a thread, the rows that are needed next."""
         self._ahead = (rows, self._reader.submit(self._read, rows))
 
-    def _open(self) -> None:
-        """Open the file; make it first if it is missing or differs from what was written."""
-        self._file = files.open_regular(content_hash.cached_file(self._kind, self.name, self._write))
-        self._start = os.fstat(self._file.fileno()).st_size - math.prod(self.shape) * self._dtype.itemsize
-
     def _read(self, rows: Tensor) -> Tensor:
-        for _ in range(2):
-            file = self._file.fileno()
-            data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
-            if len(data) == len(rows) * self._size:
-                break
-            self._open()  # the file was truncated while in use
+        file = self._file.fileno()
+        data = bytearray().join(os.pread(file, self._size, self._start + row * self._size) for row in rows.tolist())
         return torch.from_numpy(np.frombuffer(data, self._dtype).reshape(len(rows), *self.shape[1:]))
 
     def _write(self, path: Path) -> None:

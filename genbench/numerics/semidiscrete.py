@@ -6,7 +6,6 @@ which every point receives the same mass. With entropy, x goes to y_j with proba
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -52,13 +51,6 @@ SMOOTHING = (0.03, 0.01, 0.003, 0.001)
 """Temperatures of a leveling without entropy, one after the other, in units of the deviation of the scores."""
 
 
-class Potentials(NamedTuple):
-    """The potentials h, and chi2 = n sum_j q_j^2 - 1, where point j receives the mass q_j, estimated without bias."""
-
-    h: Float[Tensor, " n"]
-    chi2: float
-
-
 def assign(
     x: Float[Tensor, "b d"],
     points: Float[Tensor, "n d"],
@@ -86,8 +78,8 @@ def potentials(
     *,
     epsilon: float = 0.0,
     tolerance: float = 0.05,
-) -> Potentials:
-    """Solve for the potentials by averaged stochastic ascent of the dual, from few points to all.
+) -> Float[Tensor, " n"]:
+    """Solve for the potentials h by averaged stochastic ascent of the dual, from few points to all.
 
     h_j <- h_j + step (1/n - share of the draws that go to y_j)
 
@@ -127,7 +119,7 @@ def potentials(
         raise RunFailed(
             f"semidiscrete potentials end at chi2 = {chi2:.3g}, above tolerance={tolerance:g}: raise tolerance"
         )
-    return Potentials((h - h.mean())[order.argsort()], chi2)
+    return (h - h.mean())[order.argsort()]
 
 
 def _balance(
@@ -242,7 +234,10 @@ def inequality(
     count: int,
     epsilon: float = 0.0,
 ) -> float:
-    """Return chi2 of the masses that the points receive, estimated without bias from `count` draws; 0 if equal."""
+    """Return chi2 = n sum_j q_j^2 - 1 of the masses q_j that the points receive; 0 if they are equal.
+
+    It is estimated without bias from `count` draws.
+    """
     size = max(1, min(count, CHUNK // len(points)))
     batches = max(1, math.ceil(count / size))
     mass, square = torch.stack([_mass(draw(size), points, h, epsilon) for _ in range(batches)]).double().sum(0)

@@ -167,7 +167,6 @@ class Section:
             yield from section.walk()
 
     def tables(self) -> Iterator[Table]:
-        """Yield all tables."""
         yield from (block for block in self.walk() if isinstance(block, Table))
 
 

@@ -122,7 +122,6 @@ def _lost(published: Record, written: Collection[str], store: Store) -> set[str]
 
 
 def _placed(record: Record, places: list[Place] | None) -> Record:
-    """Return a record with its places in a track."""
     return record if places is None else {**record, "track": places}
 
 

@@ -110,10 +110,6 @@ SECONDS = ".seconds.json"
 """Ending of the file beside a track, in place of .toml; benchmarks/perf/step_seconds.py writes it."""
 
 
-IDLE = 0.5
-"""Load per core up to which a machine counts as idle."""
-
-
 class ShapeSeconds(BaseModel):
     """Processor seconds of 1,000 training steps on one thread, one model at a time, for tasks of one shape.
 
@@ -157,11 +153,6 @@ class Seconds(BaseModel):
     def state(self) -> str:
         """The load of the machine, in words."""
         return f"load {self.load:.1f} on {counted(self.cores, 'core')} at the start"
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the machine was idle when the measurement began."""
-        return self.load <= IDLE * self.cores
 
 
 def read_seconds(path: Path) -> Seconds | None:

@@ -43,8 +43,6 @@ CHOSEN = "Notes state the settings that tuning chose; methods without such a not
 NOT_TUNED = "run as given, not tuned by the track: --settings default shows its methods without tuning"
 LABELS = "conditional=true"
 SECONDS = "s / 1,000 steps"
-WIDEST = 6
-"""Columns of the first table beside the column of methods."""
 NO_LIKELIHOOD = Own({}, "none")
 
 
@@ -55,8 +53,8 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
         most: maximum number of methods, all by default; the others are named below the table. The main methods are
             always among them, and so are rows that the track does not list.
     """
-    heats = _heats(board)
-    table, rest = _across(board, heats, most)
+    heats = shown_heats(board)
+    table, rest = excess_table(board, heats, most)
     own = [heat for heat in heats if heat.nfe is None]
     columns = [Column(column_title(heat, len(own) > 1, "wins"), "higher") for heat in own]
     found = [{summary.method: summary.wins for summary in heat.effects.summaries if summary.ratio} for heat in own]
@@ -82,27 +80,12 @@ def across_table(board: TrackBoard, most: int | None = None) -> Table:
     return replace(table, columns=titles, rows=tuple(rows), legend=tuple(legend))
 
 
-def first_heats(board: TrackBoard) -> list[Heat]:
-    """Return the columns of ratios of the first table; a wide table has the last regime once."""
-    heats = _heats(board)
-    if len(heats) + (board.seconds is not None) > WIDEST:
-        heats = [heat for heat in heats if heat.nfe != REGIMES[-1] or heat.steps == board.shown[-1]]
-    return heats
+def shown_heats(board: TrackBoard) -> list[Heat]:
+    """Return the columns of ratios: each regime of sampling at the budgets that are shown."""
+    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
 
 
-def first_table(board: TrackBoard) -> Table:
-    """Return the table of the README: ten rows, at most seven columns; its page writes the caption."""
-    return _across(board, first_heats(board), METHODS)[0]
-
-
-def other_rows(board: TrackBoard) -> list[Row]:
-    """Return the rows for which the table of the README has no place, without their seconds."""
-    heats = first_heats(board)
-    every, rest = _across(board, heats, None)[0], _across(board, heats, METHODS)[1]
-    return [replace(row, cells=row.cells[: len(heats)]) for row in every.rows if row.label in rest]
-
-
-def _across(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
+def excess_table(board: TrackBoard, heats: Sequence[Heat], most: int | None) -> tuple[Table, list[str]]:
     """Return a table of ratios and seconds without a legend, and the methods that it does not show."""
     columns = [Column(column_title(heat, len(board.shown) > 1), "lower") for heat in heats]
     summaries = [{summary.method: summary for summary in heat.effects.summaries} for heat in heats]
@@ -261,10 +244,6 @@ def _added(board: TrackBoard) -> list[str]:
 
 def _share(wins: float | None) -> Cell:
     return Cell(text="" if wins is None else f"{100 * wins:.0f} %")
-
-
-def _heats(board: TrackBoard) -> list[Heat]:
-    return [board.heat(steps, nfe) for nfe in REGIMES for steps in board.shown]
 
 
 def _signs(rows: Sequence[Row]) -> list[str]:

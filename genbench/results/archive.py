@@ -10,11 +10,11 @@ import re
 import shutil
 import stat
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from filelock import FileLock
@@ -23,7 +23,7 @@ from genbench.errors import ConfigError
 from genbench.results.verifying import Guest, Verdict, read
 from genbench.runs.record import format_record, read_kept
 from genbench.runs.record_types import Record
-from genbench.runs.spec import without_folders
+from genbench.runs.spec import cut_paths, without_folders
 from genbench.runs.store import Store
 from genbench.runs.weights_file import WEIGHTS, read_weights
 from genbench.storage import cache, content_hash, files, tensors
@@ -58,7 +58,7 @@ def pack(records: Iterable[Path], path: Path) -> Packed:
             weights, target = record.parents[1] / "model.safetensors", folder / "runs" / record.parts[-3]
             kept = read_kept(record)
             data += [Path(place)] if (place := kept["spec"]["data"].get("path")) else []
-            named = {**kept, "spec": without_folders(kept["spec"]), "provenance": _named(kept["provenance"])}
+            named = {**kept, "spec": without_folders(kept["spec"]), "provenance": cut_paths(kept["provenance"])}
             content = record.read_bytes() if named == kept else format_record(cast(Record, named))
             files.write(target / record.parent.name / record.name, content)
             if weights.is_file() and weights.stat().st_size <= MAX_WEIGHTS:
@@ -86,15 +86,6 @@ def _members(folder: Path) -> Iterator[tuple[Path, ZipInfo]]:
         info = ZipInfo(str(path.relative_to(folder)))
         info.file_size = path.stat().st_size
         yield path, info
-
-
-def _named(value: Any) -> Any:
-    """Return plain JSON in which each absolute path is cut to its last part."""
-    if isinstance(value, Mapping):
-        return {name: _named(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_named(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _copy_weights(source: Path, target: Path) -> None:

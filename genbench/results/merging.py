@@ -105,7 +105,7 @@ def _merge_run(run: Path, folder: Path, trusted: bool) -> Iterator[Merged]:
             target = folder / path.relative_to(run)
             if outcome.what == "new" and os.path.lexists(target):  # the record here is damaged
                 files.set_aside(target)
-            files.discard(target.with_name(FAILURE))
+            target.with_name(FAILURE).unlink(missing_ok=True)
             files.write(target, format_record(merged))
         yield outcome
     if plans and weights is not None and kept is None:

@@ -52,7 +52,6 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed of the run."""
         return self.record["spec"]["seed"]
 
     @property

@@ -5,8 +5,6 @@ Measuring again from the weights confirms the values. Training again confirms th
 training.
 """
 
-import hashlib
-import json
 import math
 import os
 import random
@@ -15,10 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Literal, NamedTuple
 
 from genbench.errors import ConfigError, Unsupported, reason_of
 from genbench.metrics.bounds import impossible
@@ -31,7 +26,7 @@ from genbench.runs.run import run
 from genbench.runs.spec import SPEC, Spec, content_of
 from genbench.runs.store import Store, evaluation_name, labels_of, run_name
 from genbench.runs.weights_file import read_weights
-from genbench.storage import trust
+from genbench.storage import cache, tensors, trust
 
 State = Literal["confirmed", "not confirmed", "not measured", "refused"]
 
@@ -150,7 +145,7 @@ def _read(path: Path, guest: Guest | None) -> ReadRecord | None:
             state, header, _ = read_weights(weights)
             own = SPEC.validate_python(record["spec"])
             check_request(weights, header | {"sample": own.sample, "evaluation": own.evaluation}, own)
-            digest = _digest(state)
+            digest = tensors.digest(state, {})
         seed, trained = record["spec"]["seed"], record["spec"]["plan"].get("steps") != 0 and (bool(state) or not digest)
         hashes = _hashes(record, path.parts[-2], digest)
         try:
@@ -181,8 +176,8 @@ def _spec(record: Record, guest: Guest | None) -> Spec:
     """Return the spec of a record, after a check of the files and downloads that its author names.
 
     Raises:
-        ConfigError: if the spec cannot be built here, for example because its data is missing.
-        Untrusted: if the spec names a file or a download.
+        ConfigError: if the spec cannot be built here, for example because its data is missing, or if it names a file or
+            a download.
     """
     kept = record["spec"]
     if guest is not None:
@@ -206,14 +201,6 @@ def _given(record: Record, given: Sequence[Path]) -> str:
     raise ConfigError(f"it needs its data {Path(data['path']).name} (sha256 {str(content)[:8]}...): add --dataset FILE")
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(name.encode())
-        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 def _hashes(record: Record, evaluation: str, weights: str) -> dict[str, str]:
     """Return hashes of a record: of its method and data, of its weights, and of its values with its evaluation.
 
@@ -221,8 +208,12 @@ def _hashes(record: Record, evaluation: str, weights: str) -> dict[str, str]:
     """
     method = [record["labels"]["model"], record["labels"]["data"]]
     values = [(row["metric"], row["value"]) for row in record["results"] if isinstance(row["value"], float)]
-    hashes = {"method": _hash(method)} | ({"weights": weights} if weights else {})
-    return hashes | ({"values": _hash([*method, evaluation, values])} if any(map(_telling, record["results"])) else {})
+    hashes = {"method": cache.key(content=method)}
+    if weights:
+        hashes["weights"] = weights
+    if any(map(_telling, record["results"])):
+        hashes["values"] = cache.key(content=[*method, evaluation, values])
+    return hashes
 
 
 def _telling(row: Row) -> bool:
@@ -232,10 +223,6 @@ def _telling(row: Row) -> bool:
         return False
     count = value * max(row.get("n", 1), 1)
     return not math.isclose(count, round(count), rel_tol=1e-6)
-
-
-def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _measured(each: ReadRecord, retrain: bool) -> Verdict:

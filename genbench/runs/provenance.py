@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,7 +64,8 @@ class Meter:
         self.peak_mib = 0.0
 
     def __enter__(self) -> "Meter":
-        _reset_peak()
+        with suppress(OSError):  # only Linux can start a new high-water mark; elsewhere it covers the whole process
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._start = time.perf_counter()
@@ -76,14 +78,6 @@ class Meter:
         else:
             self.peak_mib = _peak_mib()
         self.seconds = time.perf_counter() - self._start
-
-
-def _reset_peak() -> None:
-    """Start a new high-water mark of memory; only Linux can, elsewhere the mark covers the whole process."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
 
 
 def _peak_mib() -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cached_property
@@ -98,7 +98,6 @@ class Spec:
 
     @cached_property
     def event(self) -> Event:
-        """The event of the data."""
         return self.build_data().event
 
     @property
@@ -236,16 +235,18 @@ def without_folders(kept: Mapping[str, Any]) -> dict[str, Any]:
         for _, builder, part in SPEC.validate_python(kept).parts():
             paths |= {path for _, path in content_hash.paths_in(builder, part)}
 
-    def named(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {name: named(item) for name, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [named(item) for item in value]
-        if isinstance(value, str) and (value.startswith(("/", "~/")) or Path(value) in paths):
-            return Path(value).name
-        return value
+    return cut_paths(kept, paths)
 
-    return named(kept)
+
+def cut_paths(value: Any, paths: Container[Path] = ()) -> Any:
+    """Return plain JSON in which absolute paths, and the given ones, are cut to their last part."""
+    if isinstance(value, Mapping):
+        return {name: cut_paths(item, paths) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [cut_paths(item, paths) for item in value]
+    if isinstance(value, str) and (value.startswith(("/", "~/")) or Path(value) in paths):
+        return Path(value).name
+    return value
 
 
 def encoder_spec(data: Component, encoder: Component, content: str | None) -> Spec:

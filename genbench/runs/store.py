@@ -70,7 +70,6 @@ class Store:
 
     @property
     def runs(self) -> Path:
-        """Return the folder of runs."""
         return self.root / "runs" if self.lease_path is None else self.lease_path / "../../../runs"
 
     def folder(self, spec: Spec) -> Path:
@@ -78,7 +77,6 @@ class Store:
         return self.runs / run_name(spec)
 
     def weights_path(self, spec: Spec) -> Path:
-        """Return the path of the weights of a trained model."""
         return self.folder(spec) / "model.safetensors"
 
     def has_weights(self, spec: Spec) -> bool:
@@ -115,7 +113,6 @@ class Store:
             yield
 
     def record_path(self, spec: Spec) -> Path:
-        """Return the path of the record of a run."""
         return self.folder(spec) / spec.evaluation_key / "record.json"
 
     def record(self, spec: Spec) -> Record | None:
@@ -145,7 +142,7 @@ class Store:
             self._requested(spec)
         except Damaged:
             files.set_aside(path)
-        files.discard(path.with_name(FAILURE))
+        path.with_name(FAILURE).unlink(missing_ok=True)
         files.write(path, format_record(record))
         return path
 

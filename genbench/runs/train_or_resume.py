@@ -60,7 +60,7 @@ def take_weights(model: Trainable, spec: Spec, held: Store) -> Origin | None:
         with suppress(FileNotFoundError):  # another process of the group has removed it
             files.set_aside(path)
     except Damaged as error:
-        files.discard(path)
+        path.unlink(missing_ok=True)
         log.warning("%s; it is trained again", error)
     return None
 
@@ -148,7 +148,7 @@ def fit_and_save(
         checkpoint.drop(folders[0])
         for evaluation in evaluations:
             evaluation.forget_failure()
-    group.barrier()
+    group.broadcast(None)  # wait for all
     return reasons
 
 

@@ -81,8 +81,6 @@ def _locked(path: Path) -> Iterator[Path]:
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(f"{path.name} is a folder")
         lock.acquire()
     except OSError as error:
         yield Path(_temporary_folder(path.parent, error.strerror or str(error)).name) / path.name

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -46,22 +45,15 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
         Damaged: if the path is not a regular file, or the file is too large.
         FileNotFoundError: if there is no such file.
     """
+    if os.path.lexists(path) and not (os.path.isfile(path) and (follow or not path.is_symlink())):
+        raise Damaged(f"{shown(path)} is not a regular file")
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
+        size = path.stat().st_size
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-    except OSError as error:
-        if not path.is_symlink() and error.errno != errno.ENXIO:  # ENXIO: a socket
-            raise
-        raise Damaged(f"{shown(path)} is not a regular file") from error
-    status = os.fstat(handle)
-    wrong = "" if stat.S_ISREG(status.st_mode) else "is not a regular file"
-    if most is not None and status.st_size > most:
-        wrong = wrong or f"has {status.st_size:,} bytes; genbench reads at most {most:,}"
-    if wrong:
-        os.close(handle)
-        raise Damaged(f"{shown(path)} {wrong}")
-    return open(handle, "rb")
+    if most is not None and size > most:
+        raise Damaged(f"{shown(path)} has {size:,} bytes; genbench reads at most {most:,}")
+    return path.open("rb")
 
 
 def expanded(path: str | Path) -> Path:
@@ -117,8 +109,6 @@ def _replace(path: Path, save: Callable[[Path], object], durable: bool) -> None:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        if path.is_dir() and not path.is_symlink():
-            path.rmdir()
         temporary.replace(path)
         if durable:
             _sync(path.parent)
@@ -153,14 +143,6 @@ def set_aside(path: Path, *, keep: bool = False) -> Path:
         path.replace(aside)
     log.warning("%s was set aside as %s", shown(path), aside.name)
     return aside
-
-
-def discard(path: Path) -> None:
-    """Remove what occupies the path of a file: a damaged file, a link, a pipe or an empty folder."""
-    if path.is_dir() and not path.is_symlink():
-        path.rmdir()
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_sealed(path: Path, text: str, name: str | None = None) -> None:

@@ -27,7 +27,7 @@ from genbench.storage.files import Damaged
 def save(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
     """Write named tensors and a header of text atomically, with their checksum."""
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    signed = {**header, "sha256": _digest(plain, header)}
+    signed = {**header, "sha256": digest(plain, header)}
     files.replace(path, lambda temporary: _save(plain, temporary, signed))
 
 
@@ -62,7 +62,7 @@ def load(path: Path, fields: Iterable[str]) -> tuple[dict[str, Tensor], dict[str
         RuntimeError,
     ) as error:  # torch raises several types for an odd shape
         raise Damaged(f"{files.shown(path)} is damaged: {first_line(error)}") from error
-    if header.pop("sha256") != _digest(tensors, header):
+    if header.pop("sha256") != digest(tensors, header):
         raise Damaged(f"{files.shown(path)} is damaged: its checksum differs")
     return tensors, header
 
@@ -134,10 +134,11 @@ def head(path: Path, fields: Iterable[str]) -> dict[str, str]:
     return header
 
 
-def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
+def digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """Return the sha256 of tensors on the CPU, with their names, types and shapes, and of a header."""
+    content = hashlib.sha256(json.dumps(dict(header), sort_keys=True).encode())
     for name in sorted(tensors):
         value = tensors[name]
-        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        content.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        content.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()

@@ -16,20 +16,16 @@ Parts = Iterable[tuple[str, Callable, Mapping[str, Any]]]
 """Parts of a spec: for each, its name in messages, its builder, and its settings as plain JSON."""
 
 
-class Untrusted(ConfigError):
-    """A file or a download that only a record names; the message says how to allow it."""
-
-
 def check(parts: Parts) -> None:
     """Check the spec of another author before anything is built from it.
 
     Raises:
-        Untrusted: if the spec names a file or a download.
+        ConfigError: if the spec names a file or a download; the message says how to allow it.
     """
     for what, builder, settings in parts:
         for setting, text in _texts(what, builder, settings):
             named = f"the record of another author names {setting}={text!r}"
-            raise Untrusted(f"{named}, which is not opened: add --trust if you trust the author")
+            raise ConfigError(f"{named}, which is not opened: add --trust if you trust the author")
 
 
 def texts(parts: Parts) -> set[str]:

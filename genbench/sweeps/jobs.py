@@ -163,5 +163,4 @@ class WarningForwarder(logging.Handler):
         self.on_event = on_event
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Report one warning."""
         self.on_event(JobEvent(-1, "warning", message=record.getMessage()))

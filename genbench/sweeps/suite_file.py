@@ -60,7 +60,6 @@ class Sections(Table):
 
     @property
     def sections(self) -> dict[str, dict[str, Any]]:
-        """The settings by section."""
         plan = self.plan if isinstance(self.plan, dict) else {}
         return {"plan": plan, "sample": self.sample, "evaluation": self.evaluation, "metric": self.metric}
 
@@ -82,7 +81,6 @@ class Entry(Sections):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings of the component."""
         named = {} if isinstance(self.plan, dict) else {"plan": self.plan}
         return (self.model_extra or {}) | named
 

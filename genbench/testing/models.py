@@ -154,7 +154,6 @@ def _draws_ahead(model: Model, data: Data) -> None:
 
 
 def _tensors(example: Any) -> dict[str, Tensor]:
-    """Return the tensors of an example by name."""
     fields = getattr(example, "_fields", None)
     assert fields, f"draw must return a NamedTuple of tensors, not {type(example)}"
     named = {name: value for name, value in zip(fields, example, strict=True) if value is not None}

@@ -46,7 +46,6 @@ class Saver:
         """Write a checkpoint; the existing file becomes the previous one. Raises OSError if it cannot be written."""
         began = time.monotonic()
         if self.path.exists():
-            files.discard(_previous(self.path))
             self.path.replace(_previous(self.path))
         header = {"step": str(checkpoint.step), "seconds": str(checkpoint.seconds), "run": self.run}
         tensors.save(self.path, checkpoint.tensors, header)
@@ -67,7 +66,7 @@ def read(path: Path, run: str) -> Checkpoint | None:
             continue
         except files.Damaged as error:
             log.warning("%s; training resumes from the previous checkpoint, or starts again", error)
-            files.discard(candidate)
+            candidate.unlink(missing_ok=True)
             continue
         if header["run"] != run:
             other = header["run"] or "without a name"
@@ -79,7 +78,7 @@ def read(path: Path, run: str) -> Checkpoint | None:
 def drop(run: Path) -> None:
     """Remove the checkpoints of a run, given its folder, once its trained weights are saved."""
     for leftover in run.rglob(f"*{NAME}"):
-        files.discard(leftover)
+        leftover.unlink(missing_ok=True)
 
 
 def _previous(path: Path) -> Path:

@@ -83,14 +83,13 @@ def fit(
 
     Raises:
         RunFailed: if the loss is not finite; the message names the step.
-        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, the plan needs a
-            compiler that is not installed, or the model does not fit on the device.
+        ConfigError: if the batch cannot be divided as planned, the checkpoint belongs to another run, or the plan needs
+            a compiler that is not installed.
     """
     _check(plan, group, learner)
     torch.set_num_threads(plan.threads)
     path = folders[0] / checkpoint.NAME if folders else None
     saved = checkpoint.read(path, run) if path is not None else None
-    _check_memory(learner, plan, group)
     learner = learner.to(group.device)
     if saved is None:
         learner.prepare(data, derive(seed, "prepare"))
@@ -206,23 +205,6 @@ def _check(plan: Plan, group: Group, learner: Learner) -> None:
     if plan.compile and group.device.type == "cpu" and shutil.which(compiler) is None:
         raise ConfigError(
             f"plan.compile=true needs a C++ compiler on a CPU, but {compiler} is missing: omit plan.compile"
-        )
-
-
-def _check_memory(learner: Learner, plan: Plan, group: Group) -> None:
-    """Refuse a model whose state does not fit on the device: each device holds all of it."""
-    if group.device.type != "cuda":
-        return
-    device = torch.cuda.get_device_properties(group.device)
-    trained = sum(p.numel() * p.element_size() for p in learner.parameters() if p.requires_grad)
-    kept = sum(t.numel() * t.element_size() for t in [*learner.parameters(), *learner.buffers()])
-    # Gradients and two moments; the average, and the weights that it replaces during an evaluation.
-    needed = kept + trained * (3 + 2 * (plan.ema > 0) + (plan.stop == "validation"))
-    if needed > device.total_memory:
-        raise ConfigError(
-            f"a model of {trained / 4e6:,.1f} M weights needs {needed / 2**30:,.2f} GiB for weights, gradients, Adam"
-            f" and averages, but {device.name} has {device.total_memory / 2**30:,.2f} GiB; each device holds the whole"
-            " model: choose a smaller model or a larger device"
         )
 
 

@@ -135,10 +135,6 @@ class Group:
             results.append(result)
         return results
 
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        self.broadcast(None)
-
     @contextmanager
     def _watch(self) -> Iterator[None]:
         """Raise RunFailed where a collective operation fails, once torchrun has noticed which process has ended."""
@@ -225,7 +221,6 @@ def _device(accelerator: str, rank: int, size: int) -> torch.device:
 
 
 def _join(device: torch.device) -> None:
-    """Meet the other processes of torchrun."""
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         store, rank, size = next(rendezvous("env://", variable("RANK"), variable("WORLD_SIZE"), timeout=START))

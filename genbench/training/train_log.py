@@ -118,4 +118,4 @@ class TrainCsv:
         if kept:
             files.write(self.path, "\n".join([header, *kept]) + "\n")
         else:
-            files.discard(self.path)
+            self.path.unlink(missing_ok=True)

@@ -6,12 +6,12 @@ from itertools import product
 from statistics import median
 
 import pytest
-from helpers.tracks import EXCESS, TRACK, board_of, planted
+from helpers.tracks import EXCESS, TRACK, board_of, planted, texts
 
 from benchmarks import readme
 from genbench.registry import models
 from genbench.report import track_table
-from genbench.report.track_cells import read_seconds
+from genbench.report.track_cells import Seconds, ShapeSeconds, read_seconds
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import read_published
 from genbench.suites import FOLDER, find
@@ -41,11 +41,25 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     assert " excludes 1; ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
 
 
+def test_a_wide_table_has_seven_columns_with_the_last_regime_once(tmp_path):
+    board = board_of(tmp_path, [*planted(), *planted(50)])
+    regimes = [f"{steps} steps, {regime}" for regime in ("own sampler", "NFE 1", "NFE 4") for steps in (20, 50)]
+    assert [column.title for column in readme.first_table(board).columns] == regimes
+    shape = ShapeSeconds(tasks=["moons"], seconds={"cfm": 1.234})
+    seconds = Seconds(machine="a machine.", load=0.2, cores=2, shapes=[shape])
+    table = readme.first_table(board._replace(seconds=seconds))
+    assert [column.title for column in table.columns] == [*regimes[:4], "50 steps, NFE 4", "s / 1,000 steps"]
+    assert texts(table, "cfm")[-1] == "1.2"
+    every = track_table.across_table(board)
+    for rows in (readme.first_table(board).rows, table.rows):
+        assert all(row.cells[:4] == other.cells[:4] for row, other in zip(rows, every.rows, strict=True))
+
+
 def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp_path, monkeypatch):
     board = board_of(tmp_path, planted())
     assert readme.not_shown(board) == ""
     assert readme.shown(board, ["Said."]).endswith("settings.")
-    monkeypatch.setattr(track_table, "METHODS", 3)
+    monkeypatch.setattr(readme, "METHODS", 3)
     own = readme.not_shown(board)
     assert own == (
         "Rows: cfm, otcfm, wcfm, and the best others by the first column. Not shown (ratios of these columns): "
@@ -53,12 +67,12 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
         "reflow (unsupported)."
     )
     assert readme.shown(board, ["Said."], "Last.").endswith(f"settings. Last.\n\n{readme.fill(own)}")
-    monkeypatch.setattr(track_table, "METHODS", 1)
+    monkeypatch.setattr(readme, "METHODS", 1)
     for main in (("cfm",), ()):
         monkeypatch.setattr(track_table, "MAIN", main)
         monkeypatch.setattr(readme, "MAIN", main)
         assert readme.not_shown(board).startswith("Rows: cfm, and the best others by the first column. ")
-    monkeypatch.setattr(track_table, "METHODS", 5)
+    monkeypatch.setattr(readme, "METHODS", 5)
     assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
 
 

@@ -43,9 +43,9 @@ def test_exact_potentials_on_the_line_have_the_known_cells_and_distance():
 
 def test_the_solver_finds_them():
     found = potentials(POINTS, normal(1), tolerance=2e-3)
-    assert found.chi2 <= 2e-3
-    assert_close(found.h.double(), exact_line(POINTS), rtol=0, atol=0.1)
-    assert cost(POINTS, found.h) == pytest.approx(0.70890, abs=0.01)
+    assert inequality(POINTS, found, normal(1, seed=3), 20_000) <= 4e-3
+    assert_close(found.double(), exact_line(POINTS), rtol=0, atol=0.1)
+    assert cost(POINTS, found) == pytest.approx(0.70890, abs=0.01)
 
 
 @pytest.mark.parametrize("many", [2048, 100])
@@ -60,9 +60,9 @@ def test_the_cost_of_many_points_is_that_of_the_linear_program(monkeypatch, many
     plan = ot.emd2(
         torch.full((8 * n,), 1 / (8 * n)).double().numpy(), torch.full((n,), 1 / n).double().numpy(), costs.numpy()
     )
-    dual = (costs - (2 * found.h + y.square().sum(1))).min(1).values.mean() + (2 * found.h + y.square().sum(1)).mean()
+    dual = (costs - (2 * found + y.square().sum(1))).min(1).values.mean() + (2 * found + y.square().sum(1)).mean()
     assert dual.item() == pytest.approx(float(plan), rel=0.01)
-    own = (x - y[assign(x, y, found.h, 0.0, stream())]).square().sum(1).mean()
+    own = (x - y[assign(x, y, found, 0.0, stream())]).square().sum(1).mean()
     assert own.item() == pytest.approx(float(plan), rel=0.05)  # masses are equal up to the tolerance only
 
 
@@ -72,7 +72,7 @@ def test_every_mode_receives_its_mass():
     y = 5 * torch.stack([angle.cos(), angle.sin()], 1) + 0.56 * torch.randn(400, 2, generator=stream(4))
     found = potentials(y, normal(2))
     x = normal(2, seed=6)(200_000)
-    mode = torch.cat([assign(part, y, found.h, 0.0, stream()) for part in x.split(50_000)]) % 8
+    mode = torch.cat([assign(part, y, found, 0.0, stream()) for part in x.split(50_000)]) % 8
     assert_close(8 * torch.bincount(mode, minlength=8) / len(x), torch.ones(8), rtol=0, atol=0.03)
 
 
@@ -95,7 +95,7 @@ def test_with_much_entropy_every_point_is_equally_likely_and_with_little_the_nea
     assert_close(spread, torch.full((5,), 0.2), rtol=0, atol=0.02)
     assert (assign(x, POINTS, h, 1e-6, stream()) == assign(x, POINTS, h, 0.0, stream())).float().mean() > 0.999
     found = potentials(POINTS, normal(1), epsilon=0.5, tolerance=2e-3)
-    counts = torch.bincount(assign(x, POINTS, found.h, 0.5, stream()), minlength=5) / len(x)
+    counts = torch.bincount(assign(x, POINTS, found, 0.5, stream()), minlength=5) / len(x)
     assert_close(counts, torch.full((5,), 0.2), rtol=0, atol=0.02)
 
 
@@ -113,7 +113,7 @@ def test_potentials_that_are_not_finite_are_an_error_at_once(epsilon):
 
 
 def test_any_tolerance_is_met_and_rounds_that_do_not_suffice_are_an_error(monkeypatch):
-    assert potentials(torch.randn(20, 2), normal(2), tolerance=1e308).chi2 < math.inf
+    assert potentials(torch.randn(20, 2), normal(2), tolerance=1e308).isfinite().all()
     monkeypatch.setattr(semidiscrete, "MAX_ROUNDS", 1)
     monkeypatch.setattr(semidiscrete, "STEPS", 1)
     with pytest.raises(RunFailed, match=r"chi2 = .* above tolerance=0\.001"):

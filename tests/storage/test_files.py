@@ -53,18 +53,6 @@ def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
     assert path.stat().st_size > 1000
 
 
-def test_an_empty_folder_where_a_file_belongs_is_replaced_and_a_full_one_is_left(tmp_path):
-    path = tmp_path / "kept"
-    path.mkdir()
-    files.write(path, "new")
-    assert path.read_text() == "new"
-    path.unlink()
-    (path / "of others").mkdir(parents=True)
-    with pytest.raises(OSError, match="Directory not empty"):
-        files.write(path, "new")
-    assert [p.name for p in tmp_path.rglob("*")] == ["kept", "of others"]
-
-
 @pytest.mark.parametrize("durable", [True, False])
 def test_content_is_on_the_disk_before_its_name_and_then_the_name(tmp_path, monkeypatch, durable):
     """After a loss of power there is the old file or the new one, never an empty one; views are not waited for."""

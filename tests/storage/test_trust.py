@@ -15,7 +15,6 @@ from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec, restore_spec
 from genbench.runs.spec import SPEC
 from genbench.storage import trust
-from genbench.storage.trust import Untrusted
 
 opened = []
 sys.addaudithook(lambda event, details: event in ("open", "os.scandir", "os.listdir") and opened.append(details[0]))
@@ -112,7 +111,7 @@ def test_weights_hub_names_and_stacks_are_refused_wherever_they_are_nested(copie
         {"encoder": encoder},
         {"model": encoder, "kind": "encoder"},
     ):
-        with pytest.raises(Untrusted):
+        with pytest.raises(ConfigError, match="--trust"):
             trust.check(SPEC.validate_python({**plain, **change}).parts())
     assert not outside(tmp_path)
 

@@ -3,7 +3,6 @@
 import csv
 import threading
 import weakref
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,20 +157,6 @@ def test_two_processes_train_the_same_model_on_the_same_global_batch(tmp_path, b
             {name: float(value) for name, value in b.items()}, rel=1e-5
         )
         assert model != "wcfm" or 0 < float(a["ess"]) < 1
-
-
-def test_a_model_that_is_too_large_for_the_card_is_refused_before_training(monkeypatch):
-    """28 bytes a weight: itself, its gradient and two moments, its average, what that replaces, and the best one."""
-    model, data, plan = start("cfm", ema=0.9, stop="validation", validate_every=10)
-    size = 28 * weights(model).numel()
-    card = SimpleNamespace(name="a card", total_memory=size - 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
-    monkeypatch.setattr(model, "to", lambda device: (_ for _ in ()).throw(Stop))
-    with pytest.raises(ConfigError, match=r"^a model of 0\.0 M weights needs 0\.00 GiB .* a card has 0\.00 GiB"):
-        fit(model, data, plan, Group(torch.device("cuda")), seed=0)
-    card.total_memory = size
-    with pytest.raises(Stop):
-        fit(model, data, plan, Group(torch.device("cuda")), seed=0)
 
 
 def test_a_missing_compiler_is_named_and_tf32_refused_where_it_would_be_fp32(monkeypatch):

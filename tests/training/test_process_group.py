@@ -76,13 +76,14 @@ def test_processes_have_ten_minutes_from_a_signal_to_their_checkpoint(monkeypatc
 
 PIDS = """
 open({folder!r} + f"/{{group.rank}}", "w").write(str(os.getpid()))
-group.barrier()
+group.broadcast(None)
 if group.rank == 1:
     {end}
 {work}
 """
 LEAVES = "torch.distributed.destroy_process_group(); time.sleep(3)"
-WAITS, COMPUTES = "group.barrier()", "time.sleep(600)  # as in a long computation, which no closed connection ends"
+WAITS = "group.broadcast(None)"
+COMPUTES = "time.sleep(600)  # as in a long computation, which no closed connection ends"
 
 
 @pytest.mark.parametrize(

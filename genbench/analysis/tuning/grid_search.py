@@ -80,7 +80,6 @@ class Choice(NamedTuple):
         return mean_and_error(values[seed] - others[seed] for seed in values)
 
     def json(self, metric: str) -> dict[str, Any]:
-        """Return plain JSON."""
         mean, error = self.difference(metric) or (None, None)
         shared = {"best": self.best.text, "best_minus_default": mean, "standard_error": error}
         return {"chosen": self.candidate.text, **shared, "edges": list(self.edges)}
@@ -95,7 +94,6 @@ class GridSearch:
 
     @property
     def specs(self) -> list[Spec]:
-        """The runs of all candidates."""
         return [spec for candidate in self.candidates for spec in candidate.specs]
 
     def missing(self, store: Store) -> dict[str, Spec]:
@@ -139,7 +137,6 @@ class GridSearch:
         return len(every) == len(self.specs) and all(map(is_unsupported, every))
 
     def json(self) -> dict[str, Any]:
-        """Return plain JSON."""
         first = self.candidates[0].specs[0]
         return {
             "rule": "best mean on the validation split; a default within one standard error of it",

@@ -80,7 +80,6 @@ class FeatureSets:
 
     @property
     def n(self) -> int:
-        """Number of samples."""
         return len(self.samples)
 
     @property

@@ -33,7 +33,6 @@ class Moments:
         return moments
 
     def add(self, batch: Float[Tensor, "b k"]) -> None:
-        """Add one batch."""
         x = batch.double()
         mean = x.mean(0)
         if self.n == 0:
@@ -46,7 +45,6 @@ class Moments:
 
     @property
     def covariance(self) -> Float64[Tensor, "k k"]:
-        """The unbiased covariance."""
         return self._scatter / (self.n - 1)
 
 

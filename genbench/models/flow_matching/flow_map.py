@@ -1,6 +1,5 @@
 """Flow maps: networks that predict where the flow takes a state by a later time; and their losses."""
 
-import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from genbench.models.flow_matching.couplings.base import Pairs
 from genbench.models.flow_matching.pair_model import DEFAULTS, Example, PairModel, SharedSettings, expand, scalars
 from genbench.models.flow_matching.paths import Straight
 from genbench.nets.presets import Net
-from genbench.registry import couplings, models
+from genbench.registry import couplings, models, with_settings_of
 from genbench.settings import Fraction, Nested, NonNegative, Size
 
 Ratio = Annotated[Fraction, "share of pairs that learn an interval; the others train the velocity itself"]
@@ -276,11 +275,7 @@ def flow_map(name: str, *, version: int) -> Callable[[type[Loss]], type[Loss]]:
         ) -> FlowMap:
             return FlowMap(event, source, net=net, coupling=coupling, loss=kind(**settings), shared=shared)
 
-        signature, own = (inspect.signature(each, eval_str=True) for each in (build, kind))
-        *first, shared, _ = signature.parameters.values()
-        build.__signature__ = signature.replace(parameters=[*first, *own.parameters.values(), shared])  # type: ignore[attr-defined]
-        build.__doc__, build.__module__ = kind.__doc__, kind.__module__
-        models.register(name, version=version)(build)
+        models.register(name, version=version)(with_settings_of(kind, build))
         return kind
 
     return register

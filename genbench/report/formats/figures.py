@@ -11,12 +11,15 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from genbench.analysis.labels import plain
 from genbench.errors import ConfigError
@@ -70,17 +73,8 @@ RC: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def styled(draw: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that draws in our style."""
-
-    @wraps(draw)
-    def styled(*arguments: Any, **options: Any) -> Any:
-        import matplotlib
-
-        with matplotlib.rc_context(RC):
-            return draw(*arguments, **options)
-
-    return styled
+styled = matplotlib.rc_context(RC)
+"""Decorator and context of functions that draw in our style."""
 
 
 class Style(NamedTuple):
@@ -162,9 +156,6 @@ def _shorter(match: re.Match[str]) -> str:
 @styled
 def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
     """Draw charts side by side in one figure, with one legend below."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
     across = min(len(drawn.charts), 3)
     rows = math.ceil(len(drawn.charts) / across)
     models = list(dict.fromkeys(series.model for chart in drawn.charts for series in chart.series))
@@ -187,8 +178,6 @@ def charts(drawn: Charts, model_styles: Mapping[str, Style]) -> Any:
 @styled
 def chart(drawn: Chart, model_styles: Mapping[str, Style]) -> Any:
     """Draw a single chart, without a title and a legend."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(WIDTH, HEIGHT - TOP + 0.08))
     _axes(figure, drawn, model_styles, (0, 0))
     return figure
@@ -205,8 +194,6 @@ def _dashes(style: Style) -> Any:
 
 def _axes(figure: Any, drawn: Chart, model_styles: Mapping[str, Style], corner: tuple[float, float]) -> Any:
     """Draw a chart into a figure; its lower left corner, with the labels of the axes, is in inches."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
     width, height = figure.get_size_inches()
     across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     axes = figure.add_axes(

@@ -77,7 +77,6 @@ class TrainingEvaluation:
             if (measures or validates) and self.group.is_first:
                 of_step = {"point": "training", "step": step}
                 kept = [row | of_step | {COMPONENT: self.metrics[metric_of(row)]} for row in rows]
-                files.discard(path)  # a damaged file; a folder may have its name
                 files.write_sealed(path, json.dumps(kept), place_of(path))
         loss = next((row for row in rows if row["metric"] == VALIDATION), None)
         if loss is None:
@@ -110,7 +109,7 @@ class TrainingEvaluation:
 
     def forget_failure(self) -> None:
         """Remove the note of a failure."""
-        files.discard(self.folder / FAILED)
+        (self.folder / FAILED).unlink(missing_ok=True)
 
     def _validate(self) -> list[dict[str, Any]]:
         seed, settings = derive(self.spec.seed, "evaluation"), settings_in(self.metrics[VALIDATION])

@@ -156,7 +156,6 @@ def test_a_plan_without_validation_has_the_key_that_it_had(tmp_path):
 DAMAGE = {
     "changed": (lambda path: path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1)), "its checksum differs"),
     "missing": (lambda path: path.unlink(), ""),
-    "folder": (lambda path: (path.unlink(), path.mkdir()), "20.json is not a regular file"),
 }
 
 

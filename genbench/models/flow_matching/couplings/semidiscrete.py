@@ -109,7 +109,7 @@ class Semidiscrete(Coupling):
             solved = potentials(
                 flat.to(device), lambda n: source.sample(n, draws).flatten(1), epsilon=epsilon, tolerance=tolerance
             )
-            return {"h": solved.h.cpu()}
+            return {"h": solved.cpu()}
 
         name = f"{cache.key(version=VERSION, **determinants)}.safetensors"
         return tensors.cached("potentials", name, make)["h"].to(device)
