@@ -16,6 +16,7 @@ bounds={part: (lower, upper)}     the same for each part, "" for all others
 A mean, a W2 or a Frechet distance states its standard error in its details.
 """
 
+import zlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -26,7 +27,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from genbench.core import Batch, Data, Model, Transport
-from genbench.errors import TooFewSamples, Unsupported
+from genbench.errors import RunFailed, TooFewSamples, Unsupported
 from genbench.metrics.sampling import LabelRule
 from genbench.registry import Entry
 from genbench.seeds import derive
@@ -90,6 +91,10 @@ class Evaluation:
     errors: bool = True
     image_grids: dict[str, Tensor] = field(default_factory=dict, init=False)
     _cache: dict[Hashable, Any] = field(default_factory=dict, init=False)
+    _shared: list[tuple[Tensor, int]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self._watch(self.x, self.label)
 
     @cached_property
     def failures(self) -> int:
@@ -123,7 +128,21 @@ class Evaluation:
 
     def reference(self, n: int) -> Batch:
         """Return n samples of the test split in model space, the same for every model."""
-        return self.cached(("reference", n), lambda: self.data.test.take(n, derive(self.seed, "reference")))
+
+        def take() -> Batch:
+            batch = self.data.test.take(n, derive(self.seed, "reference"))
+            self._watch(*batch)
+            return batch
+
+        return self.cached(("reference", n), take)
+
+    def _watch(self, *tensors: Tensor | None) -> None:
+        self._shared += [(tensor, _checksum(tensor)) for tensor in tensors if tensor is not None]
+
+    @property
+    def changed(self) -> bool:
+        """Whether a metric wrote into samples, labels or test data, which metrics share."""
+        return any(_checksum(tensor) != checksum for tensor, checksum in self._shared)
 
     def density_model(self) -> Model:
         """Return the model, for its density. Raises Unsupported without a model, and for guided sampling."""
@@ -179,8 +198,13 @@ def values_of(metric: Entry, evaluation: Evaluation, settings: Mapping) -> list[
 
     Raises:
         Unsupported: if the metric has no value.
+        RunFailed: if it modified samples or test data, which the other metrics also read.
     """
-    measured = call(metric.build, evaluation, settings=settings)
+    try:
+        measured = call(metric.build, evaluation, settings=settings)
+    finally:
+        if evaluation.changed:
+            raise RunFailed(f"{metric.name} must not write into samples or test data; let it write into a clone()")
     return [measured] if isinstance(measured, Value) else list(measured)
 
 
@@ -208,6 +232,10 @@ def wilson(share: float, n: int) -> dict[str, float]:
     center = (share + weight / 2) / (1 + weight)
     half = NORMAL * (share * (1 - share) / n + weight / (4 * n)) ** 0.5 / (1 + weight)
     return {"half_interval": half + abs(center - share)}
+
+
+def _checksum(tensor: Tensor) -> int:
+    return zlib.crc32(tensor.detach().cpu().contiguous().numpy().data)
 
 
 @lru_cache(maxsize=2)  # runs of one task are evaluated one after another

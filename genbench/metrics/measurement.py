@@ -161,7 +161,7 @@ class _OnlyData(Evaluation):
     """An evaluation before there are a model and samples, for which it raises AttributeError."""
 
     def __init__(self, data: Data) -> None:
-        self.data, self.seed, self._cache = data, 0, {}
+        self.data, self.seed, self._cache, self._shared = data, 0, {}, []
 
     x = model = label = nfe = options = property()  # type: ignore[assignment]
 

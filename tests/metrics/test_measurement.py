@@ -79,6 +79,26 @@ def test_numbers_that_no_record_may_have_fail(moons, metric, value, message):
         measure(Evaluation(moons, 0, x=moons.train.take(9, 0).x), "broken", {}, True)
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda evaluation: evaluation.samples(9).mul_(2),
+        lambda evaluation: evaluation.samples(9).numpy().sort(axis=0),  # of the same sum
+        lambda evaluation: evaluation.label.zero_(),
+        lambda evaluation: evaluation.reference(9).x.add_(1),
+    ],
+)
+def test_a_metric_that_writes_into_what_others_measure_ends_the_run(moons, metric, write):
+    def writing(evaluation):
+        write(evaluation)
+        return Value(1.0, 9, "p")
+
+    metric("writing", writing)
+    x, label = moons.train.take(9, 0)
+    with pytest.raises(RunFailed, match=r"writing must not write into samples or test data; .* clone\(\)"):
+        measure(Evaluation(moons, 0, x=x, label=1 + label), "writing", {}, False)
+
+
 def test_a_metric_that_asks_for_halves_has_an_interval_unless_it_states_an_error(moons, metric):
     def mean(evaluation, **details):
         return Value(float(evaluation.x.mean()), len(evaluation.x), "p", details=details)

@@ -80,11 +80,6 @@ def _centering(evaluation):
     return Value(float((x**2).mean()), 100, "plain")
 
 
-def _moving(evaluation):
-    """Writes into test data."""
-    return Value(float(evaluation.reference(100).x.add_(1).mean()), 100, "plain")
-
-
 def _without_value(evaluation):
     """Measured nowhere."""
     raise Unsupported("needs other data")
@@ -97,7 +92,6 @@ def _without_value(evaluation):
         ((_without_protocol, {"better": "lower", "of": "samples"}), "must state its protocol"),
         ((_random, {"better": "lower", "of": "samples"}), "must be deterministic"),
         ((_centering, {"better": "lower", "of": "samples"}), r"broken must not write into samples.*a clone\(\)"),
-        ((_moving, {"better": "lower", "of": "samples"}), "broken must not write into samples or test data"),
         ((_nan, {"better": "lower", "of": "samples"}), "must raise Unsupported where it has no value"),
         ((_tensor, {"better": "lower", "of": "samples"}), r"broken is of type Tensor: convert it with float\("),
         ((_spread, {"better": "lower", "of": "samples", "bounds": (None, 0)}), "broken is .* cannot be above 0: "),
