@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -45,15 +46,22 @@ def open_regular(path: Path, most: int | None = None, *, follow: bool = True) ->
         Damaged: if the path is not a regular file, or the file is too large.
         FileNotFoundError: if there is no such file.
     """
-    if os.path.lexists(path) and not (os.path.isfile(path) and (follow or not path.is_symlink())):
-        raise Damaged(f"{shown(path)} is not a regular file")
     try:
-        size = path.stat().st_size
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     except NotADirectoryError as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
-    if most is not None and size > most:
-        raise Damaged(f"{shown(path)} has {size:,} bytes; genbench reads at most {most:,}")
-    return path.open("rb")
+    except OSError as error:
+        if not path.is_symlink() and error.errno != errno.ENXIO:  # ENXIO: a socket
+            raise
+        raise Damaged(f"{shown(path)} is not a regular file") from error
+    status = os.fstat(handle)
+    wrong = "" if stat.S_ISREG(status.st_mode) else "is not a regular file"
+    if most is not None and status.st_size > most:
+        wrong = wrong or f"has {status.st_size:,} bytes; genbench reads at most {most:,}"
+    if wrong:
+        os.close(handle)
+        raise Damaged(f"{shown(path)} {wrong}")
+    return open(handle, "rb")
 
 
 def expanded(path: str | Path) -> Path:
