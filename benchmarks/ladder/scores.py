@@ -56,6 +56,19 @@ order, or a lower one. The rule was registered with the predictions: a predictor
 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar: the test says that short
 runs predict something, not how much. The test was made once, after all runs had ended.
 """,
+    "latents-v1": """\
+On latents-v1, `held` and `ratio` are fitted to the orders of nine methods at 3,000 and 9,000 steps, and predict the
+order of the six methods that are trained for 27,000 steps. The predictions were committed on 2026-12-01 (b76f0595),
+before any model of this track had trained for 27,000 steps ([files](../genbench/suites/latents-v1)): the records of
+these runs name that commit or a later one. All values after 3,000 and 9,000 steps were known.
+
+*p* is the share of all 720 orders of the six methods with the score of the real order, or a lower one. The rule was
+registered with the predictions: a predictor is better than chance if p is below 0.025 for FD with the own sampler (5 %,
+Bonferroni over two predictors). Chance is a low bar, as on digits-v1. The test is made once, when the runs of all three
+seeds have ended. A run that fails is repeated once with the same seed. If it fails again, its seed is left out for all
+methods; if fewer than two seeds remain, nothing is tested. *not scored*: runs have not ended, or fewer than five
+methods have two common seeds.
+""",
 }
 """{track: what was registered}."""
 FEWEST = 3
