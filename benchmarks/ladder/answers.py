@@ -164,7 +164,9 @@ def lasting(found: Sequence[Contest]) -> str:
     if large:
         return f"{count(large)} large and {count(small)} small differences last"
     apart, close = ([margin for margin in small if margin.separated is told_apart] for told_apart in (True, False))
-    return f"no difference is large: {count(apart)} last between separated methods, {count(close)} between others"
+    return (
+        f"no difference is large: {count(apart)} differences between separated methods last, and {count(close)} others"
+    )
 
 
 def pairs(found: Sequence[Contest], low: float, high: float = math.inf) -> list[Margin]:

@@ -37,8 +37,9 @@ The first 16 samples of one seed. Within a track, all methods and budgets start 
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
-half-width over seeds. *same sign*: only if both differences are separated (paired t tests, Holm over all pairs of
-methods with the network).
+half-width over seeds, not corrected. *same sign*: decided only if both differences are separated (paired t tests, Holm
+over the pairs of this table, for each network). Three seeds separate few pairs: *undecided* does not mean that the
+networks disagree.
 """
 
 

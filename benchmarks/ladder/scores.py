@@ -57,17 +57,23 @@ order, or a lower one. The rule was registered with the predictions: a predictor
 runs predict something, not how much. The test was made once, after all runs had ended.
 """,
     "latents-v1": """\
-On latents-v1, `held` and `ratio` are fitted to the orders of nine methods at 3,000 and 9,000 steps, and predict the
-order of the six methods that are trained for 27,000 steps. The predictions were committed on 2026-12-01 (b76f0595),
-before any model of this track had trained for 27,000 steps ([files](../genbench/suites/latents-v1)): the records of
-these runs name that commit or a later one. All values after 3,000 and 9,000 steps were known.
+On latents-v1, `held` and `ratio` are fitted to the orders at 3,000 and 9,000 steps, and predict the order at 27,000
+steps. With the own samplers, they are fitted to nine methods and predict the six that are trained for 27,000 steps; at
+an NFE, they are fitted to six and predict five. Both use Laplace's rule: unlike on the other tracks, `ratio` adds one
+pair whose order lasts and one whose order turns. *not predicted*: no pair was separated at this NFE after 3,000 steps,
+so `held` cannot be fitted. `elsewhere` needs a second data set.
 
-*p* is the share of all 720 orders of the six methods with the score of the real order, or a lower one. The rule was
-registered with the predictions: a predictor is better than chance if p is below 0.025 for FD with the own sampler (5 %,
-Bonferroni over two predictors). Chance is a low bar, as on digits-v1. The test is made once, when the runs of all three
-seeds have ended. A run that fails is repeated once with the same seed. If it fails again, its seed is left out for all
-methods; if fewer than two seeds remain, nothing is tested. *not scored*: runs have not ended, or fewer than five
-methods have two common seeds.
+The predictions were committed on 2026-12-01 (b76f0595), before any model of this track had trained for 27,000 steps
+([files](../genbench/suites/latents-v1)): the records of these runs name that commit or a later one. All values after
+3,000 and 9,000 steps were known.
+
+*p* is computed from all orders of the methods in a row, 720 with the own samplers and 120 at an NFE: it is the share
+whose score is equal to the real order's, or lower. The rule was registered with the predictions: a predictor is better
+than chance if p is below 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar,
+as on digits-v1. The test is made once, when the runs of all three seeds, repeated ones included, have ended. A run that
+fails is repeated once with the same seed. If it fails again, its seed is left out for all methods in the row; if fewer
+than two seeds remain, nothing is tested, and the score covers only methods with two common seeds. *not scored*: runs
+have not ended, or fewer than five methods have two common seeds for FD with the own sampler.
 """,
 }
 """{track: what was registered}."""

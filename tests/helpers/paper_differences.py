@@ -14,7 +14,7 @@ PIXELS = "cifar10-small", "cifar10*"
 RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
 """The control of PIXELS that only re-weights images, at epsilon 5."""
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
-LATENTS_V1, SHORT = ("latents-v1", "cifar10*"), {"steps": 3000}
+LATENTS_V1, SHORT, MIDDLE = ("latents-v1", "cifar10*"), {"steps": 3000}, {"steps": 9000}
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 WCFM_LATENT, OT_LATENT, CONTROL = f"w{CFM_LATENT}", f"ot{CFM_LATENT}", "wcfm net=* weigh=data *"
 """W-CFM, OT-CFM and the control that only re-weights images, in LATENTS_V1."""
@@ -42,6 +42,7 @@ DIFFERENCES = [
         ("W1", 1, (*LATENTS_V1, "straightness", one, other, SHORT))
         for one, other in ((WCFM_LATENT, CFM_LATENT), (CONTROL, CFM_LATENT), (WCFM_LATENT, CONTROL))
     ),
+    *(("W1", 1, (*LATENTS_V1, "straightness", f"w{flow}", flow, MIDDLE)) for flow in (CFM_LATENT, "cfm net=unet(*")),
     *(
         (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
         for card, metric in (("W3", "tilt.data"), ("W3", "tilt.source"), ("W3 11", "w2"))
@@ -136,6 +137,7 @@ DIFFERENCES = [
     ("O5 47", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, SHORT)),
     ("O5", 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
     ("O5", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
+    ("O5", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, MIDDLE)),
     *(
         ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
         for data in ("8gaussians", "mixture dims=50")
@@ -170,6 +172,7 @@ DIFFERENCES = [
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm")),
     ("F5 22", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
     *(("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"steps": steps})) for steps in (800, 4000)),
+    *(("F5", 1, (*LATENTS_V1, EFFICIENT, blocks, CFM_LATENT, MIDDLE)) for blocks in (DEEP_LATENT, EQUAL_LATENT)),
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
@@ -198,6 +201,7 @@ DIFFERENCES = [
     ("T4", 1, (*LATENTS_V1, EFFICIENT, "tarflow *", CFM_LATENT, SHORT)),
     *(("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", other, {"steps": 4000})) for other in ("cfm", "vp")),
     ("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"steps": 4000})),
+    ("T4", 1, (*LATENTS_V1, EFFICIENT, "tarflow *", CFM_LATENT, MIDDLE)),
     ("T4", 1, ("digits-v1", "digits", FD, "tarflow noise=0.1", "cfm", {"table": "tuned"})),
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
@@ -216,6 +220,7 @@ DIFFERENCES = [
         for metric, digits in (("latent_bits_per_dim", 3), (EFFICIENT, 1))
         for blocks in (DEEP_LATENT, EQUAL_LATENT)
     ),
+    *(("26", 1, (*LATENTS_V1, EFFICIENT, blocks, "tarflow *", MIDDLE)) for blocks in (DEEP_LATENT, EQUAL_LATENT)),
 ]
 """Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
 

@@ -59,7 +59,7 @@ def test_other_tracks_state_their_budgets(contest):
 def test_a_track_without_large_differences_says_which_small_ones_last(contest):
     near = contest("moons", CLOSE, MIXED)
     assert [*on_others({"one": [near, near._replace(short=500)]})] == [
-        f"{where}, no difference is large: 6 of 10 last between separated methods, 0 of 0 between others."
+        f"{where}, no difference is large: 6 of 10 differences between separated methods last, and 0 of 0 others."
         for where in ("On one (100 to 1,000 steps, 5 methods)", "From 500 steps")
     ]
 

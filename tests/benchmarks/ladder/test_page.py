@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from helpers.published import CARDS, RESULTS, difference, signed, step_costs
 
-from benchmarks.ladder.answers import LARGE, MAIN, pairs
+from benchmarks.ladder.answers import LARGE, MAIN, count, pairs
 from benchmarks.ladder.orders import Rung, among, array, complete, named, rungs
 from benchmarks.ladder.page import (
+    ABOUT_LATENTS,
+    LATENTS,
     TRACKS,
-    UNCOMPARED,
     contests,
     early,
     holds,
@@ -87,6 +88,25 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     assert "all 11 large ones that do not last involve TARFlow or STARFlow with labels" in card
     assert len(turned) == 11
     assert all(any("flow noise=0.1 conditional=true" in name for name in pair) for pair in turned)
+
+
+def test_the_page_and_the_card_say_which_orders_of_latents_last():
+    (one,) = (own for own in orders(read_ladders(RESULTS)[LATENTS]) if (own.short, own.long) == (3000, 9000))
+    couplings = {name for name in one.first.main if "net=dit" in name and not name.startswith("meanflow")}
+    every = pairs([one], 1.0)
+    mixed = [margin for margin in every if len(couplings & {*margin.pair}) == 1]
+    others = [margin for margin in every if margin not in mixed]
+    assert not pairs([one], LARGE)
+    assert all(margin.held for margin in mixed)
+    said = (
+        f"the order of all {len(mixed)} pairs of a coupling with a DiT and another method lasts, but only "
+        f"{sum(margin.held for margin in others)} of the {len(others)} other orders last. "
+        f"{sum(margin.separated for margin in mixed)} of the {one.order.decided} separated pairs are among the "
+        f"{len(mixed)}."
+    )
+    assert said in " ".join(ABOUT_LATENTS.split())
+    card = f"on latents-v1, {count(every)} from 3,000 to 9,000 steps (none is large);"
+    assert card in " ".join(CARDS["45"].split())
 
 
 def test_differences_of_one_size_are_counted_together(contest):
@@ -167,7 +187,6 @@ def test_two_networks_are_compared_after_each_finished_budget(contest):
     both = Rung("fd", {"fd": values})
     begun = both._replace(unfinished=("cfm (seed 2)",))
     shown = [*latents({"photos": {100: both, 500: begun, 1000: both}})]
-    assert shown[0] == UNCOMPARED  # two methods have no order
     assert [text for text in shown if text.startswith("Two networks")] == [
         "Two networks, after 100 steps:\n",
         "Two networks, after 1,000 steps:\n",
