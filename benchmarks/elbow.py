@@ -86,7 +86,7 @@ def by_elbow(dataset: str, settings: Settings, grid: Sequence[float] = GRID, *, 
     coupling = built.coupling if isinstance(built, FlowMatching) else None
     if not isinstance(coupling, Gibbs) or built.conditional:
         raise ConfigError("the elbow rule is for wcfm without labels")
-    curve = coupling._tilts(*coupling._sample(data), grid)
+    curve = coupling.tilt_curve(data, grid)
     chosen = elbow([(kappa, found.variance) for kappa, found in curve if found.known])
     if chosen is None:
         raise ConfigError(f"the tilt on {dataset} is not flat up to kappa {curve[-1][0]:g}: add larger values")

@@ -27,7 +27,9 @@ def test_the_table_has_every_registered_name_with_its_summary():
         assert ALL[kind].origin(name) == "genbench"
     for path in PACKAGE.rglob("*.py"):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        found = re.findall(r'^@(?:(\w+)\.register|flow_map)\(\s*"([^"]+)"', path.read_text(), re.MULTILINE)
+        found = re.findall(
+            r'^@(?:(\w+)\.register|flow_map|on_straight_paths)\(\s*"([^"]+)"', path.read_text(), re.MULTILINE
+        )
         registered |= {(kind or "models", module, name) for kind, name in found}
     assert registered == {row[:3] for row in ROWS}
 

@@ -19,15 +19,14 @@ from benchmarks.calibration.faults import Fault, Pool, Real
 from genbench.core import Batch, Data
 from genbench.metrics.evaluation import Evaluation, values_of
 from genbench.metrics.extractors.feature_extractor import FeatureExtractor, build_extractor, extract
-from genbench.metrics.image import mind
 from genbench.metrics.image.classifier import SIZES, caption_classifier, marginal_argmax, raw_images
 from genbench.metrics.image.fid import distance_to_reference
 from genbench.metrics.image.frechet import Moments, frechet, frechet_of_few
 from genbench.metrics.image.kid import kernel_between, kernel_within
+from genbench.metrics.image.mind import sliced_distance
 from genbench.metrics.image.precision_recall import Neighborhoods, density_and_coverage, nearest, precision_and_recall
 from genbench.metrics.image.recognition import accuracies, balance
 from genbench.metrics.image.reference_statistics import statistics
-from genbench.metrics.wasserstein import sorted_projections
 from genbench.registry import metrics
 from genbench.results.external_samples import task_without_model
 from genbench.runs.spec import build_data
@@ -208,16 +207,6 @@ def _feature_measures(test: Float[Tensor, "m k"], train: Float[Tensor, "l k"]) -
         "density_coverage": lambda batch, seed: density_and_coverage(Neighborhoods(batch.x), real, 5),
         "memorization": memorization,
     }
-
-
-def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions: int, seed: int) -> float:
-    """Return 3 d / (n M) times the sum over M directions of squared differences of sorted projections.
-
-    A random part of the larger set is used; the directions are always the same.
-    """
-    n, lines = min(len(x), len(y)), mind.random_lines(directions, x.shape[1])
-    x, y = (mind._part(each, n, seed) for each in (x, y))
-    return mind._to_sorted(x, sorted_projections(y, lines), lines)
 
 
 def features(network: FeatureExtractor, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:

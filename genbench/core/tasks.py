@@ -91,7 +91,7 @@ def require_normal(source: Source, event: Event, model: str) -> None:
         model: what starts from it, as the subject of the message.
     """
     if not isinstance(source, Normal) or source.shape != event.shape:
-        raise Unsupported(f"{model} starts from N(0, I); this task has another source")
+        raise Unsupported(f"{model} starts from N(0, I) of the shape of its data")
 
 
 class LazyRows(ABC):

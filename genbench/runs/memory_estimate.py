@@ -66,7 +66,8 @@ def exhausted(error: BaseException, model: Mapping[str, Any]) -> str | None:
     again = "".join(
         f" or set {name}.checkpoint=true" for name, part in parts.items() if part.get("checkpoint") is False
     )
-    return f"not enough memory{what}: for training raise plan.accumulate{again}, for evaluation lower evaluation.batch"
+    training = f"raise plan.accumulate{again} or choose a smaller model"
+    return f"not enough memory{what}: for training {training}, for evaluation lower evaluation.batch"
 
 
 def _check_pairs(coupling: Mapping[str, Any], batch: int, classes: int) -> None:

@@ -148,7 +148,7 @@ def fit_and_save(
         checkpoint.drop(folders[0])
         for evaluation in evaluations:
             evaluation.forget_failure()
-    group.broadcast(None)  # wait for all
+    group.broadcast(None)  # wait until the first has saved
     return reasons
 
 

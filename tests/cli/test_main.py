@@ -56,6 +56,7 @@ NAMES = [
     (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
     (("sweep", "plane-v1", "--dataset", "mixtur dims=8"), "no data set 'mixtur'; did you mean 'mixture'?"),
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),
+    (("tune", "wcfn", "--dataset", "moons"), "did you mean 'wcfm'?"),
     (("eval", "nowhere"), "is not a saved run"),
     (("eval", "x.npy"), "add --dataset NAME to name the data set to compare it with"),
     (("eval", "some-run", "--seed", "7"), "--seed is for samples from other code"),

@@ -82,7 +82,7 @@ def test_models_that_start_from_the_standard_normal_refuse_other_sources(name):
     if name == "a model of latents":
         name, encoder = "cfm", {"name": "autoencoder"}
     for source in (datasets["8gaussians-moons"].build().source, Normal((4,))):
-        with pytest.raises(Unsupported, match=r"starts from N\(0, I\); this task has another source"):
+        with pytest.raises(Unsupported, match=r"starts from N\(0, I\) of the shape of its data"):
             build_model({"name": name}, encoder, replace(data, source=source))
 
 

@@ -272,7 +272,7 @@ def run_beside_its_prerequisite(folder):
     encoder, group = spec.prerequisites["encoder"], Launch("cpu").group()
     for _ in range(2):
         with store.hold(encoder) if group.is_first else nullcontext():
-            group.broadcast(None)  # wait for the other
+            group.broadcast(None)  # wait until the first holds the lease
             try:
                 run(spec, store, launch=Launch("cpu", wait=0.5))
                 ends.append("done")

@@ -109,7 +109,7 @@ def test_no_process_outlives_the_command_on_ctrl_c_or_a_kill(tmp_path, number):
         PIDS.format(folder=str(tmp_path), end=f"open({str(tmp_path / 'ready')!r}, 'w')", work=COMPUTES), tmp_path
     )
     until = time.monotonic() + 300
-    while not (tmp_path / "ready").exists():  # behind the barrier, which all have reached
+    while not (tmp_path / "ready").exists():  # behind the broadcast, which all have reached
         assert time.monotonic() < until
         time.sleep(0.1)
     process.send_signal(number)

@@ -67,6 +67,16 @@ def _distance(evaluation: Evaluation, sets: FeatureSets, directions: int) -> Val
     return Value(_to_sorted(x, sorted_y, lines), sets.n, protocol, floor=floor, details=details)
 
 
+def sliced_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"], directions: int, seed: int) -> float:
+    """Return 3 d / (n M) times the sum over M directions of squared differences of sorted projections.
+
+    A random part of the larger set is used; the directions are always the same.
+    """
+    n, lines = min(len(x), len(y)), random_lines(directions, x.shape[1])
+    x, y = (_part(each, n, seed) for each in (x, y))
+    return _to_sorted(x, sorted_projections(y, lines), lines)
+
+
 def random_lines(directions: int, dims: int) -> Float64[Tensor, "directions d"]:
     """Return unit vectors, always the same ones."""
     stream = torch.Generator().manual_seed(DIRECTIONS_SEED)

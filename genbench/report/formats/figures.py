@@ -74,7 +74,7 @@ RC: dict[Any, Any] = {
 
 
 styled = matplotlib.rc_context(RC)
-"""Decorator and context of functions that draw in our style."""
+"""Decorator of functions that draw in our style."""
 
 
 class Style(NamedTuple):

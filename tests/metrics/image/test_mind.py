@@ -2,7 +2,7 @@ import pytest
 import torch
 from helpers.pixel_features import measured, normal_images
 
-from benchmarks.calibration.tasks import sliced_distance
+from genbench.metrics.image.mind import sliced_distance
 
 
 def normal(n, d, seed):

@@ -115,6 +115,10 @@ class KernelCoupling(Coupling):
         self.by_elbow = kernel.by_elbow
         self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
 
+    def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
+        """Return (kappa, tilt of the weights at kappa) on training data, ignoring conditions, classes and seeds."""
+        return self._tilts(*self._sample(data), grid)
+
     def _sample(self, data: Data) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "n *event"]]:
         """Return noise and training data for the elbow rule, without conditions, the same for all seeds."""
         n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
