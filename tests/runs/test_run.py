@@ -232,7 +232,7 @@ def test_a_failed_encoder_is_the_failure_of_its_models(tmp_path, monkeypatch):
 
 def test_a_model_that_is_incompatible_with_the_data_trains_no_encoder(tmp_path, monkeypatch):
     spec, store = latent(), Store(tmp_path)
-    monkeypatch.setattr("genbench.models.build.Normal", type("Other", (), {}))
+    monkeypatch.setattr("genbench.core.tasks.Normal", type("Other", (), {}))
     record = run(spec, store)
     assert [row["value"] for row in record["results"]] == [None]
     assert [path.name for path in store.runs.iterdir()] == [store.folder(spec).name]
