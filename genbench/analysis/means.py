@@ -9,6 +9,9 @@ from scipy import special
 LEVEL = 0.05
 """Significance level of every test; intervals have confidence 1 - LEVEL."""
 
+ROUNDING = 1e-6
+"""Relative error up to which values differ only by the rounding of processors, and are written as equal."""
+
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:
     """Return the mean and its standard error: None for one value, 0 for values that are equal up to rounding.
@@ -63,10 +66,12 @@ def format_mean(mean: float, error: float | None = None) -> str:
     '0.8313'
     >>> format_mean(35746307.0), format_mean(8.0, 0.0)
     ('35746307', '8 ± 0')
+    >>> format_mean(5.33020741, 5.4e-7)
+    '5.330 ± 0'
     """
     if error is None or not math.isfinite(error):
         return _plain(mean)
-    if error == 0:
+    if error <= ROUNDING * abs(mean):
         return f"{_plain(mean)} ± 0"
     largest = max(abs(mean), error)
     if not 1e-3 <= largest < 1e7:

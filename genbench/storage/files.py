@@ -100,7 +100,8 @@ def replace(path: Path, save: Callable[[Path], object], *, durable: bool = True)
     try:
         _replace(path, save, durable)
     except OSError as error:
-        if error.errno not in (*FULL, errno.EISDIR, None):  # NumPy sets no number if a disk is full
+        # A folder at the path: the error names the temporary file. NumPy sets no number if a disk is full.
+        if error.errno not in (*FULL, errno.EISDIR, None):
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
 

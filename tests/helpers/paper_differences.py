@@ -20,6 +20,7 @@ WCFM_LATENT, OT_LATENT, CONTROL = f"w{CFM_LATENT}", f"ot{CFM_LATENT}", "wcfm net
 """W-CFM, OT-CFM and the control that only re-weights images, in LATENTS_V1."""
 HALF_KAPPA = "wcfm net=* kappa=0.5 *"
 """W-CFM in LATENTS."""
+BALANCED_LATENT = "wcfm-balanced net=dit*"
 DEEP, EQUAL, UNET = "starflow blocks=?5,1,1,1? *", "starflow blocks=?2,2,2,2? *", "cfm net=unet*"
 DEEP_LATENT, EQUAL_LATENT = "starflow width=112 head=28 *", "starflow blocks=?2,2,2,2? width=112 head=28 *"
 LABELED = "starflow blocks=?2,2,2,2? width=112 noise=0.3 conditional=true encoder=*5000,batch_size=32)"
@@ -127,6 +128,7 @@ DIFFERENCES = [
         for plan in (steps | {"nfe": nfe},)
     ),
     ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
+    ("O2", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, MIDDLE | {"nfe": 8})),
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
     *(
         ("O5 40" if data == "mixture dims=8" else "O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm"))
@@ -213,6 +215,7 @@ DIFFERENCES = [
         for model, plan in (
             *((model, SHORT | {"nfe": 1}) for model in ("meanflow *", OT_LATENT, "wcfm-balanced *")),
             *((model, SHORT) for model in ("meanflow *", "wcfm-balanced *")),
+            *((model, MIDDLE | {"nfe": 1}) for model in (OT_LATENT, BALANCED_LATENT, WCFM_LATENT)),
         )
     ),
     *(
@@ -221,6 +224,10 @@ DIFFERENCES = [
         for blocks in (DEEP_LATENT, EQUAL_LATENT)
     ),
     *(("26", 1, (*LATENTS_V1, EFFICIENT, blocks, "tarflow *", MIDDLE)) for blocks in (DEEP_LATENT, EQUAL_LATENT)),
+    *(
+        ("26", 3, (*LATENTS_V1, "latent_bits_per_dim", blocks, "tarflow *", MIDDLE))
+        for blocks in (EQUAL_LATENT, DEEP_LATENT)
+    ),
 ]
 """Cards, digits, and the arguments of `difference`; W6 adds a plan whose difference is subtracted.
 

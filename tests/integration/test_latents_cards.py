@@ -6,6 +6,7 @@ import tomllib
 from fnmatch import fnmatch
 
 from helpers.paper_differences import (
+    BALANCED_LATENT,
     CFM_LATENT,
     CONTROL,
     DEEP_LATENT,
@@ -27,22 +28,24 @@ MODELS = {
     "otcfm": OT_LATENT,
     "wcfm": WCFM_LATENT,
     "control": CONTROL,
-    "wcfm-balanced": "wcfm-balanced *",
+    "wcfm-balanced": BALANCED_LATENT,
     "deep": DEEP_LATENT,
     "equal": EQUAL_LATENT,
     "tarflow": "tarflow *",
     "meanflow": "meanflow *",
 }
+UNETS = {f"{name} unet": f"{name} net=unet*" for name in ("cfm", "otcfm", "wcfm", "wcfm-balanced")}
 BITS, AT_ONE = "latent_bits_per_dim", SHORT | {"nfe": 1}
 
 
-def separated(metric=EFFICIENT, nfe=None):
-    """Return the pairs that Holm over all pairs of methods separates, in alphabetical order, and the methods."""
+def separated(metric=EFFICIENT, nfe=None, plan=SHORT, models=MODELS):
+    """Return the pairs that Holm over all pairs of models separates, in alphabetical order, and the models found."""
     found = {}
     for labels, spec, _ in by_metric(LATENTS_V1[0])[metric, "main" if nfe is None else "curve"]:
-        if spec["plan"]["steps"] == SHORT["steps"]:
-            (name,) = (name for name, model in MODELS.items() if fnmatch(labels["model"], model))
-            found[name] = values(*LATENTS_V1, MODELS[name], metric, nfe, **SHORT)
+        if spec["plan"]["steps"] == plan["steps"]:
+            for name in models:
+                if fnmatch(labels["model"], models[name]):
+                    found[name] = values(*LATENTS_V1, models[name], metric, nfe, **plan)
     return {pair for pair, p in all_pairs(found).items() if p <= 0.05}, {*found}
 
 
@@ -61,8 +64,25 @@ def test_the_cards_say_what_is_separated_from_cfm():
     assert says("O5", "with Holm, neither suite of latents separates the two,")  # images: a single interval contains 0
     assert "wcfm" in from_cfm(EFFICIENT, 8) & from_cfm("monge_distance")
     assert says(
-        "10", "is separated from CFM in Monge distance (#) and in FD at NFE 8 (#), but not in FD with 32 steps |"
+        "10", "is separated from CFM in Monge distance (#) and in FD at NFE 8 (#), but not in FD with 32 steps, "
     )
+
+
+def test_the_cards_say_what_is_separated_after_9000_steps():
+    every = MODELS | UNETS
+    (dit, six), (both, ten) = (separated(EFFICIENT, 1, MIDDLE, models) for models in (MODELS, every))
+    assert (("cfm", "otcfm") in dit, len(six), ("cfm", "otcfm") in both, len(ten)) == (True, 6, False, 10)
+    assert says("47", "at NFE 1, OT-CFM minus CFM is # (separated with Holm over the six methods with a DiT, but not "
+                "over all ten), wcfm-balanced minus CFM # (single test), and W-CFM minus CFM # |")  # fmt: skip
+    pairs = separated(plan=MIDDLE, models=every)[0]
+    assert ("cfm", "deep") in pairs
+    assert ("cfm", "equal") not in pairs
+    assert says("F5", "# with a deep block and # with equal blocks (only the first is separated with Holm);")
+    for metric, nfe in ((EFFICIENT, None), (EFFICIENT, 8), ("monge_distance", None)):
+        assert ("cfm", "wcfm") not in separated(metric, nfe, MIDDLE, every)[0]
+    assert CARDS["10"].count("in FD with 32 steps, and after 9,000 steps in none of these |") == 1
+    assert not {("deep", "tarflow"), ("equal", "tarflow")} & separated(BITS, plan=MIDDLE, models=every)[0]
+    assert says("26", "or the bits/dim of TARFlow and equal blocks (#; deep block #, not separated with Holm);")
 
 
 def test_the_cards_say_which_flows_are_separated():
@@ -119,16 +139,22 @@ def test_recall_in_latents_is_near_0():
 def test_what_single_tests_do_not_separate_after_9000_steps():
     pairs = [("straightness", WCFM_LATENT, CFM_LATENT), (EFFICIENT, OT_LATENT, CFM_LATENT)]
     pairs += [(EFFICIENT, blocks, "tarflow *") for blocks in (DEEP_LATENT, EQUAL_LATENT)]
-    for pair in pairs:
-        middle, half = difference(*LATENTS_V1, *pair, **MIDDLE)
+    pairs += [(BITS, EQUAL_LATENT, "tarflow *")]
+    plans = [*((pair, MIDDLE) for pair in pairs), ((EFFICIENT, OT_LATENT, CFM_LATENT), MIDDLE | {"nfe": 8})]
+    plans += [((EFFICIENT, WCFM_LATENT, CFM_LATENT), MIDDLE | {"nfe": 1})]
+    for pair, plan in plans:
+        middle, half = difference(*LATENTS_V1, *pair, **plan)
         assert abs(middle) < half
+    middle, half = difference(*LATENTS_V1, EFFICIENT, BALANCED_LATENT, CFM_LATENT, **MIDDLE, nfe=1)
+    assert middle < -half
     unets = "wcfm net=unet(*", "cfm net=unet(*"
     middle, half = difference(*LATENTS_V1, "straightness", *unets, **MIDDLE)
     assert middle < -half
     said = "is not straighter than CFM with the DiT (#), but is, in a single test, with the U-Net (#) |"
     assert says("W1", f"after 9,000 steps, W-CFM {said}")
     assert says("O5", "after 9,000 steps of latents-v1 no single test does (#) |")
-    assert says("26", "but after 9,000 steps no single test separates the FDs (#, #);")
+    assert says("26", "but after 9,000 steps no single test separates the FDs (#, #) or the bits/dim of TARFlow and")
+    assert says("O2", "after 9,000 steps, no single test separates the two at NFE 8 (#) |")
 
 
 def test_the_card_states_the_cost_of_a_step_of_meanflow():

@@ -53,6 +53,14 @@ def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
     assert path.stat().st_size > 1000
 
 
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    with pytest.raises(IsADirectoryError) as error:
+        files.write(tmp_path, "new")
+    assert error.value.filename == str(tmp_path)
+    assert not any(tmp_path.iterdir())
+    assert not [*tmp_path.parent.glob("*.tmp")]
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_content_is_on_the_disk_before_its_name_and_then_the_name(tmp_path, monkeypatch, durable):
     """After a loss of power there is the old file or the new one, never an empty one; views are not waited for."""

@@ -25,7 +25,7 @@ Sigma = Annotated[NonNegative, "standard deviation of the noise around the strai
 def on_straight_paths(name: str, *, version: int, **traits: Any) -> Callable[[Callable], Callable]:
     """Return a decorator that registers flow matching on straight paths between the pairs of a coupling.
 
-    The model takes its documentation and its settings from the builder of the coupling.
+    The model has the documentation of the coupling's builder, and its settings beside net, sigma and the shared ones.
     """
 
     def register(pairing: Callable[..., Coupling]) -> Callable[..., Coupling]:
