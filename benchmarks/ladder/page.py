@@ -128,6 +128,18 @@ def contests(ladder: Ladder) -> list[Contest]:
     return [one for one in found if one.long == longest]
 
 
+def wider(ladder: Ladder) -> list[Contest]:
+    """Return the contests, each after those of a shorter last budget that compare more methods."""
+    every = orders(ladder)
+    return [
+        one
+        for last in contests(ladder)
+        for one in every
+        if (one.data, one.short) == (last.data, last.short)
+        if one.long == last.long or one.order.methods > last.order.methods
+    ]
+
+
 def page(results: Path) -> str:
     """Return the page in Markdown.
 
@@ -137,6 +149,7 @@ def page(results: Path) -> str:
     every = read_ladders(results)
     by_track = {name: orders(ladder) for name, ladder in every.items()}
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
+    shown = {name: own for name, ladder in every.items() if (own := wider(ladder))}
     if MAIN not in ladders:
         lacking = [name for own in every[MAIN].values() for rung in own.values() for name in rung.unfinished]
         raise ConfigError(f"{MAIN}: no two budgets can be compared; trainings have not ended: {', '.join(lacking)}")
@@ -157,9 +170,9 @@ def page(results: Path) -> str:
         ORDERS,
         "## How large must a difference be?\n",
         "All pairs, predicted or not: how many keep their order, by the ratio of their means at the shortest budget.\n",
-        sizes(ladders.values()),
+        sizes(shown.values()),
         "## Which early metric predicts the headline metric?\n",
-        *(line for name, own in ladders.items() for line in early(name, own)),
+        *(line for name, own in shown.items() for line in early(name, own)),
         NUMBERS,
         "## Registered predictions\n",
         *registered(results, ladders),

@@ -22,6 +22,7 @@ from benchmarks.ladder.page import (
     planned,
     read_ladders,
     sizes,
+    wider,
 )
 from benchmarks.ladder.predictors import read_predictions
 from benchmarks.ladder.scores import REGISTERED
@@ -178,6 +179,16 @@ def test_early_metrics_predict_from_the_shortest_budget_to_the_longest(contest):
     ladder = {"moons": {100: found.first, 500: found.first, 1000: found.last}}
     heads = [text for text in early("some", contests(ladder)) if text.startswith("On ")]
     assert heads == ["On some, 100 to 1,000 steps:\n"]
+
+
+def test_budgets_of_more_methods_than_the_longest_one_has_are_shown_too(contest):
+    found = contest("moons", [*RISING, 243.0], [*RISING, 243.0])
+    fewer = {name: own for name, own in found.last.main.items() if name != "m0"}
+    longest = found.last._replace(numbers={found.last.headline: fewer})
+    for last, budgets in ((longest, [(100, 500), (100, 1000)]), (found.last, [(100, 1000)])):
+        ladder = {"moons": {100: found.first, 500: found.first, 1000: last}}
+        assert [(own.short, own.long) for own in wider(ladder)] == budgets
+        assert [own.long for own in contests(ladder)] == [1000]
 
 
 def test_two_networks_are_compared_after_each_finished_budget(contest):
