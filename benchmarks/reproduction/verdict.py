@@ -1,11 +1,12 @@
 """The verdict on a reproduction: do cells that were trained again agree with the published ones?
 
-Training amplifies rounding, in most runs a little and in few runs as far as another seed would, so a single value has a
-wide limit. A fault in a formula shifts all values of a metric alike. Therefore the median difference over the n runs of
-a method, and over those of all methods, has a much smaller limit, proportional to 1 / sqrt(n); few runs do not move it.
-
 Models with the trait `amplifies_rounding` give a different value for the same seed on another machine, so they are
 compared over seeds (`over_seeds`).
+
+All others amplify rounding a little in most runs, but in a few runs as far as another seed would, so a single value has
+a wide limit. A fault in a formula shifts all values of a metric alike. Therefore the median difference over the n runs
+of a method, and over those of all such methods on a data set, has a much smaller limit, proportional to 1 / sqrt(n). As
+long as fewer than half of the runs differ much, they hardly move it.
 
 Every value measured again is judged in one of these two ways, and counts as agreeing only if it passes.
 """
@@ -30,12 +31,16 @@ SHARE = 4.0
 """Standard deviations over seeds by which a value may differ after training again.
 
 Where rounding is amplified in full, the new value is as good as another seed's: their difference has sqrt(2) standard
-deviations, and exceeds 4 in 0.5 % of cases. Between an AMD EPYC and an Intel Xeon, 97 % of 549 values of `plane-v1` and
-`digits-v1` differed by at most 0.25, and 4 by more than 0.5; the largest difference was 1.01 (a likelihood of `sdcfm`).
+deviations. It exceeds 4 in 1 % of cases if 10 seeds estimate the standard deviation, and in 3 % if 5 do. Between an AMD
+EPYC and an Intel Xeon, 97 % of 549 values of `plane-v1` and `digits-v1` differed by at most 0.25, and 4 by more than
+0.5; the largest difference was 1.01 (a likelihood of `sdcfm`).
 """
 
 MEDIAN = 0.3
 """The same for the median difference of n runs, times sqrt(n): three times the largest seen."""
+
+FEWEST = 3
+"""Number of runs that have a median: of two, it would be the mean, which one run can move."""
 
 
 class Shift(NamedTuple):
@@ -103,11 +108,11 @@ class Reproduction(NamedTuple):
         text += f"; not measured again: {', '.join(self.missing)}" if self.missing else ""
         said = [text]
         if self.shifts:
-            first, fewest = self.shifts[0], min(shift.runs for shift in self.shifts)
+            first = self.shifts[0]
             said.append(
-                "Median difference of each metric over the runs of each method, and of all methods: largest "
-                f"{first.size:+.2g} standard deviations ({first.what}, {counted(first.runs, 'run')}); a systematic "
-                f"shift of {2 * MEDIAN / fewest**0.5:.2g} is always seen"
+                "Median difference of each metric over the runs of each method, and of all together on a data set: the "
+                f"largest relative to its limit is {first.size:+.2g} standard deviations ({first.what}, "
+                f"{counted(first.runs, 'run')}; limit {MEDIAN / first.runs**0.5:.2g})"
             )
         if self.over_seeds is not None:
             said.append(self.over_seeds.sentence())
@@ -125,9 +130,9 @@ class Reproduction(NamedTuple):
 def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
     """Compare records with the published records of the same cells, which may have been trained in other ensembles.
 
-    A value agrees if it and its floor differ by at most `SHARE` of their standard deviation over the published seeds,
-    or by the relative `TOLERANCE`, whichever is larger, and if all else that its row states is the same. Details such
-    as standard errors follow from the samples and are not compared.
+    A value agrees if it differs by at most `SHARE` standard deviations over the published seeds, or by the relative
+    `TOLERANCE`, whichever is larger, and if its floor and all else that its row states are the same up to `TOLERANCE`.
+    Details such as standard errors follow from the samples and are not compared.
 
     Args:
         seeds: records of all published seeds, if `published` are only some of them.
@@ -158,17 +163,17 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
                 continue
             place, value = _place(record, row), measured[cell(row)]["value"]
             differing = [each for each in deviations if each.row == row_name(row) and each.field in OF_ROW]
-            spread, moved = _spread(numbers[*place, "value"]), [each for each in differing if each.field == "value"]
+            spread, moved = _spread(numbers[place]), [each for each in differing if each.field == "value"]
             if value is not None and spread and chaotic:
-                sample = samples.setdefault(place, Sample([], numbers[*place, "value"]))
+                sample = samples.setdefault(place, Sample([], numbers[place]))
                 sample.again.append(value)
                 differing = [each for each in differing if each.field != "value"]
             elif value is not None and spread:
                 allowed += [SHARE * spread / abs(former)] if former else []
                 unit = max(spread, TOLERANCE * abs(former) / MEDIAN)
-                for methods in (method, "all methods"):
+                for methods in (method, f"all other methods on {record['labels']['data']}"):
                     shifts[methods, row["metric"]][run].append((value - former) / unit if moved else 0.0)
-            shares = [(_share_of_allowed(each, _spread(numbers[*place, each.field])), each) for each in differing]
+            shares = [(_share_of_allowed(each, spread if each.field == "value" else 0.0), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
             found.append((share, worst, run))
             if stands:
@@ -179,7 +184,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
         share <= 1 and (law is None or not law.rejects(place)) for (share, *_), place in zip(found, places, strict=True)
     )
     worst = max(found, key=lambda each: each[0], default=None)
-    several = {what: runs for what, runs in shifts.items() if len(runs) > 1}
+    several = {what: runs for what, runs in shifts.items() if len(runs) >= FEWEST}
     medians = [Shift(", ".join(what), median(map(fmean, runs.values())), len(runs)) for what, runs in several.items()]
     medians.sort(key=lambda shift: -shift.share)
     limits = (median(allowed), max(allowed)) if allowed else (0.0, 0.0)
@@ -225,13 +230,12 @@ def _share_of_allowed(each: Deviation, spread: float) -> float:
 
 
 def _numbers(records: Iterable[Record]) -> defaultdict[Place, list[float]]:
-    """Return the values and the floors of all seeds, by their places and the names of these fields."""
+    """Return the values of all seeds, by their places."""
     numbers = defaultdict(list)
     for record in records:
         for row in record["results"]:
-            for field in ("value", "floor"):
-                if (number := row.get(field)) is not None:
-                    numbers[(*_place(record, row), field)].append(number)
+            if row["value"] is not None:
+                numbers[_place(record, row)].append(row["value"])
     return numbers
 
 

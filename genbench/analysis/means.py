@@ -10,7 +10,7 @@ LEVEL = 0.05
 """Significance level of every test; intervals have confidence 1 - LEVEL."""
 
 ROUNDING = 1e-6
-"""Relative error up to which values differ only by the rounding of processors, and are written as equal."""
+"""The number after ±, relative to the mean, up to which values differ only by the rounding of processors."""
 
 
 def mean_and_error(values: Iterable[float]) -> tuple[float, float | None]:

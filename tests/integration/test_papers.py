@@ -153,7 +153,7 @@ def test_one_step_of_otcfm_is_ahead_at_nfe_1_but_not_of_four_steps_of_cfm_in_man
         assert not below("plane-v1", data, "sliced_w2", "otcfm", "cfm", nfe=1, others={"nfe": 4})
     assert "for the claim: at NFE 1 OT-CFM is ahead on every task of plane-v1," in CARDS["O2"]
     assert "one Euler step of OT-CFM is ahead of four Euler steps of CFM on 8gaussians (" in CARDS["O2"]
-    assert ", but not in 8D or 50D; in latents-v1" in CARDS["O2"]
+    assert ", but not in 8D or 50D; against it: in latents-v1" in CARDS["O2"]
 
 
 def test_only_at_kappa_4_is_the_toy_from_a_mixture_to_5_gaussians_at_the_floor():
