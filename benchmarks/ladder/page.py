@@ -79,8 +79,8 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
   number of latents: for all 98,000, mirrored ones included, more than 80 core hours.
 """
 CAPTION = (
-    "*Mean of the headline metric at the two budgets of a task, on a logarithmic axis; lower is better. Red or orange: "
-    "methods of pairs that are separated at both budgets, with the order reversed.*"
+    "*Mean of the headline metric at the shortest and the longest budget of a task, on a logarithmic axis; lower is "
+    "better. Red or orange: methods of pairs that are separated at both budgets, with the order reversed.*"
 )
 
 
@@ -129,7 +129,10 @@ def contests(ladder: Ladder) -> list[Contest]:
 
 
 def wider(ladder: Ladder) -> list[Contest]:
-    """Return the contests, each after those of a shorter last budget that compare more methods."""
+    """Return the contests, each after the orders of its data set from the same budget that compare more methods.
+
+    Methods that train at short budgets only would leave the tables once the longest budget is finished.
+    """
     every = orders(ladder)
     return [
         one
@@ -149,7 +152,7 @@ def page(results: Path) -> str:
     every = read_ladders(results)
     by_track = {name: orders(ladder) for name, ladder in every.items()}
     ladders = {name: own for name, ladder in every.items() if (own := contests(ladder))}
-    shown = {name: own for name, ladder in every.items() if (own := wider(ladder))}
+    shown = {name: wider(every[name]) for name in ladders}
     if MAIN not in ladders:
         lacking = [name for own in every[MAIN].values() for rung in own.values() for name in rung.unfinished]
         raise ConfigError(f"{MAIN}: no two budgets can be compared; trainings have not ended: {', '.join(lacking)}")
@@ -164,7 +167,7 @@ def page(results: Path) -> str:
         fill(f"These answers are about {MAIN}. {' '.join(on_others(by_track))}") + "\n",
         *samples(results),
         "## Does the order last?\n",
-        "![Each method at both budgets](../docs/images/slopes.svg)\n",
+        "![Each method at its shortest and longest budget](../docs/images/slopes.svg)\n",
         fill(CAPTION) + "\n",
         holds(by_track.values()),
         ORDERS,

@@ -4,11 +4,12 @@ Models with the trait `amplifies_rounding` give a different value for the same s
 compared over seeds (`over_seeds`).
 
 All others amplify rounding a little in most runs, but in a few runs as far as another seed would, so a single value has
-a wide limit. A fault in a formula shifts all values of a metric alike. Therefore the median difference over the n runs
-of a method, and over those of all such methods on a data set, has a much smaller limit, proportional to 1 / sqrt(n). As
-long as fewer than half of the runs differ much, they hardly move it.
+a wide limit. As long as fewer than half of the runs differ much, they hardly move a median. So the median difference
+over the n runs of a method, and over the runs of all these methods on a data set, has a much smaller limit,
+proportional to 1 / sqrt(n). A fault in a formula exceeds it, because it shifts all values of a metric alike.
 
-Every value measured again is judged in one of these two ways, and counts as agreeing only if it passes.
+A value counts as agreeing if it is within its own limit or, over seeds, if no test of its cell rejects. A median that
+exceeds its limit is a problem of its own.
 """
 
 import json
@@ -30,21 +31,21 @@ from genbench.runs.versions import with_defaults
 SHARE = 4.0
 """Standard deviations over seeds by which a value may differ after training again.
 
-Where rounding is amplified in full, the new value is as good as another seed's: their difference has sqrt(2) standard
-deviations. It exceeds 4 in 1 % of cases if 10 seeds estimate the standard deviation, and in 3 % if 5 do. Between an AMD
-EPYC and an Intel Xeon, 97 % of 549 values of `plane-v1` and `digits-v1` differed by at most 0.25, and 4 by more than
-0.5; the largest difference was 1.01 (a likelihood of `sdcfm`).
+Where rounding is amplified in full, the new value is as good as another seed's. Their difference exceeds 4 standard
+deviations in 1 % of cases if 10 seeds estimate these, and in 3 % if 5 do. Between an AMD EPYC and an Intel Xeon, 97 %
+of 549 values of `plane-v1` and `digits-v1` differed by at most 0.25, and 4 by more than 0.5; the largest difference was
+1.01 (a likelihood of `sdcfm`).
 """
 
 MEDIAN = 0.3
 """The same for the median difference of n runs, times sqrt(n): three times the largest seen."""
 
 FEWEST = 3
-"""Number of runs that have a median: of two, it would be the mean, which one run can move."""
+"""Smallest number of runs of a median: the median of two is their mean, which one run can move."""
 
 
 class Shift(NamedTuple):
-    """The median signed difference of a metric over runs of one method or all, in standard deviations over seeds."""
+    """The median signed difference of a metric over runs, in standard deviations over seeds."""
 
     what: str
     size: float
@@ -110,9 +111,9 @@ class Reproduction(NamedTuple):
         if self.shifts:
             first = self.shifts[0]
             said.append(
-                "Median difference of each metric over the runs of each method, and of all together on a data set: the "
-                f"largest relative to its limit is {first.size:+.2g} standard deviations ({first.what}, "
-                f"{counted(first.runs, 'run')}; limit {MEDIAN / first.runs**0.5:.2g})"
+                "Median difference of each metric over the runs of each method that is judged one by one, and of all "
+                f"of them on a data set: the largest relative to its limit is {first.size:+.2g} standard deviations "
+                f"({first.what}, {counted(first.runs, 'run')}; limit {MEDIAN / first.runs**0.5:.2g})"
             )
         if self.over_seeds is not None:
             said.append(self.over_seeds.sentence())
@@ -131,7 +132,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     """Compare records with the published records of the same cells, which may have been trained in other ensembles.
 
     A value agrees if it differs by at most `SHARE` standard deviations over the published seeds, or by the relative
-    `TOLERANCE`, whichever is larger, and if its floor and all else that its row states are the same up to `TOLERANCE`.
+    `TOLERANCE`, whichever is larger, and if its floor and all else that its row states agree up to rounding.
     Details such as standard errors follow from the samples and are not compared.
 
     Args:
@@ -171,7 +172,7 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
             elif value is not None and spread:
                 allowed += [SHARE * spread / abs(former)] if former else []
                 unit = max(spread, TOLERANCE * abs(former) / MEDIAN)
-                for methods in (method, f"all other methods on {record['labels']['data']}"):
+                for methods in (method, f"all methods judged one by one on {record['labels']['data']}"):
                     shifts[methods, row["metric"]][run].append((value - former) / unit if moved else 0.0)
             shares = [(_share_of_allowed(each, spread if each.field == "value" else 0.0), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))

@@ -43,7 +43,7 @@ DIFFERENCES = [
         ("W1", 1, (*LATENTS_V1, "straightness", one, other, SHORT))
         for one, other in ((WCFM_LATENT, CFM_LATENT), (CONTROL, CFM_LATENT), (WCFM_LATENT, CONTROL))
     ),
-    *(("W1", 1, (*LATENTS_V1, "straightness", f"w{flow}", flow, MIDDLE)) for flow in (CFM_LATENT, "cfm net=unet(*")),
+    *(("W1", 1, (*LATENTS_V1, "straightness", f"w{flow}", flow, MIDDLE)) for flow in ("cfm net=unet(*", CFM_LATENT)),
     *(
         (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
         for card, metric in (("W3", "tilt.data"), ("W3", "tilt.source"), ("W3 11", "w2"))
