@@ -3,10 +3,10 @@
 Models with the trait `amplifies_rounding` give a different value for the same seed on another machine, so they are
 compared over seeds (`over_seeds`).
 
-All others amplify rounding a little in most runs, but in a few runs as far as another seed would, so a single value has
-a wide limit. As long as fewer than half of the runs differ much, they hardly move a median. So the median difference
-over the n runs of a method, and over the runs of all these methods on a data set, has a much smaller limit,
-proportional to 1 / sqrt(n). A fault in a formula exceeds it, because it shifts all values of a metric alike.
+In other models, rounding changes most runs a little, but a few runs almost as much as another seed would. So a single
+value has a wide limit. A fault in a formula shifts all values of a metric alike, and so their median, which a few runs
+hardly move. So the median difference over the n runs of a method, and over the runs of all these methods on a data set,
+has a much smaller limit, proportional to 1 / sqrt(n).
 
 A value counts as agreeing if it is within its own limit or, over seeds, if no test of its cell rejects. A median that
 exceeds its limit is a problem of its own.
@@ -31,10 +31,10 @@ from genbench.runs.versions import with_defaults
 SHARE = 4.0
 """Standard deviations over seeds by which a value may differ after training again.
 
-Where rounding is amplified in full, the new value is as good as another seed's. Their difference exceeds 4 standard
-deviations in 1 % of cases if 10 seeds estimate these, and in 3 % if 5 do. Between an AMD EPYC and an Intel Xeon, 97 %
-of 549 values of `plane-v1` and `digits-v1` differed by at most 0.25, and 4 by more than 0.5; the largest difference was
-1.01 (a likelihood of `sdcfm`).
+In the worst case, rounding changes a run as much as another seed would. Then the difference exceeds 4 standard
+deviations in 1 % of cases if they are estimated from 10 seeds, and in 3 % if from 5. We compared 549 values of
+`plane-v1` and `digits-v1` between an AMD EPYC and an Intel Xeon: 97 % differ by at most 0.25, and four by more than
+0.5. The largest difference is 1.01 (a likelihood of `sdcfm`).
 """
 
 MEDIAN = 0.3
