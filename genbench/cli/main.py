@@ -174,6 +174,9 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(str(error), 1)
     except (ConfigError, Unsupported) as error:
         return _fail(str(error), 2)
+    except BrokenPipeError:  # the reader of the output, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except OSError as error:
         code = 1 if error.errno in files.FULL else 2
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)

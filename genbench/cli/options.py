@@ -70,7 +70,11 @@ def stdout() -> "Console":
     """Return the console of results: 80 columns wide where stdout is not a terminal."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout and sys.stdout.isatty() else 80)
+    class Stdout(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would end the process
+
+    return Stdout(width=None if sys.stdout and sys.stdout.isatty() else 80)
 
 
 def stderr() -> "Console":

@@ -265,6 +265,13 @@ def test_code_that_ends_the_process_has_failed_and_is_named_and_not_the_standard
     assert re.fullmatch(said, capsys.readouterr().err.splitlines()[-1])
 
 
+def test_a_reader_that_has_read_enough_ends_a_command_without_a_word():
+    command = [sys.executable, "-m", "genbench", "leaderboard", "--track", "plane-v1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 128 + signal.SIGPIPE)
+
+
 def test_torchrun_ends_the_process_with_its_own_code():
     with pytest.raises(ProcessesEnded):
         main.exit_code(Mock(side_effect=ProcessesEnded(0)))
