@@ -10,7 +10,7 @@ from benchmarks.ladder.early import cheap, of_numbers
 from benchmarks.ladder.orders import Contest, Margin, among, complete, margins, mean_of, tau
 from benchmarks.ladder.scores import NOTICED
 from genbench.analysis.labels import counted, listed
-from genbench.analysis.means import format_mean, mean_and_half
+from genbench.analysis.means import format_mean
 from genbench.analysis.significance import paired
 
 MAIN = "plane-v1"
@@ -31,13 +31,14 @@ def answer(main: Sequence[Contest], predicted: Mapping[str, Collection[str]]) ->
         predicted: methods whose order was predicted on each task. Tasks that were known before do not test what was
             noticed on them, and a method that lacked a seed was not predicted.
     """
-    told = [among(contest, predicted[contest.data]) for contest in main if contest.data in predicted]
+    whole = [contest for contest in main if contest.data in predicted]
+    told = [among(contest, predicted[contest.data]) for contest in whole]
     yield of_differences(told, main)
     if len(main) > 1:
         yield of_other_tasks(main)
     budgets = f"{main[0].short:,} to {main[0].long:,} steps"
     yield of_numbers(cheap(main), main[0].first.headline, budgets)
-    yield expected(told)
+    yield expected(told, whole)
 
 
 def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
@@ -50,12 +51,13 @@ def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
     of_large, of_small = (sum(foretold(own, main, *size) for own in told) for size in ((LARGE,), (1.0, LARGE)))
     return (
         f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
-        f"{MAIN} is large if their means differ by at least a factor of two after {short}. It lasts if the means have "
-        f"the same order after {long}. The counts cover the pairs whose order was predicted in advance, on "
-        f"{listed(contest.data for contest in told)}.{unpredicted(told, main)} Small differences: {count(apart)} last "
-        f"if the two methods are separated after {short}, {count(close)} if they are not. The order on most of the "
-        f"other tasks after {long} is right for {of_large:g} of the {len(large)} large and {of_small:g} of the "
-        f"{len(small)} small differences."
+        f"{MAIN} is large if their means over seeds of `{told[0].first.headline}`, the headline metric, differ by at "
+        f"least a factor of two after {short}. It lasts if the means have the same order after {long}. The counts "
+        f"cover the pairs whose order was predicted in advance, on {listed(contest.data for contest in told)}."
+        f"{unpredicted(told, main)} Small differences: {count(apart)} last if the two methods are separated after "
+        f"{short}, {count(close)} if they are not. The order on most of the other tasks after {long} is right for "
+        f"{of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small differences, without any "
+        "run on the task itself."
     )
 
 
@@ -103,27 +105,49 @@ def elsewhere(contest: Contest, main: Sequence[Contest]) -> tuple[float, float]:
     return float(tau(short, long)), float(tau(ranks, long))
 
 
-def expected(told: Sequence[Contest]) -> str:
-    """Return what was expected of large and small differences, and whether the tasks that were predicted agree."""
+def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
+    """Return what was expected of large and small differences, and whether the tasks that were predicted agree.
+
+    Args:
+        told: these tasks, with the methods whose order was predicted.
+        whole: the same tasks with all methods. The registered words do not say which of the two counts.
+    """
     names = " and ".join(NOTICED)
     stated = (
-        f"After the values on {names} were known, an answer was registered: on tasks that are predicted in advance, at "
-        f"least {100 * SURE:g} % of the large differences last and at most {100 * CLOSE:g} % of the small ones. The "
-        "answer is refuted if either share fails. "
+        f"After the values on {names} were known, an answer was registered (2026-11-29, 0d1d3e12): on tasks that are "
+        f"predicted in advance, at least {100 * SURE:g} % of the large differences last and at most {100 * CLOSE:g} % "
+        "of the small ones. The answer is refuted if either share fails. "
     )
     if not told:
         return f"{stated}It is not tested yet."
-    shares, refuted = [share(own) for own in sized(told)], is_refuted(told)
+    refuted = is_refuted(told)
     methods = dict.fromkeys(name for margin in pairs(told, 1.0) for name in margin.pair)
     deciding = [f"`{name}`" for name in methods if is_refuted(told, name) != refuted]
-    fragile = f"Leaving out {listed(deciding, 'or')} alone would reverse this. " if deciding else ""
-    halves = [mean_and_half([100 * share(own) for one in told if (own := sized([one])[size])]) for size in (0, 1)]
-    over = " and ".join(f"{format_mean(*each)} %" for each in halves)
-    return (
-        f"{stated}It is {'' if refuted else 'not '}refuted: {100 * shares[0]:.1f} % of the large and "
-        f"{100 * shares[1]:.1f} % of the small differences last. {fragile}Means over {counted(len(told), 'task')} are "
-        f"{over} (± 95 % CI half-width)."
+    fragile = f" Leaving out {listed(deciding, 'or')} alone would reverse this." if deciding else ""
+    each = [[share(own) for one in told if (own := sized([one])[size])] for size in (0, 1)]
+    over = " and ".join(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" for shares in each if shares)
+    said = (
+        f"Of the pairs whose order was predicted, {shares_of(told)} (on single tasks, {over}). {by_these(refuted)}"
+        f"{fragile} Of all pairs on these tasks, {shares_of(whole)}. {by_these(is_refuted(whole))}"
     )
+    if is_refuted(whole) == refuted:
+        return stated + said
+    return (
+        f"{stated}**Whether it is refuted depends on which pairs count.** {said} The pairs that were not predicted are "
+        "of methods that lacked a seed when the order was predicted. This page counted all pairs until 2026-12-01; by "
+        "then, all values were known."
+    )
+
+
+def by_these(refuted: bool) -> str:
+    """Return whether pairs refute the registered answer, as a sentence."""
+    return f"By these, it is {'' if refuted else 'not '}refuted."
+
+
+def shares_of(told: Sequence[Contest]) -> str:
+    """Return how many differences of tasks last, in percent."""
+    large, small = (f"{100 * share(own):.1f} %" for own in sized(told))
+    return f"{large} of the large and {small} of the small differences last"
 
 
 def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:

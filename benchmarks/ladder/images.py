@@ -34,6 +34,7 @@ GAP = 2
 """Pixels between samples."""
 SAMPLES = """\
 The first 16 samples of one seed. Within a track, all methods and budgets start from the same noise.
+Without a picture, no run of the method has ended with so many steps.
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
@@ -127,7 +128,8 @@ def on_a_gpu() -> str:
     (found,) = claims.options(DIFFERENCE, known.spreads["fid"], [50_000], {"cifar10": known.costs["cifar10"]})
     low, high = found.hours["cifar10"]
     return (
-        f"In pixels, detecting a difference of {100 * DIFFERENCE:g} % in FID between two methods takes "
+        "The same question in pixels needs an order of methods at each budget. There, detecting a difference of "
+        f" {100 * DIFFERENCE:g} % in FID between two methods takes "
         f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. The {2 * found.seeds[0]} trainings keep "
         f"{known.costs['cifar10'].device} busy for {low:.0f} to {high:.0f} hours, estimated and not "
         "measured (`genbench plan --difference 3% --metric fid`)."

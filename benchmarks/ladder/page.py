@@ -36,9 +36,9 @@ ORDERS = """\
 - *seeds*: the seeds that all compared methods have at the budget. A seed on which a method fails may be left out for
   all, and so may a method that fails on many.
 - *methods*: methods that are compared, of those with values at the shorter budget.
-- *tau*: Kendall's tau between the means at the two budgets, with a 95 % interval over seeds. In simulations, at least
-  about 90 % of the intervals contain the true tau if methods differ twice as much as seeds, and at least about 70 % if
-  methods differ as much as seeds.
+- *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. In
+  simulations, at least about 90 % of the intervals contain the true tau if methods differ twice as much as seeds, and
+  at least about 70 % if methods differ as much as seeds.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *at the floor*: separated pairs of two methods that are at the [floor](../docs/concepts.md#floor) at the longer
