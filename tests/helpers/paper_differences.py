@@ -129,6 +129,7 @@ DIFFERENCES = [
     ),
     ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
     ("O2", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, MIDDLE | {"nfe": 8})),
+    ("O2", 1, (*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", MIDDLE | {"nfe": 8})),
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
     *(
         ("O5 40" if data == "mixture dims=8" else "O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm"))
@@ -218,6 +219,7 @@ DIFFERENCES = [
             *((model, MIDDLE | {"nfe": 1}) for model in (OT_LATENT, BALANCED_LATENT, WCFM_LATENT)),
         )
     ),
+    ("47", 1, (*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", MIDDLE | {"nfe": 1})),
     *(
         ("26", digits, (*LATENTS_V1, metric, blocks, "tarflow *", SHORT))
         for metric, digits in (("latent_bits_per_dim", 3), (EFFICIENT, 1))

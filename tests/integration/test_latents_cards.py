@@ -76,7 +76,11 @@ def test_the_cards_say_what_is_separated_after_9000_steps():
     assert not ahead & both
     assert (len(six), len(ten)) == (6, 10)
     said = "(both separated with Holm over the six methods with a DiT, but not over all ten), and W-CFM minus CFM"
-    assert says("47", f"at NFE 1, OT-CFM minus CFM is # and wcfm-balanced minus CFM # {said} is # |")
+    lead = "there, the U-Net has less than half of OT-CFM's lead (#) |"
+    assert says("47", f"at NFE 1, OT-CFM minus CFM is # and wcfm-balanced minus CFM # {said} is #; {lead}")
+    at_one = MIDDLE | {"nfe": 1}
+    unet, _ = difference(*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", **at_one)
+    assert 0 > 2 * unet > difference(*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, **at_one)[0]
     gaps = {("cfm", "deep"), ("cfm", "equal")}
     (nine, those), (pairs, all_of) = (separated(plan=MIDDLE, models=models) for models in (MODELS, every))
     assert (gaps & nine, len(those), gaps & pairs, len(all_of)) == (gaps, 9, {("cfm", "deep")}, 13)
@@ -87,8 +91,11 @@ def test_the_cards_say_what_is_separated_after_9000_steps():
         assert (("cfm", "wcfm") in separated(metric, nfe, MIDDLE)[0]) == (nfe == 8)
         middle, half = difference(*LATENTS_V1, metric, WCFM_LATENT, CFM_LATENT, **MIDDLE, nfe=nfe)
         assert middle > half
-    said = "single tests find all three differences; Holm over all pairs separates none, and without the four U-Nets"
-    assert says("10", f"but not in FD with 32 steps; after 9,000 steps, {said} only FD at NFE 8 |")
+        middle, half = difference(*LATENTS_V1, metric, "wcfm net=unet(*", "cfm net=unet(*", **MIDDLE, nfe=nfe)
+        assert abs(middle) < half
+    found = "single tests find all three differences with the DiT and none with the U-Net; Holm over all pairs"
+    said = f"after 9,000 steps, {found} separates none, and without the four U-Nets only FD at NFE 8 |"
+    assert says("10", f"but not in FD with 32 steps; {said}")
     assert not {("deep", "tarflow"), ("equal", "tarflow")} & separated(BITS, plan=MIDDLE, models=every)[0]
     assert says("26", "and equal blocks (#; with a deep block, #, not separated with Holm);")
 
@@ -154,13 +161,17 @@ def test_what_single_tests_do_not_separate_after_9000_steps():
         middle, half = difference(*LATENTS_V1, *pair, **plan)
         assert abs(middle) < half
     unets = "wcfm net=unet(*", "cfm net=unet(*"
+    middle, half = difference(*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", unets[1], **MIDDLE, nfe=8)
+    assert abs(middle) < half
     middle, half = difference(*LATENTS_V1, "straightness", *unets, **MIDDLE)
     assert middle < -half
     said = "shows W-CFM straighter than CFM with the U-Net (#), but none does with the DiT (#) |"
     assert says("W1", f"after 9,000 steps, a single test {said}")
     assert says("O5", "after 9,000 steps of latents-v1 no single test does (#) |")
     assert says("26", "but after 9,000 steps no single test separates the FDs (#, #) or the bits/dim of TARFlow and")
-    assert says("O2", "after 9,000 steps with a DiT, no single test separates the two at NFE 8 (#) |")
+    assert says(
+        "O2", "after 9,000 steps, no single test separates the two at NFE 8, with a DiT (#) or with a U-Net (#) |"
+    )
 
 
 def test_the_card_states_the_cost_of_a_step_of_meanflow():
