@@ -3,10 +3,10 @@
 Models with the trait `amplifies_rounding` give a different value for the same seed on another machine, so they are
 compared over seeds (`over_seeds`).
 
-In other models, rounding changes most runs a little, but a few runs almost as much as another seed would. So a single
-value has a wide limit. A fault in a formula shifts all values of a metric alike, and so their median, which a few runs
-hardly move. So the median difference over the n runs of a method, and over the runs of all these methods on a data set,
-has a much smaller limit, proportional to 1 / sqrt(n).
+In other models, rounding changes most runs a little, but in the worst case a run as much as another seed would. So a
+single value has a wide limit. A fault in a formula shifts all values of a metric alike, and with them their median,
+which a few runs hardly move. Therefore the median difference over the n runs of a method, and over the runs of all
+these methods on a data set, has a much smaller limit, proportional to 1 / sqrt(n).
 
 A value counts as agreeing if it is within its own limit or, over seeds, if no test of its cell rejects. A median that
 exceeds its limit is a problem of its own.
