@@ -130,7 +130,7 @@ UsageError: Any = typer.BadParameter.__base__
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 the request was wrong, 130 stopped."""
+    """Run the command line. Exit codes: 0 done, 1 a run failed, 2 wrong request, 130 stopped, 141 nobody reads."""
     logging.getLogger("genbench").addHandler(_WarnOnce())
     for stream in (sys.stdout, sys.stderr):  # None where it is closed; ASCII has no arrows, for which no run must fail
         if isinstance(stream, io.TextIOWrapper):
@@ -144,9 +144,12 @@ def main() -> None:
 
 
 def _command() -> int:
+    words = shlex.join(["genbench", *sys.argv[1:]])
+    # An empty path would be the current folder.
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
-        words = shlex.join(["genbench", *sys.argv[1:]])  # an empty path would be the current folder
         raise ConfigError(f"a word of the command is empty (an unset shell variable?): {words}")
+    if any("\udc80" <= letter <= "\udcff" for letter in words):  # no record or weights could be saved in such a folder
+        raise ConfigError(f"a name is not UTF-8: rename the file, or use a UTF-8 locale: {words}")
     trusted, arguments = trusted_files(list(map(_expanded, sys.argv[1:])))
     for path in trusted:
         load_file(path)
@@ -167,6 +170,14 @@ def exit_code(command: Callable[[], int]) -> int:
     """Run a command, print one line if it fails, and return its exit code."""
     try:
         return command()
+    except ProcessesEnded:
+        raise
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of the output, such as head, has read enough: typer and rich then end the process.
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
+        return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except (typer.Abort, KeyboardInterrupt):
         stopped.set()
         return _fail("stopped; finished work is saved: type the same command to resume", 130)
@@ -174,18 +185,11 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(str(error), 1)
     except (ConfigError, Unsupported) as error:
         return _fail(str(error), 2)
-    except BrokenPipeError:  # the reader of the output, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except OSError as error:
         code = 1 if error.errno in files.FULL else 2
         return _fail(f"{error.filename or 'a file'}: {error.strerror or error}", code)
     except UsageError as error:
         return _usage(error)
-    except ProcessesEnded:
-        raise
-    except SystemExit as error:
-        return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except Exception as error:
         return _fail(_unforeseen(error), 1)
 
@@ -264,8 +268,7 @@ def _end_at_second_signal(reader: int) -> None:
         os.read(reader, 1000)
     os.set_blocking(reader, True)
     if not stopped.is_set():
-        with suppress(OSError):
-            _fail("stopping, which may take a while; a second signal ends at once", 0)
+        _fail("stopping, which may take a while; a second signal ends at once", 0)
     _hear(reader)
     show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
     what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"
@@ -297,5 +300,6 @@ def _fail(message: str, code: int, command: str = "genbench") -> int:
     """Print a message as one line without control characters, shortened where it repeats long input."""
     line = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in message)
     line = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
-    typer.echo(f"{command}: {line}", err=True)
+    with suppress(OSError):  # a full disk or a reader that has gone must neither end a run nor change the exit code
+        typer.echo(f"{command}: {line}", err=True)
     return code

@@ -70,11 +70,7 @@ def stdout() -> "Console":
     """Return the console of results: 80 columns wide where stdout is not a terminal."""
     from rich.console import Console
 
-    class Stdout(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would end the process
-
-    return Stdout(width=None if sys.stdout and sys.stdout.isatty() else 80)
+    return Console(width=None if sys.stdout and sys.stdout.isatty() else 80)
 
 
 def stderr() -> "Console":
@@ -84,9 +80,13 @@ def stderr() -> "Console":
     """
     from rich.console import Console
 
+    class Progress(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # a run goes on after an OSError, and fails if rich ends the process
+
     terminal = sys.stderr and sys.stderr.isatty()
     width, forced = (None, None) if terminal else (80, False)
-    return Console(stderr=True, quiet=_quiet, width=width, force_terminal=forced)
+    return Progress(stderr=True, quiet=_quiet, width=width, force_terminal=forced)
 
 
 def print_wrapped(text: str, indent: str = "    ", *, err: bool = False) -> None:

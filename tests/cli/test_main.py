@@ -28,6 +28,7 @@ NAMES = [
     ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
     ((*RUN[:4], "~nosuchuser"), "no data set '~nosuchuser'; known: "),
+    ((*RUN, "--results", "gr\udcf6sse"), "a name is not UTF-8: rename the file, or use a UTF-8 locale: genbench run"),
     ((*RUN[:2], "~nosuchuser/m.py", *RUN[3:]), "~nosuchuser/m.py does not exist or is not a file"),
     ((*RUN, "--metric", "FID"), "did you mean 'fid-clean' or 'fid-legacy'?"),
     ((*RUN, "--steps", "5"), "settings are written as --set plan.steps=5"),
@@ -265,8 +266,9 @@ def test_code_that_ends_the_process_has_failed_and_is_named_and_not_the_standard
     assert re.fullmatch(said, capsys.readouterr().err.splitlines()[-1])
 
 
-def test_a_reader_that_has_read_enough_ends_a_command_without_a_word():
-    command = [sys.executable, "-m", "genbench", "leaderboard", "--track", "plane-v1"]
+@pytest.mark.parametrize("words", [("leaderboard", "--track", "plane-v1"), ("list",)], ids=" ".join)
+def test_a_reader_that_has_read_enough_ends_a_command_without_a_word(words):
+    command = [sys.executable, "-m", "genbench", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == ("", 128 + signal.SIGPIPE)

@@ -1,14 +1,18 @@
 """Options: what they parse, and what stays quiet."""
 
+import errno
+import io
 import json
 import sys
+from unittest.mock import Mock
 
 import pytest
 from typer.main import get_command
 
-from genbench.cli import options
+from genbench.cli import main, options
 from genbench.cli.main import app
 from genbench.errors import ConfigError
+from genbench.sweeps.progress import JobEvent, ProgressDisplay
 
 
 @pytest.mark.parametrize("text", ["", "1,", "-1", "1.5", "x", "1-2-3", "9" * 50, "0-99999", "5-2", "0,5-2"])
@@ -44,6 +48,22 @@ def test_seeds_are_each_used_once_and_a_closed_stream_has_a_console(monkeypatch)
     monkeypatch.setattr(sys, "stderr", None)
     options.stdout().print("x")
     options.stderr().print("x")
+
+
+class Gone(io.StringIO):
+    """A stream that nobody reads any more."""
+
+    def write(self, text):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_run_goes_on_if_nobody_reads_its_progress_or_warnings(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Gone())
+    with ProgressDisplay(["cfm"], options.stderr()) as display:
+        display.on_event(JobEvent(0, "warning", message="slow"))
+        display.on_event(JobEvent(0, "done"))
+    assert display.finished == 1
+    assert main.exit_code(Mock(side_effect=ConfigError("wrong"))) == 2
 
 
 def leaves(command):
