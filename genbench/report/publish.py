@@ -198,10 +198,17 @@ def write_suite(
     shown = named([*records, *failures])
     runs = tuple(Run(each, each["labels"]["model"], None) for each in shown[: len(records)])
     suite = SuiteResults(folder.name, runs, tuple(shown[len(records) :]))
-    if console is not None:  # first, in case the disk is full
-        print_suite(suite, folder, console)
+    try:
+        if console is not None:  # first, in case the disk is full
+            print_suite(suite, folder, console)
+    finally:  # also if nobody reads the summary
+        written = _write_tables(folder, suite, [*records, *failures])
+    return written
+
+
+def _write_tables(folder: Path, suite: SuiteResults, records: Sequence[Record]) -> list[Path]:
     content: dict[str, str | bytes] = {
-        RECORDS: format_published(map(_portable, [*records, *failures])),
+        RECORDS: format_published(map(_portable, records)),
         "table.md": f"# {folder.name}\n\n" + "\n".join(map(markdown, quality_tables(suite.values, suite.failures))),
         "table.csv": csv(means(suite.values, suite.failures)),
     }

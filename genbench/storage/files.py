@@ -100,8 +100,9 @@ def replace(path: Path, save: Callable[[Path], object], *, durable: bool = True)
     try:
         _replace(path, save, durable)
     except OSError as error:
-        # A folder at the path: the error names the temporary file. NumPy sets no number if a disk is full.
-        if error.errno not in (*FULL, errno.EISDIR, None):
+        # A folder at the path, or one that is read-only: the error names the temporary file. NumPy sets no number if a
+        # disk is full.
+        if error.errno not in (*FULL, errno.EISDIR, errno.EACCES, errno.EROFS, None):
             raise
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), shown(path)) from error
 

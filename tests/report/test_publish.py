@@ -42,6 +42,13 @@ def test_times_are_in_the_records_and_views_are_reproducible(tmp_path):
     assert json.loads(again) == json.loads(json.dumps(timed(99.0)))
 
 
+def test_tables_are_written_even_if_nobody_reads_the_summary(tmp_path):
+    console = Mock(width=80, **{"print.side_effect": BrokenPipeError})
+    with pytest.raises(BrokenPipeError):
+        write_suite(tmp_path / "syn", [timed(1.0)], [], console)
+    assert sorted(path.name for path in (tmp_path / "syn").iterdir()) == sorted(FILES)
+
+
 def test_values_that_contradict_one_another_are_reported_once(tmp_path, caplog):
     """The summary on the terminal and the tables each reported them."""
     two = timed(1.0), timed(1.0)

@@ -5,6 +5,7 @@ import os
 import resource
 from contextlib import contextmanager
 from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_a_file_without_room_is_named_and_leaves_the_old_one(tmp_path, write):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["here", "kept"]
     write(path)
     assert path.stat().st_size > 1000
+
+
+def test_a_file_that_may_not_be_written_is_named_and_not_the_temporary_one(tmp_path):
+    with pytest.raises(PermissionError) as error:
+        files.replace(tmp_path / "kept", Mock(side_effect=PermissionError(errno.EACCES, "no", ".kept.tmp")))
+    assert error.value.filename == str(tmp_path / "kept")
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
