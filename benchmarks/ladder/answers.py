@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 
 from benchmarks.ladder.early import cheap, of_numbers
-from benchmarks.ladder.orders import Contest, Margin, among, complete, margins, mean_of, tau
+from benchmarks.ladder.orders import Contest, Margin, Values, among, complete, margins, mean_of, tau
 from benchmarks.ladder.scores import NOTICED
 from genbench.analysis.labels import counted, listed
 from genbench.analysis.means import format_mean
@@ -110,7 +110,7 @@ def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
 
     Args:
         told: these tasks, with the methods whose order was predicted.
-        whole: the same tasks with all methods. The registered words do not say which of the two counts.
+        whole: the same tasks with all methods.
     """
     names = " and ".join(NOTICED)
     stated = (
@@ -120,34 +120,36 @@ def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
     )
     if not told:
         return f"{stated}It is not tested yet."
-    refuted = is_refuted(told)
-    methods = dict.fromkeys(name for margin in pairs(told, 1.0) for name in margin.pair)
-    deciding = [f"`{name}`" for name in methods if is_refuted(told, name) != refuted]
-    fragile = f" Leaving out {listed(deciding, 'or')} alone would reverse this." if deciding else ""
     each = [[share(own) for one in told if (own := sized([one])[size])] for size in (0, 1)]
     over = " and ".join(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" for shares in each if shares)
-    said = (
-        f"Of the pairs whose order was predicted, {shares_of(told)} (on single tasks, {over}). {by_these(refuted)}"
-        f"{fragile} Of all pairs on these tasks, {shares_of(whole)}. {by_these(is_refuted(whole))}"
-    )
-    if is_refuted(whole) == refuted:
-        return stated + said
     return (
-        f"{stated}**Whether it is refuted depends on which pairs count.** {said} The pairs that were not predicted are "
-        "of methods that lacked a seed when the order was predicted. This page counted all pairs until 2026-12-01; by "
-        "then, all values were known."
+        f"{stated}By the rule that this page had then, the pairs of methods that have all seeds count: "
+        f"{judged([*map(without_gaps, whole)])} Two later rules were chosen after all values were known. By the "
+        f"present rule, the pairs whose order was predicted count: {judged(told)} On single tasks, these shares are "
+        f"{over}. By the rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
     )
 
 
-def by_these(refuted: bool) -> str:
-    """Return whether pairs refute the registered answer, as a sentence."""
-    return f"By these, it is {'' if refuted else 'not '}refuted."
+def without_gaps(contest: Contest) -> Contest:
+    """Return a task with the methods that have all seeds at both budgets: the rule when the answer was registered."""
+
+    def whole(values: Values) -> set[str]:
+        seeds = {seed for own in values.values() for seed in own}
+        return {name for name, own in values.items() if own.keys() == seeds}
+
+    return among(contest, whole(contest.first.main) & whole(contest.last.main))
 
 
-def shares_of(told: Sequence[Contest]) -> str:
-    """Return how many differences of tasks last, in percent."""
-    large, small = (f"{100 * share(own):.1f} %" for own in sized(told))
-    return f"{large} of the large and {small} of the small differences last"
+def judged(found: Sequence[Contest]) -> str:
+    """Return whether pairs refute the registered answer, and which methods decide it alone, in sentences."""
+    refuted = is_refuted(found)
+    large, small = (f"{100 * share(own):.1f} %" for own in sized(found))
+    said = (
+        f"{large} of the large and {small} of the small differences last, and it is {'' if refuted else 'not '}refuted."
+    )
+    methods = dict.fromkeys(name for margin in pairs(found, 1.0) for name in margin.pair)
+    deciding = [f"`{name}`" for name in methods if is_refuted(found, name) != refuted]
+    return f"{said} Leaving out {listed(deciding, 'or')} alone would reverse this." if deciding else said
 
 
 def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:

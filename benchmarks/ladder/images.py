@@ -34,7 +34,7 @@ GAP = 2
 """Pixels between samples."""
 SAMPLES = """\
 The first 16 samples of one seed. Within a track, all methods and budgets start from the same noise.
-Without a picture, no run of the method has ended with so many steps.
+Where a picture is missing, the method was not trained for so many steps, or its runs have not ended.
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
@@ -129,7 +129,7 @@ def on_a_gpu() -> str:
     low, high = found.hours["cifar10"]
     return (
         "The same question in pixels needs an order of methods at each budget. There, detecting a difference of "
-        f" {100 * DIFFERENCE:g} % in FID between two methods takes "
+        f"{100 * DIFFERENCE:g} % in FID between two methods takes "
         f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. The {2 * found.seeds[0]} trainings keep "
         f"{known.costs['cifar10'].device} busy for {low:.0f} to {high:.0f} hours, estimated and not "
         "measured (`genbench plan --difference 3% --metric fid`)."

@@ -66,9 +66,10 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"On transport-v1 \(.*?\), (\d+ of \d+) large and (\d+ of \d+) small",
         r"On digits-v1 \(200 to 4,000 steps, 15 methods\), (\d+ of \d+) large and (\d+ of \d+) small",
         r"small differences last\. From 800 steps, (\d+ of \d+) large and (\d+ of \d+) small differences last\.",
-        r"Of the pairs whose order was predicted, (\S+ %) of the large and (\S+ %) of the small differences last",
-        r"\(on single tasks, (\S+ to \S+ %) and (\S+ to \S+ %)\)",
-        r"Of all pairs on these tasks, (\S+ %) of the large and (\S+ %) of the small differences last",
+        r"all seeds count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
+        r"order was predicted count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
+        r"these tasks count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is not refuted",
+        r"On single tasks, these shares are (\S+ to \S+ %) and (\S+ to \S+ %)\.",
         r"is (\S+) for the short run\. For the mean rank on the other tasks it is (\S+), which is",
         r"which is higher by (\S+ ± \S+) \(nominal 95 % CI half-width over 8 tasks",
     ):
