@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from genbench.cli import lookup, reading, run, sharing, sweep, tune
+from genbench.cli import lookup, options, reading, run, sharing, sweep, tune
 from genbench.errors import ConfigError, ProcessesEnded, RunFailed, Unsupported, place_of
 from genbench.storage import files
 from genbench.storage.lease import Busy
@@ -149,7 +149,7 @@ def _command() -> int:
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in sys.argv[1:]):
         raise ConfigError(f"a word of the command is empty (an unset shell variable?): {words}")
     if any("\udc80" <= letter <= "\udcff" for letter in words):  # no record or weights could be saved in such a folder
-        raise ConfigError(f"a name is not UTF-8: rename the file, or use a UTF-8 locale: {words}")
+        raise ConfigError(f"a name is not UTF-8: rename it, or use a UTF-8 locale: {words}")
     trusted, arguments = trusted_files(list(map(_expanded, sys.argv[1:])))
     for path in trusted:
         load_file(path)
@@ -175,7 +175,8 @@ def exit_code(command: Callable[[], int]) -> int:
     except (BrokenPipeError, SystemExit) as error:
         # The reader of the output, such as head, has read enough: typer and rich then end the process.
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if sys.stdout is not None:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
         return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except (typer.Abort, KeyboardInterrupt):
@@ -209,13 +210,14 @@ def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:
 def _usage(error: Any) -> int:
     """Report a wrong option or argument, or show the help of a command without arguments."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        error.show()
+        with suppress(OSError):  # as in `_fail`
+            error.show()
         return 2
     context = error.ctx
     command = context.command_path if context is not None else "genbench"
     message = error.format_message().replace("Value error, ", "").removesuffix(".")
-    options = context.command.params if context is not None else []
-    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in options):
+    known = context.command.params if context is not None else []
+    if type(error).__name__ == "NoSuchOption" and any("--set" in option.opts for option in known):
         message += "; settings are written as --set plan.steps=5"
     return _fail(f"{message} ({command} --help)", 2, command)
 
@@ -300,6 +302,5 @@ def _fail(message: str, code: int, command: str = "genbench") -> int:
     """Print a message as one line without control characters, shortened where it repeats long input."""
     line = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in message)
     line = line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
-    with suppress(OSError):  # a full disk or a reader that has gone must neither end a run nor change the exit code
-        typer.echo(f"{command}: {line}", err=True)
+    options.say(f"{command}: {line}")
     return code

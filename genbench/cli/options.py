@@ -5,6 +5,7 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,6 +90,12 @@ def stderr() -> "Console":
     return Progress(stderr=True, quiet=_quiet, width=width, force_terminal=forced)
 
 
+def say(text: str) -> None:
+    """Print a line on stderr. A command goes on if that is impossible: on a full disk, or if its reader has gone."""
+    with suppress(OSError):
+        typer.echo(text, err=True)
+
+
 def print_wrapped(text: str, indent: str = "    ", *, err: bool = False) -> None:
     """Print a sentence on as many lines as it needs in the width of stdout; paths and other long words stay whole.
 
@@ -113,9 +120,9 @@ def open_file(path: Path) -> None:
 
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not path.exists():
-        typer.echo(f"nothing to open: {path} does not exist", err=True)
+        say(f"nothing to open: {path} does not exist")
     elif not (screen and webbrowser.open(path.resolve().as_uri())):
-        typer.echo(f"no browser to open it here; the file is {path.resolve()}", err=True)
+        say(f"no browser to open it here; the file is {path.resolve()}")
 
 
 def print_json(value: Any) -> None:

@@ -97,7 +97,7 @@ def leaderboard(
 
         if (drawn := track_curves(board)) is None:
             raise ConfigError(f"--figure: no method of {board.name} has all seeds, so there is nothing to draw")
-        typer.echo(f"written: {write_charts(drawn, figure, board.models)}", err=True)
+        options.say(f"written: {write_charts(drawn, figure, board.models)}")
     if as_json:
         options.print_json(board.json() | {"submitted": [each._asdict() for each in submitted]})
         return

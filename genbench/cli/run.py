@@ -92,7 +92,7 @@ def run(
             return
         kept = [record]
     if not missing:
-        typer.echo("already done: nothing was trained or measured, these are the saved values", err=True)
+        options.say("already done: nothing was trained or measured, these are the saved values")
     if as_json:
         options.print_json(kept if len(specs) > 1 else kept[0])
     elif kept:
@@ -200,7 +200,7 @@ def _eval_samples(
     try:
         pages = save_metric_grids(folder, evaluation, evaluation.data)
     except OSError as error:  # the values are saved nowhere else
-        typer.echo(f"no pictures of the samples: {error}", err=True)
+        options.say(f"no pictures of the samples: {error}")
     real = dict(evaluation.data.provenance)
     if as_json:
         here = {"code": provenance.code(), "data": real, "machine": provenance.machine(torch.device("cpu"))}

@@ -126,11 +126,11 @@ def _conclude(what: Path, verdicts: list[Any], sample: int) -> None:
 
     counts = Counter(verdict.state for verdict in verdicts)
     text = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "no records"
-    typer.echo(f"{what}: {text}", err=True)
+    options.say(f"{what}: {text}")
     if any(verdict.reason == NOT_SAMPLED for verdict in verdicts):
-        typer.echo(f"--sample {len(verdicts)} measures all records that have weights", err=True)
+        options.say(f"--sample {len(verdicts)} measures all records that have weights")
         if what.is_file():
-            typer.echo("a leaderboard compares a method once all its seeds are confirmed", err=True)
+            options.say("a leaderboard compares a method once all its seeds are confirmed")
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
     if sample and not counts["confirmed"]:
@@ -170,7 +170,7 @@ def clean(
     for line in removals(Store(results), failed=failed, remove=not dry_run):
         options.print_plain(line)
         count += 1
-    typer.echo(f"{results}: {count} {'would be removed' if dry_run else 'removed'}", err=True)
+    options.say(f"{results}: {count} {'would be removed' if dry_run else 'removed'}")
 
 
 def merge(

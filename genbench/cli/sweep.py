@@ -90,7 +90,7 @@ def sweep(
         missing = [*compress(chosen, undone)]
         # Cells that are done tell budgets apart, too. Names of thousands take seconds.
         labels = [*compress(cell_names(chosen), undone)] if missing else []
-    typer.echo(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run", err=True)
+    options.say(f"{suite}: {counted(len(chosen), 'cell')}, {len(missing)} to run")
     if dry_run:
         from genbench.cli.printing import print_cells
 

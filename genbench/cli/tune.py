@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genbench.cli.options import Jobs, Quiet, Results, stderr, stdout
+from genbench.cli.options import Jobs, Quiet, Results, say, stderr, stdout
 from genbench.errors import ConfigError, RunFailed
 from genbench.suites import find
 from genbench.sweeps.set_options import parse_set_options
@@ -79,7 +79,7 @@ def tune(
 
     search = grid_search(methods, dataset, candidates, metric=metric, seeds=seeds or 3, settings=settings)
     store = writable_store(results / "tuning")
-    typer.echo(f"{len(search.candidates)} candidates", err=True)
+    say(f"{len(search.candidates)} candidates")
     _run(search.missing(store), store, jobs)
     found = search.measured(store)
     path = store.root / f"{'-'.join(methods)}-on-{dataset}-by-{found.metric}-{_mark(found.specs)}.json"
@@ -103,7 +103,7 @@ def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: i
     asked = tuning.only(methods, dataset)
     store = writable_store(results / "tuning")
     for choice in tuning.dropped:
-        typer.echo(f"left out: {choice}", err=True)
+        say(f"left out: {choice}")
     mark = _mark([spec for each in tuning.trials for spec in each.search.specs])
     choices, trials = path.with_suffix(CHOSEN), store.root / f"{path.stem}-{mark}.json"
     if not os.access(path.parent, os.W_OK):
@@ -135,6 +135,6 @@ def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
     from genbench.sweeps.executors import execute
     from genbench.sweeps.progress import ProgressDisplay
 
-    typer.echo(f"{counted(len(missing), 'run')} to do", err=True)
+    say(f"{counted(len(missing), 'run')} to do")
     with ProgressDisplay(list(missing), stderr()) as display:
         execute(list(missing.values()), store, jobs, display.on_event)

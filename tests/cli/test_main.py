@@ -28,7 +28,7 @@ NAMES = [
     ((*RUN[:2], "wcfn", *RUN[3:]), "no model 'wcfn'; did you mean 'wcfm'?"),
     ((*RUN[:4], "Moons"), "no data set 'Moons'; did you mean 'moons'?"),
     ((*RUN[:4], "~nosuchuser"), "no data set '~nosuchuser'; known: "),
-    ((*RUN, "--results", "gr\udcf6sse"), "a name is not UTF-8: rename the file, or use a UTF-8 locale: genbench run"),
+    ((*RUN, "--results", "gr\udcf6sse"), "a name is not UTF-8: rename it, or use a UTF-8 locale: genbench run"),
     ((*RUN[:2], "~nosuchuser/m.py", *RUN[3:]), "~nosuchuser/m.py does not exist or is not a file"),
     ((*RUN, "--metric", "FID"), "did you mean 'fid-clean' or 'fid-legacy'?"),
     ((*RUN, "--steps", "5"), "settings are written as --set plan.steps=5"),
