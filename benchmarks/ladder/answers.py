@@ -124,9 +124,9 @@ def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
     over = " and ".join(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" for shares in each if shares)
     return (
         f"{stated}By the rule that this page had then, the pairs of methods that have all seeds count: "
-        f"{judged([*map(without_gaps, whole)])} Two later rules were chosen after all values were known. By the "
-        f"present rule, the pairs whose order was predicted count: {judged(told)} On single tasks, these shares are "
-        f"{over}. By the rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
+        f"{judged([*map(without_gaps, whole)])} All later rules were chosen after values on these tasks were "
+        f"known. By the present rule, the pairs whose order was predicted count: {judged(told)} By single task, the "
+        f"shares under this rule are {over}. By a rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
     )
 
 

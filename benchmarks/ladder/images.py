@@ -34,7 +34,7 @@ GAP = 2
 """Pixels between samples."""
 SAMPLES = """\
 The first 16 samples of one seed. Within a track, all methods and budgets start from the same noise.
-Where a picture is missing, the method was not trained for so many steps, or its runs have not ended.
+Where a picture is missing, the method was not trained for so many steps, or its run failed or has not ended.
 """
 NETWORKS = """\
 Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI

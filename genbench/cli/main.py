@@ -175,8 +175,8 @@ def exit_code(command: Callable[[], int]) -> int:
     except (BrokenPipeError, SystemExit) as error:
         # The reader of the output, such as head, has read enough: typer and rich then end the process.
         if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            if sys.stdout is not None:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if sys.__stdout__ is not None:  # typer replaces sys.stdout
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
             return 128 + signal.SIGPIPE
         return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except (typer.Abort, KeyboardInterrupt):

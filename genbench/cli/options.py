@@ -104,7 +104,7 @@ def print_wrapped(text: str, indent: str = "    ", *, err: bool = False) -> None
     """
     whole: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     for line in textwrap.wrap(text, stdout().width, subsequent_indent=indent, **whole):
-        typer.echo(line, err=err)
+        say(line) if err else typer.echo(line)
 
 
 def print_plain(text: str) -> None:

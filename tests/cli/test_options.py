@@ -63,6 +63,7 @@ def test_a_run_goes_on_if_nobody_reads_its_progress_or_warnings(monkeypatch):
         display.on_event(JobEvent(0, "warning", message="slow"))
         display.on_event(JobEvent(0, "done"))
     assert display.finished == 1
+    options.print_wrapped("x", err=True)
     assert main.exit_code(Mock(side_effect=ConfigError("wrong"))) == 2
     assert main.exit_code(lambda: app([], standalone_mode=False)) == 2  # prints the help
 

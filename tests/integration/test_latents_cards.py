@@ -76,7 +76,7 @@ def test_the_cards_say_what_is_separated_after_9000_steps():
     assert not ahead & both
     assert (len(six), len(ten)) == (6, 10)
     said = "(both separated with Holm over the six methods with a DiT, but not over all ten), and W-CFM minus CFM"
-    lead = "at NFE 1 with a U-Net, OT-CFM's lead is less than half as large (#) |"
+    lead = "with a U-Net, also after 9,000 steps at NFE 1, OT-CFM's lead is less than half as large (#) |"
     assert says("47", f"at NFE 1, OT-CFM minus CFM is # and wcfm-balanced minus CFM # {said} is #; {lead}")
     at_one = MIDDLE | {"nfe": 1}
     unet, _ = difference(*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", **at_one)

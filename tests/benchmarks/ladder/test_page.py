@@ -69,7 +69,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"all seeds count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
         r"order was predicted count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
         r"these tasks count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is not refuted",
-        r"On single tasks, these shares are (\S+ to \S+ %) and (\S+ to \S+ %)\.",
+        r"By single task, the shares under this rule are (\S+ to \S+ %) and (\S+ to \S+ %)\.",
         r"is (\S+) for the short run\. For the mean rank on the other tasks it is (\S+), which is",
         r"which is higher by (\S+ ± \S+) \(nominal 95 % CI half-width over 8 tasks",
     ):
