@@ -56,7 +56,10 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
         json.loads(text, parse_int=_check_number, parse_float=_check_number, parse_constant=_check_number)
     except OverflowError as error:
         raise ConfigError(f"{what}: {error}") from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except TypeError as error:
+        kinds = "a number, text, true, false, or a list or table of these (dates need quotes)"
+        raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: write {kinds}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error
     if "\\u0000" in text:
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: it holds a null byte")

@@ -1,6 +1,7 @@
 """Settings: strict types, defaults that depend on the data, nested components, and one line for what is wrong."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Literal
 
 import pytest
@@ -89,7 +90,7 @@ def test_defaults_are_filled_in_as_plain_json():
         ({"kind": "c"}, r"it\.kind: 'c' is wrong: input should be 'a' or 'b'"),
         ({"share": 1.1}, r"it\.share: 1\.1 is wrong"),
         ({"cuont": 1}, "it has no setting 'cuont'; did you mean 'count'"),
-        ({"size": object()}, "is not plain JSON"),
+        ({"size": date(2026, 1, 2)}, r"it\.size: datetime\.date\(2026, 1, 2\) is wrong: .*dates need quotes"),
         ({"shape": "sqare"}, "no shape 'sqare'; did you mean 'square'"),
         ({"shape": {"name": "square", "radius": 1}}, r"it\.shape \(square\) has no setting 'radius'"),
         ({"shape": {"name": "square", "version": 2}}, "for version 2 of square, which now has version 3"),

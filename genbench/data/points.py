@@ -100,7 +100,7 @@ def points(
     if valid + test >= 1:
         raise ConfigError(f"{path}: valid={valid} and test={test} leave no training rows: lower them")
     if n - sum(counts) < 2 or not counts[1]:
-        raise ConfigError(f"{path}: {n} rows are too few for valid={valid} and test={test}: add rows")
+        raise ConfigError(f"{path}: too few rows ({n}) for valid={valid} and test={test}: add some")
     rows: dict[str, Tensor] = dict(
         zip(("train", "valid", "test"), stratified(found.label, counts, seed=0), strict=True)
     )
@@ -266,7 +266,10 @@ def _csv(path: Path) -> Any:
     import pandas as pd
 
     names = _header(path)
-    table = pd.read_csv(path, header=0 if names else None, encoding="utf-8-sig")
+    try:
+        table = pd.read_csv(path, header=0 if names else None, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     if not isinstance(table.index, pd.RangeIndex):  # pandas took the first columns for names of rows
         raise ConfigError(f"{path}: rows have more values than the header has names (commas separate values)")
     for name in [name for name in names if name.casefold() == LABEL]:  # 01 and 1 differ, and NA is a name

@@ -130,6 +130,6 @@ def require_each_class(label: Int[Tensor, " n"], names: Sequence[str], parts: Ma
         if part != "valid" and len(rows) and missing.any():
             name, n = names[int(missing.int().argmax())], int(whole[missing][0])
             raise ConfigError(
-                f"class '{name}' has {n} samples, of which none would be in {part}: add some, or change how many are "
-                "held out"
+                f"class '{name}' has too few samples ({n}), of which none would be in {part}: add some, or change how "
+                "many are held out"
             )

@@ -197,9 +197,9 @@ def test_held_out_images_are_disjoint_and_always_the_same(tmp_path, own_home):
 
 def test_too_few_images_to_hold_some_out_are_refused(tmp_path, own_home):
     write_images(tmp_path / "tree", {"a": 30, "b": 3})
-    with pytest.raises(ConfigError, match=r"class 'b' has 3 samples, of which none would be in test: add some"):
+    with pytest.raises(ConfigError, match=r"class 'b' has too few samples \(3\), of which none would be in test"):
         build(tmp_path / "tree", test=0.1)
-    with pytest.raises(ConfigError, match=r"class 'b' has 3 samples, of which none would be in train: add some"):
+    with pytest.raises(ConfigError, match=r"class 'b' has too few samples \(3\), of which none would be in train"):
         build(tmp_path / "tree", valid=0.2, test=0.7)
     with pytest.raises(ConfigError, match=r"33 of 33 training images would be held out for valid and test"):
         build(tmp_path / "tree", test=0.6, valid=0.4)
