@@ -122,11 +122,14 @@ def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
         return f"{stated}It is not tested yet."
     each = [[share(own) for one in told if (own := sized([one])[size])] for size in (0, 1)]
     over = " and ".join(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" for shares in each if shares)
+    first = [*map(without_gaps, whole)]
+    bold = f"The registered answer is {'' if is_refuted(first) else 'not '}refuted by the rule of its day"
+    bold += ", but single methods decide this" if deciding(first) else ""
     return (
-        f"{stated}By the rule that this page had then, the pairs of methods that have all seeds count: "
-        f"{judged([*map(without_gaps, whole)])} All later rules were chosen after values on these tasks were "
-        f"known. By the present rule, the pairs whose order was predicted count: {judged(told)} By single task, the "
-        f"shares under this rule are {over}. By a rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
+        f"**{bold}.** {stated}By the rule that this page had then, the pairs of methods that have all seeds count: "
+        f"{judged(first)} All later rules were chosen after values on these tasks were known. By the present rule, "
+        f"the pairs whose order was predicted count: {judged(told)} By single task, the shares under this rule are "
+        f"{over}. By a rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
     )
 
 
@@ -147,9 +150,14 @@ def judged(found: Sequence[Contest]) -> str:
     said = (
         f"{large} of the large and {small} of the small differences last, and it is {'' if refuted else 'not '}refuted."
     )
+    names = [f"`{name}`" for name in deciding(found)]
+    return f"{said} Leaving out {listed(names, 'or')} alone would reverse this." if names else said
+
+
+def deciding(found: Sequence[Contest]) -> list[str]:
+    """Return the methods without any one of which the verdict on the registered answer would be the opposite."""
     methods = dict.fromkeys(name for margin in pairs(found, 1.0) for name in margin.pair)
-    deciding = [f"`{name}`" for name in methods if is_refuted(found, name) != refuted]
-    return f"{said} Leaving out {listed(deciding, 'or')} alone would reverse this." if deciding else said
+    return [name for name in methods if is_refuted(found, name) != is_refuted(found)]
 
 
 def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:

@@ -92,6 +92,15 @@ def test_a_method_that_decides_alone_is_named(contest):
     )
 
 
+def test_the_bold_sentence_says_whether_single_methods_decide_the_first_rule(contest):
+    found = [contest("moons", CLOSE, [1.35, *CLOSE[1:]]), contest("rings", RISING, RISING)]
+    others = [among(one, {"m1", "m2"}) for one in found]
+    assert expected(others, found).startswith(
+        "**The registered answer is not refuted by the rule of its day, but single methods decide this.** "
+    )
+    assert expected(found, others).startswith("**The registered answer is refuted by the rule of its day.** ")
+
+
 def test_each_rule_counts_its_own_pairs(contest):
     found = [contest("moons", CLOSE, [1.35, *CLOSE[1:]]), contest("rings", RISING, RISING)]
     del found[0].last.main["m0"][0], found[1].first.main["m1"][1]

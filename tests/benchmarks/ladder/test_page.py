@@ -75,6 +75,9 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     ):
         (found,) = re.findall(numbers, page)
         assert all(number in card for number in ([found] if isinstance(found, str) else found)), found
+    two, five, six = (names.count("`") // 2 for names in re.findall("Leaving out (.*?) alone", page))
+    assert (two, five, six) == (2, 5, 6)
+    assert "turns if one method is left out (any of two, of five and of six)" in card
     predicted = read_predictions(RESULTS / MAIN)["ratio"].pairs
     told = [
         among(one, {name for pair in predicted[one.data, one.first.headline] for name in pair})
