@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.ladder.early import cheap, of_numbers
 from benchmarks.ladder.orders import Contest, Margin, Values, among, complete, margins, mean_of, tau
 from benchmarks.ladder.scores import NOTICED
+from benchmarks.tables import fill, markdown
 from genbench.analysis.labels import counted, listed
 from genbench.analysis.means import format_mean
 from genbench.analysis.significance import paired
@@ -22,10 +23,12 @@ SURE, CLOSE = 0.9, 0.75
 
 These and LARGE were chosen on tasks of `NOTICED`, before values of other tasks at the longer budget were read.
 """
+LATER = ("spirals",)
+"""Tasks that were predicted after the verdict on the registered answer had been published."""
 
 
 def answer(main: Sequence[Contest], predicted: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Yield the answers and what would refute them.
+    """Yield the answers and what would refute them, in Markdown.
 
     Args:
         predicted: methods whose order was predicted on each task. Tasks that were known before do not test what was
@@ -33,12 +36,15 @@ def answer(main: Sequence[Contest], predicted: Mapping[str, Collection[str]]) ->
     """
     whole = [contest for contest in main if contest.data in predicted]
     told = [among(contest, predicted[contest.data]) for contest in whole]
-    yield of_differences(told, main)
+    said = [of_differences(told, main)]
     if len(main) > 1:
-        yield of_other_tasks(main)
+        said.append(of_other_tasks(main))
     budgets = f"{main[0].short:,} to {main[0].long:,} steps"
-    yield of_numbers(cheap(main), main[0].first.headline, budgets)
-    yield expected(told, whole)
+    said.append(of_numbers(cheap(main), main[0].first.headline, budgets))
+    said.append(expected(whole))
+    yield from (fill(text) + "\n" for text in said)
+    if whole:
+        yield by_rule(told, whole)
 
 
 def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
@@ -48,16 +54,20 @@ def of_differences(told: Sequence[Contest], main: Sequence[Contest]) -> str:
     short, long = f"{told[0].short:,} steps", f"{told[0].long:,} steps"
     large, small = sized(told)
     apart, close = ([margin for margin in small if margin.separated is told_apart] for told_apart in (True, False))
-    of_large, of_small = (sum(foretold(own, main, *size) for own in told) for size in ((LARGE,), (1.0, LARGE)))
+    of_large, of_small = map(sum, zip(*(foretold(own, main) for own in told), strict=True))
+    each = [[share(own) for one in told if (own := sized([one])[size])] for size in (0, 1)]
+    low, high = (f"{100 * min(own):.0f} to {100 * max(own):.0f} %" if own else "none" for own in each)
     return (
         f"**{count(large)} large and {count(small)} small differences last.** A difference between two methods of "
         f"{MAIN} is large if their means over seeds of `{told[0].first.headline}`, the headline metric, differ by at "
         f"least a factor of two after {short}. It lasts if the means have the same order after {long}. The counts "
         f"cover the pairs whose order was predicted in advance, on {listed(contest.data for contest in told)}."
-        f"{unpredicted(told, main)} Small differences: {count(apart)} last if the two methods are separated after "
-        f"{short}, {count(close)} if they are not. The order on most of the other tasks after {long} is right for "
-        f"{of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small differences, without any "
-        "run on the task itself."
+        f"{unpredicted(told, main)} Small differences: {count(apart)} last if the two methods are separated (paired t "
+        f"tests over seeds, Holm over all pairs of a task) after {short}, {count(close)} if they are not. By single "
+        f"task, {low} of the large and {high} of the small ones "
+        f"last. Predicted from most of the other tasks after {long}, without any run on the task itself, the order is "
+        f"right for {of_large:g} of the {len(large)} large and {of_small:g} of the {len(small)} small differences (a "
+        "tie counts as half)."
     )
 
 
@@ -67,14 +77,20 @@ def unpredicted(told: Sequence[Contest], main: Sequence[Contest]) -> str:
     return f" No order was predicted on {listed(names)}." if names else ""
 
 
-def foretold(contest: Contest, main: Sequence[Contest], low: float, high: float = math.inf) -> float:
-    """Return how many differences of a task the majority of the other tasks orders rightly; a tie counts as half."""
-    right = 0.0
+def foretold(contest: Contest, main: Sequence[Contest]) -> tuple[float, float]:
+    """Return how many large and small differences of a task the majority of the other tasks orders rightly.
+
+    A tie counts as half.
+    """
     others = [complete(other.last.main)[0] for other in main if other.data != contest.data]
-    for (ahead, behind), _, held, _ in pairs([contest], low, high):
+
+    def right(margin: Margin) -> float:
+        ahead, behind = margin.pair
         votes = [mean_of(own[ahead]) < mean_of(own[behind]) for own in others if own.keys() >= {ahead, behind}]
-        right += 0.5 if 2 * sum(votes) == len(votes) else (2 * sum(votes) > len(votes)) == held
-    return right
+        return 0.5 if 2 * sum(votes) == len(votes) else (2 * sum(votes) > len(votes)) == margin.held
+
+    large, small = sized([contest])
+    return sum(map(right, large)), sum(map(right, small))
 
 
 def of_other_tasks(main: Sequence[Contest]) -> str:
@@ -90,8 +106,8 @@ def of_other_tasks(main: Sequence[Contest]) -> str:
     return (
         f"**{bold}.** Kendall's tau with the order after the long runs is {fmean(own.values()):.2f} for the short "
         f"run. For the mean rank on the other tasks it is {fmean(there.values()):.2f}, which is higher by "
-        f"{format_mean(gain.mean, half)} (nominal 95 % CI half-width over {gain.pairs} tasks). This comparison was "
-        "chosen after the values were known. A reader of published results already has the other tasks."
+        f"{format_mean(gain.mean, half)} (nominal 95 % CI half-width over all {gain.pairs} tasks). This comparison "
+        "was chosen after the values were known. Long runs on other tasks cost nothing if their results are published."
     )
 
 
@@ -105,32 +121,46 @@ def elsewhere(contest: Contest, main: Sequence[Contest]) -> tuple[float, float]:
     return float(tau(short, long)), float(tau(ranks, long))
 
 
-def expected(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
+def expected(whole: Sequence[Contest]) -> str:
     """Return what was expected of large and small differences, and whether the tasks that were predicted agree.
 
     Args:
-        told: these tasks, with the methods whose order was predicted.
+        whole: the tasks that were predicted, with all methods.
+    """
+    first = [without_gaps(contest) for contest in whole if contest.data not in LATER]
+    bold = "is not tested yet"
+    if first:
+        bold = f"is {'' if is_refuted(*sized(first)) else 'not '}refuted"
+    return (
+        f"**The registered answer {bold}.** After the values on {' and '.join(NOTICED)} were known, an answer was "
+        "registered (2026-11-29, commit 0d1d3e12): on tasks that are predicted in advance, at least "
+        f"{100 * SURE:g} % of the large differences last and at most {100 * CLOSE:g} % of the small ones. The answer "
+        "is refuted if either share fails. The first row below is this test: the tasks that were predicted by then, "
+        f"and the rule of that day. The prediction for {' and '.join(LATER)} was committed after its result had been "
+        "published. The two other rules were chosen after values on these tasks were known. *reversed without*: "
+        "leaving out any one of these methods would reverse the verdict."
+    )
+
+
+def by_rule(told: Sequence[Contest], whole: Sequence[Contest]) -> str:
+    """Return the table of the verdicts on the registered answer, by each rule that this page has had.
+
+    Args:
+        told: the tasks that were predicted, with the methods whose order was predicted.
         whole: the same tasks with all methods.
     """
-    names = " and ".join(NOTICED)
-    stated = (
-        f"After the values on {names} were known, an answer was registered (2026-11-29, 0d1d3e12): on tasks that are "
-        f"predicted in advance, at least {100 * SURE:g} % of the large differences last and at most {100 * CLOSE:g} % "
-        "of the small ones. The answer is refuted if either share fails. "
-    )
-    if not told:
-        return f"{stated}It is not tested yet."
-    each = [[share(own) for one in told if (own := sized([one])[size])] for size in (0, 1)]
-    over = " and ".join(f"{100 * min(shares):.0f} to {100 * max(shares):.0f} %" for shares in each if shares)
-    first = [*map(without_gaps, whole)]
-    bold = f"The registered answer is {'' if is_refuted(first) else 'not '}refuted by the rule of its day"
-    bold += ", but single methods decide this" if deciding(first) else ""
-    return (
-        f"**{bold}.** {stated}By the rule that this page had then, the pairs of methods that have all seeds count: "
-        f"{judged(first)} All later rules were chosen after values on these tasks were known. By the present rule, "
-        f"the pairs whose order was predicted count: {judged(told)} By single task, the shares under this rule are "
-        f"{over}. By a rule of 2026-11-30, all pairs on these tasks count: {judged(whole)}"
-    )
+    rules = {
+        "of methods with all seeds (rule of that day)": [*map(without_gaps, whole)],
+        "whose order was predicted (present rule)": told,
+        "all (rule of 2026-11-30)": whole,
+    }
+    rows = []
+    for left_out in (LATER, ()):
+        for name, every in rules.items():
+            found = [contest for contest in every if contest.data not in left_out]
+            tasks = f"{len(found)} without {' and '.join(left_out)}" if left_out else f"all {len(found)}"
+            rows.append((tasks, name, *judged(found)))
+    return markdown(("tasks", "pairs", "large", "small", "answer", "reversed without"), rows)
 
 
 def without_gaps(contest: Contest) -> Contest:
@@ -143,34 +173,28 @@ def without_gaps(contest: Contest) -> Contest:
     return among(contest, whole(contest.first.main) & whole(contest.last.main))
 
 
-def judged(found: Sequence[Contest]) -> str:
-    """Return whether pairs refute the registered answer, and which methods decide it alone, in sentences."""
-    refuted = is_refuted(found)
-    large, small = (f"{100 * share(own):.1f} %" for own in sized(found))
-    said = (
-        f"{large} of the large and {small} of the small differences last, and it is {'' if refuted else 'not '}refuted."
-    )
-    names = [f"`{name}`" for name in deciding(found)]
-    return f"{said} Leaving out {listed(names, 'or')} alone would reverse this." if names else said
+def judged(found: Sequence[Contest]) -> tuple[str, str, str, str]:
+    """Return the large and the small differences that last, the verdict, and the methods that decide it."""
+    large, small = sized(found)
+    shares = (f"{count(own)} ({100 * share(own):.1f} %)" for own in (large, small))
+    names = ", ".join(f"`{name}`" for name in deciding(large, small))
+    return *shares, "refuted" if is_refuted(large, small) else "not refuted", names or "none"
 
 
-def deciding(found: Sequence[Contest]) -> list[str]:
+def deciding(large: Sequence[Margin], small: Sequence[Margin]) -> list[str]:
     """Return the methods without any one of which the verdict on the registered answer would be the opposite."""
-    methods = dict.fromkeys(name for margin in pairs(found, 1.0) for name in margin.pair)
-    return [name for name in methods if is_refuted(found, name) != is_refuted(found)]
+    verdict = is_refuted(large, small)
+
+    def turns(method: str) -> bool:
+        left = ([margin for margin in own if method not in margin.pair] for own in (large, small))
+        return is_refuted(*left) != verdict
+
+    methods = dict.fromkeys(name for margin in (*large, *small) for name in margin.pair)
+    return [name for name in methods if turns(name)]
 
 
-def sized(told: Sequence[Contest], without: str = "") -> tuple[list[Margin], list[Margin]]:
-    """Return the large and the small differences of tasks. Differences of the method `without` do not count."""
-    large, small = (
-        [margin for margin in pairs(told, *size) if without not in margin.pair] for size in ((LARGE,), (1.0, LARGE))
-    )
-    return large, small
-
-
-def is_refuted(told: Sequence[Contest], without: str = "") -> bool:
-    """Return whether the pairs of methods on all tasks refute the registered answer; `without` is left out."""
-    large, small = sized(told, without)
+def is_refuted(large: Sequence[Margin], small: Sequence[Margin]) -> bool:
+    """Return whether large and small differences refute the registered answer."""
     return share(large) < SURE or share(small) > CLOSE
 
 
@@ -188,8 +212,8 @@ def on_others(orders: Mapping[str, Sequence[Contest]]) -> Iterator[str]:
             where = f"From {start:,} steps" if number else f"On {track} ({start:,} to {ends:,} steps, {most})"
             yield f"{where}, {lasting(own)}."
             if len(own) > 1 and not number:
-                right = [sum(foretold(one, own, *size) for one in own) for size in ((LARGE,), (1.0, LARGE))]
-                yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g}."
+                right = [*map(sum, zip(*(foretold(one, own) for one in own), strict=True))]
+                yield f"The order on most of its other tasks is right for {right[0]:g} and {right[1]:g} of them."
 
 
 def lasting(found: Sequence[Contest]) -> str:
@@ -203,10 +227,20 @@ def lasting(found: Sequence[Contest]) -> str:
     )
 
 
-def pairs(found: Sequence[Contest], low: float, high: float = math.inf) -> list[Margin]:
-    """Return the pairs of methods whose ratio of means is at least `low` and below `high`."""
-    each = (margin for contest in found for margin in margins(contest.first.main, contest.last.main))
-    return [margin for margin in each if low <= margin.ratio < high]
+def sized(found: Sequence[Contest]) -> tuple[list[Margin], list[Margin]]:
+    """Return the large and the small differences of tasks."""
+    every = pairs(found)
+    return within(every, LARGE), within(every, 1.0, LARGE)
+
+
+def pairs(found: Sequence[Contest]) -> list[Margin]:
+    """Return the differences between all methods of each task."""
+    return [margin for contest in found for margin in margins(contest.first.main, contest.last.main)]
+
+
+def within(found: Sequence[Margin], low: float, high: float = math.inf) -> list[Margin]:
+    """Return the differences whose ratio of means is at least `low` and below `high`."""
+    return [margin for margin in found if low <= margin.ratio < high]
 
 
 def share(found: Sequence[Margin]) -> float:

@@ -52,7 +52,10 @@ def of_numbers(found: Sequence[Number], headline: str, budgets: str) -> str:
         signs[(1 if gain.mean > 0 else -1) if told else 0].append(f"`{own.name}`")
     better, worse, neither = signs.values()
     bold = f"{listed(better)} predict{'s' * (len(better) == 1)}" if better else "No other metric is shown to predict"
-    said = [f"**{bold} the headline metric better than the headline metric itself does** ({budgets})."]
+    said = [
+        f"**After a short run, {bold[0].lower() + bold[1:]} the order by the headline metric after a long run better "
+        f"than the headline metric itself does** ({budgets})."
+    ]
     said += [f"These metrics predict it worse: {listed(worse)}."] if worse else []
     said += [f"The tests do not separate these from it: {listed(neither)}."] if neither else []
     tasks = counted(max(len(own.alone) for own in found), "task")

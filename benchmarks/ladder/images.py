@@ -37,10 +37,10 @@ The first 16 samples of one seed. Within a track, all methods and budgets start 
 Where a picture is missing, the method was not trained for so many steps, or its run failed or has not ended.
 """
 NETWORKS = """\
-Differences of FD between methods that learn with a DiT and with a U-Net of about the same size, each ± 95 % CI
-half-width over seeds, not corrected. *same sign*: decided only if both differences are separated (paired t tests, Holm
-over the pairs of this table, for each network). Three seeds separate few pairs: *undecided* does not mean that the
-networks disagree.
+Differences of FD between two methods, once both with a DiT and once both with a U-Net of about the same size, each
+± 95 % CI half-width over seeds, not corrected. *same sign*: decided only if both differences are separated (paired t
+tests, Holm over the pairs of this table, for each network). Three seeds separate few pairs: *undecided* does not mean
+that the networks disagree.
 """
 
 
@@ -130,7 +130,8 @@ def on_a_gpu() -> str:
     return (
         "The same question in pixels needs an order of methods at each budget. There, detecting a difference of "
         f"{100 * DIFFERENCE:g} % in FID between two methods takes "
-        f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. The {2 * found.seeds[0]} trainings keep "
+        f"{seeds_text(found.seeds)} seeds of each method with 50,000 samples. The {2 * found.seeds[0]} trainings of "
+        "the two methods keep "
         f"{known.costs['cifar10'].device} busy for {low:.0f} to {high:.0f} hours, estimated and not "
         "measured (`genbench plan --difference 3% --metric fid`)."
     )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, pairwise, product
 from pathlib import Path
 
-from benchmarks.ladder.answers import LARGE, MAIN, answer, count, on_others, pairs
+from benchmarks.ladder.answers import LARGE, MAIN, answer, count, on_others, pairs, within
 from benchmarks.ladder.early import NUMBERS, cheap, numbers
 from benchmarks.ladder.images import NETWORKS, SAMPLES, network_table, on_a_gpu, sample_table
 from benchmarks.ladder.orders import (
@@ -34,11 +34,11 @@ TRACKS = (MAIN, "transport-v1", "digits-v1", LATENTS)
 SIZES = (1.0, 1.25, 1.5, LARGE, 4.0, math.inf)
 ORDERS = """\
 - *seeds*: the seeds that all compared methods have at the budget. A seed on which a method fails may be left out for
-  all, and so may a method that fails on many.
+  all; a method that fails on many seeds may be left out instead.
 - *methods*: methods that are compared, of those with values at the shorter budget.
 - *tau*: Kendall's tau between the means at the two budgets, with a nominal 95 % interval over seeds. In
-  simulations, at least about 90 % of the intervals contain the true tau if methods differ twice as much as seeds, and
-  at least about 70 % if methods differ as much as seeds.
+  simulations, at least about 90 % of the intervals contain the true tau if the spread between methods is twice the
+  spread between seeds, and at least about 70 % if the two are equal.
 - *separated*: pairs that are separated at the shorter budget (paired t tests, Holm over all pairs of these methods).
 - *lasted*: separated pairs whose means have the same order at the longer budget.
 - *at the floor*: separated pairs of two methods that are at the [floor](../docs/concepts.md#floor) at the longer
@@ -47,6 +47,14 @@ ORDERS = """\
 - A budget of a task counts once all its runs have ended. Tracks that are not in the table have fewer than two such
   budgets, or fewer than five methods with two seeds at both.
 """
+TERMS = (
+    "A track is a list of methods, tasks (data sets) and budgets (numbers of training steps): plane-v1 has points in "
+    "2, 8 and 50 dimensions, transport-v1 maps one distribution to another, digits-v1 has images of 8x8 pixels, and "
+    "latents-v1 has latents of CIFAR-10. Its headline metric ranks the methods; lower is better. NFE is the number of "
+    "network evaluations for a sample. Where none is stated, each method uses its own sampler: an ODE solver, the "
+    "steps of a few-step model, or the inverse of a normalizing flow. FD is the Fréchet distance between the features "
+    "of samples and of real images. `genbench show MODEL` explains a method."
+)
 LIMITS = """\
 ## Limits
 
@@ -57,8 +65,8 @@ LIMITS = """\
 - Methods have default settings on all tracks but latents-v1.
 - Pairs are not independent: one method that improves late reverses many pairs. So intervals are over tasks. With few
   tasks that share methods, they are rough.
-- The factor depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is a squared
-  distance.
+- What counts as large depends on the metric: a factor of two in sliced W2 is a factor of four in its square. FD is a
+  squared distance.
 - Means near the floor are almost equal. Their order at the longer budget is partly chance.
 - Tasks share networks and recipes, which favors `elsewhere`.
 """
@@ -69,10 +77,10 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 5,000 samples as its headline metric. FD is also measured with 1, 2, 4 and 8 NFE, except for normalizing flows.
 
 - Each of its three budgets needs separate training runs, because the learning rate decays to zero at the last step.
-- Learning rates were tried with 3,000 steps, for three methods: 4e-3, the largest that was tried, was best for CFM
-  with both networks and for STARFlow. This favors methods that learn fast.
-- From 3,000 to 9,000 steps, the order of all 20 pairs of a coupling with a DiT and another method lasts, but only 11
-  of the 16 other orders last. 14 of the 15 separated pairs are among the 20.
+- Learning rates were tried with 3,000 steps, for CFM, STARFlow and MeanFlow. 4e-3, the largest that was tried, was
+  best for CFM with both networks and for STARFlow. This favors methods that learn fast.
+- CFM, OT-CFM and the three versions of W-CFM form 20 pairs with the four other methods. From 3,000 to 9,000 steps, the
+  order of all 20 lasts, but only 11 of the 16 other orders do. 14 of the 15 separated pairs are among the 20.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
   not better, so their orders are not compared.
 - SD-CFM is left out. Its potentials for 1,531 latents take 4 million draws, and their cost grows with the square of the
@@ -163,7 +171,8 @@ def page(results: Path) -> str:
     parts = [
         "# Does a short training predict a long one?\n",
         "`make ladder` makes this page from the published records.\n",
-        *(fill(paragraph) + "\n" for paragraph in answer(ladders[MAIN], predicted)),
+        fill(TERMS) + "\n",
+        *answer(ladders[MAIN], predicted),
         fill(f"These answers are about {MAIN}. {' '.join(on_others(by_track))}") + "\n",
         *samples(results),
         "## Does the order last?\n",
@@ -228,8 +237,8 @@ def sizes(ladders: Iterable[Sequence[Contest]]) -> str:
     columns = ("ratio of means", "steps", *(f"{low:g} to {high:g}" for low, high in ends[:-1]), f"above {SIZES[-2]:g}")
     rows = []
     for own in (contest for ladder in ladders for contest in ladder):
-        budgets = f"{own.short:,} to {own.long:,}"
-        rows.append((named(own.data), budgets, *(count(pairs([own], *end)) for end in ends)))
+        every = pairs([own])
+        rows.append((named(own.data), f"{own.short:,} to {own.long:,}", *(count(within(every, *end)) for end in ends)))
     return markdown(columns, rows)
 
 

@@ -21,22 +21,22 @@ REGISTERED = {
     "plane-v1": f"""\
 The predictions for four tasks were committed on 2026-11-29 (1a98cdc7 to b98e5591), those for spirals on 2026-11-30
 (0ca05e5d), before any value on that task at 20,000 steps was read ([files](../genbench/suites/plane-v1)). By then,
-some methods had finished training on the four tasks, and cfm had begun on spirals. A second version of `held` replaced
-the first after three minutes. *Known tasks* had values at both budgets: {" and ".join(NOTICED)} for the
-first four predicted tasks, all others for spirals.
+some methods had finished training on the four tasks, and cfm had begun on spirals. *Known tasks* had values at both
+budgets: {" and ".join(NOTICED)} for the first four predicted tasks, all others for spirals.
 
 The Brier score is the mean squared error of the probabilities over the pairs of methods: lower is better, and
 the probability 1/2 for each pair scores 0.25. *pairs*: how many of the predicted pairs are scored. *common
 seeds*: those that all scored methods have at the longer budget. A seed on which one of them failed is left out.
 
-- `seeds` predicts the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the same
-  variance. The seeds contradict the second assumption, so `seeds` was dropped before spirals were predicted.
-- `held` predicts the order at 2,000 steps. It assumes that a true order lasts as often as the separated pairs of the
-  known tasks did. This share has Laplace's correction for spirals, and none for the first four tasks.
-- `ratio` predicts the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the means,
-  at a rate that is fitted to the known tasks.
-- `elsewhere` predicts the order on the known tasks at 20,000 steps, without any training on the task itself. Two known
-  tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625 there.
+- `seeds` starts from the order at 2,000 steps. It assumes that each true order lasts, and that all methods have the
+  same variance. The records contradict the second assumption, so `seeds` was dropped before spirals were predicted.
+- `held` starts from the order at 2,000 steps. It assumes that a true order lasts as often as the separated pairs of
+  the known tasks did. For spirals, this share has Laplace's correction: one more pair lasts, and one more does not. A
+  second version replaced the first one after three minutes.
+- `ratio` starts from the order at 2,000 steps. It assumes that the order lasts more often for larger ratios of the
+  means, at a rate that is fitted to the known tasks.
+- `elsewhere` starts from the order on the known tasks at 20,000 steps, without any training on the task itself. Two
+  known tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625 there.
 """,
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
@@ -60,8 +60,8 @@ runs predict something, not how much. The test was made once, after all runs had
 On latents-v1, `held` and `ratio` are fitted to the orders at 3,000 and 9,000 steps, and predict the order at 27,000
 steps. With the own samplers, they are fitted to nine methods and predict the six that are trained for 27,000 steps; at
 an NFE, they are fitted to six and predict five. Both use Laplace's rule: unlike on the other tracks, `ratio` adds one
-pair whose order lasts and one whose order turns. *not predicted*: no pair was separated at this NFE after 3,000 steps,
-so `held` cannot be fitted. `elsewhere` needs a second data set.
+pair whose order lasts and one whose order does not. *not predicted*: no pair was separated at this NFE after 3,000
+steps, so `held` cannot be fitted. `elsewhere` needs a second data set.
 
 The predictions were committed on 2026-12-01 (b76f0595), before any model of this track had trained for 27,000 steps
 ([files](../genbench/suites/latents-v1)): the records of these runs name that commit or a later one. All values after
@@ -170,13 +170,13 @@ def met_by(predictor: str, pairs: Pairs, level: float) -> str:
     briers = by_order(pairs, methods, every)
     met = every[np.searchsorted(np.sort(briers), briers + 1e-12, "right") < level * len(every)]
     names = names_of(dict.fromkeys(methods))
-    text = f"With `{predictor}`, {len(met)} of the {len(every):,} orders of these methods meet the rule."
+    text = f"With `{predictor}`, {len(met)} of the {len(every):,} orders of these methods give p below {level:g}."
     for index, method in enumerate(methods):
         for place, word in ((0, "first"), (len(methods) - 1, "last")):
             if len(met) and (met[:, index] == place).all():
                 text += (
                     f" In all of them, {names[method]} is {word}: if it is, {len(met)} of the "
-                    f"{len(every) // len(methods):,} orders of the others meet the rule."
+                    f"{len(every) // len(methods):,} orders of the others give p below {level:g}."
                 )
     return text
 

@@ -17,9 +17,11 @@ def test_metrics_are_tested_over_tasks_with_a_correction():
 
     lucky, worse = number("lucky", [0.1, 0.2, 0.3, 0.1]), number("nll", [-0.5, -0.5, -0.51, -0.5])
     itself = number("w2", [0.0] * 4)
-    assert of_numbers([itself, lucky], "w2", "1 to 2 steps").startswith("**`lucky` predicts the headline metric")
+    assert of_numbers([itself, lucky], "w2", "1 to 2 steps").startswith(
+        "**After a short run, `lucky` predicts the order by"
+    )
     said = of_numbers([itself, lucky, worse], "w2", "1 to 2 steps")
-    assert said.startswith("**No other metric is shown to predict")
+    assert said.startswith("**After a short run, no other metric is shown to predict the order")
     assert "itself does** (1 to 2 steps). These metrics predict it worse: `nll`. The tests do not separate" in said
     assert said.endswith(" from it: `lucky`. Paired t tests over 4 tasks, Bonferroni over 2 metrics.")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.published import CARDS, RESULTS, difference, signed, step_costs
 
-from benchmarks.ladder.answers import LARGE, MAIN, count, pairs
+from benchmarks.ladder.answers import LARGE, MAIN, count, pairs, within
 from benchmarks.ladder.orders import Rung, among, array, complete, named, rungs
 from benchmarks.ladder.page import (
     ABOUT_LATENTS,
@@ -66,18 +66,20 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
         r"On transport-v1 \(.*?\), (\d+ of \d+) large and (\d+ of \d+) small",
         r"On digits-v1 \(200 to 4,000 steps, 15 methods\), (\d+ of \d+) large and (\d+ of \d+) small",
         r"small differences last\. From 800 steps, (\d+ of \d+) large and (\d+ of \d+) small differences last\.",
-        r"all seeds count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
-        r"order was predicted count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is refuted",
-        r"these tasks count: (\S+ %) of the large and (\S+ %) of the small differences last, and it is not refuted",
-        r"By single task, the shares under this rule are (\S+ to \S+ %) and (\S+ to \S+ %)\.",
+        r"4 without spirals \| of methods .*? \((\S+ %)\) \| .*? \((\S+ %)\) \| refuted \| none \|",
+        r"all 5 \| of methods with all .*? \((\S+ %)\) \| .*? \((\S+ %)\) \| refuted",
+        r"all 5 \| whose order .*? \((\S+ %)\) \| .*? \((\S+ %)\) \| refuted",
+        r"all 5 \| all .*? \((\S+ %)\) \| .*? \((\S+ %)\) \| not refuted",
+        r"By single task, (\S+ to \S+ %) of the large and (\S+ to \S+ %) of the small ones",
         r"is (\S+) for the short run\. For the mean rank on the other tasks it is (\S+), which is",
-        r"which is higher by (\S+ ± \S+) \(nominal 95 % CI half-width over 8 tasks",
+        r"which is higher by (\S+ ± \S+) \(nominal 95 % CI half-width over all 8 tasks",
     ):
         (found,) = re.findall(numbers, page)
         assert all(number in card for number in ([found] if isinstance(found, str) else found)), found
-    two, five, six = (names.count("`") // 2 for names in re.findall("Leaving out (.*?) alone", page))
-    assert (two, five, six) == (2, 5, 6)
-    assert "turns if one method is left out (any of two, of five and of six)" in card
+    deciding = [names.count("`") // 2 for names in re.findall(r"refuted \| (.*?) \|", page)]
+    assert deciding == [0, 0, 0, 2, 5, 6]
+    assert "by each of three rules, without any one method, too" in card
+    assert "each of these verdicts turns if one method is left out (any of two, of five and of six)" in card
     predicted = read_predictions(RESULTS / MAIN)["ratio"].pairs
     told = [
         among(one, {name for pair in predicted[one.data, one.first.headline] for name in pair})
@@ -90,7 +92,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     assert {methods for (methods, _), _ in seeds} == {11, 12, 13}
     assert "(11 to 13, default settings), sliced W2, 10 and 4 to 5 seeds" in card
     (of_digits,) = (one for one in orders(read_ladders(RESULTS)["digits-v1"]) if (one.short, one.long) == (200, 4000))
-    turned = [margin.pair for margin in pairs([of_digits], LARGE) if not margin.held]
+    turned = [margin.pair for margin in within(pairs([of_digits]), LARGE) if not margin.held]
     assert "all 11 large ones that do not last involve TARFlow or STARFlow with labels" in card
     assert len(turned) == 11
     assert all(any("flow noise=0.1 conditional=true" in name for name in pair) for pair in turned)
@@ -99,14 +101,14 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
 def test_the_page_and_the_card_say_which_orders_of_latents_last():
     (one,) = (own for own in orders(read_ladders(RESULTS)[LATENTS]) if (own.short, own.long) == (3000, 9000))
     couplings = {name for name in one.first.main if "net=dit" in name and not name.startswith("meanflow")}
-    every = pairs([one], 1.0)
+    every = pairs([one])
     mixed = [margin for margin in every if len(couplings & {*margin.pair}) == 1]
     others = [margin for margin in every if margin not in mixed]
-    assert not pairs([one], LARGE)
+    assert not within(every, LARGE)
     assert all(margin.held for margin in mixed)
     said = (
-        f"the order of all {len(mixed)} pairs of a coupling with a DiT and another method lasts, but only "
-        f"{sum(margin.held for margin in others)} of the {len(others)} other orders last. "
+        f"form {len(mixed)} pairs with the four other methods. From 3,000 to 9,000 steps, the order of all "
+        f"{len(mixed)} lasts, but only {sum(margin.held for margin in others)} of the {len(others)} other orders do. "
         f"{sum(margin.separated for margin in mixed)} of the {one.order.decided} separated pairs are among the "
         f"{len(mixed)}."
     )
