@@ -50,10 +50,11 @@ ORDERS = """\
 TERMS = (
     "A track is a list of methods, tasks (data sets) and budgets (numbers of training steps): plane-v1 has points in "
     "2, 8 and 50 dimensions, transport-v1 maps one distribution to another, digits-v1 has images of 8x8 pixels, and "
-    "latents-v1 has latents of CIFAR-10. Its headline metric ranks the methods; lower is better. NFE is the number of "
-    "network evaluations for a sample. Where none is stated, each method uses its own sampler: an ODE solver, the "
-    "steps of a few-step model, or the inverse of a normalizing flow. FD is the Fréchet distance between the features "
-    "of samples and of real images. `genbench show MODEL` explains a method."
+    "latents-v1 has latents of CIFAR-10. The headline metric of a track ranks its methods; lower is better. NFE is the "
+    "number of network evaluations for a sample. Where none is stated, each method uses its own sampler: an ODE "
+    "solver, the steps of a few-step model, or the inverse of a normalizing flow. FD is the Fréchet distance between "
+    "the features of samples and of real images. Two methods are separated if a paired t test over seeds, with Holm's "
+    "correction, tells them apart. `genbench show NAME` explains a method or a metric."
 )
 LIMITS = """\
 ## Limits
@@ -78,7 +79,7 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 
 - Each of its three budgets needs separate training runs, because the learning rate decays to zero at the last step.
 - Learning rates were tried with 3,000 steps, for CFM, STARFlow and MeanFlow. 4e-3, the largest that was tried, was
-  best for CFM with both networks and for STARFlow. This favors methods that learn fast.
+  best for CFM with both networks and for STARFlow. Tuning at the shortest budget favors methods that learn fast.
 - CFM, OT-CFM and the three versions of W-CFM form 20 pairs with the four other methods. From 3,000 to 9,000 steps, the
   order of all 20 lasts, but only 11 of the 16 other orders do. 14 of the 15 separated pairs are among the 20.
 - Samples have a higher density and precision than real images, which indicates blur. For these two metrics, higher is
@@ -88,7 +89,7 @@ The track [latents-v1](../genbench/suites/latents-v1.toml) asks the same questio
 """
 CAPTION = (
     "*Mean of the headline metric at the shortest and the longest budget of a task, on a logarithmic axis; lower is "
-    "better. Red or orange: methods of pairs that are separated at both budgets, with the order reversed.*"
+    "better. Red or orange: methods whose order is reversed, in pairs that are separated at both budgets.*"
 )
 
 

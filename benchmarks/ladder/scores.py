@@ -70,10 +70,10 @@ The predictions were committed on 2026-12-01 (b76f0595), before any model of thi
 *p* is computed from all orders of the methods in a row, 720 with the own samplers and 120 at an NFE: it is the share
 whose score is equal to the real order's, or lower. The rule was registered with the predictions: a predictor is better
 than chance if p is below 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar,
-as on digits-v1. The test is made once, when the runs of all three seeds, repeated ones included, have ended. A run that
-fails is repeated once with the same seed. If it fails again, its seed is left out for all methods in the row; if fewer
-than two seeds remain, nothing is tested, and the score covers only methods with two common seeds. *not scored*: runs
-have not ended, or fewer than five methods have two common seeds for FD with the own sampler.
+as on digits-v1. The test is made once, when the runs of all three seeds have ended, those that were repeated after a
+failure included. A run that fails is repeated once with the same seed. If it fails again, its seed is left out for all
+methods in the row; if fewer than two seeds remain, nothing is tested, and the score covers only methods with two common
+seeds. *not scored*: runs have not ended, or fewer than five methods have two common seeds for FD with the own sampler.
 """,
 }
 """{track: what was registered}."""
@@ -158,10 +158,9 @@ class Score(NamedTuple):
 
 
 def met_by(predictor: str, pairs: Pairs, level: float) -> str:
-    """Return how many orders meet the rule, and who is first or last in all of them; empty for more than eight methods.
+    """Return which methods have to be first or last so that p can be below the level; empty if none has to.
 
-    If a method has the same place in all of them, the rule needs this place. It does not suffice: the others still have
-    to be in one of a few orders.
+    That does not suffice: the others still have to be in one of a few orders. More than eight methods are not tried.
     """
     methods = sorted({name for pair in pairs for name in pair})
     if math.factorial(len(methods)) > LISTED:
@@ -170,15 +169,13 @@ def met_by(predictor: str, pairs: Pairs, level: float) -> str:
     briers = by_order(pairs, methods, every)
     met = every[np.searchsorted(np.sort(briers), briers + 1e-12, "right") < level * len(every)]
     names = names_of(dict.fromkeys(methods))
-    text = f"With `{predictor}`, {len(met)} of the {len(every):,} orders of these methods give p below {level:g}."
-    for index, method in enumerate(methods):
-        for place, word in ((0, "first"), (len(methods) - 1, "last")):
-            if len(met) and (met[:, index] == place).all():
-                text += (
-                    f" In all of them, {names[method]} is {word}: if it is, {len(met)} of the "
-                    f"{len(every) // len(methods):,} orders of the others give p below {level:g}."
-                )
-    return text
+    return " ".join(
+        f"With `{predictor}`, p can be below {level:g} only if {names[method]} is {word}, and is so for {len(met)} of "
+        f"the {len(every) // len(methods):,} orders of the others."
+        for index, method in enumerate(methods)
+        for place, word in ((0, "first"), (len(methods) - 1, "last"))
+        if len(met) and (met[:, index] == place).all()
+    )
 
 
 def told(score: Score, tested: bool) -> str:

@@ -210,7 +210,7 @@ def trusted_files(arguments: list[str]) -> tuple[list[Path], list[str]]:
 def _usage(error: Any) -> int:
     """Report a wrong option or argument, or show the help of a command without arguments."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        with suppress(OSError):  # as in `_fail`
+        with suppress(OSError):  # as in `options.say`
             error.show()
         return 2
     context = error.ctx
@@ -274,7 +274,8 @@ def _end_at_second_signal(reader: int) -> None:
     _hear(reader)
     show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
     what = "ended at once; finished work is saved: the same command resumes from the last checkpoint"
-    os.write(2, f"{show_cursor}genbench: {what}\n".encode())
+    with suppress(OSError):  # as in `options.say`
+        os.write(2, f"{show_cursor}genbench: {what}\n".encode())
     os._exit(130)
 
 

@@ -39,6 +39,15 @@ def _cut(share: int) -> Column:
     return Column(ratio=share, no_wrap=True, overflow="ellipsis")
 
 
+class Bars(Progress):
+    """Bars that go on if they cannot be drawn: the window of a terminal may have been closed."""
+
+    def refresh(self) -> None:
+        """Draw the bars."""
+        with suppress(OSError):
+            super().refresh()
+
+
 class ProgressDisplay:
     """Shows the progress of a run or a sweep.
 
@@ -51,7 +60,7 @@ class ProgressDisplay:
         self.labels = labels
         self.skipped = skipped
         self.console = console or Console(stderr=True)
-        self.bars = Progress(
+        self.bars = Bars(
             TextColumn("{task.description}", markup=False, table_column=_cut(1)),
             BarColumn(bar_width=12),
             _Count("", table_column=Column(no_wrap=True, justify="right")),

@@ -91,6 +91,9 @@ class Broken(AffineFlow):
 def broken(event, source) -> Broken:
     "Broken."
     return Broken(event, source)
+import os
+READER, PIPE = os.pipe()
+os.close(READER)
 """
 EXIT = "__import__('sys').exit(0)"
 
@@ -102,6 +105,7 @@ EXIT = "__import__('sys').exit(0)"
         ("None", "TypeError: loss returned a NoneType: return a dict with the scalar 'loss' in it"),
         ("__import__('torch').zeros(())", "genbench: TypeError: loss returned a Tensor: return a dict"),
         (EXIT, "broken.py:7, in loss: SystemExit: 0"),
+        ("os.write(PIPE, b'x')", "broken.py:7, in loss: [Errno 32] Broken pipe"),
     ],
 )
 def test_an_error_of_the_users_own_code_is_told_as_theirs(inside, tmp_path, body, message):

@@ -92,6 +92,25 @@ def test_progress_that_cannot_be_written_stops_nothing():
     assert view.finished == 1
 
 
+def test_bars_of_a_terminal_that_has_gone_stop_nothing():
+    class Window(io.StringIO):
+        closed_by_user = False
+
+        def write(self, text):
+            if self.closed_by_user:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().write(text)
+
+    window = Window()
+    with ProgressDisplay(LABELS, Console(file=window, force_terminal=True, width=120)) as view:
+        window.closed_by_user = True
+        for event in ("started", "done"):
+            view.on_event(JobEvent(0, event))
+        view.on_activity("decoding images", 1, 2)
+        view.on_activity("decoding images", 2, 2)
+    assert view.finished == 1
+
+
 def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock):
     name = "starflow blocks=[2,2,2,2] width=112 head=28 noise=0.3 net=transformer(layers=12) on cifar10, seed 12"
     logs = (("loss", 0.123456), ("a long name of a loss", 123456.0), ("ess", 1.0))

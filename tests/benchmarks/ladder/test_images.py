@@ -112,5 +112,5 @@ def test_the_cost_on_a_gpu_is_that_of_the_command():
     (option,) = json.loads(found.stdout)["options"]
     usual, low, high = option["seeds"]
     assert f"takes {usual} ({low} to {high}) seeds" in on_a_gpu()
-    assert f"The {2 * usual} trainings keep " in on_a_gpu()
+    assert f"The {2 * usual} trainings of the two methods keep " in on_a_gpu()
     assert "for {:.0f} to {:.0f} hours".format(*option["hours"]["cifar10"]) in on_a_gpu()

@@ -55,9 +55,7 @@ def test_one_task_has_the_share_of_orders_that_score_as_low(contest):
     }
     found = contest("moons", RISING, RISING)
     found.last.numbers["w2, NFE 1"] = dict(zip(found.last.main, reversed(found.last.main.values()), strict=True))
-    table, *met, said = scores(registered, [found])
-    assert all("1 of the 120 orders of these methods give p below 0.025" in own for own in met)
-    assert len(met) == 2
+    table, *_, said = scores(registered, [found])
     first, second = rows_of(table)
     assert first[:3] == ["moons, w2", "10 of 10", "5"]
     assert first[3].startswith("0.000 (p = 0.00")
@@ -86,12 +84,12 @@ def test_who_decides_the_rule_is_said_before_anything_is_measured():
     every = [dict(zip(methods, map(float, means), strict=True)) for means in permutations(range(5))]
     met = [means for means in every if Score(pairs, 2, means).p() < 0.05]
     assert said == (
-        f"With `ratio`, {len(met)} of the 120 orders of these methods give p below 0.05. In all of them, m4 is last: "
-        f"if it is, {len(met)} of the 24 orders of the others give p below 0.05."
+        f"With `ratio`, p can be below 0.05 only if m4 is last, and is so for {len(met)} of the 24 orders "
+        "of the others."
     )
     assert all(means["m4 net=mlp"] == 4 for means in met)
     fair = dict.fromkeys(pairs, 0.5)
-    assert met_by("held", fair, 0.05) == "With `held`, 0 of the 120 orders of these methods give p below 0.05."
+    assert met_by("held", fair, 0.05) == ""
     many = {(f"m{i}", f"m{i + 1}"): 0.9 for i in range(9)}
     assert met_by("ratio", many, 0.05) == ""
 
