@@ -169,15 +169,15 @@ def _track_cells(suite: Suite, override: Settings) -> tuple[list[Spec], list[lis
             spec = make_spec(row.model.name, row.data.name, metrics=row.metrics, settings=settings)
             for cell in (replace(spec, seed=seed) for seed in budget.seeds):
                 cells.append(cell)
-                budgets.setdefault(_identity(cell), set()).add(budget.steps)
-                here = places.setdefault(_identity(cell), {})
+                key = _identity(cell)
+                budgets.setdefault(key, set()).add(budget.steps)
+                here = places.setdefault(key, {})
                 place = here.setdefault(row.label, {"row": row.label, "headline": row.metrics[0], "tables": []})
                 if table not in place["tables"]:
                     place["tables"].append(table)
-    specs = _once(cells)
-    ordered = [list(places[_identity(spec)].values()) for spec in specs]
-    of_cells = [budgets[_identity(spec)] for spec in specs]
-    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered, of_cells
+    specs = _once(cells)  # in the order of `places` and `budgets`
+    ordered = [list(here.values()) for here in places.values()]
+    return form_ensembles(specs, suite.stack) if suite.stack else specs, ordered, list(budgets.values())
 
 
 def track_rows(suite: Suite) -> list[TrackRow]:
@@ -239,14 +239,15 @@ def _once(specs: Iterable[Spec]) -> list[Spec]:
     """
     unique: dict[tuple[str, str], Spec] = {}
     for spec in specs:
-        cell = unique.setdefault(_identity(spec), spec)
+        key = _identity(spec)
+        cell = unique.setdefault(key, spec)
         for name in spec.metrics.keys() & cell.metrics.keys():
             if not same_component(cell.metrics[name], spec.metrics[name]):
                 what = f"{spec.model_label} on {spec.data_label}"
                 raise ConfigError(f"{what} measures {name} with two settings: give {name} the same settings everywhere")
         if more := spec.metrics.keys() - cell.metrics.keys():
             metrics = dict(sorted((cell.metrics | {name: spec.metrics[name] for name in more}).items()))
-            unique[_identity(spec)] = replace(cell, metrics=metrics)
+            unique[key] = replace(cell, metrics=metrics)
     return list(unique.values())
 
 

@@ -20,7 +20,7 @@ from benchmarks.ladder.page import (
     orders,
     page,
     planned,
-    read_ladders,
+    read_ladder,
     sizes,
     wider,
 )
@@ -52,7 +52,7 @@ def test_each_track_with_predictions_says_what_was_registered():
 def test_the_trainings_of_each_budget_of_a_track_are_known(track):
     """A task that the plan calls by another name would count as finished after one training."""
     plan = planned(track)
-    for data, ladder in read_ladders(RESULTS)[track].items():
+    for data, ladder in read_ladder(RESULTS, track).items():
         for steps, rung in ladder.items():
             assert {*rung.main} <= plan[named(data), steps].keys()
 
@@ -85,7 +85,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     predicted = read_predictions(RESULTS / MAIN)["ratio"].pairs
     told = [
         among(one, {name for pair in predicted[one.data, one.first.headline] for name in pair})
-        for one in contests(read_ladders(RESULTS)[MAIN])
+        for one in contests(read_ladder(RESULTS, MAIN))
         if (one.data, one.first.headline) in predicted
     ]
     seeds = {tuple(array(own).shape for own in complete(one.first.main, one.last.main)) for one in told}
@@ -93,7 +93,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
     assert {last for _, (_, last) in seeds} == {4, 5}
     assert {methods for (methods, _), _ in seeds} == {11, 12, 13}
     assert "(11 to 13, default settings), sliced W2, 10 and 4 to 5 seeds" in card
-    (of_digits,) = (one for one in orders(read_ladders(RESULTS)["digits-v1"]) if (one.short, one.long) == (200, 4000))
+    (of_digits,) = (one for one in orders(read_ladder(RESULTS, "digits-v1")) if (one.short, one.long) == (200, 4000))
     turned = [margin.pair for margin in within(pairs([of_digits]), LARGE) if not margin.held]
     assert "all 11 large ones that do not last involve TARFlow or STARFlow with labels" in card
     assert len(turned) == 11
@@ -101,7 +101,7 @@ def test_the_card_of_the_ladder_has_the_numbers_of_the_page():
 
 
 def test_the_page_and_the_card_say_which_orders_of_latents_last():
-    (one,) = (own for own in orders(read_ladders(RESULTS)[LATENTS]) if (own.short, own.long) == (3000, 9000))
+    (one,) = (own for own in orders(read_ladder(RESULTS, LATENTS)) if (own.short, own.long) == (3000, 9000))
     couplings = {name for name in one.first.main if "net=dit" in name and not name.startswith("meanflow")}
     every = pairs([one])
     mixed = [margin for margin in every if len(couplings & {*margin.pair}) == 1]
@@ -129,7 +129,7 @@ def test_a_flow_that_catches_up_is_told_by_its_card_and_the_page_of_rankings():
     flow, first = "starflow noise=0.1 conditional=true", "cfm conditional=true"
     task, card = ("digits-v1", "digits", "fd-digits_cnn"), " ".join(CARDS["46"].split())
     shown, told, ranks, apart, names = [], [], [], [], {}
-    for steps, rung in sorted(read_ladders(RESULTS)["digits-v1"]["digits"].items()):
+    for steps, rung in sorted(read_ladder(RESULTS, "digits-v1")["digits"].items()):
         means = {name: np.mean([*values.values()]) for name, values in rung.main.items()}
         names[steps] = ordered = sorted(means, key=means.__getitem__)
         assert ordered[0] == first

@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 from benchmarks.ladder import predictors
 from benchmarks.ladder.answers import MAIN
 from benchmarks.ladder.orders import Rung, named
-from benchmarks.ladder.page import planned, read_ladders
+from benchmarks.ladder.page import planned, read_ladder
 from benchmarks.ladder.predictors import (
     PREDICTORS,
     better,
@@ -201,7 +201,7 @@ def test_the_registered_predictions_come_from_the_records_of_other_tasks(track, 
     registered = read_predictions(RESULTS / track)
     assert registered.keys() - {"seeds"} == {*PREDICTORS}
     for name in PREDICTORS:
-        ladder = read_ladders(RESULTS)[track]
+        ladder = read_ladder(RESULTS, track)
         for rung in (rung for own in ladder.values() for rung in own.values() if name != "elsewhere"):
             seeds = max(map(len, rung.main.values()))
             for method in [method for method, own in rung.main.items() if len(own) < seeds]:
@@ -224,7 +224,7 @@ def test_the_registered_predictions_of_one_task_come_from_its_shorter_budgets(pa
     """`ratio` had no Laplace correction for digits-v1."""
     track, name = path.parent.name, path.stem.removeprefix("predictions_")
     monkeypatch.setattr(predictors, "ADDED", int(track != "digits-v1"))
-    content, ladder = tomllib.loads(path.read_text("utf-8")), read_ladders(RESULTS)[track]
+    content, ladder = tomllib.loads(path.read_text("utf-8")), read_ladder(RESULTS, track)
     for own in ladder.values():
         own.pop(content["to"], None)
     registered = stated(path.read_text("utf-8"))
