@@ -57,7 +57,8 @@ def validated(type_: TypeAdapter, value: Any, what: str) -> Any:
     except OverflowError as error:
         raise ConfigError(f"{what}: {error}") from error
     except TypeError as error:
-        kinds = "a number, text, true, false, or a list or table of these (dates need quotes)"
+        kinds = "a plain number, text, true, false, or a list or table of these"
+        kinds += " (numbers of NumPy need int() or float(), dates need quotes)"
         raise ConfigError(f"{what}: {reprlib.repr(value)} is wrong: write {kinds}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what}: {reprlib.repr(value)} is not plain JSON: {error}") from error

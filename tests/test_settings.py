@@ -78,6 +78,10 @@ def test_defaults_are_filled_in_as_plain_json():
     assert isinstance(unknown["size"], float)
 
 
+ROUND: list[object] = []
+ROUND.append(ROUND)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -91,6 +95,7 @@ def test_defaults_are_filled_in_as_plain_json():
         ({"share": 1.1}, r"it\.share: 1\.1 is wrong"),
         ({"cuont": 1}, "it has no setting 'cuont'; did you mean 'count'"),
         ({"size": date(2026, 1, 2)}, r"it\.size: datetime\.date\(2026, 1, 2\) is wrong: .*dates need quotes"),
+        ({"pair": ROUND}, r"it\.pair: .* is not plain JSON: Circular reference"),
         ({"shape": "sqare"}, "no shape 'sqare'; did you mean 'square'"),
         ({"shape": {"name": "square", "radius": 1}}, r"it\.shape \(square\) has no setting 'radius'"),
         ({"shape": {"name": "square", "version": 2}}, "for version 2 of square, which now has version 3"),

@@ -57,9 +57,10 @@ def of_numbers(found: Sequence[Number], headline: str, budgets: str) -> str:
         f"than the headline metric itself does** ({budgets})."
     ]
     said += [f"These metrics predict it worse: {listed(worse)}."] if worse else []
-    said += [f"The tests do not separate these from it: {listed(neither)}."] if neither else []
+    said += [f"For these, no difference is shown: {listed(neither)}."] if neither else []
     tasks = counted(max(len(own.alone) for own in found), "task")
-    return f"{' '.join(said)} Paired t tests over {tasks}, Bonferroni over {counted(len(others), 'metric')}."
+    said.append(f"Paired t tests over {tasks}, Bonferroni over {counted(len(others), 'metric')}.")
+    return f"{' '.join(said)} These tests were chosen after the values were known."
 
 
 def numbers(found: Sequence[Number]) -> str:

@@ -51,7 +51,7 @@ TERMS = (
     "A track is a list of methods, tasks (data sets) and budgets (numbers of training steps): plane-v1 has points in "
     "2, 8 and 50 dimensions, transport-v1 maps one distribution to another, digits-v1 has images of 8x8 pixels, and "
     "latents-v1 has latents of CIFAR-10. The headline metric of a track ranks its methods; lower is better. NFE is the "
-    "number of network evaluations for a sample. Where none is stated, each method uses its own sampler: an ODE "
+    "number of network evaluations for a sample. Where no NFE is stated, each method uses its own sampler: an ODE "
     "solver, the steps of a few-step model, or the inverse of a normalizing flow. FD is the Fréchet distance between "
     "the features of samples and of real images. Two methods are separated if a paired t test over seeds, with Holm's "
     "correction, tells them apart. `genbench show NAME` explains a method or a metric."
@@ -174,7 +174,7 @@ def page(results: Path) -> str:
         "`make ladder` makes this page from the published records.\n",
         fill(TERMS) + "\n",
         *answer(ladders[MAIN], predicted),
-        fill(f"These answers are about {MAIN}. {' '.join(on_others(by_track))}") + "\n",
+        fill(f"The answers above are about {MAIN}. {' '.join(on_others(by_track))}") + "\n",
         *samples(results),
         "## Does the order last?\n",
         "![Each method at its shortest and longest budget](../docs/images/slopes.svg)\n",

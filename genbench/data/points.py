@@ -100,7 +100,8 @@ def points(
     if valid + test >= 1:
         raise ConfigError(f"{path}: valid={valid} and test={test} leave no training rows: lower them")
     if n - sum(counts) < 2 or not counts[1]:
-        raise ConfigError(f"{path}: too few rows ({n}) for valid={valid} and test={test}: add some")
+        left = f"{n - sum(counts)} of {n} rows for training and {counts[1]} for testing"
+        raise ConfigError(f"{path}: valid={valid} and test={test} leave {left}: change them, or add rows")
     rows: dict[str, Tensor] = dict(
         zip(("train", "valid", "test"), stratified(found.label, counts, seed=0), strict=True)
     )

@@ -336,8 +336,7 @@ def _attempt(specs: Sequence[Spec], held: Sequence[Store]) -> Iterator[None]:
         checks = [f"genbench check {path} tests your {name}" for name, path in own.items()]
         hint = f" ({'; '.join(checks)})" if checks else ""
         known = isinstance(error, (RunFailed, Unsupported, OSError, MemoryError))
-        if isinstance(error, (SystemExit, BrokenPipeError)) or (
-            own and not known
-        ):  # `exit_code` takes both for a reader that has gone
+        ends = isinstance(error, (SystemExit, BrokenPipeError))  # one would end a sweep, the other look like `| head`
+        if ends or (own and not known):
             raise RunFailed(f"{described(error)}{hint}") from error
         raise
