@@ -129,9 +129,10 @@ def of_one_task(early: Sequence[Contest], main: Sequence[Contest]) -> str:
         "A second answer was registered in the same commit: a long run on one other task predicts the order better "
         "than a short run on the task itself. It is refuted if mean tau over all pairs of tasks (methods with all "
         f"seeds) is not higher for the long run. On the {len(early)} tasks that the track had then, {said[0]}. On all "
-        f"{len(main)}, {said[1]}. On the same day, this page replaced this rule by another one (3d3bbd44), 39 minutes "
-        "before the published difference became negative. It dropped the other rule on 2026-11-30 (then not refuted: "
-        "95 % interval -0.033 to 0.076 on 8 tasks), and did not state the registered one again until 2026-12-02."
+        f"{len(main)}, {said[1]}. On the same day (2026-11-29), this page dropped this rule (3d3bbd44), 39 minutes "
+        "before the published difference became negative. The page then said that the long run is not shown to predict "
+        "better, to be refuted by a 95 % interval above 0. It dropped this, too, on 2026-11-30 (the interval was "
+        "-0.033 to 0.076 on 8 tasks), and did not state the registered rule again until 2026-12-02."
     )
 
 

@@ -40,7 +40,10 @@ seeds*: those that all scored methods have at the longer budget. A seed on which
   known tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625 there. It was registered
   as the bar that a short run has to pass.
 
-Until 2026-12-02, means were over the four tasks that `seeds` predicts. With these, `elsewhere` was last (0.142).
+When spirals were published (2026-11-30, 3b1903c1), all means but that of `seeds` included them, and `elsewhere` was
+first. From 49f7dd79, later that day, to 2026-12-02, means were over the four tasks that `seeds` predicts. With these,
+`elsewhere` was last (0.142), and all four predictors were better than the probability 1/2. Both changes were made when
+the scores were known.
 """,
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
