@@ -40,10 +40,10 @@ seeds*: those that all scored methods have at the longer budget. A seed on which
   known tasks allow only the probabilities 0.25, 0.5 and 0.75, so its score is at least 0.0625 there. It was registered
   as the bar that a short run has to pass.
 
-When spirals were published (2026-11-30, 3b1903c1), all means but that of `seeds` included them, and `elsewhere` was
-first. From 49f7dd79, later that day, to 2026-12-02, means were over the four tasks that `seeds` predicts. With these,
-`elsewhere` was last (0.142), and all four predictors were better than the probability 1/2. Both changes were made when
-the scores were known.
+The tasks behind the means have changed twice, both times when the scores were known. At first (2026-11-30, 3b1903c1),
+each predictor's mean covered all tasks that it predicts, and `elsewhere` was first. From 49f7dd79, later that day, to
+2026-12-02, means covered the four tasks that `seeds` predicts: `elsewhere` was last (0.142), and all four predictors
+were better than the probability 1/2.
 """,
     "transport-v1": """\
 On transport-v1, the known tasks were 8gaussians-moons and tori. The predictions for the two other tasks were committed
@@ -76,12 +76,13 @@ The predictions were committed on 2026-12-01 (b76f0595), before any model of thi
 
 *p* is computed from all orders of the methods in a row, 720 with the own samplers and 120 at an NFE: it is the share
 whose score is equal to the real order's, or lower. The rule was registered with the predictions: a predictor is better
-than chance if p is below 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Until 2026-11-30,
-this page had another bar: a short run predicts nothing if no Brier score is below 0.25. Chance is a low bar, as on
-digits-v1. The test is made once, when the runs of all three seeds have ended, those that were repeated after a failure
-included. A run that fails is repeated once with the same seed. If it fails again, its seed is left out for all methods
-in the row; if fewer than two seeds remain, nothing is tested, and the score covers only methods with two common seeds.
-*not scored*: runs have not ended, or fewer than five methods have two common seeds for FD with the own sampler.
+than chance if p is below 0.025 for FD with the own sampler (5 %, Bonferroni over two predictors). Chance is a low bar,
+as on digits-v1. Until 2026-11-30, this page had another one: a short run predicts nothing if no Brier score for FD
+with the own sampler is below 0.25. The test is made once, when the runs of all three seeds have ended, those that were
+repeated after a failure included. A run that fails is repeated once with the same seed. If it fails again, its seed is
+left out for all methods in the row; if fewer than two seeds remain, nothing is tested, and the score covers only
+methods with two common seeds. *not scored*: runs have not ended, or fewer than five methods have two common seeds for
+FD with the own sampler.
 """,
 }
 """{track: what was registered}."""
@@ -97,8 +98,8 @@ NOT_TESTED = "nothing is tested, because too few seeds have all predicted method
 def scores(registered: Mapping[str, Stated], found: Sequence[Contest]) -> Iterator[str]:
     """Yield the table of the Brier scores of registered predictions, and what follows from them.
 
-    Means and tests are over the tasks of one metric, because all metrics of a task are measured on the same models. One
-    task has p values instead, and its first metric decides.
+    Means and tests are over all tasks of one metric, because all metrics of a task are measured on the same models.
+    They need predictors with a score on each task. One task has p values instead, and its first metric decides.
     """
     last = {(contest.data, contest.long): contest.last.numbers for contest in found}
     metrics = {metric for own in registered.values() for _, metric in own.pairs}

@@ -101,7 +101,7 @@ def points(
         raise ConfigError(f"{path}: valid={valid} and test={test} leave no training rows: lower them")
     if n - sum(counts) < 2 or not counts[1]:
         left = f"{n - sum(counts)} of {n} rows for training and {counts[1]} for testing"
-        raise ConfigError(f"{path}: valid={valid} and test={test} leave {left}: change them, or add rows")
+        raise ConfigError(f"{path}: valid={valid} and test={test} leave {left}: change these shares, or add rows")
     rows: dict[str, Tensor] = dict(
         zip(("train", "valid", "test"), stratified(found.label, counts, seed=0), strict=True)
     )

@@ -92,7 +92,7 @@ def test_what_makes_numbers_uncertain_is_said(write):
     assert data.remarks[1:] == (
         f"points.npy: {repeated} test rows are also training rows: values favor models that memorize",
     )
-    with pytest.raises(ConfigError, match="leave 2 of 2 rows for training and 0 for testing: change them"):
+    with pytest.raises(ConfigError, match="leave 2 of 2 rows for training and 0 for testing: change these shares"):
         points(path=write("npy", ROWS[:2]))
     with pytest.raises(ConfigError, match=r"class '1' has too few samples \(3\), of which none would be in train"):
         points(path=write("npz", label=(np.arange(300) % 100 == 1).astype(int)), valid=0.4, test=0.5)
