@@ -233,12 +233,13 @@ def _eval_run(
     if kept.kind != "model":
         raise ConfigError(f"{path} is an {kept.kind}: it has no samples to measure")
     asked, along = metric or list(kept.metrics), kept.evaluation["curve_metrics"]
+    own = {name: table for name, table in kept.settings["metric"].items() if name in asked}
     spec = make_spec(
         kept.model["name"],
         kept.data["name"],
         seed=kept.seed,
         metrics=[*asked, *along],
-        settings=merge(kept.settings | {"metric": {}}, settings),
+        settings=merge(kept.settings | {"metric": own}, settings),
     )
     # The metrics of the curve belong to the evaluation, which names the folder; here they are not measured again.
     measured = {name: part for name, part in spec.metrics.items() if name in asked or name not in along}

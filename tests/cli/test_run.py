@@ -170,6 +170,18 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
     ]
 
 
+def test_eval_keeps_the_settings_of_the_metrics_of_a_run(cli, tmp_path):
+    few = ["--metric", "sliced_w2", "--metric", "nfe", "--set", "metric.sliced_w2.n=20"]
+    assert cli("run", "--model", "cfm", "--dataset", "moons", *few, *TINY, "--results", tmp_path)[0] == 0
+    ((path, record),) = Store(tmp_path).saved()
+    for more, metrics in ([], {"sliced_w2", "nfe"}), (["--metric", "sliced_w2", "--metric", "norm"], {"norm"}):
+        code, _, err = cli("eval", record["labels"]["run"], *more, "--results", tmp_path)
+        assert code == 0, err
+        ((again, after),) = Store(tmp_path).saved()
+        assert (again, [row for row in after["results"] if row["metric"] != "norm"]) == (path, record["results"])
+        assert metrics <= {row["metric"] for row in after["results"]}
+
+
 @pytest.mark.parametrize("disk", ["", "disk/runs", "disk/of_runs"])
 def test_eval_finds_a_run_in_its_results_folder_and_refuses_any_other_path(cli, swept, tmp_path, monkeypatch, disk):
     """The leases are beside `runs`, which may be a link to another disk: no other path tells where they are."""
