@@ -91,7 +91,7 @@ def tune(
 
 
 def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: int, results: Path) -> None:
-    """Run trials of a track; write all choices that the results folder allows, beside the choices made before."""
+    """Run trials of a track; write their choices beside the choices made before."""
     from genbench.analysis.tuning.track_tuning import track_tuning
     from genbench.report.formats.terminal import show
     from genbench.report.tuning_table import choices_tables
@@ -111,11 +111,11 @@ def _tune_track(path: Path, methods: Sequence[str], dataset: str | None, jobs: i
             f"{path.parent} cannot be written, and {choices.name} belongs there: copy {path.name} elsewhere"
         )
     _run(asked.missing(store), store, jobs)
-    found = tuning.ended(store)
+    found, shown = tuning.ended(store), asked.ended(store)
+    if shown.trials:  # of other rows, trials may be running elsewhere
+        files.write(choices, shown.text())
     if found.trials:
-        files.write(choices, found.text())
         files.write(trials, json.dumps(found.json(), indent=1) + "\n")
-    shown = asked.ended(store)
     show(choices_tables(shown), stdout())
     typer.echo(f"written: {choices}, {trials}")
     if shown.lost:

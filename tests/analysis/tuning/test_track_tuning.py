@@ -148,6 +148,9 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
     assert [each["model"] for each in json.loads(trials.read_text())] == ["otcfm", "cfm"]
     load(path)
     assert "0 runs to do" in tune("--dataset", "moons")[1]
+    chosen.write_text("{}")
+    tune("cfm", "--dataset", "moons")
+    assert json.loads(chosen.read_text()) == {"moons": {"cfm": {}}}  # trials of others may be running elsewhere
     for wrong, hint in ((("cmf",), "no trials of 'cmf'; did you mean 'cfm'?"), (("--dataset", "moon"), "'moons'")):
         code, _, err = cli("tune", *wrong, "--track", path, "--results", results)
         assert (code, hint in err) == (2, True)
