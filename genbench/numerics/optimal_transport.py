@@ -207,11 +207,11 @@ def _sinkhorn_at(
 
 
 class StreamedPlan(NamedTuple):
-    """The potential of x, and the mass that the plan gives each x and y, relative to the mass in the sample."""
+    """The potential of x, and the logs of the masses that the plan gives x and y, relative to those in the sample."""
 
     phi: Float[Tensor, " n"]
-    mass0: Float[Tensor, " n"]
-    mass1: Float[Tensor, " m"]
+    log_mass0: Float[Tensor, " n"]
+    log_mass1: Float[Tensor, " m"]
 
 
 def spread(x: Float[Tensor, "n *event"], y: Float[Tensor, "m *event"]) -> Float[Tensor, ""]:
@@ -269,7 +269,7 @@ def streamed_sinkhorn(
             phi = share * full
     if not error < TOLERANCE:  # also true for NaN
         raise RunFailed(f"the entropic plan of {n} points does not converge: choose a larger epsilon")
-    return StreamedPlan(phi, (phi - full).exp(), (psi - column).exp())
+    return StreamedPlan(phi, phi - full, psi - column)
 
 
 def draw_rows(

@@ -39,10 +39,10 @@ class Entropic(Coupling):
     P = argmin <P, |x0 - x1|^2> + epsilon KL(P | a b) + penalty (KL(P 1 | a) + KL(P' 1 | b))
     x0 of each x1 ~ P[:, x1];  weight of each x1 = its mass in P
 
-    Potentials are computed in blocks of rows, so memory grows linearly with the pool. With a small penalty, the plan
-    drops pairs that cost more than the penalty. As the penalty goes to 0, the plan becomes the Gibbs kernel of W-CFM
-    with squared costs. Without a penalty, every data point has weight 1 and no tilt. For the arguments, see
-    `EntropicSettings`.
+    Potentials are computed in blocks of rows, so memory grows linearly with the pool. With a small penalty, costly
+    pairs lose mass: a lone pair of cost c keeps exp(-c / (epsilon + 2 penalty)). As the penalty goes to 0, the plan
+    becomes the Gibbs kernel of W-CFM with squared costs. Without a penalty, every data point has weight 1 and no tilt.
+    For the arguments, see `EntropicSettings`.
     """
 
     def __init__(self, settings: EntropicSettings = ENTROPIC) -> None:
@@ -65,8 +65,9 @@ class Entropic(Coupling):
     def _paired(self, kernel: Kernel, x0: Tensor, x1: Tensor, generator: torch.Generator) -> Pairs:
         damping = 1.0 if self.penalty is None else self.penalty / (self.penalty + self.epsilon)
         plan = streamed_sinkhorn(kernel, x0, x1, damping)
-        weight = plan.mass1 / plan.mass1.mean()
-        tilt = torch.stack([(plan.mass0 / plan.mass0.mean() - 1).square(), (weight - 1).square()], 1)
+        # Of points far from all others, only the ratios of masses may fit into float32.
+        mass0, weight = (len(log) * log.softmax(0) for log in (plan.log_mass0, plan.log_mass1))
+        tilt = torch.stack([(mass0 - 1).square(), (weight - 1).square()], 1)
         return Pairs(x0[draw_rows(kernel, x0, x1, plan.phi, generator)], weight, tilt)
 
 

@@ -72,11 +72,10 @@ class MinibatchOT(Coupling):
         self.resample, self.pool, self.mismatch, self.conditions = resample, pool, mismatch, conditions
 
     def forward(self, x0: Tensor, x1: Tensor, label: Tensor | None, generator: torch.Generator) -> Pairs:
-        if k := self.conditions:
-            parts = (slice(-k), slice(-k, None))
-            cost, between = torch.stack([squared_distances(x0[:, part], x1[:, part]) for part in parts]).cpu()
-            weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch
-            x0 = x0[assignment(cost + weight * between).to(x0.device)]
+        if self.conditions:
+            drawn, x0 = x0, torch.empty_like(x0)
+            for members in [slice(None)] if label is None else [label == value for value in label.unique()]:
+                x0[members] = self._with_conditions(drawn[members], x1[members])
         elif label is None or self.mismatch is None:
             x0 = permute_noise(x0, x1, label, assignment)
         else:
@@ -87,6 +86,13 @@ class MinibatchOT(Coupling):
             drawn = torch.randint(len(x0), (len(x0),), generator=generator, device=x0.device)
             weight = torch.zeros_like(weight).index_add(0, drawn, weight)
         return Pairs(x0, weight)
+
+    def _with_conditions(self, x0: Tensor, x1: Tensor) -> Tensor:
+        """Reorder noise whose last coordinates are the conditions of the data that it was drawn with."""
+        parts = (slice(-self.conditions), slice(-self.conditions, None))
+        cost, between = torch.stack([squared_distances(x0[:, part], x1[:, part]) for part in parts]).cpu()
+        weight = weight_of_conditions(cost, between) if self.mismatch is None else self.mismatch
+        return x0[assignment(cost + weight * between).to(x0.device)]
 
     def exact_samples(self, x0: Tensor, data: Data, *, tol: float) -> None:
         return None

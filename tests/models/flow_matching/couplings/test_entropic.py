@@ -32,6 +32,14 @@ def test_a_penalty_leaves_out_what_is_far_away_and_states_the_tilt():
     assert float(data_tilt) == pytest.approx(0.1 / 0.9, rel=0.1)  # weight 1 / 0.9 on nine tenths of the data
 
 
+def test_a_small_penalty_leaves_finite_weights_in_many_dimensions():
+    """All masses were 0 in float32, and the weights 0 / 0."""
+    x0, x1 = torch.randn(32, 3072), torch.randn(32, 3072) / 2
+    weight = Entropic(EntropicSettings(penalty=0.1))(x0, x1, None, stream()).weight
+    assert weight.isfinite().all()
+    assert weight.mean().item() == pytest.approx(1)
+
+
 def test_pairs_are_of_one_class():
     label = torch.arange(100) % 3
     x0, x1 = torch.randn(2, 100, 2) + 10 * label[:, None]

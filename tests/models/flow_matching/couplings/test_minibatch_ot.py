@@ -51,6 +51,16 @@ def test_plain_transport_skews_the_noise_of_a_class_and_c2ot_does_not():
     assert means[1e8] == pytest.approx(means[None], abs=1e-5)
 
 
+def test_data_with_conditions_are_paired_within_classes():
+    label = torch.arange(400) % 2
+    c = torch.rand(400, 1)
+    x1 = torch.cat([6.0 * label[:, None] - 3 + torch.randn(400, 1), c], 1)
+    x0 = torch.cat([torch.randn(400, 1), c], 1)
+    paired = MinibatchOT(conditions=1)(x0, x1, label, stream()).x0
+    for value in (0, 1):
+        assert_close(paired[label == value].sort(0).values, x0[label == value].sort(0).values)
+
+
 def conditioned(n, levels=0):
     """Return noise and data around (3 c, 0) with the condition c as the last coordinate, of so many equal values."""
     c = torch.linspace(-1, 1, n)[torch.randperm(n), None] if not levels else torch.randint(levels, (n, 1)).float()
