@@ -13,7 +13,7 @@ from genbench.results.frames import TUNED_END, budget_words, names_of, protocols
 from genbench.results.names import full_names, meant, metric_names, named
 from genbench.runs.record import identity
 from genbench.runs.record_types import Record
-from genbench.runs.versions import with_defaults, without_outdated
+from genbench.runs.versions import with_all_defaults, with_defaults, without_outdated
 
 K = TypeVar("K")
 Key = tuple[str, str, str]
@@ -262,7 +262,7 @@ def _compared(
     first, second = ones[0], others[0]
     single = len(ones) == len(others) == 1  # single runs are paired whatever their seeds, which are then a difference
     ignored: dict[str, Any] = {} if single else {"seed": 0}
-    spec = _changes(with_defaults(first["spec"]) | ignored, with_defaults(second["spec"]) | ignored)
+    spec = _changes(with_all_defaults(first["spec"]) | ignored, with_all_defaults(second["spec"]) | ignored)
     code = _changes(_made_by(first), _made_by(second))
     (left, lost), (right, missing) = _values(ones, main, single), _values(others, main, single)
     values, only = [], []

@@ -1,7 +1,9 @@
 """Estimates of the memory that a run needs at least, from its settings alone."""
 
+import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from genbench import registry
 from genbench.errors import ConfigError
 from genbench.models.build import build_model
 from genbench.numerics.optimal_transport import ENTROPIC_PAIR, PAIR
-from genbench.runs.spec import Spec
+from genbench.runs.spec import Spec, build_data
 from genbench.storage import memory
 
 FLOAT = 4
@@ -87,10 +89,15 @@ def _weights(spec: Spec) -> int:
     Raises:
         ConfigError: if the model refuses its settings.
     """
+    return _counted(*(json.dumps(part, sort_keys=True) for part in (spec.model, spec.encoder, spec.data)), spec.content)
+
+
+@lru_cache(maxsize=1024)  # a track asks for a model and a data set at each budget, with default and with tuned settings
+def _counted(model: str, encoder: str, data: str, content: str | None) -> int:
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            model = build_model(spec.model, spec.encoder, spec.build_data())
-            return sum(weight.numel() for weight in model.parameters())
+            built = build_model(json.loads(model), json.loads(encoder), build_data(json.loads(data), content))
+            return sum(weight.numel() for weight in built.parameters())
     except ConfigError:
         raise
     except Exception:  # a builder that computes with its weights fails here, but not in the run

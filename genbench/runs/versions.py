@@ -12,6 +12,7 @@ from genbench.errors import ConfigError
 from genbench.metrics.bounds import impossible
 from genbench.metrics.sampling import Sampling
 from genbench.registry import Registry, couplings, datasets, encoders, extractors, metrics, models, nets, texts
+from genbench.runs.component import sampler
 from genbench.runs.record import without_metrics
 from genbench.runs.record_types import Record, SpecJson
 from genbench.settings import settings_of
@@ -132,6 +133,20 @@ def with_defaults(spec: SpecJson) -> dict[str, Any]:
         for section, kind in sections.items()
     }
     return {**spec, **{section: usual[section] | spec[section] for section in sections}}
+
+
+def with_all_defaults(spec: SpecJson) -> dict[str, Any]:
+    """Return a spec with all settings of its plan and evaluation, and with those of its model and sampling.
+
+    Unlike `with_defaults`, it imports the model.
+    """
+    whole, name = with_defaults(spec), spec["model"]["name"]
+    if spec.get("kind") == "encoder" or installed_version(models, name) != spec["model"]["version"]:
+        return whole
+    for section, build in (("model", models[name].build), ("sample", sampler(models[name]))):
+        usual = {key: each.plain_default for key, each in settings_of(build).items() if not each.required}
+        whole[section] = usual | whole[section]
+    return whole
 
 
 def _trained(spec: Mapping[str, Any]) -> Iterator[tuple[Registry, Mapping[str, Any]]]:

@@ -197,6 +197,11 @@ def test_a_seed_is_noise_and_a_rule_is_not(cli, swept, tmp_path, first_path):
         assert not alone
     ((part,), _) = compare_records(load_records(one), load_records(steady))
     assert [(c.name, c.one, c.other) for c in part.spec] == [("model.sigma", 0.0, 0.5)]
+    older = copy.deepcopy(load_records(one))
+    for each in older:
+        del each["spec"]["model"]["prediction"], each["spec"]["plan"]["compile"]  # settings that came later
+    ((part,), _) = compare_records(older, load_records(steady))
+    assert [(c.name, c.one, c.other) for c in part.spec] == [("model.sigma", 0.0, 0.5)]
     code, out, _ = cli("compare", one, steady)
     assert code == 0
     assert "spec: model.sigma 0.0 -> 0.5" in out
