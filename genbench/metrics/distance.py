@@ -91,7 +91,7 @@ def energy_distance(evaluation: Evaluation, *, n: N = None) -> Value:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'| in raw units; it may be negative.
 
     It is unbiased for independent samples and data. If the test data has equally many points in each mode,
-    as in `8gaussians`, the value is too low: by about 0.005 at n = 1024.
+    as in `8gaussians`, the value is too low: by about 0.005 at n = 1024, and by twice that for models with labels.
 
     Reference: Szekely and Rizzo, 2013.
     """

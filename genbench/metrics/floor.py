@@ -29,8 +29,8 @@ def floor_of(evaluation: Evaluation, name: str, settings: Mapping, value: Value)
 def real_vs_real(data: Data, name: str, settings: str, seed: int, n: int) -> dict[str, Value]:
     """Measure a metric of samples on n samples of the training split; {part: value}, empty if it is unsupported.
 
-    Samples of a finite split do not repeat, so class counts vary less than with a perfect sampler, whose
-    values are a little worse.
+    Samples of a finite split do not repeat, so class counts vary less than with a perfect sampler, whose values are a
+    little worse, and more than with a perfect model with labels, whose values are better.
 
     Args:
         settings: bound settings of the metric as JSON: lists and tables have no hash.

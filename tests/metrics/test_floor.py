@@ -1,7 +1,9 @@
+from statistics import mean
+
 import pytest
 import torch
 
-from genbench.metrics.evaluation import Evaluation, Value
+from genbench.metrics.evaluation import Evaluation, Value, values_of
 from genbench.metrics.floor import _training_samples, real_vs_real
 from genbench.metrics.measurement import measure
 from genbench.registry import datasets, metrics
@@ -23,6 +25,28 @@ def test_one_set_of_training_samples_stays_in_memory(moons):
         real_vs_real(moons, "norm", f'{{"n": {n}}}', 0, n)
     assert _training_samples.cache_info().currsize == 1
     assert real_vs_real(moons, "kid", "{}", 5, 64) == {}  # a metric without a value has no floor
+
+
+def test_real_images_in_exact_class_shares_are_better_than_the_floor():
+    """A perfect model with labels draws such images; docs/concepts.md states these values."""
+    digits, found = datasets["digits"].build(), {}
+    shares, real = digits.test.frequencies(10), digits.train.take(1197, 0)
+    exact = torch.arange(10).repeat_interleave((500 * shares / shares.sum()).round().long())
+    for draw in range(8):
+        stream = torch.Generator().manual_seed(draw)
+        chance = torch.multinomial(shares, 500, replacement=True, generator=stream)
+        for kind, label in (("exact", exact), ("chance", chance)):
+            rows = torch.empty(len(label), dtype=torch.long)
+            for value in range(10):
+                asked, known = (label == value).nonzero()[:, 0], (real.label == value).nonzero()[:, 0]
+                rows[asked] = known[torch.randperm(len(known), generator=stream)[: len(asked)]]
+            evaluation = Evaluation(digits, 0, x=real.x[rows], label=label)
+            for name in ("fd-digits_cnn", "class_balance"):
+                value = next(iter(values_of(metrics[name], evaluation, {"n": None}))).value
+                found.setdefault((name, kind), []).append(value)
+    assert mean(found["class_balance", "exact"]) == pytest.approx(1, abs=0.002)
+    assert mean(found["fd-digits_cnn", "exact"]) == pytest.approx(5.3, abs=0.6)
+    assert mean(found["fd-digits_cnn", "chance"]) == pytest.approx(7.2, abs=1.2)
 
 
 @pytest.mark.parametrize(("samples", "n", "with_floor"), [(1197, None, True), (1198, None, False), (1198, 300, True)])

@@ -39,7 +39,8 @@ Lite = Annotated[dict[str, Any] | str | None, Nested(extractors, allowed=("effic
 File = Annotated[
     str | None,
     OnDisk(),
-    "path of an .npz with mu and sigma, as clean-fid publishes them; they replace the real images",
+    "path of an .npz with mu and sigma, as clean-fid publishes them; they replace the real images; for statistics of "
+    "test images, also set split=test: training images then give the floor",
 ]
 N = Annotated[Count | None, "number of samples; by default all. The test split is always used whole"]
 
