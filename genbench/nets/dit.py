@@ -48,7 +48,7 @@ def modulate(
 
 @nets.register("dit")
 class DiT(Conditioned):
-    """Transformer over patches for images and latents (DiT); the defaults are S/2, 32.9 M parameters on latents.
+    """Transformer over patches for images and latents (DiT); the defaults are S/2, 32.9 M parameters for 1,000 classes.
 
     Positions are fixed, and there is no causal order:
 

@@ -2,9 +2,9 @@
 
     $GENBENCH_HOME/KIND/NAME          (by default below ~/.cache/genbench)
 
-An entry is one file that never changes, so the cache may be deleted at any time. An entry is written atomically and
-under its own lock: if several processes need it, one of them makes it. Reading an entry verifies it; a damaged entry is
-reported in one line and made again.
+An entry never changes, so the cache may be deleted at any time. An entry is written atomically and under its own lock:
+if several processes need it, one of them makes it. Reading an entry verifies it; a damaged entry is reported in one
+line and made again.
 """
 
 import hashlib

@@ -32,6 +32,8 @@ def check_module(module: str, data: Sequence[str] = ()) -> Iterator[str]:
         ending = f"@{execute_file(Path(module))}"
     elif module.endswith(".toml"):
         raise ConfigError(f"{module} is a suite, which has no conformance tests: genbench sweep {module} --dry-run")
+    elif module.startswith(".") or "/" in module:
+        raise ConfigError(f"{module} is neither a module nor a Python file: write package.module or FILE.py")
     else:
         try:
             importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""The log of a training: train.csv, with every scalar of every step."""
+"""The log of a training: train.csv, with every scalar, averaged over a few steps in long trainings."""
 
 import csv
 import math

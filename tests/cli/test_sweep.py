@@ -102,7 +102,7 @@ def test_a_stopped_sweep_leaves_no_process(tmp_path, jobs, number):
         sweep.send_signal(number)
     _, said = sweep.communicate(timeout=500)
     assert sweep.returncode == 130
-    assert "stopped; finished work is saved" in said
+    assert "stopped: the same command goes on, without repeating finished runs" in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 300
     while alive(sweep.pid):

@@ -41,6 +41,8 @@ def test_a_module_reports_every_violation(tmp_path):
         ("genbench.errors", "registers no model"),
         ("no_such_module", "cannot be imported"),
         ("no/such.py", "does not exist"),
+        (".", r"\. is neither a module nor a Python file: write package\.module or FILE\.py"),
+        ("mine/", "mine/ is neither a module nor a Python file"),
         ("undefined_name", "undefined_name cannot be imported: NameError: name 'undefined' is not"),
         ("ending", "ending cannot be imported: SystemExit: 0"),
     ],

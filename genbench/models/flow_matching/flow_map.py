@@ -224,7 +224,8 @@ class FlowMap(PairModel):
             steps: number of equal steps; 0 takes the fewest that the model knows.
             guidance: w of u_c + w (u_c - u_u), for conditional models; doubles the evaluations.
         """
-        self.check({"steps": steps, "guidance": guidance}, self._limits)
+        labeled = {"conditional": self.conditional and label is not None}
+        self.check({"steps": steps, "guidance": guidance}, self._limits | labeled)
         x, steps = x0, steps or self.map_loss.fewest
         for t, end in pairwise(torch.linspace(0, 1, steps + 1, device=x0.device)):
             x = self.jump(t, end, x, label, guidance)

@@ -93,7 +93,8 @@ def wcfm(event: Event, classes: int, *, kernel: KernelSettings = KERNEL, weights
     """Flow matching on independent pairs weighted by a Gibbs kernel exp(-c(x0, x1) / epsilon) (W-CFM).
 
     Weighted conditional flow matching, 2025, https://arxiv.org/abs/2507.22270. The weights tilt both marginals, and the
-    model learns the flow between the tilted marginals. Training logs the effective sample size and the tilt.
+    model learns the flow between the tilted marginals. Training logs the effective sample size; the metric
+    `tilt` measures the tilt.
     """
     return Gibbs(event, classes, kernel=kernel, settings=weights)
 

@@ -28,7 +28,7 @@ class SharedSettings:
 
     Args:
         conditional: whether the model is trained on labels; couplings then pair within each class.
-        label_dropout: share of labels dropped in conditional training, for guidance.
+        label_dropout: share of labels dropped in conditional training; guidance needs more than 0.
         dequantize: whether quantized data is spread uniformly over its bins, as bits/dim require.
         prediction: what the network predicts: the velocity, the data (x-prediction), or EDM's residual; the last two
             only on straight paths without noise. The loss is always computed on the velocity.

@@ -72,7 +72,7 @@ class FlowMatching(PairModel, Transport):
         Reference: Ma et al., 2024, "SiT", which uses this diffusion with k = 1.
         """
         options = {"method": method, "steps": steps, "guidance": guidance, "diffusion": diffusion}
-        FlowMatching.check(options, {"conditional": self.conditional})
+        FlowMatching.check(options, {"conditional": self.conditional and label is not None})
         net = copy.deepcopy(self.net).double() if dtype == "float64" else self.net
 
         def field(t: Tensor, x: Tensor) -> Tensor:

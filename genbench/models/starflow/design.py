@@ -62,7 +62,8 @@ class Design:
 
     Args:
         patch: side of an image patch, or number of coordinates in a token of a vector; by default the smallest that
-            leaves at most 64 tokens (16 for images up to 8x8, 4 for vectors).
+            leaves at most 64 tokens (16 for images up to 8x8, 4 for vectors); if that would leave one token, the
+            largest that leaves several.
         width: size of a token inside the transformer; by default 64, and 128 for images larger than 8x8.
         head: size of an attention head; by default 16, and 32 for images larger than 8x8.
         order: token order of each block in sampling order, repeated as often as needed.
