@@ -286,7 +286,7 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     first, gaps, above, (within, *_) = found
     best, base = first.method, board.baseline
     met = [c for c in heat.contests if not c.cells[best].word and not c.cells[base].word]
-    better = sum(c.above_floor(best) < c.above_floor(base) for c in met)
+    better = sum(c.pairs.order.index(best) < c.pairs.order.index(base) for c in met)
     ahead, behind = (sum(c.pairs.beats(*pair) for c in met) for pair in ((best, base), (base, best)))
     timed = [shape.seconds for shape in _timed(board).shapes if best in shape.seconds]
     steps = _times([seconds[best] / seconds[base] for seconds in timed])

@@ -3,7 +3,8 @@
 Effect on a task:  log((mean - floor) / (baseline - floor)), from means over seeds. Intervals and tests are t over
 tasks, because a bootstrap over four to eight tasks covers only 84 to 91 % at a nominal 95 %. A task is scored if the
 baseline's excess, paired by seed, exceeds three of its standard errors. An excess below one standard error of the
-floor, or below 0, is set to this error, since it would have a huge logarithm, or none.
+floor (of the excess itself, if the floor does not vary), or below 0, is set to this error, since it would have a huge
+logarithm, or none.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from genbench.analysis.means import LEVEL, mean_and_error, mean_and_half
+from genbench.analysis.means import LEVEL, ROUNDING, mean_and_error, mean_and_half
 from genbench.analysis.significance import Pairwise, Values, holm, letters, paired
 
 SCORED = 3.0
@@ -35,11 +36,17 @@ class Task(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """Excess of a mean over the floor, its standard error, and whether it was raised to the floor's standard error."""
+    """Excess of a mean over the floor, in the units of the metric.
+
+    Args:
+        value: `above`, raised to one standard error of the floor, or of `above` if the floor does not vary.
+        error: standard error of `above`, paired by seed.
+        above: how much worse than real data the mean is; negative if it is better.
+    """
 
     value: float
     error: float
-    clipped: bool
+    above: float
 
 
 class Summary(NamedTuple):
@@ -52,7 +59,7 @@ class Summary(NamedTuple):
         wins: share of (task, opponent) pairs in which the method is better and separated; a pair that is not separated
             counts half. None without an opponent.
         lacks: scored tasks on which it has no value.
-        clipped: scored tasks on which its excess was set to the standard error of the floor.
+        clipped: scored tasks on which its excess was raised to one standard error.
         at_floor: whether it is at the floor on all scored tasks. No test tells two such methods apart.
     """
 
@@ -88,17 +95,19 @@ def excess(task: Task, method: str) -> Excess | None:
     values = task.models.get(method, {})
     if values.keys().isdisjoint(task.floor):
         return None
-    found, least = paired(values, task.floor), mean_and_error(task.floor.values())[1]
+    found, (mean, least) = paired(values, task.floor), mean_and_error(task.floor.values())
     if found.error is None or least is None:
         return None
+    if least <= ROUNDING * abs(mean):  # all seeds have the same real data
+        least = found.error
     above = -found.mean if task.better == "higher" else found.mean
-    return Excess(max(above, least), found.error, above < least)
+    return Excess(max(above, least), found.error, above)
 
 
 def is_scored(task: Task, baseline: str) -> bool:
-    """Return whether the baseline is clearly above the floor."""
+    """Return whether the baseline is clearly above the floor; an equal excess at all seeds is, if it is above 0."""
     base = excess(task, baseline)
-    return base is not None and base.value > SCORED * base.error > 0
+    return base is not None and base.above > SCORED * base.error
 
 
 def effects(tasks: Sequence[Task], baseline: str) -> Effects:
@@ -113,7 +122,7 @@ def effects(tasks: Sequence[Task], baseline: str) -> Effects:
             own = excess(task, method)
             if base is not None and own is not None and own.value > 0:
                 logs[method][index] = math.log(own.value / base.value)
-                clipped[method] += [task.name] if own.clipped else []
+                clipped[method] += [task.name] if own.above < own.value else []
     complete = [method for method in methods if scored and len(logs[method]) == len(scored)]
     order = sorted(complete, key=lambda method: sum(logs[method].values()))
     pairs = list(combinations(order, 2)) if len(scored) > 1 else []

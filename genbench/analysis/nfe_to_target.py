@@ -21,7 +21,7 @@ class Reach(NamedTuple):
         return f"{'≤' if self.at_most else ''}{round(self.nfe, 1 if self.nfe < 10 else 0):g}"
 
 
-def first_crossing(points: Sequence[tuple[int, float]], target: float) -> float | None:
+def first_crossing(points: Sequence[tuple[float, float]], target: float) -> float | None:
     """Return the NFE at which a curve first falls to a target; None if no measured NFE suffices.
 
     log(excess) is linear in log(NFE) between measured points, so an excess of c NFE^-p is interpolated exactly. An

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from genbench.analysis.effects import Effects, Task, effects
+from genbench.analysis.effects import Effects, Task, effects, excess
 from genbench.analysis.means import mean_and_error, mean_and_half
 from genbench.analysis.nfe_to_target import Reach, first_crossing
 from genbench.analysis.significance import Pairwise, compare_all
@@ -53,14 +53,10 @@ class Contest(NamedTuple):
     floor: Mapping[int, float]
     pairs: Pairwise
 
-    def above_floor(self, model: str) -> float:
-        """Return how much worse than real data the mean of a model is."""
-        mean, floor = (mean_and_error(values.values())[0] for values in (self.cells[model].values, self.floor))
-        return floor - mean if self.better == "higher" else mean - floor
-
-    def excess(self, model: str) -> float:
-        """Return `above_floor`, raised to one standard error of the floor."""
-        return max(self.above_floor(model), mean_and_error(self.floor.values())[1] or 0.0)
+    @property
+    def task(self) -> Task:
+        """The models with all seeds."""
+        return Task(self.data, self.better, _complete(self.cells), self.floor, self.pairs)
 
     @property
     def noise(self) -> float | None:
@@ -92,8 +88,7 @@ class Heat(NamedTuple):
     def on(self, tasks: Collection[str], baseline: str) -> "Heat":
         """Return only these tasks, with the effects across them."""
         contests = tuple(contest for contest in self.contests if contest.data in tasks)
-        compared = [Task(c.data, c.better, _complete(c.cells), c.floor, c.pairs) for c in contests]
-        return self._replace(contests=contests, effects=effects(compared, baseline))
+        return self._replace(contests=contests, effects=effects([c.task for c in contests], baseline))
 
 
 class TrackBoard(NamedTuple):
@@ -155,15 +150,18 @@ class TrackBoard(NamedTuple):
         curve = sorted((heat.nfe, heat) for heat in self.heats if heat.steps == steps and heat.nfe)
         found: dict[str, dict[str, Reach | None]] = {}
         for index, contest in enumerate(converged.contests):
-            if contest.data not in converged.effects.scored:
+            base = excess(contest.task, self.baseline)
+            if base is None or contest.data not in converged.effects.scored:
                 continue
-            target = TARGET * contest.excess(self.baseline)
-            at = [(nfe, heat.contests[index]) for nfe, heat in curve]
+            target = TARGET * base.value
+            at = [heat.contests[index] for _, heat in curve]
             for model in (model for model in self.models if contest.cells[model].nfe):
-                crossing = first_crossing([(n, c.excess(model)) for n, c in at if not c.cells[model].word], target)
+                points = [(fmean(c.cells[model].nfe), each.value) for c in at if (each := excess(c.task, model))]
+                crossing = first_crossing(points, target)
                 reached = Reach(crossing) if crossing is not None else None
-                if reached is None and contest.excess(model) <= target:
-                    fixed = all(c.cells[model].word.startswith("takes ") for _, c in at)
+                own = excess(contest.task, model)
+                if reached is None and own and own.value <= target:
+                    fixed = all(c.cells[model].word.startswith("takes ") for c in at)
                     reached = Reach(math.ceil(fmean(contest.cells[model].nfe)), at_most=not fixed)
                 found.setdefault(contest.data, {})[model] = reached
         return found

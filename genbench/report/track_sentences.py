@@ -255,8 +255,10 @@ def unscored(heats: Sequence[Heat]) -> str:
 
 def why_unscored(heats: Sequence[Heat], baseline: str) -> str:
     """Return why the tasks of `unscored` are not scored."""
-    cells = (c.cells[baseline] for heat in heats for c in heat.contests if c.data in heat.effects.unscored)
-    return f"{baseline} is not clearly above the floor{' or lacks seeds' if any(cell.word for cell in cells) else ''}"
+    cells = [c.cells[baseline] for heat in heats for c in heat.contests if c.data in heat.effects.unscored]
+    lacks = " or lacks seeds" if any(cell.word for cell in cells) else ""
+    one = " or has one seed, hence no standard error" if any(not c.word and len(c.values) == 1 for c in cells) else ""
+    return f"{baseline} is not clearly above the floor{lacks}{one}"
 
 
 def _by_column(heats: Sequence[Heat], tasks_of: Callable[[Heat], Sequence[str]]) -> str:

@@ -126,6 +126,29 @@ def test_a_floor_of_the_same_real_images_for_all_seeds_is_constant_and_scores_al
     assert effects([task], "cfm").summaries[0].ratio == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("rounding", [0.0, 1e-8])
+def test_an_excess_over_a_floor_that_does_not_vary_is_raised_to_its_own_error(rounding):
+    """A method that copies the data lacked the task, or had a ratio of 1e-9: the error of the floor was rounding."""
+    values = {"cfm": [3.0, 3.02, 2.98], "memo": [0.5, 0.53, 0.47], "near": [1.0, 1.02, 0.98 + 3e-9]}
+    found = effects([make("images", values, [1.0, 1.0 + rounding, 1.0 - rounding])], "cfm").summaries
+    ratios = {each.method: each.ratio for each in found}
+    assert ratios == pytest.approx({"cfm": 1.0} | {m: stats.sem(values[m]) / 2 for m in ("memo", "near")})
+    assert [each.clipped for each in found] == [("images",), ("images",), ()]
+
+
+def test_a_baseline_at_the_floor_scores_no_task_however_alike_value_and_floor_vary():
+    """Its excess was raised to the floor's error first, which exceeds three small paired errors."""
+    floor, shift = np.array([4.0, 6.0, 5.0, 3.5]), np.array([0.02, -0.02, 0.01, -0.01])
+    for above, scored in ((shift, ()), (shift - 0.5, ()), (shift + 0.5, ("shared",))):
+        assert effects([make("shared", {"cfm": floor + above}, floor)], "cfm").scored == scored
+
+
+def test_a_baseline_with_an_equal_excess_at_all_seeds_is_above_the_floor_if_it_is_worse():
+    for above, scored in ((1.0, ("counts",)), (0.0, ()), (-1.0, ())):
+        columns = {"cfm": [2.0 + above, 2.25 + above, 1.75 + above]}
+        assert effects([make("counts", columns, [2.0, 2.25, 1.75])], "cfm").scored == scored
+
+
 def test_a_task_on_which_the_baseline_is_not_clear_of_the_floor_scores_nobody():
     near = make("near", {"cfm": [1.01, 1.0, 1.02], "m": [1.0, 1.01, 0.99]})
     far = make("far", {"cfm": [2.0, 2.02, 1.98], "m": [1.5, 1.52, 1.48]})

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from helpers.boards import with_heat
-from helpers.tracks import EXCESS, board_of, planted, texts
+from helpers.tracks import EXCESS, TRACK, board_of, planted, texts
 
 from genbench.analysis.significance import compare_all
 from genbench.report.track_board import Contest
@@ -140,3 +140,16 @@ def test_pairs_of_which_sign_flips_and_t_tests_say_different_things_are_counted(
     assert flipped([contest(6, None), contest(5, None)]) == [f"{said} 1 of 3 pairs."]
     assert flipped([contest(5, None)]) == ["Too few seeds to check the t tests by sign flips."]
     assert flipped([]) == []
+
+
+def test_a_baseline_with_one_seed_is_said_to_have_no_standard_error(tmp_path):
+    """It was said only not to be clearly above the floor, however far above it was."""
+    (first, *_) = track_of_seeds(tmp_path, "[0]").legend
+    assert "cfm is not clearly above the floor or has one seed, hence no standard error: " in first
+    (first, *_) = track_of_seeds(tmp_path, "[0, 1, 2]").legend
+    assert "one seed" not in first
+
+
+def track_of_seeds(folder, seeds):
+    """Return the table across tasks of a track with these seeds."""
+    return across_table(board_of(folder / seeds, planted(), track=TRACK.replace("[0, 1, 2, 3, 4]", seeds)))

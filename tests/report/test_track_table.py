@@ -115,6 +115,11 @@ def test_costs_are_seconds_and_the_nfe_that_reaches_the_target(tmp_path):
     assert nfe == pytest.approx([(2.5 / 1.1) ** (math.log(4) / math.log(2.5))] * 2, abs=0.15)
     assert rows["cfm"][1:] == ["≤50", "≤50"]
     assert rows["nsf"][1:] == ["8", "8"]  # exact: each sample takes 8 evaluations
+    for record in near:
+        if record["labels"]["model"] == "nsf":
+            record["results"] = [row | {"nfe": 2.0} for row in record["results"]]
+    (nsf,) = (row for row in cost_table(board_of(tmp_path / "two", near), 20).rows if row.label == "nsf")
+    assert [cell.text for cell in nsf.cells][1:] == ["2", "2"]  # not 4, the first column that allows it
 
 
 def test_a_headline_metric_that_is_not_about_samples_has_no_nfe(tmp_path):
