@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
@@ -133,8 +134,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], title: str, console: Console, 
     rows = [{**row, "metric": shown[row["metric"]]} for row in rows]
     main = group_by((row for row in rows if row["point"] == "main"), itemgetter("metric"))
     several = max(map(len, main.values()), default=1) > 1
-    columns = Column("mean" if several else "value"), Column("floor"), Column("against the floor")
-    table = Table(title, columns, tuple(map(_row, main.values())), _legend(main, full), head="metric")
+    columns, measured = [Column("mean" if several else "value"), Column("floor")], [*map(_row, main.values())]
+    legend = _legend(main, full)
+    if any(line.cells[-1].text for line in measured):
+        columns.append(Column("against the floor"))
+        legend += ("Against the floor: by value - floor of each seed.",)
+    measured = [replace(line, cells=line.cells[: len(columns)]) for line in measured]
+    table = Table(title, tuple(columns), tuple(measured), legend, head="metric")
     curve = [row for row in rows if row["point"] == "curve" and row["value"] is not None] if full else []
     points = group_by(curve, itemgetter("metric", "nfe"))
     headed = {row["metric"]: Column(row["metric"], row["better"]) for row in curve}
@@ -159,7 +165,7 @@ def _legend(main: Mapping[str, Sequence[Mapping[str, Any]]], full: bool) -> tupl
             texts.setdefault(text + more, []).append(metric)
     legend = [f"{', '.join(metrics)}: {text}" for text, metrics in texts.items()]
     if max(map(len, main.values()), default=1) > 1:
-        legend.append("±: half the 95 % interval over seeds. Against the floor: by value - floor of each seed.")
+        legend.append("±: half the 95 % interval over seeds.")
     elif any(half_interval(first) is not None for first, *_ in main.values()):
         legend.append("±: half the 95 % interval of this evaluation; models trained with other seeds vary in addition.")
     return tuple(legend)
@@ -178,13 +184,12 @@ def _row(rows: Sequence[Mapping[str, Any]]) -> Row:
         return text_row(label, f"({text})", _number(floor), "")
     if any(row["floor"] is None for row in rows):
         return text_row(label, text, _number(floor), "")
-    excess = [row["value"] - row["floor"] for row in rows]
-    above, half = (excess[0], half) if len(rows) == 1 else mean_and_half(excess)
+    above, half = mean_and_half([row["value"] - row["floor"] for row in rows])
     return text_row(label, text, _number(floor), _verdict(above, half, better))
 
 
 def _verdict(excess: float, half: float | None, better: str) -> str:
-    """Return how a value compares with the floor, by the interval of value - floor; an empty string without one.
+    """Return how a mean compares with the floor, by the interval of value - floor over seeds; empty for one seed.
 
     >>> _verdict(0.25, 0.05, "lower"), _verdict(0.01, 0.05, "lower"), _verdict(0.25, None, "lower")
     ('worse', 'not separated', '')

@@ -58,11 +58,19 @@ def row(value, error, floor, **others):
 @pytest.mark.parametrize(
     ("better", "value", "verdict"),
     [("lower", 2.0, "worse"), ("lower", 0.0, "better"), ("higher", 2.0, "better"), ("higher", 0.0, "worse")]
-    + [(better, 1.1, "not separated") for better in ("lower", "higher")],
+    + [(better, 1.001, "not separated") for better in ("lower", "higher")],
 )
-def test_a_value_is_judged_against_the_floor_by_its_interval(better, value, verdict):
-    text = printed(print_rows, [row(value, 0.1, 1.0, better=better)], "title")
-    assert text.splitlines()[3].rstrip().endswith(f"1  {verdict:>17}")
+def test_a_mean_is_judged_against_the_floor_by_its_interval(better, value, verdict):
+    rows = [row(value + spread, None, 1.0, better=better) for spread in (-0.1, 0.0, 0.1)]
+    assert printed(print_rows, rows, "title").splitlines()[3].rstrip().endswith(f"1  {verdict:>17}")
+
+
+def test_a_single_run_is_not_judged_against_the_floor():
+    """A perfect sampler was "worse" or "better" in 16 % of runs: the floor is one draw, with an error of its own."""
+    text = printed(print_rows, [row(2.0, 0.1, 1.0), row(0.0, 0.1, 1.0, metric="nll")], "title")
+    assert not [word for word in ("gainst the floor", "worse", "better") if word in text]
+    several = [row(value, 0.1, 1.0, metric="nll") for value in (2.0, 2.1)]
+    assert "against the floor" in printed(print_rows, [row(2.0, 0.1, 1.0), *several], "title")
 
 
 @pytest.mark.parametrize(("spread", "verdict"), [(0.001, "worse"), (1.0, "not separated")])
@@ -72,7 +80,7 @@ def test_values_of_several_seeds_are_judged_by_their_differences_from_their_own_
     assert printed(print_rows, rows, "title").splitlines()[3].rstrip().endswith(verdict)
     assert "by value - floor of each seed" in " ".join(printed(print_rows, rows, "title").split())
     rows[0]["floor"] = None
-    assert verdict not in printed(print_rows, rows, "title")
+    assert not [word for word in (verdict, "gainst the floor") if word in printed(print_rows, rows, "title")]
 
 
 def test_protocols_and_the_curve_are_printed_on_request():
