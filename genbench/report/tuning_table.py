@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from genbench.analysis.labels import counted
 from genbench.analysis.means import format_mean
 from genbench.analysis.tuning.grid_search import Choice, GridSearch
 from genbench.analysis.tuning.track_tuning import TrackTuning
@@ -13,6 +12,7 @@ from genbench.report.tables import comparison_tables
 from genbench.results.names import metric_names
 
 DEFAULT = "default"
+ONE_SEED = "One seed has no standard error: the best candidate is chosen."
 
 
 def candidates_table(search: GridSearch) -> Table:
@@ -26,7 +26,8 @@ def candidates_table(search: GridSearch) -> Table:
         for method, choice in chosen.items()
     ]
     if any(choice.default is not None for choice in chosen.values()):
-        legend += ["If the default is within one standard error of the best candidate, the default is chosen."]
+        tied = "If the default is within one standard error of the best candidate, the default is chosen."
+        legend += [tied if len(search.candidates[0].specs) > 1 else ONE_SEED]
     excluded = [f"{c.method} {c.text}" for c in search.candidates if c.mean(search.metric) is None]
     legend += [f"Excluded, without a value for every seed: {'; '.join(excluded)}."] if excluded else []
     title = f"{table.title}: {metric} on the validation split"
@@ -46,10 +47,12 @@ def choices_tables(tuning: TrackTuning) -> Iterator[Table]:
         ]
         absent = [each.row.label for each in trials if each.search.unsupported]
         lost = [each.row.label for each in trials if each.search.lost and each.row.label not in absent]
-        seeds = counted(len(first.specs), "seed")
+        several = (
+            f"Means over {len(first.specs)} seeds that no table reports; ±: standard error of the paired difference. "
+            "The best candidate is chosen if it differs from the default by more than this error."
+        )
         legend = [
-            f"Means over {seeds} that no table reports; ±: standard error of the paired difference. The best candidate "
-            "is chosen if it differs from the default by more than this error.",
+            several if len(first.specs) > 1 else f"Values of 1 seed that no table reports. {ONE_SEED}",
             *([f"Unsupported: {', '.join(absent)}."] if absent else []),
             *([f"No candidate has a value for every seed: {', '.join(lost)}."] if lost else []),
         ]

@@ -110,8 +110,8 @@ class GridSearch:
     def chosen(self) -> dict[str, Choice]:
         """Return the best candidate of each method, or its default if the means differ by at most one standard error.
 
-        The standard error refers to the mean paired difference over seeds. A method without a candidate that has
-        a value for every seed is left out.
+        The standard error refers to the mean paired difference over seeds; one seed has none, so the best is chosen. A
+        method without a candidate that has a value for every seed is left out.
         """
         sign = 1 if _better(self.metric) == "lower" else -1
         chosen: dict[str, Choice] = {}

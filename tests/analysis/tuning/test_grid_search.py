@@ -123,6 +123,13 @@ def test_candidates_are_compared_after_training_with_the_main_solver(tmp_path):
     assert candidates_table(found).rows
 
 
+def test_with_one_seed_no_rule_on_standard_errors_is_stated(tmp_path):
+    search = grid_search(["cfm"], "moons", {"model": {"sigma": [0.1, 0.0]}}, seeds=1, settings=QUICK, defaults=True)
+    legend = candidates_table(measured(search, Store(tmp_path))).legend
+    assert "One seed has no standard error: the best candidate is chosen." in legend
+    assert not [line for line in legend if "within one standard error" in line]
+
+
 def with_values(default, other, better="sliced_w2"):
     """Return a search whose second candidate, sigma = 0, is the default, with these values by seed."""
     search = grid_search(["cfm"], "moons", {"model": {"sigma": [0.1, 0.0]}}, metric=better, seeds=len(default))
