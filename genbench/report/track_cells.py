@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genbench.analysis.labels import counted
+from genbench.analysis.variance_components import evaluation_error
 from genbench.errors import ConfigError
 from genbench.results.frames import doubtful_density, is_unsupported, protocols
 from genbench.runs.record_types import Record
@@ -88,7 +89,7 @@ def cell_of(
     found = {seed: rows[seed] for seed in seeds if seed in rows}
     values = {seed: float(row["value"]) for seed, row in found.items() if row.get("value") is not None}
     without = [row for row in found.values() if row.get("value") is None]
-    errors = tuple(e for row in found.values() if (e := (row.get("details") or {}).get("standard_error")) is not None)
+    errors = tuple(error for row in found.values() if (error := evaluation_error(row)) is not None)
     lost = [row.get("reason", "") for row in without if not is_unsupported(row)]
     lost += [failed[seed] for seed in seeds if seed in failed and seed not in found]
     absent = len(seeds) - len(values) - len(lost)

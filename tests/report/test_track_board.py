@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.tracks import FLOOR, OWN, SHARED, TRACK, board_of, lost, planted, record_of, rows_of, written
 from rich.console import Console
+from scipy import stats
 
 from genbench.report import publish
 from genbench.report.publish import track_charts
@@ -57,6 +58,15 @@ def test_failed_runs_are_counted_and_compared_with_nothing(tmp_path):
     assert not {"vp", "wcfm"} & contest.pairs.letters.keys()
     spreads = [np.std(FLOOR + SHARED + own, ddof=1) for own in OWN[:3]]  # vp has none
     assert contest.noise == pytest.approx(0.002 / np.median(spreads))
+
+
+def test_an_evaluation_error_may_be_stated_as_an_interval_by_halves(tmp_path):
+    records = planted()
+    for row in (row for record in records for row in record["results"] if "details" in row):
+        row["details"] = {"half_interval": stats.t.ppf(0.975, 11) * row["details"]["standard_error"]}
+    halves, errors = board_of(tmp_path / "halves", records), board_of(tmp_path / "errors", planted())
+    one, other = (board.heat(20, None).contests[0].noise for board in (halves, errors))
+    assert one == pytest.approx(other)
 
 
 def test_a_longer_budget_that_is_trained_first_is_shown_and_a_task_without_runs_at_the_first_is_whole_at_none(tmp_path):
