@@ -261,7 +261,7 @@ def _ratio(board: TrackBoard, heat: Heat, model: str, summary: Summary | None, n
     ends = (summary.low, summary.high)
     interval = "" if None in ends or model == board.baseline else f" ({ends[0]:.2f}-{ends[1]:.2f})"
     letters = summary.letters if len(heat.effects.scored) > 1 else ""  # a single task separates nothing across tasks
-    raised = f"{', '.join(summary.clipped)}: excess raised to one standard error of the floor"
+    raised = f"{', '.join(summary.clipped)}: excess raised to one standard error"
     texts = [*([raised] if summary.clipped else []), *_untuned(board, heat, model)]
     numbers = tuple(notes.setdefault(text, len(notes) + 1) for text in texts)
     sign = "°" if summary.at_floor else ""

@@ -212,7 +212,7 @@ def test_a_ratio_is_marked_if_all_its_tasks_are_at_the_floor_and_raised_ones_are
     assert (own.sign, one.sign) == ("°", "")  # one step adds 2 to its excess
     table = across_table(board)
     notes = [table.notes[n - 1] for n in own.notes]
-    assert notes == ["moons, pinwheel: excess raised to one standard error of the floor"]
+    assert notes == ["moons, pinwheel: excess raised to one standard error"]
     for marked in (table, cost_table(board, 20)):
         assert sum("at the floor or better on all these tasks" in line for line in marked.legend) == 1
     cells = {row.label: row.cells[0].sign for row in task_table(board, 20).rows}
