@@ -181,7 +181,7 @@ def exit_code(command: Callable[[], int]) -> int:
         return _fail(f"{place_of(error)}: this code ends the process: let it return, or raise an error", 1)
     except (typer.Abort, KeyboardInterrupt):
         stopped.set()
-        return _fail("stopped: the same command goes on, without repeating finished runs", 130)
+        return _fail("stopped: repeat the command to go on; finished runs are not repeated", 130)
     except (RunFailed, Busy) as error:
         return _fail(str(error), 1)
     except (ConfigError, Unsupported) as error:
@@ -273,7 +273,7 @@ def _end_at_second_signal(reader: int) -> None:
         _fail("stopping, which may take a while; a second signal ends at once", 0)
     _hear(reader)
     show_cursor = "\033[?25h" if os.isatty(2) else ""  # progress bars hide it
-    what = "ended at once: the same command goes on, without repeating finished runs"
+    what = "ended at once: repeat the command to go on; finished runs are not repeated"
     with suppress(OSError):  # as in `options.say`
         os.write(2, f"{show_cursor}genbench: {what}\n".encode())
     os._exit(130)

@@ -241,8 +241,8 @@ def _eval_run(
         metrics=[*asked, *along],
         settings=merge(kept.settings | {"metric": own}, settings),
     )
-    # The metrics of the curve belong to the evaluation, which names the folder; here they are not measured again.
-    measured = {name: part for name, part in spec.metrics.items() if name in asked or name not in along}
+    # Metrics of the curve belong to the evaluation, the validation loss to the plan: they are not measured again.
+    measured = {name: part for name, part in spec.metrics.items() if name in asked}
     spec = replace(spec, stack=kept.stack, metrics=measured)
     if spec.train_key != kept.train_key:
         raise ConfigError(

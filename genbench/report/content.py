@@ -21,11 +21,11 @@ from genbench.sweeps.shell_commands import command
 READING = (
     "Mean ± half its 95 % interval over seeds. All models share evaluation noise and held-out data for each seed, so "
     "differences are paired.",
-    "The floor (real vs. real) is real data in place of the samples, measured by the same code: the score of a "
+    "The floor (real vs. real) is real data in place of the samples, measured by the same code: about the score of a "
     "perfect sampler. Values at the floor (°) are not ordered: none is measurably worse than real data. On finite "
     "labeled data, the samples of the floor are drawn without repetition in the class shares of the data, so a perfect "
-    "sampler does not quite reach the floor. A perfect model with labels is better than it, because each class has its "
-    "exact share of the samples.",
+    "sampler does not quite reach the floor. A perfect model with labels may be better than it, because the number of "
+    "its samples in each class does not vary.",
     "Models of a column that share a letter are not separated: paired t tests over common seeds, Holm's correction "
     "over all pairs of the column, 5 %. Not separated does not mean equal. Models with failed runs are shown in "
     "parentheses and not compared. One seed is too few to compare.",

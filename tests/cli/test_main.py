@@ -249,7 +249,7 @@ def test_a_second_signal_ends_a_long_call_of_a_library_at_once(tmp_path, number,
     assert busy.exitcode == 130
     assert stderr != "said" or said.read_text().splitlines() == [
         "genbench: stopping, which may take a while; a second signal ends at once",
-        "genbench: ended at once: the same command goes on, without repeating finished runs",
+        "genbench: ended at once: repeat the command to go on; finished runs are not repeated",
     ]
 
 

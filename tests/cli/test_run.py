@@ -172,9 +172,10 @@ def test_eval_measures_more_of_a_run_whose_curve_has_chosen_metrics(cli, tmp_pat
 
 def test_eval_keeps_the_settings_of_the_metrics_of_a_run(cli, tmp_path):
     few = ["--metric", "sliced_w2", "--metric", "nfe", "--set", "metric.sliced_w2.n=20"]
+    few += ["--set", "plan.validate_every=10", "--set", "metric.validation_loss.draws=64"]
     assert cli("run", "--model", "cfm", "--dataset", "moons", *few, *TINY, "--results", tmp_path)[0] == 0
     ((path, record),) = Store(tmp_path).saved()
-    for more, metrics in ([], {"sliced_w2", "nfe"}), (["--metric", "sliced_w2", "--metric", "norm"], {"norm"}):
+    for more, metrics in ([], {"sliced_w2", "nfe"}), (["--metric", "norm"], {"norm"}), (["--metric", "nfe"], {"nfe"}):
         code, _, err = cli("eval", record["labels"]["run"], *more, "--results", tmp_path)
         assert code == 0, err
         ((again, after),) = Store(tmp_path).saved()

@@ -102,7 +102,7 @@ def test_a_stopped_sweep_leaves_no_process(tmp_path, jobs, number):
         sweep.send_signal(number)
     _, said = sweep.communicate(timeout=500)
     assert sweep.returncode == 130
-    assert "stopped: the same command goes on, without repeating finished runs" in said
+    assert "stopped: repeat the command to go on; finished runs are not repeated" in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 300
     while alive(sweep.pid):
@@ -235,7 +235,7 @@ def test_a_method_without_settings_for_its_network_and_labels_is_swept_like_othe
     for wrong in ("sample.method=euler", "sample.diffusion=1"):  # noise was recorded as samples
         assert cli("run", "--model", "plain.py:passing", "--dataset", "moons", "--set", wrong, *few)[0] == 2
     code, _, err = cli("run", "--model", "plain.py:plain", "--dataset", "moons", "--set", "sample.guidance=1")
-    assert (code, err.startswith("genbench: sample.guidance needs a conditional model")) == (2, True)
+    assert (code, err.startswith("genbench: sample.guidance needs labels and a model trained on them")) == (2, True)
 
 
 def test_a_track_is_swept_in_parts_and_its_tables_keep_the_others(tmp_path):

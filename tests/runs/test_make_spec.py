@@ -47,7 +47,7 @@ def test_a_seed_that_no_table_holds_is_refused(seed):
     [
         ("starflow", {"sample": {"guidance": 2.0}}, "sample.guidance needs labels and a model trained on them"),
         ("starflow", {"sample": {"denoise": True}}, "sample.denoise needs a model trained with Gaussian noise"),
-        ("cfm", {"sample": {"guidance": 2.0}}, "sample.guidance needs a conditional model"),
+        ("cfm", {"sample": {"guidance": 2.0}}, "sample.guidance needs labels and a model trained on them"),
     ],
 )
 def test_what_sampling_would_refuse_is_refused_before_training(model, settings, message):

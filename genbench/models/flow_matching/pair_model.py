@@ -192,7 +192,7 @@ class PairModel(Model, Coupled):
     @classmethod
     def check(cls, options: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         if options.get("guidance") and not settings.get("conditional"):
-            raise ConfigError("sample.guidance needs a conditional model; set model.conditional=true and train it")
+            raise ConfigError("sample.guidance needs labels and a model trained on them: set model.conditional=true")
 
 
 def with_conditions(

@@ -40,9 +40,9 @@ class Entropic(Coupling):
     x0 of each x1 ~ P[:, x1];  weight of each x1 = its mass in P
 
     Potentials are computed in blocks of rows, so memory grows linearly with the pool. With a small penalty, costly
-    pairs lose mass: a lone pair of cost c keeps exp(-c / (epsilon + 2 penalty)). As the penalty goes to 0, the plan
-    becomes the Gibbs kernel of W-CFM with squared costs. Without a penalty, every data point has weight 1 and no tilt.
-    For the arguments, see `EntropicSettings`.
+    pairs lose mass: if epsilon is much smaller than the penalty, a pair of cost c that is far from all others keeps
+    about exp(-c / (2 penalty)). As the penalty goes to 0, the plan becomes the Gibbs kernel of W-CFM with squared
+    costs. Without a penalty, every data point has weight 1 and no tilt. For the arguments, see `EntropicSettings`.
     """
 
     def __init__(self, settings: EntropicSettings = ENTROPIC) -> None:
@@ -65,8 +65,9 @@ class Entropic(Coupling):
     def _paired(self, kernel: Kernel, x0: Tensor, x1: Tensor, generator: torch.Generator) -> Pairs:
         damping = 1.0 if self.penalty is None else self.penalty / (self.penalty + self.epsilon)
         plan = streamed_sinkhorn(kernel, x0, x1, damping)
-        # Of points far from all others, only the ratios of masses may fit into float32.
-        mass0, weight = (len(log) * log.softmax(0) for log in (plan.log_mass0, plan.log_mass1))
+        # Where all pairs are costly, masses underflow in float32; their ratios do not.
+        masses = [(log - log.max()).exp() for log in (plan.log_mass0, plan.log_mass1)]
+        mass0, weight = (mass / mass.mean() for mass in masses)
         tilt = torch.stack([(mass0 - 1).square(), (weight - 1).square()], 1)
         return Pairs(x0[draw_rows(kernel, x0, x1, plan.phi, generator)], weight, tilt)
 
