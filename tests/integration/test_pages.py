@@ -42,7 +42,7 @@ METRICS = {
     "tilt of source": "tilt.source",
     "tilt of data": "tilt.data",
     "NFE, dopri5": "nfe",
-    "effective share of pairs": "tilt.ess",
+    "ESS": "tilt.ess",
     "copies": "memorization",
     "median distance to training images": "memorization.ratio",
     "joint W2": "w2",
