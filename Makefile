@@ -54,7 +54,7 @@ studies: $(READY) ## run the studies (hours; only what is missing), choose kappa
 	$(BIN)/python -m benchmarks.error_budget
 	$(BIN)/genbench report
 
-calibration: $(READY) ## measure which metric detects which fault (10 minutes; ARGS="--images cifar10.tar.gz" for 50 more)
+calibration: $(READY) ## measure which metric detects which fault (20 minutes; ARGS="--images cifar10.tar.gz" for 50 more)
 	$(BIN)/python -m benchmarks.calibration $(ARGS)
 
 figures: $(READY) ## draw the pictures of README and docs, and fill in README and rankings, from the published records (5 minutes)

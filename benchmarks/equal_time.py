@@ -123,8 +123,8 @@ def section(board: TrackBoard) -> str:
     intro = (
         f"Each method of [{board.name}](../genbench/suites/{board.name}/table.md), with default settings and its own "
         f"sampler, is given on each task the longest trained budget that takes at most {MOST:g} times the seconds of "
-        f"{base} at {heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} the "
-        f"seconds of {base}. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
+        f"{base} at {heat.steps:,} steps{slow}. Because few budgets are trained, methods take {_times(shares)} "
+        f"{base}'s seconds. Excess over real data in {metrics(heat)} as a multiple of {base}'s: geometric mean over "
         f"{counted(len(heat.effects.scored), 'task')} ({', '.join(heat.effects.scored)}) and "
         f"{counted(len(heat.seeds), 'seed')}, with its 95 % t interval over tasks, uncorrected; {tables.ALIKE}.{none} "
         f"{_how(board)}"
@@ -167,7 +167,7 @@ def _spent(board: TrackBoard, given: Given, model: str) -> list[str]:
 def _times(ratios: list[float]) -> str:
     """Return the smallest and the largest of some ratios, in words."""
     least, most = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
-    return f"{least} times" if least == most else f"{least}-{most} times"
+    return f"{least} times" if least == most else f"{least} to {most} times"
 
 
 def interval(each: Summary) -> str:
@@ -294,7 +294,6 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
     parts = [within.heat.on([task for task in within.tasks if task != left], base) for left in within.tasks]
     counts = sorted(sum(_sides(part, best)[:2]) for part in parts) if len(parts) > 2 else []
     unscored = [c.data for c in met if c.data not in within.tasks]
-    also = f"Counting also {listed(unscored)}, which have no ratio, its" if unscored else "Its"
     said = [
         f"After {heat.steps:,} steps each, {best} has {interval(first)} times the excess of {base} and comes first, as "
         f"the README says, but takes {steps} the seconds.",
@@ -302,9 +301,10 @@ def verdict(board: TrackBoard, heat: Heat, given: Given) -> str:
         _compared(found, base, f" on the other {counted(len(within.tasks), 'task')}" if gaps else ""),
         *([f"Over all {len(above.tasks)}, above the limit, it has {interval(above.own)}."] if gaps and above else []),
         f"Within the limit, {best} is not separated from {alike} of {sum(apart) + alike} other methods.",
-        *([f"Without one of the tasks, it is separated from {counts[0]} to {counts[-1]}."] if counts else []),
-        f"{also} mean is better than the mean of {base} on {better} of {counted(len(met), 'task')} (separated on "
-        f"{ahead}) and worse on {len(met) - better} (separated on {behind}).",
+        *([f"If one task is left out, it is separated from {counts[0]} to {counts[-1]} methods."] if counts else []),
+        f"Its mean is better than {base}'s on {better} of {counted(len(met), 'task')} (separated on {ahead}) and worse "
+        f"on {len(met) - better} (separated on {behind}).",
+        *([f"The {len(met)} tasks include {listed(unscored)}, which have no ratio."] if unscored else []),
     ]
     return " ".join(said)
 
@@ -336,17 +336,18 @@ def sentence(board: TrackBoard) -> str:
     """Return the same in a few sentences, for the README."""
     given, base = budgets(board), board.baseline
     heat = equal_time(board, given)
-    start = f"[Within {MOST:g} times {base}'s time for {board.shown[-1]:,} steps](results/rankings.md#equal-time) with "
-    start += "default settings"
+    limit = f"Within {MOST:g} times {base}'s time for {board.shown[-1]:,} steps"
+    start = f"[{limit}](results/rankings.md#equal-time) with default settings"
     if (found := bracket(board, heat, given)) is None:
         return f"{start}, {without(board, heat)}"
     method, within, gaps = found.steps.method, found.cases[0], found.gaps
     ahead, behind, alike = _sides(within.heat, method)
-    told = f" ({ahead} worse, {behind} better)" if ahead and behind else ", all better" if behind else ", all worse"
-    tasks = f"{listed(within.tasks)}{f'; {method} {gaps}' if gaps else ''}"
+    counts = {"better than": ahead, "worse than": behind, "not separated from": alike}
+    sides = listed(f"{words} {number}" for words, number in counts.items() if number)
+    tasks = f"{counted(len(within.tasks), 'other task' if gaps else 'task')} ({', '.join(within.tasks)})"
+    fails = f"separate {method} from one of these {alike}" if alike else f"do not separate {method} from all others"
     return (
-        f"{start}, {method} is separated from {ahead + behind} of {ahead + behind + alike} others"
-        f"{told if ahead + behind else ''} ({tasks}). There, with {within.share} {base}'s "
-        f"seconds, its excess is {interval(within.own)} times {base}'s. Refuted if "
-        f"{counted(len(heat.seeds), 'other seed')} or other tasks separate {method} from another method."
+        f"{start}, {f'{method} {gaps}. On' if gaps else 'on'} {tasks}, {method} has {interval(within.own)} times "
+        f"{base}'s excess with {within.share} {base}'s seconds. It is {sides} of {sum(counts.values())} other methods. "
+        f"This claim is refuted if {counted(len(heat.seeds), 'other seed')} or other tasks {fails}."
     )

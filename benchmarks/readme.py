@@ -42,9 +42,10 @@ SCALE = (
 )
 """Last sentence of the caption."""
 WORDS = (
-    "plane-v1 has 8 tasks: points in 2, 8 and 50 dimensions. sliced_w2 is the sliced Wasserstein-2 distance; excess is "
-    "this minus the floor, the distance of real data. Own samplers: dopri5 for ODEs, 32 jumps for few-step models, the "
-    "inverse for normalizing flows. nsf is a neural spline flow; sdcfm uses semidiscrete transport; "
+    "plane-v1 has 8 tasks: points in 2, 8 and 50 dimensions. sliced_w2 is the sliced Wasserstein-2 distance. The "
+    "*floor* is the distance of real data; the *excess* is distance minus floor. *Separated* means significantly "
+    "different. The *own sampler* is dopri5 for ODEs, 32 jumps for few-step models, the inverse for normalizing flows. "
+    "*Tuned* settings were chosen on validation data. nsf is a neural spline flow; sdcfm uses semidiscrete transport; "
     "`genbench show MODEL` explains the others."
 )
 """What comes before the leaderboard in the README."""
@@ -109,11 +110,11 @@ def caption(board: TrackBoard) -> str:
     to = "or" if len(counts) == 2 else "to"
     over = f"{counts[0]} {to} {counts[-1]} tasks" if len(counts) > 1 else counted(counts[0], "task")
     rows = first_table(board).rows
-    teachers = (f"; {row.label} first trains a teacher equally long (included)" for row in rows if _has_teacher(row))
+    teachers = (f" {row.label} first trains a teacher equally long (included)." for row in rows if _has_teacher(row))
     marked = any(cell.sign for row in rows for cell in row.cells)
     plans = group_by((r.label for r in rows if r.label in board.recipes), lambda r: ", ".join(_names(board.recipes[r])))
     other = (
-        f"; {listed(own)} train{'' if len(own) > 1 else 's'} differently from {board.baseline} ({names})"
+        f" {listed(own)} train{'' if len(own) > 1 else 's'} differently from {board.baseline} ({names})."
         for names, own in plans.items()
     )
     settings = {(heat.steps, counted(len(heat.seeds), "seed")): heat.settings for heat in heats}
@@ -123,13 +124,13 @@ def caption(board: TrackBoard) -> str:
         for (steps, seeds), chosen in settings.items()
     )
     mixed = ", so columns differ in more than steps" if len({*settings.values()}) > 1 else ""
-    timed = f"; seconds: default settings, {board.seconds.first.task}{ONCE}" if board.seconds else ""
+    timed = f" Seconds: default settings, {board.seconds.first.task}{ONCE}." if board.seconds else ""
     tasks = unscored(heats)
-    left = f" (left out, because {why_unscored(heats, board.baseline)}: {tasks})" if tasks else ""
+    left = f" The mean leaves out {tasks}, because {why_unscored(heats, board.baseline)}." if tasks else ""
     return (
-        f"Excess over real data in {metrics(heats[0])} divided by {board.baseline}'s: geometric mean over {over}{left} "
-        f"with uncorrected 95 % interval; {ALIKE}{'; ° marks the floor' if marked else ''}. "
-        f"{columns[0].upper()}{columns[1:]}{mixed}{timed}{''.join([*teachers, *other])}."
+        f"Excess over real data in {metrics(heats[0])} divided by {board.baseline}'s: geometric mean over {over} with "
+        f"uncorrected 95 % interval.{left} {ALIKE[0].upper()}{ALIKE[1:]}.{' ° marks the floor.' if marked else ''} "
+        f"{columns[0].upper()}{columns[1:]}{mixed}.{timed}{''.join([*teachers, *other])}"
     )
 
 
@@ -151,7 +152,7 @@ def not_shown(board: TrackBoard) -> str:
     if not found:
         return ""
     left = "; ".join(f"{', '.join(row.label for row in rows)} ({texts})" for texts, rows in found.items())
-    if {*found} == {"unsupported"}:
+    if {*found} == {"no ratio: unsupported"}:
         return f"Not shown: {left}."
     names = {row.label.split()[0] for row in first_table(board).rows}
     always = [model for model in dict.fromkeys((board.baseline.split()[0], *MAIN)) if model in names]
@@ -162,9 +163,11 @@ def not_shown(board: TrackBoard) -> str:
 
 
 def _ratios(row: Row) -> list[str]:
-    """Return the ratios of a row; one word instead of them if it has none."""
+    """Return the ratios of a row; the reasons, each once, if it has none."""
     texts = [cell.text if cell.mean is None else f"{cell.mean:.2f}{cell.sign}" for cell in row.cells]
-    return texts if any(cell.mean is not None for cell in row.cells) else [*dict.fromkeys(texts)]
+    if any(cell.mean is not None for cell in row.cells):
+        return texts
+    return [f"no ratio: {listed(dict.fromkeys(texts), 'or')}"]
 
 
 def leaderboard_section(text: str, board: TrackBoard, default: TrackBoard) -> str:

@@ -59,11 +59,11 @@ def section(default: TrackBoard, tuned: TrackBoard) -> str:
     over = counted(len(scored[1]), "task") if scored[0] == scored[1] else " and ".join(map(", ".join, scored))
     intro = (
         f"[{tuned.name}](../genbench/suites/{tuned.name}/table.md) after {steps:,} steps, own samplers. Tuning, with "
-        f"equally many trials for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) than "
-        f"the defaults in {changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning rate "
-        f"that it tried ({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa that "
-        f"was among the best in reported test results, which share tasks and seeds with this track: an advantage for "
-        f"{favored}. Kappa {second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes "
+        f"an equal number of trials for each method, chose [other settings](../genbench/suites/{tuned.name}{CHOSEN}) "
+        f"than the defaults in {changed} of {tried} cells, and in {rates.count(largest)} of them the largest learning "
+        f"rate that it tried ({largest:g}): a wider search may do better. Besides the rule's kappa, it tried a kappa "
+        f"that was among the best in reported test results, which share tasks and seeds with this track: an advantage "
+        f"for {favored}. Kappa {second['wcfm']:g} is also the largest that it tried for wcfm, and a larger kappa makes "
         f"wcfm more like cfm. The first two columns are the excess over real data as a multiple of {tuned.baseline}'s "
         f"with the same settings: geometric mean over {over} with its 95 % t interval, uncorrected; {tables.ALIKE}. "
         f"The third column compares each method with itself, on the tasks where its default is clearly above the "

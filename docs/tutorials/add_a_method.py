@@ -62,9 +62,9 @@ def sliced_cfm(event, source, *, sigma: NonNegative = 0.0) -> FlowMatching:
 #
 # ## Check it
 #
-# `genbench check` runs the conformance tests that the models of genbench pass themselves, in a minute or two: the loss
-# is a pure function of its tensors, gradients reach every parameter, sampling is deterministic, shapes and labels are
-# right.
+# `genbench check` runs the conformance tests that the models of genbench pass themselves; for a model with a network,
+# they take a minute or two. The loss is a pure function of its tensors, gradients reach every parameter, sampling is
+# deterministic, shapes and labels are right.
 #
 # ```sh
 # genbench check sliced_coupling.py

@@ -71,7 +71,8 @@ interrupted
 # the last checkpoint of its cell. Without Slurm, start the same command on every machine.
 #
 # ```sh
-# sbatch --array=1-32 --requeue --wrap "genbench sweep suite.toml"
+# sbatch --array=1-32 --gres=gpu:1 --requeue --signal=TERM@120 --wrap \
+#   "srun genbench sweep suite.toml --results /shared/results"
 # ```
 #
 # If `srun` starts several tasks with the same `genbench run`, each would do the whole run. genbench refuses this, and

@@ -54,7 +54,7 @@ def print_folder(folder: FolderStatus, path: Path, console: Console) -> None:
         ("interrupted", folder.begun),
         ("trained, not measured", folder.trained),
         ("failed", _by_reason(folder.failed)),
-        ("stale", _by_reason(folder.stale)),
+        ("outdated", _by_reason(folder.stale)),
         ("unknown", [f"{count} x {reason}" for reason, count in folder.unknown.items()]),
         ("from a Python file", [f"{count} x {name}" for name, count in folder.of_files.items()]),
         ("damaged", folder.damaged),

@@ -114,7 +114,7 @@ def leaderboard(
         hint = f"Only confirmed seeds count: genbench verify {added} --sample N measures N records again."
         options.print_wrapped(hint, err=as_markdown)
     if not as_markdown:
-        options.print_wrapped("shorter: add --markdown to print the first table only")
+        options.print_wrapped(f"shorter: add --markdown (first table, at most {METHODS} methods and your own)")
         if not board.further:
             options.print_wrapped(f"next: genbench sweep {track} --model mine.py (adds your own row)")
 

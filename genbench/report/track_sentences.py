@@ -61,7 +61,8 @@ def _ranking(board: TrackBoard) -> list[Heat]:
 def _refuted(heat: Heat) -> str:
     """Return what would refute the sentence on the first method: seeds test its place, and tasks what is separated."""
     first, alike = _ranked(heat)[0].method, _alike(heat)
-    place = f"Refuted if another method has a lower ratio in a repeat with {counted(len(heat.seeds), 'other seed')}"
+    seeds = counted(len(heat.seeds), "other seed")
+    place = f"This ranking is refuted if another method has a lower ratio in a repeat with {seeds}"
     tests = f"tests over {counted(len(heat.effects.scored), 'other task')}"
     if not alike:
         return f"{place}, or is not separated from {first} in {tests}."
@@ -74,7 +75,7 @@ def _likewise(heat: Heat, first: Heat) -> str:
     if bool(_alike(heat)) is not bool(_alike(first)):
         return _refuted(heat)
     seeds, tasks = counted(len(heat.seeds), "other seed"), counted(len(heat.effects.scored), "other task")
-    return f"Refutable as above, with {seeds} or {tasks}."
+    return f"This ranking is refuted likewise, with {seeds} or {tasks}."
 
 
 def _mixed(heats: Sequence[Heat]) -> bool:

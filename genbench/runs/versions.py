@@ -1,6 +1,6 @@
 """Versions: which records and values the installed components would no longer make.
 
-A record is outdated if a component that made it now has another version; `results status` calls it stale. If a
+A record is outdated if a component that made it now has another version; `results status` counts it. If a
 component is not installed here or cannot be imported, its records do not count as outdated.
 """
 

@@ -168,7 +168,7 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     def times(steps, tasks):
         shares = [seconds[data]["nsf"] * steps[data] / (seconds[data]["cfm"] * 20_000) for data in tasks]
         least, most = f"{min(shares):.1f}", f"{max(shares):.1f}"
-        return f"{least} times" if least == most else f"{least}-{most} times"
+        return f"{least} times" if least == most else f"{least} to {most} times"
 
     whole = dict.fromkeys(records()[1], 20_000)
     first = ratio(("nsf", whole), [*filter(is_scored, whole)])
@@ -182,19 +182,24 @@ def test_ratios_and_sentences_are_those_of_the_records(timed):
     numbers += [number for steps, tasks in compared for number in (ratio(("nsf", steps), tasks), times(steps, tasks))]
     assert [number for number in numbers if f" {number}" not in words] == []
     assert "In none of these cases is it separated from cfm." in words
-    assert f"nsf is separated from {others - len(near)} of {others} others" in said
-    assert f"There, with {numbers[4]} cfm's seconds, its excess is {numbers[3]} times cfm's." in said
+    assert (
+        f"n {len(part)} {'other ' * bool(rest)}tasks ({', '.join(part)}), nsf has {numbers[3]} times cfm's excess "
+        in said
+    )
+    assert f" excess with {numbers[4]} cfm's seconds. It is better than {others - len(near)} and not " in said
+    assert f" not separated from {len(near)} of {others} other methods. " in said
+    assert said.endswith(f" if 5 other seeds or other tasks separate nsf from one of these {len(near)}.")
     assert all(f" {data}" in words.partition("Within the time limit")[2] for data in rest)
     counts = []
     for left in part:
         near, others = alike(given, [data for data in part if data != left])
         counts.append(others - len(near))
-    assert f" Without one of the tasks, it is separated from {min(counts)} to {max(counts)}. " in words
+    assert f" If one task is left out, it is separated from {min(counts)} to {max(counts)} methods. " in words
     tasks = [data for data in seconds if data in given["nsf"]]
     better = sum(above("nsf", data, given["nsf"][data]) < above("cfm", data, 20_000) for data in tasks)
     unscored = " and ".join(data for data in tasks if data not in scored)
-    means = f"its mean is better than the mean of cfm on {better} of {len(tasks)} tasks (separated on "
-    assert f"also {unscored}, which have no ratio, {means}" in words
+    assert f" Its mean is better than cfm's on {better} of {len(tasks)} tasks (separated on " in words
+    assert f" The {len(tasks)} tasks include {unscored}, which have no ratio." in words
 
 
 def test_a_first_method_without_a_ratio_at_equal_time_is_said_to_have_none(board):
@@ -236,7 +241,10 @@ def test_a_method_without_seconds_on_a_shape_is_not_said_to_be_too_slow(board, w
     (row,) = (line for line in section.splitlines() if line.startswith("| nsf |"))
     assert row.endswith(f" | {said} | lacks {last.task} |")
     words = " ".join(section.split())
-    assert re.search(rf" it is {said} on {last.task}\. With \S+ times cfm's seconds, it has .* on the other 5 ", words)
+    assert re.search(
+        rf" it is {said} on {last.task}\. With [\d.]+( to [\d.]+)? times cfm's seconds, it has .* on the other 5 ",
+        words,
+    )
     assert "too slow" not in section
 
 
@@ -264,7 +272,7 @@ def test_a_first_method_that_failed_on_a_task_is_compared_on_the_others(board):
     words = " ".join(equal_time.section(changed).split())
     assert re.search(r" it lacks seeds on rings\. With .* times cfm's excess on the other 5 tasks; with ", words)
     assert re.search(r"\. On rings, it has \d\.\d\d times the excess with \d\.\d times the seconds\. ", words)
-    assert "; nsf lacks seeds on rings). There, with " in said
+    assert ", nsf lacks seeds on rings. On 5 other tasks (" in said
 
 
 def test_a_first_method_that_is_separated_above_the_limit_is_said_to_be(board):

@@ -25,7 +25,7 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
     said = readme.caption(board_of(tmp_path, planted()))
     assert (
         "Excess over real data in sliced_w2 divided by cfm's: geometric mean over 2 tasks with uncorrected 95 % "
-        "interval; methods that share a letter are not separated after Holm's correction, even if " in said
+        "interval. Methods that share a letter are not separated after Holm's correction, even if " in said
     )
     assert said.endswith(" if an interval excludes 1. After 20 steps: 5 seeds, default settings.")
     records = planted()
@@ -34,11 +34,11 @@ def test_the_caption_counts_tasks_and_marks_the_floor(tmp_path, monkeypatch):
             record["results"] = [row for row in record["results"] if row["nfe"] != 1]
     fewer = board_of(tmp_path / "fewer", records)
     why = "cfm is not clearly above the floor or lacks seeds"
-    assert f"geometric mean over 1 or 2 tasks (left out, because {why}: pinwheel (NFE 1)) with " in readme.caption(
-        fewer
-    )
+    said = readme.caption(fewer)
+    assert "geometric mean over 1 or 2 tasks with " in said
+    assert f" interval. The mean leaves out pinwheel (NFE 1), because {why}. " in said
     monkeypatch.setitem(EXCESS, "otcfm", -0.04)
-    assert " excludes 1; ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
+    assert " excludes 1. ° marks the floor. " in readme.caption(board_of(tmp_path / "near", planted()))
 
 
 def test_a_wide_table_has_seven_columns_with_the_last_regime_once(tmp_path):
@@ -63,8 +63,8 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
     own = readme.not_shown(board)
     assert own == (
         "Rows: cfm, otcfm, wcfm, and the best others by the first column. Not shown (ratios of these columns): "
-        f"nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (4 of 5 seeds); "
-        "reflow (unsupported)."
+        f"nsf ({board.heat(20, None).effects.summaries[2].ratio:.2f}, takes 2 NFE, 1.00); vp (no ratio: "
+        "4 of 5 seeds); reflow (no ratio: unsupported)."
     )
     assert readme.shown(board, ["Said."], "Last.").endswith(f"settings. Last.\n\n{readme.fill(own)}")
     monkeypatch.setattr(readme, "METHODS", 1)
@@ -73,7 +73,7 @@ def test_methods_without_a_row_are_listed_with_what_the_columns_have_of_them(tmp
         monkeypatch.setattr(readme, "MAIN", main)
         assert readme.not_shown(board).startswith("Rows: cfm, and the best others by the first column. ")
     monkeypatch.setattr(readme, "METHODS", 5)
-    assert readme.not_shown(board) == "Not shown: reflow (unsupported)."
+    assert readme.not_shown(board) == "Not shown: reflow (no ratio: unsupported)."
 
 
 def test_the_readme_shows_or_lists_every_method_of_the_track():
@@ -93,8 +93,8 @@ def test_the_readme_shows_or_lists_every_method_of_the_track():
 def test_the_caption_names_the_settings_of_training_that_are_not_the_baselines(tmp_path):
     own = '{ name = "nsf", plan = { betas = [0.9, 0.95], warmup = 7 } }, { name = "otcfm", plan = { clip = 1.0 } }'
     said = readme.caption(board_of(tmp_path, planted(), track=TRACK.replace('"otcfm", "nsf"', own)))
-    assert "; nsf trains differently from cfm (betas, warmup)" in said
-    assert "; otcfm trains differently from cfm (clip)" in said
+    assert " nsf trains differently from cfm (betas, warmup)." in said
+    assert " otcfm trains differently from cfm (clip)." in said
 
 
 def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
@@ -103,7 +103,7 @@ def test_the_readme_names_the_methods_with_another_recipe_and_what_differs():
         if any("default" in place["tables"] for place in record["track"]) and record["labels"]["data"] == "moons":
             plans[record["track"][0]["row"]] = record["spec"]["plan"]
     rows = {line.split("|")[1].strip() for line in SECTION.splitlines() if line.startswith("| ")}
-    found = re.findall(r"; ([\w= ]+) trains? differently from cfm \(([\w, ]+)\)", " ".join(SECTION.split()))
+    found = re.findall(r"\. ([\w= ]+) trains? differently from cfm \(([\w, ]+)\)", " ".join(SECTION.split()))
     told = {model: {*names.split(", ")} for models, names in found for model in models.split(" and ")}
     keys = {"lr", "weight_decay", "betas", "warmup", "lr_min", "clip", "ema", "batch_size", "schedule"}
     differs = {model: {key for key in keys if own.get(key) != plans[BASE].get(key)} for model, own in plans.items()}
@@ -137,7 +137,7 @@ def test_the_caption_states_the_settings_the_seeds_and_the_scale_of_the_track():
     assert stated[0][2] != stated[-1][2]
     assert "so columns differ in more than steps" in caption
     timed, rankings = read_seconds(find(readme.TRACK)).first, " ".join(readme.RANKINGS.read_text("utf-8").split())
-    assert f"; seconds: default settings, {timed.task}{readme.ONCE}; " in caption
+    assert f" Seconds: default settings, {timed.task}{readme.ONCE}. " in caption
     assert (
         "reflow's pairs, which each training solves anew (in 2D about 1 s), and sdcfm's potentials, found once per "
         "data set (in 2D, [30 to 50 s](couplings.md#what-a-step-costs) would put a first training above the limit)"
@@ -185,7 +185,7 @@ def test_the_caption_says_which_method_trains_a_teacher(tmp_path):
     spec = make_spec("reflow", "moons", metrics=[], settings={"plan": {"steps": 20}})
     assert spec.prerequisites["teacher"].plan == spec.plan
     for page in (SECTION, readme.RANKINGS.read_text("utf-8").partition("## From one data set to another")[2]):
-        assert "; reflow first trains a teacher equally long (included)" in " ".join(page.split())
+        assert " reflow first trains a teacher equally long (included)." in " ".join(page.split())
     assert "teacher" not in readme.caption(board_of(tmp_path, planted()))  # reflow has no values there
 
 

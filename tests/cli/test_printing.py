@@ -25,8 +25,8 @@ def test_all_reasons_are_shown_however_many_runs_share_one():
         "r: 32 records",
         "failed: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ... (--json)",
         "failed: 1 x version 0 of wcfm: wcfm/e",
-        "stale: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ... (--json)",
-        "stale: 1 x version 0 of wcfm: wcfm/e",
+        "outdated: 31 x version 0 of cfm: cfm-0/e, cfm-1/e, cfm-2/e, ... (--json)",
+        "outdated: 1 x version 0 of wcfm: wcfm/e",
     ]
 
 

@@ -135,7 +135,7 @@ TOGETHER = [
      ("wcfm-toys", "gaussians-5gaussians", "w2", "wcfm-balanced kappa=0.5", "cfm")),
     (15, 1, "SD-CFM is not separated from OT-CFM", ("couplings-digits", "digits", FD, "sdcfm", "otcfm")),
     (18, 3, "on semidiscrete pairs is not separated from SD-CFM", ON_MOONS),
-    ("few_steps.md", 4, "this mean flow is not separated from SD-CFM", ON_MOONS),
+    ("few_steps.md", 4, "MeanFlow on semidiscrete pairs is not separated from SD-CFM", ON_MOONS),
     (20, 3, "the two are not separated with dopri5 (sliced W2", (*VP, "sliced_w2", "vp", "cfm", LONG)),
     (20, 3, "vp has no lead at NFE 16 (sliced W2", (*VP, "sliced_w2", "vp", "cfm", {"nfe": 16} | TUNED)),
     (20, 3, "CFM leads with dopri5 in sliced W2, but not in W2", (*VP, "w2", "vp", "cfm", TUNED)),

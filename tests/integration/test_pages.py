@@ -42,7 +42,7 @@ METRICS = {
     "tilt of source": "tilt.source",
     "tilt of data": "tilt.data",
     "NFE, dopri5": "nfe",
-    "effective share of pairs": "tilt.ess",
+    "ESS": "tilt.ess",
     "copies": "memorization",
     "median distance to training images": "memorization.ratio",
     "joint W2": "w2",
@@ -332,5 +332,5 @@ def test_at_one_step_semidiscrete_pairs_alone_beat_a_mean_flow_and_plans_of_batc
             for model, steps in (("sdcfm", 2050), ("otcfm", 1030), ("otcfm", 6000))
         }
         assert ahead == {("sdcfm", 2050): True, ("otcfm", 1030): False, ("otcfm", 6000): True}
-    said = "On both tasks, one Euler step of SD-CFM beats the mean flow on independent pairs. One Euler step of OT-CFM "
+    said = "On both tasks, one Euler step of SD-CFM beats MeanFlow on independent pairs. One Euler step of OT-CFM "
     assert says("few_steps.md", said + "does so only with as many training steps as CFM.")

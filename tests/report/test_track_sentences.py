@@ -24,8 +24,8 @@ def test_the_sentences_names_the_first_method_and_what_would_refute_it(board):
     )
     assert f" 0.49 times cfm's (geometric mean over 2 tasks, 95 % interval {low}-{high}). " in wins
     assert wins.endswith(
-        " Refuted if another method has a lower ratio in a repeat with 5 other seeds, or is not separated from "
-        "otcfm in tests over 2 other tasks. Nothing is claimed for 50 steps, where cells are missing."
+        " This ranking is refuted if another method has a lower ratio in a repeat with 5 other seeds, or is not "
+        "separated from otcfm in tests over 2 other tasks. Nothing is claimed for 50 steps, where cells are missing."
     )
 
 
@@ -72,8 +72,8 @@ def test_a_shorter_budget_has_a_sentence_of_its_own(tmp_path):
     assert [*separations(board)] == [50, 20]
     assert both[2] == " ".join([places(board)[1], separations(board)[20]])
     assert both[2] == (
-        "After 20 steps, otcfm wins: it is separated from every other ranked method. Refutable as above, with 5 "
-        "other seeds or 2 other tasks. Separated from cfm across tasks: otcfm is better; nsf is worse. Not "
+        "After 20 steps, otcfm wins: it is separated from every other ranked method. This ranking is refuted likewise, "
+        "with 5 other seeds or 2 other tasks. Separated from cfm across tasks: otcfm is better; nsf is worse. Not "
         "ranked: vp (4 of 5 seeds), reflow (unsupported), wcfm (missing)."
     )
     heat = board.heat(20, None)

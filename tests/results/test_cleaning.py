@@ -20,7 +20,7 @@ def test_stale_records_stay_out_of_tables_and_their_runs_are_named(cli, swept, f
     assert f"left out: cfm on moons: {why} (1 record)" in err
     assert "(0, 1)" in written  # the other model has both seeds
     assert "1 seed only" in written
-    assert f"stale: 1 x {why}: {evaluation_name(path)}\n" in cli("results", "status", "--results", results)[1]
+    assert f"outdated: 1 x {why}: {evaluation_name(path)}\n" in cli("results", "status", "--results", results)[1]
 
 
 def test_a_sweep_runs_cells_with_stale_records_and_metrics_again(cli, swept):
