@@ -130,7 +130,7 @@ def _conclude(what: Path, verdicts: list[Any], sample: int) -> None:
     if any(verdict.reason == NOT_SAMPLED for verdict in verdicts):
         options.say(f"--sample {len(verdicts)} measures all records that have weights")
         if what.is_file():
-            options.say("a leaderboard compares a method on a task once each seed of the budget is confirmed")
+            options.say("a leaderboard compares a task once each seed of the budget is confirmed")
     if counts["refused"] or counts["not confirmed"]:
         raise RunFailed(f"{counted(counts['refused'], 'record')} refused, {counts['not confirmed']} not confirmed")
     if sample and not counts["confirmed"]:
