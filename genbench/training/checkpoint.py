@@ -40,7 +40,7 @@ class Saver:
 
     def due(self) -> bool:
         """Return whether it is time for the next checkpoint."""
-        return time.monotonic() - self.ended > max(self.save_every, self.cost / SHARE)
+        return time.monotonic() - self.ended > self.save_every * max(1.0, self.cost / (SHARE * 30))
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint; the existing file becomes the previous one. Raises OSError if it cannot be written."""

@@ -56,9 +56,7 @@ def test_only_confirmed_seeds_count_and_the_board_says_how_many_are(forger, tmp_
     assert (code, table.count("confirmed"), err.count("0 of 2 seeds confirmed")) == (0, 0, 2)
     assert "genbench verify theirs.genbench.zip --sample N" in " ".join(err.split())
     _, _, err = cli("verify", path, "--sample", "1")
-    assert (
-        "--sample 4 measures all records that have weights\na leaderboard compares a method once all its seeds" in err
-    )
+    assert "--sample 4 measures all records that have weights\na leaderboard compares a task once each seed" in err
     assert cli("verify", path, "--sample", "9")[0] == 1
     found = rows(root, "--add", path)
     assert found.keys() == {"theirs:cfm", "theirs:wcfm kappa=0.5"}

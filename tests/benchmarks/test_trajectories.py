@@ -79,8 +79,8 @@ def test_the_settings_are_the_default_ones_of_the_tracks():
 
 def test_published_values_support_what_the_readme_says_about_the_digits():
     caption = " ".join((ROOT / "README.md").read_text("utf-8").partition("## ")[0].split())
-    said = "With one network evaluation (NFE), MeanFlow's digits have the lowest FD (Frechet distance) of these, with"
-    assert f"{said} 32 the highest ([" in caption
+    said = "At NFE 1, MeanFlow's digits have the lowest FD (Frechet distance) of the four; at NFE 32, the highest (["
+    assert said in caption
     records = {record["labels"]["run"]: record for record in read_published(ROOT / "results" / "digits-v1" / RECORDS)}
     fd = {
         (name, seed, row["nfe"]): row["value"]

@@ -15,6 +15,8 @@ RE_WEIGHTED = "wcfm net=* kappa=0.0902 weigh=data *"
 """The control of PIXELS that only re-weights images, at epsilon 5."""
 LATENTS, MNIST = ("images", "cifar10*"), ("mnist5k", "mnist5k", "fd-mnist5k_cnn")
 LATENTS_V1, SHORT, MIDDLE = ("latents-v1", "cifar10*"), {"steps": 3000}, {"steps": 9000}
+LATE = {"steps": 27_000}
+"""Of LATENTS_V1, where LONG is the longest budget of the other tracks."""
 CFM_LATENT = "cfm net=dit(width=128,depth=4,heads=4) encoder=*"
 WCFM_LATENT, OT_LATENT, CONTROL = f"w{CFM_LATENT}", f"ot{CFM_LATENT}", "wcfm net=* weigh=data *"
 """W-CFM, OT-CFM and the control that only re-weights images, in LATENTS_V1."""
@@ -44,6 +46,7 @@ DIFFERENCES = [
         for one, other in ((WCFM_LATENT, CFM_LATENT), (CONTROL, CFM_LATENT), (WCFM_LATENT, CONTROL))
     ),
     *(("W1", 1, (*LATENTS_V1, "straightness", f"w{flow}", flow, MIDDLE)) for flow in ("cfm net=unet(*", CFM_LATENT)),
+    ("W1", 1, (*LATENTS_V1, "straightness", WCFM_LATENT, CFM_LATENT, LATE)),
     *(
         (card, 3, ("balanced", "8gaussians", metric, "wcfm-balanced kappa=0.5", "wcfm kappa=0.5"))
         for card, metric in (("W3", "tilt.data"), ("W3", "tilt.source"), ("W3 11", "w2"))
@@ -76,6 +79,7 @@ DIFFERENCES = [
     ("W7 10", 1, (*LATENTS, EFFICIENT, HALF_KAPPA, CFM_LATENT)),
     ("W7 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT)),
     ("W7", 3, ("plane-v1", "8gaussians", "w2", "wcfm", "cfm")),
+    ("W7 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, LATE)),
     *(
         ("W8", 3, (*LATENTS, f"precision_recall.{metric}", CFM_LATENT, f"wcfm net=* kappa={kappa} *"))
         for kappa in (0.5, 0.125)
@@ -105,6 +109,7 @@ DIFFERENCES = [
     ("W9", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT | {"nfe": 4})),
     ("W9 10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, SHORT | {"nfe": 8})),
     ("W9", 3, ("couplings", "8gaussians", "w2", "wcfm kappa=1.0", "otcfm", {"nfe": 1})),
+    *(("W9", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CFM_LATENT, LATE | {"nfe": nfe})) for nfe in (1, 4, 8)),
     *(
         ("W10", 3, ("wcfm-toys", "8gaussians-moons", "w2", "otcfm", f"wcfm kappa={kappa}"))
         for kappa in (0.5, 1.0, 2.0, 4.0)
@@ -130,6 +135,10 @@ DIFFERENCES = [
     ("O2", 3, ("couplings", "8gaussians", "w2", "otcfm", "cfm", {"nfe": 1}, {"nfe": 4})),
     ("O2", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, MIDDLE | {"nfe": 8})),
     ("O2", 1, (*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", MIDDLE | {"nfe": 8})),
+    *(
+        ("O2", digits, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, LATE | {"nfe": nfe}))
+        for nfe, digits in ((1, 0), (4, 1), (8, 1))
+    ),
     *(("O3", 3, ("couplings", data, "npe", "otcfm", "cfm")) for data in ("8gaussians", "8gaussians-moons")),
     *(
         ("O5 40" if data == "mixture dims=8" else "O5", 3, ("plane-v1", data, "sliced_w2", "otcfm", "cfm"))
@@ -140,7 +149,7 @@ DIFFERENCES = [
     ("O5 47", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, SHORT)),
     ("O5", 1, ("digits-long", "digits", FD, "otcfm", "cfm")),
     ("O5", 1, ("digits-v1", "digits", FD, "otcfm", "cfm", {"table": "tuned"})),
-    ("O5", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, MIDDLE)),
+    *(("O5", 1, (*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, plan)) for plan in (MIDDLE, LATE)),
     *(
         ("S1", 3, ("plane-v1", data, "sliced_w2", "sdcfm", "otcfm", {"nfe": nfe}))
         for data in ("8gaussians", "mixture dims=50")
@@ -176,6 +185,7 @@ DIFFERENCES = [
     ("F5 22", 1, ("digits-long", "digits", FD, "starflow noise=0.1", "cfm", {}, {})),
     *(("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"steps": steps})) for steps in (800, 4000)),
     *(("F5", 1, (*LATENTS_V1, EFFICIENT, blocks, CFM_LATENT, MIDDLE)) for blocks in (DEEP_LATENT, EQUAL_LATENT)),
+    ("F5", 1, (*LATENTS_V1, EFFICIENT, DEEP_LATENT, CFM_LATENT, LATE)),
     ("F5 22", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "cfm", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, "starflow noise=0.1", "vp", {"table": "tuned"})),
     ("F5", 1, ("digits-v1", "digits", FD, STAR, LABELED_CFM, {"table": "tuned"})),
@@ -209,14 +219,15 @@ DIFFERENCES = [
     ("T4", 0, ("digits-v1", "digits", FD, "tarflow noise=0.1", "vp", {"table": "tuned"})),
     *(("T4", 1, ("digits-v1", "digits", FD, TAR, LABELED_CFM, {"table": table})) for table in ("default", "tuned")),
     # Of findings alone.
-    ("10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CONTROL, SHORT)),
+    *(("10", 1, (*LATENTS_V1, EFFICIENT, WCFM_LATENT, CONTROL, plan)) for plan in (SHORT, LATE)),
     ("10", 1, (*LATENTS_V1, "monge_distance", WCFM_LATENT, CFM_LATENT, SHORT)),
     *(
         ("47", 1, (*LATENTS_V1, EFFICIENT, model, CFM_LATENT, plan))
         for model, plan in (
             *((model, SHORT | {"nfe": 1}) for model in ("meanflow *", OT_LATENT, "wcfm-balanced *")),
             *((model, SHORT) for model in ("meanflow *", "wcfm-balanced *")),
-            *((model, MIDDLE | {"nfe": 1}) for model in (OT_LATENT, BALANCED_LATENT, WCFM_LATENT)),
+            *((model, LATE | {"nfe": 1}) for model in (OT_LATENT, BALANCED_LATENT, WCFM_LATENT)),
+            (OT_LATENT, MIDDLE | {"nfe": 1}),
         )
     ),
     ("47", 1, (*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", MIDDLE | {"nfe": 1})),

@@ -4,6 +4,7 @@ import json
 import math
 import tomllib
 from fnmatch import fnmatch
+from itertools import combinations, product
 
 from helpers.paper_differences import (
     BALANCED_LATENT,
@@ -13,6 +14,7 @@ from helpers.paper_differences import (
     EFFICIENT,
     EQUAL_LATENT,
     HALF_KAPPA,
+    LATE,
     LATENTS,
     LATENTS_V1,
     MIDDLE,
@@ -70,14 +72,7 @@ def test_the_cards_say_what_is_separated_from_cfm():
 
 def test_the_cards_say_what_is_separated_after_9000_steps():
     every = MODELS | UNETS
-    (dit, six), (both, ten) = (separated(EFFICIENT, 1, MIDDLE, models) for models in (MODELS, every))
-    ahead = {("cfm", "otcfm"), ("cfm", "wcfm-balanced")}
-    assert ahead <= dit
-    assert not ahead & both
-    assert (len(six), len(ten)) == (6, 10)
-    said = "(both separated with Holm over the six methods with a DiT, but not over all ten), and W-CFM minus CFM"
-    lead = "with a U-Net, also after 9,000 steps at NFE 1, OT-CFM's lead is less than half as large (#) |"
-    assert says("47", f"at NFE 1, OT-CFM minus CFM is # and wcfm-balanced minus CFM # {said} is #; {lead}")
+    assert says("47", "9,000 steps with a U-Net, OT-CFM's lead (#) is less than half as large as with the DiT (#);")
     at_one = MIDDLE | {"nfe": 1}
     unet, _ = difference(*LATENTS_V1, EFFICIENT, "otcfm net=unet(*", "cfm net=unet(*", **at_one)
     assert 0 > 2 * unet > difference(*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, **at_one)[0]
@@ -85,7 +80,7 @@ def test_the_cards_say_what_is_separated_after_9000_steps():
     (nine, those), (pairs, all_of) = (separated(plan=MIDDLE, models=models) for models in (MODELS, every))
     assert (gaps & nine, len(those), gaps & pairs, len(all_of)) == (gaps, 9, {("cfm", "deep")}, 13)
     said = "(both separated with Holm over the nine methods of 3,000 steps, only the first over all 13);"
-    assert says("F5", f"# with a deep block and # with equal blocks {said}")
+    assert says("F5", f"# with a deep block and # with equal blocks {said[:-1]}, after 27,000 with a deep block #")
     for metric, nfe in ((EFFICIENT, None), (EFFICIENT, 8), ("monge_distance", None)):
         assert ("cfm", "wcfm") not in separated(metric, nfe, MIDDLE, every)[0]
         assert (("cfm", "wcfm") in separated(metric, nfe, MIDDLE)[0]) == (nfe == 8)
@@ -94,10 +89,49 @@ def test_the_cards_say_what_is_separated_after_9000_steps():
         middle, half = difference(*LATENTS_V1, metric, "wcfm net=unet(*", "cfm net=unet(*", **MIDDLE, nfe=nfe)
         assert abs(middle) < half
     found = "single tests find all three differences with the DiT and none with the U-Net; Holm over all pairs"
-    said = f"after 9,000 steps, {found} separates none, and without the four U-Nets only FD at NFE 8 |"
+    said = f"after 9,000 steps, {found} separates none, and without the four U-Nets only FD at NFE 8;"
     assert says("10", f"but not in FD with 32 steps; {said}")
     assert not {("deep", "tarflow"), ("equal", "tarflow")} & separated(BITS, plan=MIDDLE, models=every)[0]
     assert says("26", "and equal blocks (#; with a deep block, #, not separated with Holm);")
+
+
+def test_the_cards_say_what_is_separated_after_27000_steps():
+    at_one = separated(EFFICIENT, 1, LATE)
+    assert [("cfm", name) in at_one[0] for name in ("otcfm", "wcfm-balanced", "wcfm")] == [True, False, False]
+    middle, half = difference(*LATENTS_V1, EFFICIENT, BALANCED_LATENT, CFM_LATENT, **LATE, nfe=1)
+    assert middle < -half
+    assert (len(separated(plan=LATE)[1]), len(at_one[1])) == (6, 5)
+    said = "(separated with Holm over the five methods), wcfm-balanced minus CFM # (single test) and W-CFM minus CFM #;"
+    assert says("47", f"after 27,000 steps at NFE 1, OT-CFM minus CFM is # {said}")
+    for words in ((), (EFFICIENT, 8), ("monge_distance",)):
+        assert ("cfm", "wcfm") in separated(*words, plan=LATE)[0]
+    assert says(
+        "10", "after 27,000 steps with the DiT, Holm over all six methods (five at NFE 8) separates all three |"
+    )
+
+
+def test_the_card_counts_the_pairs_that_keep_their_order_with_few_evaluations():
+    kept, flows = [], (CFM_LATENT, OT_LATENT, WCFM_LATENT, CONTROL, BALANCED_LATENT)
+    for nfe in (1, 2, 4, 8):
+        before, after = (
+            {flow: mean(*LATENTS_V1, flow, EFFICIENT, nfe=nfe, **plan) for flow in flows} for plan in (MIDDLE, LATE)
+        )
+        kept.append(sum((before[a] < before[b]) == (after[a] < after[b]) for a, b in combinations(flows, 2)))
+    told = "with 1, 2, 4 and 8 NFE, {}, {}, {} and {} of the 10 pairs of the five flows keep their order;".format(*kept)
+    assert told in CARDS["48"]
+
+
+def test_longer_training_does_not_help_with_one_evaluation():
+    at_one = {
+        model: [mean(*LATENTS_V1, model, EFFICIENT, nfe=1, **plan) for plan in (SHORT, MIDDLE, LATE)]
+        for model in (CFM_LATENT, OT_LATENT)
+    }
+    told = "longer training does not help at NFE 1: CFM has {:.0f}, {:.0f} and {:.0f} after 3,000, 9,000 and 27,000 "
+    told += "steps, OT-CFM {:.0f}, {:.0f} and {:.0f} |"
+    assert told.format(*at_one[CFM_LATENT], *at_one[OT_LATENT]) in CARDS["47"]
+    for model, later in product(at_one, (MIDDLE, LATE)):
+        middle, half = difference(*LATENTS_V1, EFFICIENT, model, model, **later, nfe=1, others=SHORT | {"nfe": 1})
+        assert middle > -half
 
 
 def test_the_cards_say_which_flows_are_separated():
@@ -145,18 +179,19 @@ def test_recall_in_latents_is_near_0():
     ):
         assert max(max(values(*suite, model, recall, **plan).values()) for model in models) < 0.02
         floors += {f"{own['floor']:.2f}" for _, _, own in rows(suite[0]) if own["metric"] == recall}
-    later = (own for _, spec, own in rows(LATENTS_V1[0]) if spec["plan"] == spec["plan"] | MIDDLE)
+    later = (own for _, spec, own in rows(LATENTS_V1[0]) if spec["plan"] == spec["plan"] | LATE)
     most = max(own["value"] for own in later if own["metric"] == recall)
     said = f"recall is below 0.02 for every model after these steps, and at most {math.ceil(1000 * most) / 1000} after "
-    assert f"{said}9,000 steps in latents-v1 (floor {{}}, in latents-v1 {{}})".format(*floors) in PAPERS["W8"]
+    assert f"{said}27,000 steps in latents-v1 (floor {{}}, in latents-v1 {{}})".format(*floors) in PAPERS["W8"]
 
 
-def test_what_single_tests_do_not_separate_after_9000_steps():
+def test_what_single_tests_do_not_separate_after_longer_training():
     pairs = [("straightness", WCFM_LATENT, CFM_LATENT), (EFFICIENT, OT_LATENT, CFM_LATENT)]
     pairs += [(EFFICIENT, blocks, "tarflow *") for blocks in (DEEP_LATENT, EQUAL_LATENT)]
     pairs += [(BITS, EQUAL_LATENT, "tarflow *")]
     plans = [*((pair, MIDDLE) for pair in pairs), ((EFFICIENT, OT_LATENT, CFM_LATENT), MIDDLE | {"nfe": 8})]
-    plans += [((EFFICIENT, WCFM_LATENT, CFM_LATENT), MIDDLE | {"nfe": 1})]
+    plans += [(("straightness", WCFM_LATENT, CFM_LATENT), LATE)]
+    plans += [((EFFICIENT, WCFM_LATENT, CFM_LATENT), LATE | {"nfe": 1})]
     for pair, plan in plans:
         middle, half = difference(*LATENTS_V1, *pair, **plan)
         assert abs(middle) < half
@@ -165,12 +200,14 @@ def test_what_single_tests_do_not_separate_after_9000_steps():
     assert abs(middle) < half
     middle, half = difference(*LATENTS_V1, "straightness", *unets, **MIDDLE)
     assert middle < -half
-    said = "shows W-CFM straighter than CFM with the U-Net (#), but none does with the DiT (#) |"
+    said = "shows W-CFM straighter than CFM with the U-Net (#), but none does with the DiT (#), nor after 27,000 (#) |"
     assert says("W1", f"after 9,000 steps, a single test {said}")
-    assert says("O5", "after 9,000 steps of latents-v1 no single test does (#) |")
+    assert says("O5", "in latents-v1 no single test does after 9,000 steps (#), but one does after 27,000 (#) |")
+    middle, half = difference(*LATENTS_V1, EFFICIENT, OT_LATENT, CFM_LATENT, **LATE)
+    assert middle < -half
     assert says("26", "but after 9,000 steps no single test separates the FDs (#, #) or the bits/dim of TARFlow and")
     assert says(
-        "O2", "after 9,000 steps, no single test separates the two at NFE 8, with a DiT (#) or with a U-Net (#) |"
+        "O2", "after 9,000 steps, no single test separates the two at NFE 8, with a DiT (#) or with a U-Net (#); "
     )
 
 

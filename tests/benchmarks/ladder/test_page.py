@@ -115,8 +115,25 @@ def test_the_page_and_the_card_say_which_orders_of_latents_last():
         f"{len(mixed)}."
     )
     assert said in " ".join(ABOUT_LATENTS.split())
-    card = f"on latents-v1, {count(every)} from 3,000 to 9,000 steps (none is large);"
-    assert card in " ".join(CARDS["45"].split())
+    card = f"on latents-v1 (none is large), {count(every)} from 3,000 to 9,000 steps, and of six methods "
+    later = [count(pairs([own])) for own in orders(read_ladder(RESULTS, LATENTS)) if own.long == 27_000]
+    assert card + "{} from 3,000 to 27,000 and {} from 9,000 (card 48);".format(*later) in " ".join(CARDS["45"].split())
+
+
+def test_the_card_of_the_last_budget_of_latents_has_the_numbers_of_the_page():
+    page, card = " ".join((RESULTS / "cheap_predicts_dear.md").read_text("utf-8").split()), CARDS["48"]
+    longest = [own for own in orders(read_ladder(RESULTS, LATENTS)) if own.long == 27_000]
+    (short, late), found = (count(pairs([own])) for own in longest), longest[-1].order
+    assert (late, found.decided, found.held) == ("15 of 15", found.decided, found.decided)
+    assert f"all 15 pairs keep the order of their means (Kendall's tau {found.tau:.2f}), from 3,000 " in card
+    assert f"steps {short} (tau {longest[0].order.tau:.2f})" in card
+    scores = r"cifar10, fd-efficientnet_lite0 \| 15 of 15 \| 3 \| (\S+ \(p = \S+\)) \| (\S+ \(p = \S+\)) \|"
+    (own,) = re.findall(scores, page)
+    assert "with Brier scores of {} for `held` and {} for `ratio`".format(*own) in card
+    assert f"{found.decided} of the 15 pairs are separated after 9,000 steps" in card
+    (wide,) = (each for each in orders(read_ladder(RESULTS, LATENTS)) if (each.short, each.long) == (3000, 9000))
+    lost = sum(not margin.held for margin in pairs([wide]))
+    assert f"of the nine methods with 3,000 and 9,000 steps, {lost} of {len(pairs([wide]))} pairs turn" in card
 
 
 def test_differences_of_one_size_are_counted_together(contest):
