@@ -30,7 +30,7 @@ if [ $$code = 1 ]; then \
 else exit $$code; fi
 endef
 
-.PHONY: help install reproduce reproduce-all studies calibration figures ladder bench smoke test test-fast test-lowest test-wheel lint check docs clean
+.PHONY: help install reproduce reproduce-all studies figures bench smoke test test-fast test-lowest test-wheel lint check docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,22 +47,13 @@ reproduce-all: $(READY) ## train all published cells of plane-v1, transport-v1, 
 
 # In order of cost. The first lines of each file state its question and its cost.
 STUDIES ?= kappa wcfm-toys tutorial batch balanced tong conditions couplings couplings-dims couplings-digits few-steps large-batches maps-equal-steps drifting digits-long error-budget error-budget-tasks
-studies: $(READY) ## run the studies (hours; only what is missing), choose kappa by the elbow, write the report again
+studies: $(READY) ## run the studies (hours; only what is missing), write the report again
 	for study in $(STUDIES); do $(BIN)/genbench sweep benchmarks/studies/$$study.toml --jobs $(JOBS); done
-	$(BIN)/python -m benchmarks.elbow 8gaussians moons 8gaussians-moons gaussians-5gaussians
 	$(BIN)/python -m benchmarks.published
-	$(BIN)/python -m benchmarks.error_budget
 	$(BIN)/genbench report
 
-calibration: $(READY) ## measure which metric detects which fault (20 minutes; ARGS="--images cifar10.tar.gz" for 50 more)
-	$(BIN)/python -m benchmarks.calibration $(ARGS)
-
-figures: $(READY) ## draw the pictures of README and docs, and fill in README and rankings, from the published records (5 minutes)
-	$(BIN)/python -m benchmarks.readme
+figures: $(READY) ## draw the picture of the README (5 minutes: trains its eight models)
 	$(BIN)/python -m benchmarks.figures
-
-ladder: $(READY) ## write the page and the picture on whether cheap numbers predict dear ones, from the published records
-	$(BIN)/python -m benchmarks.ladder
 
 bench: $(READY) ## compare the speed with other libraries (15 minutes on a quiet machine), and write results/perf.md
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,perf]'

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import genbench
-from benchmarks.readme import items, leaderboard_section, read_board
 from genbench.suites import find
 
 ROOT = Path(__file__).parents[2]
@@ -238,52 +237,6 @@ def test_links_and_paths_lead_somewhere(page):
     paths = re.findall(r"`((?:genbench|benchmarks|tests)/[\w./]+)`", PAGES[page])
     lost = [link for link in links if not ((ROOT / page).parent / link).exists() and not component(link)]
     assert not lost + [path for path in paths if not (ROOT / path).exists()]
-
-
-@pytest.fixture(scope="module")
-def shown(committed):
-    """The part of the README about the track, and the track's boards: as it is shown, and with default settings."""
-    text = PAGES["README.md"].partition("## Leaderboard\n")[2].partition("\n## ")[0]
-    return text, read_board(committed), read_board(committed, "default")
-
-
-def test_the_leaderboard_of_the_readme_is_that_of_the_results(shown):
-    text, board, default = shown
-    assert leaderboard_section(PAGES["README.md"], board, default) == PAGES["README.md"]  # as `make figures` writes it
-    rows = [line.split("|")[1:-1] for line in text.splitlines() if line.startswith("|")]
-    assert (len(rows) - 2 <= 10, len(rows[0]) <= 7, rows[2][0].strip()) == (True, True, "real data")
-    said = " ".join(text.rpartition("|\n")[2].strip().split("\n\n")[0].split())
-    assert max(len(sentence.split()) for sentence in re.split(r"\. ", said)) <= 40
-    assert "nothing here says what happens at scale" in said
-    assert "](docs/tables.md#the-tables-of-a-track)" in said
-    whole = PAGES["README.md"].removeprefix("# genbench\n\n")
-    assert re.match(r"[^.]+ for [^.]+\.\n\n<img ", whole)  # one sentence, what and for whom, and a picture
-    assert re.search(r"W-CFM .*\bkappa\b", whole.partition("## Leaderboard")[0], re.DOTALL)
-
-
-def test_the_protocol_names_the_tasks_without_a_ratio_in_the_readme(shown):
-    near = " and ".join(f"`{data}`" for data in shown[1].heat(20_000, None).effects.unscored)
-    said = f"in the README's table after 20,000 steps with the own sampler, {near}."
-    assert said in " ".join(PAGES["docs/tables.md"].split())
-
-
-def test_the_sentences_of_the_readme_about_the_leaderboard_are_those_of_its_table(shown):
-    """OT-CFM was called first where methods with fewer seeds were ahead of it."""
-    text, *boards = shown
-    before = " ".join(text.partition("\n|")[0].split())
-    for sentence in items(*boards):
-        before = before.replace(sentence, "")
-    assert not re.search(r"\b(first|best|wins|winner|ahead)\b", before)  # nothing else about who wins
-
-
-def test_each_word_in_place_of_a_value_is_explained(shown, committed):
-    boards = [*shown[1:], read_board(committed, track="latents-v1")]
-    contests = [contest for board in boards for heat in board.heats for contest in heat.contests]
-    words = {re.sub(r"\d+", "N", cell.word) for contest in contests for cell in contest.cells.values() if cell.word}
-    assert "not at this budget" in words
-    rows = re.findall(r"^\| ([^|]+) \|", PAGES["docs/read_a_leaderboard.md"], re.MULTILINE)
-    known = {re.sub(r"\d+", "N", word) for row in rows for word in row.split(", ")}
-    assert words <= known
 
 
 def test_the_pattern_of_the_own_row_finds_no_line_of_a_caption(committed):

@@ -60,7 +60,7 @@ class KernelSettings:
     Args:
         kappa: temperature in units of sqrt(d): epsilon = kappa sqrt(d). By default "elbow", which chooses kappa
             on training data before the first step: the smallest kappa above which the weights hardly tilt source and
-            data. `python -m benchmarks.elbow` shows the tilt over kappa.
+            data.
         epsilon: temperature in units of the cost, instead of kappa.
         cost: "norm" |x0 - x1|, as published, or "sqnorm" |x0 - x1|^2, whose limit for small epsilon is optimal
             transport for W2.

@@ -1,13 +1,12 @@
-"""The README's picture: one noise for all methods, pixels in their places, and a caption that records support."""
+"""The README's picture: one noise for all methods, pixels in their places, settings of the tracks."""
 
 from xml.etree import ElementTree
 
 import numpy as np
 import torch
 
-from benchmarks import trajectories
-from benchmarks.readme import ROOT
-from benchmarks.trajectories import BUDGETS, COLUMNS, DRAWN, IMAGES, POINTS, SETTINGS, Panel, draw, follow, sampled
+from benchmarks import figures
+from benchmarks.figures import COLUMNS, DRAWN, IMAGES, POINTS, ROOT, SETTINGS, Panel, draw, follow, sampled
 from genbench import seeds
 from genbench.models.build import build_model
 from genbench.report.formats.figures import INK, PAPER
@@ -34,7 +33,7 @@ def random_weights(name, dataset):
 
 
 def test_all_methods_start_from_the_same_noise(monkeypatch):
-    monkeypatch.setattr(trajectories, "BUDGETS", (1,))
+    monkeypatch.setattr(figures, "BUDGETS", (1,))
     images = [sampled(*random_weights(name, IMAGES)) for name in DRAWN.values()]
     starts = [follow(*random_weights(name, POINTS))[0][0] for name in DRAWN.values()]
     for image, start in zip(images[1:], starts[1:], strict=True):
@@ -45,11 +44,11 @@ def test_all_methods_start_from_the_same_noise(monkeypatch):
 
 
 def test_a_column_follows_its_noise_alone(monkeypatch):
-    monkeypatch.setattr(trajectories, "BUDGETS", (1, 2))
+    monkeypatch.setattr(figures, "BUDGETS", (1, 2))
     model, data = random_weights("cfm", IMAGES)
     every = sampled(model, data)
-    noise = trajectories.noise
-    monkeypatch.setattr(trajectories, "noise", lambda source, n, seed: noise(source, n, seed)[2:3])
+    noise = figures.noise
+    monkeypatch.setattr(figures, "noise", lambda source, n, seed: noise(source, n, seed)[2:3])
     np.testing.assert_allclose(sampled(model, data)[:, 0], every[:, 2], atol=1 / 16)
 
 
@@ -71,27 +70,6 @@ def test_the_settings_are_the_default_ones_of_the_tracks():
             all(own[part].get(key) == value for part in ("data", "model", "plan") for key, value in other[part].items())
             for other in published
         )
-    said = (ROOT / "README.md").read_text("utf-8").partition("## ")[0]
-    steps = [f"{SETTINGS[data]['plan']['steps']:,}" for data in (POINTS, IMAGES)]
-    words = f"*With default settings, the same noise becomes moons ({steps[0]} steps) and digits ({steps[1]}). "
-    assert words in " ".join(said.split())
-
-
-def test_published_values_support_what_the_readme_says_about_the_digits():
-    caption = " ".join((ROOT / "README.md").read_text("utf-8").partition("## ")[0].split())
-    said = "At NFE 1, MeanFlow's digits have the lowest FD (Frechet distance) of the four; at NFE 32, the highest (["
-    assert said in caption
-    records = {record["labels"]["run"]: record for record in read_published(ROOT / "results" / "digits-v1" / RECORDS)}
-    fd = {
-        (name, seed, row["nfe"]): row["value"]
-        for name in DRAWN.values()
-        for seed in range(5)
-        for row in records[labels_of(spec(name, IMAGES, seed))["run"]]["results"]
-        if row["metric"] == "fd-digits_cnn" and row["point"] == "curve"
-    }
-    for seed in range(5):
-        few, many = ({name: fd[name, seed, nfe] for name in DRAWN.values()} for nfe in (BUDGETS[0], BUDGETS[-1]))
-        assert min(few, key=lambda name: few[name]) == "meanflow" == max(many, key=lambda name: many[name])
 
 
 def test_each_pixel_has_the_ink_of_its_value():
