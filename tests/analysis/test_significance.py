@@ -1,10 +1,8 @@
 """Paired tests, Holm's correction, and all pairs of a task."""
 
-import re
 from fractions import Fraction
 from functools import cache
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,22 +144,11 @@ def task(stream, methods, seeds, means=0.0):
     return means + stream.normal(size=(seeds, 1)) + spread * stream.normal(size=(seeds, methods))
 
 
-DOCUMENTED = [
-    tuple(map(int, row))
-    for row in re.findall(
-        r"^  \| (\d+) \| (\d+) \| (\d+) % \| (\d+) % \|$",
-        (Path(__file__).parents[2] / "docs/tables.md").read_text("utf-8"),
-        re.M,
-    )
-]
-"""(methods, seeds, % of columns with a false separation, % of true separations found), as in docs/tables.md."""
+SIMULATED = [(6, 3, 6, 8), (6, 5, 4, 41), (6, 10, 3, 77), (12, 5, 4, 50), (12, 10, 3, 81)]
+"""(methods, seeds, % of columns with a false separation, % of true separations found)."""
 
 
-def test_the_documented_simulations_are_of_6_and_12_methods_with_3_to_10_seeds():
-    assert [row[:2] for row in DOCUMENTED] == [(6, 3), (6, 5), (6, 10), (12, 5), (12, 10)]
-
-
-@pytest.mark.parametrize(("methods", "seeds", "mistakes"), [row[:3] for row in DOCUMENTED])
+@pytest.mark.parametrize(("methods", "seeds", "mistakes"), [row[:3] for row in SIMULATED])
 def test_equal_methods_are_told_apart_in_at_most_one_of_twenty_tables(methods, seeds, mistakes):
     stream = np.random.default_rng(methods + seeds)
     tables = [compare_all(by_model(task(stream, methods, seeds)), "lower") for _ in range(TIMES)]
@@ -180,7 +167,7 @@ def test_equal_methods_beside_different_ones_are_told_apart_in_at_most_one_of_tw
     assert 0.01 < wrong <= LEVEL + 3 * (LEVEL * (1 - LEVEL) / TIMES) ** 0.5
 
 
-@pytest.mark.parametrize(("methods", "seeds", "power"), [(m, seeds, power) for m, seeds, _, power in DOCUMENTED])
+@pytest.mark.parametrize(("methods", "seeds", "power"), [(m, seeds, power) for m, seeds, _, power in SIMULATED])
 def test_pairs_that_differ_by_standard_deviations_are_told_apart(methods, seeds, power):
     """Methods stand in a row, one median standard deviation of a difference between neighbors."""
     stream, shares = np.random.default_rng(0), []

@@ -239,18 +239,6 @@ def test_published_seeds_agree_with_one_another_also_with_a_true_outlier():
         assert not over_seeds(samples).failed
 
 
-def test_the_page_states_the_factors_that_make_reproduce_detects():
-    samples = {
-        place: Sample([own[seed] for seed in SAMPLES[track].seeds], [*own.values()])
-        for track in SAMPLES
-        for place, own in flows(track).items()
-    }
-    (least, nsf), (most, starflow) = over_seeds(samples).factors
-    assert (nsf, starflow) == ("nsf on checkerboard, nll", "starflow width=16 on moons, sliced_w2")
-    said = f"{least:.3g} for the likelihood of `nsf` on checkerboard, {most:.0f} for sliced W2 of `starflow` on moons"
-    assert said in " ".join((Path(__file__).parents[3] / "docs" / "tables.md").read_text("utf-8").split())
-
-
 def test_the_median_of_a_method_covers_its_runs_with_tuned_settings():
     """Grouped by settings, each group has too few runs: the tuned cells of a sample are runs on one data set."""
     published = records("cfm", 1 + 0.01 * np.random.default_rng(4).normal(size=(3, 2, 8)))
