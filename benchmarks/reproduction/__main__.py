@@ -10,7 +10,6 @@ import argparse
 import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,20 +18,17 @@ from genbench.analysis.track_runs import Chosen
 from genbench.cli import options as command_line
 from genbench.cli.main import exit_code, stop_on_signals
 from genbench.errors import ConfigError, RunFailed
-from genbench.report.formats import terminal
-from genbench.report.track_board import track_board
-from genbench.report.track_table import across_table
 from genbench.results.frames import cost_of, tables_of
 from genbench.results.reader import RECORDS
 from genbench.results.status import cell_names
 from genbench.runs.record import identity, read_published, without_metrics
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec
-from genbench.runs.store import Store, labels_of, writable_store
+from genbench.runs.store import labels_of, writable_store
 from genbench.storage import files
 from genbench.storage.memory import keep_freed
 from genbench.suites import FOLDER, find
-from genbench.sweeps import suite, suite_file
+from genbench.sweeps import suite
 from genbench.sweeps.ensembles import among
 from genbench.sweeps.executors import execute
 from genbench.sweeps.progress import ProgressDisplay
@@ -129,8 +125,6 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
         command_line.print_wrapped(sentence)
     lacking = f"; not: {_some(unpublished)}" if unpublished else ""
     command_line.print_wrapped(f"{len(specs)} of {len(specs) + len(unpublished)} declared cells are published{lacking}")
-    for path in paths:
-        _print_track(path, against)
     if changed:
         raise RunFailed(
             f"{len(changed)} published runs match no declared cell, because a version or a setting has changed: "
@@ -203,14 +197,6 @@ def _some(names: Sequence[str]) -> str:
 def _seconds(record: Record) -> float:
     cost = cost_of(record)
     return cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
-
-
-def _print_track(path: Path, against: Path) -> None:
-    """Print the first published table of a track, as `genbench leaderboard` does; nothing for another suite."""
-    if suite_file.read(path).track is not None:
-        table = across_table(track_board(path, Store(against)))
-        title = f"As published in {against}, not measured again: {table.title}"
-        terminal.show([replace(table, title=title)], command_line.stdout())
 
 
 if __name__ == "__main__":

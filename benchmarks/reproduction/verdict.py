@@ -14,7 +14,7 @@ exceeds its limit is a problem of its own.
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ from benchmarks.reproduction.over_seeds import OverSeeds, Place, Sample, over_se
 from genbench.analysis.labels import counted
 from genbench.registry import models
 from genbench.results.comparing import OF_ROW, TOLERANCE, Deviation, compare, row_name
-from genbench.results.frames import tables_of
 from genbench.runs.record import identity
 from genbench.runs.record_types import Record, SpecJson, cell, metric_of
 from genbench.runs.versions import with_defaults
@@ -64,8 +63,6 @@ class Reproduction(NamedTuple):
         published: number of published values.
         compared: number of published values that were measured again.
         agreeing: number of these that agree, seed by seed or, for models that amplify rounding, over seeds.
-        tables: {tables of a track: number of these values there}; none outside of tracks.
-        allowed: the median and the largest standard deviation that a single value may differ by, relative to the value.
         missing: metrics of published values that were not measured again.
         absent: published runs that have no new record, or whose new record lacks a value.
         worst: the largest deviation divided by the allowed deviation, the value that deviates, and its run.
@@ -76,8 +73,6 @@ class Reproduction(NamedTuple):
     published: int
     compared: int
     agreeing: int
-    tables: Mapping[frozenset[str], int]
-    allowed: tuple[float, float]
     missing: tuple[str, ...]
     absent: tuple[str, ...]
     worst: tuple[float, Deviation | None, str] | None
@@ -96,36 +91,27 @@ class Reproduction(NamedTuple):
         return found
 
     def sentences(self) -> list[str]:
-        """State the verdict, with the power of its tests."""
+        """State the verdict."""
         over_seeds = self.over_seeds.values if self.over_seeds is not None else 0
         text = (
             f"{self.compared:,} of {self.published:,} published values measured again, {self.agreeing:,} agree; "
-            f"{self._settings()}judged one by one: {self.compared - over_seeds:,} (within {SHARE:g} standard "
-            f"deviations over seeds, which is {self.allowed[0]:.2g} of the value in the median and at most "
-            f"{self.allowed[1]:.2g}, or {TOLERANCE:g} of the value), over seeds: {over_seeds:,}"
+            f"judged one by one: {self.compared - over_seeds:,} (within {SHARE:g} standard deviations over seeds, or "
+            f"{TOLERANCE:g} of the value), over seeds: {over_seeds:,}"
         )
         if self.worst is not None and self.worst[1] is not None:
             text += f"; largest deviation, {self.worst[0]:.2g} of the limit: {self.worst[2]}, {self.worst[1]}"
         text += f"; not measured again: {', '.join(self.missing)}" if self.missing else ""
-        said = [text]
+        sentences = [text]
         if self.shifts:
             first = self.shifts[0]
-            said.append(
+            sentences.append(
                 "Median difference of each metric over the runs of each method that is judged one by one, and of all "
                 f"of them on a data set: the largest relative to its limit is {first.size:+.2g} standard deviations "
                 f"({first.what}, {counted(first.runs, 'run')}; limit {MEDIAN / first.runs**0.5:.2g})"
             )
         if self.over_seeds is not None:
-            said.append(self.over_seeds.sentence())
-        return said
-
-    def _settings(self) -> str:
-        if not self.tables:
-            return ""
-        groups = ["tuned"], ["default"], ["default", "tuned"]
-        tuned, default, both = (self.tables.get(frozenset(each), 0) for each in groups)
-        also = f" ({both:,} of these also in the tuned table)" if both else ""
-        return f"with tuned settings: {tuned:,}, with default settings: {default + both:,}{also}; "
+            sentences.append(self.over_seeds.sentence())
+        return sentences
 
 
 def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: Iterable[Record] = ()) -> Reproduction:
@@ -141,17 +127,15 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     numbers, again = _numbers(seeds or published), list(again)
     known, cells = {identity(record): record for record in again}, Cells(again)
     values, missing, absent = 0, set(), set()
-    tables: Counter[frozenset[str]] = Counter()
     found: list[tuple[float, Deviation | None, str]] = []
     places: list[Place] = []
-    allowed: list[float] = []
     shifts: dict[tuple[str, str], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     samples: dict[Place, Sample] = {}
     for record in published:
         own = known.get(identity(record)) or cells.get(record["spec"])
         measured = {cell(row): row for row in own["results"]} if own is not None else {}
         deviations = compare(record, own).deviations if own is not None else ()
-        run, method, stands = record["labels"]["run"], _method(record), tables_of(record)
+        run, method = record["labels"]["run"], _method(record)
         chaotic = models[record["spec"]["model"]["name"]].traits.get("amplifies_rounding", False)
         for row in record["results"]:
             if (former := row["value"]) is None:
@@ -170,15 +154,12 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
                 sample.again.append(value)
                 differing = [each for each in differing if each.field != "value"]
             elif value is not None and spread:
-                allowed += [SHARE * spread / abs(former)] if former else []
                 unit = max(spread, TOLERANCE * abs(former) / MEDIAN)
                 for methods in (method, f"all methods judged one by one on {record['labels']['data']}"):
                     shifts[methods, row["metric"]][run].append((value - former) / unit if moved else 0.0)
             shares = [(_share_of_allowed(each, spread if each.field == "value" else 0.0), each) for each in differing]
             share, worst = max(shares, key=lambda each: each[0], default=(0.0, None))
             found.append((share, worst, run))
-            if stands:
-                tables[stands] += 1
             places.append(place)
     law = over_seeds(samples)
     agreeing = sum(
@@ -188,9 +169,8 @@ def reproduction(again: Iterable[Record], published: Sequence[Record], seeds: It
     several = {what: runs for what, runs in shifts.items() if len(runs) >= FEWEST}
     medians = [Shift(", ".join(what), median(map(fmean, runs.values())), len(runs)) for what, runs in several.items()]
     medians.sort(key=lambda shift: -shift.share)
-    limits = (median(allowed), max(allowed)) if allowed else (0.0, 0.0)
     parts = tuple(sorted(missing)), tuple(sorted(absent)), worst, tuple(medians), law
-    return Reproduction(values, len(found), agreeing, tables, limits, *parts)
+    return Reproduction(values, len(found), agreeing, *parts)
 
 
 class Cells:

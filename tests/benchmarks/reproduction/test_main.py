@@ -69,10 +69,7 @@ def test_the_sample_is_trained_in_ensembles_of_its_own_and_agrees(again, release
     code, out, err = again()
     assert code == 0, err
     assert f"{VALUES} of {VALUES} published values measured again, {VALUES} agree" in out
-    assert f"; with tuned settings: 6, with default settings: {VALUES - 6} ({VALUES - 6} of these also in the " in out
     assert f"{CELLS} published cells, {CELLS} to run" in err
-    title = f"As published in {released / 'results'}, not measured again: some, tuned settings: excess over real data"
-    assert "".join(title.split()) in "".join(out.split())  # a long path is wrapped
     assert {path: path.read_bytes() for path in (released / "results").rglob("*") if path.is_file()} == before
     assert len(list((released / "again" / "runs").glob("*-moons-*"))) == CELLS
     assert f"{CELLS} published cells, 0 to run" in again()[2]
@@ -82,7 +79,6 @@ def test_a_whole_track_is_trained_on_request(again):
     code, out, err = again("--whole")
     assert (code, f"{3 * CELLS + 3} published cells" in err) == (0, True), err
     assert f"{WHOLE} of {WHOLE} published values" in out
-    assert f"; with tuned settings: 9, with default settings: {WHOLE - 9} ({WHOLE - 18} of these also in the " in out
 
 
 def planted_in_training(monkeypatch):
