@@ -115,10 +115,6 @@ class KernelCoupling(Coupling):
         self.by_elbow = kernel.by_elbow
         self.register_buffer("epsilon", torch.tensor(kernel.temperature(event), dtype=torch.float64))
 
-    def tilt_curve(self, data: Data, grid: Sequence[float] = GRID) -> tuple[tuple[float, Tilt], ...]:
-        """Return (kappa, tilt of the weights at kappa) on training data, ignoring conditions, classes and seeds."""
-        return self._tilts(*self._sample(data), grid)
-
     def _sample(self, data: Data) -> tuple[Float[Tensor, "n *event"], Float[Tensor, "n *event"]]:
         """Return noise and training data for the elbow rule, without conditions, the same for all seeds."""
         n, k = min(POINTS, data.train.size or POINTS), self.event.conditions
@@ -127,14 +123,13 @@ class KernelCoupling(Coupling):
         x0 = data.source.sample(n, generator(0, "elbow", "noise"))
         return (x0[:, :-k], x1[:, :-k]) if k else (x0, x1)
 
-    def _tilts(
-        self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"], grid: Sequence[float]
-    ) -> tuple[tuple[float, Tilt], ...]:
+    def _tilts(self, x0: Float[Tensor, "n *event"], x1: Float[Tensor, "n *event"]) -> tuple[tuple[float, Tilt], ...]:
+        """Return (kappa, tilt of the weights at kappa) for each kappa of the grid."""
         n = len(x0)
         # Fewer pairs on images, to take at most a minute: the tilt varies less there.
         partners = max(2, min(n - 1, PAIRS // n, 2**28 // x1.numel()))
         costs = [self.costs(noise, x1) for noise in cyclic_shifts(x0, partners)]
-        return tuple((kappa, estimate_tilt(-cost / (kappa * self.root) for cost in costs)) for kappa in sorted(grid))
+        return tuple((kappa, estimate_tilt(-cost / (kappa * self.root) for cost in costs)) for kappa in GRID)
 
     def choose(self, data: Data) -> None:
         if not self.by_elbow:
@@ -145,7 +140,7 @@ class KernelCoupling(Coupling):
         name = cache.key(elbow=content, cost=self.cost, version=RULE, **rule)
 
         def make() -> dict[str, Tensor]:
-            kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self._tilts(x0, x1, GRID) if tilt.known])
+            kappa = elbow([(kappa, tilt.variance) for kappa, tilt in self._tilts(x0, x1) if tilt.known])
             if kappa is None:
                 raise ConfigError(
                     f"the elbow rule finds no kappa up to {GRID[-1]:g} with a flat tilt: set model.kappa=NUMBER"
