@@ -3,18 +3,18 @@
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from benchmarks import readme
-
-RESULTS = readme.ROOT / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
 
 
 @pytest.fixture(autouse=True)
 def perf(monkeypatch):
     """The scripts import their neighbors by the folder in which they are started."""
-    monkeypatch.syspath_prepend(str(readme.ROOT / "benchmarks" / "perf"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "perf"))
     monkeypatch.setenv("XLA_FLAGS", "")  # which one of them sets
     monkeypatch.setenv("NPROC", "1")
 

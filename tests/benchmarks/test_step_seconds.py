@@ -1,13 +1,14 @@
 """Seconds of training steps: which tasks are measured, and what the file beside a track has."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import readme
 from genbench.report.track_cells import read_seconds
 from genbench.suites import find
 
+ROOT = Path(__file__).parents[2]
 TRACK = """
 datasets = ["moons", { name = "mixture", dims = 3 }, "tori", "pinwheel"]
 models = ["cfm", { name = "reflow", pairs = 100000 }, "vp", { name = "gaussian", plan = { steps = 0 } }]
@@ -23,7 +24,7 @@ tuning = { steps = 5, seeds = 1 }
 @pytest.fixture
 def step_seconds(monkeypatch):
     """The script, which imports its neighbors by the folder in which it is started."""
-    monkeypatch.syspath_prepend(str(readme.ROOT / "benchmarks" / "perf"))
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "perf"))
     import step_seconds
 
     return step_seconds
