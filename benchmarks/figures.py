@@ -35,12 +35,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
 """The settings of plane-v1 and digits-v1."""
 SEED, FOLLOWED, MOMENTS = 7, 70, 15
 """Seed of the noise, points that are followed, and the times of a path that are drawn."""
-COLUMNS, BUDGETS = 4, (1, 2, 4, 32)
+COLUMNS, BUDGETS = 6, (1, 32)
 """Images in a row of a panel, and the network evaluations (NFE) of each row."""
 BACKGROUND, CELLS = 8192, 90
 """Number of data points whose density is outlined behind the paths, and cells per side of the grid."""
-SIDE, LEFT, TOP, GAP, BOTTOM = 1.77, 0.56, 0.22, 0.12, 0.08
-"""Inches of a panel's width, of the labels, of the titles, between paths and images or two panels, and below."""
+SIDE, HIGH, LEFT, TOP, GAP, BOTTOM = 1.77, 1.05, 0.56, 0.22, 0.1, 0.06
+"""Inches of a panel's width, of its paths' height, of the labels, of the titles, between two parts, and below."""
 SPACE, SMALL = 2, 7
 """Pixels between images, and the size of small text."""
 
@@ -50,7 +50,7 @@ class Panel(NamedTuple):
 
     Args:
         nfe: network evaluations that each path takes.
-        images: the noise, and one row of samples for each of BUDGETS; ink from 0 to 1.
+        images: one row of samples for each of BUDGETS; ink from 0 to 1.
     """
 
     paths: Float[np.ndarray, "times points 2"]
@@ -88,9 +88,9 @@ def follow(model: Any, data: Data) -> tuple[Float[np.ndarray, "times points 2"],
 
 @torch.no_grad()
 def sampled(model: Any, data: Any) -> Float[np.ndarray, "rows columns height width"]:
-    """Return the noise of each column, and the images that the model makes of it by 1, 2, ... Euler steps."""
+    """Return the images that the model makes of the noise of each column by 1, 32, ... Euler steps."""
     x0 = noise(model.source, COLUMNS, SEED)
-    rows = torch.stack([x0, *(model.sample(x0, method="euler", steps=steps).x for steps in BUDGETS)])
+    rows = torch.stack([model.sample(x0, method="euler", steps=steps).x for steps in BUDGETS])
     return data.space.decode(rows)[:, :, 0].numpy() / (data.space.levels - 1)
 
 
@@ -102,16 +102,17 @@ def draw(panels: Mapping[str, Panel], background: Float[np.ndarray, "n 2"]) -> A
     from matplotlib.patches import Patch
 
     every = np.concatenate([background, *(panel.paths.reshape(-1, 2) for panel in panels.values())])
-    middle, (across, up) = (every.max(0) + every.min(0)) / 2, np.ptp(every, axis=0) * 1.1
-    grid = density(background, middle, max(across, up) / 2)
+    middle, up = (every.max(0) + every.min(0)) / 2, np.ptp(every[:, 1]) * 1.1
+    across = up * SIDE / HIGH
+    grid = density(background, middle, across / 2)
     rows, columns, tall, wide = next(iter(panels.values())).images.shape
     pixel = (SIDE - GAP) / (columns * (wide + SPACE) - SPACE)
-    high, low = SIDE * up / across, pixel * (rows * (tall + SPACE) - SPACE)
-    width, height = LEFT + SIDE * len(panels), TOP + high + GAP + low + BOTTOM
+    low = pixel * (rows * (tall + SPACE) - SPACE)
+    width, height = LEFT + SIDE * len(panels), TOP + HIGH + GAP + low + BOTTOM
     figure = Figure(figsize=(width, height))
     for number, (title, panel) in enumerate(panels.items()):
         left = LEFT + SIDE * number
-        axes = figure.add_axes((left / width, (low + BOTTOM + GAP) / height, SIDE / width, high / height))
+        axes = figure.add_axes((left / width, (low + BOTTOM + GAP) / height, SIDE / width, HIGH / height))
         axes.contourf(*grid, levels=[0.05, 1.0], colors=[MUTED], alpha=0.22)
         # One line that is broken between paths makes a smaller file than many lines.
         broken = np.pad(panel.paths, [(0, 1), (0, 0), (0, 0)], constant_values=np.nan)
@@ -124,7 +125,7 @@ def draw(panels: Mapping[str, Panel], background: Float[np.ndarray, "n 2"]) -> A
         axes.text(0.04, 0.02, f"NFE {panel.nfe}", transform=axes.transAxes, fontsize=SMALL, color=MUTED)
         place = ((left + GAP / 2) / width, BOTTOM / height, (SIDE - GAP) / width, low / height)
         draw_images(figure.add_axes(place), panel.images, pixel * 72)
-    for row, word in enumerate(["noise", *(f"NFE {nfe}" for nfe in BUDGETS)][:rows]):
+    for row, word in enumerate([f"NFE {nfe}" for nfe in BUDGETS][:rows]):
         y = BOTTOM + low - pixel * (row * (tall + SPACE) + tall / 2)
         figure.text((LEFT - 0.04) / width, y / height, word, ha="right", va="center", fontsize=SMALL, color=MUTED)
     key = {
@@ -134,7 +135,7 @@ def draw(panels: Mapping[str, Panel], background: Float[np.ndarray, "n 2"]) -> A
         "data": Patch(facecolor=MUTED, alpha=0.22, linewidth=0),
     }
     look: dict[str, Any] = {"fontsize": SMALL, "labelcolor": MUTED, "handlelength": 1, "handletextpad": 0.4}
-    middle_left = (0, 1 - (TOP + high / 2) / height)
+    middle_left = (0, 1 - (TOP + HIGH / 2) / height)
     figure.legend(key.values(), key, loc="center left", bbox_to_anchor=middle_left, borderpad=0.1, **look)
     return figure
 

@@ -1,4 +1,4 @@
-"""Figures: charts drawn by matplotlib as SVG that follows the color scheme of its reader, or in another format.
+"""Figures: charts drawn by matplotlib.
 
 Each model has one style in all figures of a report. Models of the same name share a color; their variants differ in
 dashes and markers. Neighboring models differ in markers, so figures can be read without color. The colors can be
@@ -28,11 +28,9 @@ from genbench.storage import files
 
 LIGHT = ("#114aa3", "#8f1408", "#2ca481", "#6f2d67", "#b78919", "#147788", "#977cca", "#81633e", "#fe0ffd", "#8302f4")
 DARK = ("#5a9dfb", "#d05119", "#91c996", "#d878a9", "#e7a82b", "#40cdf2", "#776cc3", "#8d766b", "#cb05fb", "#b72085")
-"""Close hues for a dark background. Two colors of a list differ by at least 0.07 in Oklab, also in the simulations of
+"""Close hues for text on a dark page. Two colors of a list differ by at least 0.07 in Oklab, also in the simulations of
 Machado, Oliveira and Fernandes (2009) of the three deficiencies: the six colors of Okabe and Ito keep this distance."""
 INK, MUTED, GRID, PAPER = "#1d1f23", "#5d626b", "#e6e6e1", "#fcfcfa"
-NIGHT = ("#e6e7e9", "#a0a6b0", "#2b2f35", "#141619")
-"""Colors on a dark background of ink, muted ink, grid and paper."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 """Names of matplotlib."""
 DASHES = ((), (6, 2.5), (1.5, 2), (7, 2, 1.5, 2))
@@ -123,23 +121,13 @@ def write_charts(drawn: Charts, path: Path, models: Iterable[str] = ()) -> Path:
 
 @styled
 def encoded(figure: Any, suffix: str = "svg") -> bytes:
-    """Return a figure as the bytes of a file; SVG takes dark colors where its reader prefers them."""
+    """Return a figure as the bytes of a file."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a viewer has other fonts
         figure.savefig(buffer, format=suffix, dpi=200, metadata=metadata[suffix])
-    return _adaptive(_small(buffer.getvalue().decode())).encode() if suffix == "svg" else buffer.getvalue()
-
-
-def _adaptive(svg: str) -> str:
-    light, dark = (*LIGHT, INK, MUTED, GRID, PAPER), (*DARK, *NIGHT)
-    for index, color in enumerate(light):
-        svg = svg.replace(color, f"var(--{index})")
-    root, night = ("".join(f"--{i}:{color};" for i, color in enumerate(colors)) for colors in (light, dark))
-    style = f"<style>:root{{{root}}}@media(prefers-color-scheme:dark){{:root{{{night}}}}}</style>"
-    head, close, rest = svg.partition("<defs>")
-    return f"{head}{style}{close}{rest}"
+    return _small(buffer.getvalue().decode()).encode() if suffix == "svg" else buffer.getvalue()
 
 
 def _small(svg: str) -> str:
