@@ -32,7 +32,7 @@ REAL = "real data"
 METHODS = 9
 """Methods of the first table if no other table follows: with real data, ten rows."""
 MAIN = ("cfm", "otcfm", "wcfm", "meanflow", "starflow")
-"""Models of the README's picture, and STARFlow. The first table always shows them and the baseline."""
+"""Models that the first table always shows, with the baseline."""
 ON_ALL_TASKS = "°: at the floor or better on all these tasks; such values are not ordered among themselves."
 WINS = "Wins (own sampler), mean over tasks and opponents: 1 if better and separated, 0.5 if not separated, else 0."
 TUNED = (
