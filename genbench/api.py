@@ -22,8 +22,8 @@ from genbench.runs.spec import build_data
 from genbench.runs.versions import without_outdated
 from genbench.settings import Settings
 from genbench.sweeps import suite, user_files
-from genbench.sweeps.executors import execute
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.cells import CellEvent
+from genbench.sweeps.execution import execute
 
 log = logging.getLogger("genbench")
 
@@ -154,7 +154,7 @@ def _summary(records: Sequence[Record]) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
-def _log_warning(event: JobEvent) -> None:
+def _log_warning(event: CellEvent) -> None:
     """Log a warning of a process of a sweep."""
     if event.kind == "warning":
         log.warning("%s", event.message)

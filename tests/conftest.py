@@ -177,7 +177,7 @@ def forked_workers(monkeypatch):
     """Workers of sweeps are forked from a process that has imported genbench, instead of importing it again."""
     forkserver.ensure_running()  # sweeps start workers while SIGINT is blocked, which that process would inherit
     monkeypatch.setattr(
-        "genbench.sweeps.executors.multiprocessing.get_context", lambda kind: {"spawn": processes.context}[kind]
+        "genbench.sweeps.execution.multiprocessing.get_context", lambda kind: {"spawn": processes.context}[kind]
     )
 
 

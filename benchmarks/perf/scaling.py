@@ -26,7 +26,7 @@ import genbench
 from genbench.runs.make_spec import make_spec
 from genbench.runs.record import format_record, read_record
 from genbench.runs.store import Store, run_name
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 
 Work = Callable[[], object]
 TURNS = 3

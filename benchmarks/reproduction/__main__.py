@@ -30,7 +30,7 @@ from genbench.storage.memory import keep_freed
 from genbench.suites import FOLDER, find
 from genbench.sweeps import suite
 from genbench.sweeps.ensembles import among
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 from genbench.sweeps.progress import ProgressDisplay
 
 

@@ -126,7 +126,7 @@ def _run_one(spec: "Spec", store: "Store", log: Sequence[str], accelerator: str,
 def _run_several(missing: "Sequence[Spec]", store: "Store", log: Sequence[str]) -> list[str | None]:
     """Run several seeds, and return why each failed."""
     from genbench.results.status import cell_names
-    from genbench.sweeps.executors import execute
+    from genbench.sweeps.execution import execute
     from genbench.sweeps.progress import ProgressDisplay
 
     with ProgressDisplay(cell_names(missing), options.stderr()) as display:

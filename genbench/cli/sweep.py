@@ -74,7 +74,7 @@ def sweep(
     from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
-    from genbench.sweeps.executors import execute
+    from genbench.sweeps.execution import execute
     from genbench.sweeps.progress import ProgressDisplay
 
     with paused_collection():

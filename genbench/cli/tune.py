@@ -132,7 +132,7 @@ def _mark(specs: Sequence["Spec"]) -> str:
 def _run(missing: Mapping[str, "Spec"], store: "Store", jobs: int) -> None:
     """Run what is missing of a search; a run that fails is excluded later."""
     from genbench.analysis.labels import counted
-    from genbench.sweeps.executors import execute
+    from genbench.sweeps.execution import execute
     from genbench.sweeps.progress import ProgressDisplay
 
     say(f"{counted(len(missing), 'run')} to do")

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from genbench import activity
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.cells import CellEvent
 
 LINES = 10
 """Number of lines that a quick run or sweep prints without a terminal."""
@@ -94,7 +94,7 @@ class ProgressDisplay:
         with suppress(OSError):  # as in `_print`
             self.bars.stop()
 
-    def on_event(self, event: JobEvent) -> None:
+    def on_event(self, event: CellEvent) -> None:
         """Show one event of a sweep."""
         if event.kind == "started":
             self._show_start(event)
@@ -109,7 +109,7 @@ class ProgressDisplay:
 
     def on_progress(self, step: int, steps: int, logs: dict[str, float]) -> None:
         """Show the progress of a single run."""
-        self._show_step(JobEvent(0, "step", step, steps, tuple(logs.items())))
+        self._show_step(CellEvent(0, "step", step, steps, tuple(logs.items())))
 
     def on_activity(self, what: str, done: int, total: int) -> None:
         """Show what the run of this process does besides training steps; counted work gets its own bar."""
@@ -136,7 +136,7 @@ class ProgressDisplay:
             self.bar_of[cell] = self.bars.add_task(self.labels[cell], total=None, note="")
         self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
 
-    def _show_start(self, event: JobEvent) -> None:
+    def _show_start(self, event: CellEvent) -> None:
         self.latest = event.cell
         if event.cell in self.bar_of:
             return  # its ensemble trained it, and it is measured now
@@ -145,7 +145,7 @@ class ProgressDisplay:
         if event.message:
             self.bars.update(self.bar_of[event.cell], description=f"{event.message}: {self.labels[event.cell]}")
 
-    def _show_step(self, event: JobEvent) -> None:
+    def _show_step(self, event: CellEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
         cell, step, steps, now = event.cell, event.step, event.steps, time.monotonic()
         since, first = self.began.setdefault(cell, (now, step))
@@ -169,7 +169,7 @@ class ProgressDisplay:
             which = f"{left:,} steps left" if resumed else f"{steps:,} steps"
             self._print(f"{which} take about {duration(seconds)} on this machine{hint}")
 
-    def _line_is_due(self, event: JobEvent, now: float) -> bool:
+    def _line_is_due(self, event: CellEvent, now: float) -> bool:
         if len(self.labels) == 1:
             every = max(1, event.steps // LINES)
             return event.step % every < 100 <= event.step or event.step == event.steps
@@ -188,7 +188,7 @@ class ProgressDisplay:
         counts = {"failed": self.failed, "skipped": self.skipped}
         return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
-    def _show_postponed(self, event: JobEvent) -> None:
+    def _show_postponed(self, event: CellEvent) -> None:
         """Show, once for each reason, that a cell is tried again later."""
         if event.cell in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(event.cell))
@@ -196,7 +196,7 @@ class ProgressDisplay:
             self.postponed.add((event.cell, event.message))
             self._print(f"later: {self.labels[event.cell]}: {event.message}")
 
-    def _show_end(self, event: JobEvent) -> None:
+    def _show_end(self, event: CellEvent) -> None:
         self.finished += 1
         self.failed += event.kind == "failed"
         if event.cell in self.bar_of:

@@ -198,7 +198,7 @@ try:
     main.main()
 except SystemExit as end:
     print("ends with", end.code or 0)
-import genbench.sweeps.executors, genbench.sweeps.suite, genbench.report.publish
+import genbench.sweeps.execution, genbench.sweeps.suite, genbench.report.publish
 assert not {"torchmetrics", "torchvision", "transformers"} & set(sys.modules)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 main.main()

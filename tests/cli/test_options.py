@@ -12,7 +12,7 @@ from typer.main import get_command
 from genbench.cli import main, options
 from genbench.cli.main import app
 from genbench.errors import ConfigError
-from genbench.sweeps.progress import JobEvent, ProgressDisplay
+from genbench.sweeps.progress import CellEvent, ProgressDisplay
 
 
 @pytest.mark.parametrize("text", ["", "1,", "-1", "1.5", "x", "1-2-3", "9" * 50, "0-99999", "5-2", "0,5-2"])
@@ -60,8 +60,8 @@ class Gone(io.StringIO):
 def test_a_run_goes_on_if_nobody_reads_its_progress_or_warnings(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Gone())
     with ProgressDisplay(["cfm"], options.stderr()) as display:
-        display.on_event(JobEvent(0, "warning", message="slow"))
-        display.on_event(JobEvent(0, "done"))
+        display.on_event(CellEvent(0, "warning", message="slow"))
+        display.on_event(CellEvent(0, "done"))
     assert display.finished == 1
     options.print_wrapped("x", err=True)
     assert main.exit_code(Mock(side_effect=ConfigError("wrong"))) == 2

@@ -57,7 +57,7 @@ def test_tables_show_what_another_command_measured_during_the_sweep(swept, first
         genbench("eval", first_path(results).parents[1], "--metric", "norm", "--results", results)
         return []
 
-    monkeypatch.setattr("genbench.sweeps.executors.execute", meanwhile)
+    monkeypatch.setattr("genbench.sweeps.execution.execute", meanwhile)
     genbench("sweep", suite, "--results", results)
     assert "moons,cfm,norm," in (results / "tiny/table.csv").read_text()
 
@@ -276,7 +276,7 @@ def test_a_data_file_is_selected_by_its_hash_which_the_refusal_of_its_name_state
 def test_a_row_of_ones_own_is_compared_with_methods_that_are_not_tuned_either(cli, tmp_path, monkeypatch):
     """The first table that ranked a method compared its defaults with tuned rivals."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("genbench.sweeps.executors.execute", lambda cells, *_: [None] * len(cells))
+    monkeypatch.setattr("genbench.sweeps.execution.execute", lambda cells, *_: [None] * len(cells))
     code, out, err = cli("sweep", "plane-v1", "--model", "cfm", "--set", "model.sigma=0.1", "--dataset", "moons")
     assert code == 0, err
     assert [line.partition(" settings")[0] for line in out.splitlines() if line.startswith("plane-v1, ")] == [

@@ -13,7 +13,7 @@ from functools import partial
 from torch.distributed import TCPStore
 
 context = multiprocessing.get_context("forkserver")
-KNOWN = ["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.executors", "helpers.small_pictures"]
+KNOWN = ["pytest", "torch._dynamo", "genbench.runs.run", "genbench.sweeps.execution", "helpers.small_pictures"]
 context.set_forkserver_preload(KNOWN)  # before Python 3.13 the last one is not found, and pictures stay large
 
 

@@ -39,7 +39,7 @@ from helpers.command_line import begin
 from genbench.cli import main
 from genbench.runs.store import Store
 from genbench.storage import content_hash, lease
-from genbench.sweeps import executors
+from genbench.sweeps import execution
 from genbench.training import loop, step
 
 torch.set_num_threads(1)
@@ -103,7 +103,7 @@ def child(request, arguments, fault, report, said):
     os.dup2(said, 1)
     os.dup2(said, 2)
     # A forked worker starts at once; one that is spawned imports torch first.
-    executors.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
+    execution.multiprocessing.get_context = lambda kind: multiprocessing.context.ForkContext()
     if "save_every" in request:
         inspect.unwrap(loop.fit).__kwdefaults__["save_every"] = request["save_every"]
     if "patience" in request:

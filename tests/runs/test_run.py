@@ -26,7 +26,7 @@ from genbench.runs.run import Launch, run
 from genbench.runs.store import Store, spec_at
 from genbench.runs.weights_file import read_weights
 from genbench.storage.lease import Busy
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 
 TINY = {"plan": {"steps": 3, "batch_size": 8}, "evaluation": {"n": 16, "curve": []}}
 

@@ -8,8 +8,8 @@ from genbench.runs.make_spec import restore_spec
 from genbench.runs.run import train
 from genbench.runs.store import Store
 from genbench.runs.weights_file import read_weights
-from genbench.sweeps.executors import execute
-from genbench.sweeps.jobs import make_jobs
+from genbench.sweeps.cells import make_jobs
+from genbench.sweeps.execution import execute
 from genbench.sweeps.suite import load
 from genbench.training.process_group import Group
 

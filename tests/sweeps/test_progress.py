@@ -9,7 +9,7 @@ from rich.console import Console
 
 from genbench import activity
 from genbench.sweeps import progress
-from genbench.sweeps.jobs import JobEvent
+from genbench.sweeps.cells import CellEvent
 from genbench.sweeps.progress import ProgressDisplay
 
 LABELS = ["cfm on moons, seed 0", "starflow blocks=[a,b] on moons, seed 0", "wcfm on moons, seed 0"]
@@ -35,9 +35,9 @@ def shown(events, *, terminal, labels=LABELS, moments=None, clock=None, skipped=
 
 
 def test_a_terminal_shows_step_loss_rest_and_counts(clock):
-    steps = [JobEvent(0, "step", 100 * k, 400, (("loss", 0.5 / k),)) for k in (1, 2)]
-    events = [JobEvent(0, "started"), *steps]
-    events += [JobEvent(1, "started"), JobEvent(1, "failed", message="it broke [bold]here[/bold]")]
+    steps = [CellEvent(0, "step", 100 * k, 400, (("loss", 0.5 / k),)) for k in (1, 2)]
+    events = [CellEvent(0, "started"), *steps]
+    events += [CellEvent(1, "started"), CellEvent(1, "failed", message="it broke [bold]here[/bold]")]
     said = shown(events, terminal=True, clock=clock, moments=10, skipped=7)
     assert "failed starflow blocks=[a,b] on moons, seed 0: it broke [bold]here[/bold]" in said
     *_, total, cell = said.strip().splitlines()
@@ -46,9 +46,9 @@ def test_a_terminal_shows_step_loss_rest_and_counts(clock):
 
 
 def test_elsewhere_a_long_cell_speaks_once_a_minute(clock):
-    steps = [JobEvent(0, "step", 100 * k, 2000, (("loss", 1 / k),)) for k in range(1, 21)]
-    busy = JobEvent(2, "busy", message="process 7 on there is at it")
-    events = [JobEvent(0, "started"), *steps, JobEvent(0, "done"), *[JobEvent(2, "started"), busy] * 2]
+    steps = [CellEvent(0, "step", 100 * k, 2000, (("loss", 1 / k),)) for k in range(1, 21)]
+    busy = CellEvent(2, "busy", message="process 7 on there is at it")
+    events = [CellEvent(0, "started"), *steps, CellEvent(0, "done"), *[CellEvent(2, "started"), busy] * 2]
     lines = shown(events, terminal=False, clock=clock, moments=15).strip().splitlines()
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
     lines = [line[9:] for line in lines]
@@ -59,21 +59,21 @@ def test_elsewhere_a_long_cell_speaks_once_a_minute(clock):
 
 def test_a_quick_sweep_of_many_cells_prints_ten_lines_and_a_slow_one_a_line_a_minute(clock):
     labels = [f"cfm on moons, seed {n}" for n in range(100)]
-    events = [JobEvent(n, kind) for n in range(100) for kind in ("started", "done")]
+    events = [CellEvent(n, kind) for n in range(100) for kind in ("started", "done")]
     quick = shown(events, terminal=False, labels=labels, clock=clock, moments=0.5).strip().splitlines()
     assert [line[9:] for line in quick][::9] == ["10 of 100 done, about 2 min left", "100 of 100 done"]
     assert len(quick) == 10
     slow = shown(events, terminal=False, labels=labels, clock=clock, moments=31).strip().splitlines()
     assert len(slow) == 100
-    events = [JobEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
+    events = [CellEvent(0, "step", 100 * k, 2000) for k in range(1, 21)]
     lines = shown(events, terminal=False, labels=LABELS[:1], clock=clock, moments=1).strip().splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("cfm on moons, seed 0: step 2000 of 2000, measuring, 100 steps/s")
 
 
 def test_the_speed_of_a_cell_that_begins_again_is_that_of_its_second_life(clock):
-    began, steps = JobEvent(0, "started"), [JobEvent(0, "step", k, 1000) for k in (100, 200, 300)]
-    events = [began, *steps, JobEvent(0, "lost", message="killed"), began, *steps[:2]]
+    began, steps = CellEvent(0, "started"), [CellEvent(0, "step", k, 1000) for k in (100, 200, 300)]
+    events = [began, *steps, CellEvent(0, "lost", message="killed"), began, *steps[:2]]
     said = shown(events, terminal=True, clock=clock, moments=10)
     assert re.search(r"200/1000 .* 10 steps/s", said.strip().splitlines()[-1])
 
@@ -87,8 +87,8 @@ def test_progress_that_cannot_be_written_stops_nothing():
     with pytest.raises(OSError, match="No space"):
         console.print("x")
     with ProgressDisplay(LABELS, console) as view:
-        view.on_event(JobEvent(0, "warning", message="slow"))
-        view.on_event(JobEvent(0, "done"))
+        view.on_event(CellEvent(0, "warning", message="slow"))
+        view.on_event(CellEvent(0, "done"))
     assert view.finished == 1
 
 
@@ -105,7 +105,7 @@ def test_bars_of_a_terminal_that_has_gone_stop_nothing():
     with ProgressDisplay(LABELS, Console(file=window, force_terminal=True, width=120)) as view:
         window.closed_by_user = True
         for event in ("started", "done"):
-            view.on_event(JobEvent(0, event))
+            view.on_event(CellEvent(0, event))
         view.on_activity("decoding images", 1, 2)
         view.on_activity("decoding images", 2, 2)
     assert view.finished == 1
@@ -114,8 +114,8 @@ def test_bars_of_a_terminal_that_has_gone_stop_nothing():
 def test_count_and_rest_are_shown_whatever_the_names_and_losses(clock):
     name = "starflow blocks=[2,2,2,2] width=112 head=28 noise=0.3 net=transformer(layers=12) on cifar10, seed 12"
     logs = (("loss", 0.123456), ("a long name of a loss", 123456.0), ("ess", 1.0))
-    steps = [JobEvent(0, "step", k, 400_000, logs) for k in (100_000, 200_000)]
-    events = [JobEvent(0, "started", message="an ensemble of 3"), JobEvent(1, "started"), *steps]
+    steps = [CellEvent(0, "step", k, 400_000, logs) for k in (100_000, 200_000)]
+    events = [CellEvent(0, "started", message="an ensemble of 3"), CellEvent(1, "started"), *steps]
     lines = shown(events, terminal=True, labels=[name, "cfm"], clock=clock, moments=3600, width=80).strip().splitlines()
     assert re.search(r"an ensemble.*… .* 200000/400000 +(\d+:)?\d+:\d\d:\d\d .*27\.78 steps/s", lines[-2])
     assert max(map(len, lines)) <= 80
@@ -140,7 +140,7 @@ def test_a_line_of_a_sweep_names_the_cell_that_it_is_about(clock):
     out = io.StringIO()
     with ProgressDisplay(LABELS, Console(file=out, width=120)) as view:
         for cell in (0, 2):
-            view.on_event(JobEvent(cell, "started"))
+            view.on_event(CellEvent(cell, "started"))
             clock[0] += 20
             activity.report("drawing 512 samples at NFE 4")
     lines = [line[9:] for line in out.getvalue().splitlines()]
@@ -161,7 +161,7 @@ def test_a_long_training_says_so_before_and_how_to_look_sooner(clock, rest, said
     with ProgressDisplay(LABELS[:1], Console(file=out, width=120)) as view:
         for step in (1, 3, 20):
             clock[0] = 1000 + step * rest / 400_000
-            view.on_event(JobEvent(0, "step", step, 400_000))
+            view.on_event(CellEvent(0, "step", step, 400_000))
     printed = out.getvalue()
     assert printed.count("on this machine") == (said is not None)
     assert said is None or said in printed

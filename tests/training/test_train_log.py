@@ -5,7 +5,7 @@ import pytest
 import genbench
 from genbench import RunFailed
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 from genbench.sweeps.suite import load
 from genbench.training.train_log import TRIAL, steps_per_row
 

@@ -15,7 +15,7 @@ from genbench.runs import spec as specs
 from genbench.runs.make_spec import make_spec
 from genbench.runs.run import run
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 
 QUICK = {"plan": {"steps": 12, "batch_size": 32}, "evaluation": {"n": 128, "batch": 128}}
 

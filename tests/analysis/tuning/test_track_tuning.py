@@ -9,7 +9,7 @@ from helpers.tracks import written
 from genbench.analysis.tuning.track_tuning import track_tuning
 from genbench.errors import ConfigError
 from genbench.suites import find
-from genbench.sweeps import executors
+from genbench.sweeps import execution
 from genbench.sweeps.suite import load
 
 TRACK = """
@@ -159,13 +159,13 @@ def test_a_track_is_tuned_in_parts_and_every_part_keeps_the_choices_of_the_other
 def test_two_tunings_at_once_keep_the_choices_of_both(tmp_path, cli, monkeypatch):
     """The file is read again before it is written: the other tuning has other results."""
     path, chosen = written(tmp_path, RATES), tmp_path / "some.tuned.json"
-    whole = executors.run_job
+    whole = execution.run_job
 
     def with_another(job, store, on_event):
         chosen.write_text('{"moons": {"otcfm": {"plan": {"lr": 1e-9}}}}')
         return whole(job, store, on_event)
 
-    monkeypatch.setattr(executors, "run_job", with_another)
+    monkeypatch.setattr(execution, "run_job", with_another)
     assert cli("tune", "cfm", "--dataset", "moons", "--track", path, "--results", tmp_path / "results")[0] == 0
     assert json.loads(chosen.read_text()) == {"moons": {"cfm": {}, "otcfm": {"plan": {"lr": 1e-9}}}}
 

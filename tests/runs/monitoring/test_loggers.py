@@ -11,7 +11,7 @@ from genbench.runs.monitoring import loggers
 from genbench.runs.monitoring.loggers import Loggers
 from genbench.runs.record import read_record
 from genbench.runs.store import Store
-from genbench.sweeps.executors import execute
+from genbench.sweeps.execution import execute
 
 
 def spec(steps=30):

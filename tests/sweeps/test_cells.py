@@ -1,14 +1,14 @@
-"""Jobs: cells that share a training are one job; a cell that fails or is held elsewhere leaves the others alone."""
+"""Cells that share a training are one job; a cell that fails or is held elsewhere leaves the others alone."""
 
 import logging
+import time
 from dataclasses import replace
 
 import pytest
 from helpers.toy_trainings import cell
 
 from genbench.runs.store import Store
-from genbench.sweeps import jobs
-from genbench.sweeps.jobs import Job, JobEvent, WarningForwarder, give_up, make_jobs, run_job
+from genbench.sweeps.cells import BUSY_WAIT, CellEvent, Job, WarningForwarder, give_up, make_jobs, run_job
 
 EULER = {"method": "euler", "steps": 2}
 
@@ -48,27 +48,27 @@ def test_a_cell_that_fails_or_is_given_up_leaves_the_others_alone_and_its_reason
     assert "not finite" in failed.message
     events.clear()
     give_up(3, cell(seed=1), store, events.append, "its process was killed")
-    assert events == [JobEvent(3, "failed", message="its process was killed")]
+    assert events == [CellEvent(3, "failed", message="its process was killed")]
     assert store.failure(cell(seed=1)) == "its process was killed"
 
 
 def test_warnings_become_events_and_other_messages_do_not(monkeypatch):
-    events, log = [], logging.getLogger("genbench.tests.jobs")
+    events, log = [], logging.getLogger("genbench.tests.cells")
     monkeypatch.setattr(log, "handlers", [WarningForwarder(events.append)])
     log.warning("%s is damaged", "a file")
     log.info("nothing")
-    assert events == [JobEvent(-1, "warning", message="a file is damaged")]
+    assert events == [CellEvent(-1, "warning", message="a file is damaged")]
 
 
-def test_what_another_process_holds_is_tried_again_and_waits_longer_each_time(store, monkeypatch):
+def test_a_cell_that_another_process_holds_is_tried_again_and_then_waits_for_it(store):
     job, events = Job({0: cell(), 1: cell(seed=1)}), []
     with store.hold(cell()):
         left = run_job(job, store, events.append)
         assert kinds(events) == [(0, "started"), (0, "busy"), (1, "started"), (1, "done")]
-        assert (list(left.cells), left.wait) == ([0], jobs.FIRST_WAIT)
-        assert run_job(replace(left, wait=0.01), store, lambda event: None).wait == 0.02
-        monkeypatch.setattr(jobs, "LONGEST_WAIT", 0.015)
-        assert run_job(replace(left, wait=0.01), store, lambda event: None).wait == 0.015
+        assert (list(left.cells), left.wait) == ([0], BUSY_WAIT)
+        start = time.monotonic()
+        assert list(run_job(replace(left, wait=0.1), store, lambda event: None).cells) == [0]
+        assert time.monotonic() - start > 0.1
     events.clear()
     assert run_job(left, store, events.append) is None
     assert kinds(events) == [(0, "started"), (0, "done")]

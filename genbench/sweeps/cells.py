@@ -1,4 +1,4 @@
-"""Jobs: cells of a sweep that run one after the other in one process, and the events that they report."""
+"""Cells of a sweep: those that share a training form a job, which one process runs, and report events."""
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,12 +14,12 @@ from genbench.runs.store import Store
 from genbench.storage.lease import Busy
 from genbench.training.loop import Progress, no_progress
 
-FIRST_WAIT, LONGEST_WAIT = 2.0, 30.0
-"""Seconds that a job waits for another process at its second try; each further try doubles them."""
+BUSY_WAIT = 5.0
+"""Seconds that a job waits, when it is tried again, for a process that holds one of its cells."""
 
 
 @dataclass(frozen=True)
-class JobEvent:
+class CellEvent:
     """What happened to a cell.
 
     Args:
@@ -38,7 +38,7 @@ class JobEvent:
     message: str = ""
 
 
-OnEvent = Callable[[JobEvent], None]
+OnEvent = Callable[[CellEvent], None]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def run_job(job: Job, store: Store, on_event: OnEvent) -> Job | None:
     """
     busy: set[int] = set()
 
-    def watch(event: JobEvent) -> None:
+    def watch(event: CellEvent) -> None:
         if event.kind == "busy":
             busy.add(event.cell)
         on_event(event)
@@ -89,7 +89,7 @@ def run_job(job: Job, store: Store, on_event: OnEvent) -> Job | None:
     for index, spec in trained.items():
         _run_cell(index, spec, job, store, watch)
     left = job.only(busy)
-    return replace(left, wait=min(2 * job.wait or FIRST_WAIT, LONGEST_WAIT)) if left is not None else None
+    return replace(left, wait=BUSY_WAIT) if left is not None else None
 
 
 def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, Spec]:
@@ -102,15 +102,15 @@ def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, S
             progress = {}
             shown, first = next(iter(untrained.items()))
             others = len(untrained) - 1
-            on_event(JobEvent(shown, "started", message=f"an ensemble of {others + 1}" if others else ""))
+            on_event(CellEvent(shown, "started", message=f"an ensemble of {others + 1}" if others else ""))
             for index, spec in reversed(untrained.items()):
                 loggers = opened.enter_context(Loggers(job.loggers, store.root, spec))
-                own = _progress(index, on_event) if index == shown else no_progress
-                progress[spec.train_key] = loggers.wrap(own)
+                steps = _progress(index, on_event) if index == shown else no_progress
+                progress[spec.train_key] = loggers.wrap(steps)
             failed = train(first, store, progress, launch=Launch(wait=job.wait))
     except Busy as reason:
         for index in job.cells:
-            on_event(JobEvent(index, "busy", message=str(reason)))
+            on_event(CellEvent(index, "busy", message=str(reason)))
         return {}
     except Exception as error:
         for index, spec in untrained.items():
@@ -118,26 +118,26 @@ def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, S
         return {index: spec for index, spec in job.cells.items() if index not in untrained}
     for index, spec in untrained.items():
         if spec.train_key in failed:
-            on_event(JobEvent(index, "failed", message=failed[spec.train_key]))
+            on_event(CellEvent(index, "failed", message=failed[spec.train_key]))
     return {index: spec for index, spec in job.cells.items() if spec.train_key not in failed}
 
 
 def _run_cell(index: int, spec: Spec, job: Job, store: Store, on_event: OnEvent) -> None:
-    on_event(JobEvent(index, "started"))
+    on_event(CellEvent(index, "started"))
     try:
         with Loggers(job.loggers, store.root, spec) as loggers:
             progress = loggers.wrap(_progress(index, on_event))
             loggers.log_results(run(spec, store, progress=progress, launch=Launch(wait=job.wait)))
     except Busy as reason:
-        on_event(JobEvent(index, "busy", message=str(reason)))
+        on_event(CellEvent(index, "busy", message=str(reason)))
     except Exception as error:
         _fail(index, spec, store, on_event, error)
     else:
-        on_event(JobEvent(index, "done"))
+        on_event(CellEvent(index, "done"))
 
 
 def _progress(index: int, on_event: OnEvent) -> Progress:
-    return lambda step, steps, logs: on_event(JobEvent(index, "step", step, steps, tuple(logs.items())))
+    return lambda step, steps, logs: on_event(CellEvent(index, "step", step, steps, tuple(logs.items())))
 
 
 def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Exception) -> None:
@@ -145,14 +145,14 @@ def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Except
     if isinstance(error, ConfigError):
         give_up(index, spec, store, on_event, str(error))
     else:
-        on_event(JobEvent(index, "failed", message=reason_of(error)))
+        on_event(CellEvent(index, "failed", message=reason_of(error)))
 
 
 def give_up(index: int, spec: Spec, store: Store, on_event: OnEvent, reason: str) -> None:
     """Save beside a run why it failed, and report it."""
     with suppress(Busy), store.hold(spec, wait=1.0) as held:
         held.write_failure(spec, reason)
-    on_event(JobEvent(index, "failed", message=reason))
+    on_event(CellEvent(index, "failed", message=reason))
 
 
 class WarningForwarder(logging.Handler):
@@ -163,4 +163,4 @@ class WarningForwarder(logging.Handler):
         self.on_event = on_event
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.on_event(JobEvent(-1, "warning", message=record.getMessage()))
+        self.on_event(CellEvent(-1, "warning", message=record.getMessage()))
