@@ -18,7 +18,7 @@ from genbench.analysis.track_runs import Chosen
 from genbench.cli import options as command_line
 from genbench.cli.main import exit_code, stop_on_signals
 from genbench.errors import ConfigError, RunFailed
-from genbench.results.frames import cost_of, tables_of
+from genbench.results.frames import tables_of
 from genbench.results.reader import RECORDS
 from genbench.results.status import cell_names
 from genbench.runs.record import identity, read_published, without_metrics
@@ -29,6 +29,7 @@ from genbench.storage import files
 from genbench.storage.memory import keep_freed
 from genbench.suites import FOLDER, find
 from genbench.sweeps import suite
+from genbench.sweeps.durations import recorded_durations
 from genbench.sweeps.ensembles import among
 from genbench.sweeps.execution import execute
 from genbench.sweeps.progress import ProgressDisplay
@@ -109,16 +110,12 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
     if results.resolve() == against.resolve():
         raise ConfigError(f"--results {results}: train into a folder of its own, not into --against")
     specs, published, every, unpublished, changed = _chosen(paths, whole, against)
-    hours = sum(map(_seconds, published)) / 3600
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
-    print(
-        f"{len(specs)} published cells, {len(missing)} to run; the published runs of all took {hours:.1f} hours by the "
-        "clock, on machines that were busy with other work",
-        file=sys.stderr,
-    )
-    with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped=len(specs) - len(missing)) as display:
-        execute(missing, store, jobs, display.on_event)
+    print(f"{len(specs)} published cells, {len(missing)} to run", file=sys.stderr)
+    durations, skipped = recorded_durations(missing, published), len(specs) - len(missing)
+    with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped, durations, jobs) as display:
+        execute(missing, store, jobs, display.on_event, durations=durations)
     again = [record for spec in specs if (record := store.record(spec)) is not None]
     found = reproduction(again, published, every)
     for sentence in found.sentences():
@@ -192,11 +189,6 @@ def _place(record: Record) -> tuple[str, int, int]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f", and {len(names) - 3} others" if len(names) > 3 else "")
-
-
-def _seconds(record: Record) -> float:
-    cost = cost_of(record)
-    return cost.get("train_seconds", 0.0) + cost.get("evaluate_seconds", 0.0)
 
 
 if __name__ == "__main__":

@@ -69,11 +69,14 @@ def sweep(
     from genbench.analysis.labels import counted
     from genbench.analysis.track_runs import row_cells
     from genbench.report.publish import publish_suite, require_own_folder
+    from genbench.results.reader import RECORDS
     from genbench.results.status import cell_names
     from genbench.runs.monitoring.loggers import check_kinds
+    from genbench.runs.record import read_published
     from genbench.runs.store import Store, writable_store
     from genbench.storage.memory import paused_collection
     from genbench.sweeps import suite as suites
+    from genbench.sweeps.durations import recorded_durations
     from genbench.sweeps.execution import execute
     from genbench.sweeps.progress import ProgressDisplay
 
@@ -86,7 +89,8 @@ def sweep(
             loaded = suites.Sweep(path.stem, row_cells(path, model, changes))
         chosen = [loaded.specs[index] for index in sorted(loaded.part(dataset or (), budget, settings))]
         store = Store(results) if dry_run else writable_store(results)
-        undone = [not store.is_complete(spec, store.record(spec)) for spec in chosen]
+        records = [store.record(spec) for spec in chosen]
+        undone = [not store.is_complete(spec, record) for spec, record in zip(chosen, records, strict=True)]
         missing = [*compress(chosen, undone)]
         # Cells that are done tell budgets apart, too. Names of thousands take seconds.
         labels = [*compress(cell_names(chosen), undone)] if missing else []
@@ -98,8 +102,11 @@ def sweep(
         return
     if model is None:
         require_own_folder(results / loaded.name)
-    with ProgressDisplay(labels, options.stderr(), skipped=len(chosen) - len(missing)) as display:
-        reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()))
+    published = FOLDER / path.stem / RECORDS
+    shipped = read_published(published) if path.parent == FOLDER and published.exists() else []
+    durations = recorded_durations(missing, [*filter(None, records), *shipped])
+    with ProgressDisplay(labels, options.stderr(), len(chosen) - len(missing), durations, jobs) as display:
+        reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()), durations)
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, loaded.places)

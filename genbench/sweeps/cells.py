@@ -24,10 +24,10 @@ class CellEvent:
 
     Args:
         cell: index of the cell; -1 for a warning, which belongs to no cell.
-        kind: started (the message states the size of its ensemble); step (with step, steps and logs); done; failed
-            (with the reason); busy (another process holds the cell, which is tried again later); lost (the process was
-            killed; the cell is tried again); warning.
+        kind: started; step (with step, steps and logs); done; failed (with the reason); busy (another process holds the
+            cell, which is tried again later); lost (the process was killed; the cell is tried again); warning.
         message: why the cell failed, which process holds it, or the warning.
+        ensemble: cells that are trained together with this one, which reports for them.
     """
 
     cell: int
@@ -36,6 +36,7 @@ class CellEvent:
     steps: int = 0
     logs: tuple[tuple[str, float], ...] = ()
     message: str = ""
+    ensemble: tuple[int, ...] = ()
 
 
 OnEvent = Callable[[CellEvent], None]
@@ -101,12 +102,12 @@ def _train_ensemble(job: Job, store: Store, on_event: OnEvent) -> Mapping[int, S
         with ExitStack() as opened:
             progress = {}
             shown, first = next(iter(untrained.items()))
-            others = len(untrained) - 1
-            on_event(CellEvent(shown, "started", message=f"an ensemble of {others + 1}" if others else ""))
+            ensemble = tuple(untrained) if len(untrained) > 1 else ()
+            on_event(CellEvent(shown, "started", ensemble=ensemble))
             for index, spec in reversed(untrained.items()):
                 loggers = opened.enter_context(Loggers(job.loggers, store.root, spec))
-                steps = _progress(index, on_event) if index == shown else no_progress
-                progress[spec.train_key] = loggers.wrap(steps)
+                shows = _progress(index, on_event, ensemble) if index == shown else no_progress
+                progress[spec.train_key] = loggers.wrap(shows)
             failed = train(first, store, progress, launch=Launch(wait=job.wait))
     except Busy as reason:
         for index in job.cells:
@@ -136,8 +137,11 @@ def _run_cell(index: int, spec: Spec, job: Job, store: Store, on_event: OnEvent)
         on_event(CellEvent(index, "done"))
 
 
-def _progress(index: int, on_event: OnEvent) -> Progress:
-    return lambda step, steps, logs: on_event(CellEvent(index, "step", step, steps, tuple(logs.items())))
+def _progress(index: int, on_event: OnEvent, ensemble: tuple[int, ...] = ()) -> Progress:
+    def report(step: int, steps: int, logs: Mapping[str, float]) -> None:
+        on_event(CellEvent(index, "step", step, steps, tuple(logs.items()), ensemble=ensemble))
+
+    return report
 
 
 def _fail(index: int, spec: Spec, store: Store, on_event: OnEvent, error: Exception) -> None:

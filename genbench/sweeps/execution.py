@@ -21,6 +21,7 @@ from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.storage.memory import keep_freed
 from genbench.sweeps.cells import CellEvent, Job, OnEvent, WarningForwarder, give_up, make_jobs, run_job
+from genbench.sweeps.durations import Duration
 
 log = logging.getLogger("genbench")
 
@@ -49,12 +50,18 @@ class Workers(Protocol):
 
 
 def execute(
-    specs: Sequence[Spec], store: Store, processes: int, on_event: OnEvent, loggers: Sequence[str] = ()
+    specs: Sequence[Spec],
+    store: Store,
+    processes: int,
+    on_event: OnEvent,
+    loggers: Sequence[str] = (),
+    durations: Sequence[Duration] = (),
 ) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
 
     Args:
         processes: number of processes; 1 runs the cells in this process.
+        durations: how long cells like these took; the longest run first, so that none is alone at the end.
     """
     reasons: dict[int, str | None] = {}
 
@@ -64,6 +71,8 @@ def execute(
         on_event(event)
 
     jobs = make_jobs(specs, loggers)
+    if durations:
+        jobs.sort(key=lambda job: -sum(sum(durations[index]) for index in job.cells))
     try:
         if processes == 1:
             run_here(jobs, store, watch)

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from genbench import activity
 from genbench.sweeps.cells import CellEvent
+from genbench.sweeps.durations import Duration, TimeLeft
 
 LINES = 10
 """Number of lines that a quick run or sweep prints without a terminal."""
 
 SECONDS_PER_LINE = 60.0
-"""Seconds after which a sweep, or one of its cells, prints another line without a terminal."""
-
+"""Seconds after which a sweep prints another line without a terminal."""
 
 SECONDS_PER_ACTIVITY = 10.0
 """Seconds after which an activity prints another line without a terminal."""
@@ -39,6 +39,15 @@ def _cut(share: int) -> Column:
     return Column(ratio=share, no_wrap=True, overflow="ellipsis")
 
 
+class _Left(TimeRemainingColumn):
+    """Shows the time left: the estimate of a task that has one, or by the speed of its steps."""
+
+    def render(self, task: Task) -> Text:
+        if "left" not in task.fields:
+            return super().render(task)
+        return Text("" if task.fields["left"] is None else duration(task.fields["left"]))
+
+
 class Bars(Progress):
     """Bars that go on if they cannot be drawn: the window of a terminal may have been closed."""
 
@@ -54,30 +63,39 @@ class ProgressDisplay:
     Args:
         console: where to print; stderr by default.
         skipped: number of cells of the sweep that were done before, and are not shown.
+        durations: how long cells like these took.
+        processes: number of cells that run at a time.
     """
 
-    def __init__(self, labels: Sequence[str], console: Console | None = None, skipped: int = 0) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        console: Console | None = None,
+        skipped: int = 0,
+        durations: Sequence[Duration] = (),
+        processes: int = 1,
+    ) -> None:
         self.labels = labels
         self.skipped = skipped
+        self.time_left = TimeLeft(len(labels), durations, processes)
         self.console = console or Console(stderr=True)
         self.bars = Bars(
             TextColumn("{task.description}", markup=False, table_column=_cut(1)),
             BarColumn(bar_width=12),
             _Count("", table_column=Column(no_wrap=True, justify="right")),
-            TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=7)),
+            _Left(elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=7)),
             TextColumn("{task.fields[note]}", markup=False, table_column=_cut(1)),
             console=self.console,
             expand=True,
             disable=not self.console.is_terminal,
         )
-        self.latest = 0
         self.bar_of: dict[int, TaskID] = {}
         self.began: dict[int, tuple[float, int]] = {}
-        self.last_line: dict[int, float] = {}
+        self.running: set[int] = set()
         self.postponed: set[tuple[int, str]] = set()
         self.finished = self.failed = 0
         self.warned = False
-        self.start = self.last_count = time.monotonic()
+        self.last_count = time.monotonic()
         self.total: TaskID | None = None
         self.activity_bar, self.activity_line = None, 0.0
         self.listening = activity.shown_by(self.on_activity)
@@ -86,7 +104,8 @@ class ProgressDisplay:
         self.bars.start()
         self.listening.__enter__()
         if len(self.labels) > 1:
-            self.total = self.bars.add_task("cells", total=len(self.labels), note=self._counts())
+            self.total = self.bars.add_task("cells", total=len(self.labels), note="", left=None)
+            self._show_counts(line=self.time_left.seconds() is not None)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -96,6 +115,7 @@ class ProgressDisplay:
 
     def on_event(self, event: CellEvent) -> None:
         """Show one event of a sweep."""
+        self.time_left.on_event(event)
         if event.kind == "started":
             self._show_start(event)
         elif event.kind == "step":
@@ -106,6 +126,7 @@ class ProgressDisplay:
             self._show_postponed(event)
         else:
             self._show_end(event)
+        self._show_counts()
 
     def on_progress(self, step: int, steps: int, logs: dict[str, float]) -> None:
         """Show the progress of a single run."""
@@ -124,11 +145,11 @@ class ProgressDisplay:
                 self.activity_bar = None
             if not total and len(self.labels) == 1:
                 self._bar(0, what)
+        elif len(self.labels) > 1:
+            self._show_counts()
         elif now - self.activity_line > SECONDS_PER_ACTIVITY:
-            of_all = f": {done:,} of {total:,}" if total else ""
             self.activity_line = now
-            cell = f"{self.labels[self.latest]}: " if len(self.labels) > 1 else ""
-            self._print(f"{cell}{what}{of_all}")
+            self._print(f"{what}: {done:,} of {total:,}" if total else what)
 
     def _bar(self, cell: int, note: str, step: int | None = None, steps: int | None = None) -> None:
         """Show a note, and the steps, on the bar of a cell."""
@@ -137,13 +158,14 @@ class ProgressDisplay:
         self.bars.update(self.bar_of[cell], completed=step, total=steps, note=note)
 
     def _show_start(self, event: CellEvent) -> None:
-        self.latest = event.cell
+        self.running.add(event.cell)
         if event.cell in self.bar_of:
             return  # its ensemble trained it, and it is measured now
         self.began.pop(event.cell, None)
         self._bar(event.cell, "")
-        if event.message:
-            self.bars.update(self.bar_of[event.cell], description=f"{event.message}: {self.labels[event.cell]}")
+        if event.ensemble:
+            ensemble = f"an ensemble of {len(event.ensemble)}: {self.labels[event.cell]}"
+            self.bars.update(self.bar_of[event.cell], description=ensemble)
 
     def _show_step(self, event: CellEvent) -> None:
         """Show how far a run has come, its speed and its latest scalars."""
@@ -156,7 +178,9 @@ class ProgressDisplay:
         estimate = (steps - step) / rate if rate else 0.0
         if step in (first + 2, first + 19) and len(self.labels) == 1 and not self.warned:
             self._warn_of_length(steps, steps - step, estimate, rate, early=step == first + 2)
-        if not self.console.is_terminal and self._line_is_due(event, now):
+        every = max(1, steps // LINES)
+        due = step % every < 100 <= step or step == steps
+        if not self.console.is_terminal and len(self.labels) == 1 and due:
             left = [f"{duration(estimate)} left"] if step < steps else []
             self._print(", ".join([f"{self.labels[cell]}: step {step} of {steps}", *left, *notes]))
 
@@ -169,27 +193,33 @@ class ProgressDisplay:
             which = f"{left:,} steps left" if resumed else f"{steps:,} steps"
             self._print(f"{which} take about {duration(seconds)} on this machine{hint}")
 
-    def _line_is_due(self, event: CellEvent, now: float) -> bool:
-        if len(self.labels) == 1:
-            every = max(1, event.steps // LINES)
-            return event.step % every < 100 <= event.step or event.step == event.steps
-        if now - self.last_line.setdefault(event.cell, now) < SECONDS_PER_LINE:
-            return False
-        self.last_line[event.cell] = now
-        return True
-
     def _print(self, text: str, style: str | None = None) -> None:
         """Print a line above the bars; brackets in it are not markup."""
         clock = time.strftime("%H:%M:%S ") if len(self.labels) > 1 and not self.console.is_terminal else ""
         with suppress(OSError):  # a run goes on if its progress cannot be written, for example to a full disk
             self.console.print(clock + text, style=style, soft_wrap=True, highlight=False, markup=False)
 
-    def _counts(self) -> str:
-        counts = {"failed": self.failed, "skipped": self.skipped}
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    def _show_counts(self, *, line: bool = False) -> None:
+        """Show how many cells are done, running and failed, and the time left; without a terminal, in a line a minute.
+
+        Args:
+            line: print the line now.
+        """
+        if self.total is None:
+            return
+        counts = {"running": len(self.running), "failed": self.failed, "skipped": self.skipped}
+        notes = [f"{count} {what}" for what, count in counts.items() if count]
+        seconds = self.time_left.seconds()
+        self.bars.update(self.total, completed=self.finished, note=", ".join(notes), left=seconds)
+        now = time.monotonic()
+        if not self.console.is_terminal and (line or now - self.last_count >= SECONDS_PER_LINE):
+            self.last_count = now
+            notes += [f"about {duration(seconds)} left"] if seconds is not None else []
+            self._print(", ".join([f"{self.finished} of {len(self.labels)} done", *notes]))
 
     def _show_postponed(self, event: CellEvent) -> None:
         """Show, once for each reason, that a cell is tried again later."""
+        self.running.discard(event.cell)
         if event.cell in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(event.cell))
         if (event.cell, event.message) not in self.postponed:
@@ -199,24 +229,14 @@ class ProgressDisplay:
     def _show_end(self, event: CellEvent) -> None:
         self.finished += 1
         self.failed += event.kind == "failed"
+        self.running.discard(event.cell)
         if event.cell in self.bar_of:
             self.bars.remove_task(self.bar_of.pop(event.cell))
-        if self.total is not None:
-            self.bars.update(self.total, completed=self.finished, note=self._counts())
         if event.kind == "failed":
             self._print(f"failed {self.labels[event.cell]}: {event.message}", "red")
-        if not self.console.is_terminal:
-            self._print_count()
-
-    def _print_count(self) -> None:
-        """Print how many cells are done: after each tenth of them, and each minute."""
-        count, now = len(self.labels), time.monotonic()
+        count = len(self.labels)
         tenth = self.finished * LINES // count > (self.finished - 1) * LINES // count
-        if tenth or now - self.last_count >= SECONDS_PER_LINE:
-            self.last_count, rate = now, (now - self.start) / self.finished
-            left = f", about {duration(rate * (count - self.finished))} left" if self.finished < count else ""
-            failed = f", {self.failed} failed" if self.failed else ""
-            self._print(f"{self.finished} of {count} done{failed}{left}")
+        self._show_counts(line=tenth)
 
 
 def round_down(number: float) -> int:
