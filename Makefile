@@ -42,7 +42,7 @@ reproduce: $(READY) ## train a sample of the published cells again, into reprodu
 	$(BIN)/python -m benchmarks.reproduction plane-v1 digits-v1 --jobs $(JOBS)
 
 # Without latents-v1, whose images every run needs by --set data.path, and cifar10-v1, which has no results yet.
-reproduce-all: $(READY) ## train all published cells of plane-v1, transport-v1, maps-v1 and digits-v1 again; says first how many hours that took
+reproduce-all: $(READY) ## train all published cells of plane-v1, transport-v1, maps-v1 and digits-v1 again (says first about how long)
 	$(BIN)/python -m benchmarks.reproduction plane-v1 transport-v1 maps-v1 digits-v1 --whole --jobs $(JOBS)
 
 # In order of cost. The first lines of each file state its question and its cost.

@@ -113,7 +113,7 @@ def reproduce(paths: list[Path], whole: bool, jobs: int, results: Path, against:
     store = writable_store(results)
     missing = [spec for spec in specs if not store.is_complete(spec, store.record(spec))]
     print(f"{len(specs)} published cells, {len(missing)} to run", file=sys.stderr)
-    durations, skipped = recorded_durations(missing, published), len(specs) - len(missing)
+    durations, skipped = recorded_durations(missing, every), len(specs) - len(missing)
     with ProgressDisplay(cell_names(missing), command_line.stderr(), skipped, durations, jobs) as display:
         execute(missing, store, jobs, display.on_event, durations=durations)
     again = [record for spec in specs if (record := store.record(spec)) is not None]

@@ -3,15 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from statistics import fmean
+from statistics import fmean, median
 from typing import NamedTuple
 
 from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec
 from genbench.sweeps.cells import CellEvent
-
-PRIOR = 60.0
-"""Seconds of a sweep's own pace that weigh as much as the recorded seconds, which other machines may have taken."""
 
 
 class Duration(NamedTuple):
@@ -22,9 +19,9 @@ class Duration(NamedTuple):
 
 
 def recorded_durations(specs: Sequence[Spec], records: Iterable[Record]) -> list[Duration]:
-    """Return the mean recorded duration of each cell's model, data and steps; empty if nothing is recorded.
+    """Return the median recorded duration of each cell's model, data and steps; empty if nothing is recorded.
 
-    A cell whose model, data and steps have no record gets the mean of all records.
+    A cell whose model, data and steps have no record gets the median of the others.
     """
     recorded = defaultdict[tuple[str, str, int], list[Duration]](list)
     for record in records:
@@ -34,15 +31,15 @@ def recorded_durations(specs: Sequence[Spec], records: Iterable[Record]) -> list
             evaluate = sum(cost["evaluate_seconds"] for cost in measured if cost)
             key = record["labels"]["model"], record["labels"]["data"], record["spec"]["plan"]["steps"]
             recorded[key].append(Duration(train, evaluate))
-    means = {key: _mean(durations) for key, durations in recorded.items()}
-    if not means:
+    medians = {key: _median(durations) for key, durations in recorded.items()}
+    if not medians:
         return []
-    default = _mean(means.values())
-    return [means.get((spec.model_label, spec.data_label, spec.plan["steps"]), default) for spec in specs]
+    default = _median(medians.values())
+    return [medians.get((spec.model_label, spec.data_label, spec.plan["steps"]), default) for spec in specs]
 
 
-def _mean(durations: Iterable[Duration]) -> Duration:
-    return Duration(*map(fmean, zip(*durations, strict=True)))
+def _median(durations: Iterable[Duration]) -> Duration:
+    return Duration(*map(median, zip(*durations, strict=True)))
 
 
 class TimeLeft:
@@ -56,28 +53,45 @@ class TimeLeft:
 
     def __init__(self, cells: int, durations: Sequence[Duration], processes: int) -> None:
         self.durations = durations or [Duration(1.0, 0.0)] * cells
-        self.prior = PRIOR if durations else 0.0
+        self.recorded = bool(durations)
         self.processes = processes
         self.left = {index: sum(duration) for index, duration in enumerate(self.durations)}
-        self.work = sum(self.left.values())
-        self.start = time.monotonic()
+        self.start: dict[int, float] = {}
+        self.paces: dict[tuple[int, str], float] = {}
 
     def on_event(self, event: CellEvent) -> None:
         """Take note of what happened to a cell."""
-        if event.kind == "step":
-            for cell in event.ensemble or (event.cell,):
-                train, evaluate = self.durations[cell]
-                self.left[cell] = train * (1 - event.step / event.steps) + evaluate
-        elif event.kind in ("done", "failed"):
-            self.left.pop(event.cell, None)
-        elif event.kind in ("busy", "lost"):
+        now = time.monotonic()
+        if event.kind in ("busy", "lost"):
             self.left[event.cell] = sum(self.durations[event.cell])
+        elif event.kind == "step":
+            self._on_step(event, now)
+        elif event.kind in ("done", "failed"):
+            left = self.left.pop(event.cell)
+            if left and event.kind == "done":
+                self.paces[event.cell, "evaluate"] = (now - self.start.get(event.cell, now)) / left
+        elif event.kind == "started":
+            self.start[event.cell] = now
+
+    def _on_step(self, event: CellEvent, now: float) -> None:
+        cells = event.ensemble or (event.cell,)
+        done = sum(self.durations[cell].train for cell in cells) * event.step / event.steps
+        if done:
+            self.paces[event.cell, "train"] = (now - self.start.setdefault(event.cell, now)) / done
+        for cell in cells:
+            train, evaluate = self.durations[cell]
+            self.left[cell] = train * (1 - event.step / event.steps) + evaluate
+            if event.step == event.steps:
+                self.start[cell] = now
 
     def seconds(self) -> float | None:
         """Return the estimate; None while there is nothing to estimate from."""
-        left = sum(self.left.values())
-        done = self.work - left + self.prior * self.processes
-        if not done or not left:
+        if not self.left:
             return None
-        pace = (time.monotonic() - self.start + self.prior) / done
-        return pace * max(left, self.processes * max(self.left.values()))
+        if self.recorded:  # the median, because some cells were recorded on busy machines
+            pace = median([1.0, *self.paces.values()])
+        elif self.paces:
+            pace = fmean(self.paces.values())
+        else:
+            return None
+        return pace * max(sum(self.left.values()) / self.processes, *self.left.values())
