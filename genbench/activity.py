@@ -1,5 +1,6 @@
-"""Activity: progress messages of long computations. The command line shows them; elsewhere nothing listens."""
+"""Activity: progress messages of long computations, which the command line shows, and the age of a training step."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -23,3 +24,21 @@ def shown_by(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+_steps: list[float] = []
+
+
+@contextmanager
+def training_step() -> Iterator[None]:
+    """Measure how long the block, one step of a training, takes."""
+    _steps.append(time.monotonic())
+    try:
+        yield
+    finally:
+        _steps.pop()
+
+
+def step_age() -> float:
+    """Return the seconds since the current training step of this process began; 0 if there is none."""
+    return time.monotonic() - _steps[-1] if _steps else 0.0

@@ -119,7 +119,12 @@ def _replace(path: Path, save: Callable[[Path], object], durable: bool) -> None:
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        inode = temporary.stat().st_ino
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:  # a rename that NFS repeats fails although it was done the first time
+            if path.stat().st_ino != inode:
+                raise
         if durable:
             _sync(path.parent)
     finally:

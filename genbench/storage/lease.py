@@ -10,7 +10,8 @@ The owner reaches its run by a path through the lease, OWNER/../../../runs/RUN. 
 path is broken: an owner that was paused, lost its lease and resumes can write nothing (fencing).
 
 A lease expires when its owner's process has ended, which processes on the owner's machine see at once, or when its
-owner has not refreshed it for EXPIRY seconds by the observer's own clock, so that clocks are never compared. The folder
+owner has not refreshed it for EXPIRY seconds by the observer's own clock, so that clocks are never compared. An owner
+whose training hangs in a step stops refreshing. The folder
 may be on a network file system with atomic renames (NFS, Lustre, CephFS, ...) whose clients cache a folder for less
 than EXPIRY (NFS: `acdirmax`, a minute by default).
 """
@@ -29,6 +30,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from genbench import activity
 from genbench.errors import ConfigError
 from genbench.storage import files
 
@@ -37,6 +39,9 @@ HEARTBEAT = 15.0
 
 EXPIRY = 180.0
 """Seconds without a refresh after which a lease expires."""
+
+LONGEST_STEP = 1800.0
+"""Seconds of one training step after which its process counts as hung and refreshes its leases no longer."""
 
 UNKNOWN = "0"
 """Start time of a process of which only the existence is known."""
@@ -165,18 +170,22 @@ def _acquire(leases: Path, run: str) -> Path | None:
         if not _expired(place / name):
             return None
         with suppress(FileNotFoundError):
-            return (place / name).rename(place / mine)
-        return None
+            (place / name).rename(place / mine)
+        return _if_acquired(place / mine)
     staged = leases / f".{mine}"
     try:
         (staged / mine).mkdir(parents=True)
         staged.rename(place)
     except OSError as error:
         shutil.rmtree(staged, ignore_errors=True)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
-            return None
-        raise
-    return place / mine
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):  # another process was faster
+            raise
+    return _if_acquired(place / mine)
+
+
+def _if_acquired(path: Path) -> Path | None:
+    """Return the path of a lease if it exists. A rename that NFS repeats fails although it was done the first time."""
+    return path if path.is_dir() else None
 
 
 def _lease_names(place: Path) -> list[str]:
@@ -195,6 +204,8 @@ def _lease_names(place: Path) -> list[str]:
 
 def _refresh(path: Path, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT):
+        if activity.step_age() > LONGEST_STEP:
+            continue
         try:
             os.utime(path)
         except FileNotFoundError:

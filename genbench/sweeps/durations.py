@@ -10,6 +10,9 @@ from genbench.runs.record_types import Record
 from genbench.runs.spec import Spec
 from genbench.sweeps.cells import CellEvent
 
+PRIOR = (1.0,) * 5
+"""Paces that count like observed ones, because the longest cells come first, and may be long by a wrong record."""
+
 
 class Duration(NamedTuple):
     """Seconds of a cell."""
@@ -89,7 +92,7 @@ class TimeLeft:
         if not self.left:
             return None
         if self.recorded:  # the median, because some cells were recorded on busy machines
-            pace = median([1.0, *self.paces.values()])
+            pace = median([*PRIOR, *self.paces.values()])
         elif self.paces:
             pace = fmean(self.paces.values())
         else:

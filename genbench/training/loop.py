@@ -143,7 +143,7 @@ class _Loop:
             if self.resumed:  # repeats an interrupted evaluation; others are saved
                 self._evaluate()
             while self.state.step < self.plan.steps:
-                with self.interrupts.uninterrupted():  # drawing may move a state of the learner
+                with self.interrupts.uninterrupted(), activity.training_step():  # drawing may move the learner's state
                     self.log.add(self.step.take(next(examples)))
                     logs = self._flush() if self._logs_due() else None
                 if logs is not None:

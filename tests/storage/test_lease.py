@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
+from genbench import activity
 from genbench.errors import ConfigError
 from genbench.storage import files, lease
 
@@ -196,3 +197,35 @@ def test_an_owner_whose_proc_entry_cannot_be_read_has_not_ended(tmp_path, monkey
         assert held.owner._replace(pid=str(2**22 + 1)).exited
         with pytest.raises(lease.Busy), lease.hold(tmp_path, "a"):
             pass
+
+
+@pytest.mark.parametrize("owner", ["nobody", "elsewhere+1.1.2.3"])
+def test_a_rename_that_nfs_repeats_is_no_failure(tmp_path, short_expiry, monkeypatch, owner):
+    """The server renames, its answer is lost, and the client's second request finds nothing to rename."""
+    rename = os.rename
+
+    def repeated(source, target):
+        rename(source, target)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", repeated)
+    monkeypatch.setattr(os, "replace", repeated)
+    if owner != "nobody":
+        (tmp_path / "leases/a" / owner).mkdir(parents=True)
+    with lease.hold(tmp_path / "leases", "a", wait=60) as path:
+        (tmp_path / "runs").mkdir()
+        files.write(path / "../../../runs/a/x", "1")
+        with pytest.raises(lease.Busy), lease.hold(tmp_path / "leases", "a"):
+            pass
+    assert (tmp_path / "runs/a/x").read_text() == "1"
+    assert not list((tmp_path / "leases").iterdir())
+
+
+def test_a_process_whose_training_hangs_in_a_step_loses_its_lease(tmp_path, short_expiry, monkeypatch):
+    monkeypatch.setattr(lease, "_exited", lambda name: False)
+    with lease.hold(tmp_path / "leases", "a") as path, activity.training_step():
+        with pytest.raises(lease.Busy), lease.hold(tmp_path / "leases", "a", wait=1):
+            pass
+        monkeypatch.setattr(lease, "LONGEST_STEP", 0.0)
+        with lease.hold(tmp_path / "leases", "a", wait=60):
+            assert not path.exists()
