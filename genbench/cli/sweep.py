@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Collection
+from importlib.util import find_spec
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -36,6 +37,12 @@ def sweep(
     ] = None,
     set_: options.Set = None,
     jobs: options.Jobs = 1,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Run on the Ray cluster of RAY_ADDRESS; without one, on a local one.")
+    ] = False,
+    gpus_per_cell: Annotated[
+        int | None, typer.Option(min=1, help="GPUs of a cell on Ray; default: one, if the cluster has any.")
+    ] = None,
     results: options.Results = Path("results"),
     dry_run: options.DryRun = False,
     log: options.Log = None,
@@ -45,6 +52,12 @@ def sweep(
     changes = parse_set_options(set_ or [])
     if model is not None and (budget is not None or settings is not None):
         raise ConfigError("--model takes neither --budget nor --settings: omit them; --set plan.steps=N sets its steps")
+    if jobs > 1 and ray:
+        raise ConfigError("--ray takes no --jobs: it runs as many cells at a time as the cluster has room for")
+    if gpus_per_cell and not ray:
+        raise ConfigError("--gpus-per-cell needs --ray")
+    if ray and not find_spec("ray"):
+        raise ConfigError("--ray needs Ray: pip install 'genbench[ray]'")
     path = find(suite)
 
     from genbench.sweeps import suite_file
@@ -105,8 +118,13 @@ def sweep(
     published = FOLDER / path.stem / RECORDS
     shipped = read_published(published) if path.parent == FOLDER and published.exists() else []
     durations = recorded_durations(missing, [*filter(None, records), *shipped])
+    cluster = None
+    if ray and missing:
+        from genbench.sweeps.ray_cluster import RayCluster
+
+        cluster = RayCluster(store, missing, gpus_per_cell)
     with ProgressDisplay(labels, options.stderr(), len(chosen) - len(missing), durations, jobs) as display:
-        reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()), durations)
+        reasons = execute(missing, store, jobs, display.on_event, check_kinds(log or ()), durations, cluster)
     failed = {store.record_path(spec): why for spec, why in zip(missing, reasons, strict=True) if why is not None}
     if model is None:
         publish_suite(loaded.name, loaded.specs, store, options.stdout(), failed, loaded.places)

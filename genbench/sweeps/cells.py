@@ -1,11 +1,13 @@
 """Cells of a sweep: those that share a training form a job, which one process runs, and report events."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
+from genbench import user_code
 from genbench.errors import ConfigError, reason_of
 from genbench.runs.monitoring.loggers import Loggers
 from genbench.runs.run import Launch, run, train
@@ -13,6 +15,11 @@ from genbench.runs.spec import Spec, plan_of
 from genbench.runs.store import Store
 from genbench.storage.lease import Busy
 from genbench.training.loop import Progress, no_progress
+
+log = logging.getLogger("genbench")
+
+GRACE = 60.0
+"""Seconds in which a stopped process may save the checkpoint of its training."""
 
 BUSY_WAIT = 5.0
 """Seconds that a job waits, when it is tried again, for a process that holds one of its cells."""
@@ -37,6 +44,10 @@ class CellEvent:
     logs: tuple[tuple[str, float], ...] = ()
     message: str = ""
     ensemble: tuple[int, ...] = ()
+
+
+class Lost(Exception):
+    """The process that ran a job is lost, for this reason."""
 
 
 OnEvent = Callable[[CellEvent], None]
@@ -64,6 +75,10 @@ class Job:
         """Return a job with only the given cells; None if it has none of them."""
         chosen = {index: spec for index, spec in self.cells.items() if index in cells}
         return replace(self, cells=chosen) if chosen else None
+
+
+Ended = tuple[list[CellEvent], Job | None]
+"""How a job ended: events "done" and "failed", and the cells that other processes hold."""
 
 
 def make_jobs(specs: Sequence[Spec], loggers: Sequence[str] = ()) -> list[Job]:
@@ -159,7 +174,7 @@ def give_up(index: int, spec: Spec, store: Store, on_event: OnEvent, reason: str
     on_event(CellEvent(index, "failed", message=reason))
 
 
-class WarningForwarder(logging.Handler):
+class _WarningForwarder(logging.Handler):
     """Log handler that turns warnings into events."""
 
     def __init__(self, on_event: OnEvent) -> None:
@@ -168,3 +183,30 @@ class WarningForwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.on_event(CellEvent(-1, "warning", message=record.getMessage()))
+
+
+@contextmanager
+def forwarded_warnings(on_event: OnEvent) -> Iterator[None]:
+    """Turn the warnings of a block into events."""
+    handler = _WarningForwarder(on_event)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def run_cells(job: Job, store: Store, code: Sequence[str], send: OnEvent = lambda event: None) -> Ended:
+    """Run a job on another machine, which loads the user's Python files first, and send its other events."""
+    for path in code:
+        user_code.load_file(Path(path))
+    ended: list[CellEvent] = []
+
+    def on_event(event: CellEvent) -> None:
+        if event.kind in ("done", "failed"):
+            ended.append(event)
+        else:
+            send(event)
+
+    with forwarded_warnings(on_event):
+        return ended, run_job(job, store, on_event)

@@ -20,16 +20,13 @@ from genbench.errors import reason_of
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.storage.memory import keep_freed
-from genbench.sweeps.cells import CellEvent, Job, OnEvent, WarningForwarder, give_up, make_jobs, run_job
+from genbench.sweeps.cells import GRACE, CellEvent, Job, Lost, OnEvent, forwarded_warnings, give_up, make_jobs, run_job
 from genbench.sweeps.durations import Duration
 
 log = logging.getLogger("genbench")
 
 POLL = 0.2
 """Seconds between two looks at the events of running jobs."""
-
-GRACE = 60.0
-"""Seconds in which a stopped process may save the checkpoint of its training before it is killed."""
 
 
 class Workers(Protocol):
@@ -41,12 +38,19 @@ class Workers(Protocol):
 
     tries: int
 
-    def start(self, job: Job) -> "Future[Job | None] | None":
-        """Start a job, whose result are the cells that other processes hold; None while there is no room for it."""
+    def __enter__(self) -> "Workers": ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, job: Job) -> Future | None:
+        """Start a job; None while there is no room for it."""
 
     def events(self) -> list[CellEvent]:
         """Return what has happened since the last call."""
         ...
+
+    def result(self, future: Future, on_event: OnEvent) -> Job | None:
+        """Return the cells of a job that other processes hold. Raises Lost if its process was lost."""
 
 
 def execute(
@@ -56,12 +60,14 @@ def execute(
     on_event: OnEvent,
     loggers: Sequence[str] = (),
     durations: Sequence[Duration] = (),
+    cluster: Workers | None = None,
 ) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
 
     Args:
         processes: number of processes; 1 runs the cells in this process.
         durations: how long cells like these took; the longest run first, so that none is alone at the end.
+        cluster: processes of other machines, instead of this one's.
     """
     reasons: dict[int, str | None] = {}
 
@@ -74,11 +80,11 @@ def execute(
     if durations:
         jobs.sort(key=lambda job: -sum(sum(durations[index]) for index in job.cells))
     try:
-        if processes == 1:
+        if processes == 1 and cluster is None:
             run_here(jobs, store, watch)
         else:
-            with ProcessPool(store, processes) as pool:
-                run_on(pool, jobs, store, watch)
+            with cluster or ProcessPool(store, processes) as workers:
+                run_on(workers, jobs, store, watch)
     finally:
         store.remove_leftovers()
     return [reasons[index] for index in range(len(specs))]
@@ -95,13 +101,14 @@ def run_here(jobs: Sequence[Job], store: Store, on_event: OnEvent) -> None:
 
 def run_on(workers: Workers, jobs: Sequence[Job], store: Store, on_event: OnEvent) -> None:
     """Run jobs on workers until every cell has ended with an event "done" or "failed"."""
-    waiting, running = deque(jobs), dict[Future[Job | None], Job]()
+    waiting, running = deque(jobs), dict[Future, Job]()
     ended, losses = set[int](), Counter[int]()
 
     def watch(event: CellEvent) -> None:
+        if event.cell not in ended:  # news of a cluster may come late
+            on_event(event)
         if event.kind in ("done", "failed"):
             ended.add(event.cell)
-        on_event(event)
 
     while waiting or running:
         for job in list(waiting):
@@ -115,12 +122,11 @@ def run_on(workers: Workers, jobs: Sequence[Job], store: Store, on_event: OnEven
         for future in finished:
             job = running.pop(future)
             try:
-                left = future.result()
-            except Exception as error:
-                reason = "its process was killed" if isinstance(error, BrokenExecutor) else reason_of(error)
+                left = workers.result(future, watch)
+            except Lost as reason:
                 left = job.only(job.cells.keys() - ended)
                 if left is not None:
-                    left = _without_lost(left, losses, workers.tries, reason, store, watch)
+                    left = _without_lost(left, losses, workers.tries, str(reason), store, watch)
             if left is not None:
                 waiting.append(left)
 
@@ -165,7 +171,7 @@ class Worker:
         (self.process,) = set(multiprocessing.active_children()) - children
         sender.close()
 
-    def submit(self, job: Job, store: Store) -> "Future[Job | None]":
+    def submit(self, job: Job, store: Store) -> Future:
         """Run a job after what was submitted before."""
         self.future, self.threads = self.executor.submit(work, job, store), job.threads
         return self.future
@@ -206,7 +212,7 @@ class ProcessPool:
                     worker.process.kill()
                 worker.executor.shutdown()
 
-    def start(self, job: Job) -> "Future[Job | None] | None":
+    def start(self, job: Job) -> Future | None:
         """Start a job; None while there is no room for it."""
         busy = [worker for worker in self.workers if not worker.future.done()]
         threads = job.threads + sum(worker.threads for worker in busy)
@@ -231,6 +237,15 @@ class ProcessPool:
                 while worker.events.poll():
                     received.append(worker.events.recv())
         return received
+
+    def result(self, future: Future, on_event: OnEvent) -> Job | None:
+        """Return the cells of a job that other processes hold. Raises Lost if its process was lost."""
+        try:
+            return future.result()
+        except BrokenExecutor as error:
+            raise Lost("its process was killed") from error
+        except Exception as error:
+            raise Lost(reason_of(error)) from error
 
 
 def _cores() -> int:
@@ -264,14 +279,14 @@ def prepare(pipe: Connection, gpu: str) -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     keep_freed()
     Sender.pipe = pipe
-    log.addHandler(WarningForwarder(Sender.send))
 
 
 def work(job: Job, store: Store) -> Job | None:
     """Run a job in a worker process. SIGTERM, which an idle process obeys at once, lets it save its training."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        return run_job(job, store, Sender.send)
+        with forwarded_warnings(Sender.send):
+            return run_job(job, store, Sender.send)
     except KeyboardInterrupt:
         raise RuntimeError("its process was stopped by SIGTERM") from None
     finally:

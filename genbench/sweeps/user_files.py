@@ -1,14 +1,19 @@
 """Users' files where a name is expected: Python files that register components, and files of data."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from genbench import user_code
 from genbench.errors import ConfigError
 from genbench.registry import ALL, Registry
-from genbench.settings import Setting, Settings, merge, settings_of
+from genbench.settings import Setting, Settings, merge, settings_in, settings_of
 from genbench.storage import content_hash, files
+
+if TYPE_CHECKING:
+    from genbench.runs.spec import Spec
 
 POINTS = (".npy", ".npz", ".csv", ".parquet")
 ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|tar\.\w+)$")
@@ -153,3 +158,19 @@ def metric_names(metrics: Iterable[str] | None, folder: Path = Path()) -> list[s
     if isinstance(metrics, str):
         raise ConfigError(f"metrics='{metrics}' is wrong: write a list of names, as ['{metrics}']")
     return None if metrics is None else [component_name("metrics", metric, folder)[0] for metric in metrics]
+
+
+def pack(specs: Sequence["Spec"], folder: Path) -> list[str]:
+    """Copy what the specs need into a folder, and return the paths of the user's Python files in it."""
+    sources = {f"code/{number}/{path.name}": path for number, path in enumerate(user_code.named_files())}
+    for name, path in sources.items():
+        for module, content in user_code.sources(path).items():
+            files.write(folder / Path(name).parent / module, content)
+    parts = [part for spec in specs for part in spec.parts()]
+    paths = {path for _, builder, part in parts for _, path in content_hash.paths_in(builder, settings_in(part))}
+    paths |= {Path(part["path"]) for _, _, part in parts if part.get("path")}
+    for path in paths:
+        if path.exists() and not path.is_absolute():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if path.is_dir() else shutil.copyfile)(path, folder / path)
+    return list(sources)

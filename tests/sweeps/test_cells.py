@@ -8,7 +8,7 @@ import pytest
 from helpers.toy_trainings import cell
 
 from genbench.runs.store import Store
-from genbench.sweeps.cells import BUSY_WAIT, CellEvent, Job, WarningForwarder, give_up, make_jobs, run_job
+from genbench.sweeps.cells import BUSY_WAIT, CellEvent, Job, forwarded_warnings, give_up, make_jobs, run_job
 
 EULER = {"method": "euler", "steps": 2}
 
@@ -52,11 +52,12 @@ def test_a_cell_that_fails_or_is_given_up_leaves_the_others_alone_and_its_reason
     assert store.failure(cell(seed=1)) == "its process was killed"
 
 
-def test_warnings_become_events_and_other_messages_do_not(monkeypatch):
+def test_warnings_become_events_and_other_messages_do_not():
     events, log = [], logging.getLogger("genbench.tests.cells")
-    monkeypatch.setattr(log, "handlers", [WarningForwarder(events.append)])
-    log.warning("%s is damaged", "a file")
-    log.info("nothing")
+    with forwarded_warnings(events.append):
+        log.warning("%s is damaged", "a file")
+        log.info("nothing")
+    log.warning("after the end")
     assert events == [CellEvent(-1, "warning", message="a file is damaged")]
 
 
