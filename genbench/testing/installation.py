@@ -30,6 +30,7 @@ EXTRAS = {
     "hf": ("datasets", "--dataset hf:NAME"),
     "tensorboard": ("tensorboard", "--log tensorboard"),
     "wandb": ("wandb", "--log wandb"),
+    "ray": ("ray", "sweep --ray"),
 }
 """Extras of the package: what each installs, and what that enables."""
 

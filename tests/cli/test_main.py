@@ -54,6 +54,8 @@ NAMES = [
     (("sweep", "smoke", "--settings", "tuned"), "smoke is not a track: omit --budget and --settings"),
     (("sweep", "plane-v1", "--budget", "5000", "--settings", "tuned"), "only default settings at 5000 steps: omit"),
     (("sweep", "plane-v1", "--budget", "3000"), "no budget of 3000 steps; its budgets are 2000, 5000, 20000"),
+    (("sweep", "smoke", "--ray", "--jobs", "2"), "--ray takes no --jobs"),
+    (("sweep", "smoke", "--gpus-per-cell", "2"), "--gpus-per-cell needs --ray"),
     (("sweep", "smoke", "--dataset", "moon"), "smoke has no data set 'moon'; did you mean 'moons'?"),
     (("sweep", "plane-v1", "--dataset", "mixtur dims=8"), "no data set 'mixtur'; did you mean 'mixture'?"),
     (("tune", "cfm", "otcfm", "--dataset", "moons"), "name the candidates with --over"),

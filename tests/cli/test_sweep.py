@@ -283,3 +283,9 @@ def test_a_row_of_ones_own_is_compared_with_methods_that_are_not_tuned_either(cl
         "plane-v1, default"
     ] * 2
     assert out.endswith("next: genbench leaderboard --track plane-v1 --results results --settings default\n")
+
+
+def test_without_ray_a_line_says_what_to_install(cli, monkeypatch):
+    monkeypatch.setattr("genbench.cli.sweep.find_spec", lambda name: None)
+    code, _, err = cli("sweep", "smoke", "--ray")
+    assert (code, err) == (2, "genbench: --ray needs Ray: pip install 'genbench[ray]'\n")
