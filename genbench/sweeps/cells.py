@@ -46,10 +46,6 @@ class CellEvent:
     ensemble: tuple[int, ...] = ()
 
 
-class Lost(Exception):
-    """The process that ran a job is lost, for this reason."""
-
-
 OnEvent = Callable[[CellEvent], None]
 
 

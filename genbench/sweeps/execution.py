@@ -7,12 +7,12 @@ import signal
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,37 +20,16 @@ from genbench.errors import reason_of
 from genbench.runs.spec import Spec
 from genbench.runs.store import Store
 from genbench.storage.memory import keep_freed
-from genbench.sweeps.cells import GRACE, CellEvent, Job, Lost, OnEvent, forwarded_warnings, give_up, make_jobs, run_job
+from genbench.sweeps.cells import GRACE, CellEvent, Job, OnEvent, forwarded_warnings, give_up, make_jobs, run_job
 from genbench.sweeps.durations import Duration
+
+if TYPE_CHECKING:
+    from genbench.sweeps.ray_cluster import RayCluster
 
 log = logging.getLogger("genbench")
 
 POLL = 0.2
 """Seconds between two looks at the events of running jobs."""
-
-
-class Workers(Protocol):
-    """Processes that run jobs.
-
-    Args:
-        tries: how often a job is started if its process is lost each time.
-    """
-
-    tries: int
-
-    def __enter__(self) -> "Workers": ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def start(self, job: Job) -> Future | None:
-        """Start a job; None while there is no room for it."""
-
-    def events(self) -> list[CellEvent]:
-        """Return what has happened since the last call."""
-        ...
-
-    def result(self, future: Future, on_event: OnEvent) -> Job | None:
-        """Return the cells of a job that other processes hold. Raises Lost if its process was lost."""
 
 
 def execute(
@@ -60,18 +39,20 @@ def execute(
     on_event: OnEvent,
     loggers: Sequence[str] = (),
     durations: Sequence[Duration] = (),
-    cluster: Workers | None = None,
+    cluster: "RayCluster | None" = None,
 ) -> list[str | None]:
     """Run every cell and return, for each, None or the reason why it failed. One failure never stops the others.
 
     Args:
         processes: number of processes; 1 runs the cells in this process.
         durations: how long cells like these took; the longest run first, so that none is alone at the end.
-        cluster: processes of other machines, instead of this one's.
+        cluster: where the cells run instead of on this machine.
     """
     reasons: dict[int, str | None] = {}
 
     def watch(event: CellEvent) -> None:
+        if event.cell in reasons:  # news of a cluster may come late
+            return
         if event.kind in ("done", "failed"):
             reasons[event.cell] = event.message if event.kind == "failed" else None
         on_event(event)
@@ -84,7 +65,7 @@ def execute(
             run_here(jobs, store, watch)
         else:
             with cluster or ProcessPool(store, processes) as workers:
-                run_on(workers, jobs, store, watch)
+                run_on(workers, jobs, store, watch, reasons)
     finally:
         store.remove_leftovers()
     return [reasons[index] for index in range(len(specs))]
@@ -99,17 +80,15 @@ def run_here(jobs: Sequence[Job], store: Store, on_event: OnEvent) -> None:
             waiting.append(left)
 
 
-def run_on(workers: Workers, jobs: Sequence[Job], store: Store, on_event: OnEvent) -> None:
-    """Run jobs on workers until every cell has ended with an event "done" or "failed"."""
-    waiting, running = deque(jobs), dict[Future, Job]()
-    ended, losses = set[int](), Counter[int]()
+def run_on(
+    workers: "ProcessPool | RayCluster", jobs: Sequence[Job], store: Store, on_event: OnEvent, ended: Collection[int]
+) -> None:
+    """Run jobs on workers until every cell has ended with an event "done" or "failed".
 
-    def watch(event: CellEvent) -> None:
-        if event.cell not in ended:  # news of a cluster may come late
-            on_event(event)
-        if event.kind in ("done", "failed"):
-            ended.add(event.cell)
-
+    Args:
+        ended: the cells that have ended, which the caller updates by the events.
+    """
+    waiting, running, losses = deque(jobs), dict[Future, Job](), Counter[int]()
     while waiting or running:
         for job in list(waiting):
             future = workers.start(job)
@@ -118,15 +97,16 @@ def run_on(workers: Workers, jobs: Sequence[Job], store: Store, on_event: OnEven
                 running[future] = job
         finished, _ = wait(running, POLL, FIRST_COMPLETED)
         for event in workers.events():
-            watch(event)
+            on_event(event)
         for future in finished:
             job = running.pop(future)
             try:
-                left = workers.result(future, watch)
-            except Lost as reason:
-                left = job.only(job.cells.keys() - ended)
+                left = workers.result(future, on_event)
+            except Exception as error:
+                reason = "its process was killed" if isinstance(error, BrokenExecutor) else reason_of(error)
+                left = job.only({*job.cells}.difference(ended))
                 if left is not None:
-                    left = _without_lost(left, losses, workers.tries, str(reason), store, watch)
+                    left = _without_lost(left, losses, workers.tries, reason, store, on_event)
             if left is not None:
                 waiting.append(left)
 
@@ -181,8 +161,8 @@ class ProcessPool:
     """Processes on this machine; they do not outlive their parent.
 
     Args:
-        processes: number of processes; fewer run at a time if the threads of their jobs would exceed the cores. Each
-            process has its own GPU, if there are enough.
+        processes: number of processes, each with its own GPU if there are enough. Without GPUs, fewer run at a time if
+            the threads of their jobs would exceed the cores.
     """
 
     tries = 2
@@ -239,13 +219,8 @@ class ProcessPool:
         return received
 
     def result(self, future: Future, on_event: OnEvent) -> Job | None:
-        """Return the cells of a job that other processes hold. Raises Lost if its process was lost."""
-        try:
-            return future.result()
-        except BrokenExecutor as error:
-            raise Lost("its process was killed") from error
-        except Exception as error:
-            raise Lost(reason_of(error)) from error
+        """Return the cells of a job that other processes hold. Raises the error by which its process was lost."""
+        return future.result()
 
 
 def _cores() -> int:
@@ -258,17 +233,14 @@ def visible_gpus() -> list[str]:
     return [name.strip() for name in named.split(",")][:count] if named else [str(index) for index in range(count)]
 
 
-class Sender:
-    """How a worker process reports events; warnings may come from other threads."""
+_pipes: list[Connection] = []
+_lock = threading.Lock()
+"""A worker process reports events through its pipe; warnings may come from other threads."""
 
-    pipe: Connection
-    lock = threading.Lock()
 
-    @classmethod
-    def send(cls, event: CellEvent) -> None:
-        """Send an event to the parent."""
-        with cls.lock:
-            cls.pipe.send(event)
+def _send(event: CellEvent) -> None:
+    with _lock:
+        _pipes[0].send(event)
 
 
 def prepare(pipe: Connection, gpu: str) -> None:
@@ -278,15 +250,15 @@ def prepare(pipe: Connection, gpu: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     keep_freed()
-    Sender.pipe = pipe
+    _pipes.append(pipe)
 
 
 def work(job: Job, store: Store) -> Job | None:
     """Run a job in a worker process. SIGTERM, which an idle process obeys at once, lets it save its training."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with forwarded_warnings(Sender.send):
-            return run_job(job, store, Sender.send)
+        with forwarded_warnings(_send):
+            return run_job(job, store, _send)
     except KeyboardInterrupt:
         raise RuntimeError("its process was stopped by SIGTERM") from None
     finally:

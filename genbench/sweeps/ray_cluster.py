@@ -25,12 +25,12 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from genbench.errors import ConfigError, first_line, reason_of
+from genbench.errors import ConfigError, RunFailed, first_line, reason_of
 from genbench.runs.spec import Spec
 from genbench.runs.store import FAILURE, Store
 from genbench.storage import files, lease
 from genbench.storage.memory import keep_freed
-from genbench.sweeps.cells import GRACE, CellEvent, Ended, Job, Lost, OnEvent, run_cells
+from genbench.sweeps.cells import GRACE, CellEvent, Ended, Job, OnEvent, run_cells
 from genbench.sweeps.user_files import pack
 
 RETRIES = 3
@@ -103,9 +103,9 @@ class RayCluster:
         try:
             (ended, left), contents = future.result()
         except RayTaskError as error:
-            raise Lost(reason_of(error.cause)) from error
+            raise RunFailed(reason_of(error.cause)) from error
         except RayError as error:
-            raise Lost(f"its node was lost {1 + RETRIES} times ({type(error).__name__})") from error
+            raise RunFailed(f"its node was lost {1 + RETRIES} times ({type(error).__name__})") from error
         for name in sorted(contents, key=lambda name: (name.endswith("record.json"), name)):
             self._write(Path(name), contents[name])
         for event in ended:

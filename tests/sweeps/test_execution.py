@@ -41,9 +41,8 @@ def run_with_kills(folder, victim, kills):
 
     with_workers(work)
     heard, store = [], Store(folder / "results")
-    with ProcessPool(store, 2) as pool:
-        jobs = make_jobs([*two_cells(), cell(seed=1)])
-        run_on(pool, jobs, store, lambda event: heard.append((event.cell, event.kind)))
+    specs = [*two_cells(), cell(seed=1)]
+    execution.execute(specs, store, 2, lambda event: heard.append((event.cell, event.kind)))
     return [event for event in heard if event[1] != "step"], multiprocessing.active_children()
 
 
@@ -73,7 +72,7 @@ def kill_between_jobs(folder):
     heard, store = [], Store(folder)
     with ProcessPool(store, 2) as pool:
         for spec in two_cells():
-            run_on(pool, make_jobs([spec]), store, lambda event: heard.append(event.kind))
+            run_on(pool, make_jobs([spec]), store, lambda event: heard.append(event.kind), ())
             (worker,) = pool.workers
             worker.process.kill()
             worker.process.join()
@@ -87,7 +86,7 @@ def test_an_idle_process_that_is_killed_is_replaced(tmp_path):
 def test_a_pool_without_jobs_starts_no_process(tmp_path):
     store = Store(tmp_path)
     with ProcessPool(store, 3) as pool:
-        run_on(pool, [], store, lambda event: None)
+        run_on(pool, [], store, lambda event: None, ())
         assert pool.workers == []
 
 
@@ -143,7 +142,7 @@ def see_gpus(folder):
     execution.log.warning = lambda text, *values: said.append(text % values)
     with ProcessPool(store, 3) as pool:
         jobs = [SimpleNamespace(threads=10_000, cells={}) for _ in range(3)]
-        run_on(pool, jobs, store, lambda event: seen.append(event.message))
+        run_on(pool, jobs, store, lambda event: seen.append(event.message), ())
     return sorted(seen), said
 
 
