@@ -159,6 +159,7 @@ class ProgressDisplay:
 
     def _show_start(self, event: CellEvent) -> None:
         self.running.add(event.cell)
+        self.time_left.processes = max(self.time_left.processes, len(self.running))  # a cluster may grow
         if event.cell in self.bar_of:
             return  # its ensemble trained it, and it is measured now
         self.began.pop(event.cell, None)
